@@ -1,0 +1,92 @@
+# Everything a newcomer needs; each target first installs the locked packages into .venv (once).
+SHELL  := /bin/bash
+VENV   ?= .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+READY  := $(VENV)/.ready
+# the first of these found on PATH and new enough makes the environment; or say which: make PYTHON=/path/to/python test
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
+
+# dvc starts its stages with whatever `python` comes first, so no activation is needed
+export PATH := $(BIN):$(PATH)
+# an empty value is as good as none for these tools, hence the test for it
+ifeq ($(strip $(MLFLOW_TRACKING_URI)),)
+export MLFLOW_TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
+endif
+ifeq ($(strip $(PREFECT_HOME)),)
+export PREFECT_HOME := $(CURDIR)/.prefect
+endif
+# nothing here reports to anybody
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+# tiktoken caches local vocabularies by path, and would answer with an old one
+export TIKTOKEN_CACHE_DIR :=
+
+.DEFAULT_GOAL := help
+.PHONY: help repro repro-book test lint ui schedule serve-spam clean lock plots-template
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+repro: $(READY) .git/HEAD  ## run the whole pipeline: whatever is not up to date, nothing else
+	dvc repro
+	@echo; echo "Metrics (dvc metrics show):"; dvc metrics show
+	@echo; echo "Models: data/models/   Reports: reports/   Charts: dvc plots show   Runs: make ui"
+
+repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
+	@dvc exp remove --quiet book 2>/dev/null || true
+	@# "section.key=value" a line, # comments -> -S section.key=value
+	sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt | xargs dvc exp run --name book
+	@echo; dvc metrics show
+	@echo; echo "Back to the default profile: git checkout . && dvc checkout"
+
+test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
+	python -m pytest $(ARGS)
+
+lint: $(READY)  ## check style, types and who may import whom
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
+	mlflow ui --workers 1 --port $(or $(PORT),5000)
+
+schedule: $(READY) .git/HEAD  ## serve the retraining flow on its schedule until Ctrl-C
+	python -m pipelines.retrain --serve
+
+serve-spam: $(READY)  ## answer classification requests over HTTP with the registered spam model (port 5055)
+	mlflow models serve -m models:/groundup-spam@champion --env-manager local --port $(or $(PORT),5055)
+
+clean:  ## remove the environment and the tools' caches; data, models, reports and recorded runs stay
+	rm -rf $(VENV) .prefect .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
+	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml (newest versions: make lock ARGS=--upgrade)
+	pip-compile --quiet --extra dev --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-options \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) --output-file requirements.lock pyproject.toml
+	@# builds such as torch's "+cpu" are a matter of the machine, not of the lock; pip-compile's remark is noise
+	@sed -i.bak -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.bak
+
+plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, which lets `dvc plots show` draw without network
+	python -m pip install --quiet vl-convert-python==1.9.0.post1
+	@python -c 'import pathlib, vl_convert; \
+	js = vl_convert.javascript_bundle(vl_version="5.21").replace("</script", "<\\/script"); \
+	pathlib.Path(".dvc/plots/offline.html").write_text("<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>DVC plots</title><script>" + js + "</script></head><body>{plot_divs}</body></html>\n", encoding="utf-8")'
+
+$(READY): requirements.lock pyproject.toml
+	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$candidate"; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "No Python of 3.11 or newer was found ($$(python3 --version 2>&1 || echo 'no python3')); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV); }
+	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# DVC works beside git: a source archive needs a repository around it
+.git/HEAD:
+	@git rev-parse --git-dir >/dev/null 2>&1 || { \
+	  echo "This folder is no git repository, which DVC needs; make it one and try again: git init && git add . && git commit -m start" >&2; exit 1; }
