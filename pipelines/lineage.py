@@ -1,0 +1,69 @@
+"""Facts that join DVC, git and MLflow: the stage key, the fingerprints of the data, the revision of the code."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dvc.stage import PipelineStage
+
+
+def stage_key(entry: Mapping[str, Any]) -> str:
+    """Name the work of a stage by what goes into it: command, parameters and the hashes of its dependencies.
+
+    `entry` has the shape of a stage in dvc.lock. What comes out of the stage plays no part, so the key is the same
+    before the stage runs, while it runs and in the lock file afterwards.
+    """
+    deps = sorted((dep["path"], dep["md5"]) for dep in entry.get("deps", []))
+    facts = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
+    """The entry that DVC would write into dvc.lock for the stage's present dependencies and parameters.
+
+    Uses a stage of the caller's own `Repo`, whose outputs it drops. Raises dvc's error for a missing dependency.
+    """
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    stage.save_deps()
+    stage.outs = []
+    return json.loads(json.dumps(to_single_stage_lockfile(stage)))  # type: ignore[no-any-return]
+
+
+def stage_tags(stage_name: str, root: Path) -> dict[str, str]:
+    """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency."""
+    from dvc.repo import Repo
+
+    repo = Repo(str(root))
+    stage = repo.stage.collect(stage_name)[0]
+    entry = lock_entry(stage)
+    data = {f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(".py")}
+    return {"stage_key": stage_key(entry), **data}
+
+
+def revision_tags(root: Path) -> dict[str, str]:
+    """Tags of the code: git revision (`-dirty` when code or parameters differ from it), DVC experiment if any."""
+    tags = {}
+    revision = _git(root, "rev-parse", "HEAD")
+    if revision:
+        # What a run itself writes does not make the code another one.
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock", ":!reports")
+        tags["git.revision"] = revision + ("-dirty" if changed else "")
+        tags["mlflow.source.git.commit"] = revision
+    for tag, variable in (("dvc.experiment", "DVC_EXP_NAME"), ("dvc.baseline", "DVC_EXP_BASELINE_REV")):
+        if value := os.environ.get(variable):
+            tags[tag] = value
+    return tags
+
+
+def _git(root: Path, *args: str) -> str:
+    """Output of a git command; empty where there is no git or no commit."""
+    try:
+        return subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

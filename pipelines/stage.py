@@ -1,0 +1,61 @@
+"""The footer of every stage: arguments to paths, an MLflow run around the work, errors in one sentence."""
+
+import errno
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from groundup import processes
+from groundup.errors import BadInput
+from groundup.tracking import Terminated, stage_run
+from pipelines.lineage import revision_tags, stage_tags
+
+PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
+
+
+def run_stage(main: Callable[..., None], **sections: Any) -> None:
+    """Call `main(run, *arguments, **sections)` with the command line's arguments, inside an MLflow run.
+
+    An argument becomes a Path unless main annotates it as `str`. Exits with 1 and one sentence on stderr for what
+    the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a programmer's error keeps its traceback.
+    """
+    module = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = os.environ.get("DVC_STAGE") or (module.name.rpartition(".")[2] if module else Path(sys.argv[0]).stem)
+    root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    try:
+        arguments = _arguments(main, name, sys.argv[1:])
+        parent = os.environ.get(PARENT_VARIABLE)
+        in_dvc = "DVC_STAGE" in os.environ
+        tags = revision_tags(root) | (stage_tags(name, root) if in_dvc else {})
+        dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
+        with stage_run(name, sections, tags, root=root, parent_run_id=parent, pipeline=dvc) as run:
+            main(run, *arguments, **sections)
+    except BadInput as error:
+        sys.exit(f"error: {error}")
+    except Terminated:
+        sys.exit(143)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(root).free / 1e6
+        where = f" while writing {error.filename}" if error.filename else ""
+        sys.exit(f"error: the disk is full{where}: {free:.0f} MB are free in {root}; free some space and run again")
+
+
+def _arguments(main: Callable[..., None], name: str, words: list[str]) -> list[Path | str]:
+    """Match the command line with main's positional parameters (after `run`)."""
+    hints = get_type_hints(main)
+    expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
+    many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    if len(words) != len(expected) and not (many and len(words) >= len(expected) - 1):
+        raise BadInput(f"{name} got {len(words)} arguments; expected {len(expected)}: "
+                       f"{', '.join(p.name for p in expected)}; compare with its cmd in dvc.yaml")  # fmt: skip
+    kinds = [hints.get(p.name, Path) for p in expected]
+    kinds += kinds[-1:] * (len(words) - len(kinds))
+    return [word if kind is str else Path(word) for word, kind in zip(words, kinds, strict=False)]

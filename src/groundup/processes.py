@@ -1,0 +1,64 @@
+"""Who a process is, across restarts: enough to tell whether the writer of a record is still alive."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import psutil
+
+_CLOCK_TOLERANCE_SECONDS = 2.0  # start times are derived from the boot time, which moves when the clock is set
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process on one host. The start time tells it from a later process that was given the same pid.
+
+    >>> ProcessId.parse(str(ProcessId("box-1", 42, 1700000000.25)))
+    ProcessId(host='box-1', pid=42, started=1700000000.25)
+    """
+
+    host: str
+    pid: int
+    started: float  # seconds since the epoch
+
+    def __str__(self) -> str:
+        return f"{self.host}-{self.pid}-{self.started:.2f}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ProcessId":
+        """Read what `str()` wrote. Raises ValueError for anything else."""
+        host, pid, started = text.rsplit("-", 2)
+        return cls(host, int(pid), float(started))
+
+    def is_alive(self) -> bool:
+        """Whether it still runs. A process of another host cannot be looked at and counts as alive."""
+        if self.host != platform.node():
+            return True
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return abs(process.create_time() - self.started) < _CLOCK_TOLERANCE_SECONDS
+        except psutil.NoSuchProcess:
+            return False
+
+
+def current() -> ProcessId:
+    """The process that asks."""
+    return _identify(psutil.Process())
+
+
+def nearest_ancestor(program: str) -> ProcessId | None:
+    """The closest ancestor that runs `program`, as `program …`, `python …/program …` or `python -m program …`."""
+    for process in psutil.Process().parents():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if any(PurePath(word).name == program for word in command[:2]) or command[1:3] == ["-m", program]:
+            return _identify(process)
+    return None
+
+
+def _identify(process: psutil.Process) -> ProcessId:
+    return ProcessId(platform.node(), process.pid, process.create_time())
