@@ -1,0 +1,235 @@
+"""The pretraining corpus: filter, deduplicate, split by document.
+
+A document is {"id": str, "messages": [str, ...]}; its text is the messages joined by newlines. Documents are
+never
+split, with one exception: one that holds more than half of all characters (a corpus that is a single book) is
+cut in two, since no other split is possible.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Lt
+
+from groundup.errors import BadInput
+from groundup.evaluation.contamination import linked_groups, normalise
+
+Document = dict[str, Any]
+Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
+
+DOMINANT = 0.5  # a document with a larger share of all characters is cut in two
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """What is kept of the corpus and how it is split.
+
+    val_fraction: share of documents (of characters, where one document is cut) for validation.
+    min_messages, min_chars: documents with fewer are dropped (messages; characters of all messages together).
+    max_documents: keep a random sample of this many documents after deduplication; null for all.
+    seed: another seed is another split and another sample.
+    """
+
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    min_messages: Annotated[int, Ge(1)]
+    min_chars: Annotated[int, Ge(1)]
+    max_documents: Annotated[int, Ge(1)] | None
+    seed: int
+
+
+def text_of(document: Document) -> str:
+    """The document as one string."""
+    return "\n".join(document["messages"])
+
+
+def size_of(document: Document) -> int:
+    """Characters of its messages."""
+    return sum(map(len, document["messages"]))
+
+
+def unit_hash(seed: int, purpose: str, text: str) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments: the stable coin of every split."""
+    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{text}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def filters(config: CorpusConfig) -> list[Filter]:
+    """The filters, in the order in which they are asked."""
+    return [
+        lambda document: (
+            len(document["messages"]) >= config.min_messages,
+            f"under {config.min_messages} messages",
+        ),
+        lambda document: (size_of(document) >= config.min_chars, f"under {config.min_chars} characters"),
+    ]
+
+
+def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Document], Counter[str]]:
+    """Remove blank messages, then the documents that a filter rejects; count every reason."""
+    kept, reasons = [], Counter[str]()
+    for document in documents:
+        messages = [message for message in document["messages"] if message.strip()]
+        reasons["blank messages"] += len(document["messages"]) - len(messages)
+        document = document | {"messages": messages}
+        for keep in filters(config):
+            passed, reason = keep(document)
+            if not passed:
+                reasons[reason] += 1
+                break
+        else:
+            kept.append(document)
+    return kept, reasons
+
+
+def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]:
+    """Keep the first of all documents with the same text, exactly or normalised; count the others."""
+    kept, reasons = [], Counter[str]()
+    exact: set[str] = set()
+    normalised: set[str] = set()
+    for document in documents:
+        text = text_of(document)
+        key = normalise(text)
+        if text in exact:
+            reasons["exact duplicates"] += 1
+        elif key in normalised:
+            reasons["normalised duplicates"] += 1
+        else:
+            kept.append(document)
+        exact.add(text)
+        normalised.add(key)
+    return kept, reasons
+
+
+def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
+    """Cut one document into its beginning (train) and its end (val).
+
+    Between two messages, where there are several; inside a single message at the paragraph, else line, else
+    word edge nearest to (1 - val_fraction) of its characters. (The book cuts The Verdict at 90% of the
+    characters, inside a sentence.) The two parts joined are the document.
+    """
+    messages = document["messages"]
+    target = (1 - val_fraction) * size_of(document)
+    if len(messages) > 1:
+        edges = [sum(map(len, messages[:k])) for k in range(1, len(messages))]
+        k = 1 + min(range(len(edges)), key=lambda i: abs(edges[i] - target))
+        parts = messages[:k], messages[k:]
+    else:
+        text = messages[0]
+        at = max(1, min(len(text) - 1, round(target)))
+        for edge in ("\n\n", "\n", " "):
+            places = [i + len(edge) for i in range(1, len(text) - len(edge)) if text.startswith(edge, i)]
+            if places:
+                at = min(places, key=lambda place: abs(place - target))
+                break
+        parts = [text[:at]], [text[at:]]
+    train, val = (
+        {"id": f"{document['id']}#{name}", "messages": list(part)}
+        for name, part in zip("ab", parts, strict=True)
+    )
+    return train, val
+
+
+def split(
+    documents: Sequence[Document], config: CorpusConfig
+) -> tuple[list[Document], list[Document], dict[str, Any]]:
+    """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool}).
+
+    A document goes to val if the hash of its normalised text says so, so adding or removing others leaves it
+    where it is; unless it shares 13 words in a row, directly or over others, with a document of train: then
+    it goes to train.
+
+    Raises:
+        BadInput: fewer than two documents that share no text, and none large enough to be cut.
+    """
+    total = sum(map(size_of, documents))
+    dominant = next((d for d in documents if size_of(d) > DOMINANT * total and size_of(d) >= 2), None)
+    groups = linked_groups([text_of(document) for document in documents])
+    chosen = [
+        unit_hash(config.seed, "corpus val", normalise(text_of(d))) < config.val_fraction for d in documents
+    ]
+    stays = {
+        group for group, val, d in zip(groups, chosen, documents, strict=True) if not val or d is dominant
+    }
+    train: list[Document] = []
+    val: list[Document] = []
+    for document, group in zip(documents, groups, strict=True):
+        if document is dominant:
+            for part, side in zip(cut(document, config.val_fraction), (train, val), strict=True):
+                side.append(part)
+        else:
+            (train if group in stays else val).append(document)
+    moved = (
+        sum(chosen)
+        - sum(group not in stays for group in groups)
+        - int(any(c and d is dominant for c, d in zip(chosen, documents, strict=True)))
+    )
+    if not train or not val:  # a handful of documents, and the coin fell on one side
+        train, val = _smallest_split(documents, groups, config)
+    return train, val, {"moved_to_train": moved, "cut_inside": dominant is not None}
+
+
+def _smallest_split(
+    documents: Sequence[Document], groups: Sequence[int], config: CorpusConfig
+) -> tuple[list[Document], list[Document]]:
+    if len(set(groups)) < 2:
+        raise BadInput(
+            f"the corpus has {len(documents)} document(s) that all share text; expected at least two "
+            f"independent documents; add text, or lower corpus.min_chars and corpus.min_messages."
+        )
+    lowest = min(
+        set(groups),
+        key=lambda group: unit_hash(config.seed, "corpus val", normalise(text_of(documents[group]))),
+    )
+    return (
+        [document for document, group in zip(documents, groups, strict=True) if group != lowest],
+        [document for document, group in zip(documents, groups, strict=True) if group == lowest],
+    )
+
+
+def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:
+    """`max_documents` documents in their order, chosen by hash: a larger sample holds a smaller one."""
+    if config.max_documents is None or len(documents) <= config.max_documents:
+        return list(documents)
+    order = sorted(
+        range(len(documents)), key=lambda i: unit_hash(config.seed, "sample", text_of(documents[i]))
+    )
+    return [documents[i] for i in sorted(order[: config.max_documents])]
+
+
+def prepare(
+    documents: Sequence[Document], config: CorpusConfig
+) -> tuple[list[Document], list[Document], dict[str, Any]]:
+    """Clean, deduplicate, sample and split: (train, val, report with every count).
+
+    Raises:
+        BadInput: no document, or none left after the filters.
+    """
+    kept, dropped = clean(documents, config)
+    kept, duplicates = dedupe(kept)
+    if not kept:
+        raise BadInput(
+            f"the corpus is empty: {len(documents)} document(s) read, 0 left {dict(dropped)}; "
+            f"expected at least one; check the source, or lower corpus.min_messages and corpus.min_chars."
+        )
+    sampled = sample(kept, config)
+    train, val, facts = split(sampled, config)
+    sides = {"train": train, "val": val}
+    report = {
+        "read": len(documents),
+        "dropped": dict(dropped + duplicates),
+        "not_sampled": len(kept) - len(sampled),
+        "splits": {
+            name: {
+                "documents": len(side),
+                "messages": sum(len(document["messages"]) for document in side),
+                "message_bytes": sum(
+                    len(m.encode("utf-8")) for document in side for m in document["messages"]
+                ),
+            }
+            for name, side in sides.items()
+        },
+    }
+    return train, val, report | facts

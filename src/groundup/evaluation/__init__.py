@@ -1,0 +1,1 @@
+"""Measuring: contamination, metrics with intervals, baselines, plots."""

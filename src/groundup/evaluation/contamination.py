@@ -1,0 +1,236 @@
+"""Does an evaluation item occur in a training text? Three kinds of occurrence, from strict to loose:
+
+- exact: the item equals a whole training text (a message, a document, a prompt, a prompt with its response);
+- normalised: it equals one after `normalise`: case, digits, punctuation and spaces do not count;
+- 13-gram: it shares 13 normalised words in a row with one (the rule of GPT-3, Brown et al. 2020, appendix C).
+  Items of fewer than 13 words can only be found by the first two.
+
+Legend: N words of all training texts together, G windows of `n` words that do not cross a text's edge.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Text = str | Sequence[str]
+
+KINDS = ("exact", "normalised", "13-gram")
+N = 13
+
+_ASCII = str.maketrans(
+    {chr(i): chr(i) if chr(i).isalpha() else "0" if chr(i).isdigit() else " " for i in range(128)}
+)
+_DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"[^\W_]+")
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication mod 2**64 loses nothing
+
+
+def normalise(text: str, *, keep_digits: bool = False) -> str:
+    """Words of `text`, case-folded, one space between them, every digit "0".
+
+    "WIN £1,000 now!!" -> "win 0 000 now". A text without words (":-)") keeps its signs, else all such
+    texts would be one. `keep_digits` leaves digits alone, for texts that differ in nothing else (sums).
+    """
+    text = unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii() and not keep_digits:
+        words = text.translate(_ASCII).split()  # the same answer, many times faster
+    else:
+        words = _WORD.findall(text if keep_digits else _DIGIT.sub("0", text))
+    return " ".join(words) if words else "".join(text.split())
+
+
+def ngrams(text: str, n: int = N, *, keep_digits: bool = False) -> set[str]:
+    """All runs of `n` words of the normalised text; empty if it has fewer."""
+    words = normalise(text, keep_digits=keep_digits).split()
+    return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One occurrence: the kind, and the training text in which it was found."""
+
+    kind: str
+    training: str
+
+
+class TextIndex:
+    """Training texts, prepared for many questions "does this occur?". 12.5 MB of text take a few seconds.
+
+    A text is a string, or a conversation given as its messages: then it stands for each message and for the
+    whole.
+    """
+
+    def __init__(self, texts: Iterable[Text], *, n: int = N, keep_digits: bool = False) -> None:
+        self.n, self.keep_digits = n, keep_digits
+        self.texts: list[str] = []
+        self._exact: dict[str, int] = {}
+        self._normalised: dict[str, int] = {}
+        wholes: list[str] = []  # normalised texts; windows are taken from these only
+        owners: list[int] = []  # their places in self.texts
+        for text in texts:
+            messages = [text] if isinstance(text, str) else list(text)
+            parts = [self._add(message) for message in messages]
+            whole = parts[0] if len(parts) == 1 else " ".join(parts)
+            if len(parts) > 1:
+                self._add("\n".join(messages), whole)
+            wholes.append(whole)
+            owners.append(len(self.texts) - 1)
+        self._vocabulary: dict[str, int] = {}
+        hashes, numbers = window_hashes(wholes, n, self._vocabulary)
+        order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[order]  # (G,)
+        self._owners = np.array(owners, dtype=np.int64)[numbers[order]]  # (G,)
+
+    def _add(self, text: str, normalised: str | None = None) -> str:
+        if normalised is None:
+            normalised = normalise(text, keep_digits=self.keep_digits)
+        self._exact.setdefault(text, len(self.texts))
+        self._normalised.setdefault(normalised, len(self.texts))
+        self.texts.append(text)
+        return normalised
+
+    def find(self, item: str) -> Hit | None:
+        """The strictest occurrence of `item`, or None. A blank item occurs nowhere."""
+        if item in self._exact:
+            return Hit("exact", item)
+        normalised = normalise(item, keep_digits=self.keep_digits)
+        if not normalised:
+            return None
+        if normalised in self._normalised:
+            return Hit("normalised", self.texts[self._normalised[normalised]])
+        hashes, _ = window_hashes([normalised], self.n, self._vocabulary)
+        if not len(hashes) or not len(self._hashes):
+            return None
+        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        for window in np.flatnonzero(self._hashes[places] == hashes):
+            text = self.texts[self._owners[places[window]]]
+            gram = " ".join(normalised.split()[window : window + self.n])
+            if gram in ngrams(
+                text, self.n, keep_digits=self.keep_digits
+            ):  # words decide, hashes only propose
+                return Hit("13-gram", text)
+        return None
+
+
+def window_hashes(
+    normalised: Sequence[str], n: int, vocabulary: dict[str, int]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """64-bit hashes of all windows of `n` words: (hashes (G,), number of the text each lies in (G,)).
+
+    Equal windows have equal hashes as long as the same `vocabulary` (word -> number, grown here) is passed.
+    """
+    words = [text.split() for text in normalised]
+    numbers = (vocabulary.setdefault(word, len(vocabulary)) for text in words for word in text)
+    ids = np.fromiter(numbers, dtype=np.uint64)
+    owners = np.repeat(np.arange(len(words)), [len(text) for text in words])  # (N,)
+    count = len(ids) - n + 1
+    if count <= 0:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    mixed = (ids + np.uint64(1)) * _BASE  # spread small numbers over 64 bits (splitmix64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    hashes = np.zeros(count, np.uint64)
+    for offset in range(n):  # Horner: polynomial in _BASE, mod 2**64
+        hashes = hashes * _BASE + mixed[offset : offset + count]
+    inside = owners[:count] == owners[n - 1 :]
+    return hashes[inside], owners[:count][inside]
+
+
+def linked_groups(texts: Sequence[str], n: int = N) -> list[int]:
+    """Number texts so that two which share `n` normalised words in a row, directly or over others, get one
+    number.
+
+    The number is the position of the group's first text; a text that shares nothing is its own group.
+    """
+    hashes, owners = window_hashes([normalise(text) for text in texts], n, {})
+    order = np.argsort(hashes, kind="stable")
+    hashes, owners = hashes[order], owners[order]
+    equal = np.flatnonzero(hashes[1:] == hashes[:-1])
+    parent = list(range(len(texts)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    for left, right in zip(owners[equal].tolist(), owners[equal + 1].tolist(), strict=True):
+        first, second = sorted((root(left), root(right)))
+        parent[second] = first
+    return [root(number) for number in range(len(texts))]
+
+
+def find_contamination(
+    evaluation: Mapping[str, Sequence[str]],
+    training: Mapping[str, Iterable[Text]],
+    *,
+    keep_digits: bool = False,
+    examples: int = 5,
+) -> dict[str, Any]:
+    """Look for every evaluation item in every training text.
+
+    Args:
+        evaluation: name of an evaluation set -> its items.
+        training: name of a training set -> its texts (see `TextIndex`).
+        keep_digits: see `normalise`.
+        examples: how many offending pairs are kept per pair of sets.
+
+    Returns:
+        {"sets": {evaluation set: {"items": int, "contaminated": int, "training": {training set: {"exact":
+        int, "normalised": int, "13-gram": int, "examples": [{"kind", "evaluation", "training"}]}}}},
+        "contaminated": int, "canary": {kind: true}}. An item counts once per training set, under the
+        strictest kind; "contaminated" counts items found in at least one training set.
+
+    Raises:
+        RuntimeError: the check did not find its own canary, so its zeros would mean nothing.
+    """
+    canary = check_canary(evaluation, keep_digits=keep_digits)
+    found: dict[str, dict[int, Any]] = {name: {} for name in evaluation}
+    sets: dict[str, Any] = {name: {"items": len(items), "training": {}} for name, items in evaluation.items()}
+    for training_name, texts in training.items():
+        index = TextIndex(texts, keep_digits=keep_digits)
+        for name, items in evaluation.items():
+            pair: dict[str, Any] = dict.fromkeys(KINDS, 0) | {"examples": []}
+            for number, item in enumerate(items):
+                hit = index.find(item)
+                if hit:
+                    pair[hit.kind] += 1
+                    found[name][number] = True
+                    if len(pair["examples"]) < examples:
+                        pair["examples"].append(
+                            {"kind": hit.kind, "evaluation": item, "training": hit.training}
+                        )
+            sets[name]["training"][training_name] = pair
+    for name in sets:
+        sets[name]["contaminated"] = len(found[name])
+    return {"sets": sets, "contaminated": sum(len(hits) for hits in found.values()), "canary": canary}
+
+
+def check_canary(evaluation: Mapping[str, Sequence[str]], *, keep_digits: bool = False) -> dict[str, bool]:
+    """Plant the longest evaluation item in three training texts, once per kind, and find it there.
+
+    Raises:
+        RuntimeError: one of the three was not found, or was found under another kind.
+    """
+    item = max((text for items in evaluation.values() for text in items), key=len, default="")
+    words = normalise(item, keep_digits=keep_digits).split()
+    while len(words) < N:  # short items cannot carry a 13-gram: lengthen the canary
+        item += " the canary sings in its cage below the ground for all who dig there"
+        words = normalise(item, keep_digits=keep_digits).split()
+    planted = {
+        "exact": item,
+        "normalised": f"<< {item} >>",
+        "13-gram": " ".join(["dig", *words[:N], "deeper"]),
+    }
+    for kind, text in planted.items():
+        hit = TextIndex(["unrelated words around it", text], keep_digits=keep_digits).find(item)
+        if hit is None or hit.kind != kind:
+            raise RuntimeError(
+                f"the contamination check missed its {kind} canary (answer: {hit}): {item[:100]!r}"
+            )
+    return dict.fromkeys(planted, True)

@@ -1,0 +1,136 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.datasets import corpus
+from groundup.datasets.corpus import CorpusConfig, cut, prepare, text_of
+from groundup.errors import BadInput
+from groundup.evaluation.contamination import TextIndex, normalise
+
+
+def config(**changes):
+    return CorpusConfig(
+        **(
+            {"val_fraction": 0.2, "min_messages": 1, "min_chars": 1, "max_documents": None, "seed": 1}
+            | changes
+        )
+    )
+
+
+def documents(*texts):
+    return [{"id": f"d{i}", "messages": text.split("|")} for i, text in enumerate(texts)]
+
+
+def many(count):
+    return documents(
+        *(f"document number {chr(97 + i % 26)}{chr(97 + i // 26)}|and so on" for i in range(count))
+    )
+
+
+words = st.lists(st.sampled_from(["Hi", "hi!", "you", "2", "3", "ok?", "why"]), min_size=1, max_size=16)
+texts = st.lists(words.map(" ".join), min_size=2, max_size=30)
+
+
+def test_every_reason_is_counted():
+    rows = documents(
+        "a long message|and another",
+        "short|x",
+        "a long message",
+        " | a long one|b long one",
+        "A LONG message!|and another",
+    )
+    train, val, report = prepare([*rows, {**rows[0], "id": "again"}], config(min_messages=2, min_chars=10))
+    assert report["dropped"] == {
+        "blank messages": 1,
+        "under 2 messages": 1,
+        "under 10 characters": 1,
+        "exact duplicates": 1,
+        "normalised duplicates": 1,
+    }
+    assert {d["id"] for d in train + val} == {"d0", "d3"} or report["cut_inside"]
+
+
+@given(texts)
+def test_no_text_and_no_13_words_on_both_sides(texts):
+    rows = documents(*texts)
+    try:
+        train, val, report = prepare(rows, config(val_fraction=0.5))
+    except BadInput:
+        return
+    if report["cut_inside"]:
+        return
+    index = TextIndex(document["messages"] for document in train)
+    assert train and val
+    assert not [document for document in val if index.find(text_of(document))]
+    ids = [document["id"] for document in train + val]
+    assert len(ids) == len(set(ids)) == len({normalise(text) for text in texts})
+
+
+def test_adding_and_removing_documents_keeps_the_others_in_place():
+    rows = many(300)
+    _, val, _ = prepare(rows, config())
+    _, fewer, _ = prepare(rows[50:], config())
+    later = {document["id"] for document in rows[50:]}
+    assert {document["id"] for document in fewer} == {document["id"] for document in val} & later
+    assert 35 <= len(val) <= 85
+
+
+def test_order_of_documents_does_not_matter():
+    rows = many(100)
+    first = prepare(rows, config())[1]
+    second = prepare(rows[::-1], config())[1]
+    assert sorted(d["id"] for d in first) == sorted(d["id"] for d in second)
+
+
+def test_documents_that_share_13_words_stay_together():
+    shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    rows = many(200) + [{"id": f"s{i}", "messages": [f"start {chr(97 + i)}", shared]} for i in range(20)]
+    train, val, report = prepare(rows, config(val_fraction=0.5))
+    sides = [sum(d["id"].startswith("s") for d in side) for side in (train, val)]
+    assert sides == [20, 0]
+    assert 3 <= report["moved_to_train"] <= 17
+
+
+def test_sample_is_nested_and_keeps_order():
+    small = corpus.sample(many(200), config(max_documents=20))
+    large = corpus.sample(many(200), config(max_documents=50))
+    assert len(small) == 20 and len(large) == 50
+    assert {d["id"] for d in small} < {d["id"] for d in large}
+    assert [int(d["id"][1:]) for d in large] == sorted(int(d["id"][1:]) for d in large)
+
+
+def test_two_documents_give_one_each():
+    train, val, _ = prepare(documents("a cat sat here", "some dog ran ."), config(val_fraction=0.01))
+    assert len(train) == len(val) == 1
+
+
+def test_a_single_document_is_cut_at_a_paragraph():
+    text = "".join(f"Paragraph {i} is about nothing.\n\n" for i in range(40))
+    train, val, report = prepare([{"id": "book", "messages": [text]}], config(val_fraction=0.1))
+    assert report["cut_inside"]
+    assert train[0]["messages"][0] + val[0]["messages"][0] == text
+    assert train[0]["messages"][0].endswith("35 is about nothing.\n\n")
+
+
+@given(st.text(min_size=2), st.floats(0.01, 0.99))
+def test_cut_loses_nothing_and_leaves_no_side_empty(text, val_fraction):
+    train, val = cut({"id": "x", "messages": [text]}, val_fraction)
+    assert train["messages"][0] + val["messages"][0] == text
+    assert train["messages"][0] and val["messages"][0]
+
+
+def test_cut_between_messages():
+    train, val = cut({"id": "x", "messages": ["aaaa", "bbbb", "cc", "dd"]}, 0.3)
+    assert (train["messages"], val["messages"]) == (["aaaa", "bbbb"], ["cc", "dd"])
+
+
+@pytest.mark.parametrize("rows", [[], documents("  "), documents("ab")])
+def test_an_empty_corpus_is_refused(rows):
+    with pytest.raises(BadInput, match="corpus is empty"):
+        prepare(rows, config(min_chars=3))
+
+
+def test_documents_that_all_share_text_are_refused():
+    shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    with pytest.raises(BadInput, match="share text"):
+        prepare(documents(f"a {shared}", f"b {shared}"), config())
