@@ -1,7 +1,7 @@
 """What runs: one thin file per stage of dvc.yaml, and the Prefect flows around them.
 
-The two settings act only when they are made before torch is imported. On a machine whose cores are shared, OpenMP
-threads that spin while they wait cost two to five times the step's time.
+The two settings act only when they are made before torch is imported. On a machine whose cores are shared,
+OpenMP threads that spin while they wait cost two to five times the step's time.
 """
 
 import os

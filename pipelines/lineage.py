@@ -1,4 +1,4 @@
-"""Facts that join DVC, git and MLflow: the stage key, the fingerprints of the data, the revision of the code."""
+"""Facts that join DVC, git and MLflow: stage key, fingerprints of the data, revision of the code."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def stage_key(entry: Mapping[str, Any]) -> str:
     """Name the work of a stage by what goes into it: command, parameters and the hashes of its dependencies.
 
-    `entry` has the shape of a stage in dvc.lock. What comes out of the stage plays no part, so the key is the same
-    before the stage runs, while it runs and in the lock file afterwards.
+    `entry` has the shape of a stage in dvc.lock. What comes out of the stage plays no part, so the key is the
+    same before the stage runs, while it runs and in the lock file afterwards.
     """
     deps = sorted((dep["path"], dep["md5"]) for dep in entry.get("deps", []))
     facts = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
@@ -26,7 +26,7 @@ def stage_key(entry: Mapping[str, Any]) -> str:
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
     """The entry that DVC would write into dvc.lock for the stage's present dependencies and parameters.
 
-    Uses a stage of the caller's own `Repo`, whose outputs it drops. Raises dvc's error for a missing dependency.
+    Takes a stage of the caller's own `Repo` and drops its outputs. A missing dependency is dvc's error.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -42,12 +42,14 @@ def stage_tags(stage_name: str, root: Path) -> dict[str, str]:
     repo = Repo(str(root))
     stage = repo.stage.collect(stage_name)[0]
     entry = lock_entry(stage)
-    data = {f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(".py")}
+    data = {
+        f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(".py")
+    }
     return {"stage_key": stage_key(entry), **data}
 
 
 def revision_tags(root: Path) -> dict[str, str]:
-    """Tags of the code: git revision (`-dirty` when code or parameters differ from it), DVC experiment if any."""
+    """Tags of the code: git revision (`-dirty` when code or parameters differ from it), DVC experiment."""
     tags = {}
     revision = _git(root, "rev-parse", "HEAD")
     if revision:
@@ -64,6 +66,8 @@ def revision_tags(root: Path) -> dict[str, str]:
 def _git(root: Path, *args: str) -> str:
     """Output of a git command; empty where there is no git or no commit."""
     try:
-        return subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -20,11 +20,13 @@ PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 def run_stage(main: Callable[..., None], **sections: Any) -> None:
     """Call `main(run, *arguments, **sections)` with the command line's arguments, inside an MLflow run.
 
-    An argument becomes a Path unless main annotates it as `str`. Exits with 1 and one sentence on stderr for what
-    the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a programmer's error keeps its traceback.
+    An argument becomes a Path unless main annotates it as `str`. Exits with 1 and one sentence on stderr for
+    what the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a programmer's error keeps its traceback.
     """
     module = getattr(sys.modules.get("__main__"), "__spec__", None)
-    name = os.environ.get("DVC_STAGE") or (module.name.rpartition(".")[2] if module else Path(sys.argv[0]).stem)
+    name = os.environ.get("DVC_STAGE") or (
+        module.name.rpartition(".")[2] if module else Path(sys.argv[0]).stem
+    )
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
     try:
         arguments = _arguments(main, name, sys.argv[1:])
@@ -45,7 +47,9 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
             raise
         free = shutil.disk_usage(root).free / 1e6
         where = f" while writing {error.filename}" if error.filename else ""
-        sys.exit(f"error: the disk is full{where}: {free:.0f} MB are free in {root}; free some space and run again")
+        sys.exit(
+            f"error: the disk is full{where}: {free:.0f} MB are free in {root}; free some space and run again"
+        )
 
 
 def _arguments(main: Callable[..., None], name: str, words: list[str]) -> list[Path | str]:
@@ -54,8 +58,10 @@ def _arguments(main: Callable[..., None], name: str, words: list[str]) -> list[P
     expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
     many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL
     if len(words) != len(expected) and not (many and len(words) >= len(expected) - 1):
-        raise BadInput(f"{name} got {len(words)} arguments; expected {len(expected)}: "
-                       f"{', '.join(p.name for p in expected)}; compare with its cmd in dvc.yaml")  # fmt: skip
+        raise BadInput(
+            f"{name} got {len(words)} arguments; expected {len(expected)}: "
+            f"{', '.join(p.name for p in expected)}; compare with its cmd in dvc.yaml"
+        )
     kinds = [hints.get(p.name, Path) for p in expected]
     kinds += kinds[-1:] * (len(words) - len(kinds))
     return [word if kind is str else Path(word) for word, kind in zip(words, kinds, strict=False)]

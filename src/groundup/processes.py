@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 import psutil
 
-_CLOCK_TOLERANCE_SECONDS = 2.0  # start times are derived from the boot time, which moves when the clock is set
+# start times are derived from the boot time, which moves when the clock is set
+_CLOCK_TOLERANCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def current() -> ProcessId:
 
 
 def nearest_ancestor(program: str) -> ProcessId | None:
-    """The closest ancestor that runs `program`, as `program …`, `python …/program …` or `python -m program …`."""
+    """The closest ancestor run as `program …`, `python …/program …` or `python -m program …`."""
     for process in psutil.Process().parents():
         try:
             command = process.cmdline()

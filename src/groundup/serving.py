@@ -1,0 +1,61 @@
+"""The finetuned models behind MLflow's predict interface: a list of texts in, answers out.
+
+A registered model folder holds a copy of this file, the package's source and the checkpoint's safetensors, and
+MLflow runs this file to get its model (models from code): nothing is pickled.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pydantic
+
+INFERENCE_PARAMS: dict[str, float | int] = {
+    "temperature": 0.0,  # 0: greedy
+    "max_new_tokens": 64,
+    "top_k": 0,  # 0: all tokens
+    "top_p": 1.0,
+    "seed": 0,
+}
+
+
+class Judgement(pydantic.BaseModel):
+    """What the spam classifier thinks of one message."""
+
+    label: str  # "ham" or "spam"
+    spam_probability: float
+
+
+class _Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    def load_context(self, context: Any) -> None:
+        from groundup.checkpoint import load_checkpoint
+
+        self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]))
+
+
+class ServedClassifier(_Served):
+    """Messages -> judgements."""
+
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Judgement]:
+        """One judgement a message, in order."""
+        from groundup.classification import spam_probabilities
+
+        probabilities = spam_probabilities(self.checkpoint, model_input)
+        return [Judgement(label="spam" if p >= 0.5 else "ham", spam_probability=p) for p in probabilities]
+
+
+class ServedInstructions(_Served):
+    """Instructions -> responses. A blank line separates an instruction from its input, if it has one."""
+
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
+        """One response an instruction, in order; `params` as in INFERENCE_PARAMS."""
+        from groundup.generation import respond
+
+        pairs = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
+        return respond(self.checkpoint, pairs, **(INFERENCE_PARAMS | (params or {})))
+
+
+_MODELS = {"classifier": ServedClassifier, "decoder": ServedInstructions}
+
+if __name__ != "groundup.serving":  # MLflow is running a copy of this file to get the model
+    mlflow.models.set_model(_MODELS[mlflow.models.ModelConfig().get("kind")]())

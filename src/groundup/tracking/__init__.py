@@ -1,0 +1,168 @@
+"""MLflow listens here: one run per stage under one parent run per pipeline. It decides nothing.
+
+MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.py.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from groundup.processes import ProcessId
+from groundup.tracking.run import Run, silent
+from groundup.tracking.store import Connection, connect, create_run, first_line
+
+__all__ = ["Run", "Terminated", "connect", "mark_cached", "pipeline_run", "silent", "stage_run"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: handled like Ctrl-C, so that states are saved and the run ends as KILLED."""
+
+
+@contextmanager
+def stage_run(
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    *,
+    root: Path,
+    parent_run_id: str | None = None,
+    pipeline: ProcessId | None = None,
+) -> Iterator[Run]:
+    """Open the run of one stage; it ends FINISHED, FAILED (any error) or KILLED (Ctrl-C, SIGTERM).
+
+    Args:
+        params: sections (dataclasses or mappings), logged flat as `section.key`.
+        root: the project's folder: home of the default database, mlflow.db, and of its artifacts, mlruns/.
+        parent_run_id: the run that the stage belongs to, or
+        pipeline: the process whose stages share a parent run, found or created here. None: no parent.
+
+    Raises:
+        BadInput: MLflow cannot be reached or cannot be written to.
+    """
+    connection = connect(root)
+    client = connection.client
+    shared = None if parent_run_id or pipeline is None else _shared_parent(connection, pipeline, tags)
+    run_id = create_run(connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared)
+    run = Run(connection, run_id, root)
+    with _sigterm_raises(), _system_metrics(connection, run_id):
+        status = "FINISHED"
+        try:
+            run.params(params)
+            yield run
+        except BaseException as error:
+            status = _status_of(error)
+            run.tag("error", f"{type(error).__name__}: {first_line(error)}"[:500])
+            raise
+        finally:
+            run.flush()
+            run.send("set_terminated", status)
+            if shared:
+                with run.forgiving():
+                    _end_shared_parent(client, shared, name, status)
+
+
+@contextmanager
+def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[Run]:
+    """Open a parent run owned by the calling process, for whoever starts the stages itself."""
+    connection = connect(root)
+    run = Run(connection, create_run(connection, name, {"kind": "pipeline", **tags}, None), root)
+    status = "FINISHED"
+    try:
+        yield run
+    except BaseException as error:
+        status = _status_of(error)
+        raise
+    finally:
+        run.flush()
+        run.send("set_terminated", status)
+
+
+def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
+    """Leave a marker for a stage that had nothing to do, under parent `run`; link the run that did the work.
+
+    Returns the id of the run that produced the outputs, found by its stage key, or None.
+    """
+    if run.connection is None:
+        return None
+    client, experiment = run.connection.client, run.connection.experiment_id
+    with run.forgiving():
+        wanted = f"tags.kind = 'stage' and tags.stage_key = '{stage_key}' and attributes.status = 'FINISHED'"
+        found = client.search_runs(
+            [experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"]
+        )
+        producer = found[0].info.run_id if found else None
+        link = (
+            f"[{producer}](#/experiments/{experiment}/runs/{producer})"
+            if producer
+            else "no run of this database"
+        )
+        tags = {
+            "kind": "cached",
+            "stage": stage,
+            "stage_key": stage_key,
+            "produced_by": producer or "",
+            "mlflow.note.content": f"Nothing to do: DVC has the outputs already. Produced by {link}.",
+        }
+        marker = create_run(run.connection, f"{stage} (cached)", tags, run.run_id)
+        client.set_terminated(marker, "FINISHED")
+        return producer
+    return None
+
+
+def _shared_parent(connection: Connection, pipeline: ProcessId, tags: Mapping[str, str]) -> str:
+    """The parent run of all stages started by one process: created by the first, found by the others."""
+    wanted = f"tags.kind = 'pipeline' and tags.process = '{pipeline}'"
+    found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
+    if found:
+        connection.client.update_run(found[0].info.run_id, status="RUNNING")
+        return str(found[0].info.run_id)
+    own = ("stage_key", "data.")  # facts of the stage, not of the pipeline
+    kept = {key: value for key, value in tags.items() if not key.startswith(own)}
+    return create_run(connection, "pipeline", {**kept, "kind": "pipeline"}, None, owner=pipeline)
+
+
+def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:
+    """Nobody knows which stage is the last one: each leaves the parent ended, and a bad end stays."""
+    if status != "FINISHED":
+        client.set_tag(parent, "ended_badly", f"{stage}: {status}")
+    worst = client.get_run(parent).data.tags.get("ended_badly", "FINISHED")
+    client.set_terminated(parent, worst.rsplit(" ", 1)[-1])
+
+
+def _status_of(error: BaseException) -> str:
+    if isinstance(error, SystemExit) and not error.code:
+        return "FINISHED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM, which would end the process on the spot, into an exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(*_: object) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _system_metrics(connection: Connection, run_id: str) -> Iterator[None]:
+    """Sample processor, memory, disk and network in a thread of MLflow's."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, tracking_uri=connection.uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()

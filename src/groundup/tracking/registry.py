@@ -1,0 +1,116 @@
+"""Registered models: versions made by finetuning runs, and the champion that serves.
+
+Numbers decide elsewhere; here aliases are moved.
+"""
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.tracking.store import Connection
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CHAMPION = "champion"
+REQUIREMENTS = ("mlflow", "torch", "safetensors", "tiktoken", "regex", "numpy", "pydantic", "pyyaml")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+    stage_key: str  # of the run that made it
+    metrics: Mapping[str, float]
+
+
+def register(
+    connection: Connection,
+    run_id: str,
+    checkpoint: Path,
+    name: str,
+    input_example: list[str],
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> str:
+    """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
+
+    The model folder holds the safetensors, the package's source and serving.py as its entry: no pickle.
+    Raises MlflowException; an error of the model itself at the example passes through.
+    """
+    import mlflow
+
+    kind = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["kind"]
+    client = connection.client
+    mlflow.set_tracking_uri(connection.uri)
+    mlflow.set_registry_uri(connection.uri)
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        logged = mlflow.pyfunc.log_model(
+            name=name,
+            python_model=str(PACKAGE / "serving.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            model_config={"kind": kind},
+            code_paths=[str(PACKAGE)],
+            pip_requirements=_requirements(),
+            input_example=(input_example, dict(params)) if params else input_example,
+            registered_model_name=name,
+        )
+    client.update_run(run_id, status="RUNNING")  # start_run's end has closed it
+    version = str(logged.registered_model_version)
+    key = client.get_run(run_id).data.tags.get("stage_key", "")
+    facts = {
+        "stage_key": key,
+        "run_id": run_id,
+        **{f"metric.{k}": repr(float(v)) for k, v in metrics.items()},
+    }
+    for tag, value in facts.items():
+        client.set_model_version_tag(name, version, tag, value)
+    if champion(connection, name) is None:
+        promote(connection, name, version)
+    return version
+
+
+def champion(connection: Connection, name: str) -> Version | None:
+    """The version that serves, None if there is none."""
+    return _find(connection, name, lambda found: CHAMPION in found.aliases)
+
+
+def made_by(connection: Connection, name: str, stage_key: str) -> Version | None:
+    """The newest version whose run did the work named by `stage_key`."""
+    return _find(connection, name, lambda found: found.tags.get("stage_key") == stage_key)
+
+
+def promote(connection: Connection, name: str, version: str) -> None:
+    """Let `version` serve from now on."""
+    connection.client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> Path:
+    """Copy the version's checkpoint into `folder` and return where it lies."""
+    import mlflow
+
+    source = connection.client.get_model_version_download_uri(version.name, version.version)
+    mlflow.set_tracking_uri(connection.uri)
+    local = mlflow.artifacts.download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=str(folder))
+    return next(path for path in Path(local).iterdir() if path.is_dir())
+
+
+def _find(connection: Connection, name: str, wanted: Any) -> Version | None:
+    versions = connection.client.search_model_versions(f"name = '{name}'")
+    for listed in sorted(versions, key=lambda listed: int(listed.version), reverse=True):
+        found = connection.client.get_model_version(name, listed.version)  # a search leaves the aliases out
+        if wanted(found):
+            tags = found.tags
+            metrics = {
+                k.removeprefix("metric."): float(v) for k, v in tags.items() if k.startswith("metric.")
+            }
+            return Version(name, str(found.version), tags.get("stage_key", ""), metrics)
+    return None
+
+
+def _requirements() -> list[str]:
+    """Pins as installed here, without the builder's suffix (torch's "+cpu")."""
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]

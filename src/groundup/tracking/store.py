@@ -1,0 +1,142 @@
+"""The MLflow store: opened safely by many processes at once, and cleaned of runs whose process was killed."""
+
+import gc
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from groundup import processes
+from groundup.errors import BadInput
+from groundup.processes import ProcessId
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is down is reported in seconds, not in minutes
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An MLflow client with the experiment it writes to."""
+
+    client: Any  # mlflow.MlflowClient, which must not be imported to name it
+    uri: str
+    experiment_id: str
+
+
+def connect(root: Path) -> Connection:
+    """Open the tracking store named by MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and sweep it.
+
+    Raises:
+        BadInput: it cannot be reached, or its schema is of another MLflow version.
+    """
+    for key, value in _DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
+    with _without_garbage_collection():
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        if uri.startswith("sqlite"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (outside of the lock: it takes a second)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        with _locked(uri):  # two processes that create the database at once break each other's migration
+            client = MlflowClient(uri, registry_uri=uri)
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                experiment = client.get_experiment(client.create_experiment(name, _artifacts(uri, name)))
+        if experiment.lifecycle_stage != "active":
+            raise BadInput(
+                f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
+                "MLFLOW_EXPERIMENT_NAME"
+            )
+        connection = Connection(client, uri, experiment.experiment_id)
+        _sweep(connection)
+    except (MlflowException, OSError) as error:
+        raise BadInput(
+            f"MLflow at {uri} cannot be used ({first_line(error)}); start that server or point "
+            "MLFLOW_TRACKING_URI to a store that works (unset: mlflow.db in the project)"
+        ) from error
+    return connection
+
+
+def create_run(
+    connection: Connection,
+    name: str,
+    tags: Mapping[str, str],
+    parent: str | None,
+    owner: ProcessId | None = None,
+) -> str:
+    """Create a RUNNING run that can be swept once its owner, by default this process, is dead."""
+    owner = owner or processes.current()
+    nested = {"mlflow.parentRunId": parent} if parent else {}
+    everything = {**tags, **nested, "process": str(owner), "host": owner.host}
+    run = connection.client.create_run(connection.experiment_id, tags=everything, run_name=name)
+    return str(run.info.run_id)
+
+
+def _sweep(connection: Connection) -> None:
+    """End as KILLED the runs of this host whose process died without saying so (kill -9), and their parents."""
+    client, host = connection.client, processes.current().host
+    stale = f"attributes.status = 'RUNNING' and tags.host = '{host}'"
+    for run in client.search_runs([connection.experiment_id], stale):
+        if not ProcessId.parse(run.data.tags["process"]).is_alive():
+            client.set_terminated(run.info.run_id, "KILLED")
+            if parent := run.data.tags.get("mlflow.parentRunId"):
+                client.set_tag(parent, "ended_badly", f"{run.info.run_name}: KILLED")
+                client.set_terminated(parent, "KILLED")
+
+
+def _artifacts(uri: str, experiment: str) -> str | None:
+    """mlruns/ beside the database file; a server knows its own place. MLflow's default is the working folder."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (
+        Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / quote(experiment, safe="")
+    ).as_uri()
+
+
+@contextmanager
+def _locked(uri: str) -> Iterator[None]:
+    """Hold a lock that all processes of this machine share for one SQLite database; nothing for a server."""
+    if not uri.startswith("sqlite"):
+        yield
+        return
+    import fcntl
+
+    key = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with open(Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """MLflow's 2,000 modules import a fifth faster when the collector does not walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def first_line(error: BaseException) -> str:
+    """The message without what follows it: MLflow's go on for pages."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
