@@ -54,7 +54,7 @@ ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port:
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
 schedule: $(READY) .git/HEAD  ## serve the retraining flow on its schedule until Ctrl-C
-	python -m pipelines.retrain --serve
+	python -m pipelines.retrain serve
 
 serve-spam: $(READY)  ## answer classification requests over HTTP with the registered spam model (port 5055)
 	mlflow models serve -m models:/groundup-spam@champion --env-manager local --port $(or $(PORT),5055)

@@ -1,0 +1,356 @@
+"""The seams: dvc.yaml, params.yaml, the stage files and the library say the same thing.
+
+dvc.yaml is the only DAG, but it repeats what the code knows: which modules a stage is made of, which sections it
+reads, which paths it is given. These tests compare the two; when a list is wrong, the failure prints the right one.
+"""
+
+import ast
+import difflib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = [
+    "download",
+    "validate",
+    "prepare_corpus",
+    "prepare_spam",
+    "prepare_instructions",
+    "check_splits",
+    "train_tokenizer",
+    "tokenize",
+    "pretrain",
+    "finetune_spam",
+    "finetune_instructions",
+    "evaluate",
+]
+NOT_STAGES = {"__init__", "stage", "lineage", "flow", "retrain"}
+
+# The frame around every stage is neither listed as a dependency nor looked into: stage.py unpacks argv, tracking
+# only listens, what params.py reads is tracked value by value under `params:`, and pipelines/__init__.py says how
+# threads wait. With the frame listed, a comment in one owner's config class (params.py imports them all) would
+# train every model again.
+FRAME = ("pipelines.stage", "pipelines.lineage", "groundup.tracking", "groundup.params")
+
+# DVC, Prefect, MLflow and Great Expectations take seconds to import, torch too: a stage pays when it runs, and only
+# if it needs them.
+HEAVY = {"torch", "mlflow", "great_expectations", "prefect", "dvc", "sklearn", "matplotlib", "transformers"}
+
+
+# --- what the code says -------------------------------------------------------------------------------------------
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a local module or package (`a.b` -> src/a/b.py or src/a/b/__init__.py), None if it is not ours."""
+    path = Path(*name.split("."))
+    for base in (ROOT / "src", ROOT):
+        for file in (base / path.with_suffix(".py"), base / path / "__init__.py"):
+            if file.is_file() and (base != ROOT or path.parts[0] == "pipelines"):
+                return file
+    return None
+
+
+def imported_names(file: Path) -> Iterator[str]:
+    """Every dotted name that `file` may import, inside functions too, but for `if TYPE_CHECKING:` blocks."""
+    nodes: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            nodes.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, (
+                f"{file}:{node.lineno}: relative import; imports here are absolute"
+            )
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        nodes.extend(ast.iter_child_nodes(node))
+
+
+def holds_code(file: Path) -> bool:
+    """False for a file of nothing but a docstring: such an __init__.py cannot change what a stage does."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+def local_imports(entry: Path) -> set[Path]:
+    """`entry` and every local module it imports, directly or not, with the packages around them if they hold code."""
+    found: set[Path] = set()
+    todo = [entry]
+    while todo:
+        file = todo.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for name in imported_names(file):
+            if any(name == frame or name.startswith(f"{frame}.") for frame in FRAME):
+                continue
+            parts = name.split(".")
+            names = (".".join(parts[: n + 1]) for n in range(len(parts)))
+            todo.extend(path for path in map(module_file, names) if path)
+    packages = {file for file in found if file.name == "__init__.py"}
+    return found - {file for file in packages if file.parent.name == "pipelines" or not holds_code(file)}
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a stage file passes on: sections read from params, and the arguments of its main."""
+
+    sections: set[str]
+    keywords: dict[str, str]
+    positional: int | None  # of main, without `run`; None if it takes *args
+    keyword_only: set[str]
+
+
+def footer(stage: str) -> Footer:
+    """Read the `if __name__ == "__main__":` block and the signature of `main`."""
+    tree = ast.parse((ROOT / "pipelines" / f"{stage}.py").read_text(encoding="utf-8"))
+    [block] = [
+        n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "__name__ == '__main__'"
+    ]
+    sections = {
+        n.attr
+        for n in ast.walk(block)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "params"
+    }
+    [call] = [n for n in ast.walk(block) if isinstance(n, ast.Call) and ast.unparse(n.func) == "run_stage"]
+    keywords = {k.arg or "**": ast.unparse(k.value) for k in call.keywords}
+    [main] = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "main"]
+    positional = None if main.args.vararg else len(main.args.args) - 1
+    return Footer(sections, keywords, positional, {a.arg for a in main.args.kwonlyargs})
+
+
+# --- what dvc.yaml says -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """One stage as DVC resolved it; `download@spam` and the like are one each. Paths are relative to the root."""
+
+    name: str
+    cmd: list[str]
+    code: set[str]  # the .py files among the deps
+    inputs: list[str]  # the other deps, in order
+    outputs: list[str]  # outs, metrics and plots, in order
+    sections: set[str]  # of params.yaml
+
+    @property
+    def stage(self) -> str:
+        """The name without the part after @."""
+        return self.name.partition("@")[0]
+
+
+def stanzas() -> list[Stanza]:
+    """The resolved stages of dvc.yaml, in its order."""
+    return list(_stanzas())
+
+
+@cache
+def _stanzas() -> tuple[Stanza, ...]:
+    from dvc.dependency import ParamsDependency
+    from dvc.repo import Repo
+
+    found = []
+    with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:
+        for stage in repo.stage.load_all("dvc.yaml"):
+            deps = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
+            params = [
+                d for d in stage.deps if isinstance(d, ParamsDependency) and d.def_path == "params.yaml"
+            ]
+            assert isinstance(stage.cmd, str)
+            found.append(
+                Stanza(
+                    name=stage.name,
+                    cmd=stage.cmd.split(),
+                    code={d for d in deps if d.endswith(".py")},
+                    inputs=[d for d in deps if not d.endswith(".py")],
+                    outputs=[o.def_path for o in stage.outs],
+                    sections={name for d in params for name in d.params},
+                )
+            )
+    return tuple(found)
+
+
+def values() -> dict[str, Any]:
+    """params.yaml as a mapping."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+# --- they agree ---------------------------------------------------------------------------------------------------
+
+
+def test_stages_stand_in_running_order() -> None:
+    names = list(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+    assert names == STAGES
+
+
+def test_each_stage_has_a_file_of_its_name_and_nothing_else_lies_beside_them() -> None:
+    assert {file.stem for file in (ROOT / "pipelines").glob("*.py")} == {*STAGES, *NOT_STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_deps_are_the_modules_the_stage_is_made_of(stage: str) -> None:
+    made_of = {str(file.relative_to(ROOT)) for file in local_imports(ROOT / "pipelines" / f"{stage}.py")}
+    lines = "\n".join(f"      - {path}" for path in sorted(made_of))
+    for stanza in stanzas():
+        if stanza.stage == stage:
+            changes = "\n".join(difflib.ndiff(sorted(stanza.code), sorted(made_of)))
+            assert stanza.code == made_of, (
+                f"{stanza.name}: deps of code must read\n{lines}\nchanges:\n{changes}"
+            )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_footer_passes_the_sections_that_the_stanza_names(stage: str) -> None:
+    seen = footer(stage)
+    for stanza in stanzas():
+        if stanza.stage == stage:
+            assert seen.sections == stanza.sections, (
+                f"{stanza.name}: `params:` must be {sorted(seen.sections)}"
+            )
+    assert seen.keywords == {name: f"params.{name}" for name in seen.sections}, "section=params.section, each"
+    assert seen.keyword_only == seen.sections, "main takes each section by its name, after *"
+
+
+def test_command_passes_deps_then_outs_in_the_order_of_the_stanza() -> None:
+    for stanza in stanzas():
+        assert stanza.cmd[:3] == ["python", "-m", f"pipelines.{stanza.stage}"], stanza.name
+        arguments = stanza.cmd[3:]
+        # what is no path (the role of a download) stands first; a .yaml dep, the catalogue, need not be passed
+        paths = [a for a in arguments if a in {*stanza.inputs, *stanza.outputs}]
+        words = [a for a in arguments if a not in paths]
+        assert arguments == words + paths, f"{stanza.name}: a path of no dep or out in {arguments}"
+        assert all("/" not in word for word in words), f"{stanza.name}: neither dep nor out: {words}"
+        passed = [dep for dep in stanza.inputs if dep in paths or not dep.endswith((".yaml", ".yml"))]
+        assert paths == passed + stanza.outputs, (
+            f"{stanza.name}: cmd must end in {' '.join(passed + stanza.outputs)}"
+        )
+        positional = footer(stanza.stage).positional
+        assert positional is None or positional == len(arguments), (
+            f"{stanza.name}: main takes {positional} arguments"
+        )
+
+
+def test_no_path_is_written_twice() -> None:
+    written = [(out, stanza.name) for stanza in stanzas() for out in stanza.outputs]
+    for number, (out, name) in enumerate(written):
+        for other, by in written[:number]:
+            a, b = Path(out), Path(other)
+            assert a != b and a not in b.parents and b not in a.parents, f"{out} of {name}, {other} of {by}"
+
+
+def test_every_input_is_an_output_or_a_committed_file() -> None:
+    outputs = {Path(out) for stanza in stanzas() for out in stanza.outputs}
+    for stanza in stanzas():
+        for dep in stanza.inputs:
+            made = Path(dep) in outputs or any(out in Path(dep).parents for out in outputs)
+            assert made or (ROOT / dep).is_file(), f"{stanza.name}: nothing makes {dep}"
+
+
+def test_every_section_of_params_has_a_reader() -> None:
+    read = {section for stanza in stanzas() for section in stanza.sections}
+    for file in (ROOT / "pipelines" / f"{name}.py" for name in ("flow", "retrain")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("params."):
+                read.add(node.attr)
+    unread = set(values()) - read
+    assert not unread, f"no stage and no flow reads {sorted(unread)}"
+    for stanza in stanzas():
+        unknown = stanza.sections - set(values())
+        assert not unknown, (
+            f"{stanza.name}: params.yaml has no section {sorted(unknown)}; whole sections are listed"
+        )
+
+
+def test_picture_in_the_readme_is_the_dag() -> None:
+    of = {out: stanza.stage for stanza in stanzas() for out in stanza.outputs}
+    edges = {
+        (by, stanza.stage)
+        for stanza in stanzas()
+        for dep in stanza.inputs
+        for out, by in of.items()
+        if Path(out) == Path(dep) or Path(out) in Path(dep).parents
+    }
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", readme, flags=re.MULTILINE))
+    order = sorted(edges, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
+    assert drawn == edges, "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in order)
+
+
+def test_layout_in_the_readme_names_every_module() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("## Layout")[2].partition("\n## ")[0]
+    modules = {
+        f for folder in ("src", "pipelines") for f in (ROOT / folder).rglob("*.py") if f.name != "__init__.py"
+    }
+    listed = {f for f in modules if re.search(rf"(?<![\w/]){f.name}\b", tree)}
+    whole = {
+        f for f in modules if re.search(rf"(?<![\w/]){f.parent.name}/ *\S.*", tree)
+    }  # a folder with its remark
+    missing = sorted(str(f.relative_to(ROOT)) for f in modules - listed - whole)
+    assert not missing, f"the tree in README.md lacks {missing}"
+
+
+def test_params_load() -> None:
+    from groundup.params import load_params
+
+    load_params(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
+def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
+    from groundup.datasets.catalogue import load_catalogue
+
+    params = values()
+    if profile != "default":
+        for key, value in overrides(profile):
+            *path, last = key.split(".")
+            section = params
+            for part in path:
+                section = section[part]
+            assert last in section, f"{profile}.txt: params.yaml has no {key}"
+            section[last] = value
+    catalogue = load_catalogue(ROOT / "data/catalogue.yaml")
+    for role in ("pretraining", "spam", "instructions"):
+        assert params["data"][role] in catalogue, f"{profile}: no dataset {params['data'][role]!r} for {role}"
+
+
+def overrides(profile: str) -> list[tuple[str, Any]]:
+    """The `section.key=value` lines of a profile, values read as YAML as DVC does."""
+    lines = (ROOT / "pipelines/profiles" / f"{profile}.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("#")[0].strip().split("=", 1) for line in lines if line.split("#")[0].strip()]
+    return [(key, yaml.safe_load(value)) for key, value in pairs]
+
+
+def test_importing_a_stage_does_nothing_and_is_light(tmp_path: Path) -> None:
+    """One process imports them all, in an empty folder and with an argv that a stage at work would choke on."""
+    script = f"""
+import contextlib, importlib, io, json, sys
+sys.path.insert(0, {str(ROOT)!r})
+seen, printed = {{}}, io.StringIO()
+with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    for stage in {STAGES!r}:
+        before = set(sys.modules)
+        importlib.import_module("pipelines." + stage)
+        seen[stage] = sorted({HEAVY!r} & (set(sys.modules) - before))
+print(json.dumps([seen, printed.getvalue()]))
+"""
+    command = [sys.executable, "-c", script, "no-such-path"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    heavy, printed = json.loads(result.stdout)
+    assert {stage: names for stage, names in heavy.items() if names} == {}, "import these inside the function"
+    assert printed == ""
+    assert list(tmp_path.iterdir()) == []
