@@ -32,7 +32,17 @@ def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
 
     stage.save_deps()
     stage.outs = []
-    return json.loads(json.dumps(to_single_stage_lockfile(stage)))  # type: ignore[no-any-return]
+    entry: dict[str, Any] = to_single_stage_lockfile(stage)
+    return entry
+
+
+def recorded_keys(root: Path) -> dict[str, str]:
+    """Stage keys of what dvc.lock says is done, by stage name; empty before the first run."""
+    from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it hashed it
+
+    lock = root / "dvc.lock"
+    stages = load_yaml(str(lock)).get("stages", {}) if lock.exists() else {}
+    return {name: stage_key(entry) for name, entry in stages.items()}
 
 
 def stage_tags(stage_name: str, root: Path) -> dict[str, str]:

@@ -84,8 +84,8 @@ def decide(
 ) -> tuple[bool, str]:
     """Whether the candidate replaces the champion, and why, from their figures on the same test set.
 
-    The first metric must grow by more than `min_improvement`; no other may fall by more than that. Figures are
-    fractions, higher is better. NaN never wins.
+    The first metric must grow by more than `min_improvement`; no other may fall by more than that.
+    Figures are fractions, higher is better. NaN never wins.
 
     >>> decide({"mcc": 0.95}, {"mcc": 0.92}, 0.01)
     (True, 'mcc 0.9200 -> 0.9500, more than 0.0100 better')
@@ -104,8 +104,6 @@ def decide(
         return False, f"{moved}, not more than {min_improvement:.4f} better"
     for name, value in candidate.items():
         if champion[name] - value > min_improvement:
-            return (
-                False,
-                f"{moved}, but {name} {champion[name]:.4f} -> {value:.4f}, more than {min_improvement:.4f} worse",
-            )
+            fallen = f"{name} {champion[name]:.4f} -> {value:.4f}, more than {min_improvement:.4f} worse"
+            return False, f"{moved}, but {fallen}"
     return True, f"{moved}, more than {min_improvement:.4f} better"

@@ -1,7 +1,7 @@
 """The finetuned models behind MLflow's predict interface: a list of texts in, answers out.
 
-A registered model folder holds a copy of this file, the package's source and the checkpoint's safetensors, and
-MLflow runs this file to get its model (models from code): nothing is pickled.
+A registered model folder holds a copy of this file, the package's source and the checkpoint's safetensors.
+MLflow runs the copy to get its model (models from code): nothing is pickled.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class Judgement(pydantic.BaseModel):
     spam_probability: float
 
 
-class _Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
 

@@ -135,7 +135,7 @@ def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> Non
 def _status_of(error: BaseException) -> str:
     if isinstance(error, SystemExit) and not error.code:
         return "FINISHED"
-    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    return "FAILED" if isinstance(error, Exception | SystemExit) else "KILLED"  # Ctrl-C, SIGTERM, Prefect's cancel
 
 
 @contextmanager

@@ -1,0 +1,220 @@
+"""The DVC graph as a Prefect flow: stages and edges are read from DVC, and DVC decides whether there is work.
+
+Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
+Run it by hand with `python -m pipelines.flow [--force] [--stage NAME] [--workers N]`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import networkx
+import typer
+from dvc.repo import Repo
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import exponential_backoff
+
+from groundup.errors import BadInput
+from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
+from pipelines.lineage import recorded_keys, revision_tags
+from pipelines.stage import PARENT_VARIABLE
+
+GRACE_SECONDS = 15.0  # for a cancelled stage to save its state and close its MLflow run
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of dvc.yaml as a task."""
+
+    name: str  # as DVC addresses it, such as download@spam
+    after: tuple[str, ...]
+    retries: int = 0
+    retry_backoff_seconds: float = 1.0  # doubled at each retry
+
+
+def plan(root: Path, only: list[str] | None = None) -> list[Step]:
+    """The stages of dvc.yaml, dependencies first; `only` keeps the named stages (or groups) and what they need.
+
+    Prefect's hints are the stage's own: `meta: {prefect: {retries: 3, retry_backoff_seconds: 2}}` in dvc.yaml.
+    """
+    graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
+    wanted = set(graph.nodes)
+    if only:
+        named = {
+            stage for stage in graph if {stage.addressing, stage.addressing.partition("@")[0]} & set(only)
+        }
+        known = {name for s in named for name in (s.addressing, s.addressing.partition("@")[0])}
+        if unknown := sorted(set(only) - known):
+            raise BadInput(f"dvc.yaml has no stage {', '.join(unknown)}; `dvc stage list` shows those it has")
+        wanted = named.union(*(networkx.descendants(graph, stage) for stage in named))
+    steps = []
+    for stage in networkx.dfs_postorder_nodes(graph):
+        if stage in wanted and stage.cmd:  # data added with `dvc add` has no command
+            after = tuple(sorted(d.addressing for d in graph.successors(stage) if d.cmd))
+            steps.append(Step(stage.addressing, after, **(stage.meta or {}).get("prefect", {})))
+    return steps
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE)
+def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str]) -> State[None]:
+    """Let DVC bring one stage up to date, in its own process group, its output streamed to the log.
+
+    Returns a state named Cached when there was nothing to do. Raises RuntimeError when the stage fails.
+    """
+    log = get_run_logger()
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+    command += [*(["--force"] if force else []), stage]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path} | dict(environment)
+    ran, last = False, ""
+    with subprocess.Popen(
+        command, cwd=root, env=environment, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    ) as process:  # fmt: skip
+        _running.add(process)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line := line.rstrip():
+                    log.info(line)
+                    ran = ran or line.startswith("Running stage ")
+                    last = line if line.startswith("error: ") else last
+        finally:
+            process.wait()
+            _running.discard(process)
+    if process.returncode:
+        raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")
+    return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
+
+
+@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None]:
+    """Bring every stage of dvc.yaml (or `stages` and what they need) up to date, two at a time.
+
+    More: `pipeline.with_options(task_runner=ThreadPoolTaskRunner(max_workers=4))`.
+    """
+    root = Path(Repo.find_root())
+    futures: dict[str, PrefectFuture[Any]] = {}
+    try:
+        with pipeline_run("pipeline", revision_tags(root), root=root) as run, _stages_die_with_us():
+            for step in plan(root, stages):
+                stage_task = run_stage.with_options(
+                    name=step.name.partition("@")[0],
+                    retries=step.retries,
+                    retry_delay_seconds=exponential_backoff(step.retry_backoff_seconds),
+                    retry_jitter_factor=0.2,
+                )
+                needed = [futures[name] for name in step.after]
+                environment = {PARENT_VARIABLE: run.run_id}
+                futures[step.name] = stage_task.submit(step.name, root, force, environment, wait_for=needed)
+            wait(list(futures.values()))
+            states = {name: future.state for name, future in futures.items()}
+            _mark_cached_stages(run, states, root)
+            create_markdown_artifact(
+                _summary(states, root), key="pipeline-summary", description="Stages, metrics"
+            )
+            if failed := [str(state.message) for state in states.values() if state.is_failed()]:
+                raise RuntimeError("; ".join(failed))
+    except (RuntimeError, BadInput) as error:
+        return Failed(message=str(error))
+    return Completed(message=_count(states))
+
+
+@contextmanager
+def _stages_die_with_us() -> Iterator[None]:
+    """Stop the running stages when the flow is cancelled, interrupted or fails itself.
+
+    Killing dvc alone would leave the stage's process training on as an orphan.
+    """
+    try:
+        yield
+    except BaseException:
+        groups = [process.pid for process in _running]
+        for group in groups:
+            _signal(group, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(_signal(group, 0) for group in groups) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for group in groups:
+            _signal(group, signal.SIGKILL)
+        raise
+
+
+def _signal(group: int, number: int) -> bool:
+    """Send a signal to a process group; False if nobody is left in it."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) -> None:
+    keys = recorded_keys(root)
+    for name, state in states.items():
+        if state.name == "Cached" and name in keys:
+            mark_cached(run, name, keys[name])
+
+
+def _summary(states: Mapping[str, State[Any]], root: Path) -> str:
+    """Markdown: a table of the stages, then DVC's table of metrics as far as they exist."""
+    rows = [f"| {name} | {state.name} | {_cell(state.message)} |" for name, state in states.items()]
+    command = [sys.executable, "-m", "dvc", "metrics", "show", "--md"]
+    metrics = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
+    return f"# Pipeline\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
+
+
+def _cell(message: str | None) -> str:
+    return (message or "").replace("|", "\\|").replace("\n", " ")
+
+
+def _count(states: Mapping[str, State[Any]]) -> str:
+    """Such as `9 cached, 2 completed`."""
+    names = sorted(str(state.name).lower() for state in states.values())
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "no stages"
+
+
+def interruptible() -> None:
+    """Let SIGTERM end a flow started by hand the way Ctrl-C does; without this the stages would be left running."""
+
+    def handler(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, handler)
+
+
+def _command(
+    force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
+    stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
+) -> None:
+    """Run the pipeline as a Prefect flow."""
+    interruptible()
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
+    try:
+        state = pipeline.with_options(task_runner=runner)(force=force, stages=stage, return_state=True)
+    except KeyboardInterrupt as error:
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+    if not state.is_completed():
+        typer.echo(f"error: {state.message}", err=True)
+        raise typer.Exit(1)
+    typer.echo(state.message)
+
+
+if __name__ == "__main__":
+    typer.run(_command)
