@@ -79,7 +79,7 @@ $(READY): requirements.lock pyproject.toml
 	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$candidate"; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo "No Python of 3.11 or newer was found ($$(python3 --version 2>&1 || echo 'no python3')); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	  echo "No Python of 3.11 or newer among: $(or $(PYTHON),$(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV); }
 	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
