@@ -1,0 +1,286 @@
+"""Byte-level byte-pair encoding, learned from scratch (Sennrich et al. 2016; on bytes as in GPT-2).
+
+A token is a string of bytes. 256 are the single bytes, so nothing is ever unknown; each further one joins two
+earlier ones, and its id is also its rank: encoding a word joins the neighbours of the lowest rank first, as
+training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257; "slow" -> [115, 257].
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import regex
+
+from groundup.atomic import atomic_path
+from groundup.errors import BadInput
+from groundup.tokenizers.merges import learn_tokens, merge_bytes
+from groundup.tokenizers.pretokenization import (
+    PATTERNS,
+    check_text,
+    compile_pattern,
+    count_words,
+    split_words,
+)
+from groundup.tokenizers.spelling import spell, unspell
+
+if TYPE_CHECKING:
+    import tiktoken
+
+END_OF_TEXT = "<|endoftext|>"
+FORMAT_VERSION = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The section `tokenizer` of params.yaml.
+
+    kind: "bpe" trains our own vocabulary on the corpus; "gpt2" takes OpenAI's, whatever stands below.
+    vocab_size: tokens in all: 256 bytes + merges + special tokens.
+    pattern: a name of PATTERNS or a regular expression.
+    special_tokens: get the last ids, in this order; must hold "<|endoftext|>".
+    """
+
+    kind: Literal["bpe", "gpt2"]
+    vocab_size: int
+    pattern: str
+    special_tokens: tuple[str, ...]
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  a misspelt name is an error, not a default
+
+
+class BPETokenizer:
+    """Text to ids and back; ids of ordinary tokens are their ranks, special tokens follow.
+
+    Special tokens written in a text are ordinary text unless `allow_special=True`: so no user's message can
+    end a document.
+    """
+
+    def __init__(
+        self, ranks: Mapping[bytes, int], pattern: str, special_tokens: Sequence[str] = (END_OF_TEXT,)
+    ) -> None:
+        """`ranks`: every token's bytes -> id, all ids from 0; `pattern`: a name of PATTERNS or an expression.
+
+        Raises:
+            BadInput: the pattern is not valid, a single byte or "<|endoftext|>" is missing, ids have gaps, or
+                special tokens repeat or begin one another.
+        """
+        self.pattern = PATTERNS.get(pattern, pattern)
+        self._compiled = compile_pattern(pattern)
+        self.ranks = dict(ranks)
+        self.tokens = sorted(self.ranks, key=self.ranks.__getitem__)
+        if sorted(self.ranks.values()) != list(range(len(self.ranks))):
+            raise BadInput(
+                "the vocabulary's ids have gaps or repeat; expected 0, 1, 2, ...: train the tokenizer again."
+            )
+        missing = [byte for byte in range(256) if bytes([byte]) not in self.ranks]
+        if missing:
+            raise BadInput(
+                f"the vocabulary lacks {len(missing)} of the 256 single bytes (first: 0x{missing[0]:02x}); "
+                f"text with them could not be encoded: train the tokenizer again."
+            )
+        _check_special_tokens(special_tokens)
+        self.special_tokens = {text: len(self.ranks) + i for i, text in enumerate(special_tokens)}
+        self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
+        self.vocab_size = len(self.ranks) + len(self.special_tokens)
+        self.eot_id = self.special_tokens[END_OF_TEXT]
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        *,
+        pattern: str = "gpt2",
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        progress: bool = False,
+    ) -> "BPETokenizer":
+        """Learn `vocab_size - 256 - len(special_tokens)` merges; equal texts give equal tokenizers.
+
+        A pair that occurs only once is never merged; a corpus too small for all merges gives a smaller
+        vocabulary and a logged warning (so read the size from the tokenizer, not from the parameter).
+
+        Raises:
+            BadInput: no text, a vocabulary too small for bytes and special tokens, a text with lone
+                surrogates, a pattern that loses characters, or a corpus in which nothing can be merged.
+        """
+        _check_special_tokens(special_tokens)
+        n_merges = vocab_size - 256 - len(special_tokens)
+        if n_merges < 0:
+            raise BadInput(
+                f"tokenizer.vocab_size is {vocab_size}; expected at least {256 + len(special_tokens)} "
+                f"(256 bytes and {len(special_tokens)} special tokens): raise it."
+            )
+        words = count_words(texts, pattern, progress=progress)
+        if not words:
+            raise BadInput(
+                "the corpus for the tokenizer is empty; expected at least one text: check the prepared data."
+            )
+        tokens = learn_tokens(words, n_merges, progress=progress)
+        found = len(tokens) - 256
+        if n_merges and not found:
+            raise BadInput(
+                f"no pair of bytes occurs twice in the corpus ({len(words)} different words), so no token "
+                f"can be learned; expected {n_merges}: give more text."
+            )
+        if found < n_merges:
+            log.warning(
+                "the corpus holds only %d of the %d merges asked for: the vocabulary is smaller",
+                found,
+                n_merges,
+            )
+        return cls({token: rank for rank, token in enumerate(tokens)}, pattern, special_tokens)
+
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Return the ids of `text`: the readable reference; `encode_batch` gives the same ids faster.
+
+        Raises:
+            BadInput: `text` has a lone surrogate, which UTF-8 cannot write.
+        """
+        check_text(text)
+        parts = self._special_pattern.split(text) if allow_special else [text]
+        ids: list[int] = []
+        for part in parts:
+            if allow_special and part in self.special_tokens:
+                ids.append(self.special_tokens[part])
+            else:
+                for word in split_words(self._compiled, part):
+                    ids.extend(merge_bytes(word.encode(), self.ranks))
+        return ids
+
+    def encode_batch(
+        self, texts: Sequence[str], *, allow_special: bool = False, num_threads: int = 2
+    ) -> list[list[int]]:
+        """Return the ids of each text, by tiktoken; the same as `encode`, raises alike."""
+        for text in texts:
+            check_text(text)
+        if allow_special:
+            return self.encoding.encode_batch(list(texts), num_threads=num_threads, allowed_special="all")
+        return self.encoding.encode_ordinary_batch(list(texts), num_threads=num_threads)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of the tokens; a special token gives its own text."""
+        return b"".join(self._token_bytes[i] for i in ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text; bytes that are not UTF-8 (a character cut in two) become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    @cached_property
+    def _token_bytes(self) -> dict[int, bytes]:
+        return dict(enumerate([*self.tokens, *(text.encode() for text in self.special_tokens)]))
+
+    @cached_property
+    def encoding(self) -> "tiktoken.Encoding":
+        """The same vocabulary as tiktoken's Encoding: equal ids, faster.
+
+        Raises:
+            BadInput: a pattern of one's own uses what tiktoken's engine (Rust's fancy-regex) does not know.
+        """
+        import tiktoken
+
+        try:
+            return tiktoken.Encoding(
+                "groundup",
+                pat_str=self.pattern,
+                mergeable_ranks=self.ranks,
+                special_tokens=self.special_tokens,
+                explicit_n_vocab=self.vocab_size,
+            )
+        except ValueError as error:
+            raise BadInput(
+                f"tokenizer pattern {self.pattern!r} is not understood by tiktoken ({error}); "
+                f"use one of {', '.join(PATTERNS)} or a simpler expression."
+            ) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the file's text: tokens in the order of their ids, each byte as one printable character."""
+        document = {
+            "version": FORMAT_VERSION,
+            "pattern": self.pattern,
+            "special_tokens": list(self.special_tokens),
+            "tokens": [spell(token) for token in self.tokens],
+        }
+        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write `to_json()` to `path`, atomically."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "BPETokenizer":
+        """Read a saved tokenizer.
+
+        Raises:
+            BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
+        """
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BadInput(
+                f"{path} does not exist; expected a saved tokenizer: run the stage train_tokenizer."
+            ) from error
+        except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+            raise BadInput(
+                f"{path} is not JSON ({error}); expected a saved tokenizer: train it again."
+            ) from error
+        keys = {"version", "pattern", "special_tokens", "tokens"}
+        if not isinstance(document, dict) or set(document) != keys:
+            raise BadInput(f"{path} is no tokenizer: expected a JSON object with {', '.join(sorted(keys))}.")
+        if document["version"] != FORMAT_VERSION:
+            raise BadInput(
+                f"{path} has version {document['version']!r}; expected {FORMAT_VERSION}: train it again."
+            )
+        tokens, special_tokens = document["tokens"], document["special_tokens"]
+        if not (
+            isinstance(document["pattern"], str) and _are_strings(tokens) and _are_strings(special_tokens)
+        ):
+            raise BadInput(
+                f"{path}: expected a string as pattern and lists of strings as tokens and special_tokens."
+            )
+        ranks: dict[bytes, int] = {}
+        for rank, token in enumerate(tokens):
+            try:
+                in_bytes = unspell(token)
+            except KeyError as error:
+                raise BadInput(
+                    f"{path}, token {rank}: {error} stands for no byte: train the tokenizer again."
+                ) from error
+            if not in_bytes or in_bytes in ranks:
+                raise BadInput(
+                    f"{path}, token {rank} ({token!r}) is empty or occurs twice: train the tokenizer again."
+                )
+            ranks[in_bytes] = rank
+        try:
+            return cls(ranks, document["pattern"], special_tokens)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from error
+
+
+def _check_special_tokens(special_tokens: Sequence[str]) -> None:
+    listed = ", ".join(map(repr, special_tokens)) or "none"
+    if END_OF_TEXT not in special_tokens:
+        raise BadInput(f"tokenizer.special_tokens are {listed}; expected {END_OF_TEXT!r} among them: add it.")
+    for i, text in enumerate(special_tokens):
+        for other in [*special_tokens[:i], *special_tokens[i + 1 :]]:
+            if other.startswith(text):  # an empty one begins every other
+                raise BadInput(
+                    f"tokenizer.special_tokens: {text!r} is empty, repeats or begins another ({other!r}); "
+                    f"expected distinct ones, none of which begins another: rename it."
+                )
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

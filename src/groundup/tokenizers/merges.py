@@ -1,0 +1,130 @@
+"""The two algorithms of byte-pair encoding: learn which bytes to join, and join them.
+
+Both keep a heap of candidates that may be out of date and check each when it comes up ("lazy"): n log n
+instead of looking at everything after every merge.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from itertools import pairwise
+
+from tqdm import tqdm
+
+Pair = tuple[int, int]  # the ids of two neighbours
+
+
+def learn_tokens(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[bytes]:
+    """Return the 256 bytes and up to `n_merges` tokens, in the order learned.
+
+    Each round joins the pair of neighbours that occurs most often (of equals, the one with the smallest ids),
+    until there are enough or none occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second
+    is joined into the token that exists, and its round adds none.
+
+    words: each distinct word's bytes -> how often it occurs.
+    """
+    tokens = [bytes([byte]) for byte in range(256)]
+    id_of = {token: i for i, token in enumerate(tokens)}
+    spellings = [list(word) for word in words]  # each word as ids, shorter with every merge
+    occurrences = list(words.values())
+    counts: Counter[Pair] = Counter()
+    where: defaultdict[Pair, set[int]] = defaultdict(
+        set
+    )  # pair -> indices of words that hold it, or once did
+    for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
+        for pair in pairwise(spelling):
+            counts[pair] += n
+            where[pair].add(index)
+    heap = [(-count, pair) for pair, count in counts.items()]
+    heapq.heapify(heap)
+
+    with tqdm(total=n_merges, desc="merges", unit="merge", disable=None if progress else True) as bar:
+        while heap and len(tokens) < 256 + n_merges:
+            count, pair = heapq.heappop(heap)
+            if (
+                -count != counts[pair]
+            ):  # out of date: now rarer (more frequent ones were pushed again at once)
+                if 0 < counts[pair] < -count:
+                    heapq.heappush(heap, (-counts[pair], pair))
+                continue
+            if -count < 2:
+                break
+            token = tokens[pair[0]] + tokens[pair[1]]
+            if token not in id_of:
+                id_of[token] = len(tokens)
+                tokens.append(token)
+                bar.update()
+            changes: defaultdict[Pair, int] = defaultdict(int)
+            for index in where.pop(pair):
+                for added in join_pair(spellings[index], pair, id_of[token], occurrences[index], changes):
+                    where[added].add(index)
+            for changed, change in changes.items():
+                counts[changed] += change
+                if change > 0:
+                    heapq.heappush(heap, (-counts[changed], changed))
+            del counts[pair]
+    return tokens
+
+
+def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pair, int]) -> list[Pair]:
+    """Replace each `pair` in `ids` by `joined`, in place, from the left: (1, 1) -> 2 makes [1, 1, 1] [2, 1].
+
+    Adds to `changes` by how much the neighbours' counts change in a word that occurs `n` times (what it says
+    about `pair` itself is of no use: all of it is gone), and returns the new pairs.
+    """
+    left, right = pair
+    result: list[int] = []
+    added = []
+    i, last = 0, len(ids) - 1
+    while i <= last:
+        if ids[i] != left or i == last or ids[i + 1] != right:
+            result.append(ids[i])
+            i += 1
+            continue
+        if result:
+            changes[result[-1], left] -= n
+            changes[result[-1], joined] += n
+            added.append((result[-1], joined))
+        if i + 2 <= last:
+            changes[right, ids[i + 2]] -= n
+            changes[joined, ids[i + 2]] += n
+            added.append((joined, ids[i + 2]))
+        result.append(joined)
+        i += 2
+    ids[:] = result
+    return added
+
+
+def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:
+    """Return the ids of one word: join the neighbours of lowest rank (the leftmost first) until none joins.
+
+    A word that is a token is that token, even where no row of joins leads to it: tiktoken's rule.
+    """
+    if word in ranks:
+        return [ranks[word]]
+    end = list(range(1, len(word) + 1))  # end[i]: where the part that starts at i ends; 0: none starts there
+    before = list(range(-1, len(word)))  # before[i]: where the part that ends at i starts
+    heap: list[tuple[int, int, int, int]] = []  # (rank, start, middle, end) of two neighbours
+
+    def consider(start: int, middle: int, stop: int) -> None:
+        if (rank := ranks.get(word[start:stop])) is not None:
+            heapq.heappush(heap, (rank, start, middle, stop))
+
+    for i in range(len(word) - 1):
+        consider(i, i + 1, i + 2)
+    while heap:
+        _, start, middle, stop = heapq.heappop(heap)
+        if end[start] != middle or end[middle] != stop:  # one of the two was joined with another meanwhile
+            continue
+        end[start], end[middle] = stop, 0
+        before[stop] = start
+        if start > 0:
+            consider(before[start], start, stop)
+        if stop < len(word):
+            consider(start, stop, end[stop])
+    ids = []
+    start = 0
+    while start < len(word):
+        ids.append(ranks[word[start : end[start]]])
+        start = end[start]
+    return ids

@@ -1,0 +1,20 @@
+"""Tokens as printable text, one character a byte, as in GPT-2's own files.
+
+A byte that is printable Latin-1 and no space stands for itself, any other is the next character from U+0100
+on: b" the\\n" -> "ĠtheĊ".
+"""
+
+_SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_HIDDEN = [byte for byte in range(256) if byte not in _SHOWN]
+_CHARACTERS = {byte: chr(byte) for byte in _SHOWN} | {byte: chr(256 + i) for i, byte in enumerate(_HIDDEN)}
+_BYTES = {character: byte for byte, character in _CHARACTERS.items()}
+
+
+def spell(token: bytes) -> str:
+    """Return the token as printable characters."""
+    return "".join(_CHARACTERS[byte] for byte in token)
+
+
+def unspell(text: str) -> bytes:
+    """Return the token that `spell` wrote; KeyError for a character that stands for no byte."""
+    return bytes(_BYTES[character] for character in text)
