@@ -134,3 +134,10 @@ def test_documents_that_all_share_text_are_refused():
     shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
     with pytest.raises(BadInput, match="share text"):
         prepare(documents(f"a {shared}", f"b {shared}"), config())
+
+
+def test_a_document_that_is_a_message_of_another_goes_to_train():
+    rows = many(100) + [{"id": f"m{i}", "messages": [f"Document number {chr(97 + i)}A!"]} for i in range(4)]
+    train, _, report = prepare(rows, config(val_fraction=0.9))
+    assert {f"m{i}" for i in range(4)} <= {document["id"] for document in train}
+    assert report["moved_to_train"] >= 2

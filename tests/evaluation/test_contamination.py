@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,15 +108,10 @@ def test_report_counts_each_item_once_and_names_pairs():
 
 
 def test_the_canary_sees_a_blind_check(monkeypatch):
-    monkeypatch.setattr(contamination, "window_hashes", lambda texts, n, vocabulary: _no_windows())
+    nothing = (np.empty(0, np.uint64), np.empty(0, np.int64))
+    monkeypatch.setattr(contamination, "window_hashes", lambda *_: nothing)
     with pytest.raises(RuntimeError, match="13-gram canary"):
         find_contamination({"test": ["short"]}, {"train": ["other"]})
-
-
-def _no_windows():
-    import numpy as np
-
-    return np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
 def test_planted_leaks_are_found_among_many_texts():
@@ -129,3 +125,14 @@ def test_planted_leaks_are_found_among_many_texts():
         training.append("before " + " ".join(items[number].split()[at : at + 13]) + " after")
     index = TextIndex(training)
     assert [number for number, item in enumerate(items) if index.find(item)] == sorted(leaks)
+
+
+def test_digits_count_only_for_the_pairs_named():
+    items, texts = ["what is 2 + 3"], ["What is 4 + 5?"]
+    loose = find_contamination({"sums": items}, {"train": texts})
+    strict = find_contamination(
+        {"sums": items}, {"train": texts, "other": texts}, digits_count={("sums", "train")}
+    )
+    assert loose["contaminated"] == 1
+    assert strict["sets"]["sums"]["training"]["train"]["normalised"] == 0
+    assert strict["sets"]["sums"]["training"]["other"]["normalised"] == 1

@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Lt
 
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import linked_groups, normalise
+from groundup.settings import STRICT
 
 Document = dict[str, Any]
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
@@ -32,6 +33,8 @@ class CorpusConfig:
     max_documents: keep a random sample of this many documents after deduplication; null for all.
     seed: another seed is another split and another sample.
     """
+
+    __pydantic_config__ = STRICT
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     min_messages: Annotated[int, Ge(1)]
@@ -138,55 +141,43 @@ def split(
     """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool}).
 
     A document goes to val if the hash of its normalised text says so, so adding or removing others leaves it
-    where it is; unless it shares 13 words in a row, directly or over others, with a document of train: then
-    it goes to train.
+    where it is. Unless it is found in train: one that equals a message of another document, or shares 13
+    words in a row (directly or over others) with a document of train, goes to train. Of a document that is
+    cut, the two parts may share phrases.
 
     Raises:
         BadInput: fewer than two documents that share no text, and none large enough to be cut.
     """
     total = sum(map(size_of, documents))
-    dominant = next((d for d in documents if size_of(d) > DOMINANT * total and size_of(d) >= 2), None)
-    groups = linked_groups([text_of(document) for document in documents])
-    chosen = [
-        unit_hash(config.seed, "corpus val", normalise(text_of(d))) < config.val_fraction for d in documents
-    ]
-    stays = {
-        group for group, val, d in zip(groups, chosen, documents, strict=True) if not val or d is dominant
-    }
+    dominant = next((i for i, d in enumerate(documents) if size_of(d) > max(1, DOMINANT * total)), None)
+    texts = [normalise(text_of(document)) for document in documents]
+    groups = linked_groups(texts)
+    messages = {normalise(m) for d in documents if len(d["messages"]) > 1 for m in d["messages"]}
+    bound = {groups[i] for i, text in enumerate(texts) if text in messages or i == dominant}  # never in val
+    coin = [unit_hash(config.seed, "corpus val", text) for text in texts]
+    stays = bound | {group for group, value in zip(groups, coin, strict=True) if value >= config.val_fraction}
+    if dominant is None and (len(stays) == len(set(groups)) or not stays):
+        # A handful of documents, and the coin fell on one side: the one nearest to the other side goes there.
+        free = [i for i in range(len(documents)) if groups[i] not in bound]
+        if len(set(groups)) < 2 or not free:
+            raise BadInput(
+                f"the corpus has {len(documents)} document(s) that all share text; expected at least two "
+                f"independent documents; add text, or lower corpus.min_chars and corpus.min_messages."
+            )
+        stays = set(groups) - {groups[min(free, key=coin.__getitem__)]}
     train: list[Document] = []
     val: list[Document] = []
-    for document, group in zip(documents, groups, strict=True):
-        if document is dominant:
-            for part, side in zip(cut(document, config.val_fraction), (train, val), strict=True):
-                side.append(part)
+    for i, document in enumerate(documents):
+        if i == dominant:
+            beginning, end = cut(document, config.val_fraction)
+            train.append(beginning)
+            val.append(end)
         else:
-            (train if group in stays else val).append(document)
-    moved = (
-        sum(chosen)
-        - sum(group not in stays for group in groups)
-        - int(any(c and d is dominant for c, d in zip(chosen, documents, strict=True)))
+            (train if groups[i] in stays else val).append(document)
+    moved = sum(
+        value < config.val_fraction and groups[i] in stays and i != dominant for i, value in enumerate(coin)
     )
-    if not train or not val:  # a handful of documents, and the coin fell on one side
-        train, val = _smallest_split(documents, groups, config)
     return train, val, {"moved_to_train": moved, "cut_inside": dominant is not None}
-
-
-def _smallest_split(
-    documents: Sequence[Document], groups: Sequence[int], config: CorpusConfig
-) -> tuple[list[Document], list[Document]]:
-    if len(set(groups)) < 2:
-        raise BadInput(
-            f"the corpus has {len(documents)} document(s) that all share text; expected at least two "
-            f"independent documents; add text, or lower corpus.min_chars and corpus.min_messages."
-        )
-    lowest = min(
-        set(groups),
-        key=lambda group: unit_hash(config.seed, "corpus val", normalise(text_of(documents[group]))),
-    )
-    return (
-        [document for document, group in zip(documents, groups, strict=True) if group != lowest],
-        [document for document, group in zip(documents, groups, strict=True) if group == lowest],
-    )
 
 
 def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:

@@ -14,6 +14,7 @@ from annotated_types import Gt, Lt
 from groundup.datasets.corpus import unit_hash
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, linked_groups, normalise
+from groundup.settings import STRICT
 
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]  # "train", "val", "test"
@@ -39,6 +40,8 @@ class SpamConfig:
         in train only (val and test keep the real proportion), "book" before splitting.
     seed: another seed is another split.
     """
+
+    __pydantic_config__ = STRICT
 
     protocol: Literal["deduplicated", "book"]
     val_fraction: Annotated[float, Gt(0), Lt(1)]

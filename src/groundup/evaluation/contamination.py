@@ -10,7 +10,7 @@ Legend: N words of all training texts together, G windows of `n` words that do n
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,17 +167,17 @@ def linked_groups(texts: Sequence[str], n: int = N) -> list[int]:
 
 def find_contamination(
     evaluation: Mapping[str, Sequence[str]],
-    training: Mapping[str, Iterable[Text]],
+    training: Mapping[str, Sequence[Text]],
     *,
-    keep_digits: bool = False,
+    digits_count: Container[tuple[str, str]] = (),
     examples: int = 5,
 ) -> dict[str, Any]:
-    """Look for every evaluation item in every training text.
+    """Look for every evaluation item in every training text, canaries included.
 
     Args:
         evaluation: name of an evaluation set -> its items.
         training: name of a training set -> its texts (see `TextIndex`).
-        keep_digits: see `normalise`.
+        digits_count: pairs (evaluation set, training set) compared with `keep_digits` (see `normalise`).
         examples: how many offending pairs are kept per pair of sets.
 
     Returns:
@@ -189,48 +189,58 @@ def find_contamination(
     Raises:
         RuntimeError: the check did not find its own canary, so its zeros would mean nothing.
     """
-    canary = check_canary(evaluation, keep_digits=keep_digits)
-    found: dict[str, dict[int, Any]] = {name: {} for name in evaluation}
+    birds, canary = canaries(evaluation), {}
+    found: dict[str, set[int]] = {name: set() for name in evaluation}
     sets: dict[str, Any] = {name: {"items": len(items), "training": {}} for name, items in evaluation.items()}
     for training_name, texts in training.items():
-        index = TextIndex(texts, keep_digits=keep_digits)
-        for name, items in evaluation.items():
-            pair: dict[str, Any] = dict.fromkeys(KINDS, 0) | {"examples": []}
-            for number, item in enumerate(items):
-                hit = index.find(item)
-                if hit:
-                    pair[hit.kind] += 1
-                    found[name][number] = True
-                    if len(pair["examples"]) < examples:
-                        pair["examples"].append(
-                            {"kind": hit.kind, "evaluation": item, "training": hit.training}
-                        )
-            sets[name]["training"][training_name] = pair
+        for keep_digits in (False, True):
+            names = [name for name in evaluation if ((name, training_name) in digits_count) == keep_digits]
+            if not names:
+                continue
+            index = TextIndex([*texts, *(planted for _, planted in birds.values())], keep_digits=keep_digits)
+            canary = check_canaries(index, birds)
+            for name in names:
+                hits = [(number, item, index.find(item)) for number, item in enumerate(evaluation[name])]
+                kinds = [hit.kind for _, _, hit in hits if hit]
+                found[name].update(number for number, _, hit in hits if hit)
+                pairs = [
+                    {"kind": hit.kind, "evaluation": item, "training": hit.training}
+                    for _, item, hit in hits
+                    if hit
+                ]
+                counts = {kind: kinds.count(kind) for kind in KINDS}
+                sets[name]["training"][training_name] = counts | {"examples": pairs[:examples]}
     for name in sets:
         sets[name]["contaminated"] = len(found[name])
-    return {"sets": sets, "contaminated": sum(len(hits) for hits in found.values()), "canary": canary}
+    return {"sets": sets, "contaminated": sum(map(len, found.values())), "canary": canary}
 
 
-def check_canary(evaluation: Mapping[str, Sequence[str]], *, keep_digits: bool = False) -> dict[str, bool]:
-    """Plant the longest evaluation item in three training texts, once per kind, and find it there.
+def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    """For each kind an item to be found and the training text to plant: {kind: (item, planted)}.
+
+    Made of the longest evaluation item, with a word of the canary's own after each of its words, so that no
+    true item and no true text matches.
+    """
+    words = max((text for items in evaluation.values() for text in items), key=len, default="").split()
+    tail = "dug out of the deep dark ground".split()  # for 13 words, even where all items are short
+    items = {}
+    for kind, song in zip(KINDS, ("tweet", "chirp", "trill"), strict=True):
+        items[kind] = " ".join(f"{word} canary{song}" for word in [*words, *tail])
+    inside = " ".join(["before", *normalise(items["13-gram"]).split()[-N:], "after"])
+    planted = {"exact": items["exact"], "normalised": f"<< {items['normalised']} >>", "13-gram": inside}
+    return {kind: (items[kind], planted[kind]) for kind in KINDS}
+
+
+def check_canaries(index: TextIndex, birds: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
+    """Find the canaries that were planted in `index`: {kind: true}.
 
     Raises:
-        RuntimeError: one of the three was not found, or was found under another kind.
+        RuntimeError: one was not found, or elsewhere, or under another kind.
     """
-    item = max((text for items in evaluation.values() for text in items), key=len, default="")
-    words = normalise(item, keep_digits=keep_digits).split()
-    while len(words) < N:  # short items cannot carry a 13-gram: lengthen the canary
-        item += " the canary sings in its cage below the ground for all who dig there"
-        words = normalise(item, keep_digits=keep_digits).split()
-    planted = {
-        "exact": item,
-        "normalised": f"<< {item} >>",
-        "13-gram": " ".join(["dig", *words[:N], "deeper"]),
-    }
-    for kind, text in planted.items():
-        hit = TextIndex(["unrelated words around it", text], keep_digits=keep_digits).find(item)
-        if hit is None or hit.kind != kind:
+    for kind, (item, planted) in birds.items():
+        hit = index.find(item)
+        if hit != Hit(kind, planted):
             raise RuntimeError(
-                f"the contamination check missed its {kind} canary (answer: {hit}): {item[:100]!r}"
+                f"the contamination check missed its {kind} canary, {item!r}; it answered {hit}"
             )
-    return dict.fromkeys(planted, True)
+    return dict.fromkeys(birds, True)

@@ -1,0 +1,24 @@
+"""The values of the evaluation: a section of params.yaml."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Lt
+
+from groundup.settings import STRICT
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How the finished models are measured."""
+
+    __pydantic_config__ = STRICT
+
+    bootstrap_samples: Annotated[int, Ge(1)]  # resamples behind every interval of the spam table
+    confidence: Annotated[float, Gt(0), Lt(1)]  # of those intervals
+    max_new_tokens: Annotated[int, Ge(1)]  # longest response to an instruction
+    batch_size: Annotated[int, Ge(1)]  # instructions answered at once
+    samples: Annotated[
+        int, Ge(0)
+    ]  # responses a split shown in reports/samples.jsonl, before and after finetuning
+    seed: int
