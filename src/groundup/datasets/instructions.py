@@ -1,0 +1,217 @@
+"""Instruction data: deduplicate, hold whole families out, split by group, drop contaminated evaluation rows.
+
+A row is {"id", "family", "instruction", "input", "output"}, all strings. The splits are lists of unchanged rows:
+"train", "val", "test" (unseen instances of trained families) and "held_out" (families never trained on).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt, Lt
+
+from groundup.datasets.corpus import unit_hash
+from groundup.errors import BadInput
+from groundup.evaluation.contamination import TextIndex, normalise
+from groundup.settings import STRICT
+
+Row = dict[str, Any]
+Splits = dict[str, list[Row]]
+
+KEYS = ("id", "family", "instruction", "input", "output")
+SPLITS = ("train", "val", "test", "held_out")
+BOOK_FRACTIONS = (0.05, 0.1)  # val, test
+
+
+@dataclass(frozen=True)
+class InstructionsConfig:
+    """How the instruction rows are split.
+
+    protocol: "deduplicated" drops duplicates first and keeps rows of one family with the same input together. "book"
+        is the order of "Build a Large Language Model (From Scratch)", chapter 7, repeated prompts included: the first
+        85% train, the next 10% test, the rest val; it knows no families, and the values below must say the same.
+    val_fraction, test_fraction: shares of each trained family; the rest is train.
+    held_out_families: families of which nothing is trained on.
+    seed: another seed is another split.
+    """
+
+    __pydantic_config__ = STRICT
+
+    protocol: Literal["deduplicated", "book"]
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    test_fraction: Annotated[float, Gt(0), Lt(1)]
+    held_out_families: tuple[str, ...]
+    seed: int
+
+
+def prompt_of(row: Row) -> str:
+    """What an evaluation row must not share with training: its instruction and input."""
+    return f"{row['instruction']}\n{row['input']}".strip()
+
+
+def training_texts(row: Row) -> tuple[str, str]:
+    """What a training row shows the model: its prompt, and its prompt with the response."""
+    return prompt_of(row), f"{prompt_of(row)}\n{row['output']}"
+
+
+def prepare(
+    rows: Sequence[Row], config: InstructionsConfig, earlier: TextIndex | None = None
+) -> tuple[Splits, dict[str, Any]]:
+    """Split by the configured protocol: (splits, report with the count of every reason, family and split).
+
+    `earlier` holds the training texts of earlier stages; an evaluation row found there, or in the train rows, is
+    dropped under "deduplicated" and counted as a leak under "book".
+
+    Raises:
+        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, or a value that
+            the book's protocol does not have.
+    """
+    _require(rows, config)
+    if config.protocol == "book":
+        splits = _book(rows, config)
+        dropped, leaks = Counter[str](), _contaminated(splits, earlier)[1]
+    else:
+        kept, dropped = dedupe(rows)
+        splits = _split(kept, config)
+        splits, found = _contaminated(splits, earlier)
+        dropped += found
+        leaks = Counter[str]()
+    empty = [name for name in SPLITS[:3] if not splits[name]]
+    if empty:
+        raise BadInput(
+            f"{len(rows)} instruction rows leave nothing for {' and '.join(empty)}; expected at least one row in each; "
+            f"add rows, or raise instructions.val_fraction and instructions.test_fraction."
+        )
+    report = {
+        "protocol": config.protocol,
+        "read": len(rows),
+        "dropped": dict(dropped),
+        "leaks": dict(leaks),
+        "splits": {
+            name: {"rows": len(part), "families": dict(Counter(row["family"] for row in part))}
+            for name, part in splits.items()
+        },
+    }
+    return splits, report
+
+
+def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
+    """Keep the first row of every prompt, compared without case, punctuation and spaces (digits count: "1 + 2" is
+    not "3 + 4"); drop rows without an instruction or an output.
+
+    Returns the rows kept and the count of every reason.
+    """
+    kept, reasons = [], Counter[str]()
+    exact: set[str] = set()
+    seen: set[str] = set()
+    for row in rows:
+        prompt, key = prompt_of(row), _key(prompt_of(row))
+        if not row["instruction"].strip() or not row["output"].strip():
+            reasons["blank instructions or outputs"] += 1
+            continue
+        if prompt in exact:
+            reasons["exact duplicates"] += 1
+        elif key in seen:
+            reasons["normalised duplicates"] += 1
+        else:
+            kept.append(row)
+        exact.add(prompt)
+        seen.add(key)
+    return kept, reasons
+
+
+def _key(text: str) -> str:
+    return normalise(text, keep_digits=True)
+
+
+def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
+    if not rows:
+        raise BadInput(
+            "The instruction data has no rows; expected at least one; check the file or run download again."
+        )
+    for number, row in enumerate(rows, start=1):
+        wrong = [key for key in KEYS if not isinstance(row.get(key), str)]
+        if wrong:
+            raise BadInput(
+                f"Instruction row {number} has no text under {', '.join(wrong)}; expected the keys {', '.join(KEYS)}, "
+                f"each with a string; correct the row."
+            )
+    families = sorted({row["family"] for row in rows})
+    unknown = sorted(set(config.held_out_families) - set(families))
+    if unknown:
+        raise BadInput(
+            f"instructions.held_out_families names {', '.join(unknown)}; expected some of {', '.join(families)}; "
+            f"correct the name."
+        )
+    if config.val_fraction + config.test_fraction >= 1:
+        raise BadInput(
+            f"instructions.val_fraction + instructions.test_fraction is "
+            f"{config.val_fraction + config.test_fraction:g}; expected under 1, so that train gets something; lower "
+            f"one."
+        )
+
+
+def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
+    """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
+
+    A group is the rows of a family with the same input (the same instruction, where there is no input): other words
+    for the same question never straddle two splits. The order depends on nothing but the group and the seed.
+    """
+    members: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        members[_group(row)].append(row)
+    room = {
+        family: {"test": round(size * config.test_fraction), "val": round(size * config.val_fraction)}
+        for family, size in Counter(row["family"] for row in rows).items()
+    }
+    place: dict[tuple[str, str], str] = {}
+    for group in sorted(members, key=lambda group: unit_hash(config.seed, "instructions", "\n".join(group))):
+        family, size = group[0], len(members[group])
+        if family in config.held_out_families:
+            place[group] = "held_out"
+            continue
+        place[group] = next((name for name in ("test", "val") if size <= room[family][name]), "train")
+        if place[group] != "train":
+            room[family][place[group]] -= size
+    return {name: [row for row in rows if place[_group(row)] == name] for name in SPLITS}
+
+
+def _group(row: Row) -> tuple[str, str]:
+    return row["family"], _key(row["input"]) or _key(row["instruction"])
+
+
+def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:
+    """The splits without the evaluation rows found in train or `earlier`, and "<split>: <kind> in <where>" counts."""
+    reasons = Counter[str]()
+    train = TextIndex((text for row in splits["train"] for text in training_texts(row)), keep_digits=True)
+    clean: Splits = {"train": splits["train"]}
+    for name in SPLITS[1:]:
+        clean[name] = []
+        for row in splits[name]:
+            for where, index in (("instruction training", train), ("earlier training", earlier)):
+                hit = index.find(prompt_of(row)) if index else None
+                if hit:
+                    reasons[f"{name}: {hit.kind} in {where}"] += 1
+                    break
+            else:
+                clean[name].append(row)
+    return clean, reasons
+
+
+def _book(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
+    """Chapter 7: `int(n * 0.85)` rows for training, the next `int(n * 0.1)` for the test, the rest for validation."""
+    found = (config.val_fraction, config.test_fraction, tuple(config.held_out_families))
+    if found != (*BOOK_FRACTIONS, ()):
+        raise BadInput(
+            f"instructions.protocol book with val_fraction, test_fraction, held_out_families = {found}; expected "
+            f"{(*BOOK_FRACTIONS, ())}, which the protocol fixes; set these or use deduplicated."
+        )
+    train_end = int(len(rows) * 0.85)
+    test_end = train_end + int(len(rows) * 0.1)
+    return {
+        "train": list(rows[:train_end]),
+        "val": list(rows[test_end:]),
+        "test": list(rows[train_end:test_end]),
+        "held_out": [],
+    }

@@ -1,0 +1,1 @@
+"""The families of verifiable tasks, a module per group of skills."""

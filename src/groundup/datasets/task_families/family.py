@@ -1,0 +1,65 @@
+"""What a family of verifiable tasks is: ways to ask, a sampler of instances and a solver that reads only the prompt."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from random import Random
+
+
+@dataclass(frozen=True)
+class Task:
+    """One drawn instance: `output` comes from what the sampler knows, never from the family's solver."""
+
+    input: str
+    output: str
+    slots: dict[str, str] = field(default_factory=dict)  # what fills the {places} of the instruction
+
+
+@dataclass(frozen=True)
+class Family:
+    """Tasks of one kind.
+
+    `templates` are paraphrases of the instruction with the same {slots}; fewer than 12 fixed words, so that a
+    template alone can never make a 13-gram. `solve(slots, input)` recomputes the answer from the prompt.
+    """
+
+    name: str
+    skill: str
+    templates: tuple[str, ...]
+    make: Callable[[Random], Task]
+    solve: Callable[[dict[str, str], str], str]
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(
+            re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(template)))
+            for template in self.templates
+        )
+
+    def answer(self, instruction: str, input: str) -> str:
+        """The one right answer, from the prompt alone.
+
+        Raises:
+            ValueError: the instruction is none of the family's templates.
+        """
+        for pattern in self._patterns:
+            if found := pattern.fullmatch(instruction.strip()):
+                return self.solve(found.groupdict(), input.strip())
+        raise ValueError(f"{instruction!r} is not an instruction of the family {self.name}")
+
+
+def listed(input: str) -> list[str]:
+    """The items of a comma-separated list: "dog, red, car" -> ["dog", "red", "car"]."""
+    return [item.strip() for item in input.split(",")]
+
+
+def words_in(input: str) -> list[str]:
+    """The words of a sentence without its punctuation."""
+    return re.findall(r"[A-Za-z]+", input)
+
+
+def only(items: list[str]) -> str:
+    """The single item that the prompt must hold."""
+    (item,) = items
+    return item

@@ -1,0 +1,77 @@
+"""Exact match of responses, per task family and over all, with 95% intervals.
+
+Which response is right is decided by the `check` that is passed in: a program that works the answer out from the
+prompt, or, for data without such a program, `stored_answers`.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Check = Callable[[str, str, str, str], bool]  # family, instruction, input, response -> right?
+
+
+def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Check) -> dict[str, Any]:
+    """Judge `responses[i]` as the answer to `rows[i]`.
+
+    Returns:
+        {"exact_match": share of right answers over all rows, "macro_exact_match": mean of the families' shares,
+        "instances": number of rows, "families": {family: {"exact_match", "instances"}}}; each share is
+        {"mean", "low", "high"}, low and high the ends of a 95% interval. Families in alphabetical order; no rows give
+        shares of 0 within [0, 1].
+    """
+    assert len(rows) == len(responses), f"{len(rows)} rows, {len(responses)} responses"
+    right: dict[str, list[bool]] = defaultdict(list)
+    for row, response in zip(rows, responses, strict=True):
+        right[row["family"]].append(check(row["family"], row["instruction"], row["input"], response))
+    families = {name: _share(sum(right[name]), len(right[name])) for name in sorted(right)}
+    return {
+        "exact_match": _share(sum(map(sum, right.values())), len(rows)),
+        "macro_exact_match": _mean_of(list(families.values())),
+        "instances": len(rows),
+        "families": {
+            name: {"exact_match": share, "instances": len(right[name])} for name, share in families.items()
+        },
+    }
+
+
+def stored_answers(rows: Sequence[Mapping[str, Any]]) -> Check:
+    """A check against the rows' own outputs (any of them, where a prompt is repeated), up to surrounding whitespace
+    and one final full stop.
+    """
+    answers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        answers[row["family"], row["instruction"], row["input"]].add(_bare(row["output"]))
+
+    def check(family: str, instruction: str, input: str, response: str) -> bool:
+        return _bare(response) in answers[family, instruction, input]
+
+    return check
+
+
+def _bare(answer: str) -> str:
+    return answer.strip().removesuffix(".").rstrip()
+
+
+def _share(right: int, count: int) -> dict[str, float]:
+    """right / count with its Wilson interval (Wilson 1927), which is sound for small counts and near 0 and 1."""
+    if not count:
+        return {"mean": 0.0, "low": 0.0, "high": 1.0}
+    from scipy.stats import binomtest  # takes a second to import
+
+    interval = binomtest(right, count).proportion_ci(confidence_level=0.95, method="wilson")
+    # At the ends rounding leaves 1e-17 instead of the exact 0 and 1.
+    low = 0.0 if right == 0 else float(interval.low)
+    high = 1.0 if right == count else float(interval.high)
+    return {"mean": right / count, "low": low, "high": high}
+
+
+def _mean_of(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of independent shares; the squared distances of their limits add up (MOVER, Zou and Donner 2008)."""
+    if not shares:
+        return {"mean": 0.0, "low": 0.0, "high": 1.0}
+    mean = math.fsum(share["mean"] for share in shares) / len(shares)
+    below = math.sqrt(math.fsum((share["mean"] - share["low"]) ** 2 for share in shares)) / len(shares)
+    above = math.sqrt(math.fsum((share["high"] - share["mean"]) ** 2 for share in shares)) / len(shares)
+    return {"mean": mean, "low": max(0.0, mean - below), "high": min(1.0, mean + above)}
