@@ -62,6 +62,12 @@ def test_split_of_the_tasks(tasks: list[Row]) -> None:
         assert all(share - 3 <= size <= share + 3 for size in families.values())
 
 
+def test_the_first_rows_are_a_sample(tasks: list[Row]) -> None:
+    splits, _ = prepare(tasks, CONFIG)
+    families = {r["family"] for r in splits["train"]}
+    assert len({r["family"] for r in splits["train"][:200]}) > 0.9 * len(families)
+
+
 def test_no_input_of_a_family_in_two_splits(tasks: list[Row]) -> None:
     splits, _ = prepare(tasks, CONFIG)
     where: dict[tuple[str, str], set[str]] = {}

@@ -156,7 +156,8 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
     """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
 
     A group is the rows of a family with the same input (the same instruction, where there is no input): other words
-    for the same question never straddle two splits. The order depends on nothing but the group and the seed.
+    for the same question never straddle two splits. The order depends on nothing but the group and the seed. Rows come out mixed, so that
+    the first rows of a split are a sample of all families.
     """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -174,7 +175,10 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
         place[group] = next((name for name in ("test", "val") if size <= room[family][name]), "train")
         if place[group] != "train":
             room[family][place[group]] -= size
-    return {name: [row for row in rows if place[_group(row)] == name] for name in SPLITS}
+    mixed = sorted(
+        rows, key=lambda row: unit_hash(config.seed, "order", f"{row['family']}\n{prompt_of(row)}")
+    )
+    return {name: [row for row in mixed if place[_group(row)] == name] for name in SPLITS}
 
 
 def _group(row: Row) -> tuple[str, str]:
