@@ -1,0 +1,111 @@
+"""Pretrain the decoder on the token shards and measure it on held-out conversations."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from groundup.atomic import atomic_path
+from groundup.nn.config import ModelParams
+from groundup.params import load_params
+from groundup.recipes import ComputeConfig, PretrainConfig
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    tokens: Path,
+    tokenizer: Path,
+    contamination: Path,
+    out: Path,
+    metrics: Path,
+    curve: Path,
+    state: Path,
+    *,
+    model: ModelParams,
+    pretrain: PretrainConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Train from random weights; `contamination` is the gate's file: its existence is what counts."""
+    import torch
+
+    from groundup.checkpoint import save_checkpoint
+    from groundup.datasets.batching import window_batches
+    from groundup.datasets.shards import open_shard, read_meta
+    from groundup.evaluation.language_model import bits_per_byte, total_nats
+    from groundup.generation import Sampling, generate
+    from groundup.nn.decoder import Decoder
+    from groundup.objectives import causal_lm
+    from groundup.tokenizers.bpe import BPETokenizer
+    from groundup.training import Resume, fit, pick_device
+
+    vocabulary = BPETokenizer.load(tokenizer)
+    meta = read_meta(tokens)
+    train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
+    device = pick_device(compute)
+    torch.manual_seed(pretrain.training.seed)
+    decoder = Decoder(model.config(vocabulary.vocab_size)).to(device)
+    parameters = sum(p.numel() for p in decoder.parameters())
+    prompts = vocabulary.encode_batch(list(pretrain.sample_prompts))
+
+    def evaluate(step: int) -> dict[str, float]:
+        some = val[: pretrain.eval_tokens]
+        continuations = generate(
+            decoder,
+            prompts,
+            max_new_tokens=pretrain.sample_tokens,
+            sampling=Sampling(temperature=0.8, top_p=0.95, seed=step),
+            stop_ids=[vocabulary.eot_id],
+        )
+        texts = [vocabulary.decode(p + new) for p, new in zip(prompts, continuations, strict=True)]
+        run.text("\n---\n".join(texts), f"samples/step_{step:06d}.txt")
+        return {"val/loss": total_nats(decoder, some, vocabulary.eot_id) / len(some)}
+
+    training = pretrain.training
+    data = {"tokens": hashlib.sha256(train.tobytes()).hexdigest()}
+    resume = Resume(state, model=decoder.config, pretrain=pretrain, compute=compute, data=data)
+    history = fit(
+        decoder,
+        causal_lm,
+        window_batches(
+            train, model.context_length, training.batch_size, training.grad_accum_steps, seed=training.seed
+        ),
+        training,
+        compute,
+        log=run.log,
+        evaluate=evaluate,
+        resume=resume,
+        description="pretrain",
+    )
+    nats = total_nats(decoder, val, vocabulary.eot_id)
+    final = {"val/loss": nats / len(val), "val/bpb": bits_per_byte(nats, meta["val"]["message_bytes"])}
+    run.log(final, step=int(history[-1]["step"]))
+    save_checkpoint(
+        out,
+        decoder,
+        vocabulary,
+        params={"model": asdict(model), "pretrain": asdict(pretrain)},
+        data=data,
+    )
+    figures = {
+        "val": {"loss": round(final["val/loss"], 6), "bpb": round(final["val/bpb"], 6)},
+        "tokens": int(history[-1]["tokens_seen"]),
+        "parameters": parameters,
+        "steps": int(history[-1]["step"]),
+    }
+    with atomic_path(metrics) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with atomic_path(curve) as temporary:
+        pd.DataFrame(history).set_index("step").to_csv(temporary, float_format="%.6g")
+    run.artifact(curve, "curves")
+    run.artifact(out / "config.json", "checkpoint")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    resume.clear()
+
+
+if __name__ == "__main__":
+    params = load_params(Path("params.yaml"))
+    run_stage(main, model=params.model, pretrain=params.pretrain, compute=params.compute)

@@ -1,0 +1,103 @@
+"""Finetuning a pretrained decoder to tell classes of text apart, and asking the result."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from groundup.checkpoint import Checkpoint
+from groundup.datasets.batching import Batches, bucketed_batches, classification_batch, pad
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.recipes import SpamTrainingConfig, TrainingConfig
+
+LABELS = ("ham", "spam")
+
+
+def encode_texts(tokenizer: BPETokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
+    """Ids of each text with the end-of-text token behind it, cut to the context from the front of the text.
+
+    The end token is the last real one: the position at which the pretrained model has read a whole document.
+    """
+    room = context_length - 1
+    return [[*ids[:room], tokenizer.eot_id] for ids in tokenizer.encode_batch(list(texts))]
+
+
+def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
+    """Leave only the head, the final norm and the last `trainable_blocks` blocks trainable; None frees all.
+
+    Raises:
+        BadInput: more blocks than the model has.
+    """
+    blocks = model.decoder.h
+    if trainable_blocks is None:
+        return
+    if not 0 <= trainable_blocks <= len(blocks):
+        raise BadInput(
+            f"finetune_spam.trainable_blocks is {trainable_blocks}; the model has {len(blocks)} blocks."
+        )
+    model.decoder.requires_grad_(False)
+    model.decoder.ln_f.requires_grad_(True)
+    for block in list(blocks)[len(blocks) - trainable_blocks :]:
+        block.requires_grad_(True)
+
+
+def make_classifier(pretrained: Decoder, config: SpamTrainingConfig) -> SequenceClassifier:
+    """A classifier on top of the given decoder, which it takes over."""
+    model = SequenceClassifier(pretrained, len(LABELS), config.pooling)
+    pretrained.lm_head.requires_grad_(False)  # not part of the classifier's loss
+    freeze(model, config.trainable_blocks)
+    return model
+
+
+def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor | None:
+    """Weights that make both classes count alike: n / (classes · n of the class); None without weighting."""
+    if config.class_weights == "none":
+        return None
+    counts = Counter(labels)
+    return torch.tensor([len(labels) / (len(LABELS) * max(counts[label], 1)) for label in LABELS])
+
+
+def training_batches(
+    ids: Sequence[Sequence[int]], labels: Sequence[str], training: TrainingConfig, seed: int
+) -> Batches:
+    """Seeded, length-bucketed batches of labelled texts."""
+    classes = [LABELS.index(label) for label in labels]
+    return bucketed_batches(
+        [len(i) for i in ids],
+        lambda chosen: classification_batch([ids[i] for i in chosen], [classes[i] for i in chosen]),
+        training.batch_size,
+        training.grad_accum_steps,
+        seed,
+    )
+
+
+@torch.inference_mode()
+def predict(
+    model: SequenceClassifier, ids: Sequence[Sequence[int]], batch_size: int = 64
+) -> list[list[float]]:
+    """Class probabilities of each text, in order; batched by length, so that little is spent on padding."""
+    device = model.score.weight.device
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    found: dict[int, list[float]] = {}
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        idx = pad([ids[i] for i in chosen], 0).to(device)
+        lengths = torch.tensor([len(ids[i]) for i in chosen], device=device)
+        found |= dict(zip(chosen, model(idx, lengths).float().softmax(dim=-1).tolist(), strict=True))
+    return [found[i] for i in range(len(ids))]
+
+
+def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:
+    """The probability of "spam" for each text.
+
+    Raises:
+        BadInput: the checkpoint is not a spam classifier.
+    """
+    if checkpoint.kind != "classifier":
+        raise BadInput("the checkpoint is a language model, not a classifier; give the one of finetune_spam.")
+    ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
+    spam = checkpoint.config.labels.index("spam")
+    return [probabilities[spam] for probabilities in predict(checkpoint.model, ids)]

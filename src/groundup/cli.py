@@ -1,0 +1,197 @@
+"""`groundup`: talk to the trained models from a terminal."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.errors import BadInput
+
+if TYPE_CHECKING:
+    from groundup.checkpoint import Checkpoint
+    from groundup.generation import Sampling
+
+app = typer.Typer(
+    help="Build a language model from the ground up: ask the models that `dvc repro` trained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
+TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
+TopP = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Choose among the tokens that make up this probability.")
+]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal text.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
+    model: Model = Path("data/models/pretrained"),
+    max_new_tokens: MaxNewTokens = 100,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 0,
+    top_p: TopP = 0.95,
+    seed: Seed = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Number of continuations.")] = 1,
+) -> None:
+    """Continue a text with the pretrained model."""
+    checkpoint = _language_model(model)
+    tokenizer = checkpoint.tokenizer
+    for i in range(samples):
+        typer.echo(prompt, nl=False)
+        _print_stream(
+            checkpoint,
+            tokenizer.encode(prompt),
+            max_new_tokens,
+            _sampling(temperature, top_k, top_p, seed + i),
+        )
+
+
+@app.command()
+def chat(
+    model: Model = Path("data/models/instructions"),
+    max_new_tokens: MaxNewTokens = 60,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+) -> None:
+    """Give the instruction model one instruction after another.
+
+    After the instruction it asks for an input, which may stay empty. Ctrl-C stops an answer, Ctrl-D ends.
+    """
+    checkpoint = _language_model(model)
+    sampling = _sampling(temperature, top_k, top_p, seed)
+    from groundup.instruction_tuning import DEFAULT_STYLE
+    from groundup.prompts import format_prompt
+
+    style = checkpoint.prompt_style or DEFAULT_STYLE
+    typer.echo("An instruction, then its input (or just Enter). Ctrl-D or /quit ends.", err=True)
+    while True:
+        instruction = _ask("instruction> ")
+        if instruction is None or instruction.strip() == "/quit":
+            return
+        if not instruction.strip():
+            continue
+        text = _ask("input> ")
+        if text is None:
+            return
+        try:
+            ids = checkpoint.tokenizer.encode(format_prompt(style, instruction.strip(), text.strip()))
+            _print_stream(checkpoint, ids, max_new_tokens, sampling)
+        except BadInput as error:
+            typer.echo(f"error: {error}", err=True)
+        except KeyboardInterrupt:
+            typer.echo("")
+
+
+@app.command()
+def classify(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Messages; without any, one a line from standard input.")
+    ] = None,
+    model: Model = Path("data/models/spam"),
+) -> None:
+    """Say of each message whether it is spam, with the probability."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.classification import spam_probabilities
+
+    messages = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not messages:
+        raise BadInput(
+            'there is no message; give one as an argument, as in `groundup classify "Win a prize"`.'
+        )
+    for message, probability in zip(
+        messages, spam_probabilities(load_checkpoint(model), messages), strict=True
+    ):
+        typer.echo(f"{'spam' if probability >= 0.5 else 'ham'}\t{probability:.3f}\t{message}")
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine offers and which of the project's models are there."""
+    import platform
+
+    import torch
+
+    from groundup.checkpoint import load_checkpoint
+    from groundup.training import bf16_is_fast
+
+    typer.echo(f"python {platform.python_version()} on {platform.platform()}")
+    device = torch.device(
+        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    )
+    typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
+    typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
+    for folder in (Path("data/models") / name for name in ("pretrained", "spam", "instructions")):
+        try:
+            found = load_checkpoint(folder)
+            size = sum(p.numel() for p in found.model.parameters())
+            typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
+        except BadInput as error:
+            typer.echo(f"{folder}: not usable: {error}")
+
+
+def main() -> None:
+    """Entry point of the `groundup` command: what the user can put right is one sentence, without a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        sys.exit(f"error: {error}")
+
+
+def _language_model(folder: Path) -> "Checkpoint":
+    from groundup.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(folder)
+    if checkpoint.kind != "decoder":
+        raise BadInput(
+            f"{folder} holds a classifier, which cannot write text; give a language model's folder."
+        )
+    return checkpoint
+
+
+def _sampling(temperature: float, top_k: int, top_p: float, seed: int) -> "Sampling":
+    from groundup.generation import Sampling
+
+    return Sampling(temperature, top_k, top_p, seed)
+
+
+def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampling: "Sampling") -> None:
+    """Print tokens as they come; bytes that are not yet a whole character wait for the next token."""
+    from groundup.generation import stream
+
+    tokenizer = checkpoint.tokenizer
+    new: list[int] = []
+    shown = ""
+    for step in stream(
+        checkpoint.model,
+        [prompt],
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        stop_ids=[tokenizer.eot_id],
+    ):
+        new += step.values()
+        text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+        typer.echo(text[len(shown) :], nl=False)
+        shown = text
+    typer.echo("")
+
+
+def _ask(prompt: str) -> str | None:
+    """A line from the terminal; None at the end of input."""
+    try:
+        return input(prompt)
+    except (EOFError, KeyboardInterrupt):
+        typer.echo("")
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Which examples a training step reads: pure functions of the step, so that a resumed run needs no loader state."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from groundup.errors import BadInput
+from groundup.objectives import IGNORE_INDEX, Batch
+
+Batches = Callable[[int], list[Batch]]
+
+
+def window_batches(
+    ids: NDArray[np.unsignedinteger], context_length: int, batch_size: int, grad_accum_steps: int, seed: int
+) -> Batches:
+    """Windows of a token stream for causal language modelling, each once an epoch, in a seeded order.
+
+    The windows of an epoch start at a seeded offset, so that later epochs cut the text elsewhere.
+
+    Args:
+        ids: (N,) the stream.
+
+    Raises:
+        BadInput: the stream is shorter than one window and its next token.
+    """
+    if len(ids) < context_length + 1:
+        raise BadInput(
+            f"the training text has {len(ids)} tokens; one window needs {context_length + 1}; "
+            f"add text or lower model.context_length."
+        )
+    n_windows = (len(ids) - 1) // context_length
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> tuple[int, NDArray[np.int64]]:
+        rng = np.random.default_rng([seed, epoch])
+        slack = (len(ids) - 1) % context_length
+        return int(rng.integers(slack + 1)), rng.permutation(n_windows)
+
+    def read(position: int) -> NDArray[np.int64]:
+        offset, windows = order(position // n_windows)
+        start = offset + windows[position % n_windows] * context_length
+        return ids[start : start + context_length + 1].astype(np.int64)
+
+    def batches(step: int) -> list[Batch]:
+        rank, ranks = _rank()
+        found = []
+        for micro_step in range(grad_accum_steps):
+            first = ((step * grad_accum_steps + micro_step) * ranks + rank) * batch_size
+            rows = torch.from_numpy(np.stack([read(first + i) for i in range(batch_size)]))
+            found.append(Batch(rows[:, :-1], rows[:, 1:]))
+        return found
+
+    return batches
+
+
+def bucketed_batches(
+    lengths: Sequence[int],
+    collate: Callable[[Sequence[int]], Batch],
+    batch_size: int,
+    grad_accum_steps: int,
+    seed: int,
+) -> Batches:
+    """Examples of different lengths, each once an epoch: shuffled, then neighbours in length batched together.
+
+    Sorting happens inside chunks of 16 batches, so that batches stay random and padding stays small.
+
+    Args:
+        lengths: tokens of each example.
+        collate: numbers of examples -> their padded batch.
+    """
+    if not lengths:
+        raise BadInput("there is no training example; check the prepared data.")
+    n_batches = -(-len(lengths) // batch_size)
+
+    @lru_cache(maxsize=2)
+    def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng([seed, epoch])
+        shuffled = rng.permutation(len(lengths))
+        chunk = 16 * batch_size
+        ordered = [
+            sorted(shuffled[start : start + chunk], key=lambda i: lengths[i])
+            for start in range(0, len(shuffled), chunk)
+        ]
+        flat = np.concatenate([np.array(part, dtype=np.int64) for part in ordered])
+        cut = [flat[start : start + batch_size] for start in range(0, len(flat), batch_size)]
+        return [cut[i] for i in rng.permutation(len(cut))]
+
+    def batches(step: int) -> list[Batch]:
+        rank, ranks = _rank()
+        found = []
+        for micro_step in range(grad_accum_steps):
+            position = (step * grad_accum_steps + micro_step) * ranks + rank
+            found.append(collate(epoch_batches(position // n_batches)[position % n_batches].tolist()))
+        return found
+
+    return batches
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of different lengths -> (B, longest), filled with `value` on the right."""
+    padded = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return padded
+
+
+def classification_batch(texts: Sequence[Sequence[int]], classes: Sequence[int]) -> Batch:
+    """Token ids and class ids -> a padded batch with the real length of each row."""
+    return Batch(pad(texts, 0), torch.tensor(classes), torch.tensor([len(t) for t in texts]))
+
+
+def completion_batch(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Batch:
+    """Prompts and their completions -> a causal LM batch in which only completion tokens are targets."""
+    idx = [[*p, *c][:-1] for p, c in zip(prompts, completions, strict=True)]
+    targets = [[IGNORE_INDEX] * (len(p) - 1) + list(c) for p, c in zip(prompts, completions, strict=True)]
+    return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
+
+
+def _rank() -> tuple[int, int]:
+    """(rank of this process, number of ranks)."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -1,0 +1,43 @@
+"""JSON Lines: the one format of every raw and prepared text of the house."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from groundup.atomic import atomic_path
+from groundup.errors import BadInput
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read one object a line.
+
+    Raises:
+        BadInput: the file is not UTF-8, or a line is not a JSON object; the sentence names file and line.
+    """
+    rows = []
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start} is not UTF-8; "
+                f"save the file as UTF-8 and run again."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise BadInput(
+                f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object a line."
+            ) from error
+        if not isinstance(row, dict):
+            raise BadInput(
+                f"{path}, line {number}: found {type(row).__name__}; expected one JSON object a line."
+            )
+        rows.append(row)
+    return rows
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one object a line, atomically; equal rows give equal bytes."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,127 @@
+"""Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    temperature: 0 takes the likeliest token; higher is bolder. top_k: only the k likeliest; 0 = all. top_p: only
+    the smallest set of tokens whose probability reaches p (nucleus sampling, Holtzman et al. 2020); 1 = all.
+    seed: row r of a batch draws from its own generator, seeded with seed + r, whoever else is in the batch.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise BadInput(
+                f"sampling with temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}; "
+                f"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1."
+            )
+
+
+def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Logits (B, V) -> the distribution (B, V) that is drawn from."""
+    if sampling.temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
+    logits = logits / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[-1]:
+        kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    probs = logits.softmax(dim=-1)
+    if sampling.top_p < 1:
+        ordered, order = probs.sort(dim=-1, descending=True)
+        outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the set before already reaches p
+        probs = probs.masked_fill(outside.scatter(-1, order, outside), 0.0)
+        probs = probs / probs.sum(dim=-1, keepdim=True)
+    return probs
+
+
+def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """One token (B,) from each row of probs (B, V), by inverting the cumulative distribution at a uniform draw."""
+    uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators]).to(
+        probs.device
+    )
+    cumulative = probs.double().cumsum(dim=-1)
+    drawn = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
+    return drawn.clamp(max=probs.shape[-1] - 1)
+
+
+@torch.inference_mode()
+def stream(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Sequence[int],
+) -> Iterator[dict[int, int]]:
+    """Yield {row: new token} step by step; a row that draws a stop id, or fills the context, yields no more.
+
+    Finished rows leave the batch, so the others get faster.
+
+    Raises:
+        BadInput: a prompt is empty, or leaves no room in the context.
+    """
+    if not prompts or not all(prompts):
+        raise BadInput("a prompt has no tokens; give at least one character of text.")
+    context, longest = model.config.context_length, max(map(len, prompts))
+    if longest >= context:
+        raise BadInput(
+            f"the prompt has {longest} tokens; the model reads at most {context} and needs room for an answer; "
+            f"shorten the prompt or train with a larger model.context_length."
+        )
+    device = model.wte.weight.device
+    rows = list(range(len(prompts)))
+    generators = [torch.Generator().manual_seed(sampling.seed + row) for row in rows]
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    idx = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
+    for row, prompt in enumerate(prompts):
+        idx[row, : len(prompt)] = torch.tensor(prompt, device=device)
+    cache = model.empty_cache(len(prompts), min(context, longest + max_new_tokens))
+    x = model(idx, cache)[
+        torch.arange(len(prompts), device=device), lengths - 1
+    ]  # (B, C) at each row's last token
+    cache.lengths += lengths
+    stops = set(stop_ids)
+    for _ in range(max_new_tokens):
+        tokens = draw(probabilities(model.logits(x).float(), sampling), [generators[row] for row in rows])
+        drawn = tokens.tolist()
+        yield {row: token for row, token in zip(rows, drawn, strict=True) if token not in stops}
+        full = (cache.lengths >= cache.capacity).tolist()
+        going = [i for i, token in enumerate(drawn) if token not in stops and not full[i]]
+        if not going:
+            return
+        if len(going) < len(rows):
+            keep = torch.tensor(going, device=device)
+            cache, tokens, rows = cache.keep(keep), tokens[keep], [rows[i] for i in going]
+        x = model(tokens[:, None], cache)[:, -1]
+        cache.lengths += 1
+
+
+def generate(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Sequence[int],
+) -> list[list[int]]:
+    """The new tokens of every prompt, without the stop token; arguments and errors as for `stream`."""
+    new: list[list[int]] = [[] for _ in prompts]
+    for step in stream(model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids):
+        for row, token in step.items():
+            new[row].append(token)
+    return new

@@ -1,0 +1,103 @@
+"""What is minimised. Every objective returns (sum of the loss, number of terms): the caller divides once.
+
+Means of means weigh a short batch like a long one; sums and counts add up exactly over micro-steps and ranks.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from groundup.nn.decoder import Decoder, SequenceClassifier
+
+IGNORE_INDEX = -100  # a target that does not count: padding, or a prompt token
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch.
+
+    idx (B, T) token ids, padded on the right. targets (B, T) next tokens or IGNORE_INDEX; or (B,) class ids.
+    lengths (B,) real tokens of each row, for classification.
+    """
+
+    idx: Tensor
+    targets: Tensor
+    lengths: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = {
+            f.name: t if t is None else t.to(device) for f in fields(self) for t in [getattr(self, f.name)]
+        }
+        return Batch(**moved)
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """sum of cross_entropy(x @ weight.T, targets) without ever holding all logits.
+
+    The head and the softmax run a chunk of rows at a time, and the gradients are made in the forward pass while
+    the chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int) -> Tensor:  # type: ignore[override]  # noqa: ANN001
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        grad_x = torch.empty_like(x) if need_x else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        total = x.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(x), chunk_size):
+            rows = slice(start, start + chunk_size)
+            logits = (x[rows] @ weight.T).float()
+            real = targets[rows] != IGNORE_INDEX
+            chosen = targets[rows].clamp(min=0)[:, None]
+            normaliser = logits.logsumexp(dim=-1, keepdim=True)
+            total += ((normaliser - logits.gather(1, chosen))[:, 0] * real).sum()
+            if need_x or need_weight:
+                gradient = logits.sub_(normaliser).exp_()  # softmax
+                gradient.scatter_add_(1, chosen, torch.full_like(normaliser, -1.0))
+                gradient = gradient.mul_(real[:, None]).type_as(x)
+                if grad_x is not None:
+                    torch.mm(gradient, weight, out=grad_x[rows])
+                if grad_weight is not None:
+                    grad_weight.addmm_(gradient.T, x[rows])
+        ctx.save_for_backward(grad_x, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN001
+        scaled = [None if g is None else g * grad_output.type_as(g) for g in ctx.saved_tensors]
+        return (*scaled, None, None)
+
+
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 512) -> Tensor:
+    """Sum over rows of -log softmax(x @ weight.T)[target]; rows with IGNORE_INDEX add nothing.
+
+    Args:
+        x: (N, C) hidden states. weight: (V, C) output head. targets: (N,).
+        chunk_size: rows whose logits exist at one time.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(dtype), weight.to(dtype)
+    return LinearCrossEntropy.apply(x, weight, targets, chunk_size)
+
+
+def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, over targets that count."""
+    x = model(batch.idx)
+    targets = batch.targets.flatten()
+    loss = linear_cross_entropy(x.flatten(0, 1), model.lm_head.weight, targets)
+    return loss, (targets != IGNORE_INDEX).sum()
+
+
+def classification(
+    model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """-log p(class | text) in nats; with class weights, weighted sum and sum of weights."""
+    assert batch.lengths is not None
+    scores = model(batch.idx, batch.lengths).float()
+    weights = None if class_weights is None else class_weights.to(scores)
+    loss = F.cross_entropy(scores, batch.targets, weight=weights, reduction="sum")
+    count = torch.tensor(len(scores)) if weights is None else weights[batch.targets].sum()
+    return loss, count

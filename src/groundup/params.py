@@ -1,0 +1,62 @@
+"""params.yaml, typed: each section's dataclass lives beside its owner; here they are put together and checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from groundup.datasets.catalogue import DataConfig
+from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.instructions import InstructionsConfig
+from groundup.datasets.spam import SpamConfig
+from groundup.errors import BadInput
+from groundup.evaluation.config import EvaluateConfig
+from groundup.nn.config import ModelParams
+from groundup.recipes import ComputeConfig, InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
+from groundup.retraining import RetrainConfig
+from groundup.settings import STRICT
+from groundup.tokenizers.bpe import TokenizerConfig
+
+
+@dataclass(frozen=True)
+class Params:
+    """One field a section of params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    data: DataConfig
+    corpus: CorpusConfig
+    spam: SpamConfig
+    instructions: InstructionsConfig
+    tokenizer: TokenizerConfig
+    model: ModelParams
+    compute: ComputeConfig
+    pretrain: PretrainConfig
+    finetune_spam: SpamTrainingConfig
+    finetune_instructions: InstructionTrainingConfig
+    evaluate: EvaluateConfig
+    retrain: RetrainConfig
+
+
+def load_params(path: Path) -> Params:
+    """Read and check every section; YAML's `5e-4`, a string to PyYAML, becomes a number.
+
+    Raises:
+        BadInput: naming every missing, unknown, misspelt or ill-typed value with its path, all at once.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    try:
+        return TypeAdapter(Params).validate_python(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
+        )
+        raise BadInput(
+            f"{path} has {error.error_count()} problem(s): {problems}. Correct them and run again."
+        ) from error

@@ -1,0 +1,96 @@
+"""The values of every training: sections of params.yaml; needs no torch, so that reading them is quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from groundup.errors import BadInput
+from groundup.settings import STRICT
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Where and in what precision to compute."""
+
+    __pydantic_config__ = STRICT
+
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    dtype: Literal["auto", "float32", "bfloat16"]  # of matrix products; auto = bfloat16 where it is fast
+    threads: int  # CPU threads; results are equal bit for bit only for an equal number
+    compile: bool  # torch.compile: a minute at the start, faster steps afterwards
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters move. Learning rates are those reached after warm-up."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["adamw", "muon"]  # muon: matrices inside blocks by Muon, all else by AdamW
+    max_lr: float  # of the matrices
+    embedding_lr: float  # of the token, position and n-gram tables
+    head_lr: float  # of the output head and of all vectors
+    min_lr_ratio: float  # floor of the schedule, as a share of each learning rate
+    warmup_steps: int
+    decay: Literal["linear", "cosine"]
+    decay_share: float  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
+    weight_decay: float  # of matrices and tables, decoupled
+    betas: tuple[float, float]  # of AdamW
+    momentum: float  # of Muon
+    newton_schulz_steps: int  # of Muon
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The schedule of one training. A step is one optimizer update."""
+
+    __pydantic_config__ = STRICT
+
+    max_steps: int
+    max_seconds: float | None  # stop after this much training time; results then depend on the machine
+    batch_size: int  # sequences in a micro-batch
+    grad_accum_steps: int  # micro-batches a step
+    grad_clip: float  # largest gradient norm; 0 = no clipping
+    eval_interval: int  # steps between evaluations; 0 = only at the end
+    checkpoint_interval: int  # steps between saves of the resumable state; 0 = never
+    seed: int
+    optimizer: OptimizerConfig
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The `pretrain` section of params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    training: TrainingConfig
+    eval_tokens: int  # tokens of the val split scored during training; the last figure is over all of it
+    sample_prompts: tuple[str, ...]  # continued at every evaluation
+    sample_tokens: int  # length of each continuation
+
+
+@dataclass(frozen=True)
+class SpamTrainingConfig:
+    """The `finetune_spam` section of params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    seeds: tuple[int, ...]  # one classifier each; the table shows their mean, the best on val is kept
+    pooling: Literal["last", "mean"]
+    trainable_blocks: int | None  # the last n blocks and the final norm; null = everything, embeddings too
+    class_weights: Literal["none", "balanced"]
+    training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise BadInput("finetune_spam.seeds is empty; give at least one seed, three for an interval.")
+
+
+@dataclass(frozen=True)
+class InstructionTrainingConfig:
+    """The `finetune_instructions` section of params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    prompt_style: str
+    eval_examples: int  # of the val split, for the loss shown during training
+    training: TrainingConfig

@@ -1,0 +1,243 @@
+"""One training loop for every training of the house.
+
+It knows no dataset, no model class and no tracking server: it receives a model, an objective, a function from
+step to micro-batches, and a `log` callable.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from groundup.atomic import atomic_path
+from groundup.errors import BadInput
+from groundup.objectives import Batch
+from groundup.optimizers import lr_scale, make_optimizers, set_lr
+from groundup.recipes import ComputeConfig, TrainingConfig
+
+Objective = Callable[[Any, Batch], tuple[Tensor, Tensor]]
+Log = Callable[[Mapping[str, float], int], None]
+
+
+def pick_device(config: ComputeConfig) -> torch.device:
+    """The device to train on; also sets the number of CPU threads and deterministic kernels.
+
+    Raises:
+        BadInput: the device asked for is not there.
+    """
+    torch.set_num_threads(config.threads)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if config.device == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    if not available[config.device]:
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise BadInput(
+            f"compute.device is {config.device}, which this machine lacks; choose auto or one of: {there}."
+        )
+    return torch.device(config.device)
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether a bfloat16 matrix product beats a float32 one; on many CPUs it is emulated, 100 times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    a = torch.randn(256, 256, device=device)
+    seconds = []
+    for x in (a, a.bfloat16()):
+        x @ x  # the first product sets the kernel up
+        start = time.perf_counter()
+        float((x @ x).sum())
+        seconds.append(time.perf_counter() - start)
+    return seconds[1] < seconds[0]
+
+
+@dataclass
+class TrainingState:
+    """What a run needs to go on where it stopped: everything else is a function of step and configuration."""
+
+    step: int = 0
+    tokens_seen: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Resume:
+    """The training state on disk, outside what DVC tracks, replaced atomically.
+
+    `identity` names configuration and data; with the source of model and loop it makes a fingerprint, and a state
+    saved under another one is never continued.
+    """
+
+    def __init__(self, folder: Path, **identity: Any) -> None:
+        here = Path(__file__).parent
+        sources = [here / f"{name}.py" for name in ("training", "optimizers", "objectives")]
+        code = [
+            source.read_text(encoding="utf-8") for source in [*sources, *sorted((here / "nn").glob("*.py"))]
+        ]
+        text = json.dumps([identity, code], sort_keys=True, default=str)
+        self.folder = Path(folder)
+        self.path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
+
+    def save(
+        self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> None:
+        with atomic_path(self.path) as temporary:
+            torch.save(
+                {
+                    "state": asdict(state),
+                    "model": model.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                },
+                temporary,
+            )
+        for stale in self.folder.glob("*.pt"):
+            if stale != self.path:
+                stale.unlink()
+
+    def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
+        if not self.path.exists():
+            return None
+        saved = torch.load(self.path, weights_only=True, map_location=next(model.parameters()).device)
+        model.load_state_dict(saved["model"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        return TrainingState(**saved["state"])
+
+    def clear(self) -> None:
+        """Forget the state, once what it was for is safely stored."""
+        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other trainings may keep theirs here
+            self.folder.rmdir()
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    batches: Callable[[int], Sequence[Batch]],
+    config: TrainingConfig,
+    compute: ComputeConfig,
+    *,
+    log: Log,
+    evaluate: Callable[[int], Mapping[str, float]] | None = None,
+    resume: Resume | None = None,
+    description: str = "training",
+) -> list[dict[str, float]]:
+    """Train `model` in place; returns the history, one row a step, without times (equal runs, equal rows).
+
+    Args:
+        objective: (model, batch) -> (sum of the loss, number of terms).
+        batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run reads on in the same
+            place. With several ranks each returns its own share.
+        evaluate: step -> metrics, called every `eval_interval` steps and at the end.
+        resume: where the state is kept; the run continues from it.
+
+    Raises:
+        BadInput: the loss is not finite; raised before the update, so the last saved state is sound.
+    """
+    device = next(model.parameters()).device
+    optimizers = make_optimizers(model, config.optimizer)
+    state = (resume.load(model, optimizers) if resume else None) or TrainingState()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    dtype = torch.bfloat16 if _use_bf16(compute, device) else torch.float32
+    runnable = torch.compile(model) if compute.compile else model
+    warmup = config.optimizer.warmup_steps / config.max_steps
+    clock = time.perf_counter()
+    with tqdm(
+        total=config.max_steps, initial=state.step, desc=description, unit="step", mininterval=1
+    ) as bar:
+        while state.step < config.max_steps and not _out_of_time(state, config):
+            model.train()
+            torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout: a function of the step
+            progress = (state.step + 1) / config.max_steps
+            if config.max_seconds is not None:
+                progress = max(progress, state.seconds / config.max_seconds)
+            scale = lr_scale(progress, warmup, config.optimizer)
+            set_lr(optimizers, scale)
+            loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, dtype)
+            if not math.isfinite(loss):
+                raise BadInput(
+                    f"{description}: the loss is {loss} at step {state.step + 1}; nothing was updated; "
+                    f"lower optimizer.max_lr or set grad_clip."
+                )
+            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], 1 / count)
+            row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale}
+            if config.grad_clip:
+                row["grad_norm"] = float(nn.utils.clip_grad_norm_(parameters, config.grad_clip))
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            state.tokens_seen += tokens
+            row |= {"step": state.step, "tokens_seen": state.tokens_seen}
+            now = time.perf_counter()
+            seconds, clock = now - clock, now
+            state.seconds += seconds
+            last = state.step == config.max_steps or _out_of_time(state, config)
+            if evaluate and (last or (config.eval_interval and state.step % config.eval_interval == 0)):
+                model.eval()
+                with torch.inference_mode():
+                    row |= evaluate(state.step)
+                clock = time.perf_counter()  # evaluation does not count as training time
+            state.history.append(row)
+            log(
+                {k: v for k, v in row.items() if k != "step"} | {"tokens_per_second": tokens / seconds},
+                state.step,
+            )
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", refresh=False)
+            if (
+                resume
+                and not last
+                and config.checkpoint_interval
+                and state.step % config.checkpoint_interval == 0
+            ):
+                resume.save(state, model, optimizers)
+                clock = time.perf_counter()
+    model.eval()
+    return state.history
+
+
+def _gradients(
+    model: nn.Module,
+    objective: Objective,
+    micro_batches: Sequence[Batch],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[float, float, int]:
+    """Sum the gradients of one step over its micro-batches and over all ranks.
+
+    Returns (mean loss, number of terms, tokens read) of the whole step.
+    """
+    totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
+    for batch in micro_batches:
+        batch = batch.to(device)
+        with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
+            loss, count = objective(model, batch)
+        loss.backward()
+        tokens = batch.idx.numel() if batch.lengths is None else int(batch.lengths.sum())
+        totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(tokens)])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(totals)
+        for p in model.parameters():
+            if p.grad is not None:
+                dist.all_reduce(p.grad)
+    loss_sum, count_sum, tokens_sum = totals.tolist()
+    return loss_sum / max(count_sum, 1e-9), max(count_sum, 1e-9), int(tokens_sum)
+
+
+def _use_bf16(compute: ComputeConfig, device: torch.device) -> bool:
+    return compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+
+
+def _out_of_time(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.max_seconds is not None and state.seconds >= config.max_seconds
