@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import networkx
 import typer
 from dvc.repo import Repo
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
@@ -101,6 +101,16 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
 
 
+def stage_task(step: Step) -> Task[..., State[None]]:
+    """The task of one stage, with its name and its retries."""
+    return run_stage.with_options(
+        name=step.name.partition("@")[0],
+        retries=step.retries,
+        retry_delay_seconds=exponential_backoff(step.retry_backoff_seconds),
+        retry_jitter_factor=0.2,
+    )
+
+
 @flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=2))
 def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None]:
     """Bring every stage of dvc.yaml (or `stages` and what they need) up to date, two at a time.
@@ -110,17 +120,12 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
     root = Path(Repo.find_root())
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
-        with pipeline_run("pipeline", revision_tags(root), root=root) as run, _stages_die_with_us():
+        with pipeline_run("pipeline", revision_tags(root), root=root) as run, stages_die_with_us():
             for step in plan(root, stages):
-                stage_task = run_stage.with_options(
-                    name=step.name.partition("@")[0],
-                    retries=step.retries,
-                    retry_delay_seconds=exponential_backoff(step.retry_backoff_seconds),
-                    retry_jitter_factor=0.2,
-                )
                 needed = [futures[name] for name in step.after]
                 environment = {PARENT_VARIABLE: run.run_id}
-                futures[step.name] = stage_task.submit(step.name, root, force, environment, wait_for=needed)
+                submit = stage_task(step).submit
+                futures[step.name] = submit(step.name, root, force, environment, wait_for=needed)
             wait(list(futures.values()))
             states = {name: future.state for name, future in futures.items()}
             _mark_cached_stages(run, states, root)
@@ -135,7 +140,7 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
 
 
 @contextmanager
-def _stages_die_with_us() -> Iterator[None]:
+def stages_die_with_us() -> Iterator[None]:
     """Stop the running stages when the flow is cancelled, interrupted or fails itself.
 
     Killing dvc alone would leave the stage's process training on as an orphan.

@@ -5,7 +5,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from groundup.errors import BadInput
+from groundup.settings import STRICT
 
 # minute, hour, day of month, month, day of week
 _CRON_FIELDS = (
@@ -25,8 +25,10 @@ _NAMES = {
 class RetrainConfig:
     """Schedule of the retraining flow, and how much better a candidate must be.
 
-    Raises BadInput for a cron expression or a time zone that no scheduler would understand.
+    Raises ValueError for a cron expression or a time zone that no scheduler would understand.
     """
+
+    __pydantic_config__ = STRICT
 
     cron: str  # five fields: minute hour day-of-month month day-of-week
     timezone: str  # IANA name, such as Europe/Berlin
@@ -34,27 +36,28 @@ class RetrainConfig:
 
     def __post_init__(self) -> None:
         check_cron(self.cron)
-        if self.timezone not in zoneinfo.available_timezones():
-            raise BadInput(
-                f"retrain.timezone is {self.timezone!r}; expected an IANA name such as Europe/Berlin or UTC"
-            )
+        try:
+            zoneinfo.ZoneInfo(self.timezone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            expected = "expected an IANA name such as Europe/Berlin or UTC"
+            raise ValueError(f"timezone is {self.timezone!r}; {expected}") from None
         if self.min_improvement < 0:
-            raise BadInput(f"retrain.min_improvement is {self.min_improvement}; expected 0 or more")
+            raise ValueError(f"min_improvement is {self.min_improvement}; expected 0 or more")
 
 
 def check_cron(expression: str) -> None:
-    """Raise BadInput unless these are five cron fields of numbers, names, `*`, lists, ranges and steps."""
+    """Raise ValueError unless these are five cron fields of numbers, names, `*`, lists, ranges and steps."""
     fields = expression.split()
     if len(fields) != len(_CRON_FIELDS):
-        raise BadInput(
-            f"retrain.cron is {expression!r}, {len(fields)} fields; expected five: minute hour "
+        raise ValueError(
+            f"cron is {expression!r}, {len(fields)} fields; expected five: minute hour "
             "day-of-month month day-of-week, such as '0 3 * * 1' for Mondays at three"
         )
     for text, (field, low, high) in zip(fields, _CRON_FIELDS, strict=True):
         for part in text.split(","):
             if not _is_cron_part(part, field, low, high):
-                raise BadInput(
-                    f"retrain.cron is {expression!r}, where {part!r} is no {field}; expected {low}-{high}, "
+                raise ValueError(
+                    f"cron is {expression!r}, where {part!r} is no {field}; expected {low}-{high}, "
                     "a range such as 1-5, a step such as */15, or *"
                 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import pydantic
 
-INFERENCE_PARAMS: dict[str, float | int] = {
+INFERENCE_PARAMS: dict[str, Any] = {
     "temperature": 0.0,  # 0: greedy
     "max_new_tokens": 64,
     "top_k": 0,  # 0: all tokens
@@ -49,10 +49,13 @@ class ServedInstructions(_Served):
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
         """One response an instruction, in order; `params` as in INFERENCE_PARAMS."""
-        from groundup.generation import respond
+        from groundup.generation import Sampling
+        from groundup.instruction_tuning import respond
 
-        pairs = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
-        return respond(self.checkpoint, pairs, **(INFERENCE_PARAMS | (params or {})))
+        requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
+        chosen = INFERENCE_PARAMS | (params or {})
+        max_new_tokens = int(chosen.pop("max_new_tokens"))
+        return respond(self.checkpoint, requests, max_new_tokens=max_new_tokens, sampling=Sampling(**chosen))
 
 
 _MODELS = {"classifier": ServedClassifier, "decoder": ServedInstructions}

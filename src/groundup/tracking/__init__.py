@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from groundup.processes import ProcessId
+from groundup.tracking import registry
 from groundup.tracking.run import Run, silent
 from groundup.tracking.store import Connection, connect, create_run, first_line
 
-__all__ = ["Run", "Terminated", "connect", "mark_cached", "pipeline_run", "silent", "stage_run"]
+__all__ = ["Run", "Terminated", "connect", "mark_cached", "pipeline_run", "registry", "silent", "stage_run"]
 
 
 class Terminated(KeyboardInterrupt):
@@ -135,7 +136,9 @@ def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> Non
 def _status_of(error: BaseException) -> str:
     if isinstance(error, SystemExit) and not error.code:
         return "FINISHED"
-    return "FAILED" if isinstance(error, Exception | SystemExit) else "KILLED"  # Ctrl-C, SIGTERM, Prefect's cancel
+    return (
+        "FAILED" if isinstance(error, Exception | SystemExit) else "KILLED"
+    )  # Ctrl-C, SIGTERM, Prefect's cancel
 
 
 @contextmanager

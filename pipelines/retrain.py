@@ -1,0 +1,203 @@
+"""Scheduled retraining: refresh the data, run the pipeline if anything changed, let the better model serve.
+
+`python -m pipelines.retrain serve` keeps the schedule of params.yaml; `… run` retrains once, now.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dvc.repo import Repo
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
+from prefect.schedules import Cron
+from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from groundup.datasets.jsonl import read_jsonl
+from groundup.errors import BadInput
+from groundup.params import Params, load_params
+from groundup.retraining import decide
+from groundup.tracking import Terminated, connect, registry
+from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
+from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
+from pipelines.flow import interruptible, pipeline, plan, stage_task, stages_die_with_us
+from pipelines.lineage import recorded_keys
+
+DOWNLOAD = "download"  # the stages that fetch data
+TEST_INSTRUCTIONS = 400  # of the test set, spread over it: enough for a standard error below 2.5 points
+
+
+def spam_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
+    """Matthews correlation and F1 of spam on the test set, the headline first."""
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    from groundup.checkpoint import load_checkpoint
+    from groundup.classification import spam_probabilities
+
+    rows = read_jsonl(test)
+    truth = [row["label"] == "spam" for row in rows]
+    found = [p >= 0.5 for p in spam_probabilities(load_checkpoint(checkpoint), [row["text"] for row in rows])]
+    return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
+
+
+def instruction_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
+    """Share of greedy answers to test instructions that a program finds right."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.datasets import tasks
+    from groundup.evaluation.exact_match import score, stored_answers
+    from groundup.instruction_tuning import respond
+
+    rows = read_jsonl(test)
+    rows = rows[:: max(1, len(rows) // TEST_INSTRUCTIONS)]
+    check = tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
+    requests = [(row["instruction"], row["input"]) for row in rows]
+    answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
+    return {"exact_match": float(score(rows, answers, check)["exact_match"]["mean"])}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A registered model: which stage makes its candidates, and the test that candidate and champion both take."""
+
+    model: str
+    made_by: str
+    data_of: str  # the stage whose output holds test.jsonl
+    figures: Callable[[Path, Path, Params], dict[str, float]]
+
+
+CONTESTS = (
+    Contest(SPAM_MODEL, "finetune_spam", "prepare_spam", spam_figures),
+    Contest(INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_figures),
+)
+
+
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def retrain(force: bool = False, workers: int = 2) -> State[Any]:
+    """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
+
+    Args:
+        force: run every stage although nothing changed.
+        workers: stages at the same time.
+
+    Ends with the artifact `retraining-summary`, whatever happens.
+    """
+    root, report = Path(Repo.find_root()), ["# Retraining", ""]
+    try:
+        params = load_params(root / "params.yaml")
+        refresh(root)
+        changed = sorted(str(name) for name in Repo(str(root)).status())
+        if changed or force:
+            report += [f"To do: {', '.join(changed) or 'everything, as forced'}.", ""]
+            runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
+            done = pipeline.with_options(task_runner=runner)(force=force, return_state=True)
+            report += [f"Pipeline: {done.name}, {done.message}.", ""]
+            if not done.is_completed():
+                raise RuntimeError(f"the pipeline did not finish: {done.message}")
+        else:
+            report += ["The data is what it was; nothing had to run.", ""]
+        report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
+        for contest in CONTESTS:
+            report.append(compare(contest, root, params))
+    except (RuntimeError, BadInput) as error:
+        report += ["", f"**Failed**: {error}. Every champion stays."]
+        return Failed(message=str(error))
+    finally:
+        create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
+    return Completed(
+        message=f"{sum('promoted: ' in line for line in report)} of {len(CONTESTS)} models promoted"
+    )
+
+
+def refresh(root: Path) -> None:
+    """Fetch the data again; if that fails, put back what was there before (DVC removes it before it runs a stage)."""
+    steps = plan(root, [DOWNLOAD])
+    try:
+        with stages_die_with_us():
+            futures = [stage_task(step).submit(step.name, root, True, {}) for step in steps]
+            wait(futures)
+            if failed := [str(future.state.message) for future in futures if future.state.is_failed()]:
+                raise RuntimeError(f"the data could not be refreshed: {'; '.join(failed)}")
+    except BaseException:
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--force", "--quiet"]
+        subprocess.run([*command, *(step.name for step in steps)], cwd=root, check=False)
+        raise
+
+
+@task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
+def compare(contest: Contest, root: Path, params: Params) -> str:
+    """Test candidate and champion alike and promote the better one; returns a row of the summary's table."""
+    connection = connect(root)
+    candidate = registry.made_by(connection, contest.model, recorded_keys(root).get(contest.made_by, ""))
+    champion = registry.champion(connection, contest.model)
+    if candidate is None:
+        why = f"no version was registered for what {contest.made_by} made: it came from a cache, not from a run here"
+        return _row(contest.model, champion, candidate, f"kept: {why}")
+    if champion and champion.version == candidate.version:
+        return _row(contest.model, champion, candidate, "kept: no other candidate")
+    [data] = Repo(str(root)).stage.collect(contest.data_of)
+    test = Path(data.outs[0].fs_path) / "test.jsonl"
+
+    def figures(version: registry.Version) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            return contest.figures(registry.fetch_checkpoint(connection, version, Path(folder)), test, params)
+
+    try:
+        before = figures(champion) if champion else None
+    except BadInput as error:
+        return _row(
+            contest.model, champion, candidate, f"kept: the champion cannot be tested by this code ({error})"
+        )
+    better, why = decide(figures(candidate), before, params.retrain.min_improvement)
+    if better:
+        registry.promote(connection, contest.model, candidate.version)
+    get_run_logger().info("%s: %s", contest.model, why)
+    return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
+
+
+def _row(
+    model: str, champion: registry.Version | None, candidate: registry.Version | None, decision: str
+) -> str:
+    versions = [version.version if version else "none" for version in (champion, candidate)]
+    return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
+
+
+app = typer.Typer(help="Retraining on a schedule, or now.", add_completion=False)
+
+
+@app.command()
+def serve() -> None:
+    """Retrain on the schedule of params.yaml (section retrain) until Ctrl-C."""
+    try:
+        config = load_params(Path(Repo.find_root()) / "params.yaml").retrain
+    except BadInput as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    retrain.serve(name="scheduled", schedule=Cron(config.cron, timezone=config.timezone), limit=1)
+
+
+@app.command()
+def run(
+    force: Annotated[bool, typer.Option(help="Run every stage although nothing changed.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
+) -> None:
+    """Retrain once, now."""
+    interruptible()
+    try:
+        state = retrain(force=force, workers=workers, return_state=True)
+    except KeyboardInterrupt as error:
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+    if not state.is_completed():
+        typer.echo(f"error: {state.message}", err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
