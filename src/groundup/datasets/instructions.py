@@ -156,8 +156,8 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
     """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
 
     A group is the rows of a family with the same input (the same instruction, where there is no input): other words
-    for the same question never straddle two splits. The order depends on nothing but the group and the seed. Rows come out mixed, so that
-    the first rows of a split are a sample of all families.
+    for the same question never straddle two splits. The order depends on nothing but the group and the seed. Rows
+    come out mixed, so that the first rows of a split are a sample of all families.
     """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
