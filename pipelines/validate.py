@@ -1,0 +1,59 @@
+"""Stage validate: the gate. Rows that break a required expectation stop the pipeline here."""
+
+import json
+from pathlib import Path
+
+from groundup.atomic import atomic_path
+from groundup.datasets.catalogue import DataConfig, dataset_for, load_catalogue
+from groundup.datasets.jsonl import read_jsonl
+from groundup.errors import BadInput
+from groundup.params import load_params
+from groundup.tracking import Run
+from groundup.validation_page import problems, render_page, summary, to_json
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    pretraining: Path,
+    spam: Path,
+    instructions: Path,
+    results: Path,
+    page: Path,
+    metrics: Path,
+    *,
+    data: DataConfig,
+) -> None:
+    """Write results, page and metrics, then fail if a required expectation does.
+
+    Raises:
+        BadInput: a required expectation fails; the message has the offending rows.
+    """
+    from groundup.expectations import validate_raw  # takes 5 s to import
+
+    catalogue = load_catalogue(data.catalogue)
+    files = {"pretraining": pretraining, "spam": spam, "instructions": instructions}
+    datasets = {role: dataset_for(role, data, catalogue) for role in files}
+    report = validate_raw({role: read_jsonl(file) for role, file in files.items()}, datasets)
+    counts = summary(report)
+    texts = {
+        results: to_json(report),
+        page: render_page(report, "Validation of the raw data"),
+        metrics: json.dumps(counts, indent=2, sort_keys=True) + "\n",
+    }
+    for path, text in texts.items():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        run.artifact(path, "validation")
+    run.log(
+        {f"{role}/{key}": n for role, numbers in counts["datasets"].items() for key, n in numbers.items()}
+    )
+    if warnings := problems(report, "warning"):
+        print(f"warnings:\n{warnings}")
+    if not report["success"]:
+        raise BadInput(f"the raw data break these expectations; repair or replace them:\n{problems(report)}")
+
+
+if __name__ == "__main__":
+    params = load_params(Path("params.yaml"))
+    run_stage(main, data=params.data)

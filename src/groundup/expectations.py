@@ -1,0 +1,274 @@
+"""The expectations that gate the pipeline; the only importer of great_expectations (5 s: import it late).
+
+    report = validate_raw({"spam": rows}, {"spam": dataset})
+    report = validate_splits(corpus={"train": rows, "val": rows}, spam={...}, instructions={...})
+
+A report is plain, deterministic JSON (no times, ids or paths):
+
+    {"success": bool, "suites": [{"name", "facts", "success", "checks": [{"says", "type", "severity",
+     "success", "observed", "unexpected", "rows": [{"row": label, column: value, ...}, ... the first 10]}]}]}
+
+`unexpected` counts the offending rows; it is null for a check about a whole column or table. A failing check
+of severity "warning" is reported and stops nothing. `groundup.validation_page` shows a report.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import great_expectations as gx
+import great_expectations.expectations.core as gxe
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.expectation import Expectation
+
+from groundup.datasets.catalogue import Dataset
+from groundup.datasets.readers import COLUMNS, LABELS, Rows
+from groundup.validation_frames import DERIVED, Splits, raw_frame, split_frame
+
+Report = dict[str, Any]
+Protocol = Literal["deduplicated", "book"]
+Check = tuple[str, Expectation]  # what it says in plain English, and the expectation
+
+SHOWN_ROWS = 10
+SHOWN_CHARS = 160
+BROKEN = "\ufffd"  # what lossy decoding leaves, and what a frame has in place of half a surrogate pair
+CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f]"  # all but tab and newline
+C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were read as Latin-1
+SHARE_TOLERANCE = 0.02  # by how much a split's spam share may differ from the whole's, plus one message
+
+
+def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> Report:
+    """Hold each role's canonical rows to the schema of the role and to the `expect` block of its dataset."""
+    suites = []
+    for role, role_rows in rows.items():
+        dataset = datasets[role]
+        facts = {
+            "dataset": dataset.name,
+            "title": dataset.title,
+            "licence": dataset.licence,
+            "citation": dataset.citation,
+            "sha256": dataset.sha256 or "not pinned",
+            "rows": len(role_rows),
+        }
+        suites.append(_run(role, facts, raw_frame(role_rows, role), _raw_checks(role, dataset)))
+    return {"success": all(suite["success"] for suite in suites), "suites": suites}
+
+
+def _raw_checks(role: str, dataset: Dataset) -> list[Check]:
+    columns = COLUMNS[role]
+    texts = [column for column in columns if column != "messages"]
+    checks: list[Check] = [
+        (
+            f"The columns are {', '.join(columns)}, in this order.",
+            gxe.ExpectTableColumnsToMatchOrderedList(column_list=[*columns, *DERIVED[role]]),
+        )
+    ]
+    checks += [(f"No {c} is missing.", gxe.ExpectColumnValuesToNotBeNull(column=c)) for c in columns]
+    checks += [
+        (f"Every {c} is a string.", gxe.ExpectColumnValuesToBeOfType(column=c, type_="str")) for c in texts
+    ]
+    if role == "pretraining":
+        checks.append(("The messages are strings.", gxe.ExpectColumnValuesToNotBeNull(column="_text")))
+    blank = {"pretraining": ["_text"], "spam": ["text"]}.get(role, ["instruction", "output"])
+    checks += [
+        (
+            f"Every {_name(c)} has more than white space.",
+            gxe.ExpectColumnValuesToMatchRegex(column=c, regex=r"\S"),
+        )
+        for c in blank
+    ]
+    checks += [
+        ("The ids are unique.", gxe.ExpectColumnValuesToBeUnique(column="id")),
+        ("No text holds U+FFFD or half of a surrogate pair (broken decoding).", _no_match(BROKEN)),
+        ("No text holds control characters other than tab and newline.", _no_match(CONTROLS)),
+        ("No text holds Windows-1252 leftovers (U+0080 to U+009F).", _no_match(C1_CONTROLS, "warning")),
+    ]
+    if role == "spam":
+        in_set = gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(LABELS))
+        checks.append((f"Every label is {' or '.join(LABELS)}.", in_set))
+    return checks + _bands(role, dataset)
+
+
+def _bands(role: str, dataset: Dataset) -> list[Check]:
+    """The expectations whose numbers are in the catalogue."""
+    if dataset.expect is None:
+        return [("There is at least 1 row.", gxe.ExpectTableRowCountToBeBetween(min_value=1))]
+    expect = dataset.expect
+    rows, chars = expect.rows, expect.text_chars
+    checks: list[Check] = [
+        (
+            f"There are {_band(rows)} rows.",
+            gxe.ExpectTableRowCountToBeBetween(min_value=rows[0], max_value=rows[1]),
+        ),
+        (
+            f"Every text has {_band(chars)} characters.",
+            gxe.ExpectColumnValueLengthsToBeBetween(column="_text", min_value=chars[0], max_value=chars[1]),
+        ),
+        (
+            f"At most {expect.duplicate_share:.1%} of the rows repeat an earlier text.",
+            gxe.ExpectColumnValuesToBeInSet(
+                column="_repeats", value_set=[0], mostly=1 - expect.duplicate_share, severity="warning"
+            ),
+        ),
+    ]
+    if expect.families and role in ("instructions", "preferences"):
+        low, high = expect.families
+        checks.append(
+            (
+                f"There are {_band(expect.families)} task families.",
+                gxe.ExpectColumnUniqueValueCountToBeBetween(column="family", min_value=low, max_value=high),
+            )
+        )
+    if expect.spam_share and role == "spam":
+        checks.append(_mean(f"{_band(expect.spam_share)} of the rows are spam.", "_spam", expect.spam_share))
+    return checks
+
+
+def validate_splits(
+    corpus: Splits,
+    spam: Splits,
+    instructions: Splits,
+    *,
+    spam_protocol: Protocol = "deduplicated",
+    spam_balance: Literal["none", "undersample"] = "none",
+    instructions_protocol: Protocol = "deduplicated",
+) -> Report:
+    """Hold the prepared splits (rows as in the raw files; spam rows with "group") to what splitting promises.
+
+    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`;
+    digits count in instructions) and no spam group lies in two; the spam splits have one class balance (train
+    half and half where `spam_balance` undersamples it); no family in "held_out" occurs elsewhere. Under a
+    "book" protocol, whose splits overlap and are not stratified, overlaps and balance are warnings.
+
+    Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
+    """
+    suites = [
+        _validate_split_set("corpus", "pretraining", corpus, "deduplicated"),
+        _validate_split_set("spam", "spam", spam, spam_protocol, spam_balance == "undersample"),
+        _validate_split_set("instructions", "instructions", instructions, instructions_protocol),
+    ]
+    return {"success": all(suite["success"] for suite in suites), "suites": suites}
+
+
+def _validate_split_set(
+    name: str, role: str, splits: Splits, protocol: Protocol, undersampled: bool = False
+) -> dict[str, Any]:
+    overlap = "critical" if protocol == "deduplicated" else "warning"
+    needed = [split for split in splits if split != "held_out"]
+    checks: list[Check] = [
+        (
+            f"None of the splits {', '.join(needed)} is empty.",
+            gxe.ExpectColumnDistinctValuesToContainSet(column="split", value_set=needed),
+        ),
+        (
+            "The ids are unique over all splits.",
+            gxe.ExpectColumnValuesToBeUnique(column="id", severity=overlap),
+        ),
+        (
+            "No text occurs in two splits, letter case, punctuation and white space set aside.",
+            gxe.ExpectColumnValuesToBeInSet(column="_splits_of_text", value_set=[1], severity=overlap),
+        ),
+    ]
+    frame = split_frame(role, splits)
+    if role == "spam":
+        in_one = gxe.ExpectColumnValuesToBeInSet(column="_splits_of_group", value_set=[1], severity=overlap)
+        checks.append(("No group of near-equal messages lies in two splits.", in_one))
+        checks += _balance(frame, needed, overlap, undersampled)
+    if role == "instructions":
+        apart = gxe.ExpectColumnValuesToBeInSet(column="_family_is", value_set=["trained", "held out"])
+        checks.append(("No held-out family occurs in another split.", apart))
+    facts = {"protocol": protocol} | {f"rows in {split}": len(rows) for split, rows in splits.items()}
+    return _run(name, facts, frame, checks)
+
+
+def _no_match(regex: str, severity: str = "critical") -> Expectation:
+    return gxe.ExpectColumnValuesToNotMatchRegex(column="_text", regex=regex, severity=severity)
+
+
+def _balance(frame: pd.DataFrame, splits: Sequence[str], severity: str, undersampled: bool) -> list[Check]:
+    """One expectation a split on its share of spam; adds its column `_spam_in_<split>` to the frame."""
+    natural = frame["split"] != "train" if undersampled else pd.Series(True, index=frame.index)
+    share = frame["_spam"][natural].mean() if natural.any() else 0.0
+    checks = []
+    for split in splits:
+        column = f"_spam_in_{split}"
+        frame[column] = frame["_spam"].where(frame["split"] == split)
+        wanted = 0.5 if undersampled and split == "train" else float(share)
+        slack = SHARE_TOLERANCE + 1 / max(1, int(frame[column].count()))
+        band = (max(0.0, wanted - slack), min(1.0, wanted + slack))
+        checks.append(_mean(f"In {split}, {_band(band)} of the rows are spam.", column, band, severity))
+    return checks
+
+
+def _mean(says: str, column: str, band: tuple[float, float], severity: str = "critical") -> Check:
+    low, high = band
+    return says, gxe.ExpectColumnMeanToBeBetween(
+        column=column, min_value=low, max_value=high, severity=severity
+    )
+
+
+def _band(band: tuple[float, float]) -> str:
+    low, high = (f"{x:,}" if isinstance(x, int) else f"{x:.1%}" for x in band)
+    return low if low == high else f"{low} to {high}"
+
+
+def _name(column: str) -> str:
+    return "text" if column == "_text" else column
+
+
+def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check]) -> dict[str, Any]:
+    """Validate a frame with Great Expectations; keep of its result what is the same everywhere, any day."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(name)
+    for number, (_, expectation) in enumerate(checks):
+        expectation.meta = {"number": number}  # results come back in another order
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=[check for _, check in checks]))
+    batch = asset.add_batch_definition_whole_dataframe("all")
+    definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+    definition = context.validation_definitions.add(definition)
+    result = definition.run(
+        batch_parameters={"dataframe": frame}, result_format={"result_format": "COMPLETE"}
+    )
+    found = sorted(result.results, key=lambda one: one.expectation_config.meta["number"])
+    kept = [_slim(says, one, frame) for (says, _), one in zip(checks, found, strict=True)]
+    success = all(check["success"] for check in kept if check["severity"] == "critical")
+    return {"name": name, "facts": facts, "success": success, "checks": kept}
+
+
+def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:
+    config, detail = result.expectation_config, result.result
+    labels = detail.get("unexpected_index_list")
+    observed = detail.get("observed_value")
+    if not detail and not result.success:
+        observed = "could not be checked: " + _exception(result.exception_info)
+    if isinstance(observed, list):
+        observed = [str(item) for item in observed if not str(item).startswith("_")]
+    return {
+        "says": says,
+        "type": config.type,
+        "severity": str(getattr(config.severity, "value", config.severity)),
+        "success": bool(result.success),
+        "observed": round(observed, 6) if isinstance(observed, float) else observed,
+        "unexpected": len(labels) if labels is not None else None,
+        "rows": [] if result.success else [_shown(frame, label) for label in (labels or [])[:SHOWN_ROWS]],
+    }
+
+
+def _exception(info: Mapping[str, Any]) -> str:
+    """The first line of the reason; flat for a whole expectation, one level deeper for a metric."""
+    for level in (info, *(value for value in info.values() if isinstance(value, Mapping))):
+        if level.get("exception_message"):
+            return str(level["exception_message"]).splitlines()[0]
+    return "no reason given"
+
+
+def _shown(frame: pd.DataFrame, label: Hashable) -> dict[str, Any]:
+    """One row for people: its label and its columns, shortened, with what cannot be seen spelt out."""
+    shown: dict[str, Any] = {"row": label}
+    for column, value in frame.loc[label].items():
+        if not str(column).startswith("_"):
+            text = value if isinstance(value, str) else repr(value)
+            text = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
+            shown[str(column)] = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
+    return shown

@@ -1,0 +1,96 @@
+"""Rows as pandas frames for validation, with the derived columns that its expectations are about.
+
+Derived columns start with "_" and are not shown as data.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from groundup.datasets.readers import COLUMNS, Rows
+from groundup.evaluation.contamination import normalise
+
+Splits = Mapping[str, Sequence[Mapping[str, Any]]]  # "train", "val", ... -> rows
+DERIVED = {
+    "pretraining": ("_text", "_repeats"),
+    "spam": ("_text", "_repeats", "_spam"),
+    "instructions": ("_text", "_repeats"),
+    "preferences": ("_text", "_repeats"),
+}  # of raw_frame
+
+
+def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
+    """One row a line of the file, labelled by its number from 1: the keys found, then `_text` (all its text),
+    `_repeats` (1 where an earlier row has that text), for spam `_spam` (1.0 or 0.0).
+
+    `_text` is None where a part of it is missing or not a string.
+    """
+    rows = [{key: _repaired(value) for key, value in row.items()} for row in rows]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    frame = pd.DataFrame({column: [row.get(column) for row in rows] for column in columns})
+    frame["_text"] = pd.Series([_whole_text(row, role) for row in rows], dtype="object")
+    frame["_repeats"] = frame["_text"].duplicated().astype(int)
+    if role == "spam":
+        frame["_spam"] = pd.Series([float(row.get("label") == "spam") for row in rows])
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame
+
+
+def _repaired(value: Any) -> Any:
+    """Halves of surrogate pairs as U+FFFD: pandas cannot hold them, and an expectation looks for it."""
+    if isinstance(value, list):
+        return [_repaired(item) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return value
+
+
+def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
+    if role == "pretraining":
+        parts = row.get("messages")
+    else:
+        parts = [row.get(column) for column in COLUMNS[role][2:]]
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return None
+    return "\n".join(parts)
+
+
+def split_frame(role: str, splits: Splits) -> pd.DataFrame:
+    """All rows of all splits, labelled "<split> <line>"; in how many splits each text and group occurs."""
+    rows = [
+        (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
+    ]
+    places = [split for split, _, _ in rows]
+    columns = [*COLUMNS[role], *(["group"] if role == "spam" else [])]
+    frame = pd.DataFrame({column: [_repaired(row.get(column)) for _, _, row in rows] for column in columns})
+    frame.insert(0, "split", pd.Series(places, dtype="object"))
+    frame["_splits_of_text"] = _spread([_key(row, role) for _, _, row in rows], places)
+    if role == "spam":
+        frame["_splits_of_group"] = _spread(frame["group"].tolist(), places)
+        frame["_spam"] = (frame["label"] == "spam").astype(float)
+    if role == "instructions":
+        held = {row["family"] for split, _, row in rows if split == "held_out"}
+        frame["_family_is"] = [
+            "trained" if row["family"] not in held else "held out" if split == "held_out" else "leaked"
+            for split, _, row in rows
+        ]
+    frame.index = pd.Index([f"{split} {number}" for split, number, _ in rows], dtype="object")
+    return frame
+
+
+def _key(row: Mapping[str, Any], role: str) -> str:
+    if role == "pretraining":
+        return normalise("\n".join(row["messages"]))
+    if role == "spam":
+        return normalise(row["text"])
+    return normalise(f"{row['instruction']}\n{row['input']}", keep_digits=True)
+
+
+def _spread(keys: Sequence[Hashable], places: Sequence[str]) -> list[int]:
+    """For each key: in how many places does it occur?"""
+    found = defaultdict(set)
+    for key, place in zip(keys, places, strict=True):
+        found[key].add(place)
+    return [len(found[key]) for key in keys]

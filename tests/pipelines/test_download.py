@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from groundup.datasets.catalogue import DataConfig
+from groundup.datasets.jsonl import read_jsonl
+from groundup.errors import BadInput
+from groundup.tracking import silent
+from pipelines import download
+
+CATALOGUE = """
+mine: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:gone.csv', reader: csv},
+       {url: 'file:mine.csv', reader: csv}]}
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
+    monkeypatch.chdir(tmp_path)
+    Path("catalogue.yaml").write_text(CATALOGUE)
+    Path("mine.csv").write_text("label,text\nham,hi\nspam,WIN\n")
+    return DataConfig(Path("catalogue.yaml"), pretraining="chitchat", spam="mine", instructions="verifiable")
+
+
+def test_writes_the_canonical_file_and_logs_where_it_came_from(data, monkeypatch, capsys):
+    logged: dict[str, object] = {}
+    run = silent()
+    monkeypatch.setattr(run, "log", lambda metrics, step=None: logged.update(metrics))
+    monkeypatch.setattr(run, "tag", lambda key, value: logged.update({key: value}))
+    monkeypatch.setattr(run, "dataset", lambda frame, name, source, context: logged.update(frame=len(frame)))
+    download.main(run, "spam", Path("raw/spam.jsonl"), data=data)
+    assert [row["label"] for row in read_jsonl(Path("raw/spam.jsonl"))] == ["ham", "spam"]
+    assert logged.pop("dataset_sha256")
+    assert logged == {
+        "rows": 2,
+        "bytes": Path("raw/spam.jsonl").stat().st_size,
+        "dataset": "mine",
+        "location": "file:mine.csv",
+        "frame": 2,
+    }
+    assert "spam: mine, 2 rows" in capsys.readouterr().out
+
+
+def test_unknown_dataset(data):
+    with pytest.raises(BadInput, match=r"data\.pretraining: 'chitchat' is not in the catalogue"):
+        download.main(silent(), "pretraining", Path("raw/pretraining.jsonl"), data=data)
+    assert not Path("raw").exists()
