@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -73,9 +74,12 @@ class Run:
         if self.connection is None:
             return
         import mlflow.data
+        from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.entities import DatasetInput, InputTag
 
-        entity = mlflow.data.from_pandas(frame, source=source, name=name)._to_mlflow_entity()
+        # MLflow resolves URLs and paths only; a location such as pypi:… is kept as a tag of the source
+        place = CodeDatasetSource(tags={"location": source})
+        entity = mlflow.data.from_pandas(frame, source=place, name=name)._to_mlflow_entity()
         tag = InputTag("mlflow.data.context", context)
         self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
 

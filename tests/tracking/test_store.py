@@ -1,0 +1,76 @@
+"""Opening the store: created once by many processes, artifacts beside it, clear errors, cheap to import."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import groundup
+from groundup.errors import BadInput
+from groundup.tracking import connect
+
+SOURCE = str(Path(groundup.__file__).parents[1])
+
+
+def test_two_processes_create_the_database_at_once(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from groundup.tracking import connect; print(connect(Path()).experiment_id)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment | {"PYTHONPATH": SOURCE},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ended = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended
+    assert ended[0][0] == ended[1][0]  # one experiment, not two
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+def test_artifacts_lie_beside_the_database_wherever_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "place of artifacts")
+    monkeypatch.chdir(tmp_path)
+    connection = connect(tmp_path)
+    database = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
+    place = connection.client.get_experiment(connection.experiment_id).artifact_location
+    assert place == (database.resolve().parent / "mlruns" / "place%20of%20artifacts").as_uri()
+
+
+def test_unreachable_server_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        BadInput, match=rf"MLflow at http://127.0.0.1:{port} cannot be used .*MLFLOW_TRACKING_URI"
+    ) as error:
+        connect(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_deleted_experiment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "gone")
+    connection = connect(tmp_path)
+    connection.client.delete_experiment(connection.experiment_id)
+    with pytest.raises(BadInput, match=r"'gone' .* is deleted"):
+        connect(tmp_path)
+
+
+def test_importing_tracking_does_not_import_mlflow() -> None:
+    code = "import sys, groundup.tracking; print(sorted({'mlflow', 'pandas', 'torch', 'numpy'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
