@@ -155,13 +155,9 @@ class Stanza:
         return self.name.partition("@")[0]
 
 
-def stanzas() -> list[Stanza]:
-    """The resolved stages of dvc.yaml, in its order."""
-    return list(_stanzas())
-
-
 @cache
-def _stanzas() -> tuple[Stanza, ...]:
+def stanzas() -> tuple[Stanza, ...]:
+    """The resolved stages of dvc.yaml, in its order."""
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
@@ -169,9 +165,7 @@ def _stanzas() -> tuple[Stanza, ...]:
     with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:
         for stage in repo.stage.load_all("dvc.yaml"):
             deps = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
-            params = [
-                d for d in stage.deps if isinstance(d, ParamsDependency) and d.def_path == "params.yaml"
-            ]
+            params = [d for d in stage.deps if isinstance(d, ParamsDependency)]
             assert isinstance(stage.cmd, str)
             found.append(
                 Stanza(
@@ -309,7 +303,7 @@ def test_picture_in_the_readme_is_the_dag() -> None:
 def test_layout_in_the_readme_names_every_module() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = readme.partition("## Layout")[2].partition("\n## ")[0]
-    names = set(re.findall(r"^[ │├└─]*([\w.]+/?)", tree, flags=re.MULTILINE))
+    names = set(re.findall(r"^ *(?:\w+/)*([\w.]+/?)", tree, flags=re.MULTILINE))
     folders = [ROOT / "pipelines", *(f.parent for f in (ROOT / "src").rglob("__init__.py"))]
     for folder in folders:
         modules = {file.name for file in folder.glob("*.py")} - {"__init__.py"}
