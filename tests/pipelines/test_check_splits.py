@@ -7,7 +7,7 @@ from groundup.datasets.jsonl import write_jsonl
 from groundup.datasets.spam import SpamConfig
 from groundup.errors import BadInput
 from groundup.tracking import silent
-from pipelines.check_splits import check, main, offending
+from pipelines.check_splits import check, main, suite
 
 SPAM = SpamConfig(protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", seed=1)
 INSTRUCTIONS = InstructionsConfig(
@@ -50,7 +50,7 @@ def test_clean_splits_have_no_hits():
         "corpus/val", "spam/val", "spam/test", "instructions/val", "instructions/test", "instructions/held_out"
     }  # fmt: skip
     assert found["canary"] == {"exact": True, "normalised": True, "13-gram": True}
-    assert offending(found, set(), False) == []
+    assert suite(found, set(), False)["success"]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,13 @@ def test_a_leak_from_any_stage_is_found(plant, name, kind):
     found = check(*everything)
     assert found["contaminated"] == found["sets"][name]["contaminated"] == 1
     assert sum(pair[kind] for pair in found["sets"][name]["training"].values()) == 1
-    lines = offending(found, set(), False)
-    assert len(lines) == 2 and name in lines[0] and kind in lines[1]
-    assert offending(found, {name.partition("/")[0]}, False) == []
+    result = suite(found, set(), False)
+    [broken] = [one for one in result["checks"] if not one["success"]]
+    assert not result["success"]
+    assert (
+        name in broken["says"] and kind in broken["says"] and len(broken["rows"]) == broken["unexpected"] == 1
+    )
+    assert suite(found, {name.partition("/")[0]}, False)["success"]  # reported, no gate
 
 
 def test_common_phrases_of_a_cut_document_are_reported_only():
@@ -81,8 +85,8 @@ def test_common_phrases_of_a_cut_document_are_reported_only():
     corpus["val"][0]["messages"].append(f"b {phrase}")
     found = check(corpus, spam, instructions)
     assert found["sets"]["corpus/val"]["training"]["corpus"]["13-gram"] == 1
-    assert offending(found, set(), cut_inside=True) == []
-    assert len(offending(found, set(), cut_inside=False)) == 2
+    assert suite(found, set(), cut_inside=True)["success"]
+    assert not suite(found, set(), cut_inside=False)["success"]
 
 
 def write(root, corpus, spam, instructions):
@@ -108,7 +112,7 @@ def test_the_stage_writes_its_files_and_fails_on_a_leak(tmp_path, capsys):
     corpus, spam, instructions = splits()
     corpus["train"][0]["messages"].append("call to win")
     bad = tmp_path / "bad"
-    with pytest.raises(BadInput, match="'call to win' in 'call to win'"):
+    with pytest.raises(BadInput, match='"evaluation": "call to win"'):
         main(
             silent(),
             *write(bad, corpus, spam, instructions),
@@ -116,4 +120,6 @@ def test_the_stage_writes_its_files_and_fails_on_a_leak(tmp_path, capsys):
             spam=SPAM,
             instructions=INSTRUCTIONS,
         )
-    assert json.loads((bad / "contamination.json").read_text())["contaminated"] == 1
+    assert not json.loads((bad / "splits.json").read_text())["success"]
+    assert "call to win" in (bad / "splits.html").read_text()
+    assert not (bad / "contamination.json").exists()  # what later stages wait for

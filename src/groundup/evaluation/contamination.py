@@ -178,7 +178,7 @@ def find_contamination(
         evaluation: name of an evaluation set -> its items.
         training: name of a training set -> its texts (see `TextIndex`).
         digits_count: pairs (evaluation set, training set) compared with `keep_digits` (see `normalise`).
-        examples: how many offending pairs are kept per pair of sets.
+        examples: how many offending pairs are kept per kind and pair of sets.
 
     Returns:
         {"sets": {evaluation set: {"items": int, "contaminated": int, "training": {training set: {"exact":
@@ -200,16 +200,15 @@ def find_contamination(
             index = TextIndex([*texts, *(planted for _, planted in birds.values())], keep_digits=keep_digits)
             canary = check_canaries(index, birds)
             for name in names:
-                hits = [(number, item, index.find(item)) for number, item in enumerate(evaluation[name])]
-                kinds = [hit.kind for _, _, hit in hits if hit]
-                found[name].update(number for number, _, hit in hits if hit)
-                pairs = [
-                    {"kind": hit.kind, "evaluation": item, "training": hit.training}
-                    for _, item, hit in hits
-                    if hit
-                ]
-                counts = {kind: kinds.count(kind) for kind in KINDS}
-                sets[name]["training"][training_name] = counts | {"examples": pairs[:examples]}
+                pair: dict[str, Any] = dict.fromkeys(KINDS, 0) | {"examples": []}
+                for number, item in enumerate(evaluation[name]):
+                    if hit := index.find(item):
+                        found[name].add(number)
+                        pair[hit.kind] += 1
+                        if pair[hit.kind] <= examples:
+                            example = {"kind": hit.kind, "evaluation": item, "training": hit.training}
+                            pair["examples"].append(example)
+                sets[name]["training"][training_name] = pair
     for name in sets:
         sets[name]["contaminated"] = len(found[name])
     return {"sets": sets, "contaminated": sum(map(len, found.values())), "canary": canary}

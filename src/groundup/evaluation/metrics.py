@@ -1,0 +1,212 @@
+"""Metrics of a binary classifier (positive = spam), with bootstrap intervals over items, paired between systems.
+
+Legend: S seeds, n items, R resamples. `truth` (n,) of 0 and 1. `weights` (R, n): how often each item is counted.
+`pred` (S, n) decisions of 0 and 1, `ranking` (S, n) higher = more like spam, `prob` (S, n) probabilities of spam.
+
+An interval says how the figure would vary with another sample of test items from the same source: the items are
+drawn with replacement, all seeds see the same draw, and the figure is the mean over seeds. The spread between seeds
+is thus averaged, as it is in the figure reported; it is not a second source of the interval's width. The draws depend
+on the bootstrap and n alone, so figures of two systems on the same items are paired, draw by draw.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Metric = Callable[[Array, Array, Array], Array]  # (truth (n,), answers (n,), weights (R, n)) -> (R,)
+Interval = dict[str, float]  # {"mean", "low", "high"}
+
+BINS = 10
+CHUNK_CELLS = 2_000_000  # cells of `weights` held at once
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    """0 where there is nothing to divide by, as scikit-learn has it."""
+    return np.divide(above, below, out=np.zeros(np.shape(above)), where=np.asarray(below) > 0)
+
+
+def confusion(truth: Array, pred: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
+    """(tp, fp, fn, tn), each (R,)."""
+    yes, said = truth == 1, pred == 1
+    tp, fp, fn, tn = (
+        weights @ cell.astype(float) for cell in (yes & said, ~yes & said, yes & ~said, ~yes & ~said)
+    )
+    return tp, fp, fn, tn
+
+
+def accuracy(truth: Array, pred: Array, weights: Array) -> Array:
+    """Share of right answers."""
+    return weights @ (truth == pred).astype(float) / weights.sum(axis=1)
+
+
+def precision(truth: Array, pred: Array, weights: Array) -> Array:
+    """Share of spam among what was called spam."""
+    tp, fp, _, _ = confusion(truth, pred, weights)
+    return _ratio(tp, tp + fp)
+
+
+def recall(truth: Array, pred: Array, weights: Array) -> Array:
+    """Share of the spam that was called spam."""
+    tp, _, fn, _ = confusion(truth, pred, weights)
+    return _ratio(tp, tp + fn)
+
+
+def f1(truth: Array, pred: Array, weights: Array) -> Array:
+    """Harmonic mean of precision and recall."""
+    tp, fp, fn, _ = confusion(truth, pred, weights)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def mcc(truth: Array, pred: Array, weights: Array) -> Array:
+    """Matthews correlation of decision and truth: 0 for any constant answer, whatever the class balance."""
+    tp, fp, fn, tn = confusion(truth, pred, weights)
+    return _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+
+
+def _curve(truth: Array, ranking: Array, weights: Array) -> tuple[Array, Array]:
+    """(tp, fp), each (R, thresholds): what lies at or above each distinct value of the ranking, highest first."""
+    order = np.argsort(-ranking, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(ranking[order])), len(order) - 1)
+    sorted_weights, positive = weights[:, order], truth[order] == 1
+    return np.cumsum(sorted_weights * positive, axis=1)[:, ends], np.cumsum(
+        sorted_weights * ~positive, axis=1
+    )[:, ends]
+
+
+def roc_auc(truth: Array, ranking: Array, weights: Array) -> Array:
+    """Area under the ROC curve; 0.5 where only one class is there."""
+    tp, fp = _curve(truth, ranking, weights)
+    height = np.diff(tp, axis=1, prepend=0.0) / 2
+    area = np.sum(np.diff(fp, axis=1, prepend=0.0) * (tp - height), axis=1)
+    total = tp[:, -1] * fp[:, -1]
+    return np.where(total > 0, _ratio(area, total), 0.5)
+
+
+def pr_auc(truth: Array, ranking: Array, weights: Array) -> Array:
+    """Average precision, the area under the precision-recall curve; 0 without a positive item."""
+    tp, fp = _curve(truth, ranking, weights)
+    return _ratio(np.sum(np.diff(tp, axis=1, prepend=0.0) * _ratio(tp, tp + fp), axis=1), tp[:, -1])
+
+
+def brier(truth: Array, prob: Array, weights: Array) -> Array:
+    """Mean squared distance of the probability from the truth."""
+    return weights @ (prob - truth) ** 2 / weights.sum(axis=1)
+
+
+def _bin_of(prob: Array) -> Array:
+    return np.minimum((prob * BINS).astype(int), BINS - 1)
+
+
+def ece(truth: Array, prob: Array, weights: Array) -> Array:
+    """Expected calibration error (Guo et al. 2017): gap of probability and share of spam over ten equal-width bins."""
+    inside = np.eye(BINS)[_bin_of(prob)]  # (n, BINS)
+    return np.abs((weights * (prob - truth)) @ inside).sum(axis=1) / weights.sum(axis=1)
+
+
+def calibration_bins(truth: Array, prob: Array) -> list[dict[str, float]]:
+    """Bins of `ece` that hold items: {"prob": mean probability, "share": share of spam, "count": items}."""
+    bins = _bin_of(prob)
+    return [
+        {
+            "prob": float(prob[bins == b].mean()),
+            "share": float(truth[bins == b].mean()),
+            "count": int(np.sum(bins == b)),
+        }
+        for b in range(BINS)
+        if np.any(bins == b)
+    ]
+
+
+DECISION: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "precision": precision,
+    "recall": recall,
+    "f1": f1,
+    "mcc": mcc,
+}
+RANKING: dict[str, Metric] = {"roc_auc": roc_auc, "pr_auc": pr_auc}
+PROBABILITY: dict[str, Metric] = {"brier": brier, "ece": ece}
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How many resamples, the confidence of the intervals (their ends are percentiles), and the seed of the draws."""
+
+    samples: int
+    confidence: float
+    seed: int
+
+    def interval(self, values: Array) -> tuple[float, float]:
+        """The percentile interval of resampled values (R,)."""
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(values, [tail, 1 - tail])
+        return float(low), float(high)
+
+    def resample(self, truth: Array, answers: Array, metrics: dict[str, Metric]) -> dict[str, Array]:
+        """Every metric, mean over the rows of `answers` (S, n), on each resample: {metric: (R,)}."""
+        rng = np.random.default_rng(self.seed)
+        n, done = len(truth), 0
+        parts: dict[str, list[Array]] = {name: [] for name in metrics}
+        while done < self.samples:
+            rows = min(self.samples - done, max(1, CHUNK_CELLS // n))
+            weights = rng.multinomial(n, np.full(n, 1 / n), size=rows).astype(float)  # (rows, n)
+            for name, metric in metrics.items():
+                parts[name].append(np.mean([metric(truth, row, weights) for row in answers], axis=0))
+            done += rows
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def score(
+    truth: Array,
+    bootstrap: Bootstrap,
+    *,
+    pred: Array,
+    ranking: Array | None = None,
+    prob: Array | None = None,
+) -> dict[str, Interval]:
+    """Every metric that the given answers allow, {metric: {"mean", "low", "high"}}; "mean" is over the seeds."""
+    table: dict[str, Interval] = {}
+    for answers, metrics in ((pred, DECISION), (ranking, RANKING), (prob, PROBABILITY)):
+        if answers is None:
+            continue
+        answers = np.atleast_2d(answers)
+        assert answers.shape[1] == len(truth) > 0, (answers.shape, len(truth))
+        resampled = bootstrap.resample(truth, answers, metrics)
+        for name, value in _values(truth, answers, metrics).items():
+            table[name] = _entry(value, *bootstrap.interval(resampled[name]))
+    return table
+
+
+def paired_difference(
+    truth: Array, ours: Array, theirs: Array, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """Decision metrics, ours (S, n) minus theirs (S', n): {metric: {"mean", "low", "high", "significant"}}.
+
+    Both systems see the same resamples, so what makes an item hard for both cancels out. "significant": the interval
+    leaves out 0.
+    """
+    ours, theirs = np.atleast_2d(ours), np.atleast_2d(theirs)
+    values = [_values(truth, answers, DECISION) for answers in (ours, theirs)]
+    resampled = [bootstrap.resample(truth, answers, DECISION) for answers in (ours, theirs)]
+    table: dict[str, dict[str, Any]] = {}
+    for name in DECISION:
+        low, high = bootstrap.interval(resampled[0][name] - resampled[1][name])
+        table[name] = _entry(values[0][name] - values[1][name], low, high)
+        table[name]["significant"] = low > 0 or high < 0
+    return table
+
+
+def _values(truth: Array, answers: Array, metrics: dict[str, Metric]) -> dict[str, float]:
+    once = np.ones((1, len(truth)))
+    return {
+        name: float(np.mean([metric(truth, row, once)[0] for row in answers]))
+        for name, metric in metrics.items()
+    }
+
+
+def _entry(mean: float, low: float, high: float) -> dict[str, Any]:
+    return {"mean": round(mean, 6), "low": round(low, 6), "high": round(high, 6)}
