@@ -24,7 +24,7 @@ def main(
     *,
     data: DataConfig,
 ) -> None:
-    """Write results, page and metrics, then fail if a required expectation does.
+    """Write results and page, then metrics if every required expectation holds.
 
     Raises:
         BadInput: a required expectation fails; the message has the offending rows.
@@ -36,22 +36,23 @@ def main(
     datasets = {role: dataset_for(role, data, catalogue) for role in files}
     report = validate_raw({role: read_jsonl(file) for role, file in files.items()}, datasets)
     counts = summary(report)
-    texts = {
-        results: to_json(report),
-        page: render_page(report, "Validation of the raw data"),
-        metrics: json.dumps(counts, indent=2, sort_keys=True) + "\n",
-    }
-    for path, text in texts.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        run.artifact(path, "validation")
+    _write(run, results, to_json(report))
+    _write(run, page, render_page(report, "Validation of the raw data"))
     run.log(
         {f"{role}/{key}": n for role, numbers in counts["datasets"].items() for key, n in numbers.items()}
     )
     if warnings := problems(report, "warning"):
         print(f"warnings:\n{warnings}")
     if not report["success"]:
+        metrics.unlink(missing_ok=True)  # later stages depend on it: no file, no way past the gate
         raise BadInput(f"the raw data break these expectations; repair or replace them:\n{problems(report)}")
+    _write(run, metrics, json.dumps(counts, indent=2, sort_keys=True) + "\n")
+
+
+def _write(run: Run, path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    run.artifact(path, "validation")
 
 
 if __name__ == "__main__":

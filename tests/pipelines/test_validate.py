@@ -54,13 +54,15 @@ def test_sound_data_pass(files, data):
 
 
 def test_a_bad_row_stops_the_stage_and_is_shown(files, data):
+    validate.main(silent(), *files, data=data)
     write_jsonl(
         files[1], [{"id": "s1", "label": "eggs", "text": "hi"}, {"id": "s2", "label": "spam", "text": "x"}]
     )
     with pytest.raises(BadInput, match=r"spam: Every label is ham or spam\. 1 row\(s\) against it:\n.*eggs"):
         validate.main(silent(), *files, data=data)
     results, page, metrics = files[3:]
-    assert json.loads(metrics.read_text())["success"] is False
+    assert not metrics.exists()  # the gate is shut, even after a run that passed
+    assert json.loads(results.read_text())["success"] is False
     assert "eggs" in results.read_text()
     assert "eggs" in page.read_text()
 
