@@ -40,7 +40,7 @@ _running: set[subprocess.Popen[str]] = set()
 class Step:
     """One stage of dvc.yaml as a task."""
 
-    name: str  # as DVC addresses it, such as download@spam
+    name: str  # such as download@spam
     after: tuple[str, ...]
     retries: int = 0
     retry_backoff_seconds: float = 1.0  # doubled at each retry
@@ -54,18 +54,16 @@ def plan(root: Path, only: list[str] | None = None) -> list[Step]:
     graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
     wanted = set(graph.nodes)
     if only:
-        named = {
-            stage for stage in graph if {stage.addressing, stage.addressing.partition("@")[0]} & set(only)
-        }
-        known = {name for s in named for name in (s.addressing, s.addressing.partition("@")[0])}
+        named = {stage for stage in graph if {stage.name, stage.name.partition("@")[0]} & set(only)}
+        known = {name for s in named for name in (s.name, s.name.partition("@")[0])}
         if unknown := sorted(set(only) - known):
             raise BadInput(f"dvc.yaml has no stage {', '.join(unknown)}; `dvc stage list` shows those it has")
         wanted = named.union(*(networkx.descendants(graph, stage) for stage in named))
     steps = []
     for stage in networkx.dfs_postorder_nodes(graph):
         if stage in wanted and stage.cmd:  # data added with `dvc add` has no command
-            after = tuple(sorted(d.addressing for d in graph.successors(stage) if d.cmd))
-            steps.append(Step(stage.addressing, after, **(stage.meta or {}).get("prefect", {})))
+            after = tuple(sorted(d.name for d in graph.successors(stage) if d.cmd))
+            steps.append(Step(stage.name, after, **(stage.meta or {}).get("prefect", {})))
     return steps
 
 

@@ -23,6 +23,13 @@ def stage_key(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def find_stage(root: Path, name: str) -> "PipelineStage":
+    """The stage of dvc.yaml by its name (`download@spam`), from a `Repo` of its own, wherever one works."""
+    from dvc.repo import Repo
+
+    return Repo(str(root)).stage.load_one(str(root / "dvc.yaml"), name)
+
+
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
     """The entry that DVC would write into dvc.lock for the stage's present dependencies and parameters.
 
@@ -47,11 +54,7 @@ def recorded_keys(root: Path) -> dict[str, str]:
 
 def stage_tags(stage_name: str, root: Path) -> dict[str, str]:
     """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency."""
-    from dvc.repo import Repo
-
-    repo = Repo(str(root))
-    stage = repo.stage.collect(stage_name)[0]
-    entry = lock_entry(stage)
+    entry = lock_entry(find_stage(root, stage_name))
     data = {
         f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(".py")
     }

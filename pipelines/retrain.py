@@ -29,7 +29,7 @@ from groundup.tracking import Terminated, connect, registry
 from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
 from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
 from pipelines.flow import interruptible, pipeline, plan, stage_task, stages_die_with_us
-from pipelines.lineage import recorded_keys
+from pipelines.lineage import find_stage, recorded_keys
 
 DOWNLOAD = "download"  # the stages that fetch data
 TEST_INSTRUCTIONS = 400  # of the test set, spread over it: enough for a standard error below 2.5 points
@@ -142,8 +142,7 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no other candidate")
-    [data] = Repo(str(root)).stage.collect(contest.data_of)
-    test = Path(data.outs[0].fs_path) / "test.jsonl"
+    test = Path(find_stage(root, contest.data_of).outs[0].fs_path) / "test.jsonl"
 
     def figures(version: registry.Version) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,69 @@
+"""The stage key is the same before, in and after the stage, and differs when the work differs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.lineage import find_stage, lock_entry, recorded_keys, revision_tags, stage_key, stage_tags
+from tests.pipelines import toy
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = toy.make(tmp_path_factory.mktemp("toy"))
+    toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["fetch@one", "left", "right", "join"])
+def test_key_computed_by_the_stage_is_the_key_read_from_the_lock(project: Path, name: str) -> None:
+    assert stage_tags(name, project)["stage_key"] == recorded_keys(project)[name]
+
+
+def test_keys_differ_between_stages(project: Path) -> None:
+    keys = recorded_keys(project)
+    assert set(keys) == {"fetch@one", "left", "right", "join"}
+    assert len(set(keys.values())) == 4
+
+
+def test_key_depends_on_command_dependencies_and_params_only(project: Path) -> None:
+    entry = lock_entry(find_stage(project, "left"))
+    key = stage_key(entry)
+    assert stage_key({**entry, "outs": [{"path": "x", "md5": "0"}]}) == key
+    assert stage_key({**entry, "deps": list(reversed(entry["deps"]))}) == key
+    assert stage_key({**entry, "cmd": "other"}) != key
+    assert stage_key({**entry, "params": {"params.yaml": {"left": {"rate": 2}}}}) != key
+    assert stage_key({**entry, "deps": [{**entry["deps"][0], "md5": "0"}, *entry["deps"][1:]]}) != key
+
+
+def test_tags_hold_the_fingerprints_of_data_not_of_code(project: Path) -> None:
+    tags = stage_tags("join", project)
+    assert set(tags) == {"stage_key", "data.folder", "data.left.txt"}
+    assert tags["data.folder"].endswith(".dir")
+
+
+def test_no_lock_file_yet(tmp_path: Path) -> None:
+    assert recorded_keys(tmp_path) == {}
+
+
+def test_revision_tags(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert revision_tags(project) == {"git.revision": head, "mlflow.source.git.commit": head}
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params + "# changed\n")
+    try:
+        monkeypatch.setenv("DVC_EXP_NAME", "trial")
+        tags = revision_tags(project)
+        assert tags["git.revision"] == f"{head}-dirty" and tags["dvc.experiment"] == "trial"
+    finally:
+        (project / "params.yaml").write_text(params)
+        os.utime(project / "params.yaml")
+    monkeypatch.delenv("DVC_EXP_NAME")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert revision_tags(tmp_path) == {}  # no repository

@@ -1,0 +1,182 @@
+"""The footer of stages: arguments, exit codes, one sentence for the user, and a real stage under a real dvc."""
+
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup import tracking
+from groundup.errors import BadInput
+from groundup.tracking import Run
+from pipelines.lineage import recorded_keys
+from pipelines.stage import run_stage
+from tests.pipelines import toy
+
+
+def work(run: Run, source: Path, role: str, out: Path, *, section: dict[str, Any]) -> None:
+    """Stands in for a stage: writes down what it got."""
+    run.log({"score": 1.0})
+    out.write_text(f"{source!r} {role!r} {section}")
+
+
+@pytest.fixture
+def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    """Set the arguments of the process, outside of dvc, in an empty folder."""
+    for name in ("DVC_STAGE", "DVC_ROOT", "GROUNDUP_PARENT_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: monkeypatch.setattr(sys, "argv", ["/somewhere/work.py", *words])
+
+
+def the_run() -> Any:
+    connection = tracking.connect(Path.cwd())
+    [found] = connection.client.search_runs([connection.experiment_id])
+    return found
+
+
+def test_arguments_become_paths_or_text_as_annotated(command_line: Any, tmp_path: Path) -> None:
+    command_line("a.txt", "spam", "out.txt")
+    run_stage(work, section={"rate": 0.5})
+    assert (tmp_path / "out.txt").read_text() == f"{Path('a.txt')!r} 'spam' {{'rate': 0.5}}"
+    assert the_run().info.status == "FINISHED"
+    assert the_run().data.params == {"section.rate": "0.5"}
+    assert the_run().data.metrics == {"score": 1.0}
+
+
+def test_rest_of_the_arguments_is_typed_too(command_line: Any) -> None:
+    seen: list[tuple[Path, ...]] = []
+
+    def many(run: Run, *paths: Path) -> None:
+        """Take any number."""
+        seen.append(paths)
+
+    command_line("a", "b", "c")
+    run_stage(many)
+    assert seen == [(Path("a"), Path("b"), Path("c"))]
+
+
+def test_wrong_number_of_arguments(command_line: Any) -> None:
+    command_line("a.txt")
+    with pytest.raises(SystemExit) as end:
+        run_stage(work, section={})
+    assert end.value.code is not None and "got 1 arguments; expected 3: source, role, out" in str(
+        end.value.code
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (BadInput("found x; expected y; do z"), "error: found x; expected y; do z", "FAILED"),
+        (KeyboardInterrupt(), 130, "KILLED"),
+        (OSError(errno.ENOSPC, "No space left on device", "model.bin"), "error: the disk is full", "FAILED"),
+    ],
+)
+def test_ends_in_one_sentence_or_a_code(
+    command_line: Any, error: BaseException, code: Any, status: str
+) -> None:
+    def fails(run: Run) -> None:
+        """Stand in for a stage that fails."""
+        raise error
+
+    command_line()
+    with pytest.raises(SystemExit) as end:
+        run_stage(fails)
+    assert end.value.code == code or str(end.value.code).startswith(str(code))
+    assert the_run().info.status == status
+
+
+def test_disk_full_names_the_file_the_room_and_the_remedy(command_line: Any) -> None:
+    def fails(run: Run) -> None:
+        """Stand in for a stage on a full disk."""
+        raise OSError(errno.ENOSPC, "No space left on device", "model.bin")
+
+    command_line()
+    with pytest.raises(SystemExit, match=r"while writing model.bin: \d+ MB are free in .*; free some space"):
+        run_stage(fails)
+
+
+def test_sigterm(command_line: Any) -> None:
+    def waits(run: Run) -> None:
+        """Stand in for a long stage."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    command_line()
+    with pytest.raises(SystemExit) as end:
+        run_stage(waits)
+    assert end.value.code == 143
+    assert the_run().info.status == "KILLED"
+
+
+def test_a_programmers_error_keeps_its_traceback(command_line: Any) -> None:
+    def fails(run: Run) -> None:
+        """Stand in for a stage with a bug."""
+        raise OSError(errno.EACCES, "denied")
+
+    command_line()
+    with pytest.raises(OSError, match="denied"):
+        run_stage(fails)
+    assert the_run().info.status == "FAILED"
+    assert "denied" in the_run().data.tags["error"]
+
+
+TRACKED = """\
+from pathlib import Path
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+def main(run: Run, source: Path, out: Path, *, left: dict) -> None:
+    run.log({"score": 1.0}, 1)
+    out.write_text(source.read_text())
+
+if __name__ == "__main__":
+    run_stage(main, left={"rate": 1})
+"""
+
+TWO_STAGES = """\
+stages:
+  left:
+    cmd: python work.py source.txt left.txt
+    deps: [source.txt]
+    params: [left]
+    outs: [left.txt]
+  right:
+    cmd: python work.py left.txt right.txt
+    deps: [left.txt]
+    outs: [right.txt]
+"""
+
+
+def test_stages_under_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Real dvc, real stages: a shared parent that ends, keys equal to the lock's, and a kill -9 found out."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    folder = toy.make(tmp_path / "toy", TWO_STAGES, TRACKED)
+    toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    connection = tracking.connect(folder)
+    found = {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    assert set(found) == {"pipeline", "left", "right"}
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    parent = found["pipeline"].info.run_id
+    for name in ("left", "right"):
+        tags = found[name].data.tags
+        assert tags["mlflow.parentRunId"] == parent
+        assert tags["stage_key"] == recorded_keys(folder)[name]
+        assert tags["git.revision"]
+    assert "data.left.txt" in found["right"].data.tags
+
+    killed = TRACKED.replace("run.log", "import os, signal; os.kill(os.getpid(), signal.SIGKILL); run.log")
+    (folder / "work.py").write_text(killed)
+    assert toy.run(
+        folder, sys.executable, "-m", "dvc", "repro", "-q", "-f", "-s", "right", check=False
+    ).returncode
+    connection = tracking.connect(folder)
+    newest = connection.client.search_runs([connection.experiment_id], max_results=2)
+    assert {run.info.run_name: run.info.status for run in newest} == {"pipeline": "KILLED", "right": "KILLED"}

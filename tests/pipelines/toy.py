@@ -1,0 +1,80 @@
+"""A DVC project of three tiny stages (fetch -> left, right) for tests of the frame around stages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DVC_YAML = """\
+stages:
+  fetch:
+    foreach: {one: 1}
+    do:
+      cmd: python work.py source.txt fetched.txt
+      deps: [work.py, source.txt]
+      outs: [fetched.txt]
+      meta: {prefect: {retries: 1, retry_backoff_seconds: 0.01}}
+  left:
+    cmd: python work.py fetched.txt left.txt
+    deps: [work.py, fetched.txt]
+    params: [left]
+    outs: [left.txt]
+  right:
+    cmd: python work.py fetched.txt folder/right.txt
+    deps: [work.py, fetched.txt]
+    outs: [folder]
+  join:
+    cmd: python work.py left.txt numbers.json
+    deps: [work.py, left.txt, folder]
+    metrics: [{numbers.json: {cache: false}}]
+"""
+
+# What to do beside copying comes by environment: it must not change the stage's dependencies.
+WORK = """\
+import os, pathlib, sys, time
+source, target = map(pathlib.Path, sys.argv[1:])
+stage = os.environ["DVC_STAGE"].partition("@")[0]
+pathlib.Path(f"{stage}.environment").write_text(os.environ.get("GROUNDUP_PARENT_RUN_ID", ""))
+if stage == os.environ.get("TOY_FAIL"):
+    sys.exit("error: as told")
+if stage == os.environ.get("TOY_FLAKY") and not pathlib.Path("tried").exists():
+    pathlib.Path("tried").touch()
+    sys.exit("error: the first try fails")
+target.parent.mkdir(exist_ok=True)
+target.write_text(source.read_text())
+"""
+
+
+def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project, with this environment's python first and the repository importable."""
+    return subprocess.run(
+        command, cwd=folder, env=environment(), check=check, text=True, capture_output=True, timeout=120
+    )
+
+
+def environment() -> dict[str, str]:
+    """The environment that a stage of the toy project needs."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+
+
+def make(folder: Path, dvc_yaml: str = DVC_YAML, work: str = WORK) -> Path:
+    """Write the project into `folder`, with git and DVC set up and one commit."""
+    files = {
+        "dvc.yaml": dvc_yaml,
+        "work.py": work,
+        "source.txt": '{"score": 0.5}\n',
+        "params.yaml": "left: {rate: 1.0e-05, steps: 5e-4, names: [a, b], on: true}\nunused: 1\n",
+        ".dvcignore": "",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    run(folder, "git", "init", "-q")
+    run(folder, sys.executable, "-m", "dvc", "init", "-q")
+    run(folder, "git", "add", "-A")
+    author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    run(folder, "git", *author, "commit", "-q", "-m", "start")
+    return folder
