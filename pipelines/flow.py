@@ -24,7 +24,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.tasks import exponential_backoff
 
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
@@ -43,13 +42,13 @@ class Step:
     name: str  # such as download@spam
     after: tuple[str, ...]
     retries: int = 0
-    retry_backoff_seconds: float = 1.0  # doubled at each retry
+    retry_delay_seconds: float | list[float] = 1.0  # before every retry, or before the first, second, …
 
 
 def plan(root: Path, only: list[str] | None = None) -> list[Step]:
     """The stages of dvc.yaml, dependencies first; `only` keeps the named stages (or groups) and what they need.
 
-    Prefect's hints are the stage's own: `meta: {prefect: {retries: 3, retry_backoff_seconds: 2}}` in dvc.yaml.
+    Prefect's hints are the stage's own: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}` in dvc.yaml.
     """
     graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
     wanted = set(graph.nodes)
@@ -63,7 +62,13 @@ def plan(root: Path, only: list[str] | None = None) -> list[Step]:
     for stage in networkx.dfs_postorder_nodes(graph):
         if stage in wanted and stage.cmd:  # data added with `dvc add` has no command
             after = tuple(sorted(d.name for d in graph.successors(stage) if d.cmd))
-            steps.append(Step(stage.name, after, **(stage.meta or {}).get("prefect", {})))
+            hints = (stage.meta or {}).get("prefect", {})
+            if wrong := sorted(hints.keys() - {"retries", "retry_delay_seconds"}):
+                raise BadInput(
+                    f"dvc.yaml gives stage {stage.name} the Prefect hint {', '.join(wrong)}; "
+                    "expected retries or retry_delay_seconds; correct it"
+                )
+            steps.append(Step(stage.name, after, **hints))
     return steps
 
 
@@ -90,7 +95,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
                 if line := line.rstrip():
                     log.info(line)
                     ran = ran or line.startswith("Running stage ")
-                    last = line if line.startswith("error: ") else last
+                    last = line.removeprefix("error: ") if line.startswith("error: ") else last
         finally:
             process.wait()
             _running.discard(process)
@@ -104,7 +109,7 @@ def stage_task(step: Step) -> Task[..., State[None]]:
     return run_stage.with_options(
         name=step.name.partition("@")[0],
         retries=step.retries,
-        retry_delay_seconds=exponential_backoff(step.retry_backoff_seconds),
+        retry_delay_seconds=step.retry_delay_seconds,
         retry_jitter_factor=0.2,
     )
 
@@ -130,7 +135,7 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
             create_markdown_artifact(
                 _summary(states, root), key="pipeline-summary", description="Stages, metrics"
             )
-            if failed := [str(state.message) for state in states.values() if state.is_failed()]:
+            if failed := [reason(state) for state in states.values() if state.is_failed()]:
                 raise RuntimeError("; ".join(failed))
     except (RuntimeError, BadInput) as error:
         return Failed(message=str(error))
@@ -166,6 +171,12 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
+def reason(state: State[Any]) -> str:
+    """The state's message without Prefect's preface to an exception."""
+    message = state.message or ""
+    return message.partition("RuntimeError: ")[2] or message
+
+
 def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) -> None:
     keys = recorded_keys(root)
     for name, state in states.items():
@@ -175,15 +186,15 @@ def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) 
 
 def _summary(states: Mapping[str, State[Any]], root: Path) -> str:
     """Markdown: a table of the stages, then DVC's table of metrics as far as they exist."""
-    rows = [f"| {name} | {state.name} | {_cell(state.message)} |" for name, state in states.items()]
+    rows = [f"| {name} | {state.name} | {_cell(reason(state))} |" for name, state in states.items()]
     command = [sys.executable, "-m", "dvc", "metrics", "show", "--md"]
     metrics = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
     return f"# Pipeline\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
 
 
-def _cell(message: str | None) -> str:
-    return (message or "").replace("|", "\\|").replace("\n", " ")
+def _cell(message: str) -> str:
+    return message.replace("|", "\\|").replace("\n", " ")
 
 
 def _count(states: Mapping[str, State[Any]]) -> str:
@@ -201,7 +212,11 @@ def interruptible() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
-def _command(
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
@@ -220,4 +235,4 @@ def _command(
 
 
 if __name__ == "__main__":
-    typer.run(_command)
+    app()

@@ -28,7 +28,7 @@ from groundup.retraining import decide
 from groundup.tracking import Terminated, connect, registry
 from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
 from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
-from pipelines.flow import interruptible, pipeline, plan, stage_task, stages_die_with_us
+from pipelines.flow import interruptible, pipeline, plan, reason, stage_task, stages_die_with_us
 from pipelines.lineage import find_stage, recorded_keys
 
 DOWNLOAD = "download"  # the stages that fetch data
@@ -123,7 +123,7 @@ def refresh(root: Path) -> None:
         with stages_die_with_us():
             futures = [stage_task(step).submit(step.name, root, True, {}) for step in steps]
             wait(futures)
-            if failed := [str(future.state.message) for future in futures if future.state.is_failed()]:
+            if failed := [reason(future.state) for future in futures if future.state.is_failed()]:
                 raise RuntimeError(f"the data could not be refreshed: {'; '.join(failed)}")
     except BaseException:
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--force", "--quiet"]

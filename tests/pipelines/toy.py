@@ -15,7 +15,7 @@ stages:
       cmd: python work.py source.txt fetched.txt
       deps: [work.py, source.txt]
       outs: [fetched.txt]
-      meta: {prefect: {retries: 1, retry_backoff_seconds: 0.01}}
+      meta: {prefect: {retries: 1, retry_delay_seconds: [0.01]}}
   left:
     cmd: python work.py fetched.txt left.txt
     deps: [work.py, fetched.txt]

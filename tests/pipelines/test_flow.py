@@ -1,0 +1,170 @@
+"""The flow is DVC's graph: derived, cached stages shown as cached, failures named, nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+from typer.testing import CliRunner
+
+from groundup import tracking
+from groundup.errors import BadInput
+from pipelines import flow
+from pipelines.lineage import recorded_keys
+from tests.pipelines import toy
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    folder = toy.make(tmp_path / "toy")
+    for name, value in toy.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def mlflow_runs(folder: Path) -> dict[str, Any]:
+    connection = tracking.connect(folder)
+    return {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+
+
+def summary() -> str:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        from prefect.client.schemas.sorting import ArtifactSort
+
+        found = client.request(
+            "POST", "/artifacts/filter",
+            json={"sort": ArtifactSort.CREATED_DESC.value, "artifacts": {"key": {"any_": ["pipeline-summary"]}}},
+        )  # fmt: skip
+    return str(found.json()[0]["data"])
+
+
+def test_plan_is_the_graph_of_dvc(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "added.txt").write_text("data without a command")
+    toy.run(project, sys.executable, "-m", "dvc", "add", "-q", "added.txt")
+    monkeypatch.chdir(tmp_path)  # the plan does not depend on where one works
+    steps = flow.plan(project)
+    graph = Repo(str(project)).index.graph
+    assert {s.name: set(s.after) for s in steps} == {
+        stage.name: {dep.name for dep in graph.successors(stage)} for stage in graph if stage.cmd
+    }
+    assert {s.name: s.after for s in steps} == {
+        "fetch@one": (), "left": ("fetch@one",), "right": ("fetch@one",), "join": ("left", "right")
+    }  # fmt: skip
+    for place, step in enumerate(steps):
+        assert set(step.after) <= {earlier.name for earlier in steps[:place]}
+    assert {s.name: (s.retries, s.retry_delay_seconds) for s in steps if s.retries} == {
+        "fetch@one": (1, [0.01])
+    }
+
+
+def test_plan_of_some_stages_takes_along_what_they_need(project: Path) -> None:
+    assert {s.name for s in flow.plan(project, ["left"])} == {"fetch@one", "left"}
+    assert {s.name for s in flow.plan(project, ["fetch"])} == {"fetch@one"}  # a group by its name
+    with pytest.raises(BadInput, match="no stage typo; "):
+        flow.plan(project, ["left", "typo"])
+
+
+def test_unknown_hints_are_refused(project: Path) -> None:
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text.replace("retries: 1", "retires: 1"))
+    with pytest.raises(BadInput, match=r"stage fetch@one the Prefect hint retires; expected retries or"):
+        flow.plan(project)
+
+
+def test_plan_of_the_real_project_is_its_dvc_yaml() -> None:
+    if not (toy.ROOT / "dvc.yaml").exists():
+        pytest.skip("dvc.yaml of the project is not there")
+    listed = toy.run(toy.ROOT, sys.executable, "-m", "dvc", "stage", "list", "--name-only").stdout.split()
+    assert sorted(step.name for step in flow.plan(toy.ROOT)) == sorted(listed)
+
+
+def test_run_then_cached(project: Path) -> None:
+    state = flow.pipeline(return_state=True)
+    assert state.is_completed() and state.message == "4 completed", state
+    assert (project / "folder" / "right.txt").read_text() == '{"score": 0.5}\n'
+    parent = mlflow_runs(project)["pipeline"]
+    assert parent.info.status == "FINISHED"
+    assert (project / "left.environment").read_text() == parent.info.run_id  # stages know whose they are
+    text = summary()
+    assert "| left | Completed |" in text
+    assert "score" in text and "numbers.json" in text
+
+    # a run that did the work of `left`, as its stage would have left it
+    with tracking.stage_run(
+        "left", {}, {"stage_key": recorded_keys(project)["left"]}, root=project
+    ) as worker:
+        pass
+    state = flow.pipeline(return_state=True)
+    assert state.is_completed() and state.message == "4 cached"
+    assert "| left | Cached | nothing to do |" in summary()
+    runs = mlflow_runs(project)
+    markers = {name for name in runs if name.endswith("(cached)")}
+    assert markers == {"fetch@one (cached)", "left (cached)", "right (cached)", "join (cached)"}
+    assert runs["left (cached)"].data.tags["produced_by"] == worker.run_id
+
+
+def test_failure_names_the_stage_and_stops_what_depends_on_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_FAIL", "left")
+    shown = CliRunner().invoke(flow.app, ["--workers", "1"])
+    assert shown.exit_code == 1
+    assert "error: stage left failed: as told" in shown.output
+    assert mlflow_runs(project)["pipeline"].info.status == "FAILED"
+    assert "| left | Failed |" in summary() and "| join | NotReady |" in summary()
+    assert (project / "folder" / "right.txt").exists()  # did not depend on it
+    assert not (project / "numbers.json").exists()
+
+
+def test_retry_as_dvc_yaml_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_FLAKY", "fetch")
+    assert flow.pipeline(stages=["fetch"], return_state=True).is_completed()
+
+
+def test_unknown_stage_on_the_command_line(project: Path) -> None:
+    shown = CliRunner().invoke(flow.app, ["--stage", "typo"])
+    assert shown.exit_code == 1
+    assert "error: dvc.yaml has no stage typo" in shown.output
+
+
+def test_stages_die_with_the_flow(tmp_path: Path) -> None:
+    """A group of two processes, of which the child would outlive its killed parent."""
+    child = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    flow_grace = flow.GRACE_SECONDS
+    flow.GRACE_SECONDS = 0.2
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        flow._running.add(process)
+        with pytest.raises(KeyboardInterrupt), flow.stages_die_with_us():
+            raise KeyboardInterrupt
+        assert process.wait() == -signal.SIGTERM  # dvc goes at once
+        assert process.stdout.read() == ""  # the pipe is closed: the stubborn child is gone too
+    finally:
+        flow.GRACE_SECONDS = flow_grace
+        flow._running.discard(process)
+        process.stdout.close()
+
+
+def test_sigterm_interrupts_a_flow_started_by_hand() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        flow.interruptible()
+        with pytest.raises(tracking.Terminated):
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+    finally:
+        signal.signal(signal.SIGTERM, before)
