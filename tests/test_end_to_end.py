@@ -92,6 +92,12 @@ def ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
+def recorded(client: Any) -> list[Any]:
+    """All runs of an MLflow store, the newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, max_results=1000, order_by=["attributes.start_time DESC"]))
+
+
 @pytest.fixture(scope="module")
 def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The default corpus comes from the package index, or from a mirror that holds it."""
@@ -127,7 +133,7 @@ def clone(corpus_is_reachable: None, tmp_path_factory: pytest.TempPathFactory) -
     project.change(tiny())
     project.run("git", "commit", "--quiet", "--all", "--message", "tiny profile")
     project.run(sys.executable, "-m", "pipelines.flow")
-    project.run("git", "add", "dvc.lock", "reports")
+    project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "results of the tiny profile")
     return project
 
@@ -169,7 +175,7 @@ def test_mlflow_has_one_parent_and_a_finished_child_for_each_stage(clone: Clone)
     from mlflow import MlflowClient
 
     client = MlflowClient(clone.tracking_uri)
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    runs = recorded(client)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.status for run in parents] == ["FINISHED"]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
@@ -183,7 +189,8 @@ def test_a_changed_finetuning_value_reruns_that_stage_and_evaluate_and_metrics_d
     restored: Clone,
 ) -> None:
     params = yaml.safe_load((restored.path / "params.yaml").read_text(encoding="utf-8"))
-    restored.change({"finetune_instructions.max_lr": params["finetune_instructions"]["max_lr"] / 3})
+    lr = params["finetune_instructions"]["training"]["optimizer"]["max_lr"]
+    restored.change({"finetune_instructions.training.optimizer.max_lr": lr / 3})
     assert ran(restored.run("dvc", "repro").stdout) == ["finetune_instructions", "evaluate"]
     changes = json.loads(restored.run("dvc", "metrics", "diff", "--json").stdout)
     assert "reports/metrics/instructions.json" in changes
@@ -208,6 +215,8 @@ def test_a_remote_restores_another_clone_without_training(restored: Clone, tmp_p
 
 def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
     """The data is spoilt where no checksum guards it any more: between download and validate."""
+    from mlflow import MlflowClient
+
     raw = restored.path / "data/raw/spam.jsonl"
     rows = raw.read_text(encoding="utf-8").splitlines(keepends=True)
     rows[7] = json.dumps({"id": "spoilt", "label": "maybe", "text": "neither nor"}) + "\n"
@@ -224,4 +233,7 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
     assert Path(before).read_text() == (restored.path / "dvc.lock").read_text(), (
         "nothing was recorded as done"
     )
-    assert NOTHING_TO_DO not in done.stdout
+    newest = [
+        run for run in recorded(MlflowClient(restored.tracking_uri)) if run.data.tags.get("kind") == "stage"
+    ][0]
+    assert (newest.data.tags["stage"], newest.info.status) == ("validate", "FAILED")
