@@ -1,0 +1,186 @@
+"""Stage evaluate: score the finetuned models beside baselines, and write metrics, plots, samples and the report."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.atomic import atomic_path
+from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.spam import leakage
+from groundup.evaluation import instruction_results, plots, report_page, spam_results
+from groundup.evaluation.config import EvaluateConfig
+from groundup.evaluation.exact_match import Check, stored_answers
+from groundup.evaluation.instruction_results import Responses
+from groundup.params import load_params
+from groundup.recipes import ComputeConfig
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    corpus: Path,
+    spam: Path,
+    instructions: Path,
+    tokens: Path,
+    pretrained: Path,
+    finetuned: Path,
+    predictions: Path,
+    pretrain_metrics: Path,
+    contamination: Path,
+    pretrain_curve: Path,
+    spam_curve: Path,
+    instructions_curve: Path,
+    spam_metrics: Path,
+    instruction_metrics: Path,
+    samples: Path,
+    pictures: Path,
+    report: Path,
+    *,
+    evaluate: EvaluateConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Evaluate both finetuned models on their test splits.
+
+    The spam classifiers have answered in finetune_spam (`predictions`); the instruction model and the pretrained one
+    answer here, to the same prompts, greedily.
+    """
+    splits = {name: read_jsonl(spam / f"{name}.jsonl") for name in ("train", "val", "test")}
+    answers = spam_results.collect(splits["train"], splits["test"], predictions)
+    spam_table = spam_results.table(answers, evaluate) | {"leakage": leakage(splits)}
+
+    tests = {name: read_jsonl(instructions / f"{name}.jsonl") for name in ("test", "held_out")}
+    unseen, held_out = _respond(tests, pretrained, finetuned, evaluate, compute)
+    check = _check([*tests["test"], *tests["held_out"]])
+    instruction_table = instruction_results.table(unseen, held_out, check)
+    shown = instruction_results.samples(unseen, held_out, check, evaluate.samples)
+
+    curves = {
+        "pretrain": pretrain_curve,
+        "finetune_spam": spam_curve,
+        "finetune_instructions": instructions_curve,
+    }
+    with atomic_path(pictures) as folder:
+        folder.mkdir()
+        for name, figure in {
+            "confusion": plots.confusion_matrix(answers),
+            "roc_pr": plots.roc_and_precision_recall(answers),
+            "calibration": plots.calibration(answers),
+            "spam_comparison": plots.spam_comparison(spam_table),
+            "loss": plots.loss_curves({name: _read_curve(path) for name, path in curves.items()}),
+            "exact_match": plots.exact_match_by_family(instruction_table["families"]),
+        }.items():
+            plots.save(figure, folder / f"{name}.png")
+        _write_confusion(folder / "confusion.csv", answers)
+        _write_families(folder / "exact_match.csv", instruction_table["families"])
+    _write_json(spam_metrics, spam_table)
+    _write_json(instruction_metrics, instruction_table)
+    write_jsonl(samples, shown)
+    facts = {
+        "corpus": _read_json(corpus / "report.json"),
+        "spam_split": _read_json(spam / "report.json"),
+        "instructions_split": _read_json(instructions / "report.json"),
+        "tokens": _read_json(tokens / "meta.json"),
+        "pretrain": _read_json(pretrain_metrics),
+        "contamination": _read_json(contamination),
+        "spam": spam_table,
+        "instructions": instruction_table,
+        "samples": shown,
+        "confidence": evaluate.confidence,
+    }
+    with atomic_path(report) as temporary:
+        temporary.write_text(report_page.render(facts, pictures), encoding="utf-8")
+
+    run.log({f"spam/{name}": entry["mean"] for name, entry in spam_table["test"].items()})
+    for name in ("unseen_instances", "held_out_families"):
+        if instruction_table[name]["instances"]:
+            run.log({f"instructions/{name}": instruction_table[name]["exact_match"]["mean"]})
+    for path in (spam_metrics, instruction_metrics, samples, report):
+        run.artifact(path)
+    run.artifact(pictures, "plots")
+    print(report_page.comparison(spam_table, report_page.REFERENCE, "f1"))
+
+
+def _respond(
+    tests: Mapping[str, Sequence[dict[str, Any]]],
+    pretrained: Path,
+    finetuned: Path,
+    evaluate: EvaluateConfig,
+    compute: ComputeConfig,
+) -> tuple[Responses, Responses]:
+    """What both models answer to the rows of "test" and "held_out", in the finetuned model's prompt style."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.generation import Sampling
+    from groundup.instruction_tuning import respond
+    from groundup.training import pick_device
+
+    device = pick_device(compute)
+    after, before = load_checkpoint(finetuned, device), load_checkpoint(pretrained, device)
+    found = []
+    for rows in (tests["test"], tests["held_out"]):
+        requests = [(row["instruction"], row["input"]) for row in rows]
+        responses = [
+            respond(
+                model,
+                requests,
+                max_new_tokens=evaluate.max_new_tokens,
+                sampling=Sampling(seed=evaluate.seed),
+                batch_size=evaluate.batch_size,
+                style=after.prompt_style,
+            )
+            for model in (before, after)
+        ]
+        found.append(Responses(rows, *responses))
+    return found[0], found[1]
+
+
+def _check(rows: Sequence[Mapping[str, Any]]) -> Check:
+    """A program for the generated families, the stored outputs for other data."""
+    from groundup.datasets import tasks
+
+    return tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
+
+
+def _read_curve(path: Path) -> list[dict[str, float]]:
+    """The rows of a CSV of numbers; an empty cell is not a number."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def _write_confusion(path: Path, answers: spam_results.Answers) -> None:
+    """A row for each seed and test message, for DVC's confusion template."""
+    labels = ("ham", "spam")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("seed", "actual", "predicted"))
+        for seed, decisions in zip(answers.seeds, answers.pred, strict=True):
+            writer.writerows(
+                (seed, labels[t], labels[p]) for t, p in zip(answers.truth, decisions, strict=True)
+            )
+
+
+def _write_families(path: Path, families: Mapping[str, Mapping[str, Any]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("family", "exact_match", "before", "held_out", "instances"))
+        for name, entry in families.items():
+            shares = (entry["exact_match"]["mean"], entry["before"]["mean"])
+            writer.writerow((name, *shares, entry["held_out"], entry["instances"]))
+
+
+if __name__ == "__main__":
+    params = load_params(Path("params.yaml"))
+    run_stage(main, evaluate=params.evaluate, compute=params.compute)

@@ -1,0 +1,65 @@
+"""The report of a run as one HTML page that reads offline: no script, nothing fetched, pictures inside."""
+
+import base64
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from groundup.evaluation.baselines import TITLES
+
+REFERENCE = "char_svm"  # the baseline to reach for
+
+
+def render(facts: Mapping[str, Any], pictures: Path) -> str:
+    """The page.
+
+    Args:
+        facts: "corpus", "spam_split", "instructions_split" (the prepare stages' report.json), "tokens" (meta.json of
+            the shards), "pretrain", "spam", "instructions", "contamination" (reports/metrics), "samples" (rows),
+            "confidence" (of the intervals).
+        pictures: folder of PNG files, each shown under its name.
+    """
+    import jinja2
+
+    source = resources.files("groundup").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"share": share, "number": number, "interval": interval}
+    images = {path.stem: _data_uri(path) for path in sorted(pictures.glob("*.png"))}
+    sentence = comparison(facts["spam"], REFERENCE, "f1")
+    page = environment.from_string(source).render(**facts, titles=TITLES, images=images, sentence=sentence)
+    return page + "\n"
+
+
+def comparison(spam: Mapping[str, Any], baseline: str, metric: str) -> str:
+    """One sentence: is our classifier better or worse than a baseline, and is that more than chance?"""
+    entry = spam["difference"][baseline][metric]
+    low, high = f"{entry['low']:+.3f}", f"{entry['high']:+.3f}"
+    verdict = "no more than chance would explain"
+    if entry["significant"]:
+        verdict = "better by more than chance" if entry["mean"] > 0 else "worse by more than chance"
+    return (
+        f"{metric.upper()} minus that of the {TITLES[baseline]}: {entry['mean']:+.3f}, interval {low} to {high} on the "
+        f"same messages: {verdict}."
+    )
+
+
+def share(value: float) -> str:
+    """0.98765 -> "98.8%"."""
+    return f"{value:.1%}"
+
+
+def number(value: float) -> str:
+    """1234567 -> "1,234,567"."""
+    return f"{value:,}"
+
+
+def interval(entry: Mapping[str, float], digits: int = 3) -> str:
+    """{"mean", "low", "high"} -> "0.970 (0.946–0.991)"."""
+    return f"{entry['mean']:.{digits}f} ({entry['low']:.{digits}f}–{entry['high']:.{digits}f})"
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
