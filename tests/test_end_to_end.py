@@ -233,7 +233,7 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
     assert Path(before).read_text() == (restored.path / "dvc.lock").read_text(), (
         "nothing was recorded as done"
     )
-    newest = [
+    newest = next(
         run for run in recorded(MlflowClient(restored.tracking_uri)) if run.data.tags.get("kind") == "stage"
-    ][0]
+    )
     assert (newest.data.tags["stage"], newest.info.status) == ("validate", "FAILED")
