@@ -1,0 +1,176 @@
+"""Retraining: what is compared with what, who is promoted, and a summary whatever happens."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from groundup import tracking
+from groundup.errors import BadInput
+from groundup.retraining import RetrainConfig
+from groundup.tracking import registry
+from pipelines import retrain
+from pipelines.lineage import recorded_keys
+from tests.pipelines import toy
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+PARAMS: Any = SimpleNamespace(retrain=RetrainConfig(cron="0 3 * * 1", timezone="UTC", min_improvement=0.0))
+
+# `download@toy` fetches, `prepare` has the test set, `finetune` makes the candidates
+DVC_YAML = """\
+stages:
+  download:
+    foreach: {toy: 1}
+    do:
+      cmd: python work.py source.txt raw.txt
+      deps: [work.py]
+      outs: [raw.txt]
+  prepare:
+    cmd: python work.py raw.txt prepared/test.jsonl
+    deps: [raw.txt]
+    outs: [prepared]
+  finetune:
+    cmd: python work.py prepared/test.jsonl model.txt
+    deps: [prepared]
+    outs: [model.txt]
+"""
+
+
+def figures(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
+    """The checkpoint's "weights" are its score; the test must be the project's present one."""
+    assert test.read_text() == (Path.cwd() / "source.txt").read_text()
+    text = (checkpoint / "score").read_text()
+    if text == "old":
+        raise BadInput("a format of long ago")
+    return {"mcc": float(text)}
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[tuple[Path, Any, retrain.Contest]]:
+    """A toy project that ran once, a tracking store and a contest for a model of its own."""
+    folder = toy.make(tmp_path / "toy", DVC_YAML)
+    for name, value in toy.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(retrain, "load_params", lambda path: PARAMS)
+    contest = retrain.Contest(request.node.name, "finetune", "prepare", figures)
+    monkeypatch.setattr(retrain, "CONTESTS", (contest,))
+    toy.run(folder, "python", "-m", "dvc", "repro", "-q")
+    yield folder, tracking.connect(folder), contest
+
+
+def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str) -> str:
+    """A registered version whose artifacts hold a checkpoint folder, as `register` leaves it, without the model."""
+    from mlflow.exceptions import MlflowException
+
+    source = folder.parent / f"model-{score}-{stage_key}"
+    (source / "artifacts" / "checkpoint").mkdir(parents=True)
+    (source / "artifacts" / "checkpoint" / "score").write_text(score)
+    with suppress(MlflowException):  # is there already
+        store.client.create_registered_model(model)
+    run = store.client.create_run(store.experiment_id)
+    made = store.client.create_model_version(
+        model, source.as_uri(), run.info.run_id, tags={"stage_key": stage_key}
+    )
+    return str(made.version)
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "winner", "words"),
+    [
+        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500"),
+        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500"),
+        ("0.90", None, "1", "kept: no version was registered"),
+        (None, "0.10", "1", "promoted: there is no champion yet"),
+        ("old", "0.95", "1", "kept: the champion cannot be tested by this code (a format of long ago)"),
+    ],
+)
+def test_compare(project: Any, champion: str | None, candidate: str | None, winner: str, words: str) -> None:
+    folder, store, contest = project
+    if champion:
+        registry.promote(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
+    if candidate:
+        add_version(store, folder, contest.model, candidate, recorded_keys(folder)["finetune"])
+    row = retrain.compare.fn(contest, folder, PARAMS)
+    assert words in row
+    found = registry.champion(store, contest.model)
+    assert found is not None and found.version == winner
+
+
+def test_compare_with_itself_is_no_contest(project: Any) -> None:
+    folder, store, contest = project
+    contest = replace(contest, figures=lambda *_: pytest.fail("nothing to test"))
+    version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    registry.promote(store, contest.model, version)
+    assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
+
+
+def summary() -> str:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        wanted = {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": ["retraining-summary"]}}}
+        return str(client.request("POST", "/artifacts/filter", json=wanted).json()[0]["data"])
+
+
+def test_nothing_new_then_new_data(project: Any) -> None:
+    folder, store, contest = project
+    add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    state = retrain.retrain(return_state=True)
+    assert state.is_completed() and state.message == "1 of 1 models promoted"
+    assert "The data is what it was; nothing had to run." in summary()
+    assert "promoted: there is no champion yet" in summary()
+
+    (folder / "source.txt").write_text('{"score": 0.7}\n')  # what the download finds from now on
+    state = retrain.retrain(return_state=True)
+    assert state.is_completed() and state.message == "0 of 1 models promoted"
+    assert (folder / "model.txt").read_text() == '{"score": 0.7}\n'
+    assert "To do: finetune, prepare." in summary() or "To do: prepare." in summary()
+    assert "kept: no version was registered" in summary()  # the toy's finetune registers none
+
+
+def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _, _ = project
+    monkeypatch.setenv("TOY_FAIL", "download")
+    shown = CliRunner().invoke(retrain.app, ["run"])
+    assert shown.exit_code == 1
+    assert "the data could not be refreshed: stage download@toy failed: as told" in shown.output
+    assert (folder / "raw.txt").read_text() == '{"score": 0.5}\n'
+    assert "**Failed**: the data could not be refreshed" in summary()
+
+
+def test_failed_pipeline_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _, _ = project
+    (folder / "source.txt").write_text('{"score": 0.7}\n')
+    monkeypatch.setenv("TOY_FAIL", "finetune")
+    state = retrain.retrain(return_state=True)
+    assert state.is_failed()
+    assert "**Failed**: the pipeline did not finish: stage finetune failed: as told" in summary()
+
+
+def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:
+    [deployment] = yaml.safe_load((toy.ROOT / "prefect.yaml").read_text())["deployments"]
+    config = yaml.safe_load((toy.ROOT / "params.yaml").read_text())["retrain"]
+    assert deployment["entrypoint"] == "pipelines/retrain.py:retrain"
+    assert deployment["schedules"] == [{"cron": config["cron"], "timezone": config["timezone"]}]
+    names = retrain.retrain.fn.__code__.co_varnames[: retrain.retrain.fn.__code__.co_argcount]
+    assert set(deployment["parameters"]) <= set(names)
+
+
+def test_serve_refuses_a_bad_schedule(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> None:
+        raise BadInput("params.yaml has 1 problem(s): retrain: cron is 'x'")
+
+    monkeypatch.setattr(retrain, "load_params", broken)
+    shown = CliRunner().invoke(retrain.app, ["serve"])
+    assert shown.exit_code == 1 and "error: params.yaml has 1 problem(s)" in shown.output
