@@ -1,8 +1,9 @@
 """Finetune the pretrained decoder to classify messages: one classifier a seed, the best on val is kept."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +66,19 @@ def main(
             truth = [row["label"] == "spam" for row in rows["val"]]
             return {"val/mcc": float(matthews_corrcoef(truth, spam_wins))}
 
+        def log(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
+            run.log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
+
         resumes.append(
             Resume(state / f"seed_{seed}", config=finetune_spam, compute=compute, data=data, seed=seed)
         )
         history = fit(
             model,
-            lambda model, batch: objective(model, batch, weights),
+            partial(objective, class_weights=weights),
             classification.training_batches(ids["train"], labels, finetune_spam.training, seed),
             replace(finetune_spam.training, seed=seed),
             compute,
-            log=lambda metrics, step, seed=seed: run.log(
-                {f"seed_{seed}/{k}": v for k, v in metrics.items()}, step
-            ),
+            log=log,
             evaluate=val_scores,
             resume=resumes[-1],
             description=f"finetune_spam, seed {seed}",

@@ -66,7 +66,8 @@ def main(
 
     training = pretrain.training
     data = {"tokens": hashlib.sha256(train.tobytes()).hexdigest()}
-    resume = Resume(state, model=decoder.config, pretrain=pretrain, compute=compute, data=data)
+    identity = {"data": data, "val": hashlib.sha256(val.tobytes()).hexdigest()}
+    resume = Resume(state, model=decoder.config, pretrain=pretrain, compute=compute, **identity)
     history = fit(
         decoder,
         causal_lm,

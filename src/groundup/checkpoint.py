@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from groundup.atomic import atomic_path
 from groundup.errors import BadInput
-from groundup.nn.decoder import Decoder, ModelConfig, SequenceClassifier
+from groundup.nn.config import ModelConfig
+from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import BPETokenizer
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
     """What config.json holds."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = STRICT
 
     kind: Literal["decoder", "classifier"]
     model: ModelConfig
@@ -39,7 +39,7 @@ class CheckpointConfig:
     prompt_style: str | None = None  # of an instruction model
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
     data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,12 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
+        """Either "decoder" or "classifier"."""
         return self.config.kind
 
     @property
     def prompt_style(self) -> str | None:
+        """The style of an instruction model's prompts; None for other models."""
         return self.config.prompt_style
 
 
@@ -143,11 +145,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     if problems:
         raise BadInput(f"{source}: the weights do not fit the model's config: {'; '.join(problems)}.")
     model.load_state_dict(weights, strict=False)
-
-
-def describe(error: ValidationError) -> str:
-    """Every problem of a pydantic error with its path, in one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
 
 
 def _is_tied(model: nn.Module) -> bool:

@@ -10,14 +10,14 @@ from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import Batches, bucketed_batches, classification_batch, pad
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder, SequenceClassifier
-from groundup.tokenizers.bpe import BPETokenizer
 from groundup.recipes import SpamTrainingConfig, TrainingConfig
+from groundup.tokenizers.bpe import BPETokenizer
 
 LABELS = ("ham", "spam")
 
 
 def encode_texts(tokenizer: BPETokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
-    """Ids of each text with the end-of-text token behind it, cut to the context from the front of the text.
+    """Ids of each text with the end-of-text token behind it; of a text too long for the context, the beginning.
 
     The end token is the last real one: the position at which the pretrained model has read a whole document.
     """
@@ -47,7 +47,8 @@ def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
 def make_classifier(pretrained: Decoder, config: SpamTrainingConfig) -> SequenceClassifier:
     """A classifier on top of the given decoder, which it takes over."""
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling)
-    pretrained.lm_head.requires_grad_(False)  # not part of the classifier's loss
+    if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
+        pretrained.lm_head.requires_grad_(False)  # not part of the classifier's loss
     freeze(model, config.trainable_blocks)
     return model
 

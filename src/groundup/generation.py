@@ -38,8 +38,8 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
     logits = logits / sampling.temperature
     if 0 < sampling.top_k < logits.shape[-1]:
-        kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
+        likeliest = logits.topk(sampling.top_k, dim=-1).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
     probs = logits.softmax(dim=-1)
     if sampling.top_p < 1:
         ordered, order = probs.sort(dim=-1, descending=True)
@@ -51,12 +51,14 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 
 def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """One token (B,) from each row of probs (B, V), by inverting the cumulative distribution at a uniform draw."""
-    uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators]).to(
-        probs.device
-    )
+    device = probs.device
+    if device.type == "mps":  # which has no float64
+        probs = probs.cpu()
+    uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
     cumulative = probs.double().cumsum(dim=-1)
-    drawn = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
-    return drawn.clamp(max=probs.shape[-1] - 1)
+    wanted = uniform.to(probs.device) * cumulative[:, -1]
+    drawn = torch.searchsorted(cumulative, wanted[:, None], right=True)[:, 0]
+    return drawn.clamp(max=probs.shape[-1] - 1).to(device)
 
 
 @torch.inference_mode()
@@ -75,7 +77,9 @@ def stream(
     Raises:
         BadInput: a prompt is empty, or leaves no room in the context.
     """
-    if not prompts or not all(prompts):
+    if not prompts:
+        return
+    if not all(prompts):
         raise BadInput("a prompt has no tokens; give at least one character of text.")
     context, longest = model.config.context_length, max(map(len, prompts))
     if longest >= context:
@@ -96,13 +100,13 @@ def stream(
     ]  # (B, C) at each row's last token
     cache.lengths += lengths
     stops = set(stop_ids)
-    for _ in range(max_new_tokens):
+    for step in range(max_new_tokens):
         tokens = draw(probabilities(model.logits(x).float(), sampling), [generators[row] for row in rows])
         drawn = tokens.tolist()
         yield {row: token for row, token in zip(rows, drawn, strict=True) if token not in stops}
         full = (cache.lengths >= cache.capacity).tolist()
         going = [i for i, token in enumerate(drawn) if token not in stops and not full[i]]
-        if not going:
+        if not going or step == max_new_tokens - 1:
             return
         if len(going) < len(rows):
             keep = torch.tensor(going, device=device)

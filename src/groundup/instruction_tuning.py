@@ -8,8 +8,8 @@ from groundup.datasets.batching import Batches, bucketed_batches, completion_bat
 from groundup.errors import BadInput
 from groundup.generation import Sampling, generate
 from groundup.prompts import format_prompt
-from groundup.tokenizers.bpe import BPETokenizer
 from groundup.recipes import TrainingConfig
+from groundup.tokenizers.bpe import BPETokenizer
 
 DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
 

@@ -3,11 +3,13 @@
 Means of means weigh a short batch like a long one; sums and counts add up exactly over micro-steps and ranks.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from groundup.nn.decoder import Decoder, SequenceClassifier
 
@@ -27,10 +29,9 @@ class Batch:
     lengths: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        moved = {
-            f.name: t if t is None else t.to(device) for f in fields(self) for t in [getattr(self, f.name)]
-        }
-        return Batch(**moved)
+        """The same batch on another device."""
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Batch(self.idx.to(device), self.targets.to(device), lengths)
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -38,17 +39,22 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     The head and the softmax run a chunk of rows at a time, and the gradients are made in the forward pass while
     the chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient.
+    Matrix products run in `dtype`; softmax, sums and the gradient of `weight` keep at least float32.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int) -> Tensor:  # type: ignore[override]  # noqa: ANN001
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int, dtype: torch.dtype
+    ) -> Tensor:
+        """See `linear_cross_entropy`; the gradients wait in `ctx` for `backward`."""
         need_x, need_weight = ctx.needs_input_grad[:2]
-        grad_x = torch.empty_like(x) if need_x else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
-        total = x.new_zeros((), dtype=torch.float32)
+        x, weight, precise = x.to(dtype), weight.to(dtype), torch.promote_types(dtype, torch.float32)
+        grad_x = torch.empty_like(x) if need_x else None
+        total = x.new_zeros((), dtype=precise)
         for start in range(0, len(x), chunk_size):
             rows = slice(start, start + chunk_size)
-            logits = (x[rows] @ weight.T).float()
+            logits = (x[rows] @ weight.T).to(precise)
             real = targets[rows] != IGNORE_INDEX
             chosen = targets[rows].clamp(min=0)[:, None]
             normaliser = logits.logsumexp(dim=-1, keepdim=True)
@@ -59,15 +65,19 @@ class LinearCrossEntropy(torch.autograd.Function):
                 gradient = gradient.mul_(real[:, None]).type_as(x)
                 if grad_x is not None:
                     torch.mm(gradient, weight, out=grad_x[rows])
-                if grad_weight is not None:
+                if grad_weight is not None and grad_weight.dtype == dtype:
                     grad_weight.addmm_(gradient.T, x[rows])
+                elif grad_weight is not None:
+                    grad_weight += gradient.T @ x[rows]
         ctx.save_for_backward(grad_x, grad_weight)
         return total
 
     @staticmethod
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN001
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale the gradients that `forward` made."""
         scaled = [None if g is None else g * grad_output.type_as(g) for g in ctx.saved_tensors]
-        return (*scaled, None, None)
+        return (*scaled, None, None, None)
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 512) -> Tensor:
@@ -77,10 +87,13 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk_size:
         x: (N, C) hidden states. weight: (V, C) output head. targets: (N,).
         chunk_size: rows whose logits exist at one time.
     """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight = x.to(dtype), weight.to(dtype)
-    return LinearCrossEntropy.apply(x, weight, targets, chunk_size)
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    if (
+        not torch.is_grad_enabled()
+    ):  # a Function is told which inputs are leaves, not whether grads are wanted
+        weight = weight.detach()
+    return LinearCrossEntropy.apply(x, weight, targets, chunk_size, dtype)
 
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -62,12 +62,15 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                buffer = self.state[p]["momentum_buffer"]
                 buffer.lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(buffer, group["momentum"])  # Nesterov
                 by_shape[update.shape].append((p, update))
@@ -95,7 +98,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
             embeddings.append(p)
         elif p.ndim < 2:
             vectors.append(p)
-        elif name.split(".")[-2] in ("lm_head", "score"):
+        elif name.endswith(("lm_head.weight", "score.weight")):
             heads.append(p)
         else:
             matrices.append(p)
@@ -123,6 +126,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
+    """Set every learning rate to `scale` times its full value."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] * scale

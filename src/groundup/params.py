@@ -15,7 +15,7 @@ from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelParams
 from groundup.recipes import ComputeConfig, InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
 from groundup.retraining import RetrainConfig
-from groundup.settings import STRICT
+from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
 
 
@@ -49,14 +49,11 @@ def load_params(path: Path) -> Params:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     try:
         return TypeAdapter(Params).validate_python(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()
-        )
         raise BadInput(
-            f"{path} has {error.error_count()} problem(s): {problems}. Correct them and run again."
+            f"{path} has {error.error_count()} problem(s): {describe(error)}. Correct them and run again."
         ) from error

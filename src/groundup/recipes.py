@@ -1,10 +1,19 @@
 """The values of every training: sections of params.yaml; needs no torch, so that reading them is quick."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT
+
+Positive = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(0)]
+Rate = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Seconds = Annotated[float, Gt(0)]
+Decay = Annotated[float, Ge(0), Lt(1)]  # of a running mean
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,7 @@ class ComputeConfig:
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of matrix products; auto = bfloat16 where it is fast
-    threads: int  # CPU threads; results are equal bit for bit only for an equal number
+    threads: Positive  # CPU threads; results are equal bit for bit only for an equal number
     compile: bool  # torch.compile: a minute at the start, faster steps afterwards
 
 
@@ -26,17 +35,17 @@ class OptimizerConfig:
     __pydantic_config__ = STRICT
 
     kind: Literal["adamw", "muon"]  # muon: matrices inside blocks by Muon, all else by AdamW
-    max_lr: float  # of the matrices
-    embedding_lr: float  # of the token, position and n-gram tables
-    head_lr: float  # of the output head and of all vectors
-    min_lr_ratio: float  # floor of the schedule, as a share of each learning rate
-    warmup_steps: int
+    max_lr: Rate  # of the matrices
+    embedding_lr: Rate  # of the token, position and n-gram tables
+    head_lr: Rate  # of the output head and of all vectors
+    min_lr_ratio: Share  # floor of the schedule, as a share of each learning rate
+    warmup_steps: Count
     decay: Literal["linear", "cosine"]
-    decay_share: float  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
-    weight_decay: float  # of matrices and tables, decoupled
-    betas: tuple[float, float]  # of AdamW
-    momentum: float  # of Muon
-    newton_schulz_steps: int  # of Muon
+    decay_share: Share  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
+    weight_decay: Rate  # of matrices and tables, decoupled
+    betas: tuple[Decay, Decay]  # of AdamW
+    momentum: Decay  # of Muon
+    newton_schulz_steps: Positive  # of Muon
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,13 @@ class TrainingConfig:
 
     __pydantic_config__ = STRICT
 
-    max_steps: int
-    max_seconds: float | None  # stop after this much training time; results then depend on the machine
-    batch_size: int  # sequences in a micro-batch
-    grad_accum_steps: int  # micro-batches a step
-    grad_clip: float  # largest gradient norm; 0 = no clipping
-    eval_interval: int  # steps between evaluations; 0 = only at the end
-    checkpoint_interval: int  # steps between saves of the resumable state; 0 = never
+    max_steps: Positive
+    max_seconds: Seconds | None  # stop after this much training time; results then depend on the machine
+    batch_size: Positive  # sequences in a micro-batch
+    grad_accum_steps: Positive  # micro-batches a step
+    grad_clip: Rate  # largest gradient norm; 0 = no clipping
+    eval_interval: Count  # steps between evaluations; 0 = only at the end
+    checkpoint_interval: Count  # steps between saves of the resumable state; 0 = never
     seed: int
     optimizer: OptimizerConfig
 
@@ -63,9 +72,9 @@ class PretrainConfig:
     __pydantic_config__ = STRICT
 
     training: TrainingConfig
-    eval_tokens: int  # tokens of the val split scored during training; the last figure is over all of it
+    eval_tokens: Positive  # tokens of the val split scored during training; the last figure is over all of it
     sample_prompts: tuple[str, ...]  # continued at every evaluation
-    sample_tokens: int  # length of each continuation
+    sample_tokens: Count  # length of each continuation
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class SpamTrainingConfig:
 
     seeds: tuple[int, ...]  # one classifier each; the table shows their mean, the best on val is kept
     pooling: Literal["last", "mean"]
-    trainable_blocks: int | None  # the last n blocks and the final norm; null = everything, embeddings too
+    trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
     class_weights: Literal["none", "balanced"]
     training: TrainingConfig
 
@@ -92,5 +101,5 @@ class InstructionTrainingConfig:
     __pydantic_config__ = STRICT
 
     prompt_style: str
-    eval_examples: int  # of the val split, for the loss shown during training
+    eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig

@@ -30,7 +30,7 @@ Log = Callable[[Mapping[str, float], int], None]
 
 
 def pick_device(config: ComputeConfig) -> torch.device:
-    """The device to train on; also sets the number of CPU threads and deterministic kernels.
+    """The device to train on; also sets the number of CPU threads.
 
     Raises:
         BadInput: the device asked for is not there.
@@ -48,17 +48,12 @@ def pick_device(config: ComputeConfig) -> torch.device:
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether a bfloat16 matrix product beats a float32 one; on many CPUs it is emulated, 100 times slower."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    a = torch.randn(256, 256, device=device)
-    seconds = []
-    for x in (a, a.bfloat16()):
-        x @ x  # the first product sets the kernel up
-        start = time.perf_counter()
-        float((x @ x).sum())
-        seconds.append(time.perf_counter() - start)
-    return seconds[1] < seconds[0]
+    """Whether bfloat16 is sure to pay: on CUDA devices that have it in hardware.
+
+    Many CPUs emulate it, 100 times slower. Timing it would let a busy moment decide the precision, and equal runs
+    end differently; who knows the processor to be good at it sets compute.dtype.
+    """
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @dataclass
@@ -74,23 +69,21 @@ class TrainingState:
 class Resume:
     """The training state on disk, outside what DVC tracks, replaced atomically.
 
-    `identity` names configuration and data; with the source of model and loop it makes a fingerprint, and a state
-    saved under another one is never continued.
+    `identity` names configuration and data; with the library's source (what is trained, on which batches) and the
+    version of torch it makes a fingerprint, and a state saved under another one is never continued. A folder
+    serves one training: saving removes the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
-        here = Path(__file__).parent
-        sources = [here / f"{name}.py" for name in ("training", "optimizers", "objectives")]
-        code = [
-            source.read_text(encoding="utf-8") for source in [*sources, *sorted((here / "nn").glob("*.py"))]
-        ]
-        text = json.dumps([identity, code], sort_keys=True, default=str)
+        code = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.rglob("*.py"))]
+        text = json.dumps([identity, code, torch.__version__], sort_keys=True, default=str)
         self.folder = Path(folder)
         self.path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
 
     def save(
         self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
+        """Write all that `load` restores."""
         with atomic_path(self.path) as temporary:
             torch.save(
                 {
@@ -105,6 +98,7 @@ class Resume:
                 stale.unlink()
 
     def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
+        """Restore model and optimizers in place; None, and nothing changed, where no state fits."""
         if not self.path.exists():
             return None
         saved = torch.load(self.path, weights_only=True, map_location=next(model.parameters()).device)
@@ -116,7 +110,7 @@ class Resume:
     def clear(self) -> None:
         """Forget the state, once what it was for is safely stored."""
         self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # other trainings may keep theirs here
+        with contextlib.suppress(OSError):  # another process may be writing here
             self.folder.rmdir()
 
 
@@ -138,41 +132,53 @@ def fit(
         objective: (model, batch) -> (sum of the loss, number of terms).
         batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run reads on in the same
             place. With several ranks each returns its own share.
-        evaluate: step -> metrics, called every `eval_interval` steps and at the end.
+        evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
         resume: where the state is kept; the run continues from it.
 
+    With torch.distributed initialised, ranks start from the weights of rank 0 and stay equal; rank 0 logs and
+    saves.
+
     Raises:
-        BadInput: the loss is not finite; raised before the update, so the last saved state is sound.
+        BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
     """
     device = next(model.parameters()).device
+    rank = dist.get_rank() if _distributed() else 0
     optimizers = make_optimizers(model, config.optimizer)
     state = (resume.load(model, optimizers) if resume else None) or TrainingState()
+    if _distributed():
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, 0)
     parameters = [p for p in model.parameters() if p.requires_grad]
     dtype = torch.bfloat16 if _use_bf16(compute, device) else torch.float32
-    runnable = torch.compile(model) if compute.compile else model
+    runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
     clock = time.perf_counter()
     with tqdm(
-        total=config.max_steps, initial=state.step, desc=description, unit="step", mininterval=1
+        total=config.max_steps,
+        initial=state.step,
+        desc=description,
+        unit="step",
+        mininterval=1,
+        disable=rank > 0,
     ) as bar:
         while state.step < config.max_steps and not _out_of_time(state, config):
             model.train()
-            torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout: a function of the step
+            # dropout is a function of the step, and differs between ranks
+            torch.manual_seed(((config.seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
             progress = (state.step + 1) / config.max_steps
             if config.max_seconds is not None:
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer)
             set_lr(optimizers, scale)
             loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, dtype)
-            if not math.isfinite(loss):
-                raise BadInput(
-                    f"{description}: the loss is {loss} at step {state.step + 1}; nothing was updated; "
-                    f"lower optimizer.max_lr or set grad_clip."
-                )
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], 1 / count)
-            row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale}
-            if config.grad_clip:
-                row["grad_norm"] = float(nn.utils.clip_grad_norm_(parameters, config.grad_clip))
+            norm = float(nn.utils.clip_grad_norm_(parameters, config.grad_clip or math.inf))
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise BadInput(
+                    f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
+                    f"nothing was updated; lower optimizer.max_lr or set grad_clip."
+                )
+            row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale, "grad_norm": norm}
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -180,29 +186,31 @@ def fit(
             state.tokens_seen += tokens
             row |= {"step": state.step, "tokens_seen": state.tokens_seen}
             now = time.perf_counter()
-            seconds, clock = now - clock, now
+            seconds, clock = _slowest(now - clock, device), now
             state.seconds += seconds
             last = state.step == config.max_steps or _out_of_time(state, config)
             if evaluate and (last or (config.eval_interval and state.step % config.eval_interval == 0)):
                 model.eval()
                 with torch.inference_mode():
-                    row |= evaluate(state.step)
+                    row |= {name: float(value) for name, value in evaluate(state.step).items()}
                 clock = time.perf_counter()  # evaluation does not count as training time
             state.history.append(row)
-            log(
-                {k: v for k, v in row.items() if k != "step"} | {"tokens_per_second": tokens / seconds},
-                state.step,
-            )
+            if rank == 0:
+                log(
+                    {k: v for k, v in row.items() if k != "step"} | {"tokens_per_second": tokens / seconds},
+                    state.step,
+                )
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", refresh=False)
             if (
                 resume
+                and rank == 0
                 and not last
                 and config.checkpoint_interval
                 and state.step % config.checkpoint_interval == 0
             ):
                 resume.save(state, model, optimizers)
-                clock = time.perf_counter()
+                clock = time.perf_counter()  # nor does saving
     model.eval()
     return state.history
 
@@ -226,13 +234,26 @@ def _gradients(
         loss.backward()
         tokens = batch.idx.numel() if batch.lengths is None else int(batch.lengths.sum())
         totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(tokens)])
-    if dist.is_available() and dist.is_initialized():
+    if _distributed():
         dist.all_reduce(totals)
         for p in model.parameters():
             if p.grad is not None:
                 dist.all_reduce(p.grad)
     loss_sum, count_sum, tokens_sum = totals.tolist()
     return loss_sum / max(count_sum, 1e-9), max(count_sum, 1e-9), int(tokens_sum)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _slowest(seconds: float, device: torch.device) -> float:
+    """The longest time of any rank, so that all of them leave a time budget after the same step."""
+    if not _distributed():
+        return seconds
+    longest = torch.tensor(seconds, device=device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)
+    return float(longest)
 
 
 def _use_bf16(compute: ComputeConfig, device: torch.device) -> bool:

@@ -13,10 +13,17 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read one object a line.
 
     Raises:
-        BadInput: the file is not UTF-8, or a line is not a JSON object; the sentence names file and line.
+        BadInput: there is no file, it is not UTF-8, or a line is not a JSON object; the sentence names file and
+            line.
     """
     rows = []
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path} does not exist; expected a JSON Lines file: run the stage that makes it."
+        ) from error
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             row = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:

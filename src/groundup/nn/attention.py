@@ -50,6 +50,7 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
+        """Positions that fit, in every row."""
         return self.tokens.shape[1]
 
     def positions(self, n: int) -> Tensor:
@@ -58,6 +59,7 @@ class KVCache:
 
     def append(self, layer: int, k: Tensor, v: Tensor, positions: Tensor, end: int) -> tuple[Tensor, Tensor]:
         """Store k, v (B, K, n, D) at `positions` (B, n) and return views of everything up to `end`."""
+        assert end <= self.capacity, (end, self.capacity)
         where = positions[:, None, :, None].expand_as(k)
         self.keys[layer].scatter_(2, where, k.type_as(self.keys[layer]))
         self.values[layer].scatter_(2, where, v.type_as(self.values[layer]))
@@ -99,12 +101,13 @@ class CausalSelfAttention(nn.Module):
         *,
         bias: bool,
         qk_norm: bool,
+        norm_eps: float,
         dropout: float,
         layer: int,
     ) -> None:
         super().__init__()
         self.n_head, self.n_kv_head, self.head_dim = n_head, n_kv_head, n_embd // n_head
-        self.qk_norm, self.dropout, self.layer = qk_norm, dropout, layer
+        self.qk_norm, self.norm_eps, self.dropout, self.layer = qk_norm, norm_eps, dropout, layer
         self.c_attn = nn.Linear(n_embd, (n_head + 2 * n_kv_head) * self.head_dim, bias=bias)
         self.c_proj = nn.Linear(n_embd, n_embd, bias=bias)
         self.resid_dropout = nn.Dropout(dropout)
@@ -120,7 +123,7 @@ class CausalSelfAttention(nn.Module):
             )
         )
         if self.qk_norm:
-            q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))
+            q, k = (F.rms_norm(t, (self.head_dim,), eps=self.norm_eps) for t in (q, k))
         if reading.rotary is not None:
             q, k = rotate(q, *reading.rotary), rotate(k, *reading.rotary)
         if reading.cache is not None and reading.positions is not None:

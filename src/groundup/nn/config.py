@@ -56,13 +56,27 @@ class ModelConfig:
     norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
+        small = [f"{name} {getattr(self, name)}" for name in sizes if getattr(self, name) < 1]
+        if small:
+            raise BadInput(f"model: found {', '.join(small)}; each must be at least 1.")
         if self.n_embd % self.n_head or self.n_head % self.n_kv_head:
             raise BadInput(
                 f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit; "
                 f"n_embd must be a multiple of n_head, and n_head of n_kv_head."
             )
-        if min(self.vocab_size, self.context_length, self.n_layer) < 1:
-            raise BadInput("model: vocab_size, context_length and n_layer must be at least 1.")
+        if self.position == "rotary" and self.n_embd // self.n_head % 2:
+            raise BadInput(
+                f"model: n_embd / n_head is {self.n_embd // self.n_head}; rotary positions turn pairs of "
+                f"channels: make it even."
+            )
+        if self.ngram_rows < 0 or (self.ngram_rows and min(self.ngram_orders, default=0) < 1):
+            raise BadInput(
+                f"model: ngram_rows {self.ngram_rows} with ngram_orders {list(self.ngram_orders)}; expected "
+                f"orders such as [2, 3] with rows, or 0 rows for no n-gram embedding."
+            )
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"model: dropout is {self.dropout}; expected a share from 0 up to, not with, 1.")
 
 
 @dataclass(frozen=True)
@@ -82,5 +96,6 @@ class ModelParams:
     ngram_orders: tuple[int, ...]
 
     def config(self, vocab_size: int) -> ModelConfig:
+        """Preset, size and vocabulary together."""
         size = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preset"}
         return ModelConfig(vocab_size=vocab_size, **size, **PRESETS[self.preset])

@@ -22,10 +22,12 @@ class RMSNorm(nn.Module):
         self.shape, self.eps = (n_embd,), eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
         return F.rms_norm(x, self.shape, eps=self.eps)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
+    """The normalisation of this model, over its n_embd channels."""
     if config.norm == "rmsnorm":
         return RMSNorm(config.n_embd, config.norm_eps)
     return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
@@ -75,6 +77,7 @@ class Block(nn.Module):
             config.n_kv_head,
             bias=config.bias,
             qk_norm=config.qk_norm,
+            norm_eps=config.norm_eps,
             dropout=config.dropout,
             layer=layer,
         )
@@ -82,6 +85,7 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x: Tensor, reading: Reading) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
         x = x + self.attn(self.ln_1(x), reading)
         return x + self.mlp(self.ln_2(x))
 

@@ -1,0 +1,139 @@
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from groundup.datasets.batching import (
+    bucketed_batches,
+    classification_batch,
+    completion_batch,
+    pad,
+    window_batches,
+)
+from groundup.errors import BadInput
+from groundup.objectives import IGNORE_INDEX, Batch
+
+LENGTHS = [3, 9, 1, 4, 4, 7, 2, 8, 5, 6, 3]
+
+
+def ranks(monkeypatch: pytest.MonkeyPatch, rank: int, of: int) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: rank)
+    monkeypatch.setattr(dist, "get_world_size", lambda: of)
+
+
+def names(chosen: Sequence[int]) -> Batch:
+    """A batch that says which examples it was made of."""
+    return Batch(torch.tensor(chosen)[:, None], torch.zeros(len(chosen)))
+
+
+def test_windows_by_hand() -> None:
+    batches = window_batches(np.arange(9, dtype=np.uint16), 4, batch_size=2, grad_accum_steps=1, seed=0)
+    (batch,) = batches(0)  # nine tokens: exactly two windows of four and the next tokens
+    assert sorted(batch.idx.tolist()) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert torch.equal(batch.targets, batch.idx + 1)
+    assert batch.idx.dtype == torch.long
+
+
+def test_an_epoch_reads_each_window_once_and_the_next_one_cuts_elsewhere() -> None:
+    ids = np.arange(1000, dtype=np.uint16)  # 12 windows of 83 tokens; the last 3 are slack
+    batches = window_batches(ids, 83, batch_size=1, grad_accum_steps=3, seed=5)
+    starts = [int(batch.idx[0, 0]) for step in range(44) for batch in batches(step)]
+    n = 999 // 83
+    offsets = []
+    for epoch in range(len(starts) // n):
+        part = sorted(starts[epoch * n : (epoch + 1) * n])
+        assert [start - part[0] for start in part] == [83 * i for i in range(n)]
+        offsets.append(part[0])
+    assert len(set(offsets)) > 1
+    assert starts[:n] != sorted(starts[:n])
+
+
+def test_batches_are_pure_functions_of_step_and_seed() -> None:
+    ids = np.random.default_rng(0).integers(50, size=300).astype(np.uint16)
+
+    def read(seed: int, steps: Sequence[int]) -> list[list[list[int]]]:
+        batches = window_batches(ids, 8, 2, 2, seed)
+        return [batch.idx.tolist() for step in steps for batch in batches(step)]
+
+    assert read(1, [20, 3]) == [*read(1, range(21))[40:], *read(1, [3])]
+    assert read(1, [3]) != read(2, [3])
+    pure = [bucketed_batches(LENGTHS, names, 2, 1, seed=1) for _ in range(2)]
+    for step in range(9):  # one reads all steps in order, the other only backwards
+        assert torch.equal(pure[0](step)[0].idx, pure[1](step)[0].idx)
+        pure[1](8 - step)
+
+
+@pytest.mark.parametrize("kind", ["windows", "buckets"])
+def test_ranks_together_read_what_one_reads(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(batch_size: int, accumulate: int, step: int) -> list[tuple[int, ...]]:
+        if kind == "windows":
+            batches = window_batches(np.arange(200), 7, batch_size, accumulate, seed=1)
+        else:
+            batches = bucketed_batches(LENGTHS, names, batch_size, accumulate, seed=1)
+        return [tuple(row) for batch in batches(step) for row in batch.idx.tolist()]
+
+    for step in range(8):
+        alone = read(2, 4, step)
+        shared = []
+        for rank in range(2):
+            with monkeypatch.context() as patch:
+                ranks(patch, rank, 2)
+                shared.append(read(2, 2, step))
+        assert Counter(shared[0]) + Counter(shared[1]) == Counter(alone)
+        if kind == "windows" and step < 3:  # within an epoch nobody reads what another reads
+            assert not set(shared[0]) & set(shared[1])
+
+
+def test_text_shorter_than_a_window() -> None:
+    with pytest.raises(BadInput, match="8 tokens; one window needs 9"):
+        window_batches(np.arange(8), 8, 1, 1, 0)
+    assert window_batches(np.arange(9), 8, 1, 1, 0)(5)[0].idx.tolist() == [list(range(8))]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
+def test_buckets_hold_each_example_once_an_epoch(batch_size: int) -> None:
+    batches = bucketed_batches(LENGTHS, names, batch_size, 1, seed=2)
+    n = -(-len(LENGTHS) // batch_size)
+    epochs = []
+    for epoch in range(3):
+        order = [i for step in range(n) for i in batches(epoch * n + step)[0].idx[:, 0].tolist()]
+        assert sorted(order) == list(range(len(LENGTHS)))
+        epochs.append(order)
+    assert epochs[0] != epochs[1] or batch_size >= len(LENGTHS)
+
+
+def test_a_bucket_is_of_neighbours_in_length() -> None:
+    lengths = np.random.default_rng(0).permutation(64).tolist()
+    batches = bucketed_batches(lengths, names, 4, 1, seed=2)  # 16 batches: one chunk, sorted throughout
+    for step in range(16):
+        found = sorted(lengths[i] for i in batches(step)[0].idx[:, 0].tolist())
+        assert found == list(range(found[0], found[0] + 4))
+
+
+def test_no_examples() -> None:
+    with pytest.raises(BadInput, match="no training example"):
+        bucketed_batches([], names, 2, 1, 0)
+
+
+def test_padding_by_hand() -> None:
+    assert pad([[1, 2, 3], [4]], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
+    batch = classification_batch([[1, 2, 3], [4]], [1, 0])
+    assert batch.lengths is not None
+    assert (batch.idx.tolist(), batch.targets.tolist(), batch.lengths.tolist()) == (
+        [[1, 2, 3], [4, 0, 0]],
+        [1, 0],
+        [3, 1],
+    )
+
+
+def test_only_completions_are_targets() -> None:
+    batch = completion_batch([[1, 2, 3], [4]], [[5, 6], [7, 8, 9]])
+    x = IGNORE_INDEX
+    assert batch.idx.tolist() == [[1, 2, 3, 5], [4, 7, 8, 0]]
+    assert batch.targets.tolist() == [[x, x, 5, 6], [7, 8, 9, x]]
+    assert batch.lengths is not None
+    assert batch.lengths.tolist() == [4, 3]

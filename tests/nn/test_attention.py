@@ -1,0 +1,152 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from groundup.nn.attention import CausalSelfAttention, KVCache, Reading, rotary_tables, rotate
+
+B, T, C, H, D = 2, 5, 16, 4, 4
+
+
+def attention(n_kv_head: int = H, qk_norm: bool = False, bias: bool = True) -> CausalSelfAttention:
+    torch.manual_seed(0)
+    return CausalSelfAttention(
+        C, H, n_kv_head, bias=bias, qk_norm=qk_norm, norm_eps=1e-5, dropout=0.0, layer=0
+    ).eval()
+
+
+def step_by_step(layer: CausalSelfAttention, x: Tensor, base: float | None = None) -> Tensor:
+    """Every head and every position by itself, as on paper."""
+    groups = layer.n_head // layer.n_kv_head
+    weight = layer.c_attn.weight.split(
+        [layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D]
+    )  # rows of q, k, v
+    bias = torch.zeros(len(layer.c_attn.weight)) if layer.c_attn.bias is None else layer.c_attn.bias
+    biases = bias.split([layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D])
+    out = torch.zeros(B, T, C)
+    for b in range(B):
+        for head in range(layer.n_head):
+            shared = head // groups  # the key/value head this query head reads
+
+            def project(part: int, which: int, t: int, b: int = b) -> Tensor:
+                rows = slice(which * D, (which + 1) * D)
+                vector = weight[part][rows] @ x[b, t] + biases[part][rows]
+                if part < 2 and layer.qk_norm:
+                    vector = vector / (vector.square().mean() + 1e-5).sqrt()
+                if part < 2 and base is not None:
+                    vector = turned(vector, t, base)
+                return vector
+
+            for t in range(T):
+                query = project(0, head, t)
+                scores = torch.stack([query @ project(1, shared, s) / math.sqrt(D) for s in range(t + 1)])
+                attended = scores.exp() / scores.exp().sum()  # softmax over the past and itself
+                values = torch.stack([project(2, shared, s) for s in range(t + 1)])
+                out[b, t, head * D : (head + 1) * D] = (attended[:, None] * values).sum(dim=0)
+    y = out @ layer.c_proj.weight.T
+    return y if layer.c_proj.bias is None else y + layer.c_proj.bias
+
+
+def turned(vector: Tensor, position: float, base: float) -> Tensor:
+    """The rotation of each pair (i, i + D/2), as a product of complex numbers."""
+    half = len(vector) // 2
+    out = torch.empty_like(vector)
+    for i in range(half):
+        angle = position * base ** (-2 * i / len(vector))
+        z = complex(vector[i], vector[i + half]) * complex(math.cos(angle), math.sin(angle))
+        out[i], out[i + half] = z.real, z.imag
+    return out
+
+
+@pytest.mark.parametrize("n_kv_head", [4, 2, 1])
+@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize("base", [None, 100.0])
+@torch.no_grad()
+def test_equals_attention_written_out_step_by_step(n_kv_head: int, qk_norm: bool, base: float | None) -> None:
+    layer = attention(n_kv_head, qk_norm, bias=not qk_norm)
+    x = torch.randn(B, T, C)
+    rotary = None if base is None else rotary_tables(torch.arange(T), D, base)
+    torch.testing.assert_close(layer(x, Reading(rotary)), step_by_step(layer, x, base), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_grouped_queries_equal_full_attention_with_repeated_heads() -> None:
+    grouped, full = attention(2), attention(4)
+    for name in ("weight", "bias"):
+        q, k, v = getattr(grouped.c_attn, name).split([16, 8, 8])
+        k, v = (torch.cat([t[:4], t[:4], t[4:], t[4:]]) for t in (k, v))
+        getattr(full.c_attn, name).copy_(torch.cat([q, k, v]))
+        getattr(full.c_proj, name).copy_(getattr(grouped.c_proj, name))
+    x = torch.randn(B, T, C)
+    torch.testing.assert_close(grouped(x, Reading(None)), full(x, Reading(None)))
+
+
+@torch.no_grad()
+def test_no_position_sees_the_future() -> None:
+    layer, x = attention(), torch.randn(B, T, C)
+    before = layer(x, Reading(None))
+    for t in range(T - 1):
+        changed = x.clone()
+        changed[:, t + 1 :] += 10.0
+        after = layer(changed, Reading(None))
+        assert torch.equal(after[:, : t + 1], before[:, : t + 1])
+        assert not torch.isclose(after[:, t + 1 :], before[:, t + 1 :]).any()
+
+
+def test_rotation_by_hand() -> None:
+    # D = 4, base 100: pair (0, 2) turns by the position, pair (1, 3) by a tenth of it.
+    cos, sin = rotary_tables(torch.tensor([0, 3]), 4, 100.0)
+    x = torch.tensor([1.0, 2.0, 0.0, 0.0]).expand(1, 1, 2, 4)
+    expected = torch.tensor([math.cos(3), 2 * math.cos(0.3), math.sin(3), 2 * math.sin(0.3)])
+    torch.testing.assert_close(rotate(x, cos, sin)[0, 0], torch.stack([x[0, 0, 0], expected]))
+
+
+def test_rotary_scores_depend_on_the_distance_only() -> None:
+    q, k = torch.randn(2, 1, 1, 1, 8)
+
+    def score(query_at: int, key_at: int) -> float:
+        tables = [rotary_tables(torch.tensor([p]), 8, 10_000.0) for p in (query_at, key_at)]
+        return float(rotate(q, *tables[0]).flatten() @ rotate(k, *tables[1]).flatten())
+
+    for distance in (0, 1, 7):
+        assert score(distance, 0) == pytest.approx(score(distance + 90, 90), abs=1e-4)
+    assert abs(score(7, 0) - score(1, 0)) > 1e-2
+
+
+def empty_cache(n_kv_head: int, capacity: int) -> KVCache:
+    shape = (B, n_kv_head, capacity, D)
+    return KVCache(
+        [torch.zeros(shape)],
+        [torch.zeros(shape)],
+        torch.zeros(B, capacity, dtype=torch.long),
+        torch.zeros(B, dtype=torch.long),
+    )
+
+
+@pytest.mark.parametrize("n_kv_head", [4, 2])
+@torch.no_grad()
+def test_cached_equals_uncached(n_kv_head: int) -> None:
+    layer, x = attention(n_kv_head), torch.randn(B, T, C)
+    cache = empty_cache(n_kv_head, T)
+    found = []
+    for start, n in ((0, 2), (2, 1), (3, 2)):  # a prompt, one token, a chunk
+        positions = cache.positions(n)
+        mask = (torch.arange(start + n) <= positions[:, None, :, None]) if start else None
+        reading = Reading(rotary_tables(positions, D, 100.0), cache, positions, start + n, mask)
+        found.append(layer(x[:, start : start + n], reading))
+        cache.lengths += n
+    plain = layer(x, Reading(rotary_tables(torch.arange(T), D, 100.0)))
+    torch.testing.assert_close(torch.cat(found, dim=1), plain)
+
+
+def test_a_kept_row_takes_its_past_along() -> None:
+    cache = empty_cache(2, 3)
+    cache.keys[0][1] = 7.0
+    cache.tokens[1] = torch.tensor([4, 5, 6])
+    cache.lengths += torch.tensor([1, 3])
+    kept = cache.keep(torch.tensor([1]))
+    assert kept.lengths.tolist() == [3]
+    assert kept.tokens.tolist() == [[4, 5, 6]]
+    assert bool((kept.keys[0] == 7.0).all())
+    assert kept.capacity == 3

@@ -1,0 +1,32 @@
+from typing import Any
+
+import pytest
+
+from groundup.errors import BadInput
+from groundup.nn.config import PRESETS, ModelParams
+from tests.tiny import model_config
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_embd": 18}, "n_embd 18, n_head 4"),
+        ({"n_kv_head": 3}, "n_kv_head 3"),
+        ({"n_head": 0, "vocab_size": 0}, "vocab_size 0, n_head 0"),
+        ({"n_embd": 12, "n_head": 4}, "n_embd / n_head is 3"),
+        ({"ngram_orders": ()}, "ngram_rows 23"),
+        ({"ngram_orders": (0, 2)}, "ngram_rows 23"),
+        ({"ngram_rows": -1}, "ngram_rows -1"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        model_config(**changes)
+
+
+def test_params_become_a_config_with_the_preset_and_the_tokenizers_size() -> None:
+    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, 0, ())
+    config = params.config(vocab_size=300)
+    assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
+    assert {name: getattr(config, name) for name in PRESETS["gpt2"]} == PRESETS["gpt2"]

@@ -1,0 +1,88 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundup.atomic import atomic_path
+
+
+def test_writes_a_file_and_makes_its_folder(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+        assert temporary.parent == target.parent  # one file system, so that the rename is atomic
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["file.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_crash_inside_leaves_the_old_target(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    if kind == "file":
+        target.write_text("old")
+    else:
+        (target / "inner").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as temporary:
+        if kind == "file":
+            temporary.write_text("half")
+        else:
+            temporary.mkdir()
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ["target"]
+    assert target.read_text() == "old" if kind == "file" else (target / "inner").is_dir()
+
+
+def test_replaces_a_directory_whole(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    for name in ("old", "new"):
+        with atomic_path(target) as temporary:
+            (temporary / "sub").mkdir(parents=True)
+            (temporary / "sub" / name).write_text(name)
+    assert [path.name for path in (target / "sub").iterdir()] == ["new"]
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_a_file_takes_the_place_of_a_directory_and_back(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with atomic_path(target) as temporary:
+        temporary.mkdir()
+    with atomic_path(target) as temporary:
+        temporary.write_text("file")
+    assert target.read_text() == "file"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_a_full_disk_leaves_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+
+    def full(descriptor: int) -> None:  # the error may come as late as here
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"), atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_removes_what_killed_processes_left_behind(tmp_path: Path) -> None:
+    target = tmp_path / "target.bin"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from groundup.atomic import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (leftover,) = tmp_path.iterdir()
+    assert leftover.name.startswith(".target.bin.")
+    running = tmp_path / f".target.bin.{os.getppid()}.tmp"  # another process, at work on the same target
+    running.write_text("its own")
+    (tmp_path / ".target.bin.notes.tmp").write_text("not ours")
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([running.name, ".target.bin.notes.tmp", "target.bin"])

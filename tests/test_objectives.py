@@ -1,0 +1,142 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from groundup.nn.decoder import SequenceClassifier
+from groundup.objectives import (
+    IGNORE_INDEX,
+    Batch,
+    LinearCrossEntropy,
+    causal_lm,
+    classification,
+    linear_cross_entropy,
+)
+from tests.tiny import random_decoder
+
+N, C, V = 10, 6, 7
+
+
+@pytest.fixture
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    targets = torch.randint(V, (N,))
+    targets[[0, 4, 5]] = IGNORE_INDEX
+    x, weight = (torch.randn(n, C, dtype=torch.float64, requires_grad=True) for n in (N, V))
+    return x, weight, targets
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, N, 100])
+def test_values_and_gradients_equal_torchs(inputs: tuple[Tensor, Tensor, Tensor], chunk_size: int) -> None:
+    x, weight, targets = inputs
+    expected = F.cross_entropy(x @ weight.T, targets, ignore_index=IGNORE_INDEX, reduction="sum")
+    found = linear_cross_entropy(x, weight, targets, chunk_size)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(0.3 * found, (x, weight)),
+        torch.autograd.grad(0.3 * expected, (x, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_gradients_equal_finite_differences(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, weight, targets = inputs
+    assert torch.autograd.gradcheck(lambda x, w: linear_cross_entropy(x, w, targets, 4), (x, weight))
+
+
+def test_ignored_rows_change_nothing(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, weight, targets = inputs
+    real = targets != IGNORE_INDEX
+    torch.testing.assert_close(
+        linear_cross_entropy(x, weight, targets), linear_cross_entropy(x[real], weight, targets[real])
+    )
+    (grad,) = torch.autograd.grad(linear_cross_entropy(x, weight, targets), x)
+    assert torch.equal(grad[~real], torch.zeros(3, C, dtype=torch.float64))
+
+
+def test_a_frozen_head_or_frozen_states_get_no_gradient(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, weight, targets = inputs
+    linear_cross_entropy(x, weight.detach(), targets).backward()
+    assert x.grad is not None
+    assert weight.grad is None
+    linear_cross_entropy(x.detach(), weight, targets).backward()
+    assert weight.grad is not None
+
+
+def test_makes_no_gradients_where_none_are_wanted(
+    inputs: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weight, targets = inputs
+    wanted = []
+    forward = LinearCrossEntropy.forward
+
+    def spy(ctx: object, *args: object) -> Tensor:
+        wanted.append(ctx.needs_input_grad[:2])  # type: ignore[attr-defined]
+        return forward(ctx, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LinearCrossEntropy, "forward", staticmethod(spy))
+    with torch.inference_mode():
+        linear_cross_entropy(x.detach(), weight, targets)
+    linear_cross_entropy(x, weight, targets)
+    assert wanted == [(False, False), (True, True)]
+
+
+def test_bfloat16_products_keep_a_float32_gradient_of_the_head() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(300, 16, requires_grad=True), torch.randn(V, 16, requires_grad=True)
+    targets = torch.randint(V, (300,))
+    expected = F.cross_entropy(x @ weight.T, targets, reduction="sum")
+    exact = torch.autograd.grad(expected, (x, weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_cross_entropy(x, weight, targets, chunk_size=2)
+    rounded = torch.autograd.grad(found, (x, weight))
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(expected), rel=0.01)
+    for ours, theirs in zip(rounded, exact, strict=True):
+        assert ours.dtype == torch.float32
+        # 150 chunks summed in bfloat16 would be off by several per cent
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.01
+
+
+def test_causal_lm_by_hand() -> None:
+    model = random_decoder()
+    idx = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0]])
+    targets = torch.tensor([[2, 3, 4, IGNORE_INDEX], [IGNORE_INDEX, 6, IGNORE_INDEX, IGNORE_INDEX]])
+    loss, count = causal_lm(model, Batch(idx, targets))
+    log_p = model.logits(model(idx)).log_softmax(dim=-1)
+    places = [(0, 0, 2), (0, 1, 3), (0, 2, 4), (1, 1, 6)]
+    assert int(count) == 4
+    assert float(loss) == pytest.approx(-sum(float(log_p[place]) for place in places), rel=1e-5)
+
+
+def test_sums_and_counts_of_parts_add_up_to_those_of_the_whole() -> None:
+    model = random_decoder()
+    idx = torch.randint(11, (5, 6))
+    targets = torch.randint(11, (5, 6))
+    targets[0, :5] = IGNORE_INDEX  # a mean of means would weigh this row like the others
+    whole = causal_lm(model, Batch(idx, targets))
+    parts = [causal_lm(model, Batch(idx[rows], targets[rows])) for rows in (slice(0, 1), slice(1, 5))]
+    torch.testing.assert_close(whole[0], parts[0][0] + parts[1][0])
+    assert whole[1] == parts[0][1] + parts[1][1] == 25
+
+
+def test_classification_weights_by_hand() -> None:
+    model = SequenceClassifier(random_decoder(), 2, "last")
+    torch.nn.init.normal_(model.score.weight)
+    batch = Batch(torch.randint(11, (3, 4)), torch.tensor([0, 1, 1]), torch.tensor([4, 2, 3]))
+    log_p = model(batch.idx, batch.lengths).log_softmax(dim=-1)
+    terms = [-float(log_p[i, c]) for i, c in enumerate((0, 1, 1))]
+    loss, count = classification(model, batch)
+    assert (float(loss), int(count)) == (pytest.approx(sum(terms)), 3)
+    loss, count = classification(model, batch, torch.tensor([3.0, 0.5]))
+    assert float(loss) == pytest.approx(3 * terms[0] + 0.5 * (terms[1] + terms[2]))
+    assert float(count) == pytest.approx(4.0)
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = Batch(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1))
+    moved = batch.to(torch.device("meta"))
+    assert moved.lengths is not None
+    assert {t.device.type for t in (moved.idx, moved.targets, moved.lengths)} == {"meta"}
+    assert Batch(batch.idx, batch.targets).to(torch.device("meta")).lengths is None

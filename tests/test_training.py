@@ -1,0 +1,359 @@
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import save
+from torch import Tensor
+
+from groundup.datasets.batching import Batches, window_batches
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder
+from groundup.objectives import Batch, causal_lm
+from groundup.recipes import ComputeConfig, TrainingConfig
+from groundup.training import Resume, bf16_is_fast, fit, pick_device
+from tests.tiny import ADAMW, CPU, MUON, model_config, training_config
+
+DROPOUT = model_config(dropout=0.1)  # its random numbers must survive an interruption too
+
+
+def stream(vocab_size: int = 11, n: int = 400) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(vocab_size, size=n).astype(np.uint16)
+
+
+def new_model(**changes: Any) -> Decoder:
+    torch.manual_seed(0)
+    return Decoder(replace(DROPOUT, **changes))
+
+
+def batches_of(config: TrainingConfig, ids: np.ndarray[Any, Any] | None = None) -> Batches:
+    ids = stream() if ids is None else ids
+    return window_batches(ids, 12, config.batch_size, config.grad_accum_steps, config.seed)
+
+
+def nowhere(metrics: Mapping[str, float], step: int) -> None:
+    pass
+
+
+def train(
+    config: TrainingConfig, model: Decoder | None = None, **others: Any
+) -> tuple[Decoder, list[dict[str, float]]]:
+    model = model or new_model()
+    arguments: dict[str, Any] = {"log": nowhere, **others}
+    return model, fit(model, causal_lm, batches_of(config), config, CPU, **arguments)
+
+
+def weights(model: Decoder) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in model.state_dict().items()}
+
+
+def assert_same(a: Decoder, b: Decoder) -> None:
+    for name, tensor in a.state_dict().items():
+        assert torch.equal(tensor, b.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3)])
+def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
+    # Twelve tokens, each as often as the others: guessing by frequency costs ln 12 nats, knowing the order nothing.
+    ids = np.tile(np.arange(12), 40)
+    config = training_config(max_steps=60, batch_size=8, optimizer=optimizer)
+    model = new_model(vocab_size=12, dropout=0.0)
+    history = fit(model, causal_lm, batches_of(config, ids), config, CPU, log=nowhere)
+    assert history[0]["train/loss"] == pytest.approx(math.log(12), abs=1e-4)
+    assert history[-1]["train/loss"] < 0.05 * math.log(12)
+
+
+GOLDEN = {
+    "adamw": [2.397895, 2.393533, 2.381201, 2.398346, 2.396394],
+    "muon": [2.397895, 2.393533, 2.394568, 2.396340, 2.404042],
+}
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_losses_of_a_seed_stay_what_they_were(kind: str) -> None:
+    config = training_config(max_steps=5, optimizer=replace(ADAMW, kind=kind))
+    _, history = train(config, new_model(dropout=0.0))
+    assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
+
+
+def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:
+    models = []
+    for batch_size, accumulate in ((4, 1), (2, 2), (1, 4)):
+        config = training_config(max_steps=4, batch_size=batch_size, grad_accum_steps=accumulate)
+        models.append(train(config, new_model(dropout=0.0)))
+    for model, history in models[1:]:
+        assert [row["train/loss"] for row in history] == pytest.approx(
+            [row["train/loss"] for row in models[0][1]], abs=1e-6
+        )
+        for name, tensor in model.state_dict().items():
+            torch.testing.assert_close(tensor, models[0][0].state_dict()[name], atol=1e-4, rtol=1e-3)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_at(step: int) -> Any:
+    def log(metrics: Mapping[str, float], at: int) -> None:
+        if at == step:
+            raise Interrupted
+
+    return log
+
+
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any) -> None:
+    config = training_config(checkpoint_interval=2, eval_interval=3, grad_accum_steps=2, optimizer=optimizer)
+
+    def evaluate(step: int) -> dict[str, float]:
+        torch.rand(step)  # may use random numbers without changing the training
+        return {"val/loss": 1.0 / step}
+
+    expected, expected_history = train(config, evaluate=evaluate)
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        first = random.Random(attempt).randint(1, 11)
+        second = random.Random(attempt + 10).randint(first, 12)
+        for stop in (first, second):
+            with pytest.raises(Interrupted):
+                train(config, evaluate=evaluate, resume=Resume(folder, config=config), log=interrupt_at(stop))
+        steps: list[int] = []
+        resume = Resume(folder, config=config)
+        model, history = train(
+            config, evaluate=evaluate, resume=resume, log=lambda metrics, step, seen=steps: seen.append(step)
+        )
+        assert steps[0] == (second - 1) // 2 * 2 + 1  # went on after the last state saved
+        assert_same(model, expected)
+        assert history == expected_history
+        resume.clear()
+        assert not folder.exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from groundup.training import Resume
+from tests.test_training import train, training_config
+config = training_config(checkpoint_interval=1)
+def log(metrics, step):
+    if step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+train(config, log=log, resume=Resume(Path(sys.argv[1]), config=config))
+"""
+
+
+def test_killed_and_run_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    root, folder = Path(__file__).parent.parent, tmp_path / "state"
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+    config = training_config(checkpoint_interval=1)
+    steps: list[int] = []
+    resume = Resume(folder, config=config)
+    resumed, _ = train(config, resume=resume, log=lambda metrics, step: steps.append(step))
+    assert steps == [7, 8, 9, 10, 11, 12]
+    whole, _ = train(config)
+    assert save(resumed.state_dict()) == save(whole.state_dict())
+
+
+def test_a_state_of_another_configuration_or_code_is_not_continued(tmp_path: Path) -> None:
+    config = training_config(checkpoint_interval=1)
+    old = Resume(tmp_path, config=config, data="a")
+    with pytest.raises(Interrupted):
+        train(config, resume=old, log=interrupt_at(5))
+    assert old.path.exists()
+    assert Resume(tmp_path, data="a", config=training_config(checkpoint_interval=1)).path == old.path
+    for identity in ({"config": replace(config, seed=9), "data": "a"}, {"config": config, "data": "b"}):
+        other = Resume(tmp_path, **identity)
+        assert other.path != old.path
+        steps: list[int] = []
+        with pytest.raises(Interrupted):
+            train(
+                config, resume=other, log=lambda m, step, s=steps: (s.append(step), interrupt_at(3)(m, step))
+            )
+        assert steps == [1, 2, 3]
+        assert [path.name for path in tmp_path.iterdir()] == [other.path.name]  # the stale one is gone
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize("grad_clip", [0.0, 1.0])
+def test_what_is_not_finite_stops_before_the_update(what: str, grad_clip: float, tmp_path: Path) -> None:
+    config = training_config(grad_clip=grad_clip, checkpoint_interval=1)
+    calls, snapshots = [0], [{}]
+
+    def objective(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+        calls[0] += 1
+        loss, count = causal_lm(model, batch)
+        if calls[0] == 4:
+            snapshots.append(weights(model))
+            wrong = model.wte.weight[0, 0]
+            # the root of zero has a finite value and an infinite slope
+            loss = loss * math.nan if what == "loss" else loss + (wrong - wrong.detach()).abs().sqrt()
+        return loss, count
+
+    model = new_model()
+    resume = Resume(tmp_path, what=what)
+    with pytest.raises(BadInput, match=r"training: the loss is .* at step 4; nothing was updated"):
+        fit(model, objective, batches_of(config), config, CPU, log=nowhere, resume=resume)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, snapshots[-1][name])
+    saved = torch.load(resume.path, weights_only=True)
+    assert saved["state"]["step"] == 3
+    for name, tensor in saved["model"].items():
+        assert torch.equal(tensor, snapshots[-1][name])
+
+
+def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def tick() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    monkeypatch.setattr("groundup.training.time.perf_counter", tick)
+    config = training_config(
+        max_steps=1000, max_seconds=5.0, optimizer=replace(MUON, warmup_steps=0, decay_share=1.0)
+    )
+    evaluated: list[int] = []
+    _, history = train(config, evaluate=lambda step: evaluated.append(step) or {"val/loss": 0.0})
+    assert len(history) == 5
+    assert evaluated == [5]
+    assert "val/loss" in history[-1]
+    # the learning rate falls with the time, not with the thousand steps
+    assert [row["lr"] for row in history] == pytest.approx(
+        [MUON.max_lr * s for s in (0.999, 0.8, 0.6, 0.4, 0.2)]
+    )
+
+
+@pytest.mark.parametrize(("interval", "expected"), [(0, [12]), (5, [5, 10, 12]), (4, [4, 8, 12])])
+def test_evaluates_on_schedule_and_at_the_end(interval: int, expected: list[int]) -> None:
+    evaluated: list[int] = []
+    modes: list[bool] = []
+    model = new_model()
+
+    def evaluate(step: int) -> dict[str, float]:
+        evaluated.append(step)
+        modes.append(model.training or torch.is_grad_enabled())
+        return {"val/loss": float(step)}
+
+    logged: dict[int, dict[str, float]] = {}
+    _, history = train(
+        training_config(eval_interval=interval),
+        model,
+        evaluate=evaluate,
+        log=lambda metrics, step: logged.update({step: dict(metrics)}),
+    )
+    assert evaluated == expected
+    assert not any(modes)
+    assert not model.training
+    assert [row["step"] for row in history if "val/loss" in row] == expected
+    assert list(logged) == list(range(1, 13))
+    assert {"train/loss", "lr", "grad_norm", "tokens_seen", "tokens_per_second"} <= logged[1].keys()
+    assert history[-1]["tokens_seen"] == 12 * 2 * 12
+    assert "tokens_per_second" not in history[-1]  # equal runs, equal rows
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+    # One AdamW step is blind to scale, so look at the gradients as the optimizer gets them.
+    seen: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def spy(self: Any, *args: Any) -> Any:
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        seen.append(float(torch.stack([g.norm() for g in grads]).norm()))
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", spy)
+        for clip in (0.0, 0.01):
+            _, history = train(training_config(max_steps=1, grad_clip=clip, optimizer=ADAMW))
+    assert seen[0] == pytest.approx(history[0]["grad_norm"], rel=1e-4)
+    assert seen[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def train_as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    rendezvous = f"file://{folder}/rendezvous"
+    dist.init_process_group(
+        "gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2)
+    model = new_model(dropout=0.0)
+    if rank:  # ranks are made equal, whatever they start with
+        torch.nn.init.ones_(model.wte.weight)
+    logged: list[int] = []
+    resume = Resume(folder / f"state_{rank}")
+    _, history = train(config, model, log=lambda metrics, step: logged.append(step), resume=resume)
+    torch.save({"model": model.state_dict(), "history": history, "logged": logged}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
+    other = torch.multiprocessing.get_context("spawn").Process(target=train_as_rank, args=(1, tmp_path))
+    other.start()
+    train_as_rank(0, tmp_path)
+    other.join()
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    model, history = train(training_config(max_steps=4, batch_size=4), new_model(dropout=0.0))
+    assert ranks[0]["history"] == ranks[1]["history"]
+    assert [row["train/loss"] for row in ranks[0]["history"]] == pytest.approx(
+        [row["train/loss"] for row in history], abs=1e-6
+    )
+    assert [row["tokens_seen"] for row in ranks[0]["history"]] == [row["tokens_seen"] for row in history]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(ranks[0]["model"][name], ranks[1]["model"][name])
+        torch.testing.assert_close(ranks[0]["model"][name], tensor, atol=1e-4, rtol=1e-3)
+    assert [rank["logged"] for rank in ranks] == [[1, 2, 3, 4], []]
+    assert (tmp_path / "state_0").exists()
+    assert not (tmp_path / "state_1").exists()
+
+
+def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert pick_device(replace(CPU, device="auto", threads=3)) == torch.device("cpu")
+    assert threads == [3]
+    for device in ("cuda", "mps"):
+        with pytest.raises(BadInput, match=f"compute.device is {device}.*choose auto or one of: cpu"):
+            pick_device(replace(CPU, device=device))  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device(replace(CPU, device="auto")).type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device(replace(CPU, device="auto")).type == "cuda"
+
+
+def test_precision_is_not_a_matter_of_timing() -> None:
+    assert not bf16_is_fast(torch.device("cpu"))
+
+
+def test_trains_in_bfloat16_with_float32_weights() -> None:
+    compute = ComputeConfig(device="cpu", dtype="bfloat16", threads=1, compile=False)
+    config = training_config(max_steps=4)
+    model = new_model(dropout=0.0)
+    history = fit(model, causal_lm, batches_of(config), config, compute, log=nowhere)
+    _, exact = train(config, new_model(dropout=0.0))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert [row["train/loss"] for row in history] == pytest.approx(
+        [row["train/loss"] for row in exact], abs=0.05
+    )
+    assert [row["train/loss"] for row in history] != [row["train/loss"] for row in exact]

@@ -1,0 +1,71 @@
+"""The smallest models and trainings that still do everything."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from groundup.nn.config import PRESETS, ModelConfig
+from groundup.nn.decoder import Decoder
+from groundup.recipes import ComputeConfig, OptimizerConfig, TrainingConfig
+
+CPU = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
+
+ADAMW = OptimizerConfig(
+    kind="adamw",
+    max_lr=1e-2,
+    embedding_lr=1e-2,
+    head_lr=1e-2,
+    min_lr_ratio=0.0,
+    warmup_steps=2,
+    decay="linear",
+    decay_share=0.5,
+    weight_decay=0.01,
+    betas=(0.9, 0.95),
+    momentum=0.95,
+    newton_schulz_steps=5,
+)
+MUON = replace(ADAMW, kind="muon")
+
+
+def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
+    """Two layers of 16 channels for 11 tokens; grouped queries and n-grams in the modern preset."""
+    modern = preset == "modern"
+    size: dict[str, Any] = {
+        "vocab_size": 11,
+        "context_length": 12,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_kv_head": 2 if modern else 4,
+        "n_embd": 16,
+        "dropout": 0.0,
+        "ngram_rows": 23 if modern else 0,
+        "ngram_orders": (2, 3) if modern else (),
+    }
+    return ModelConfig(**{**PRESETS[preset], **size, **changes})
+
+
+def random_decoder(preset: str = "modern", seed: int = 0, **changes: Any) -> Decoder:
+    """A decoder in which every parameter is random, so that nothing hides behind a zero."""
+    decoder = Decoder(model_config(preset, **changes))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return decoder.eval()
+
+
+def training_config(**changes: Any) -> TrainingConfig:
+    """A dozen steps of two sequences."""
+    values: dict[str, Any] = {
+        "max_steps": 12,
+        "max_seconds": None,
+        "batch_size": 2,
+        "grad_accum_steps": 1,
+        "grad_clip": 1.0,
+        "eval_interval": 0,
+        "checkpoint_interval": 0,
+        "seed": 3,
+        "optimizer": MUON,
+    }
+    return TrainingConfig(**{**values, **changes})
