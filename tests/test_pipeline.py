@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import networkx
 import pytest
 import yaml
 
@@ -294,10 +295,13 @@ def test_picture_in_the_readme_is_the_dag() -> None:
         for out, by in of.items()
         if Path(out) == Path(dep) or Path(out) in Path(dep).parents
     }
+    shown = set(
+        networkx.transitive_reduction(networkx.DiGraph(edges)).edges
+    )  # an arrow that others imply is left out
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", readme, flags=re.MULTILINE))
-    order = sorted(edges, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
-    assert drawn == edges, "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in order)
+    order = sorted(shown, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
+    assert drawn == shown, "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in order)
 
 
 def test_layout_in_the_readme_names_every_module() -> None:
