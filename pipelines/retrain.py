@@ -106,6 +106,7 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
         report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
         for contest in CONTESTS:
             report.append(compare(contest, root, params))
+            get_run_logger().info(report[-1])
     except (RuntimeError, BadInput) as error:
         report += ["", f"**Failed**: {error}. Every champion stays."]
         return Failed(message=str(error))
@@ -157,7 +158,6 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
     better, why = decide(figures(candidate), before, params.retrain.min_improvement)
     if better:
         registry.promote(connection, contest.model, candidate.version)
-    get_run_logger().info("%s: %s", contest.model, why)
     return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
 
 

@@ -1,5 +1,6 @@
 """Retraining: what is compared with what, who is promoted, and a summary whatever happens."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -52,20 +53,27 @@ def figures(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
     return {"mcc": float(text)}
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy project after its first run; tests work on copies."""
+    folder = toy.make(tmp_path_factory.mktemp("retrain") / "toy", DVC_YAML)
+    toy.run(folder, "python", "-m", "dvc", "repro", "-q")
+    return folder
+
+
 @pytest.fixture
 def project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Path, Any, retrain.Contest]]:
     """A toy project that ran once, a tracking store and a contest for a model of its own."""
-    folder = toy.make(tmp_path / "toy", DVC_YAML)
+    folder = Path(shutil.copytree(built, tmp_path / "toy"))
     for name, value in toy.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda path: PARAMS)
-    contest = retrain.Contest(request.node.name, "finetune", "prepare", figures)
+    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", figures)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
-    toy.run(folder, "python", "-m", "dvc", "repro", "-q")
     yield folder, tracking.connect(folder), contest
 
 
