@@ -9,6 +9,10 @@ import pytest
 from groundup.atomic import atomic_path
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_writes_a_file_and_makes_its_folder(tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.txt"
     with atomic_path(target) as temporary:
@@ -16,7 +20,7 @@ def test_writes_a_file_and_makes_its_folder(tmp_path: Path) -> None:
         assert not target.exists()
         assert temporary.parent == target.parent  # one file system, so that the rename is atomic
     assert target.read_text() == "whole"
-    assert os.listdir(target.parent) == ["file.txt"]
+    assert names(target.parent) == ["file.txt"]
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
@@ -32,7 +36,7 @@ def test_a_crash_inside_leaves_the_old_target(tmp_path: Path, kind: str) -> None
         else:
             temporary.mkdir()
         raise KeyboardInterrupt
-    assert os.listdir(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
     assert target.read_text() == "old" if kind == "file" else (target / "inner").is_dir()
 
 
@@ -43,7 +47,7 @@ def test_replaces_a_directory_whole(tmp_path: Path) -> None:
             (temporary / "sub").mkdir(parents=True)
             (temporary / "sub" / name).write_text(name)
     assert [path.name for path in (target / "sub").iterdir()] == ["new"]
-    assert os.listdir(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
 
 
 def test_a_file_takes_the_place_of_a_directory_and_back(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_a_file_takes_the_place_of_a_directory_and_back(tmp_path: Path) -> None:
     with atomic_path(target) as temporary:
         temporary.write_text("file")
     assert target.read_text() == "file"
-    assert os.listdir(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
 
 
 def test_a_full_disk_leaves_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +71,7 @@ def test_a_full_disk_leaves_the_target(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="No space left"), atomic_path(target) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
 
 
 def test_removes_what_killed_processes_left_behind(tmp_path: Path) -> None:
@@ -85,4 +89,4 @@ def test_removes_what_killed_processes_left_behind(tmp_path: Path) -> None:
     (tmp_path / ".target.bin.notes.tmp").write_text("not ours")
     with atomic_path(target) as temporary:
         temporary.write_text("whole")
-    assert sorted(os.listdir(tmp_path)) == sorted([running.name, ".target.bin.notes.tmp", "target.bin"])
+    assert names(tmp_path) == sorted([running.name, ".target.bin.notes.tmp", "target.bin"])

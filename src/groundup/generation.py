@@ -1,5 +1,6 @@
 """Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
             raise BadInput(
                 f"sampling with temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}; "
                 f"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1."
@@ -36,7 +37,9 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     """Logits (B, V) -> the distribution (B, V) that is drawn from."""
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    logits = logits / sampling.temperature
+    logits = (
+        logits - logits.amax(dim=-1, keepdim=True)
+    ) / sampling.temperature  # the largest is 0: no overflow
     if 0 < sampling.top_k < logits.shape[-1]:
         likeliest = logits.topk(sampling.top_k, dim=-1).indices
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))

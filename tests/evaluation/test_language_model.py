@@ -1,0 +1,52 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from groundup.evaluation.language_model import bits_per_byte, total_nats
+from groundup.nn.decoder import Decoder
+from groundup.objectives import IGNORE_INDEX, Batch
+from tests.tiny import model_config, random_decoder
+
+EOT = 10
+
+
+@pytest.mark.parametrize("n", [1, 11, 12, 13, 40])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_equals_token_by_token(n: int, batch_size: int) -> None:
+    model = random_decoder()
+    ids = np.random.default_rng(n).integers(10, size=n).astype(np.uint16)
+    expected = 0.0
+    for i in range(n):
+        first = i // 12 * 12  # where this window begins
+        known = [EOT if first == 0 else int(ids[first - 1]), *ids[first:i].tolist()]
+        with torch.no_grad():
+            log_p = model.logits(model(torch.tensor([known])))[0, -1].log_softmax(dim=-1)
+        expected -= float(log_p[int(ids[i])])
+    assert total_nats(model, ids, EOT, batch_size) == pytest.approx(expected, rel=1e-5)
+
+
+def test_scores_every_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def spy(model: Decoder, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        real = batch.targets[batch.targets != IGNORE_INDEX]
+        seen.extend(real.tolist())
+        return torch.tensor(0.0), torch.tensor(len(real))
+
+    monkeypatch.setattr("groundup.evaluation.language_model.causal_lm", spy)
+    ids = np.arange(100, dtype=np.uint16)
+    total_nats(random_decoder(), ids, EOT, batch_size=2)
+    assert seen == list(range(100))
+
+
+def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary() -> None:
+    nats = total_nats(Decoder(model_config()).eval(), np.zeros(30, dtype=np.uint16), EOT)
+    assert nats == pytest.approx(30 * math.log(11), rel=1e-5)
+
+
+def test_bits_per_byte_by_hand() -> None:
+    # "naïve" has five characters and six bytes; a uniform guess over 256 values costs eight bits each.
+    assert bits_per_byte(6 * math.log(256), len("naïve".encode())) == pytest.approx(8.0)
+    assert bits_per_byte(math.log(2), 4) == pytest.approx(0.25)

@@ -1,0 +1,113 @@
+"""Prepared data of the real shape, in miniature, and a model small enough to train in a second."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from groundup.checkpoint import save_checkpoint
+from groundup.datasets.jsonl import write_jsonl
+from groundup.datasets.shards import write_shards
+from groundup.nn.config import ModelParams
+from groundup.prompts import format_prompt
+from groundup.recipes import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tracking import Run, silent
+from tests.tiny import ADAMW, random_decoder, training_config
+
+MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, 17, (2,))
+PRETRAIN = PretrainConfig(
+    training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),
+    eval_tokens=50,
+    sample_prompts=("how are", "I"),
+    sample_tokens=5,
+)
+SPAM = SpamTrainingConfig(
+    seeds=(1, 2),
+    pooling="last",
+    trainable_blocks=None,
+    class_weights="balanced",
+    training=training_config(
+        max_steps=5, batch_size=4, eval_interval=2, checkpoint_interval=2, optimizer=ADAMW
+    ),
+)
+INSTRUCTIONS = InstructionTrainingConfig(
+    prompt_style="alpaca_short",
+    eval_examples=3,
+    training=training_config(max_steps=6, eval_interval=3, checkpoint_interval=2),
+)
+TALK = ["hello there", "how are you", "I am fine", "good to hear", "what do you like", "I like tea"]
+
+
+class Interrupted(Exception):
+    """The stage was stopped in the middle."""
+
+
+def interrupted_run(metric: str, step: int) -> Run:
+    """A silent run that stops the stage when `metric` is logged at `step`."""
+
+    def log(metrics: Mapping[str, float], at: int | None = None) -> None:
+        if metric in metrics and at == step:
+            raise Interrupted
+
+    run = silent()
+    run.log = log  # type: ignore[method-assign]
+    return run
+
+
+def tokenizer() -> BPETokenizer:
+    """Knows the words of the prompts, so that they are short."""
+    headers = [format_prompt("alpaca_short", "Say the last word", "tea, red")] * 3
+    return BPETokenizer.train([*headers, *TALK, *TALK], 330)
+
+
+def make_corpus(folder: Path) -> None:
+    """The tokens, tokenizer.json and contamination.json that pretrain reads."""
+    for split, n in (("train", 30), ("val", 4)):
+        rows = [{"id": str(i), "messages": [TALK[i % 6], TALK[(i * 5 + 1) % 6]]} for i in range(n)]
+        write_jsonl(folder / "corpus" / f"{split}.jsonl", rows)
+    tokenizer().save(folder / "tokenizer.json")
+    write_shards(folder / "corpus", tokenizer(), folder / "tokens", num_threads=1)
+    (folder / "contamination.json").write_text("{}")
+
+
+def make_pretrained(folder: Path) -> None:
+    """A checkpoint that was never trained, at `folder`."""
+    names = tokenizer()
+    save_checkpoint(folder, random_decoder(**vars(MODEL.config(names.vocab_size))), names)
+
+
+def make_spam(folder: Path) -> None:
+    """Prizes are spam."""
+    for split, n in (("train", 20), ("val", 8), ("test", 6)):
+        texts = [("win a prize now " if i % 4 == 0 else "see you at home ") + str(i) for i in range(n)]
+        rows = [
+            {"id": f"{split}{i}", "label": "ham" if i % 4 else "spam", "text": text, "group": f"{split}{i}"}
+            for i, text in enumerate(texts)
+        ]
+        write_jsonl(folder / f"{split}.jsonl", rows)
+
+
+def make_instructions(folder: Path) -> None:
+    """One family: the last word."""
+    for split, n in (("train", 12), ("val", 5)):
+        rows = [
+            {
+                "id": f"{split}{i}",
+                "family": "last",
+                "instruction": "Say the last word",
+                "input": TALK[i % 6],
+                "output": TALK[i % 6].split()[-1],
+            }
+            for i in range(n)
+        ]
+        write_jsonl(folder / f"{split}.jsonl", rows)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file under `folder`."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def read_json(path: Path) -> object:
+    """Parsed."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,93 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from groundup.checkpoint import load_checkpoint
+from groundup.errors import BadInput
+from groundup.instruction_tuning import encode_examples, respond
+from groundup.recipes import InstructionTrainingConfig
+from groundup.tracking import Run, silent
+from pipelines.finetune_instructions import main
+from tests.pipelines.prepared import (
+    INSTRUCTIONS,
+    TALK,
+    Interrupted,
+    content,
+    interrupted_run,
+    make_instructions,
+    make_pretrained,
+)
+from tests.tiny import CPU, training_config
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    make_pretrained(tmp_path / "data" / "pretrained")
+    make_instructions(tmp_path / "data" / "instructions")
+    return tmp_path / "data"
+
+
+def finetune(
+    data: Path, out: Path, run: Run | None = None, config: InstructionTrainingConfig = INSTRUCTIONS
+) -> None:
+    main(
+        run or silent(),
+        data / "pretrained",
+        data / "instructions",
+        out / "model",
+        out / "curve.csv",
+        data / "state" / out.name,
+        finetune_instructions=config,
+        compute=CPU,
+    )
+
+
+def test_learns_the_task_and_keeps_the_style_with_the_model(data: Path, tmp_path: Path) -> None:
+    config = replace(INSTRUCTIONS, training=training_config(max_steps=160, batch_size=6))
+    finetune(data, tmp_path / "out", config=config)
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert checkpoint.prompt_style == "alpaca_short"
+    answers = respond(checkpoint, [("Say the last word", text) for text in TALK], max_new_tokens=12)
+    assert answers == [text.split()[-1] for text in TALK]
+
+
+def test_the_curve_holds_the_loss_on_val_per_answer_token(data: Path, tmp_path: Path) -> None:
+    finetune(data, tmp_path / "out")
+    curve = pd.read_csv(tmp_path / "out" / "curve.csv", index_col="step")
+    assert curve["val/loss"].dropna().index.tolist() == [3, 6]
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    rows = [
+        {"id": "", "instruction": "Say the last word", "input": text, "output": text.split()[-1]}
+        for text in TALK[: INSTRUCTIONS.eval_examples]
+    ]
+    nats = count = 0.0
+    for prompt, completion in zip(
+        *encode_examples(checkpoint.tokenizer, rows, "alpaca_short", 64), strict=True
+    ):
+        ids = torch.tensor([*prompt, *completion])
+        with torch.no_grad():
+            log_p = checkpoint.model.logits(checkpoint.model(ids[None, :-1]))[0].log_softmax(dim=-1)
+        nats -= float(log_p[len(prompt) - 1 :].gather(1, ids[len(prompt) :, None]).sum())
+        count += len(completion)
+    assert curve["val/loss"].iloc[-1] == pytest.approx(nats / count, rel=1e-4)
+
+
+def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -> None:
+    finetune(data, tmp_path / "once")
+    finetune(data, tmp_path / "twice")
+    assert content(tmp_path / "once") == content(tmp_path / "twice")
+    with pytest.raises(Interrupted):
+        finetune(data, tmp_path / "resumed", interrupted_run("train/loss", 5))
+    assert not (tmp_path / "resumed").exists()
+    finetune(data, tmp_path / "resumed")
+    assert content(tmp_path / "resumed") == content(tmp_path / "once")
+    assert not (data / "state" / "resumed").exists()
+
+
+def test_an_unknown_prompt_style(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="prompt style 'haiku'"):
+        finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="haiku"))
+    assert not (tmp_path / "out").exists()

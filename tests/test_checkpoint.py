@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from groundup.checkpoint import load_checkpoint, save_checkpoint
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.tokenizers.bpe import BPETokenizer
+from tests.tiny import random_decoder
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BPETokenizer:
+    return BPETokenizer.train(["low low lower"], 259)
+
+
+def decoder(tokenizer: BPETokenizer, preset: str = "modern") -> Decoder:
+    return random_decoder(preset, vocab_size=tokenizer.vocab_size)
+
+
+@pytest.fixture
+def folder(tokenizer: BPETokenizer, tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "model", decoder(tokenizer), tokenizer)
+    return tmp_path / "model"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+@torch.no_grad()
+def test_a_decoder_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path, preset: str) -> None:
+    model = decoder(tokenizer, preset)
+    facts: dict[str, Any] = {"prompt_style": "alpaca", "params": {"a": {"b": [1, 0.5]}}, "data": {"x": "ff"}}
+    save_checkpoint(tmp_path / "model", model, tokenizer, **facts)
+    found = load_checkpoint(tmp_path / "model")
+    idx = torch.randint(259, (2, 7))
+    assert torch.equal(found.model.logits(found.model(idx)), model.logits(model(idx)))
+    assert (found.kind, found.prompt_style, found.config.model) == ("decoder", "alpaca", model.config)
+    assert (found.config.params, found.config.data) == (facts["params"], facts["data"])
+    assert found.tokenizer.fingerprint == tokenizer.fingerprint
+    assert not found.model.training
+
+
+@torch.no_grad()
+def test_a_classifier_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    model = SequenceClassifier(decoder(tokenizer, "gpt2"), 2, "mean").eval()
+    nn.init.normal_(model.score.weight)
+    save_checkpoint(tmp_path / "model", model, tokenizer, labels=("ham", "spam"))
+    found = load_checkpoint(tmp_path / "model")
+    idx, lengths = torch.randint(259, (2, 7)), torch.tensor([3, 7])
+    assert torch.equal(found.model(idx, lengths), model(idx, lengths))
+    assert (found.kind, found.config.labels, found.config.pooling) == ("classifier", ("ham", "spam"), "mean")
+
+
+def test_equal_models_give_equal_bytes_and_replace_what_was_there(
+    tokenizer: BPETokenizer, folder: Path
+) -> None:
+    before = content(folder)
+    assert before.keys() == {"model.safetensors", "config.json", "tokenizer.json"}
+    save_checkpoint(folder, random_decoder("gpt2", vocab_size=259), tokenizer)
+    assert content(folder) != before
+    save_checkpoint(folder, decoder(tokenizer), tokenizer)
+    assert content(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_tied_weights_are_stored_once(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    for name, model in (
+        ("decoder", decoder(tokenizer, "gpt2")),
+        ("classifier", SequenceClassifier(decoder(tokenizer, "gpt2"), 2, "last")),
+    ):
+        facts = {"labels": ("a", "b")} if name == "classifier" else {}
+        save_checkpoint(tmp_path / name, model, tokenizer, **facts)
+        stored = load_file(tmp_path / name / "model.safetensors")
+        assert sum(t.numel() for t in stored.values()) == sum(p.numel() for p in model.parameters())
+        loaded = load_checkpoint(tmp_path / name).model
+        loaded = getattr(loaded, "decoder", loaded)
+        assert loaded.lm_head.weight is loaded.wte.weight
+
+
+@pytest.mark.parametrize("cut", [0, 4, 100, -1])
+def test_truncated_weights(folder: Path, cut: int) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(BadInput, match=r"model\.safetensors is damaged"):
+        load_checkpoint(folder)
+
+
+def test_names_every_tensor_that_does_not_fit(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["h.1.mlp.c_fc.weight"], weights["lm_head.weight"]
+    weights["h.5.mlp.c_fc.weight"] = torch.zeros(1)
+    weights["wte.weight"] = torch.zeros(3, 16)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(BadInput) as caught:
+        load_checkpoint(folder)
+    for words in (
+        "missing h.1.mlp.c_fc.weight",
+        "missing lm_head.weight",
+        "unexpected h.5.mlp.c_fc.weight",
+        "wte.weight is (3, 16) instead of (259, 16)",
+    ):
+        assert words in str(caught.value)
+
+
+def test_another_tokenizer(folder: Path) -> None:
+    BPETokenizer.train(["other words, other words"], 259).save(folder / "tokenizer.json")
+    with pytest.raises(BadInput, match="the tokenizer has fingerprint"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "encoder"}, "kind: Input should be 'decoder' or 'classifier'"),
+        ({"format_version": 2}, "format_version: Input should be 1"),
+        ({"colour": "red"}, "colour: Unexpected keyword argument"),
+        ({"model": {"n_layer": 1}}, "model.vocab_size: Field required"),
+    ],
+)
+def test_a_config_that_is_not_ours(folder: Path, changes: dict[str, Any], words: str) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(BadInput) as caught:
+        load_checkpoint(folder)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BadInput, match=f"has no {name}"):
+        load_checkpoint(folder)
+
+
+def test_bytes_that_are_no_json(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b"\xff{")
+    with pytest.raises(BadInput, match=r"config.json is not a groundup checkpoint's"):
+        load_checkpoint(folder)

@@ -1,0 +1,137 @@
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.checkpoint import Checkpoint, CheckpointConfig
+from groundup.classification import (
+    class_weights,
+    encode_texts,
+    freeze,
+    make_classifier,
+    predict,
+    spam_probabilities,
+    training_batches,
+)
+from groundup.errors import BadInput
+from groundup.nn.decoder import SequenceClassifier
+from groundup.objectives import classification
+from groundup.recipes import SpamTrainingConfig
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training import fit
+from tests.tiny import ADAMW, CPU, model_config, random_decoder, training_config
+
+CONFIG = SpamTrainingConfig(
+    seeds=(1,), pooling="last", trainable_blocks=None, class_weights="none", training=training_config()
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BPETokenizer:
+    return BPETokenizer.train(["low low lower"], 259)
+
+
+def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETokenizer) -> None:
+    eot = tokenizer.eot_id
+    assert encode_texts(tokenizer, ["abc", "", "abcdefgh"], 5) == [
+        [*b"abc", eot],
+        [eot],
+        [*b"abcd", eot],
+    ]
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+@pytest.mark.parametrize("trainable", [None, 0, 1, 2])
+def test_what_moves_is_what_was_asked_for(preset: str, trainable: int | None) -> None:
+    torch.manual_seed(0)
+    model = make_classifier(random_decoder(preset), replace(CONFIG, trainable_blocks=trainable))
+    nn.init.normal_(model.score.weight)  # at zero nothing would reach the decoder in the first step
+    before = {name: t.clone() for name, t in model.named_parameters()}
+    ids = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
+    batches = training_batches(ids, ["ham", "spam", "ham"], training_config(batch_size=3), seed=0)
+    config = training_config(max_steps=2, batch_size=3, optimizer=replace(ADAMW, weight_decay=0.0))
+    fit(model, classification, batches, config, CPU, log=lambda metrics, step: None)
+    moved = {name for name, t in model.named_parameters() if not torch.equal(t, before[name])}
+    blocks = {2: ("h.0.", "h.1."), 1: ("h.1.",), 0: ()}.get(2 if trainable is None else trainable, ())
+    expected = {name for name in before if name.startswith(tuple(f"decoder.{b}" for b in blocks))}
+    expected |= {name for name in before if "ln_f" in name or name.startswith("score")}
+    if trainable is None:
+        expected |= {name for name in before if "lm_head" not in name}
+        assert "decoder.wte.weight" in moved  # also where the head is tied to it
+    assert moved == expected
+
+
+def test_more_blocks_than_there_are() -> None:
+    with pytest.raises(BadInput, match="trainable_blocks is 3; the model has 2 blocks"):
+        freeze(SequenceClassifier(random_decoder(), 2, "last"), 3)
+
+
+def test_balanced_weights_by_hand() -> None:
+    labels = ["ham"] * 6 + ["spam"] * 2
+    weights = class_weights(labels, replace(CONFIG, class_weights="balanced"))
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([8 / 12, 8 / 4])
+    assert 6 * float(weights[0]) == pytest.approx(2 * float(weights[1]))
+    assert class_weights(labels, CONFIG) is None
+
+
+def test_batches_keep_text_and_label_together() -> None:
+    ids = [[i] * (i + 1) for i in range(9)]
+    labels = ["spam" if i % 3 == 0 else "ham" for i in range(9)]
+    batches = training_batches(ids, labels, training_config(batch_size=2, grad_accum_steps=2), seed=4)
+    seen = {}
+    for step in range(3):
+        for batch in batches(step):
+            assert batch.lengths is not None
+            for row, target, length in zip(batch.idx, batch.targets, batch.lengths, strict=True):
+                assert int(length) == int(row[0]) + 1
+                seen[int(row[0])] = int(target)
+    assert seen == {i: int(i % 3 == 0) for i in range(9)}
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_predictions_come_in_order_and_ignore_the_batch(pooling: Literal["last", "mean"]) -> None:
+    model = SequenceClassifier(random_decoder(), 2, pooling).eval()
+    nn.init.normal_(model.score.weight)
+    ids = [torch.randint(11, (n,)).tolist() for n in (3, 1, 12, 5, 2, 9)]
+    found = predict(model, ids, batch_size=4)
+    for row, probabilities in zip(ids, found, strict=True):
+        with torch.no_grad():
+            alone = model(torch.tensor([row]), torch.tensor([len(row)]))[0].softmax(dim=-1)
+        assert probabilities == pytest.approx(alone.tolist(), abs=1e-5)
+    assert predict(model, []) == []
+
+
+def test_asks_the_checkpoint_for_the_place_of_spam(tokenizer: BPETokenizer) -> None:
+    model = SequenceClassifier(random_decoder(vocab_size=259), 2, "last").eval()
+    with torch.no_grad():
+        model.score.bias.copy_(torch.tensor([3.0, 1.0]).log())
+
+    def checkpoint(kind: Any, labels: tuple[str, ...]) -> Checkpoint:
+        config = CheckpointConfig(kind, model_config(vocab_size=259), tokenizer.fingerprint, labels)
+        return Checkpoint(model, tokenizer, config)
+
+    texts = ["low", "lower lower lower lower"]
+    assert spam_probabilities(checkpoint("classifier", ("ham", "spam")), texts) == pytest.approx([0.25, 0.25])
+    assert spam_probabilities(checkpoint("classifier", ("spam", "ham")), texts) == pytest.approx([0.75, 0.75])
+    with pytest.raises(BadInput, match="not a classifier"):
+        spam_probabilities(checkpoint("decoder", ()), texts)
+
+
+def test_learns_to_tell_two_kinds_of_text_apart() -> None:
+    torch.manual_seed(0)
+    ids = [[token] * 3 + [10] for token in (1, 2, 3, 4)] * 4
+    labels = ["ham", "spam", "ham", "spam"] * 4
+    config = training_config(max_steps=40, batch_size=8, optimizer=ADAMW)
+    model = make_classifier(random_decoder(), CONFIG)
+    fit(
+        model,
+        classification,
+        training_batches(ids, labels, config, 0),
+        config,
+        CPU,
+        log=lambda metrics, step: None,
+    )
+    assert [p[1] > 0.9 for p in predict(model, ids[:4])] == [False, True, False, True]

@@ -1,0 +1,86 @@
+from typing import Any
+
+import pytest
+
+from groundup.checkpoint import Checkpoint, CheckpointConfig
+from groundup.errors import BadInput
+from groundup.generation import Sampling, generate
+from groundup.instruction_tuning import completion_batches, encode_examples, respond
+from groundup.objectives import IGNORE_INDEX, causal_lm
+from groundup.prompts import format_prompt
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training import fit
+from tests.tiny import CPU, MUON, model_config, random_decoder, training_config
+
+STYLE = "alpaca_short"
+ROWS = [
+    {"id": "a", "instruction": "Say", "input": "", "output": "low"},
+    {"id": "b", "instruction": "Say it", "input": "two", "output": "lower low"},
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BPETokenizer:
+    prompts = [format_prompt(STYLE, "a", "b"), format_prompt(STYLE, "a", "")] * 2
+    return BPETokenizer.train([*prompts, "low low lower"], 300)
+
+
+def checkpoint(tokenizer: BPETokenizer, kind: Any = "decoder", style: str | None = STYLE) -> Checkpoint:
+    changes = {"vocab_size": tokenizer.vocab_size, "context_length": 64}
+    config = CheckpointConfig(kind, model_config(**changes), tokenizer.fingerprint, prompt_style=style)
+    return Checkpoint(random_decoder(**changes), tokenizer, config)
+
+
+def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPETokenizer) -> None:
+    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    for row, prompt, completion in zip(ROWS, prompts, completions, strict=True):
+        assert tokenizer.decode(prompt) == format_prompt(STYLE, row["instruction"], row["input"])
+        assert completion[-1] == tokenizer.eot_id
+        assert tokenizer.decode(completion[:-1]) == row["output"]
+
+
+def test_an_example_may_just_fill_the_context(tokenizer: BPETokenizer) -> None:
+    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    read = max(
+        len(p) + len(c) - 1 for p, c in zip(prompts, completions, strict=True)
+    )  # the last is only a target
+    encode_examples(tokenizer, ROWS, STYLE, read)
+    with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; the context holds {read - 1}"):
+        encode_examples(tokenizer, ROWS, STYLE, read - 1)
+
+
+def test_only_answers_are_targets(tokenizer: BPETokenizer) -> None:
+    examples = encode_examples(tokenizer, ROWS, STYLE, 64)
+    (batch,) = completion_batches(*examples, training_config(batch_size=2), seed=0)(0)
+    targets = sorted([t for t in row.tolist() if t != IGNORE_INDEX] for row in batch.targets)
+    assert targets == sorted(examples[1])
+
+
+def test_learns_answers_and_gives_them_back_in_order(tokenizer: BPETokenizer) -> None:
+    model = checkpoint(tokenizer)
+    config = training_config(max_steps=60, optimizer=MUON)
+    batches = completion_batches(*encode_examples(tokenizer, ROWS, STYLE, 64), config, seed=0)
+    fit(model.model, causal_lm, batches, config, CPU, log=lambda metrics, step: None)
+    requests = [(row["instruction"], row["input"]) for row in [*ROWS, *reversed(ROWS)]]
+    for batch_size in (1, 3, 64):
+        answers = respond(model, requests, max_new_tokens=20, batch_size=batch_size)
+        assert answers == ["low", "lower low", "lower low", "low"]
+
+
+def test_asks_in_the_style_of_the_checkpoint(tokenizer: BPETokenizer) -> None:
+    model = checkpoint(tokenizer, style=None)
+    prompt = tokenizer.encode(format_prompt(STYLE, "Say", "two"))
+    (ids,) = generate(
+        model.model, [prompt], max_new_tokens=9, sampling=Sampling(), stop_ids=[tokenizer.eot_id]
+    )
+    assert respond(model, [("Say", "two")], max_new_tokens=9) == [tokenizer.decode(ids)]
+    with pytest.raises(BadInput, match="prompt style 'haiku'"):
+        respond(checkpoint(tokenizer, style="haiku"), [("Say", "two")], max_new_tokens=9)
+    with pytest.raises(BadInput, match="the model reads at most 64"):  # the long style does not fit
+        respond(model, [("Say", "two")], max_new_tokens=9, style="alpaca")
+
+
+def test_a_classifier_cannot_answer(tokenizer: BPETokenizer) -> None:
+    with pytest.raises(BadInput, match="classifier"):
+        respond(checkpoint(tokenizer, "classifier"), [("Say", "two")], max_new_tokens=9)
+    assert respond(checkpoint(tokenizer), [], max_new_tokens=9) == []

@@ -1,0 +1,89 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from groundup.errors import BadInput
+from groundup.params import Params, load_params
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def write(tmp_path: Path, values: object) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def test_the_committed_file_loads_and_is_complete() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert isinstance(params, Params)
+    assert params.pretrain.training.optimizer.betas.__class__ is tuple
+    # Every shape and vocabulary must also fit together.
+    params.model.config(params.tokenizer.vocab_size)
+
+
+def test_all_problems_at_once_with_their_paths(tmp_path: Path, values: dict[str, Any]) -> None:
+    values["modle"] = values.pop("model")
+    del values["corpus"]["seed"]
+    values["pretrain"]["training"]["max_step"] = 5
+    values["pretrain"]["training"]["max_steps"] = "many"
+    values["finetune_spam"]["training"]["optimizer"]["betas"] = [0.9, 1.5]
+    values["finetune_spam"]["pooling"] = "median"
+    values["compute"]["threads"] = 0
+    with pytest.raises(BadInput) as caught:
+        load_params(write(tmp_path, values))
+    text = str(caught.value)
+    for path in (
+        "modle:",
+        "model:",
+        "corpus.seed:",
+        "pretrain.training.max_step:",
+        "pretrain.training.max_steps:",
+        "finetune_spam.training.optimizer.betas.1:",
+        "finetune_spam.pooling:",
+        "compute.threads:",
+    ):
+        assert path in text
+    assert "8 problem(s)" in text
+    assert "\n" not in text
+
+
+def test_checks_of_the_owners_are_among_them(tmp_path: Path, values: dict[str, Any]) -> None:
+    values["finetune_spam"]["seeds"] = []
+    values["compute"]["device"] = "tpu"
+    with pytest.raises(BadInput, match=r"compute.device: .*finetune_spam: .*seeds is empty"):
+        load_params(write(tmp_path, values))
+
+
+def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dict[str, Any]) -> None:
+    text = yaml.safe_dump(values)
+    values["pretrain"]["training"]["optimizer"]["max_lr"] = "5e-4"
+    assert "5e-4" not in text
+    assert load_params(write(tmp_path, values)).pretrain.training.optimizer.max_lr == 0.0005
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1", "is not valid YAML"),
+        (b"a: \xff", "is not valid YAML"),
+        (b"", "1 problem"),
+        (b"[1, 2]", "1 problem"),
+    ],
+)
+def test_files_that_are_no_params(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="was not found"):
+        load_params(tmp_path / "params.yaml")

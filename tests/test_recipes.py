@@ -1,0 +1,49 @@
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from groundup.recipes import TrainingConfig
+from tests.tiny import training_config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_steps", 0),
+        ("max_seconds", 0.0),
+        ("batch_size", 0),
+        ("grad_accum_steps", 0),
+        ("grad_clip", -1.0),
+        ("eval_interval", -1),
+        ("checkpoint_interval", -1),
+    ],
+)
+def test_values_that_no_training_can_have(name: str, value: Any) -> None:
+    adapter = TypeAdapter(TrainingConfig)
+    values = asdict(training_config())
+    assert adapter.validate_python(values) == training_config()
+    with pytest.raises(ValidationError, match=name):
+        adapter.validate_python({**values, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kind", "sgd"),
+        ("max_lr", -1e-3),
+        ("min_lr_ratio", 1.5),
+        ("warmup_steps", -1),
+        ("decay_share", 1.5),
+        ("momentum", 1.0),
+        ("newton_schulz_steps", 0),
+        ("betas", (0.9, 1.0)),
+    ],
+)
+def test_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
+    values = asdict(training_config())
+    with pytest.raises(ValidationError, match=f"optimizer.{name}"):
+        TypeAdapter(TrainingConfig).validate_python(
+            {**values, "optimizer": {**values["optimizer"], name: value}}
+        )
