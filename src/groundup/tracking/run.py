@@ -79,7 +79,9 @@ class Run:
 
         # MLflow resolves URLs and paths only; a location such as pypi:… is kept as a tag of the source
         place = CodeDatasetSource(tags={"location": source})
-        entity = mlflow.data.from_pandas(frame, source=place, name=name)._to_mlflow_entity()
+        with warnings.catch_warnings():  # about the kind of source, and MLflow's own use of pandas
+            warnings.simplefilter("ignore")
+            entity = mlflow.data.from_pandas(frame, source=place, name=name)._to_mlflow_entity()
         tag = InputTag("mlflow.data.context", context)
         self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
 
