@@ -12,10 +12,10 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Responses:
-    """What two models answered to the same rows: the pretrained one (before) and the finetuned one (after)."""
+    """What two models answered: the finetuned one to every row (after), the pretrained one to some (id -> before)."""
 
     rows: Sequence[Row]
-    before: Sequence[str]
+    before: Mapping[str, str]
     after: Sequence[str]
 
 
@@ -24,16 +24,16 @@ def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any
 
     Returns:
         {"unseen_instances": scores, "held_out_families": scores, "before_finetuning": {the same two}, "families":
-        {name: {"exact_match", "before": {"mean", "low", "high"}, "held_out": bool, "instances": int}}}; scores are
+        {name: {"exact_match", "before": {"mean", "low", "high"}, "held_out": bool, "instances": int}}}; every family
+        must have a row with an answer before; scores are
         {"exact_match", "macro_exact_match": {"mean", "low", "high"}, "instances": int}, only the latter where there
         are no instances.
     """
     figures: dict[str, Any] = {"before_finetuning": {}, "families": {}}
     for name, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
-        after, before = (
-            _rounded(score(part.rows, part.after, check)),
-            _rounded(score(part.rows, part.before, check)),
-        )
+        asked = [row for row in part.rows if row["id"] in part.before]
+        after = _rounded(score(part.rows, part.after, check))
+        before = _rounded(score(asked, [part.before[row["id"]] for row in asked], check))
         for family, entry in after.pop("families").items():
             figures["families"][family] = entry | {
                 "before": before["families"][family]["exact_match"],
@@ -47,18 +47,34 @@ def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any
 
 def samples(unseen: Responses, held_out: Responses, check: Check, count: int) -> list[dict[str, Any]]:
     """The first `count` rows of every family with both responses: {"split", "family", "instruction", "input",
-    "expected", "before", "after", "right": is `after` right?}."""
+    "expected", "before", "after", "right": is `after` right?}.
+    """
     chosen = []
     for split, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
-        taken = Counter[str]()
-        for row, before, after in zip(part.rows, part.before, part.after, strict=True):
-            taken[row["family"]] += 1
-            if taken[row["family"]] <= count:
+        first = {row["id"] for row in first_of_each_family(part.rows, count)}
+        for row, after in zip(part.rows, part.after, strict=True):
+            if row["id"] in first:
                 asked = {key: row[key] for key in ("family", "instruction", "input")}
                 right = check(row["family"], row["instruction"], row["input"], after)
-                answers = {"expected": row["output"], "before": before, "after": after, "right": right}
+                answers = {
+                    "expected": row["output"],
+                    "before": part.before[row["id"]],
+                    "after": after,
+                    "right": right,
+                }
                 chosen.append({"split": split, **asked, **answers})
     return sorted(chosen, key=lambda sample: (sample["split"] != "unseen_instances", sample["family"]))
+
+
+def first_of_each_family(rows: Sequence[Row], count: int) -> list[Row]:
+    """The first `count` rows of every family, in their order."""
+    taken = Counter[str]()
+    chosen = []
+    for row in rows:
+        taken[row["family"]] += 1
+        if taken[row["family"]] <= count:
+            chosen.append(row)
+    return chosen
 
 
 def _rounded(value: Any) -> Any:
