@@ -27,7 +27,25 @@ def test_gpt2_small_has_the_published_number_of_parameters() -> None:
 
 def test_parameters_of_the_modern_preset_counted_by_hand() -> None:
     block = 16 * (16 + 8 + 8) + 16 * 16 + 2 * 16 * 64  # q, k, v; projection; feed-forward
-    assert sum(p.numel() for p in Decoder(model_config()).parameters()) == 2 * block + 2 * 11 * 16 + 46 * 16
+    shift = 16
+    total = 2 * block + 2 * 11 * 16 + 46 * 16 + shift
+    assert sum(p.numel() for p in Decoder(model_config()).parameters()) == total
+
+
+@torch.no_grad()
+def test_token_shift_adds_a_share_of_the_previous_embedding() -> None:
+    model = random_decoder(n_layer=1, ngram_rows=0)
+    assert model.shift is not None
+    seen: list[torch.Tensor] = []
+    model.drop.register_forward_hook(lambda module, args, output: seen.append(output))
+    model(torch.tensor([[3, 5, 5]]))
+    embedding = model.wte.weight
+    expected = [
+        embedding[3],
+        embedding[5] + model.shift * embedding[3],
+        embedding[5] + model.shift * embedding[5],
+    ]
+    torch.testing.assert_close(seen[0][0], torch.stack(expected))
 
 
 def test_swiglu_has_as_many_parameters_as_the_other_activations() -> None:

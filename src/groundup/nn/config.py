@@ -16,6 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bias": True,
         "tie_embeddings": True,
         "zero_init": False,
+        "token_shift": False,
     },
     # The settings that speedruns of small GPTs agree on (modded-nanogpt, nanochat).
     "modern": {
@@ -26,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bias": False,
         "tie_embeddings": False,
         "zero_init": True,
+        "token_shift": True,
     },
 }
 
@@ -52,6 +54,7 @@ class ModelConfig:
     bias: bool
     tie_embeddings: bool
     zero_init: bool  # residual projections and head start at zero: the untrained model predicts uniformly
+    token_shift: bool  # add a learned share of the previous token's embedding (RWKV, Peng et al. 2023)
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
 

@@ -100,7 +100,7 @@ class NgramEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.orders, self.rows, self.start = config.ngram_orders, config.ngram_rows, config.vocab_size
+        self.orders, self.rows = config.ngram_orders, config.ngram_rows
         self.table = nn.Embedding(self.rows * len(self.orders), config.n_embd)
 
     @property
@@ -137,6 +137,7 @@ class Decoder(nn.Module):
             nn.Embedding(config.context_length, config.n_embd) if config.position == "learned" else None
         )
         self.ngrams = NgramEmbedding(config) if config.ngram_rows else None
+        self.shift = nn.Parameter(torch.zeros(config.n_embd)) if config.token_shift else None
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.ln_f = make_norm(config)
@@ -199,8 +200,14 @@ class Decoder(nn.Module):
         x = self.wte(idx)
         if self.wpe is not None:
             x = x + self.wpe(positions)
+        if (
+            self.shift is not None
+        ):  # a key can then tell which token it follows: copying needs one layer, not two
+            previous = self._with_past(idx, cache, positions, reach=1)[:, :T]
+            known = (previous < self.config.vocab_size)[..., None]
+            x = x + self.shift * (self.wte(previous.clamp(max=self.config.vocab_size - 1)) * known)
         if self.ngrams is not None:
-            x = x + self.ngrams(self._with_past(idx, cache, positions))
+            x = x + self.ngrams(self._with_past(idx, cache, positions, self.ngrams.reach))
         x = self.drop(x)
         reading = self._reading(positions, cache, before, T)
         for block in self.h:
@@ -211,10 +218,9 @@ class Decoder(nn.Module):
         """Hidden states (..., C) -> logits (..., V)."""
         return self.lm_head(x)
 
-    def _with_past(self, idx: Tensor, cache: KVCache | None, positions: Tensor) -> Tensor:
-        """(B, reach + T): idx with the tokens before it; the start id where there are none."""
-        assert self.ngrams is not None
-        reach, start = self.ngrams.reach, self.ngrams.start
+    def _with_past(self, idx: Tensor, cache: KVCache | None, positions: Tensor, reach: int) -> Tensor:
+        """(B, reach + T): idx with the tokens before it; the id vocab_size where there are none."""
+        start = self.config.vocab_size
         if cache is None:
             return F.pad(idx, (reach, 0), value=start)
         where = positions[:, :1] + torch.arange(-reach, idx.shape[1], device=idx.device)

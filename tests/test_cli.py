@@ -1,0 +1,132 @@
+"""The commands on tiny checkpoints with random weights: what is printed, and how mistakes are reported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from groundup.checkpoint import load_checkpoint, save_checkpoint
+from groundup.classification import LABELS, spam_probabilities
+from groundup.cli import app
+from groundup.generation import Sampling, generate
+from groundup.nn.config import PRESETS, ModelConfig
+from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.tokenizers.bpe import BPETokenizer
+
+SENTENCES = ["tea and cake and tea and milk", "the cat sat on the mat and the hat"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = BPETokenizer.train(SENTENCES, 270)
+    sizes = {"context_length": 64, "n_layer": 1, "n_head": 2, "n_kv_head": 2, "n_embd": 16, "dropout": 0.0}
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, ngram_rows=0, ngram_orders=(2,), **sizes, **PRESETS["gpt2"]
+    )
+    torch.manual_seed(0)
+    save_checkpoint(folder / "pretrained", Decoder(config), tokenizer)
+    save_checkpoint(folder / "instructions", Decoder(config), tokenizer, prompt_style="alpaca_short")
+    classifier = SequenceClassifier(Decoder(config), 2, "last")
+    torch.nn.init.normal_(classifier.score.weight)
+    save_checkpoint(folder / "spam", classifier, tokenizer, labels=LABELS)
+    return {name: folder / name for name in ("pretrained", "instructions", "spam")}
+
+
+def run(*arguments: str, stdin: str | None = None) -> str:
+    result = CliRunner().invoke(app, list(arguments), input=stdin)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def test_generate_prints_the_prompt_and_what_the_library_generates(folders: dict[str, Path]) -> None:
+    model = str(folders["pretrained"])
+    options = (
+        "--model",
+        model,
+        "--max-new-tokens",
+        "12",
+        "--temperature",
+        "0.9",
+        "--top-p",
+        "0.8",
+        "--seed",
+        "3",
+    )
+    printed = run("generate", "tea and", *options)
+    checkpoint = load_checkpoint(folders["pretrained"])
+    tokenizer = checkpoint.tokenizer
+    (new,) = generate(
+        checkpoint.model,
+        [tokenizer.encode("tea and")],
+        max_new_tokens=12,
+        sampling=Sampling(0.9, 0, 0.8, 3),
+        stop_ids=[tokenizer.eot_id],
+    )
+    assert printed == "tea and" + tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}") + "\n"
+    assert run("generate", "tea and", *options) == printed
+
+
+def test_samples_differ_by_their_seed(folders: dict[str, Path]) -> None:
+    options = ("--model", str(folders["pretrained"]), "--max-new-tokens", "12", "--temperature", "1.5")
+    both = run("generate", "the", *options, "--samples", "2", "--seed", "7")
+    assert both == run("generate", "the", *options, "--seed", "7") + run(
+        "generate", "the", *options, "--seed", "8"
+    )
+
+
+def test_classify_takes_arguments_or_lines(folders: dict[str, Path]) -> None:
+    messages = ["free cake", "the cat sat on the mat"]
+    given = run("classify", *messages, "--model", str(folders["spam"]))
+    assert given == run("classify", "--model", str(folders["spam"]), stdin="\n".join(messages) + "\n")
+    expected = spam_probabilities(load_checkpoint(folders["spam"]), messages)
+    rows = [line.split("\t") for line in given.splitlines()]
+    assert [row[2] for row in rows] == messages
+    assert [float(row[1]) for row in rows] == pytest.approx(expected, abs=5e-4)
+    assert [row[0] for row in rows] == ["spam" if p >= 0.5 else "ham" for p in expected]
+
+
+def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
+    dialogue = "Say the first word.\ntea, cake\n\nRepeat.\n\n/quit\n"
+    printed = run("chat", "--model", str(folders["instructions"]), "--max-new-tokens", "4", stdin=dialogue)
+    # the blank line is no instruction; the second instruction has an empty input
+    assert printed.count("input> ") == 2
+    assert printed.count("instruction> ") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["generate", "hello", "--model", "nowhere"], "nowhere has no config.json"),
+        (["generate", "hello", "--model", "{spam}"], "holds a classifier, which cannot write text"),
+        (["generate", "", "--model", "{pretrained}"], "a prompt has no tokens"),
+        (["generate", "tea " * 200, "--model", "{pretrained}"], "the model reads at most 64"),
+        (["classify", "hello", "--model", "{pretrained}"], "is a language model, not a classifier"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_a_failure(
+    folders: dict[str, Path], arguments: list[str], sentence: str
+) -> None:
+    command = [a.format(**folders) for a in arguments]
+    result = subprocess.run(
+        [sys.executable, "-m", "groundup.cli", *command], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and sentence in last
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = run("doctor")
+    assert "torch" in printed
+    assert printed.count("not usable") == 3
+
+
+def test_help_lists_the_commands() -> None:
+    printed = run("--help")
+    assert all(name in printed for name in ("generate", "chat", "classify", "doctor"))
