@@ -4,21 +4,11 @@ import math
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cronsim import CronSim, CronSimError
 
 from groundup.settings import STRICT
-
-# minute, hour, day of month, month, day of week
-_CRON_FIELDS = (
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day of month", 1, 31),
-    ("month", 1, 12),
-    ("day of week", 0, 7),
-)
-_NAMES = {
-    "month": ["", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-    "day of week": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-}
 
 
 @dataclass(frozen=True)
@@ -46,40 +36,13 @@ class RetrainConfig:
 
 
 def check_cron(expression: str) -> None:
-    """Raise ValueError unless these are five cron fields of numbers, names, `*`, lists, ranges and steps."""
-    fields = expression.split()
-    if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(
-            f"cron is {expression!r}, {len(fields)} fields; expected five: minute hour "
-            "day-of-month month day-of-week, such as '0 3 * * 1' for Mondays at three"
-        )
-    for text, (field, low, high) in zip(fields, _CRON_FIELDS, strict=True):
-        for part in text.split(","):
-            if not _is_cron_part(part, field, low, high):
-                raise ValueError(
-                    f"cron is {expression!r}, where {part!r} is no {field}; expected {low}-{high}, "
-                    "a range such as 1-5, a step such as */15, or *"
-                )
-
-
-def _is_cron_part(part: str, field: str, low: int, high: int) -> bool:
-    span, slash, step = part.partition("/")
-    if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
-        return False
-    if span == "*":
-        return True
-    first, dash, last = span.partition("-")
-    ends = [_number(end, field) for end in ((first, last) if dash else (first,))]
-    return all(end is not None and low <= end <= high for end in ends) and ends == sorted(
-        ends, key=lambda e: e or 0
-    )
-
-
-def _number(text: str, field: str) -> int | None:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    names = _NAMES.get(field, [])
-    return names.index(text.lower()) if text and text.lower() in names else None
+    """Raise ValueError unless these are five cron fields that a scheduler understands."""
+    try:
+        if len(expression.split()) != 5:
+            raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")
+        CronSim(expression, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"cron is {expression!r}: {error}; write '0 3 * * 1' for Mondays at three") from None
 
 
 def decide(
