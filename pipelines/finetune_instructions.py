@@ -64,13 +64,14 @@ def main(
     }
     data["pretrained"] = hashlib.sha256((pretrained / "model.safetensors").read_bytes()).hexdigest()
     resume = Resume(state, config=config, compute=compute, data=data)
-    torch.manual_seed(training.seed)
+    torch.manual_seed(config.seed)
     history = fit(
         base.model,
         causal_lm,
-        completion_batches(*examples["train"], training, training.seed),
+        completion_batches(*examples["train"], training, config.seed),
         training,
         compute,
+        seed=config.seed,
         log=run.log,
         evaluate=val_loss,
         resume=resume,

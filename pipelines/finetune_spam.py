@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,9 @@ def main(
             model,
             partial(objective, class_weights=weights),
             classification.training_batches(ids["train"], labels, finetune_spam.training, seed),
-            replace(finetune_spam.training, seed=seed),
+            finetune_spam.training,
             compute,
+            seed=seed,
             log=log,
             evaluate=val_scores,
             resume=resumes[-1],

@@ -46,7 +46,7 @@ def main(
     meta = read_meta(tokens)
     train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
     device = pick_device(compute)
-    torch.manual_seed(pretrain.training.seed)
+    torch.manual_seed(pretrain.seed)
     decoder = Decoder(model.config(vocabulary.vocab_size)).to(device)
     parameters = sum(p.numel() for p in decoder.parameters())
     prompts = vocabulary.encode_batch(list(pretrain.sample_prompts))
@@ -72,10 +72,11 @@ def main(
         decoder,
         causal_lm,
         window_batches(
-            train, model.context_length, training.batch_size, training.grad_accum_steps, seed=training.seed
+            train, model.context_length, training.batch_size, training.grad_accum_steps, seed=pretrain.seed
         ),
         training,
         compute,
+        seed=pretrain.seed,
         log=run.log,
         evaluate=evaluate,
         resume=resume,

@@ -52,7 +52,7 @@ def test_what_moves_is_what_was_asked_for(preset: str, trainable: int | None) ->
     ids = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
     batches = training_batches(ids, ["ham", "spam", "ham"], training_config(batch_size=3), seed=0)
     config = training_config(max_steps=2, batch_size=3, optimizer=replace(ADAMW, weight_decay=0.0))
-    fit(model, classification, batches, config, CPU, log=lambda metrics, step: None)
+    fit(model, classification, batches, config, CPU, seed=3, log=lambda metrics, step: None)
     moved = {name for name, t in model.named_parameters() if not torch.equal(t, before[name])}
     blocks = {2: ("h.0.", "h.1."), 1: ("h.1.",), 0: ()}.get(2 if trainable is None else trainable, ())
     expected = {name for name in before if name.startswith(tuple(f"decoder.{b}" for b in blocks))}
@@ -132,6 +132,7 @@ def test_learns_to_tell_two_kinds_of_text_apart() -> None:
         training_batches(ids, labels, config, 0),
         config,
         CPU,
+        seed=3,
         log=lambda metrics, step: None,
     )
     assert [p[1] > 0.9 for p in predict(model, ids[:4])] == [False, True, False, True]

@@ -39,7 +39,7 @@ def new_model(**changes: Any) -> Decoder:
 
 def batches_of(config: TrainingConfig, ids: np.ndarray[Any, Any] | None = None) -> Batches:
     ids = stream() if ids is None else ids
-    return window_batches(ids, 12, config.batch_size, config.grad_accum_steps, config.seed)
+    return window_batches(ids, 12, config.batch_size, config.grad_accum_steps, seed=3)
 
 
 def nowhere(metrics: Mapping[str, float], step: int) -> None:
@@ -50,7 +50,7 @@ def train(
     config: TrainingConfig, model: Decoder | None = None, **others: Any
 ) -> tuple[Decoder, list[dict[str, float]]]:
     model = model or new_model()
-    arguments: dict[str, Any] = {"log": nowhere, **others}
+    arguments: dict[str, Any] = {"seed": 3, "log": nowhere, **others}
     return model, fit(model, causal_lm, batches_of(config), config, CPU, **arguments)
 
 
@@ -69,14 +69,14 @@ def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
     ids = np.tile(np.arange(12), 40)
     config = training_config(max_steps=60, batch_size=8, optimizer=optimizer)
     model = new_model(vocab_size=12, dropout=0.0)
-    history = fit(model, causal_lm, batches_of(config, ids), config, CPU, log=nowhere)
+    history = fit(model, causal_lm, batches_of(config, ids), config, CPU, seed=3, log=nowhere)
     assert history[0]["train/loss"] == pytest.approx(math.log(12), abs=1e-4)
     assert history[-1]["train/loss"] < 0.05 * math.log(12)
 
 
 GOLDEN = {
-    "adamw": [2.397895, 2.393533, 2.381201, 2.398346, 2.396394],
-    "muon": [2.397895, 2.393533, 2.394568, 2.396340, 2.404042],
+    "adamw": [2.397895, 2.395662, 2.387643, 2.395090, 2.393373],
+    "muon": [2.397895, 2.395662, 2.396491, 2.393931, 2.401753],
 }
 
 
@@ -181,7 +181,7 @@ def test_a_state_of_another_configuration_or_code_is_not_continued(tmp_path: Pat
         train(config, resume=old, log=interrupt_at(5))
     assert old.path.exists()
     assert Resume(tmp_path, data="a", config=training_config(checkpoint_interval=1)).path == old.path
-    for identity in ({"config": replace(config, seed=9), "data": "a"}, {"config": config, "data": "b"}):
+    for identity in ({"config": replace(config, max_steps=9), "data": "a"}, {"config": config, "data": "b"}):
         other = Resume(tmp_path, **identity)
         assert other.path != old.path
         steps: list[int] = []
@@ -212,7 +212,7 @@ def test_what_is_not_finite_stops_before_the_update(what: str, grad_clip: float,
     model = new_model()
     resume = Resume(tmp_path, what=what)
     with pytest.raises(BadInput, match=r"training: the loss is .* at step 4; nothing was updated"):
-        fit(model, objective, batches_of(config), config, CPU, log=nowhere, resume=resume)
+        fit(model, objective, batches_of(config), config, CPU, seed=3, log=nowhere, resume=resume)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, snapshots[-1][name])
     saved = torch.load(resume.path, weights_only=True)
@@ -239,7 +239,7 @@ def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.M
     assert "val/loss" in history[-1]
     # the learning rate falls with the time, not with the thousand steps
     assert [row["lr"] for row in history] == pytest.approx(
-        [MUON.max_lr * s for s in (0.999, 0.8, 0.6, 0.4, 0.2)]
+        [MUON.max_lr * s for s in (0.9995, 0.8, 0.6, 0.4, 0.2)]
     )
 
 
@@ -350,7 +350,7 @@ def test_trains_in_bfloat16_with_float32_weights() -> None:
     compute = ComputeConfig(device="cpu", dtype="bfloat16", threads=1, compile=False)
     config = training_config(max_steps=4)
     model = new_model(dropout=0.0)
-    history = fit(model, causal_lm, batches_of(config), config, compute, log=nowhere)
+    history = fit(model, causal_lm, batches_of(config), config, compute, seed=3, log=nowhere)
     _, exact = train(config, new_model(dropout=0.0))
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert [row["train/loss"] for row in history] == pytest.approx(

@@ -65,7 +65,6 @@ def training_config(**changes: Any) -> TrainingConfig:
         "grad_clip": 1.0,
         "eval_interval": 0,
         "checkpoint_interval": 0,
-        "seed": 3,
         "optimizer": MUON,
     }
     return TrainingConfig(**{**values, **changes})

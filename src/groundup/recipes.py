@@ -61,7 +61,6 @@ class TrainingConfig:
     grad_clip: Rate  # largest gradient norm; 0 = no clipping
     eval_interval: Count  # steps between evaluations; 0 = only at the end
     checkpoint_interval: Count  # steps between saves of the resumable state; 0 = never
-    seed: int
     optimizer: OptimizerConfig
 
 
@@ -71,6 +70,7 @@ class PretrainConfig:
 
     __pydantic_config__ = STRICT
 
+    seed: int  # of the weights, the order of the text and dropout
     training: TrainingConfig
     eval_tokens: Positive  # tokens of the val split scored during training; the last figure is over all of it
     sample_prompts: tuple[str, ...]  # continued at every evaluation
@@ -100,6 +100,7 @@ class InstructionTrainingConfig:
 
     __pydantic_config__ = STRICT
 
+    seed: int  # of the order of the examples and dropout
     prompt_style: str
     eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig

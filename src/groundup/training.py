@@ -121,6 +121,7 @@ def fit(
     config: TrainingConfig,
     compute: ComputeConfig,
     *,
+    seed: int,
     log: Log,
     evaluate: Callable[[int], Mapping[str, float]] | None = None,
     resume: Resume | None = None,
@@ -132,6 +133,7 @@ def fit(
         objective: (model, batch) -> (sum of the loss, number of terms).
         batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run reads on in the same
             place. With several ranks each returns its own share.
+        seed: of dropout; the order of the batches is the business of `batches`.
         evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
         resume: where the state is kept; the run continues from it.
 
@@ -164,8 +166,8 @@ def fit(
         while state.step < config.max_steps and not _out_of_time(state, config):
             model.train()
             # dropout is a function of the step, and differs between ranks
-            torch.manual_seed(((config.seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
-            progress = (state.step + 1) / config.max_steps
+            torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
+            progress = (state.step + 0.5) / config.max_steps  # the middle: no step at rate 0
             if config.max_seconds is not None:
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer)

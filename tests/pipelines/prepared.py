@@ -16,6 +16,7 @@ from tests.tiny import ADAMW, random_decoder, training_config
 
 MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, 17, (2,))
 PRETRAIN = PretrainConfig(
+    seed=3,
     training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),
     eval_tokens=50,
     sample_prompts=("how are", "I"),
@@ -31,6 +32,7 @@ SPAM = SpamTrainingConfig(
     ),
 )
 INSTRUCTIONS = InstructionTrainingConfig(
+    seed=3,
     prompt_style="alpaca_short",
     eval_examples=3,
     training=training_config(max_steps=6, eval_interval=3, checkpoint_interval=2),
