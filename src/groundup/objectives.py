@@ -98,10 +98,11 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk_size:
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, over targets that count."""
-    x = model(batch.idx)
-    targets = batch.targets.flatten()
-    loss = linear_cross_entropy(x.flatten(0, 1), model.lm_head.weight, targets)
-    return loss, (targets != IGNORE_INDEX).sum()
+    x, targets = model(batch.idx).flatten(0, 1), batch.targets.flatten()
+    real = targets != IGNORE_INDEX
+    if not bool(real.all()):  # masked prompts and padding need no logits: most of a finetuning batch
+        x, targets = x[real], targets[real]
+    return linear_cross_entropy(x, model.lm_head.weight, targets), real.sum()
 
 
 def classification(

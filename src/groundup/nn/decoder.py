@@ -200,9 +200,7 @@ class Decoder(nn.Module):
         x = self.wte(idx)
         if self.wpe is not None:
             x = x + self.wpe(positions)
-        if (
-            self.shift is not None
-        ):  # a key can then tell which token it follows: copying needs one layer, not two
+        if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
             previous = self._with_past(idx, cache, positions, reach=1)[:, :T]
             known = (previous < self.config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=self.config.vocab_size - 1)) * known)
