@@ -36,7 +36,7 @@ def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPEToken
     for row, prompt, completion in zip(ROWS, prompts, completions, strict=True):
         assert tokenizer.decode(prompt) == format_prompt(STYLE, row["instruction"], row["input"])
         assert completion[-1] == tokenizer.eot_id
-        assert tokenizer.decode(completion[:-1]) == row["output"]
+        assert tokenizer.decode(completion[:-1]) == " " + row["output"]
 
 
 def test_an_example_may_just_fill_the_context(tokenizer: BPETokenizer) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.prompts import PROMPT_STYLES, format_prompt
+from groundup.prompts import PROMPT_STYLES, format_prompt, format_response
 
 # Taori et al. 2023, "Stanford Alpaca", README, section "Data Release".
 WITH_INPUT = """\
@@ -35,19 +35,23 @@ def test_alpaca_is_the_published_text() -> None:
     assert format_prompt("alpaca", "Say hello.") == WITHOUT_INPUT
 
 
-def test_alpaca_short_is_alpaca_without_its_preamble() -> None:
-    for instruction, input in (("Say the first word.", "tea, red"), ("Say hello.", "")):
-        long, short = (format_prompt(style, instruction, input) for style in ("alpaca", "alpaca_short"))
-        assert long.endswith(short)
-        assert short.startswith("### Instruction:\n")
+def test_alpaca_short_written_out() -> None:
+    with_input = "### Instruction: Say the first word.\n### Input: tea, red\n### Response:"
+    assert format_prompt("alpaca_short", "Say the first word.", "tea, red") == with_input
+    assert format_prompt("alpaca_short", "Say hello.") == "### Instruction: Say hello.\n### Response:"
+    assert format_response("alpaca_short", "tea") == " tea"
+    assert format_response("alpaca", "tea") == "tea"
 
 
 @given(st.sampled_from(sorted(PROMPT_STYLES)), st.text(), st.text())
-def test_prompt_ends_where_the_response_begins(style: str, instruction: str, input: str) -> None:
+def test_sections_stand_in_order_and_the_response_is_left_out(
+    style: str, instruction: str, input: str
+) -> None:
     prompt = format_prompt(style, instruction, input)
-    assert prompt.endswith("### Response:\n")
-    assert f"### Instruction:\n{instruction}\n" in prompt
-    assert (f"### Input:\n{input}\n" in prompt) == bool(input.strip()) or "### Input:" in instruction
+    before, header, after = prompt.rpartition("### Response:")
+    assert header and not after.strip()
+    assert f"### Instruction:{PROMPT_STYLES[style].after_header}{instruction}" in before
+    assert (f"### Input:{PROMPT_STYLES[style].after_header}{input}" in before) or not input.strip()
 
 
 def test_unknown_style_names_the_known_ones() -> None:

@@ -7,7 +7,7 @@ from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import Batches, bucketed_batches, completion_batch
 from groundup.errors import BadInput
 from groundup.generation import Sampling, generate
-from groundup.prompts import format_prompt
+from groundup.prompts import format_prompt, format_response
 from groundup.recipes import TrainingConfig
 from groundup.tokenizers.bpe import BPETokenizer
 
@@ -23,7 +23,10 @@ def encode_examples(
         BadInput: an example is longer than the context.
     """
     prompts = tokenizer.encode_batch([format_prompt(style, r["instruction"], r["input"]) for r in rows])
-    completions = [[*ids, tokenizer.eot_id] for ids in tokenizer.encode_batch([r["output"] for r in rows])]
+    completions = [
+        [*ids, tokenizer.eot_id]
+        for ids in tokenizer.encode_batch([format_response(style, r["output"]) for r in rows])
+    ]
     for row, prompt, completion in zip(rows, prompts, completions, strict=True):
         if len(prompt) + len(completion) > context_length + 1:
             raise BadInput(
@@ -84,5 +87,5 @@ def respond(
             sampling=sampling or Sampling(),
             stop_ids=[tokenizer.eot_id],
         )
-        answers |= {i: tokenizer.decode(ids) for i, ids in zip(chosen, new, strict=True)}
+        answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
     return [answers[i] for i in range(len(requests))]
