@@ -74,8 +74,13 @@ def test_what_a_stage_says_arrives(store: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "FAILED"), (SystemExit(0), "FINISHED")],
-)  # fmt: skip
+    [
+        (ValueError("no"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(1), "FAILED"),
+        (SystemExit(0), "FINISHED"),
+    ],
+)
 def test_status_follows_the_exception(store: Any, tmp_path: Path, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)), stage_run("work", {}, {}, root=tmp_path):
         raise error
