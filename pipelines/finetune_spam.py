@@ -74,7 +74,7 @@ def main(
         )
         history = fit(
             model,
-            partial(objective, class_weights=weights),
+            partial(objective, class_weights=weights, lm_weight=finetune_spam.lm_weight),
             classification.training_batches(ids["train"], labels, finetune_spam.training, seed),
             finetune_spam.training,
             compute,

@@ -24,7 +24,12 @@ from groundup.training import fit
 from tests.tiny import ADAMW, CPU, model_config, random_decoder, training_config
 
 CONFIG = SpamTrainingConfig(
-    seeds=(1,), pooling="last", trainable_blocks=None, class_weights="none", training=training_config()
+    seeds=(1,),
+    pooling="last",
+    trainable_blocks=None,
+    class_weights="none",
+    lm_weight=0.0,
+    training=training_config(),
 )
 
 

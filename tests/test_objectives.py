@@ -140,3 +140,17 @@ def test_a_batch_moves_whole() -> None:
     assert moved.lengths is not None
     assert {t.device.type for t in (moved.idx, moved.targets, moved.lengths)} == {"meta"}
     assert Batch(batch.idx, batch.targets).to(torch.device("meta")).lengths is None
+
+
+def test_classification_with_a_share_of_the_language_model_loss_by_hand() -> None:
+    model = SequenceClassifier(random_decoder(), 2, "last")
+    torch.nn.init.normal_(model.score.weight)
+    idx, lengths = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0]]), torch.tensor([3, 2])
+    batch = Batch(idx, torch.tensor([0, 1]), lengths)
+    alone, count = classification(model, batch)
+    both, same_count = classification(model, batch, lm_weight=0.5)
+    log_p = model.decoder.logits(model.decoder(idx)).log_softmax(dim=-1)
+    # what follows a real token and is real itself: 1 -> 2 -> 3 and 4 -> 5
+    nats = -(log_p[0, 0, 2] + log_p[0, 1, 3] + log_p[1, 0, 5])
+    assert int(count) == int(same_count) == 2
+    torch.testing.assert_close(both, alone + 0.5 * 2 * nats / 3)

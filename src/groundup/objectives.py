@@ -106,12 +106,22 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def classification(
-    model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None
+    model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None, lm_weight: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """-log p(class | text) in nats; with class weights, weighted sum and sum of weights."""
+    """-log p(class | text) in nats; with class weights, weighted sum and sum of weights.
+
+    `lm_weight` adds that share of the mean next-token loss on the same texts, which keeps the model from forgetting
+    how to read them (Radford et al. 2018, section 3.2).
+    """
     assert batch.lengths is not None
-    scores = model(batch.idx, batch.lengths).float()
+    x = model.decoder(batch.idx)
+    scores = model.score(model.pool(x, batch.lengths)).float()
     weights = None if class_weights is None else class_weights.to(scores)
     loss = F.cross_entropy(scores, batch.targets, weight=weights, reduction="sum")
     count = torch.tensor(len(scores)) if weights is None else weights[batch.targets].sum()
+    if lm_weight:
+        real = torch.arange(1, batch.idx.shape[1], device=x.device) < batch.lengths[:, None]  # (B, T - 1)
+        targets = batch.idx[:, 1:][real]
+        nats = linear_cross_entropy(x[:, :-1][real], model.decoder.lm_head.weight, targets)
+        loss = loss + lm_weight * count.to(nats) * nats / max(len(targets), 1)
     return loss, count

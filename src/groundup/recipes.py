@@ -87,6 +87,7 @@ class SpamTrainingConfig:
     pooling: Literal["last", "mean"]
     trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
     class_weights: Literal["none", "balanced"]
+    lm_weight: Rate  # of the next-token loss on the same messages, beside the class loss
     training: TrainingConfig
 
     def __post_init__(self) -> None:

@@ -252,10 +252,11 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, idx: Tensor, lengths: Tensor) -> Tensor:
         """idx (B, T) padded on the right, lengths (B,) real tokens a row -> class scores (B, n_classes)."""
-        x = self.decoder(idx)
+        return self.score(self.pool(self.decoder(idx), lengths))
+
+    def pool(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden states (B, T, C) -> one vector a row (B, C), from its real tokens only."""
         if self.pooling == "last":
-            pooled = x[torch.arange(len(x), device=x.device), lengths - 1]
-        else:
-            real = torch.arange(idx.shape[1], device=idx.device) < lengths[:, None]
-            pooled = (x * real[..., None]).sum(dim=1) / lengths[:, None]
-        return self.score(pooled)
+            return x[torch.arange(len(x), device=x.device), lengths - 1]
+        real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+        return (x * real[..., None]).sum(dim=1) / lengths[:, None]
