@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -320,7 +320,7 @@ def test_layout_in_the_readme_names_every_module() -> None:
 def test_params_load() -> None:
     from groundup.params import load_params
 
-    load_params(ROOT / "params.yaml")
+    assert set(asdict(load_params(ROOT / "params.yaml"))) == set(values())
 
 
 @pytest.mark.parametrize("profile", ["default", "tiny", "book"])
