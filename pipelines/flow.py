@@ -30,7 +30,7 @@ from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
 from pipelines.lineage import recorded_keys, revision_tags
 from pipelines.stage import PARENT_VARIABLE
 
-GRACE_SECONDS = 15.0  # for a cancelled stage to save its state and close its MLflow run
+GRACE_SECONDS = 15.0  # for a cancelled stage to close its MLflow run
 
 _running: set[subprocess.Popen[str]] = set()
 

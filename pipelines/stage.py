@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, get_type_hints
 
 from groundup import processes
@@ -42,14 +43,37 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
         sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
         free = shutil.disk_usage(root).free / 1e6
-        where = f" while writing {error.filename}" if error.filename else ""
+        where = getattr(error, "filename", None)
         sys.exit(
-            f"error: the disk is full{where}: {free:.0f} MB are free in {root}; free some space and run again"
+            f"error: the disk is full{f' while writing {where}' if where else ''}: {free:.0f} MB are free in "
+            f"{root}; free some space and run again"
         )
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a write failed for want of space; torch and safetensors report it in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left" in str(error) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What a user can put right before the stage has begun, such as a misspelt parameter, needs no traceback."""
+    if issubclass(kind, BadInput):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _one_sentence
 
 
 def _arguments(main: Callable[..., None], name: str, words: list[str]) -> list[Path | str]:

@@ -102,6 +102,6 @@ class InstructionTrainingConfig:
     __pydantic_config__ = STRICT
 
     seed: int  # of the order of the examples and dropout
-    prompt_style: str
+    prompt_style: Literal["alpaca", "alpaca_short"]  # see prompts.py
     eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig

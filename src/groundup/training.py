@@ -84,14 +84,14 @@ class Resume:
         self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
         """Write all that `load` restores."""
-        with atomic_path(self.path) as temporary:
+        with atomic_path(self.path) as temporary, open(temporary, "wb") as file:
             torch.save(
                 {
                     "state": asdict(state),
                     "model": model.state_dict(),
                     "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 },
-                temporary,
+                file,
             )
         for stale in self.folder.glob("*.pt"):
             if stale != self.path:

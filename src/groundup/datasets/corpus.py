@@ -1,9 +1,8 @@
 """The pretraining corpus: filter, deduplicate, split by document.
 
 A document is {"id": str, "messages": [str, ...]}; its text is the messages joined by newlines. Documents are
-never
-split, with one exception: one that holds more than half of all characters (a corpus that is a single book) is
-cut in two, since no other split is possible.
+never split, with one exception: one that holds more than half of all characters (a corpus that is a single book)
+is cut in two, since no other split is possible.
 """
 
 import hashlib

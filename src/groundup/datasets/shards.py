@@ -78,7 +78,7 @@ def write_shards(
                 for array in tqdm(
                     arrays, f"encode {split}", len(documents), disable=None if progress else True
                 ):
-                    array.tofile(file)
+                    file.write(array.tobytes())  # tofile hides the reason of a failed write
                     tokens += len(array)
             meta[split] = {
                 "tokens": tokens,

@@ -31,13 +31,11 @@ class SpamConfig:
     """How the messages are split.
 
     protocol: "deduplicated" drops duplicates before splitting and keeps groups together. "book" is the
-    protocol of
-        "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included; its balance,
-        fractions         and seed are part of it, so the values below must say the same.
+    protocol of "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included; its balance,
+    fractions and seed are part of it, so the values below must say the same.
     val_fraction, test_fraction: shares of each label; the rest is train.
     balance: "undersample" drops messages of the larger label at random until both are as large;
-    "deduplicated" does it
-        in train only (val and test keep the real proportion), "book" before splitting.
+    "deduplicated" does it in train only (val and test keep the real proportion), "book" before splitting.
     seed: another seed is another split.
     """
 
@@ -60,8 +58,7 @@ def prepare(
 
     Raises:
         BadInput: no message, a label missing, fractions that leave no train part, or a value the book's
-        protocol
-            does not have.
+            protocol does not have.
     """
     labels = Counter(message["label"] for message in messages)
     if not labels["ham"] or not labels["spam"]:

@@ -15,10 +15,8 @@ class EvaluateConfig:
     __pydantic_config__ = STRICT
 
     bootstrap_samples: Annotated[int, Ge(1)]  # resamples behind every interval of the spam table
-    confidence: Annotated[float, Gt(0), Lt(1)]  # of those intervals
+    confidence: Annotated[float, Gt(0), Lt(1)]  # of those intervals; exact match always has 95%
     max_new_tokens: Annotated[int, Ge(1)]  # longest response to an instruction
     batch_size: Annotated[int, Ge(1)]  # instructions answered at once
-    samples: Annotated[
-        int, Ge(0)
-    ]  # responses a split shown in reports/samples.jsonl, before and after finetuning
+    samples: Annotated[int, Ge(0)]  # tasks of each family shown in reports/samples.jsonl
     seed: int

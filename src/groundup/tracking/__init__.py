@@ -19,7 +19,7 @@ __all__ = ["Run", "Terminated", "connect", "mark_cached", "pipeline_run", "regis
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived: handled like Ctrl-C, so that states are saved and the run ends as KILLED."""
+    """SIGTERM arrived: handled like Ctrl-C, so that the run ends as KILLED."""
 
 
 @contextmanager
