@@ -31,15 +31,15 @@ help:  ## list the targets
 
 repro: $(READY) .git/HEAD  ## run the whole pipeline: whatever is not up to date, nothing else
 	dvc repro
-	@echo; echo "Metrics (dvc metrics show):"; dvc metrics show
-	@echo; echo "Models: data/models/   Reports: reports/   Charts: dvc plots show   Runs: make ui"
+	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; dvc metrics show --json)"
+	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
 
 repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	@dvc exp remove --quiet book 2>/dev/null || true
 	@# "section.key=value" a line, # comments -> -S section.key=value
 	sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt | xargs dvc exp run --name book
-	@echo; dvc metrics show
-	@echo; echo "Back to the default profile: git checkout . && dvc checkout"
+	@echo; echo "Results: reports/report.html and reports/metrics/"
+	@echo "Back to the default profile: git checkout . && dvc checkout"
 
 test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
