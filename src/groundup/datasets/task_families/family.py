@@ -25,7 +25,6 @@ class Family:
     """
 
     name: str
-    skill: str
     templates: tuple[str, ...]
     make: Callable[[Random], Task]
     solve: Callable[[dict[str, str], str], str]

@@ -113,7 +113,6 @@ def _solve_capitalize(slots: dict[str, str], input: str) -> str:
 FAMILIES = (
     Family(
         "sentiment",
-        "sentiment",
         (
             "Is this positive or negative?",
             "How does the speaker feel?",
@@ -125,7 +124,6 @@ FAMILIES = (
     ),
     Family(
         "sentence_type",
-        "classification",
         (
             "Question, statement or command?",
             "Name the type of sentence.",
@@ -136,7 +134,6 @@ FAMILIES = (
     ),
     Family(
         "past_tense",
-        "grammar",
         (
             "Give the verb in the past.",
             "Say the past of the verb.",
@@ -148,14 +145,12 @@ FAMILIES = (
     ),
     Family(
         "plural",
-        "grammar",
         ("Make it plural.", "Say it for many.", "Write the plural.", "Now there are more. Say it."),
         _plural,
         lambda slots, input: f"{words_in(input)[1]} {plural(words_in(input)[2])}",
     ),
     Family(
         "opposite",
-        "meaning",
         (
             "Say the opposite.",
             "What is the opposite?",
@@ -167,7 +162,6 @@ FAMILIES = (
     ),
     Family(
         "pronoun",
-        "grammar",
         (
             "Which pronoun fits the name?",
             "He or she?",
@@ -179,7 +173,6 @@ FAMILIES = (
     ),
     Family(
         "capitalize_name",
-        "spelling",
         (
             "Write the name with a capital letter.",
             "Fix the name.",

@@ -66,21 +66,18 @@ def _solve_odd(slots: dict[str, str], input: str) -> str:
 FAMILIES = (
     Family(
         "pick_kind",
-        "selection",
         ("Which word is {kind}?", "Find {kind} in the list.", "Pick {kind}.", "What here is {kind}?"),
         _pick_kind,
         lambda slots, input: only(_of_kind(slots, listed(input))),
     ),
     Family(
         "contains_kind",
-        "membership",
         ("Is {kind} in the list?", "Does the list have {kind}?", "Can you see {kind} here?"),
         _contains_kind,
         lambda slots, input: "yes" if _of_kind(slots, listed(input)) else "no",
     ),
     Family(
         "choose_option",
-        "choice",
         (
             "Which option is {kind}?",
             "Choose {kind}: A, B or C.",
@@ -92,7 +89,6 @@ FAMILIES = (
     ),
     Family(
         "category",
-        "classification",
         (
             "What kind of words are these?",
             "Name the kind.",
@@ -104,7 +100,6 @@ FAMILIES = (
     ),
     Family(
         "odd_one_out",
-        "classification",
         (
             "Which word does not fit?",
             "Find the odd one out.",

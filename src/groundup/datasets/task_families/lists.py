@@ -30,7 +30,7 @@ def _position_family(name: str, index: int) -> Family:
         f"Which word is {name}?",
         f"Give me the {name} word.",
     )
-    return Family(f"{name}_word", "position", templates, make, solve)
+    return Family(f"{name}_word", templates, make, solve)
 
 
 def _nth_name(rng: Random) -> Task:
@@ -73,7 +73,6 @@ FAMILIES = (
     _position_family("last", -1),
     Family(
         "nth_name",
-        "position",
         (
             "Say the {nth} name.",
             "What is the {nth} name?",
@@ -85,7 +84,6 @@ FAMILIES = (
     ),
     Family(
         "contains_word",
-        "membership",
         (
             "Is {word} in the list?",
             "Does the list have {word}?",
@@ -97,7 +95,6 @@ FAMILIES = (
     ),
     Family(
         "count_words",
-        "counting",
         (
             "How many words are there?",
             "Count the words.",
@@ -109,7 +106,6 @@ FAMILIES = (
     ),
     Family(
         "reverse_three",
-        "order",
         (
             "Say the list backwards.",
             "Turn the list around.",
@@ -121,7 +117,6 @@ FAMILIES = (
     ),
     Family(
         "swap_words",
-        "order",
         (
             "Swap the two words.",
             "Change places of the two words.",
@@ -133,7 +128,6 @@ FAMILIES = (
     ),
     Family(
         "sort_words",
-        "order",
         (
             "Sort the words from A to Z.",
             "Put the words in order.",

@@ -80,7 +80,6 @@ def _next_day(rng: Random) -> Task:
 FAMILIES = (
     Family(
         "largest_number",
-        "comparison",
         (
             "Which number is the largest?",
             "Find the biggest number.",
@@ -92,7 +91,6 @@ FAMILIES = (
     ),
     Family(
         "sort_numbers",
-        "order",
         (
             "Sort the numbers.",
             "Put the numbers in order.",
@@ -104,14 +102,12 @@ FAMILIES = (
     ),
     Family(
         "next_number",
-        "sequence",
         ("What number comes next?", "Say the next number.", "Add one.", "One more makes how many?"),
         _next_number,
         lambda slots, input: only([NUMBERS[value + 1] for value in _values(input)]),
     ),
     Family(
         "word_to_digit",
-        "numerals",
         (
             "Write the number as a digit.",
             "Give the number in digits.",
@@ -123,21 +119,18 @@ FAMILIES = (
     ),
     Family(
         "small_addition",
-        "arithmetic",
         ("How many now?", "Add them up.", "What is the total?", "How many does that make?"),
         _small_addition,
         lambda slots, input: NUMBERS[sum(_values(input))],
     ),
     Family(
         "add_two_digits",
-        "arithmetic",
         ("Work it out.", "What is the sum?", "Do the addition.", "Give the result in words."),
         _add_two_digits,
         lambda slots, input: NUMBERS[sum(VALUE_OF[part] for part in input.split(" plus "))],
     ),
     Family(
         "count_letters",
-        "counting",
         (
             "How many letters?",
             "Count the letters.",
@@ -149,7 +142,6 @@ FAMILIES = (
     ),
     Family(
         "next_day",
-        "sequence",
         ("Which day comes next?", "Say the day after.", "What day is the day after?", "Give the next day."),
         _next_day,
         lambda slots, input: only(

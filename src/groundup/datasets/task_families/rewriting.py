@@ -55,14 +55,12 @@ def _same_phrase(rng: Random) -> Task:
 FAMILIES = (
     Family(
         "repeat_phrase",
-        "copying",
         ("Repeat this.", "Say it again.", "Copy all the words.", "Write the same thing."),
         _repeat_phrase,
         lambda slots, input: input,
     ),
     Family(
         "replace_word",
-        "editing",
         (
             "Replace {old} with {new}.",
             "Change {old} to {new}.",
@@ -76,21 +74,18 @@ FAMILIES = (
     ),
     Family(
         "remove_word",
-        "editing",
         ("Remove {word}.", "Take out {word}.", "Leave out {word}.", "Say the list without {word}."),
         _remove_word,
         lambda slots, input: ", ".join(word for word in listed(input) if word != slots["word"]),
     ),
     Family(
         "join_words",
-        "editing",
         ("Join the words with {joiner}.", "Put {joiner} between the words.", "Connect them with {joiner}."),
         _join_words,
         lambda slots, input: f" {slots['joiner']} ".join(listed(input)),
     ),
     Family(
         "initials",
-        "spelling",
         (
             "Give the first letters.",
             "What letters do they start with?",
@@ -102,7 +97,6 @@ FAMILIES = (
     ),
     Family(
         "same_phrase",
-        "comparison",
         ("Are both the same?", "Is it the same twice?", "Do the two match?", "Same on both sides?"),
         _same_phrase,
         lambda slots, input: "yes" if len(set(listed(input))) == 1 else "no",

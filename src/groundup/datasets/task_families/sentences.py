@@ -29,7 +29,6 @@ def _find(kind: str) -> Family:
 
     return Family(
         f"find_{kind}",
-        "extraction",
         (
             f"Find the {kind}.",
             f"Which {kind} is here?",
@@ -85,7 +84,6 @@ FAMILIES = (
     _find("food"),
     Family(
         "who_has",
-        "facts",
         _fact_templates(
             "Who has the {}?", "Find who has the {}.", "Name the person with the {}.", "Whose {} is it?"
         ),
@@ -99,7 +97,6 @@ FAMILIES = (
     ),
     Family(
         "where_is",
-        "facts",
         _fact_templates(
             "Where is the {}?", "Find the {}.", "Which place has the {}?", "Say where the {} is."
         ),
@@ -108,14 +105,12 @@ FAMILIES = (
     ),
     Family(
         "who_is_where",
-        "facts",
         _fact_templates("Who is at the {}?", "Find who is at the {}.", "Name the person at the {}."),
         _facts(NAMES, KINDS["place"], "{key} is at the {value}.", ask="value"),
         lambda slots, input: _same_fact(slots, input, NAMES),
     ),
     Family(
         "like_both",
-        "chat",
         (
             "Say that you like {a} and {b}.",
             "Tell me you like {a} and {b}.",
@@ -127,7 +122,6 @@ FAMILIES = (
     ),
     Family(
         "greet",
-        "chat",
         (
             "Say hello to {a} and {b}.",
             "Greet {a} and {b}.",
