@@ -36,8 +36,8 @@ repro: $(READY) .git/HEAD  ## run the whole pipeline: whatever is not up to date
 
 repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	@dvc exp remove --quiet book 2>/dev/null || true
-	@# "section.key=value" a line, # comments -> -S section.key=value
-	sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt | xargs dvc exp run --name book
+	@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
+	set -f; dvc exp run --name book $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt) $(ARGS)
 	@echo; echo "Results: reports/report.html and reports/metrics/"
 	@echo "Back to the default profile: git checkout . && dvc checkout"
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
 from groundup.interop.gpt2 import load_gpt2
 
@@ -107,3 +109,26 @@ def test_refuses_a_folder_without_weights_or_config(folder: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(BadInput, match="does not exist"):
         load_gpt2(folder)
+
+
+@torch.no_grad()
+def test_the_lines_in_the_readme_make_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shown = [chr(b) for b in range(256) if chr(b).isprintable() and chr(b) != " "]
+    tokens = [*shown, *(chr(256 + i) for i in range(256 - len(shown))), "lo", "low", "<|endoftext|>"]
+    sizes = {"vocab_size": len(tokens), "n_positions": 16, "n_layer": 1, "n_head": 2, "n_embd": 8}
+    published = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).eval()
+    published.save_pretrained(tmp_path / "gpt2")
+    (tmp_path / "gpt2" / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (tmp_path / "gpt2" / "merges.txt").write_text("#version: 0.2\nl o\nlo w\n")
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [lines] = [code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "load_gpt2" in code]
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    exec(lines, {})
+    model = load_checkpoint(Path("../gpt2-groundup"))
+    ids = torch.tensor([model.tokenizer.encode("slow")])
+    assert ids.tolist() == [[tokens.index("s"), tokens.index("low")]]
+    torch.testing.assert_close(model.model.logits(model.model(ids)), published(ids).logits, atol=1e-4, rtol=0)
