@@ -5,16 +5,17 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import atomic_path
-from groundup.datasets.corpus import text_of
+from groundup.atomic import write_json, write_text
+from groundup.datasets.documents import text_of
+from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig, prompt_of, training_texts
-from groundup.datasets.jsonl import read_jsonl
+from groundup.datasets.jsonl import read_splits
 from groundup.datasets.spam import SpamConfig
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import KINDS, find_contamination
 from groundup.params import load_params
 from groundup.tracking import Run
-from groundup.validation_page import problems, render_page, to_json
+from groundup.validation_page import problems, render_page
 from pipelines.stage import run_stage
 
 Splits = dict[str, list[dict[str, Any]]]
@@ -40,9 +41,9 @@ def main(
     from groundup.expectations import validate_splits  # takes 5 s to import
 
     splits = {
-        "corpus": _read(corpus, "train", "val"),
-        "spam": _read(spam_dir, "train", "val", "test"),
-        "instructions": _read(instructions_dir, "train", "val", "test", "held_out"),
+        "corpus": read_splits(corpus, ("train", "val")),
+        "spam": read_splits(spam_dir, ("train", "val", "test")),
+        "instructions": read_splits(instructions_dir, INSTRUCTION_SPLITS),
     }
     found = check(splits["corpus"], splits["spam"], splits["instructions"])
     report = validate_splits(
@@ -56,8 +57,10 @@ def main(
     leaky = {name for name, protocol in protocols.items() if protocol == "book"}
     report["suites"].append(suite(found, leaky, cut_inside))
     report["success"] = all(one["success"] for one in report["suites"])
-    _write(run, results, to_json(report))
-    _write(run, page, render_page(report, "Validation of the prepared splits"))
+    write_json(results, report)
+    write_text(page, render_page(report, "Validation of the prepared splits"))
+    for path in (results, page):
+        run.artifact(path, "validation")
     run.log({f"contaminated/{name}": facts["contaminated"] for name, facts in found["sets"].items()})
     if warnings := problems(report, "warning"):
         print(f"warnings:\n{warnings}")
@@ -68,7 +71,8 @@ def main(
     for facts in found["sets"].values():
         for pair in facts["training"].values():
             del pair["examples"]  # they are on the page
-    _write(run, contamination, to_json(found))
+    write_json(contamination, found)
+    run.artifact(contamination, "validation")
     print(f"contaminated evaluation items: {found['contaminated']} (all canaries found)")
 
 
@@ -79,7 +83,7 @@ def check(corpus: Splits, spam: Splits, instructions: Splits) -> dict[str, Any]:
     differ in nothing else.
     """
     sets = ("val", "test", "held_out")
-    evaluation = {"corpus/val": [text_of(document) for document in corpus["val"]]}
+    evaluation = {"corpus/val": [text_of(document["messages"]) for document in corpus["val"]]}
     evaluation |= {f"spam/{name}": [row["text"] for row in spam[name]] for name in ("val", "test")}
     evaluation |= {f"instructions/{name}": [prompt_of(row) for row in instructions[name]] for name in sets}
     training = {
@@ -119,16 +123,6 @@ def suite(found: dict[str, Any], leaky: Container[str], cut_inside: bool) -> dic
     facts = {f"items of {name}": facts["items"] for name, facts in found["sets"].items()}
     facts["canaries"] = ", ".join(f"{kind} found" for kind in found["canary"])
     return {"name": "contamination", "facts": facts, "success": success, "checks": checks}
-
-
-def _read(folder: Path, *names: str) -> Splits:
-    return {name: read_jsonl(folder / f"{name}.jsonl") for name in names}
-
-
-def _write(run: Run, path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    run.artifact(path, "validation")
 
 
 if __name__ == "__main__":

@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import atomic_path
-from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.atomic import atomic_path, write_json, write_text
+from groundup.datasets.answers import check_for
+from groundup.datasets.jsonl import read_splits, write_jsonl
 from groundup.datasets.spam import leakage
 from groundup.evaluation import instruction_results, plots, report_page, spam_results
 from groundup.evaluation.config import EvaluateConfig
-from groundup.evaluation.exact_match import Check, stored_answers
+from groundup.evaluation.curves import read_curve
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
+from groundup.labels import LABELS
 from groundup.params import load_params
 from groundup.recipes import ComputeConfig
 from groundup.tracking import Run
 from pipelines.stage import run_stage
-
-# The pretrained model does not know when to stop, so it is slow to ask, and right next to never: a few tasks show it.
-BEFORE_PER_FAMILY = 10
 
 
 def main(
@@ -50,13 +49,13 @@ def main(
     The spam classifiers have answered in finetune_spam (`predictions`); the instruction model and the pretrained one
     answer here, to the same prompts, greedily.
     """
-    splits = {name: read_jsonl(spam / f"{name}.jsonl") for name in ("train", "val", "test")}
+    splits = read_splits(spam, ("train", "val", "test"))
     answers = spam_results.collect(splits["train"], splits["test"], predictions)
     spam_table = spam_results.table(answers, evaluate) | {"leakage": leakage(splits)}
 
-    tests = {name: read_jsonl(instructions / f"{name}.jsonl") for name in ("test", "held_out")}
+    tests = read_splits(instructions, ("test", "held_out"))
     unseen, held_out = _respond(tests, pretrained, finetuned, evaluate, compute)
-    check = _check([*tests["test"], *tests["held_out"]])
+    check = check_for([*tests["test"], *tests["held_out"]])
     instruction_table = instruction_results.table(unseen, held_out, check)
     shown = instruction_results.samples(unseen, held_out, check, evaluate.samples)
 
@@ -72,14 +71,14 @@ def main(
             "roc_pr": plots.roc_and_precision_recall(answers),
             "calibration": plots.calibration(answers),
             "spam_comparison": plots.spam_comparison(spam_table),
-            "loss": plots.loss_curves({name: _read_curve(path) for name, path in curves.items()}),
+            "loss": plots.loss_curves({name: read_curve(path) for name, path in curves.items()}),
             "exact_match": plots.exact_match_by_family(instruction_table["families"]),
         }.items():
             plots.save(figure, folder / f"{name}.png")
         _write_confusion(folder / "confusion.csv", answers)
         _write_families(folder / "exact_match.csv", instruction_table["families"])
-    _write_json(spam_metrics, spam_table)
-    _write_json(instruction_metrics, instruction_table)
+    write_json(spam_metrics, spam_table)
+    write_json(instruction_metrics, instruction_table)
     write_jsonl(samples, shown)
     facts = {
         "corpus": _read_json(corpus / "report.json"),
@@ -93,8 +92,7 @@ def main(
         "samples": shown,
         "confidence": evaluate.confidence,
     }
-    with atomic_path(report) as temporary:
-        temporary.write_text(report_page.render(facts, pictures), encoding="utf-8")
+    write_text(report, report_page.render(facts, pictures))
 
     run.log({f"spam/{name}": entry["mean"] for name, entry in spam_table["test"].items()})
     for name in ("unseen_instances", "held_out_families"):
@@ -115,8 +113,8 @@ def _respond(
 ) -> tuple[Responses, Responses]:
     """What both models answer to the rows of "test" and "held_out", in the finetuned model's prompt style."""
     from groundup.checkpoint import Checkpoint, load_checkpoint
-    from groundup.generation import Sampling
     from groundup.instruction_tuning import respond
+    from groundup.sampling import Sampling
     from groundup.training import pick_device
 
     device = pick_device(compute)
@@ -134,45 +132,24 @@ def _respond(
 
     found = []
     for rows in (tests["test"], tests["held_out"]):
-        some = first_of_each_family(rows, max(BEFORE_PER_FAMILY, evaluate.samples))
+        some = first_of_each_family(rows, max(evaluate.before_per_family, evaluate.samples))
         answers = dict(zip([row["id"] for row in some], ask(before, some), strict=True))
         found.append(Responses(rows, answers, ask(after, rows)))
     return found[0], found[1]
-
-
-def _check(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """A program for the generated families, the stored outputs for other data."""
-    from groundup.datasets import tasks
-
-    return tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
-
-
-def _read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a CSV of numbers; an empty cell is not a number."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-
-
 def _write_confusion(path: Path, answers: spam_results.Answers) -> None:
     """A row for each seed and test message, for DVC's confusion template."""
-    labels = ("ham", "spam")
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("seed", "actual", "predicted"))
         for seed, decisions in zip(answers.seeds, answers.pred, strict=True):
             writer.writerows(
-                (seed, labels[t], labels[p]) for t, p in zip(answers.truth, decisions, strict=True)
+                (seed, LABELS[t], LABELS[p]) for t, p in zip(answers.truth, decisions, strict=True)
             )
 
 

@@ -1,15 +1,13 @@
 """Finetune the pretrained decoder to follow instructions."""
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-
-from groundup.atomic import atomic_path
-from groundup.datasets.jsonl import read_jsonl
+from groundup.datasets.jsonl import read_splits
+from groundup.evaluation.curves import write_curve
 from groundup.params import load_params
 from groundup.recipes import ComputeConfig, InstructionTrainingConfig
+from groundup.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
@@ -30,39 +28,29 @@ def main(
     """Write the instruction model and its loss curve."""
     import torch
 
-    from groundup.checkpoint import load_checkpoint, save_checkpoint
-    from groundup.datasets.batching import completion_batch
-    from groundup.instruction_tuning import completion_batches, encode_examples
+    from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+    from groundup.instruction_tuning import answer_loss, completion_batches, encode_examples, encode_prompts
     from groundup.objectives import causal_lm
     from groundup.training import Resume, fit, pick_device
 
     config, training = finetune_instructions, finetune_instructions.training
-    device = pick_device(compute)
-    base = load_checkpoint(pretrained, device)
+    base = load_checkpoint(pretrained, pick_device(compute))
+    context = base.config.model.context_length
     examples = {
-        split: encode_examples(
-            base.tokenizer,
-            read_jsonl(instructions / f"{split}.jsonl"),
-            config.prompt_style,
-            base.config.model.context_length,
-        )
-        for split in ("train", "val")
+        split: encode_examples(base.tokenizer, rows, config.prompt_style, context)
+        for split, rows in read_splits(instructions, ("train", "val")).items()
     }
+    for rows in read_splits(
+        instructions, ("test", "held_out")
+    ).values():  # tell before the training, not after it
+        encode_prompts(base.tokenizer, rows, config.prompt_style, context)
     prompts, completions = (part[: config.eval_examples] for part in examples["val"])
 
     def val_loss(step: int) -> dict[str, float]:
-        nats = count = 0.0
-        for start in range(0, len(prompts), training.batch_size):
-            rows = slice(start, start + training.batch_size)
-            loss, terms = causal_lm(base.model, completion_batch(prompts[rows], completions[rows]).to(device))
-            nats, count = nats + float(loss), count + float(terms)
-        return {"val/loss": nats / count}
+        return {"val/loss": answer_loss(base.model, prompts, completions, training.batch_size)}
 
-    data = {
-        split: hashlib.sha256((instructions / f"{split}.jsonl").read_bytes()).hexdigest()
-        for split in examples
-    }
-    data["pretrained"] = hashlib.sha256((pretrained / "model.safetensors").read_bytes()).hexdigest()
+    data = {split: fingerprint(instructions / f"{split}.jsonl") for split in examples}
+    data["pretrained"] = fingerprint(pretrained / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
     torch.manual_seed(config.seed)
     history = fit(
@@ -85,15 +73,14 @@ def main(
         params={"finetune_instructions": asdict(config)},
         data=data,
     )
-    with atomic_path(curve) as temporary:
-        pd.DataFrame(history).set_index("step").to_csv(temporary, float_format="%.6g")
+    write_curve(curve, history)
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
     run.register(
         out,
         MODEL_NAME,
         input_example=["Say the first word.\n\ntea, red, house"],
-        params={"temperature": 0.0, "max_new_tokens": 64, "top_k": 0, "top_p": 1.0, "seed": 0},
+        params=INFERENCE_PARAMS,
         metrics={"val_loss": history[-1]["val/loss"]},
     )
     resume.clear()

@@ -1,16 +1,15 @@
 """Finetune the pretrained decoder to classify messages: one classifier a seed, the best on val is kept."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from groundup.atomic import atomic_path
-from groundup.datasets.jsonl import read_jsonl
+from groundup.datasets.jsonl import read_splits
+from groundup.evaluation.curves import write_curve
+from groundup.evaluation.predictions import write_predictions
+from groundup.labels import LABELS, label_of
 from groundup.params import load_params
 from groundup.recipes import ComputeConfig, SpamTrainingConfig
 from groundup.tracking import Run
@@ -35,48 +34,48 @@ def main(
     import torch
     from sklearn.metrics import matthews_corrcoef
 
-    from groundup import classification
-    from groundup.checkpoint import load_checkpoint, save_checkpoint
-    from groundup.objectives import classification as objective
+    from groundup import classification, objectives
+    from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
     from groundup.training import Resume, fit, pick_device
 
-    rows = {split: read_jsonl(spam / f"{split}.jsonl") for split in ("train", "val", "test")}
+    config, training = finetune_spam, finetune_spam.training
     device = pick_device(compute)
-    data = {name: _sha256(spam / f"{name}.jsonl") for name in rows}
-    data["pretrained"] = _sha256(pretrained / "model.safetensors")
-    labels = [row["label"] for row in rows["train"]]
-    weights = classification.class_weights(labels, finetune_spam)
-    found: list[dict[str, Any]] = []
+    splits = read_splits(spam, ("train", "val", "test"))
+    labels = {split: [row["label"] for row in rows] for split, rows in splits.items()}
+    data = {split: fingerprint(spam / f"{split}.jsonl") for split in splits}
+    data["pretrained"] = fingerprint(pretrained / "model.safetensors")
+    objective = partial(
+        objectives.classification,
+        class_weights=classification.class_weights(labels["train"], config),
+        lm_weight=config.lm_weight,
+    )
+    found: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []
     resumes: list[Resume] = []
     best: tuple[float, Any, Any] | None = None
-    for seed in finetune_spam.seeds:
+    for seed in config.seeds:
         base = load_checkpoint(pretrained, device)
+        context = base.config.model.context_length
         ids = {
-            split: classification.encode_texts(
-                base.tokenizer, [r["text"] for r in part], base.config.model.context_length
-            )
-            for split, part in rows.items()
+            split: classification.encode_texts(base.tokenizer, [row["text"] for row in rows], context)
+            for split, rows in splits.items()
         }
         torch.manual_seed(seed)
-        model = classification.make_classifier(base.model, finetune_spam)
+        model = classification.make_classifier(base.model, config)
 
         def val_scores(step: int, model: Any = model, ids: Any = ids) -> dict[str, float]:
-            spam_wins = [p[1] >= 0.5 for p in classification.predict(model, ids["val"])]
-            truth = [row["label"] == "spam" for row in rows["val"]]
-            return {"val/mcc": float(matthews_corrcoef(truth, spam_wins))}
+            called = [label_of(p) for p in classification.predict_spam(model, ids["val"])]
+            return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
 
         def log(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
             run.log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
 
-        resumes.append(
-            Resume(state / f"seed_{seed}", config=finetune_spam, compute=compute, data=data, seed=seed)
-        )
+        resumes.append(Resume(state / f"seed_{seed}", config=config, compute=compute, data=data, seed=seed))
         history = fit(
             model,
-            partial(objective, class_weights=weights, lm_weight=finetune_spam.lm_weight),
-            classification.training_batches(ids["train"], labels, finetune_spam.training, seed),
-            finetune_spam.training,
+            objective,
+            classification.training_batches(ids["train"], labels["train"], training, seed),
+            training,
             compute,
             seed=seed,
             log=log,
@@ -85,24 +84,14 @@ def main(
             description=f"finetune_spam, seed {seed}",
         )
         curves += [{"seed": seed, **row} for row in history]
-        for split in ("val", "test"):
-            found += _predictions(seed, split, rows[split], classification.predict(model, ids[split]))
+        found |= {(seed, split): classification.predict_spam(model, ids[split]) for split in ("val", "test")}
         score = history[-1]["val/mcc"]
         if best is None or score > best[0]:
             best = (score, model, base.tokenizer)
     assert best is not None
-    save_checkpoint(
-        out,
-        best[1],
-        best[2],
-        labels=classification.LABELS,
-        params={"finetune_spam": asdict(finetune_spam)},
-        data=data,
-    )
-    with atomic_path(predictions) as temporary:
-        pd.DataFrame(found).to_csv(temporary, index=False, float_format="%.6f")
-    with atomic_path(curve) as temporary:
-        pd.DataFrame(curves).set_index("step").to_csv(temporary, float_format="%.6g")
+    save_checkpoint(out, best[1], best[2], labels=LABELS, params={"finetune_spam": asdict(config)}, data=data)
+    write_predictions(predictions, splits, found)
+    write_curve(curve, curves)
     run.artifact(predictions, "predictions")
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
@@ -115,19 +104,6 @@ def main(
     )
     for resume in resumes:
         resume.clear()
-
-
-def _predictions(
-    seed: int, split: str, rows: Sequence[dict[str, Any]], probabilities: Sequence[Sequence[float]]
-) -> list[dict[str, Any]]:
-    return [
-        {"seed": seed, "split": split, "id": row["id"], "label": row["label"], "spam_probability": p[1]}
-        for row, p in zip(rows, probabilities, strict=True)
-    ]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

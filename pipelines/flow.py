@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import networkx
 import typer
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -30,6 +31,8 @@ from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
 from pipelines.lineage import recorded_keys, revision_tags
 from pipelines.stage import PARENT_VARIABLE
 
+# a stage failed, or the user can put it right: a sentence, no traceback
+FORESEEN = (RuntimeError, BadInput, DvcException)
 GRACE_SECONDS = 15.0  # for a cancelled stage to close its MLflow run
 
 _running: set[subprocess.Popen[str]] = set()
@@ -120,9 +123,9 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
 
     More: `pipeline.with_options(task_runner=ThreadPoolTaskRunner(max_workers=4))`.
     """
-    root = Path(Repo.find_root())
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
+        root = Path(Repo.find_root())
         with pipeline_run("pipeline", revision_tags(root), root=root) as run, stages_die_with_us():
             for step in plan(root, stages):
                 needed = [futures[name] for name in step.after]
@@ -137,8 +140,8 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
             )
             if failed := [reason(state) for state in states.values() if state.is_failed()]:
                 raise RuntimeError("; ".join(failed))
-    except (RuntimeError, BadInput) as error:
-        return Failed(message=str(error))
+    except FORESEEN as error:
+        return Failed(message=sentence(error))
     return Completed(message=_count(states))
 
 
@@ -169,6 +172,11 @@ def _signal(group: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def sentence(error: BaseException) -> str:
+    """The error's message on one line; DVC's go over several, indented."""
+    return " ".join(str(error).split())
 
 
 def reason(state: State[Any]) -> str:

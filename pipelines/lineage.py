@@ -55,8 +55,9 @@ def recorded_keys(root: Path) -> dict[str, str]:
 def stage_tags(stage_name: str, root: Path) -> dict[str, str]:
     """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency."""
     entry = lock_entry(find_stage(root, stage_name))
+    code = (".py", ".j2")
     data = {
-        f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(".py")
+        f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(code)
     }
     return {"stage_key": stage_key(entry), **data}
 

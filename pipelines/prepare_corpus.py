@@ -1,11 +1,10 @@
 """Stage prepare_corpus: raw documents -> data/prepared/corpus: train.jsonl, val.jsonl, report.json."""
 
-import json
 from pathlib import Path
 
-from groundup.atomic import atomic_path
-from groundup.datasets.corpus import CorpusConfig, prepare, text_of
-from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.corpus import CorpusConfig, prepare
+from groundup.datasets.documents import text_of
+from groundup.datasets.jsonl import read_jsonl, write_splits
 from groundup.params import load_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
@@ -16,15 +15,11 @@ def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConf
     import pandas
 
     train, val, report = prepare(read_jsonl(raw), corpus)
-    with atomic_path(out) as folder:
-        folder.mkdir()
-        write_jsonl(folder / "train.jsonl", train)
-        write_jsonl(folder / "val.jsonl", val)
-        (folder / "report.json").write_text(
-            json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
-    for name, side in (("train", train), ("val", val)):
-        frame = pandas.DataFrame({"id": [d["id"] for d in side], "text": [text_of(d) for d in side]})
+    splits = {"train": train, "val": val}
+    write_splits(out, splits, report)
+    for name, side in splits.items():
+        texts = [text_of(document["messages"]) for document in side]
+        frame = pandas.DataFrame({"id": [document["id"] for document in side], "text": texts})
         run.dataset(frame, f"corpus-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
     run.artifact(out / "report.json")

@@ -1,11 +1,9 @@
 """Stage prepare_instructions: raw rows -> data/prepared/instructions: train, val, test, held_out.jsonl, report.json."""
 
-import json
 from pathlib import Path
 
-from groundup.atomic import atomic_path
 from groundup.datasets.instructions import KEYS, InstructionsConfig, prepare
-from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.jsonl import read_jsonl, write_splits
 from groundup.evaluation.contamination import Text, TextIndex
 from groundup.params import load_params
 from groundup.tracking import Run
@@ -28,20 +26,10 @@ def main(
     earlier: list[Text] = [document["messages"] for document in read_jsonl(corpus / "train.jsonl")]
     earlier += [message["text"] for message in read_jsonl(spam / "train.jsonl")]
     splits, report = prepare(read_jsonl(raw), instructions, TextIndex(earlier))
-    with atomic_path(out) as folder:
-        folder.mkdir()
-        for name, rows in splits.items():
-            write_jsonl(folder / f"{name}.jsonl", rows)
-        (folder / "report.json").write_text(
-            json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
+    write_splits(out, splits, report)
     for name, rows in splits.items():
-        run.dataset(
-            pandas.DataFrame(rows, columns=list(KEYS)),
-            f"instructions-{name}",
-            str(out / f"{name}.jsonl"),
-            name,
-        )
+        frame = pandas.DataFrame(rows, columns=list(KEYS))
+        run.dataset(frame, f"instructions-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/rows": len(rows)})
     run.log({"dropped/rows": sum(report["dropped"].values())})
     run.artifact(out / "report.json")

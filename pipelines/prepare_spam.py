@@ -1,10 +1,8 @@
 """Stage prepare_spam: raw messages -> data/prepared/spam: train.jsonl, val.jsonl, test.jsonl, report.json."""
 
-import json
 from pathlib import Path
 
-from groundup.atomic import atomic_path
-from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.jsonl import read_jsonl, write_splits
 from groundup.datasets.spam import SpamConfig, prepare
 from groundup.evaluation.contamination import TextIndex
 from groundup.params import load_params
@@ -18,13 +16,7 @@ def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, spam
 
     pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
     splits, report = prepare(read_jsonl(raw), spam, pretraining)
-    with atomic_path(out) as folder:
-        folder.mkdir()
-        for name, messages in splits.items():
-            write_jsonl(folder / f"{name}.jsonl", messages)
-        (folder / "report.json").write_text(
-            json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
+    write_splits(out, splits, report)
     for name, messages in splits.items():
         run.dataset(pandas.DataFrame(messages), f"spam-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})

@@ -1,16 +1,14 @@
 """Pretrain the decoder on the token shards and measure it on held-out conversations."""
 
-import hashlib
-import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import pandas as pd
-
-from groundup.atomic import atomic_path
+from groundup.atomic import write_json
+from groundup.evaluation.curves import write_curve
 from groundup.nn.config import ModelParams
 from groundup.params import load_params
 from groundup.recipes import ComputeConfig, PretrainConfig
+from groundup.sampling import CONTINUATION
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
@@ -32,11 +30,11 @@ def main(
     """Train from random weights; `contamination` is the gate's file: its existence is what counts."""
     import torch
 
-    from groundup.checkpoint import save_checkpoint
+    from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.datasets.batching import window_batches
     from groundup.datasets.shards import open_shard, read_meta
     from groundup.evaluation.language_model import bits_per_byte, total_nats
-    from groundup.generation import Sampling, generate
+    from groundup.generation import generate
     from groundup.nn.decoder import Decoder
     from groundup.objectives import causal_lm
     from groundup.tokenizers.bpe import BPETokenizer
@@ -57,7 +55,7 @@ def main(
             decoder,
             prompts,
             max_new_tokens=pretrain.sample_tokens,
-            sampling=Sampling(temperature=0.8, top_p=0.95, seed=step),
+            sampling=replace(CONTINUATION, seed=step),
             stop_ids=[vocabulary.eot_id],
         )
         texts = [vocabulary.decode(p + new) for p, new in zip(prompts, continuations, strict=True)]
@@ -65,9 +63,8 @@ def main(
         return {"val/loss": total_nats(decoder, some, vocabulary.eot_id) / len(some)}
 
     training = pretrain.training
-    data = {"tokens": hashlib.sha256(train.tobytes()).hexdigest()}
-    identity = {"data": data, "val": hashlib.sha256(val.tobytes()).hexdigest()}
-    resume = Resume(state, model=decoder.config, pretrain=pretrain, compute=compute, **identity)
+    data = {split: fingerprint(tokens / f"{split}.bin") for split in ("train", "val")}
+    resume = Resume(state, model=decoder.config, pretrain=pretrain, compute=compute, data=data)
     history = fit(
         decoder,
         causal_lm,
@@ -85,23 +82,16 @@ def main(
     nats = total_nats(decoder, val, vocabulary.eot_id)
     final = {"val/loss": nats / len(val), "val/bpb": bits_per_byte(nats, meta["val"]["message_bytes"])}
     run.log(final, step=int(history[-1]["step"]))
-    save_checkpoint(
-        out,
-        decoder,
-        vocabulary,
-        params={"model": asdict(model), "pretrain": asdict(pretrain)},
-        data=data,
-    )
+    sections = {"model": asdict(model), "pretrain": asdict(pretrain)}
+    save_checkpoint(out, decoder, vocabulary, params=sections, data=data)
     figures = {
         "val": {"loss": round(final["val/loss"], 6), "bpb": round(final["val/bpb"], 6)},
         "tokens": int(history[-1]["tokens_seen"]),
         "parameters": parameters,
         "steps": int(history[-1]["step"]),
     }
-    with atomic_path(metrics) as temporary:
-        temporary.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    with atomic_path(curve) as temporary:
-        pd.DataFrame(history).set_index("step").to_csv(temporary, float_format="%.6g")
+    write_json(metrics, figures)
+    write_curve(curve, history)
     run.artifact(curve, "curves")
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")

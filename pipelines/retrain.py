@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -28,17 +29,26 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
+from groundup.labels import SPAM, label_of
 from groundup.params import Params, load_params
 from groundup.retraining import decide
-from groundup.tracking import Terminated, connect, registry
+from groundup.tracking import Terminated, connect, explained, registry
 from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
 from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
-from pipelines.flow import interruptible, pipeline, plan, reason, stage_task, stages_die_with_us
+from pipelines.flow import (
+    FORESEEN,
+    interruptible,
+    pipeline,
+    plan,
+    reason,
+    sentence,
+    stage_task,
+    stages_die_with_us,
+)
 from pipelines.lineage import find_stage, recorded_keys
 
 SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
 DOWNLOAD = "download"  # the stages that fetch data
-TEST_INSTRUCTIONS = 400  # of the test set, spread over it: enough for a standard error below 2.5 points
 
 
 def spam_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
@@ -49,24 +59,25 @@ def spam_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, floa
     from groundup.classification import spam_probabilities
 
     rows = read_jsonl(test)
-    truth = [row["label"] == "spam" for row in rows]
-    found = [p >= 0.5 for p in spam_probabilities(load_checkpoint(checkpoint), [row["text"] for row in rows])]
+    truth = [row["label"] == SPAM for row in rows]
+    asked = [row["text"] for row in rows]
+    found = [label_of(p) == SPAM for p in spam_probabilities(load_checkpoint(checkpoint), asked)]
     return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
 
 
 def instruction_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
     """Share of greedy answers to test instructions that a program finds right."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.datasets import tasks
-    from groundup.evaluation.exact_match import score, stored_answers
+    from groundup.datasets.answers import check_for
+    from groundup.evaluation.exact_match import score
     from groundup.instruction_tuning import respond
 
     rows = read_jsonl(test)
-    rows = rows[:: max(1, len(rows) // TEST_INSTRUCTIONS)]
-    check = tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
+    wanted = min(len(rows), params.retrain.test_instructions)
+    rows = [rows[i * len(rows) // wanted] for i in range(wanted)]
     requests = [(row["instruction"], row["input"]) for row in rows]
     answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
-    return {"exact_match": float(score(rows, answers, check)["exact_match"]["mean"])}
+    return {"exact_match": float(score(rows, answers, check_for(rows))["exact_match"]["mean"])}
 
 
 @dataclass(frozen=True)
@@ -95,8 +106,9 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
 
     Ends with the artifact `retraining-summary`, whatever happens.
     """
-    root, report = Path(Repo.find_root()), ["# Retraining", ""]
+    report = ["# Retraining", ""]
     try:
+        root = Path(Repo.find_root())
         params = load_params(root / "params.yaml")
         refresh(root)
         changed = sorted(str(name) for name in Repo(str(root)).status())
@@ -113,9 +125,9 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
         for contest in CONTESTS:
             report.append(compare(contest, root, params))
             get_run_logger().info(report[-1])
-    except (RuntimeError, BadInput) as error:
-        report += ["", f"**Failed**: {error}. Every champion stays."]
-        return Failed(message=str(error))
+    except FORESEEN as error:
+        report += ["", f"**Failed**: {sentence(error)}. Every champion stays."]
+        return Failed(message=sentence(error))
     finally:
         create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
     return Completed(
@@ -142,8 +154,10 @@ def refresh(root: Path) -> None:
 def compare(contest: Contest, root: Path, params: Params) -> str:
     """Test candidate and champion alike and promote the better one; returns a row of the summary's table."""
     connection = connect(root)
-    candidate = registry.made_by(connection, contest.model, recorded_keys(root).get(contest.made_by, ""))
-    champion = registry.champion(connection, contest.model)
+    made = recorded_keys(root).get(contest.made_by, "")
+    with explained(connection.uri):
+        candidate = registry.made_by(connection, contest.model, made)
+        champion = registry.champion(connection, contest.model)
     if candidate is None:
         why = f"no version was registered for what {contest.made_by} made: it came from a cache, not from a run here"
         return _row(contest.model, champion, candidate, f"kept: {why}")
@@ -153,7 +167,9 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
 
     def figures(version: registry.Version) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
-            return contest.figures(registry.fetch_checkpoint(connection, version, Path(folder)), test, params)
+            with explained(connection.uri):
+                checkpoint = registry.fetch_checkpoint(connection, version, Path(folder))
+            return contest.figures(checkpoint, test, params)
 
     try:
         before = figures(champion) if champion else None
@@ -163,7 +179,8 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
         )
     better, why = decide(figures(candidate), before, params.retrain.min_improvement)
     if better:
-        registry.promote(connection, contest.model, candidate.version)
+        with explained(connection.uri):
+            registry.promote(connection, contest.model, candidate.version)
     return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
 
 
@@ -227,8 +244,8 @@ def serve() -> None:
         config = load_params(Path(Repo.find_root()) / "params.yaml").retrain
         with scheduling_server():
             retrain.serve(name="scheduled", schedule=Cron(config.cron, timezone=config.timezone), limit=1)
-    except BadInput as error:
-        typer.echo(f"error: {error}", err=True)
+    except (BadInput, DvcException) as error:
+        typer.echo(f"error: {sentence(error)}", err=True)
         raise typer.Exit(1) from None
 
 

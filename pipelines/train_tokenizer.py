@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from groundup.datasets.catalogue import fetch, load_catalogue
-from groundup.datasets.shards import document_text, read_documents
+from groundup.datasets.documents import text_of
+from groundup.datasets.shards import read_documents
 from groundup.errors import BadInput
 from groundup.params import load_params
 from groundup.tokenizers.bpe import BPETokenizer, TokenizerConfig
@@ -20,7 +21,7 @@ def main(run: Run, corpus: Path, catalogue: Path, out: Path, *, tokenizer: Token
     """Write the tokenizer to `out`; the validation split is only measured with it."""
     trained = _train(corpus, tokenizer) if tokenizer.kind == "bpe" else _fetch_gpt2(catalogue)
     trained.save(out)
-    held_out = [document_text(messages) for messages in read_documents(corpus / "val.jsonl")]
+    held_out = [text_of(messages) for messages in read_documents(corpus / "val.jsonl")]
     metrics, page = describe_vocabulary(trained, held_out)
     run.log(metrics)
     run.text(page, "vocabulary.txt")
@@ -29,7 +30,7 @@ def main(run: Run, corpus: Path, catalogue: Path, out: Path, *, tokenizer: Token
 
 
 def _train(corpus: Path, config: TokenizerConfig) -> BPETokenizer:
-    texts = [document_text(messages) for messages in read_documents(corpus / "train.jsonl")]
+    texts = [text_of(messages) for messages in read_documents(corpus / "train.jsonl")]
     return BPETokenizer.train(
         texts,
         config.vocab_size,

@@ -1,15 +1,14 @@
 """Stage validate: the gate. Rows that break a required expectation stop the pipeline here."""
 
-import json
 from pathlib import Path
 
-from groundup.atomic import atomic_path
+from groundup.atomic import write_json, write_text
 from groundup.datasets.catalogue import DataConfig, dataset_for, load_catalogue
 from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
 from groundup.params import load_params
 from groundup.tracking import Run
-from groundup.validation_page import problems, render_page, summary, to_json
+from groundup.validation_page import problems, render_page, summary
 from pipelines.stage import run_stage
 
 
@@ -36,8 +35,10 @@ def main(
     datasets = {role: dataset_for(role, data, catalogue) for role in files}
     report = validate_raw({role: read_jsonl(file) for role, file in files.items()}, datasets)
     counts = summary(report)
-    _write(run, results, to_json(report))
-    _write(run, page, render_page(report, "Validation of the raw data"))
+    write_json(results, report)
+    write_text(page, render_page(report, "Validation of the raw data"))
+    for path in (results, page):
+        run.artifact(path, "validation")
     run.log(
         {f"{role}/{key}": n for role, numbers in counts["datasets"].items() for key, n in numbers.items()}
     )
@@ -46,13 +47,8 @@ def main(
     if not report["success"]:
         metrics.unlink(missing_ok=True)  # later stages depend on it: no file, no way past the gate
         raise BadInput(f"the raw data break these expectations; repair or replace them:\n{problems(report)}")
-    _write(run, metrics, json.dumps(counts, indent=2, sort_keys=True) + "\n")
-
-
-def _write(run: Run, path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    run.artifact(path, "validation")
+    write_json(metrics, counts)
+    run.artifact(metrics, "validation")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from groundup.checkpoint import load_checkpoint, save_checkpoint
+from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder, SequenceClassifier
 from groundup.tokenizers.bpe import BPETokenizer
@@ -144,3 +144,10 @@ def test_bytes_that_are_no_json(folder: Path) -> None:
     (folder / "config.json").write_bytes(b"\xff{")
     with pytest.raises(BadInput, match=r"config.json is not a groundup checkpoint's"):
         load_checkpoint(folder)
+
+
+def test_fingerprint_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2, appendix B.1
+    assert (
+        fingerprint(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

@@ -1,5 +1,6 @@
 """The commands on tiny checkpoints with random weights: what is printed, and how mistakes are reported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ import torch
 from typer.testing import CliRunner
 
 from groundup.checkpoint import load_checkpoint, save_checkpoint
-from groundup.classification import LABELS, spam_probabilities
+from groundup.classification import spam_probabilities
 from groundup.cli import app
-from groundup.generation import Sampling, generate
+from groundup.generation import generate
+from groundup.labels import LABELS
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 
 SENTENCES = ["tea and cake and tea and milk", "the cat sat on the mat and the hat"]
@@ -118,6 +121,33 @@ def test_mistakes_are_one_sentence_and_a_failure(
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and sentence in last
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "sentence"),
+    [
+        (
+            ["classify", "--model", "{spam}"],
+            b"fine\nna\xefve\n",
+            "standard input, line 2: byte 0xef is not UTF-8",
+        ),
+        (
+            ["chat", "--model", "{instructions}"],
+            b"na\xefve\n",
+            "standard input holds byte 0xef, which is not utf-8",
+        ),
+        (["classify", "--model", "{spam}"], b" \n", "there is no message"),
+    ],
+)
+def test_standard_input_that_is_no_text(
+    folders: dict[str, Path], arguments: list[str], stdin: bytes, sentence: str
+) -> None:
+    command = [sys.executable, "-X", "utf8", "-m", "groundup.cli", *(a.format(**folders) for a in arguments)]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    result = subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment)
+    last = result.stderr.decode().strip().splitlines()[-1]
+    assert result.returncode == 1 and last.startswith("error: ") and sentence in last
+    assert b"Traceback" not in result.stderr
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_sound_rows_pass(expectations):
     )
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     again = expectations.validate_raw({role: sound(role) for role in DATASETS}, DATASETS)
-    assert validation_page.to_json(again) == validation_page.to_json(report)  # no ids, no times
+    assert json.dumps(again) == json.dumps(report)  # no ids, no times
 
 
 def put(row: int, key: str, value: object):
@@ -264,22 +264,6 @@ def test_undersampled_train_is_half_and_half(expectations):
         row["label"] = label
     assert expectations.validate_splits(**planted, spam_balance="undersample")["success"] is True
     assert expectations.validate_splits(**planted)["success"] is False
-
-
-def test_page_is_whole_and_escapes(expectations):
-    rows = sound("spam")
-    rows[3]["text"] = "<script>alert(1)</script>\x00"
-    report = expectations.validate_raw({"pretraining": sound("pretraining"), "spam": rows}, DATASETS)
-    page = validation_page.render_page(report, "Raw & checked")
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u0000" in page
-    assert "A &lt;b&gt;." in page
-    assert "Raw &amp; checked" in page
-    for outside in ("http:", "https:", "src=", "@import", "url("):
-        assert outside not in page
-    assert "Stopped: at least one required expectation fails." in page
-    for suite in report["suites"]:
-        assert all(check["says"] in page for check in suite["checks"])
 
 
 def test_long_and_odd_values_are_shown_shortened(expectations):

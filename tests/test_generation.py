@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.generation import Sampling, draw, generate, probabilities, stream
+from groundup.generation import draw, generate, probabilities, stream
 from groundup.nn.decoder import Decoder
+from groundup.sampling import Sampling
 from tests.tiny import random_decoder
 
 BOLD = Sampling(temperature=1.3, top_k=7, top_p=0.9, seed=5)
@@ -147,12 +148,3 @@ def test_prompts_that_cannot_be_answered() -> None:
     for prompts, words in (([[1], []], "no tokens"), ([[1] * 12], "12 tokens; the model reads at most 12")):
         with pytest.raises(BadInput, match=words):
             generate(model, prompts, max_new_tokens=5, sampling=Sampling(), stop_ids=[])
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}, {"temperature": float("nan")}],
-)
-def test_sampling_values_out_of_range(values: dict[str, float]) -> None:
-    with pytest.raises(BadInput, match=r"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1"):
-        Sampling(**values)  # type: ignore[arg-type]

@@ -1,13 +1,21 @@
 from typing import Any
 
 import pytest
+import torch
 
 from groundup.checkpoint import Checkpoint, CheckpointConfig
 from groundup.errors import BadInput
-from groundup.generation import Sampling, generate
-from groundup.instruction_tuning import completion_batches, encode_examples, respond
+from groundup.generation import generate
+from groundup.instruction_tuning import (
+    answer_loss,
+    completion_batches,
+    encode_examples,
+    encode_prompts,
+    respond,
+)
 from groundup.objectives import IGNORE_INDEX, causal_lm
 from groundup.prompts import format_prompt
+from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training import fit
 from tests.tiny import CPU, MUON, model_config, random_decoder, training_config
@@ -47,6 +55,31 @@ def test_an_example_may_just_fill_the_context(tokenizer: BPETokenizer) -> None:
     encode_examples(tokenizer, ROWS, STYLE, read)
     with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; the context holds {read - 1}"):
         encode_examples(tokenizer, ROWS, STYLE, read - 1)
+
+
+def test_a_prompt_must_leave_room_for_an_answer(tokenizer: BPETokenizer) -> None:
+    prompts = encode_prompts(tokenizer, ROWS, STYLE, 64)
+    assert prompts == encode_examples(tokenizer, ROWS, STYLE, 64)[0]
+    longest = max(map(len, prompts))
+    assert encode_prompts(tokenizer, ROWS, STYLE, longest + 1) == prompts
+    words = (
+        f"the prompt of instruction b has {longest} tokens; the model reads at most {longest} and needs room"
+    )
+    with pytest.raises(BadInput, match=words):
+        encode_prompts(tokenizer, ROWS, STYLE, longest)
+
+
+def test_loss_is_the_mean_over_answer_tokens_however_they_are_batched(tokenizer: BPETokenizer) -> None:
+    model = checkpoint(tokenizer).model
+    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    nats = count = 0.0
+    for prompt, completion in zip(prompts, completions, strict=True):
+        with torch.no_grad():
+            log_p = model.logits(model(torch.tensor([[*prompt, *completion]])))[0].log_softmax(dim=-1)
+        nats -= sum(float(log_p[len(prompt) - 1 + i, token]) for i, token in enumerate(completion))
+        count += len(completion)
+    for batch_size in (1, 2, 5):
+        assert answer_loss(model, prompts, completions, batch_size) == pytest.approx(nats / count, rel=1e-5)
 
 
 def test_only_answers_are_targets(tokenizer: BPETokenizer) -> None:

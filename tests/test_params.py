@@ -62,6 +62,15 @@ def test_checks_of_the_owners_are_among_them(tmp_path: Path, values: dict[str, A
         load_params(write(tmp_path, values))
 
 
+def test_sections_must_fit_each_other(tmp_path: Path, values: dict[str, Any]) -> None:
+    values["model"]["n_layer"] = 3
+    values["finetune_spam"]["trainable_blocks"] = 3
+    assert load_params(write(tmp_path, values)).finetune_spam.trainable_blocks == 3
+    values["finetune_spam"]["trainable_blocks"] = 4
+    with pytest.raises(BadInput, match=r"trainable_blocks is 4; model.n_layer gives 3 blocks; lower"):
+        load_params(write(tmp_path, values))
+
+
 def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dict[str, Any]) -> None:
     text = yaml.safe_dump(values)
     values["pretrain"]["training"]["optimizer"]["max_lr"] = "5e-4"

@@ -35,6 +35,7 @@ STAGES = [
     "finetune_instructions",
     "evaluate",
 ]
+CODE = (".py", ".j2")
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
 NOT_STAGES = {"__init__", "stage", "lineage", "flow", "retrain"}
@@ -88,8 +89,17 @@ def holds_code(file: Path) -> bool:
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
+def templates(file: Path) -> Iterator[Path]:
+    """The templates of the library whose paths `file` spells out."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".j2"):
+            yield ROOT / "src" / "groundup" / node.value
+
+
 def local_imports(entry: Path) -> set[Path]:
-    """`entry` and every local module it imports, directly or not, with the packages around them if they hold code."""
+    """`entry` and every local module it imports, directly or not, with the packages around them if they hold code,
+    and the templates that these modules fill.
+    """
     found: set[Path] = set()
     todo = [entry]
     while todo:
@@ -104,7 +114,8 @@ def local_imports(entry: Path) -> set[Path]:
             names = (".".join(parts[: n + 1]) for n in range(len(parts)))
             todo.extend(path for path in map(module_file, names) if path)
     packages = {file for file in found if file.name == "__init__.py"}
-    return found - {file for file in packages if file.parent.name == "pipelines" or not holds_code(file)}
+    found -= {file for file in packages if file.parent.name == "pipelines" or not holds_code(file)}
+    return found.union(*map(templates, found))
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ class Stanza:
 
     name: str
     cmd: list[str]
-    code: set[str]  # the .py files among the deps
+    code: set[str]  # the modules and templates among the deps
     inputs: list[str]  # the other deps, in order
     outputs: list[str]  # outs, metrics and plots, in order
     sections: set[str]  # of params.yaml
@@ -172,8 +183,8 @@ def stanzas() -> tuple[Stanza, ...]:
                 Stanza(
                     name=stage.name,
                     cmd=stage.cmd.split(),
-                    code={d for d in deps if d.endswith(".py")},
-                    inputs=[d for d in deps if not d.endswith(".py")],
+                    code={d for d in deps if d.endswith(CODE)},
+                    inputs=[d for d in deps if not d.endswith(CODE)],
                     outputs=[o.def_path for o in stage.outs],
                     sections={name for d in params if d.def_path == "params.yaml" for name in d.params},
                     param_files=[d.def_path for d in params if d.def_path != "params.yaml"],
@@ -209,6 +220,12 @@ def test_code_deps_are_the_modules_the_stage_is_made_of(stage: str) -> None:
             assert not lacking + idle, (
                 f"{stanza.name} lacks {lacking}, need not have {idle}; deps of code:\n{lines}"
             )
+
+
+def test_every_template_belongs_to_a_stage() -> None:
+    used = {path for stanza in stanzas() for path in stanza.code if path.endswith(".j2")}
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.j2")}
+    assert used == there, "the code must spell out the path of each: templates/<name>.j2"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -261,6 +278,17 @@ def test_no_path_is_written_twice() -> None:
         for other, by in written[:number]:
             a, b = Path(out), Path(other)
             assert a != b and a not in b.parents and b not in a.parents, f"{out} of {name}, {other} of {by}"
+
+
+def test_the_command_line_reads_what_the_stages_write() -> None:
+    from typer.main import get_command
+
+    from groundup.cli import app
+
+    outputs = {out for stanza in stanzas() for out in stanza.outputs}
+    commands = get_command(app).commands.values()  # type: ignore[attr-defined]
+    defaults = {str(p.default) for command in commands for p in command.params if p.name == "model"}
+    assert len(defaults) == 3 and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
 def test_every_input_is_an_output_or_a_committed_file() -> None:

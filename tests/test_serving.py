@@ -9,11 +9,11 @@ import torch
 
 from groundup import tracking
 from groundup.checkpoint import load_checkpoint, save_checkpoint
-from groundup.classification import LABELS, spam_probabilities
-from groundup.generation import Sampling
+from groundup.classification import spam_probabilities
 from groundup.instruction_tuning import respond
+from groundup.labels import LABELS
 from groundup.nn.decoder import Decoder, SequenceClassifier
-from groundup.serving import INFERENCE_PARAMS
+from groundup.sampling import INFERENCE_PARAMS, Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import registry
 from tests.tiny import model_config

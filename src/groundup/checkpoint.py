@@ -5,6 +5,7 @@ config.json         kind, shape, labels, prompt style, tokenizer fingerprint, th
 tokenizer.json      the tokenizer
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -59,6 +60,12 @@ class Checkpoint:
     def prompt_style(self) -> str | None:
         """The style of an instruction model's prompts; None for other models."""
         return self.config.prompt_style
+
+
+def fingerprint(path: Path) -> str:
+    """sha256 (hex) of a file: what CheckpointConfig.data keeps of it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_checkpoint(folder: Path, model: nn.Module, tokenizer: BPETokenizer, **facts: Any) -> None:

@@ -9,11 +9,10 @@ from torch import Tensor
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import Batches, bucketed_batches, classification_batch, pad
 from groundup.errors import BadInput
+from groundup.labels import LABELS, SPAM
 from groundup.nn.decoder import Decoder, SequenceClassifier
 from groundup.recipes import SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.bpe import BPETokenizer
-
-LABELS = ("ham", "spam")
 
 
 def encode_texts(tokenizer: BPETokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
@@ -93,6 +92,14 @@ def predict(
     return [found[i] for i in range(len(ids))]
 
 
+def predict_spam(
+    model: SequenceClassifier, ids: Sequence[Sequence[int]], labels: Sequence[str] = LABELS
+) -> list[float]:
+    """The probability of spam of each text, in order; `labels` name the model's scores."""
+    spam = labels.index(SPAM)
+    return [probabilities[spam] for probabilities in predict(model, ids)]
+
+
 def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:
     """The probability of "spam" for each text.
 
@@ -102,5 +109,4 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
     if checkpoint.kind != "classifier":
         raise BadInput("the checkpoint is a language model, not a classifier; give the one of finetune_spam.")
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
-    spam = checkpoint.config.labels.index("spam")
-    return [probabilities[spam] for probabilities in predict(checkpoint.model, ids)]
+    return predict_spam(checkpoint.model, ids, checkpoint.config.labels)

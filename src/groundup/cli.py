@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.errors import BadInput
+from groundup.labels import label_of
+from groundup.sampling import CONTINUATION, MAX_NEW_TOKENS, Sampling
 
 if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
-    from groundup.generation import Sampling
 
 app = typer.Typer(
     help="Build a language model from the ground up: ask the models that `dvc repro` trained.",
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MODELS = Path("data/models")  # where `dvc repro` leaves them: the one place that dvc.yaml does not pass on
 Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
 TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
@@ -32,12 +34,12 @@ MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in token
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text to continue.")],
-    model: Model = Path("data/models/pretrained"),
+    model: Model = MODELS / "pretrained",
     max_new_tokens: MaxNewTokens = 100,
-    temperature: Temperature = 0.8,
-    top_k: TopK = 0,
-    top_p: TopP = 0.95,
-    seed: Seed = 0,
+    temperature: Temperature = CONTINUATION.temperature,
+    top_k: TopK = CONTINUATION.top_k,
+    top_p: TopP = CONTINUATION.top_p,
+    seed: Seed = CONTINUATION.seed,
     samples: Annotated[int, typer.Option(min=1, help="Number of continuations.")] = 1,
 ) -> None:
     """Continue a text with the pretrained model."""
@@ -49,25 +51,25 @@ def generate(
             checkpoint,
             tokenizer.encode(prompt),
             max_new_tokens,
-            _sampling(temperature, top_k, top_p, seed + i),
+            Sampling(temperature, top_k, top_p, seed + i),
         )
 
 
 @app.command()
 def chat(
-    model: Model = Path("data/models/instructions"),
-    max_new_tokens: MaxNewTokens = 60,
-    temperature: Temperature = 0.0,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    seed: Seed = 0,
+    model: Model = MODELS / "instructions",
+    max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
+    temperature: Temperature = Sampling.temperature,
+    top_k: TopK = Sampling.top_k,
+    top_p: TopP = Sampling.top_p,
+    seed: Seed = Sampling.seed,
 ) -> None:
     """Give the instruction model one instruction after another.
 
     After the instruction it asks for an input, which may stay empty. Ctrl-C stops an answer, Ctrl-D ends.
     """
     checkpoint = _language_model(model)
-    sampling = _sampling(temperature, top_k, top_p, seed)
+    sampling = Sampling(temperature, top_k, top_p, seed)
     from groundup.instruction_tuning import DEFAULT_STYLE
     from groundup.prompts import format_prompt
 
@@ -96,13 +98,13 @@ def classify(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Messages; without any, one a line from standard input.")
     ] = None,
-    model: Model = Path("data/models/spam"),
+    model: Model = MODELS / "spam",
 ) -> None:
     """Say of each message whether it is spam, with the probability."""
     from groundup.checkpoint import load_checkpoint
     from groundup.classification import spam_probabilities
 
-    messages = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    messages = texts or _lines_of_stdin()
     if not messages:
         raise BadInput(
             'there is no message; give one as an argument, as in `groundup classify "Win a prize"`.'
@@ -110,7 +112,7 @@ def classify(
     for message, probability in zip(
         messages, spam_probabilities(load_checkpoint(model), messages), strict=True
     ):
-        typer.echo(f"{'spam' if probability >= 0.5 else 'ham'}\t{probability:.3f}\t{message}")
+        typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
 
 
 @app.command()
@@ -129,7 +131,7 @@ def doctor() -> None:
     )
     typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
     typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
-    for folder in (Path("data/models") / name for name in ("pretrained", "spam", "instructions")):
+    for folder in (MODELS / name for name in ("pretrained", "spam", "instructions")):
         try:
             found = load_checkpoint(folder)
             size = sum(p.numel() for p in found.model.parameters())
@@ -157,13 +159,7 @@ def _language_model(folder: Path) -> "Checkpoint":
     return checkpoint
 
 
-def _sampling(temperature: float, top_k: int, top_p: float, seed: int) -> "Sampling":
-    from groundup.generation import Sampling
-
-    return Sampling(temperature, top_k, top_p, seed)
-
-
-def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampling: "Sampling") -> None:
+def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampling: Sampling) -> None:
     """Print tokens as they come; bytes that are not yet a whole character wait for the next token."""
     from groundup.generation import stream
 
@@ -184,13 +180,30 @@ def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampl
     typer.echo("")
 
 
+def _lines_of_stdin() -> list[str]:
+    """The lines of standard input that are not blank.
+
+    Raises:
+        BadInput: it is not UTF-8.
+    """
+    from groundup.datasets.readers import decode
+
+    text = decode(sys.stdin.buffer.read(), "standard input")
+    return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+
+
 def _ask(prompt: str) -> str | None:
-    """A line from the terminal; None at the end of input."""
+    """A line from the terminal; None at the end of input. BadInput where it is not text in the terminal's encoding."""
     try:
         return input(prompt)
     except (EOFError, KeyboardInterrupt):
         typer.echo("")
         return None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise BadInput(
+            f"standard input holds byte 0x{byte:02x}, which is not {error.encoding}; give text in that encoding."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 
 from groundup.datasets.catalogue import Dataset
-from groundup.datasets.readers import COLUMNS, LABELS, Rows
+from groundup.datasets.readers import COLUMNS, Rows
+from groundup.labels import LABELS
 from groundup.validation_frames import DERIVED, Splits, raw_frame, split_frame
 
 Report = dict[str, Any]

@@ -1,36 +1,13 @@
 """Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
-
-    temperature: 0 takes the likeliest token; higher is bolder. top_k: only the k likeliest; 0 = all. top_p: only
-    the smallest set of tokens whose probability reaches p (nucleus sampling, Holtzman et al. 2020); 1 = all.
-    seed: row r of a batch draws from its own generator, seeded with seed + r, whoever else is in the batch.
-    """
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise BadInput(
-                f"sampling with temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}; "
-                f"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1."
-            )
+from groundup.sampling import Sampling
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -64,6 +41,15 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     return drawn.clamp(max=probs.shape[-1] - 1).to(device)
 
 
+def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
+    """Raise BadInput where a prompt of so many tokens leaves no room for an answer; `what` names it."""
+    if tokens >= context_length:
+        raise BadInput(
+            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer; "
+            f"shorten it or train with a larger model.context_length."
+        )
+
+
 @torch.inference_mode()
 def stream(
     model: Decoder,
@@ -85,11 +71,7 @@ def stream(
     if not all(prompts):
         raise BadInput("a prompt has no tokens; give at least one character of text.")
     context, longest = model.config.context_length, max(map(len, prompts))
-    if longest >= context:
-        raise BadInput(
-            f"the prompt has {longest} tokens; the model reads at most {context} and needs room for an answer; "
-            f"shorten the prompt or train with a larger model.context_length."
-        )
+    check_room(longest, context)
     device = model.wte.weight.device
     rows = list(range(len(prompts)))
     generators = [torch.Generator().manual_seed(sampling.seed + row) for row in rows]

@@ -3,26 +3,45 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import Batches, bucketed_batches, completion_batch
 from groundup.errors import BadInput
-from groundup.generation import Sampling, generate
+from groundup.generation import check_room, generate
+from groundup.nn.decoder import Decoder
+from groundup.objectives import causal_lm
 from groundup.prompts import format_prompt, format_response
 from groundup.recipes import TrainingConfig
+from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 
 DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
 
 
+def encode_prompts(
+    tokenizer: BPETokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
+) -> list[list[int]]:
+    """Prompts of rows with id, instruction, input.
+
+    Raises:
+        BadInput: a prompt leaves no room for an answer in the context.
+    """
+    prompts = tokenizer.encode_batch([format_prompt(style, r["instruction"], r["input"]) for r in rows])
+    for row, prompt in zip(rows, prompts, strict=True):
+        check_room(len(prompt), context_length, f"the prompt of instruction {row['id']}")
+    return prompts
+
+
 def encode_examples(
     tokenizer: BPETokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and completions (with the end-of-text token behind them) of rows with instruction, input, output.
+    """Prompts and completions (with the end-of-text token behind them) of rows with id, instruction, input, output.
 
     Raises:
         BadInput: an example is longer than the context.
     """
-    prompts = tokenizer.encode_batch([format_prompt(style, r["instruction"], r["input"]) for r in rows])
+    prompts = encode_prompts(tokenizer, rows, style, context_length)
     completions = [
         [*ids, tokenizer.eot_id]
         for ids in tokenizer.encode_batch([format_response(style, r["output"]) for r in rows])
@@ -50,6 +69,23 @@ def completion_batches(
         training.grad_accum_steps,
         seed,
     )
+
+
+@torch.inference_mode()
+def answer_loss(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    batch_size: int,
+) -> float:
+    """Mean loss over all tokens of the completions, in nats per token."""
+    device = model.wte.weight.device
+    nats = count = 0.0
+    for start in range(0, len(prompts), batch_size):
+        rows = slice(start, start + batch_size)
+        loss, terms = causal_lm(model, completion_batch(prompts[rows], completions[rows]).to(device))
+        nats, count = nats + float(loss), count + float(terms)
+    return nats / count
 
 
 def respond(

@@ -38,6 +38,14 @@ class Params:
     evaluate: EvaluateConfig
     retrain: RetrainConfig
 
+    def __post_init__(self) -> None:
+        trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
+        if trainable is not None and trainable > blocks:
+            raise BadInput(
+                f"finetune_spam.trainable_blocks is {trainable}; model.n_layer gives {blocks} blocks; lower the one, "
+                f"or say null for all"
+            )
+
 
 def load_params(path: Path) -> Params:
     """Read and check every section; YAML's `5e-4`, a string to PyYAML, becomes a number.

@@ -10,13 +10,8 @@ from typing import Any
 import mlflow
 import pydantic
 
-INFERENCE_PARAMS: dict[str, Any] = {
-    "temperature": 0.0,  # 0: greedy
-    "max_new_tokens": 64,
-    "top_k": 0,  # 0: all tokens
-    "top_p": 1.0,
-    "seed": 0,
-}
+from groundup.labels import label_of
+from groundup.sampling import INFERENCE_PARAMS, Sampling
 
 
 class Judgement(pydantic.BaseModel):
@@ -41,7 +36,7 @@ class ServedClassifier(_Served):
         from groundup.classification import spam_probabilities
 
         probabilities = spam_probabilities(self.checkpoint, model_input)
-        return [Judgement(label="spam" if p >= 0.5 else "ham", spam_probability=p) for p in probabilities]
+        return [Judgement(label=label_of(p), spam_probability=p) for p in probabilities]
 
 
 class ServedInstructions(_Served):
@@ -49,7 +44,6 @@ class ServedInstructions(_Served):
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
         """One response an instruction, in order; `params` as in INFERENCE_PARAMS."""
-        from groundup.generation import Sampling
         from groundup.instruction_tuning import respond
 
         requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from groundup.datasets.documents import text_of
 from groundup.datasets.readers import COLUMNS, Rows
 from groundup.evaluation.contamination import normalise
 
@@ -82,7 +83,7 @@ def split_frame(role: str, splits: Splits) -> pd.DataFrame:
 
 def _key(row: Mapping[str, Any], role: str) -> str:
     if role == "pretraining":
-        return normalise("\n".join(row["messages"]))
+        return normalise(text_of(row["messages"]))
     if role == "spam":
         return normalise(row["text"])
     return normalise(f"{row['instruction']}\n{row['input']}", keep_digits=True)

@@ -1,15 +1,10 @@
-"""A validation report (see groundup.expectations) for people: a page, lines for a terminal, counts, JSON."""
+"""A validation report (see groundup.expectations) for people: a page, lines for a terminal, counts."""
 
 import json
 from importlib import resources
 from typing import Any
 
 Report = dict[str, Any]
-
-
-def to_json(report: Report) -> str:
-    """Return the report as text that is equal for equal reports."""
-    return json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def render_page(report: Report, title: str) -> str:

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.datasets import corpus
-from groundup.datasets.corpus import CorpusConfig, cut, prepare, text_of
+from groundup.datasets.corpus import CorpusConfig, cut, prepare
+from groundup.datasets.documents import text_of
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, normalise
 
@@ -61,7 +62,7 @@ def test_no_text_and_no_13_words_on_both_sides(texts):
         return
     index = TextIndex(document["messages"] for document in train)
     assert train and val
-    assert not [document for document in val if index.find(text_of(document))]
+    assert not [document for document in val if index.find(text_of(document["messages"]))]
     ids = [document["id"] for document in train + val]
     assert len(ids) == len(set(ids)) == len({normalise(text) for text in texts})
 

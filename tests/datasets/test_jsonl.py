@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.jsonl import read_jsonl, read_splits, write_jsonl, write_splits
 from groundup.errors import BadInput
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -60,3 +61,18 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_jsonl(tmp_path / "a", rows())
     assert read_jsonl(tmp_path / "a") == [{"a": 1}]
+
+
+def test_a_prepared_dataset_is_written_whole_and_read_by_split(tmp_path: Path) -> None:
+    (tmp_path / "data" / "old").mkdir(parents=True)
+    splits = {"train": [{"id": "1"}, {"id": "2"}], "val": []}
+    write_splits(tmp_path / "data", splits, {"read": 2, "dropped": {"Ü": 0}})
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "report.json",
+        "train.jsonl",
+        "val.jsonl",
+    ]
+    assert read_splits(tmp_path / "data", ("val", "train")) == splits
+    assert json.loads((tmp_path / "data" / "report.json").read_text()) == {"read": 2, "dropped": {"Ü": 0}}
+    with pytest.raises(BadInput, match=r"test.jsonl does not exist"):
+        read_splits(tmp_path / "data", ("test",))

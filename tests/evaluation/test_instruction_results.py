@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.evaluation.exact_match import stored_answers
+from groundup.datasets.answers import stored_answers
 from groundup.evaluation.instruction_results import Responses, samples, table
 
 ROWS = [

@@ -9,7 +9,13 @@ from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.spam_results import Answers, table
 
 CONFIG = EvaluateConfig(
-    bootstrap_samples=50, confidence=0.95, max_new_tokens=4, batch_size=4, samples=1, seed=1
+    bootstrap_samples=50,
+    confidence=0.95,
+    max_new_tokens=4,
+    batch_size=4,
+    before_per_family=1,
+    samples=1,
+    seed=1,
 )
 
 

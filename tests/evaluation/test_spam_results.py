@@ -1,13 +1,19 @@
 import numpy as np
 import pytest
 
-from groundup.errors import BadInput
 from groundup.evaluation.baselines import NAMES
 from groundup.evaluation.config import EvaluateConfig
-from groundup.evaluation.spam_results import collect, read_predictions, table
+from groundup.evaluation.predictions import write_predictions
+from groundup.evaluation.spam_results import collect, table
 
 CONFIG = EvaluateConfig(
-    bootstrap_samples=200, confidence=0.95, max_new_tokens=4, batch_size=4, samples=1, seed=1
+    bootstrap_samples=200,
+    confidence=0.95,
+    max_new_tokens=4,
+    batch_size=4,
+    before_per_family=1,
+    samples=1,
+    seed=1,
 )
 TEST = [
     {"id": f"t{i}", "label": label, "text": text}
@@ -18,35 +24,10 @@ TEST = [
 TRAIN = [{"id": f"a{row['id']}", "label": row["label"], "text": row["text"] + " today"} for row in TEST]
 
 
-def write(path, seeds, columns="seed,split,id,label,spam_probability"):
-    lines = [columns]
-    for seed, probabilities in seeds.items():
-        lines += [f"{seed},val,v1,ham,0.9"]
-        lines += [
-            f"{seed},test,{row['id']},{row['label']},{p}" for row, p in zip(TEST, probabilities, strict=False)
-        ]
-    path.write_text("\n".join(lines) + "\n")
+def write(path, seeds):
+    found = {(seed, "test"): probabilities for seed, probabilities in seeds.items()}
+    write_predictions(path, {"test": TEST}, found)
     return path
-
-
-def test_reads_each_seed_in_the_order_of_the_rows(tmp_path):
-    path = write(tmp_path / "p.csv", {2: (0.1, 0.2, 0.3, 0.4), 1: (0.5, 0.6, 0.7, 0.8)})
-    seeds, prob = read_predictions(path, TEST[::-1])
-    assert seeds == (1, 2)
-    assert prob.tolist() == [[0.8, 0.7, 0.6, 0.5], [0.4, 0.3, 0.2, 0.1]]
-
-
-@pytest.mark.parametrize(
-    ("seeds", "columns", "words"),
-    [
-        ({1: (0.1, 0.2)}, "seed,split,id,label,spam_probability", "answers to 2 test messages"),
-        ({}, "seed,split,id,label,spam_probability", "no row of the test split"),
-        ({}, "seed,split,id,label", "spam_probability"),
-    ],
-)
-def test_predictions_of_another_split_are_refused(tmp_path, seeds, columns, words):
-    with pytest.raises(BadInput, match=words):
-        read_predictions(write(tmp_path / "p.csv", seeds, columns), TEST)
 
 
 def test_table_by_hand(tmp_path):

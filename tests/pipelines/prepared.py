@@ -92,7 +92,7 @@ def make_spam(folder: Path) -> None:
 
 def make_instructions(folder: Path) -> None:
     """One family: the last word."""
-    for split, n in (("train", 12), ("val", 5)):
+    for split, n in (("train", 12), ("val", 5), ("test", 3), ("held_out", 0)):
         rows = [
             {
                 "id": f"{split}{i}",

@@ -17,7 +17,13 @@ from pipelines.evaluate import main
 
 COMPUTE = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
 EVALUATE = EvaluateConfig(
-    bootstrap_samples=50, confidence=0.95, max_new_tokens=3, batch_size=8, samples=1, seed=1
+    bootstrap_samples=50,
+    confidence=0.95,
+    max_new_tokens=3,
+    batch_size=8,
+    before_per_family=1,
+    samples=1,
+    seed=1,
 )
 OUTS = ("spam.json", "instructions.json", "samples.jsonl", "plots", "report.html")
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from groundup.checkpoint import load_checkpoint
+from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
 from groundup.instruction_tuning import encode_examples, respond
 from groundup.recipes import InstructionTrainingConfig
@@ -85,6 +86,20 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
     finetune(data, tmp_path / "resumed")
     assert content(tmp_path / "resumed") == content(tmp_path / "once")
     assert not (data / "state" / "resumed").exists()
+
+
+@pytest.mark.parametrize("split", ["test", "held_out"])
+def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
+    data: Path, tmp_path: Path, split: str
+) -> None:
+    row = {"id": "long", "family": "last", "instruction": "Say " * 99, "input": "", "output": "say"}
+    write_jsonl(data / "instructions" / f"{split}.jsonl", [row])
+    run = silent()
+    run.log = lambda *_: pytest.fail("training began")  # type: ignore[method-assign]
+    with pytest.raises(
+        BadInput, match=r"prompt of instruction long has \d+ tokens; the model reads at most 64"
+    ):
+        finetune(data, tmp_path / "out", run)
 
 
 def test_an_unknown_prompt_style(data: Path, tmp_path: Path) -> None:

@@ -131,6 +131,17 @@ def test_retry_as_dvc_yaml_says(project: Path, monkeypatch: pytest.MonkeyPatch) 
     assert flow.pipeline(stages=["fetch"], return_state=True).is_completed()
 
 
+def test_what_dvc_refuses_is_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "dvc.yaml").write_text("stages: {left: {cmdd: true}}\n")
+    shown = CliRunner().invoke(flow.app)
+    assert shown.exit_code == 1 and shown.exception.__class__ is SystemExit
+    [line] = [line for line in shown.output.splitlines() if line.startswith("error: ")]
+    assert "'dvc.yaml' validation failed" in line
+    monkeypatch.chdir(project.parent)
+    shown = CliRunner().invoke(flow.app)
+    assert shown.exit_code == 1 and "error: you are not inside of a DVC repository" in shown.output
+
+
 def test_unknown_stage_on_the_command_line(project: Path) -> None:
     shown = CliRunner().invoke(flow.app, ["--stage", "typo"])
     assert shown.exit_code == 1

@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from groundup import tracking
+from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
 from groundup.retraining import RetrainConfig
 from groundup.tracking import registry
@@ -22,7 +23,9 @@ from tests.pipelines import toy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-PARAMS: Any = SimpleNamespace(retrain=RetrainConfig(cron="0 3 * * 1", timezone="UTC", min_improvement=0.0))
+PARAMS: Any = SimpleNamespace(
+    retrain=RetrainConfig(cron="0 3 * * 1", timezone="UTC", min_improvement=0.0, test_instructions=400)
+)
 
 # `download@toy` fetches, `prepare` has the test set, `finetune` makes the candidates
 DVC_YAML = """\
@@ -164,6 +167,51 @@ def test_failed_pipeline_ends_in_a_summary(project: Any, monkeypatch: pytest.Mon
     state = retrain.retrain(return_state=True)
     assert state.is_failed()
     assert "**Failed**: the pipeline did not finish: stage finetune failed: as told" in summary()
+
+
+def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.exceptions import MlflowException
+
+    folder, store, _ = project
+
+    def refuses(*_: object) -> None:
+        raise MlflowException("the registry is closed\nsecond line")
+
+    with monkeypatch.context() as closed:
+        closed.setattr(registry, "champion", refuses)
+        shown = CliRunner().invoke(retrain.app, ["run"])
+    assert shown.exit_code == 1
+    assert f"error: MLflow at {store.uri} cannot be used (the registry is closed); start" in shown.output
+    assert "**Failed**: MLflow at" in summary()
+
+    (folder / "dvc.yaml").write_text("stages: {left: {cmdd: true}}\n")
+    shown = CliRunner().invoke(retrain.app, ["run"])
+    assert shown.exit_code == 1 and "error: 'dvc.yaml' validation failed" in shown.output
+    assert "**Failed**: 'dvc.yaml' validation failed" in summary()
+
+
+def test_instruction_figures_ask_a_spread_of_the_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"id": str(i), "family": "own", "instruction": f"Say {i}.", "input": "", "output": str(i)}
+        for i in range(10)
+    ]
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    asked: list[str] = []
+
+    def respond(model: object, requests: list[tuple[str, str]], *, max_new_tokens: int) -> list[str]:
+        asked.extend(instruction for instruction, _ in requests)
+        return ["0", "no", "no", "no"]
+
+    monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
+    monkeypatch.setattr("groundup.instruction_tuning.respond", respond)
+    params: Any = SimpleNamespace(
+        retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
+    )
+    found = retrain.instruction_figures(tmp_path, tmp_path / "test.jsonl", params)
+    assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
+    assert found == {"exact_match": 0.25}
 
 
 def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import groundup
 from groundup.errors import BadInput
-from groundup.tracking import connect
+from groundup.tracking import connect, explained
 
 SOURCE = str(Path(groundup.__file__).parents[1])
 
@@ -65,6 +65,18 @@ def test_deleted_experiment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     connection.client.delete_experiment(connection.experiment_id)
     with pytest.raises(BadInput, match=r"'gone' .* is deleted"):
         connect(tmp_path)
+
+
+def test_what_mlflow_refuses_is_one_sentence(tmp_path: Path) -> None:
+    connection = connect(tmp_path)
+    with (
+        pytest.raises(BadInput, match=r"cannot be used \(.*nobody.*\); start") as error,
+        explained(connection.uri),
+    ):
+        connection.client.set_registered_model_alias("nobody", "champion", "1")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ZeroDivisionError), explained(connection.uri):
+        raise ZeroDivisionError  # a programmer's error stays what it is
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

@@ -1,8 +1,7 @@
 """The pretraining corpus: filter, deduplicate, split by document.
 
-A document is {"id": str, "messages": [str, ...]}; its text is the messages joined by newlines. Documents are
-never split, with one exception: one that holds more than half of all characters (a corpus that is a single book)
-is cut in two, since no other split is possible.
+Documents are never split, with one exception: one that holds more than half of all characters (a corpus that is a
+single book) is cut in two, since no other split is possible.
 """
 
 import hashlib
@@ -13,11 +12,12 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 
+from groundup.datasets.documents import Document, text_of
+from groundup.datasets.duplicates import keep_first
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import linked_groups, normalise
 from groundup.settings import STRICT
 
-Document = dict[str, Any]
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
 
 DOMINANT = 0.5  # a document with a larger share of all characters is cut in two
@@ -40,11 +40,6 @@ class CorpusConfig:
     min_chars: Annotated[int, Ge(1)]
     max_documents: Annotated[int, Ge(1)] | None
     seed: int
-
-
-def text_of(document: Document) -> str:
-    """The document as one string."""
-    return "\n".join(document["messages"])
 
 
 def size_of(document: Document) -> int:
@@ -88,21 +83,7 @@ def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Doc
 
 def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]:
     """Keep the first of all documents with the same text, exactly or normalised; count the others."""
-    kept, reasons = [], Counter[str]()
-    exact: set[str] = set()
-    normalised: set[str] = set()
-    for document in documents:
-        text = text_of(document)
-        key = normalise(text)
-        if text in exact:
-            reasons["exact duplicates"] += 1
-        elif key in normalised:
-            reasons["normalised duplicates"] += 1
-        else:
-            kept.append(document)
-        exact.add(text)
-        normalised.add(key)
-    return kept, reasons
+    return keep_first(documents, lambda document: text_of(document["messages"]))
 
 
 def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
@@ -149,7 +130,7 @@ def split(
     """
     total = sum(map(size_of, documents))
     dominant = next((i for i, d in enumerate(documents) if size_of(d) > max(1, DOMINANT * total)), None)
-    texts = [normalise(text_of(document)) for document in documents]
+    texts = [normalise(text_of(document["messages"])) for document in documents]
     groups = linked_groups(texts)
     messages = {normalise(m) for d in documents if len(d["messages"]) > 1 for m in d["messages"]}
     bound = {groups[i] for i, text in enumerate(texts) if text in messages or i == dominant}  # never in val
@@ -183,9 +164,8 @@ def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document
     """`max_documents` documents in their order, chosen by hash: a larger sample holds a smaller one."""
     if config.max_documents is None or len(documents) <= config.max_documents:
         return list(documents)
-    order = sorted(
-        range(len(documents)), key=lambda i: unit_hash(config.seed, "sample", text_of(documents[i]))
-    )
+    coin = [unit_hash(config.seed, "sample", text_of(document["messages"])) for document in documents]
+    order = sorted(range(len(documents)), key=coin.__getitem__)
     return [documents[i] for i in sorted(order[: config.max_documents])]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt, Lt
 
 from groundup.datasets.corpus import unit_hash
+from groundup.datasets.duplicates import keep_first
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, normalise
 from groundup.settings import STRICT
@@ -102,22 +103,10 @@ def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
 
     Returns the rows kept and the count of every reason.
     """
-    kept, reasons = [], Counter[str]()
-    exact: set[str] = set()
-    seen: set[str] = set()
-    for row in rows:
-        prompt, key = prompt_of(row), _key(prompt_of(row))
-        if not row["instruction"].strip() or not row["output"].strip():
-            reasons["blank instructions or outputs"] += 1
-            continue
-        if prompt in exact:
-            reasons["exact duplicates"] += 1
-        elif key in seen:
-            reasons["normalised duplicates"] += 1
-        else:
-            kept.append(row)
-        exact.add(prompt)
-        seen.add(key)
+    whole = [row for row in rows if row["instruction"].strip() and row["output"].strip()]
+    kept, reasons = keep_first(whole, prompt_of, _key)
+    if len(whole) < len(rows):
+        reasons["blank instructions or outputs"] = len(rows) - len(whole)
     return kept, reasons
 
 

@@ -1,11 +1,14 @@
-"""JSON Lines: the one format of every raw and prepared text of the house."""
+"""JSON Lines: the one format of every raw and prepared text of the house.
+
+A prepared dataset is a folder with a file for each split and report.json, the counts of how it was made.
+"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import atomic_path
+from groundup.atomic import atomic_path, write_json
 from groundup.errors import BadInput
 
 
@@ -48,3 +51,19 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_splits(folder: Path, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the named splits of a prepared dataset; errors as for `read_jsonl`."""
+    return {name: read_jsonl(Path(folder) / f"{name}.jsonl") for name in names}
+
+
+def write_splits(
+    folder: Path, splits: Mapping[str, Sequence[dict[str, Any]]], report: Mapping[str, Any]
+) -> None:
+    """Write a prepared dataset, atomically."""
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        for name, rows in splits.items():
+            write_jsonl(temporary / f"{name}.jsonl", rows)
+        write_json(temporary / "report.json", report)

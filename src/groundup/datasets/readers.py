@@ -34,7 +34,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 # What a user's CSV may leave out: ids are numbered, the other two get these values.
 OPTIONAL_COLUMNS = {"family": "own", "input": ""}
 BOOK_FAMILY = "book"
-LABELS = ("ham", "spam")
 
 
 def chitchat(data: bytes, role: str, name: str) -> Rows:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from groundup.atomic import atomic_path
+from groundup.atomic import atomic_path, write_json
+from groundup.datasets.documents import text_of
 from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
@@ -23,11 +24,6 @@ SPLITS = ("train", "val")
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
 Meta = dict[str, Any]  # see write_shards
-
-
-def document_text(messages: Sequence[str]) -> str:
-    """Return the text of a document as the model reads it: one message a line."""
-    return "\n".join(messages)
 
 
 def read_documents(path: Path) -> list[list[str]]:
@@ -46,7 +42,7 @@ def read_documents(path: Path) -> list[list[str]]:
                 f"{path}, line {number}: expected messages, a list of strings: prepare the corpus again."
             )
         try:
-            check_text(document_text(messages))
+            check_text(text_of(messages))
         except BadInput as error:
             raise BadInput(f"{path}, line {number}: {error}") from error
         documents.append(messages)
@@ -85,7 +81,7 @@ def write_shards(
                 "documents": len(documents),
                 "message_bytes": sum(len(message.encode()) for messages in documents for message in messages),
             }
-        (folder / "meta.json").write_text(_to_json(meta), encoding="utf-8")
+        write_json(folder / "meta.json", meta)
     return meta
 
 
@@ -146,10 +142,6 @@ def open_shard(
 def _encode(tokenizer: BPETokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return the ids of one document with the end-of-text token after them, (tokens,)."""
     # With no special token allowed or forbidden this is encode_ordinary, without a Python int for each id.
-    text = document_text(messages)
+    text = text_of(messages)
     ids = tokenizer.encoding.encode_to_numpy(text, allowed_special=set(), disallowed_special=())
     return np.append(ids, tokenizer.eot_id).astype(dtype)
-
-
-def _to_json(meta: Meta) -> str:
-    return json.dumps(meta, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt, Lt
 
 from groundup.datasets.corpus import unit_hash
+from groundup.datasets.duplicates import keep_first
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, linked_groups, normalise
+from groundup.labels import LABELS
 from groundup.settings import STRICT
 
 Message = dict[str, Any]
@@ -80,7 +82,7 @@ def prepare(
         "read": len(messages),
         "splits": {
             name: {"messages": len(part), "groups": len({m["group"] for m in part})}
-            | {label: sum(m["label"] == label for m in part) for label in ("ham", "spam")}
+            | {label: sum(m["label"] == label for m in part) for label in LABELS}
             for name, part in splits.items()
         },
         "leakage": leakage(splits),
@@ -109,24 +111,17 @@ def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
     labels: dict[str, set[str]] = defaultdict(set)
     for message in messages:
         labels[normalise(message["text"])].add(message["label"])
-    kept, reasons = [], Counter[str]()
-    exact: set[str] = set()
-    seen: set[str] = set()
+    sound, reasons = [], Counter[str]()
     for message in messages:
         key = normalise(message["text"])
         if not key:
             reasons["blank"] += 1
         elif len(labels[key]) > 1:
             reasons["conflicting labels"] += 1
-        elif message["text"] in exact:
-            reasons["exact duplicates"] += 1
-        elif key in seen:
-            reasons["normalised duplicates"] += 1
         else:
-            kept.append(message)
-        exact.add(message["text"])
-        seen.add(key)
-    return kept, reasons
+            sound.append(message)
+    kept, duplicates = keep_first(sound, lambda message: message["text"])
+    return kept, reasons + duplicates
 
 
 def _deduplicated(
@@ -162,7 +157,7 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: SpamConfig) -
         for group, part in members.items()
     }
     place = dict.fromkeys(members, "train")
-    for label in ("ham", "spam"):
+    for label in LABELS:
         groups = [
             g for g, part in members.items() if any(m["label"] == "spam" for m in part) == (label == "spam")
         ]
@@ -180,7 +175,7 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: SpamConfig) -
 def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
     size = min(Counter(message["label"] for message in messages).values())
     keep: set[str] = set()
-    for label in ("ham", "spam"):
+    for label in LABELS:
         ids = [message["id"] for message in messages if message["label"] == label]
         keep.update(sorted(ids, key=lambda id_: unit_hash(seed, "undersample", id_))[:size])
     return [message for message in messages if message["id"] in keep]

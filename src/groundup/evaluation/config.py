@@ -18,5 +18,8 @@ class EvaluateConfig:
     confidence: Annotated[float, Gt(0), Lt(1)]  # of those intervals; exact match always has 95%
     max_new_tokens: Annotated[int, Ge(1)]  # longest response to an instruction
     batch_size: Annotated[int, Ge(1)]  # instructions answered at once
+    # Tasks of each family for the model as it was before finetuning. It does not know when to stop, so it is slow to
+    # ask, and right next to never: a few show it.
+    before_per_family: Annotated[int, Ge(1)]
     samples: Annotated[int, Ge(0)]  # tasks of each family shown in reports/samples.jsonl
     seed: int

@@ -1,7 +1,6 @@
 """Exact match of responses, per task family and over all, with 95% intervals.
 
-Which response is right is decided by the `check` that is passed in: a program that works the answer out from the
-prompt, or, for data without such a program, `stored_answers`.
+Which response is right is decided by the `check` that is passed in (see datasets/answers.py).
 """
 
 import math
@@ -34,24 +33,6 @@ def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Ch
             name: {"exact_match": share, "instances": len(right[name])} for name, share in families.items()
         },
     }
-
-
-def stored_answers(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """A check against the rows' own outputs (any of them, where a prompt is repeated), up to surrounding whitespace
-    and one final full stop.
-    """
-    answers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        answers[row["family"], row["instruction"], row["input"]].add(_bare(row["output"]))
-
-    def check(family: str, instruction: str, input: str, response: str) -> bool:
-        return _bare(response) in answers[family, instruction, input]
-
-    return check
-
-
-def _bare(answer: str) -> str:
-    return answer.strip().removesuffix(".").rstrip()
 
 
 def _share(right: int, count: int) -> dict[str, float]:

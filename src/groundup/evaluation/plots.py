@@ -14,6 +14,7 @@ from groundup.atomic import atomic_path
 from groundup.evaluation.baselines import TITLES
 from groundup.evaluation.metrics import RANKING, calibration_bins
 from groundup.evaluation.spam_results import Answers
+from groundup.labels import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,6 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple["Figure", li
 def confusion_matrix(answers: Answers) -> "Figure":
     """Counts of the test messages by label and decision, mean over seeds, with shares of the label."""
     figure, [axes] = _figure(5.2, 4.2)
-    labels = ("ham", "spam")
     counts = np.array(
         [
             [np.mean(np.sum((answers.truth == t) & (answers.pred == p), axis=1)) for p in (0, 1)]
@@ -105,8 +105,8 @@ def confusion_matrix(answers: Answers) -> "Figure":
     for (row, column), share in np.ndenumerate(shares):
         axes.text(column, row, f"{counts[row, column]:,.1f}\n{share:.1%}", ha="center", va="center", fontsize=13,
                   color="white" if share > 0.6 else INK)  # fmt: skip
-    axes.set_xticks((0, 1), [f"called {name}" for name in labels])
-    axes.set_yticks((0, 1), [f"is {name}" for name in labels])
+    axes.set_xticks((0, 1), [f"called {name}" for name in LABELS])
+    axes.set_yticks((0, 1), [f"is {name}" for name in LABELS])
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set_title(f"Test messages, mean of {len(answers.seeds)} seed(s)")

@@ -3,7 +3,6 @@
 Legend: S seeds, n test messages; truth (n,) 1 = spam.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.errors import BadInput
 from groundup.evaluation import baselines
 from groundup.evaluation.baselines import Predictions
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.metrics import DECISION, Bootstrap, paired_difference, score
+from groundup.evaluation.predictions import read_predictions
+from groundup.labels import SPAM, THRESHOLD
 
 Row = Mapping[str, Any]
-COLUMNS = ("seed", "split", "id", "label", "spam_probability")
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,39 +34,6 @@ class Answers:
     def pred(self) -> npt.NDArray[np.int64]:
         """Our decisions (S, n)."""
         return (self.prob >= THRESHOLD).astype(np.int64)
-
-
-def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
-    """Read finetune_spam's CSV: (seeds in order (S,), probability of spam of each test row (S, n)).
-
-    Raises:
-        BadInput: a column is missing, or a seed has not exactly the test rows: the file is of another split.
-    """
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = set(COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise BadInput(
-                f"{path} lacks the columns {sorted(missing)}; expected {', '.join(COLUMNS)}; finetune again."
-            )
-        found: dict[int, dict[str, float]] = {}
-        for row in reader:
-            if row["split"] == "test":
-                found.setdefault(int(row["seed"]), {})[row["id"]] = float(row["spam_probability"])
-    ids = [row["id"] for row in test]
-    for seed, answers in found.items():
-        if set(answers) != set(ids):
-            raise BadInput(
-                f"{path}: seed {seed} has answers to {len(answers)} test messages, "
-                f"{len(set(answers) & set(ids))} of them among the {len(ids)} of the split; "
-                f"expected exactly these; run `dvc repro finetune_spam`."
-            )
-    if not found:
-        raise BadInput(
-            f"{path} has no row of the test split; expected one a seed and message; finetune again."
-        )
-    seeds = tuple(sorted(found))
-    return seeds, np.array([[found[seed][id_] for id_ in ids] for seed in seeds])
 
 
 def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Answers:
@@ -111,4 +76,4 @@ def table(answers: Answers, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _positive(row: Row) -> int:
-    return int(row["label"] == "spam")
+    return int(row["label"] == SPAM)

@@ -13,9 +13,19 @@ from typing import Any
 from groundup.processes import ProcessId
 from groundup.tracking import registry
 from groundup.tracking.run import Run, silent
-from groundup.tracking.store import Connection, connect, create_run, first_line
+from groundup.tracking.store import Connection, connect, create_run, explained, first_line
 
-__all__ = ["Run", "Terminated", "connect", "mark_cached", "pipeline_run", "registry", "silent", "stage_run"]
+__all__ = [
+    "Run",
+    "Terminated",
+    "connect",
+    "explained",
+    "mark_cached",
+    "pipeline_run",
+    "registry",
+    "silent",
+    "stage_run",
+]
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,8 +55,11 @@ def stage_run(
     """
     connection = connect(root)
     client = connection.client
-    shared = None if parent_run_id or pipeline is None else _shared_parent(connection, pipeline, tags)
-    run_id = create_run(connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared)
+    with explained(connection.uri):
+        shared = None if parent_run_id or pipeline is None else _shared_parent(connection, pipeline, tags)
+        run_id = create_run(
+            connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
+        )
     run = Run(connection, run_id, root)
     with _sigterm_raises(), _system_metrics(connection, run_id):
         status = "FINISHED"
@@ -67,9 +80,10 @@ def stage_run(
 
 @contextmanager
 def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[Run]:
-    """Open a parent run owned by the calling process, for whoever starts the stages itself."""
+    """Open a parent run owned by the calling process, for whoever starts the stages itself; errors as for a stage."""
     connection = connect(root)
-    run = Run(connection, create_run(connection, name, {"kind": "pipeline", **tags}, None), root)
+    with explained(connection.uri):
+        run = Run(connection, create_run(connection, name, {"kind": "pipeline", **tags}, None), root)
     status = "FINISHED"
     try:
         yield run

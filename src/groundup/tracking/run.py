@@ -110,7 +110,7 @@ class Run:
 
         Args:
             input_example: texts that are predicted once, to prove the model loads and to show how to ask it.
-            params: inference parameters with their defaults (see serving.py); empty for a classifier.
+            params: inference parameters with their defaults (see sampling.py); empty for a classifier.
             metrics: validation figures, kept as tags of the version.
 
         Returns the version; the first one ever becomes the champion.

@@ -47,13 +47,12 @@ def connect(root: Path) -> Connection:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
     with _without_garbage_collection():
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
 
         if uri.startswith("sqlite"):
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (outside of the lock: it takes a second)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
+    with explained(uri):
         with _locked(uri):  # two processes that create the database at once break each other's migration
             client = MlflowClient(uri, registry_uri=uri)
             experiment = client.get_experiment_by_name(name)
@@ -66,12 +65,25 @@ def connect(root: Path) -> Connection:
             )
         connection = Connection(client, uri, experiment.experiment_id)
         _sweep(connection)
+    return connection
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Say in one sentence what MLflow cannot do.
+
+    Raises:
+        BadInput: the store fails, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
     except (MlflowException, OSError) as error:
         raise BadInput(
             f"MLflow at {uri} cannot be used ({first_line(error)}); start that server or point "
             "MLFLOW_TRACKING_URI to a store that works (unset: mlflow.db in the project)"
         ) from error
-    return connection
 
 
 def create_run(

@@ -1,0 +1,35 @@
+"""How a model is asked for text, where the one who asks says nothing else; needs no torch, so that help is quick."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from groundup.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    temperature: 0 takes the likeliest token; higher is bolder. top_k: only the k likeliest; 0 = all. top_p: only
+    the smallest set of tokens whose probability reaches p (nucleus sampling, Holtzman et al. 2020); 1 = all.
+    seed: row r of a batch draws from its own generator, seeded with seed + r, whoever else is in the batch.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise BadInput(
+                f"sampling with temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}; "
+                f"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1."
+            )
+
+
+CONTINUATION = Sampling(temperature=0.8, top_p=0.95)  # lively enough to continue a text without repeating it
+MAX_NEW_TOKENS = 64  # of the answer to an instruction
+# what a request to the served instruction model may set
+INFERENCE_PARAMS: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **asdict(Sampling())}

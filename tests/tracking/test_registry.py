@@ -1,0 +1,48 @@
+"""Aliases move and versions are found again; what a version holds is tested with the models in test_serving.py."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.tracking import connect, registry
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    return connect(Path.cwd())
+
+
+def add(store: Any, folder: Path, name: str, content: str, **tags: str) -> str:
+    """The next version of a model, as far as the registry looks at it: a folder with the checkpoint, and tags."""
+    source = folder / content
+    (source / "artifacts" / "checkpoint").mkdir(parents=True)
+    (source / "artifacts" / "checkpoint" / "config.json").write_text(content)
+    run = store.client.create_run(store.experiment_id)
+    made = store.client.create_model_version(name, source.as_uri(), run.info.run_id, tags=tags)
+    return str(made.version)
+
+
+def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, tmp_path: Path) -> None:
+    name = tmp_path.name
+    assert registry.champion(store, name) is None and registry.made_by(store, name, "a") is None
+    store.client.create_registered_model(name)
+    versions = [
+        add(store, tmp_path, name, content, stage_key=key, **{"metric.mcc": metric})
+        for content, key, metric in (("one", "a", "0.5"), ("two", "b", "0.25"), ("three", "b", "0.75"))
+    ]
+    assert versions == ["1", "2", "3"]
+    assert registry.champion(store, name) is None
+    first = registry.made_by(store, name, "a")
+    assert first == registry.Version(name, "1", "a", {"mcc": 0.5})
+    newest = registry.made_by(store, name, "b")
+    assert newest is not None and newest.version == "3"
+    assert registry.made_by(store, name, "c") is None
+
+    registry.promote(store, name, "1")
+    assert registry.champion(store, name) == first
+    registry.promote(store, name, "3")
+    assert registry.champion(store, name) == newest
+    fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
+    assert (fetched / "config.json").read_text() == "three"
