@@ -1,5 +1,5 @@
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from groundup.classification import (
     training_batches,
 )
 from groundup.errors import BadInput
+from groundup.nn.config import Pooling
 from groundup.nn.decoder import SequenceClassifier
 from groundup.objectives import classification
 from groundup.recipes import SpamTrainingConfig
@@ -96,8 +97,8 @@ def test_batches_keep_text_and_label_together() -> None:
     assert seen == {i: int(i % 3 == 0) for i in range(9)}
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
-def test_predictions_come_in_order_and_ignore_the_batch(pooling: Literal["last", "mean"]) -> None:
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> None:
     model = SequenceClassifier(random_decoder(), 2, pooling).eval()
     nn.init.normal_(model.score.weight)
     ids = [torch.randint(11, (n,)).tolist() for n in (3, 1, 12, 5, 2, 9)]

@@ -28,7 +28,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tokenizer = BPETokenizer.train(SENTENCES, 270)
     sizes = {"context_length": 64, "n_layer": 1, "n_head": 2, "n_kv_head": 2, "n_embd": 16, "dropout": 0.0}
     config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, ngram_rows=0, ngram_orders=(2,), **sizes, **PRESETS["gpt2"]
+        vocab_size=tokenizer.vocab_size,
+        ngram_rows=0,
+        ngram_embd=0,
+        ngram_orders=(2,),
+        **sizes,
+        **PRESETS["gpt2"],
     )
     torch.manual_seed(0)
     save_checkpoint(folder / "pretrained", Decoder(config), tokenizer)

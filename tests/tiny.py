@@ -40,6 +40,7 @@ def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
         "n_embd": 16,
         "dropout": 0.0,
         "ngram_rows": 23 if modern else 0,
+        "ngram_embd": 6 if modern else 0,
         "ngram_orders": (2, 3) if modern else (),
     }
     return ModelConfig(**{**PRESETS[preset], **size, **changes})

@@ -20,7 +20,7 @@ from torch import nn
 
 from groundup.atomic import atomic_path
 from groundup.errors import BadInput
-from groundup.nn.config import ModelConfig
+from groundup.nn.config import ModelConfig, Pooling
 from groundup.nn.decoder import Decoder, SequenceClassifier
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import BPETokenizer
@@ -36,7 +36,7 @@ class CheckpointConfig:
     model: ModelConfig
     tokenizer: str  # fingerprint
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its scores
-    pooling: Literal["last", "mean"] = "last"
+    pooling: Pooling = "last"
     prompt_style: str | None = None  # of an instruction model
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
     data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on

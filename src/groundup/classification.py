@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from groundup.checkpoint import Checkpoint
-from groundup.datasets.batching import Batches, bucketed_batches, classification_batch, pad
+from groundup.datasets.batching import Batches, classification_batch, pad, sorted_batches
 from groundup.errors import BadInput
 from groundup.labels import LABELS, SPAM
 from groundup.nn.decoder import Decoder, SequenceClassifier
@@ -65,9 +65,9 @@ def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor |
 def training_batches(
     ids: Sequence[Sequence[int]], labels: Sequence[str], training: TrainingConfig, seed: int
 ) -> Batches:
-    """Seeded, length-bucketed batches of labelled texts."""
+    """Seeded batches of labelled texts."""
     classes = [LABELS.index(label) for label in labels]
-    return bucketed_batches(
+    return sorted_batches(
         [len(i) for i in ids],
         lambda chosen: classification_batch([ids[i] for i in chosen], [classes[i] for i in chosen]),
         training.batch_size,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from groundup.checkpoint import Checkpoint
-from groundup.datasets.batching import Batches, bucketed_batches, completion_batch
+from groundup.datasets.batching import Batches, completion_batch, sorted_batches
 from groundup.errors import BadInput
 from groundup.generation import check_room, generate
 from groundup.nn.decoder import Decoder
@@ -61,8 +61,8 @@ def completion_batches(
     training: TrainingConfig,
     seed: int,
 ) -> Batches:
-    """Seeded, length-bucketed batches in which only the completions are targets."""
-    return bucketed_batches(
+    """Seeded batches in which only the completions are targets."""
+    return sorted_batches(
         [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)],
         lambda chosen: completion_batch([prompts[i] for i in chosen], [completions[i] for i in chosen]),
         training.batch_size,

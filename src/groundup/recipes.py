@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.errors import BadInput
+from groundup.nn.config import Pooling
 from groundup.settings import STRICT
 
 Positive = Annotated[int, Ge(1)]
@@ -84,7 +85,7 @@ class SpamTrainingConfig:
     __pydantic_config__ = STRICT
 
     seeds: tuple[int, ...]  # one classifier each; the table shows their mean, the best on val is kept
-    pooling: Literal["last", "mean"]
+    pooling: Pooling
     trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
     class_weights: Literal["none", "balanced"]
     lm_weight: Rate  # of the next-token loss on the same messages, beside the class loss

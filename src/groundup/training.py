@@ -173,13 +173,15 @@ def fit(
             scale = lr_scale(progress, warmup, config.optimizer)
             set_lr(optimizers, scale)
             loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, dtype)
-            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], 1 / count)
-            norm = float(nn.utils.clip_grad_norm_(parameters, config.grad_clip or math.inf))
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = float(nn.utils.get_total_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
                     f"nothing was updated; lower optimizer.max_lr or set grad_clip."
                 )
+            # from sum to mean and down to the norm allowed, in one pass over memory
+            torch._foreach_mul_(gradients, min(1.0, (config.grad_clip or math.inf) / max(norm, 1e-6)) / count)
             row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale, "grad_norm": norm}
             for optimizer in optimizers:
                 optimizer.step()

@@ -7,10 +7,10 @@ import torch
 import torch.distributed as dist
 
 from groundup.datasets.batching import (
-    bucketed_batches,
     classification_batch,
     completion_batch,
     pad,
+    sorted_batches,
     window_batches,
 )
 from groundup.errors import BadInput
@@ -61,19 +61,19 @@ def test_batches_are_pure_functions_of_step_and_seed() -> None:
 
     assert read(1, [20, 3]) == [*read(1, range(21))[40:], *read(1, [3])]
     assert read(1, [3]) != read(2, [3])
-    pure = [bucketed_batches(LENGTHS, names, 2, 1, seed=1) for _ in range(2)]
+    pure = [sorted_batches(LENGTHS, names, 2, 1, seed=1) for _ in range(2)]
     for step in range(9):  # one reads all steps in order, the other only backwards
         assert torch.equal(pure[0](step)[0].idx, pure[1](step)[0].idx)
         pure[1](8 - step)
 
 
-@pytest.mark.parametrize("kind", ["windows", "buckets"])
+@pytest.mark.parametrize("kind", ["windows", "examples"])
 def test_ranks_together_read_what_one_reads(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(batch_size: int, accumulate: int, step: int) -> list[tuple[int, ...]]:
         if kind == "windows":
             batches = window_batches(np.arange(200), 7, batch_size, accumulate, seed=1)
         else:
-            batches = bucketed_batches(LENGTHS, names, batch_size, accumulate, seed=1)
+            batches = sorted_batches(LENGTHS, names, batch_size, accumulate, seed=1)
         return [tuple(row) for batch in batches(step) for row in batch.idx.tolist()]
 
     for step in range(8):
@@ -94,29 +94,32 @@ def test_text_shorter_than_a_window() -> None:
     assert window_batches(np.arange(9), 8, 1, 1, 0)(5)[0].idx.tolist() == [list(range(8))]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
-def test_buckets_hold_each_example_once_an_epoch(batch_size: int) -> None:
-    batches = bucketed_batches(LENGTHS, names, batch_size, 1, seed=2)
-    n = -(-len(LENGTHS) // batch_size)
-    epochs = []
-    for epoch in range(3):
-        order = [i for step in range(n) for i in batches(epoch * n + step)[0].idx[:, 0].tolist()]
-        assert sorted(order) == list(range(len(LENGTHS)))
-        epochs.append(order)
-    assert epochs[0] != epochs[1] or batch_size >= len(LENGTHS)
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(1, 1), (3, 1), (2, 2), (16, 2)])
+def test_an_epoch_holds_each_example_once(batch_size: int, accumulate: int) -> None:
+    batches = sorted_batches(LENGTHS, names, batch_size, accumulate, seed=2)
+    n, size = len(LENGTHS), batch_size * accumulate
+    steps = [[i for batch in batches(step) for i in batch.idx[:, 0].tolist()] for step in range(n)]
+    assert all(len(step) == size for step in steps)
+    read = [i for step in steps for i in step]  # n epochs
+    assert Counter(read) == dict.fromkeys(range(n), size)
+    if batch_size * accumulate == 1:
+        assert read[:n] != read[n : 2 * n]
 
 
-def test_a_bucket_is_of_neighbours_in_length() -> None:
+def test_micro_batches_of_a_step_are_sorted_and_steps_are_not() -> None:
     lengths = np.random.default_rng(0).permutation(64).tolist()
-    batches = bucketed_batches(lengths, names, 4, 1, seed=2)  # 16 batches: one chunk, sorted throughout
-    for step in range(16):
-        found = sorted(lengths[i] for i in batches(step)[0].idx[:, 0].tolist())
-        assert found == list(range(found[0], found[0] + 4))
+    batches = sorted_batches(lengths, names, 4, 4, seed=2)
+    first = []
+    for step in range(4):
+        found = [lengths[i] for batch in batches(step) for i in batch.idx[:, 0].tolist()]
+        assert found == sorted(found)
+        first.append(found[0])
+    assert max(first) < 16  # each step holds short ones as well as long ones
 
 
 def test_no_examples() -> None:
     with pytest.raises(BadInput, match="no training example"):
-        bucketed_batches([], names, 2, 1, 0)
+        sorted_batches([], names, 2, 1, 0)
 
 
 def test_padding_by_hand() -> None:

@@ -17,6 +17,7 @@ from tests.tiny import model_config
         ({"ngram_orders": ()}, "ngram_rows 23"),
         ({"ngram_orders": (0, 2)}, "ngram_rows 23"),
         ({"ngram_rows": -1}, "ngram_rows -1"),
+        ({"ngram_embd": 0}, "ngram_embd 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
     ],
 )
@@ -26,7 +27,7 @@ def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str
 
 
 def test_params_become_a_config_with_the_preset_and_the_tokenizers_size() -> None:
-    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, 0, ())
+    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, 0, 0, ())
     config = params.config(vocab_size=300)
     assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
     assert {name: getattr(config, name) for name in PRESETS["gpt2"]} == PRESETS["gpt2"]

@@ -1,5 +1,5 @@
 import math
-from typing import Any, Literal
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from groundup.errors import BadInput
-from groundup.nn.config import PRESETS, ModelConfig, ModelParams
+from groundup.nn.config import PRESETS, ModelConfig, ModelParams, Pooling
 from groundup.nn.decoder import Decoder, SequenceClassifier
 from tests.tiny import model_config, random_decoder
 
@@ -21,14 +21,15 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 def test_gpt2_small_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        model = Decoder(ModelParams("gpt2", 1024, 12, 12, 12, 768, 0.0, 0, ()).config(50_257))
+        model = Decoder(ModelParams("gpt2", 1024, 12, 12, 12, 768, 0.0, 0, 0, ()).config(50_257))
     assert sum(p.numel() for p in model.parameters()) == 124_439_808
 
 
 def test_parameters_of_the_modern_preset_counted_by_hand() -> None:
     block = 16 * (16 + 8 + 8) + 16 * 16 + 2 * 16 * 64  # q, k, v; projection; feed-forward
     shift = 16
-    total = 2 * block + 2 * 11 * 16 + 46 * 16 + shift
+    ngrams = 2 * 23 * 6 + 2 * 6 * 16  # two tables of 23 rows; projection
+    total = 2 * block + 2 * 11 * 16 + ngrams + shift
     assert sum(p.numel() for p in Decoder(model_config()).parameters()) == total
 
 
@@ -166,7 +167,9 @@ def test_ngram_rows_by_hand() -> None:
     assert model.ngrams.buckets(padded)[0].tolist() == expected
     with torch.no_grad():
         vectors = model.ngrams(padded)[0]
-        torch.testing.assert_close(vectors, model.ngrams.table.weight[torch.tensor(expected)].sum(dim=1))
+        for found, (bigram, trigram) in zip(vectors, expected, strict=True):
+            beside = torch.cat([model.ngrams.table.weight[row] for row in (bigram, trigram)])  # (12,)
+            torch.testing.assert_close(found, model.ngrams.c_ngram.weight @ beside)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -190,9 +193,9 @@ def test_bfloat16_matrix_products_stay_close(preset: str, changes: dict[str, Any
     assert float((rounded.float() - exact).abs().mean() / exact.abs().mean()) < 0.05
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
 @torch.no_grad()
-def test_a_classifier_ignores_padding(pooling: Literal["last", "mean"]) -> None:
+def test_a_classifier_ignores_padding(pooling: Pooling) -> None:
     model = SequenceClassifier(random_decoder(), 3, pooling)
     assert torch.equal(
         model(torch.tensor([[1, 2]]), torch.tensor([2])), torch.zeros(1, 3)
@@ -200,7 +203,7 @@ def test_a_classifier_ignores_padding(pooling: Literal["last", "mean"]) -> None:
     nn.init.normal_(model.score.weight)
     text = torch.tensor([5, 7, 2])
     x = model.decoder(text[None])[0]
-    vector = x[-1] if pooling == "last" else x.mean(dim=0)
+    vector = {"last": x[-1], "mean": x.mean(dim=0), "max": x.max(dim=0).values}[pooling]
     expected = vector @ model.score.weight.T + model.score.bias
     for padding in (0, 9):
         idx = torch.full((2, 6), padding)

@@ -93,6 +93,7 @@ def _read_config(folder: Path) -> ModelConfig:
         n_embd=found["n_embd"],
         dropout=found.get("resid_pdrop", 0.1),
         ngram_rows=0,
+        ngram_embd=0,
         ngram_orders=(),
         norm_eps=found.get("layer_norm_epsilon", 1e-5),
         **PRESETS["gpt2"],

@@ -6,6 +6,8 @@ from typing import Any, Literal
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
+Pooling = Literal["last", "mean", "max"]  # how a classifier reads a sequence: see SequenceClassifier
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Radford et al. 2019: bit-compatible with the published GPT-2 checkpoints.
     "gpt2": {
@@ -46,6 +48,7 @@ class ModelConfig:
     n_embd: int
     dropout: float
     ngram_rows: int  # rows of each hashed n-gram embedding table; 0 = none
+    ngram_embd: int  # channels of an n-gram vector, before its projection to n_embd
     ngram_orders: tuple[int, ...]  # for example (2, 3): bigrams and trigrams
     position: Literal["learned", "rotary"]
     norm: Literal["layernorm", "rmsnorm"]
@@ -73,10 +76,13 @@ class ModelConfig:
                 f"model: n_embd / n_head is {self.n_embd // self.n_head}; rotary positions turn pairs of "
                 f"channels: make it even."
             )
-        if self.ngram_rows < 0 or (self.ngram_rows and min(self.ngram_orders, default=0) < 1):
+        if self.ngram_rows < 0 or (
+            self.ngram_rows and (self.ngram_embd < 1 or min(self.ngram_orders, default=0) < 1)
+        ):
             raise BadInput(
-                f"model: ngram_rows {self.ngram_rows} with ngram_orders {list(self.ngram_orders)}; expected "
-                f"orders such as [2, 3] with rows, or 0 rows for no n-gram embedding."
+                f"model: ngram_rows {self.ngram_rows} with ngram_embd {self.ngram_embd} and ngram_orders "
+                f"{list(self.ngram_orders)}; expected at least 1 channel and orders such as [2, 3] with rows, or "
+                f"0 rows for no n-gram embedding."
             )
         if not 0 <= self.dropout < 1:
             raise BadInput(f"model: dropout is {self.dropout}; expected a share from 0 up to, not with, 1.")
@@ -96,6 +102,7 @@ class ModelParams:
     n_embd: int
     dropout: float
     ngram_rows: int
+    ngram_embd: int
     ngram_orders: tuple[int, ...]
 
     def config(self, vocab_size: int) -> ModelConfig:

@@ -3,15 +3,13 @@
 Module names are those of the published GPT-2 checkpoints, so loading them is one loop. Shapes: see attention.py.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.attention import CausalSelfAttention, KVCache, Reading, rotary_tables
-from groundup.nn.config import ModelConfig
+from groundup.nn.config import ModelConfig, Pooling
 
 
 class RMSNorm(nn.Module):
@@ -91,17 +89,19 @@ class Block(nn.Module):
 
 
 class NgramEmbedding(nn.Module):
-    """Adds a vector for the last n tokens, looked up by hash: what an n-gram model knows, at no matrix product.
+    """Adds vectors for the last n tokens, looked up by hash: what an n-gram model knows, for next to no arithmetic.
 
-    Different n-grams may share a row. Before the first token stands the id `vocab_size`, so the vectors depend on
-    nothing outside the given text. (Hashed n-gram embeddings: Bojanowski et al. 2017; for language models at
-    small budgets, modded-nanogpt.)
+    The vectors of all orders, side by side, are projected to the model's width: many rows of few channels tell more
+    n-grams apart than few wide ones. Different n-grams may share a row all the same. Before the first token stands
+    the id `vocab_size`, so the vectors depend on nothing outside the given text. (Hashed n-gram embeddings:
+    Bojanowski et al. 2017; for language models at small budgets, modded-nanogpt.)
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.orders, self.rows = config.ngram_orders, config.ngram_rows
-        self.table = nn.Embedding(self.rows * len(self.orders), config.n_embd)
+        self.table = nn.Embedding(self.rows * len(self.orders), config.ngram_embd)
+        self.c_ngram = nn.Linear(config.ngram_embd * len(self.orders), config.n_embd, bias=False)
 
     @property
     def reach(self) -> int:
@@ -123,7 +123,7 @@ class NgramEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, reach + T) -> (B, T, C)."""
-        return self.table(self.buckets(tokens)).sum(dim=-2)
+        return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
 
 
 class Decoder(nn.Module):
@@ -240,10 +240,11 @@ class Decoder(nn.Module):
 class SequenceClassifier(nn.Module):
     """A decoder with a linear head on one vector a sequence.
 
-    `last` reads the last real token, which has seen the whole text; `mean` averages over the real tokens.
+    `last` reads the last real token, which has seen the whole text; `mean` averages over the real tokens; `max` takes
+    the largest value of each channel, so that one telling phrase is enough.
     """
 
-    def __init__(self, decoder: Decoder, n_classes: int, pooling: Literal["last", "mean"]) -> None:
+    def __init__(self, decoder: Decoder, n_classes: int, pooling: Pooling) -> None:
         super().__init__()
         self.decoder, self.pooling = decoder, pooling
         self.score = nn.Linear(decoder.config.n_embd, n_classes)
@@ -258,5 +259,7 @@ class SequenceClassifier(nn.Module):
         """Hidden states (B, T, C) -> one vector a row (B, C), from its real tokens only."""
         if self.pooling == "last":
             return x[torch.arange(len(x), device=x.device), lengths - 1]
-        real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-        return (x * real[..., None]).sum(dim=1) / lengths[:, None]
+        real = (torch.arange(x.shape[1], device=x.device) < lengths[:, None])[..., None]  # (B, T, 1)
+        if self.pooling == "max":
+            return x.masked_fill(~real, -torch.inf).amax(dim=1)
+        return (x * real).sum(dim=1) / lengths[:, None]
