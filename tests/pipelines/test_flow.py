@@ -136,7 +136,7 @@ def test_what_dvc_refuses_is_one_sentence(project: Path, monkeypatch: pytest.Mon
     shown = CliRunner().invoke(flow.app)
     assert shown.exit_code == 1 and shown.exception.__class__ is SystemExit
     [line] = [line for line in shown.output.splitlines() if line.startswith("error: ")]
-    assert "'dvc.yaml' validation failed" in line
+    assert "dvc.yaml' validation failed" in line
     monkeypatch.chdir(project.parent)
     shown = CliRunner().invoke(flow.app)
     assert shown.exit_code == 1 and "error: you are not inside of a DVC repository" in shown.output

@@ -186,8 +186,8 @@ def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: 
 
     (folder / "dvc.yaml").write_text("stages: {left: {cmdd: true}}\n")
     shown = CliRunner().invoke(retrain.app, ["run"])
-    assert shown.exit_code == 1 and "error: 'dvc.yaml' validation failed" in shown.output
-    assert "**Failed**: 'dvc.yaml' validation failed" in summary()
+    assert shown.exit_code == 1 and "error: './dvc.yaml' validation failed" in shown.output
+    assert "**Failed**: './dvc.yaml' validation failed" in summary()
 
 
 def test_instruction_figures_ask_a_spread_of_the_test_set(
