@@ -6,15 +6,16 @@ The settings below act only when they are made before torch is imported.
 import ctypes
 import os
 
-# OpenMP threads that spin long while they wait cost two to five times the step's time once another program wants the
-# core; threads that sleep at once cost a third on a quiet machine. A short spin has most of both.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# OpenMP threads that spin long while they wait take the core from whoever needs it: with one busy neighbour a
+# training step took 3 to 10 times as long. Threads that sleep at once double it on a quiet machine. A short spin has
+# most of both.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 # By default glibc returns every freed block of megabytes to the kernel, and each training step pays for mapping and
 # clearing the pages again: a fifth of its time. (mallopt(3); other C libraries lack it.)
-_libc = ctypes.CDLL(None) if os.name == "posix" else None
-if hasattr(_libc, "mallopt"):
-    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-    _libc.mallopt(M_MMAP_MAX, 0)
-    _libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+if mallopt:
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
