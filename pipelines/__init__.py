@@ -9,7 +9,7 @@ import os
 # OpenMP threads that spin long while they wait take the core from whoever needs it: with one busy neighbour a
 # training step took 3 to 10 times as long. Threads that sleep at once double it on a quiet machine. A short spin has
 # most of both.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 # By default glibc returns every freed block of megabytes to the kernel, and each training step pays for mapping and

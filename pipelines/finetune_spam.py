@@ -47,7 +47,7 @@ def main(
     objective = partial(
         objectives.classification,
         class_weights=classification.class_weights(labels["train"], config),
-        lm_weight=config.lm_weight,
+        token_dropout=config.token_dropout,
     )
     found: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []

@@ -29,7 +29,7 @@ CONFIG = SpamTrainingConfig(
     pooling="last",
     trainable_blocks=None,
     class_weights="none",
-    lm_weight=0.0,
+    token_dropout=0.0,
     training=training_config(),
 )
 

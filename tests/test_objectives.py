@@ -10,6 +10,7 @@ from groundup.objectives import (
     LinearCrossEntropy,
     causal_lm,
     classification,
+    hide_tokens,
     linear_cross_entropy,
 )
 from tests.tiny import random_decoder
@@ -142,15 +143,30 @@ def test_a_batch_moves_whole() -> None:
     assert Batch(batch.idx, batch.targets).to(torch.device("meta")).lengths is None
 
 
-def test_classification_with_a_share_of_the_language_model_loss_by_hand() -> None:
+def test_hidden_tokens_are_a_share_of_the_real_ones_and_never_the_last() -> None:
+    torch.manual_seed(0)
+    idx = torch.randint(1, 11, (200, 50))
+    lengths = torch.randint(1, 51, (200,))
+    hidden = (
+        hide_tokens(idx + 100, lengths, 0.3) - 100
+    )  # ids above 100: nothing is equal by chance but neighbours
+    before_last = torch.arange(50) < (lengths - 1)[:, None]
+    assert torch.equal(hidden[~before_last], idx[~before_last])
+    changed = (hidden != idx) & before_last
+    last = idx.gather(1, (lengths - 1)[:, None]).expand_as(idx)
+    assert torch.equal(hidden[changed], last[changed])
+    share = float((hidden == last)[before_last].float().mean())
+    assert share == pytest.approx(0.3 + 0.7 * 0.1, abs=0.02)  # one in ten equals the last token anyway
+    assert torch.equal(hide_tokens(idx, lengths, 0.0), idx)
+
+
+def test_classification_reads_what_is_not_hidden() -> None:
     model = SequenceClassifier(random_decoder(), 2, "last")
     torch.nn.init.normal_(model.score.weight)
-    idx, lengths = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0]]), torch.tensor([3, 2])
-    batch = Batch(idx, torch.tensor([0, 1]), lengths)
-    alone, count = classification(model, batch)
-    both, same_count = classification(model, batch, lm_weight=0.5)
-    log_p = model.decoder.logits(model.decoder(idx)).log_softmax(dim=-1)
-    # what follows a real token and is real itself: 1 -> 2 -> 3 and 4 -> 5
-    nats = -(log_p[0, 0, 2] + log_p[0, 1, 3] + log_p[1, 0, 5])
-    assert int(count) == int(same_count) == 2
-    torch.testing.assert_close(both, alone + 0.5 * 2 * nats / 3)
+    batch = Batch(torch.randint(11, (3, 12)), torch.tensor([0, 1, 1]), torch.tensor([12, 7, 9]))
+    torch.manual_seed(5)
+    hidden = Batch(hide_tokens(batch.idx, torch.tensor([12, 7, 9]), 0.5), batch.targets, batch.lengths)
+    torch.manual_seed(5)
+    found, _ = classification(model, batch, token_dropout=0.5)
+    torch.testing.assert_close(found, classification(model, hidden)[0])
+    assert not torch.equal(found, classification(model, batch)[0])

@@ -46,9 +46,7 @@ def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
 def make_classifier(pretrained: Decoder, config: SpamTrainingConfig) -> SequenceClassifier:
     """A classifier on top of the given decoder, which it takes over."""
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling)
-    if not (
-        pretrained.config.tie_embeddings or config.lm_weight
-    ):  # a tied head is the token table, which is trained
+    if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
     freeze(model, config.trainable_blocks)
     return model

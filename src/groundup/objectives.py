@@ -106,22 +106,30 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def classification(
-    model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None, lm_weight: float = 0.0
+    model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None, token_dropout: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """-log p(class | text) in nats; with class weights, weighted sum and sum of weights.
 
-    `lm_weight` adds that share of the mean next-token loss on the same texts, which keeps the model from forgetting
-    how to read them (Radford et al. 2018, section 3.2).
+    `token_dropout` hides that share of the tokens, so that the class is not learned from a few telling words alone.
     """
     assert batch.lengths is not None
-    x = model.decoder(batch.idx)
-    scores = model.score(model.pool(x, batch.lengths)).float()
+    idx = hide_tokens(batch.idx, batch.lengths, token_dropout) if token_dropout else batch.idx
+    scores = model(idx, batch.lengths).float()
     weights = None if class_weights is None else class_weights.to(scores)
     loss = F.cross_entropy(scores, batch.targets, weight=weights, reduction="sum")
     count = torch.tensor(len(scores)) if weights is None else weights[batch.targets].sum()
-    if lm_weight:
-        real = torch.arange(1, batch.idx.shape[1], device=x.device) < batch.lengths[:, None]  # (B, T - 1)
-        targets = batch.idx[:, 1:][real]
-        nats = linear_cross_entropy(x[:, :-1][real], model.decoder.lm_head.weight, targets)
-        loss = loss + lm_weight * count.to(nats) * nats / max(len(targets), 1)
     return loss, count
+
+
+def hide_tokens(idx: Tensor, lengths: Tensor, share: float) -> Tensor:
+    """Replace a random share of each text's tokens by its last one, which itself stays.
+
+    Word dropout (Iyyer et al. 2015). The last one is the end-of-text token, which alone says nothing about the text.
+
+    Args:
+        idx: (B, T), padded on the right. lengths: (B,).
+    """
+    last = (lengths - 1)[:, None]
+    hidden = torch.rand(idx.shape, device=idx.device) < share
+    hidden &= torch.arange(idx.shape[1], device=idx.device) < last
+    return torch.where(hidden, idx.gather(1, last), idx)

@@ -14,7 +14,7 @@ Count = Annotated[int, Ge(0)]
 Rate = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Seconds = Annotated[float, Gt(0)]
-Decay = Annotated[float, Ge(0), Lt(1)]  # of a running mean
+Fraction = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class OptimizerConfig:
     decay: Literal["linear", "cosine"]
     decay_share: Share  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
     weight_decay: Rate  # of matrices and tables, decoupled
-    betas: tuple[Decay, Decay]  # of AdamW
-    momentum: Decay  # of Muon
+    betas: tuple[Fraction, Fraction]  # of AdamW
+    momentum: Fraction  # of Muon
     newton_schulz_steps: Positive  # of Muon
 
 
@@ -88,7 +88,7 @@ class SpamTrainingConfig:
     pooling: Pooling
     trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
     class_weights: Literal["none", "balanced"]
-    lm_weight: Rate  # of the next-token loss on the same messages, beside the class loss
+    token_dropout: Fraction  # share of the tokens hidden in each training step
     training: TrainingConfig
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ SPAM = SpamTrainingConfig(
     pooling="last",
     trainable_blocks=None,
     class_weights="balanced",
-    lm_weight=0.5,
+    token_dropout=0.2,
     training=training_config(
         max_steps=5, batch_size=4, eval_interval=2, checkpoint_interval=2, optimizer=ADAMW
     ),
