@@ -1,6 +1,6 @@
 """What runs: one thin file per stage of dvc.yaml, and the Prefect flows around them.
 
-The settings below act only when they are made before torch is imported.
+The settings of OpenMP act only when they are made before torch is imported.
 """
 
 import ctypes
@@ -9,8 +9,9 @@ import os
 # OpenMP threads that spin long while they wait take the core from whoever needs it: with one busy neighbour a
 # training step took 3 to 10 times as long. Threads that sleep at once double it on a quiet machine. A short spin has
 # most of both.
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-os.environ.setdefault("KMP_BLOCKTIME", "0")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # GNU's OpenMP, in torch for Linux: rounds of a loop
+    os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's, in torch for macOS: milliseconds
 
 # By default glibc returns every freed block of megabytes to the kernel, and each training step pays for mapping and
 # clearing the pages again: a fifth of its time. (mallopt(3); other C libraries lack it.)

@@ -165,19 +165,25 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
         return _row(contest.model, champion, candidate, "kept: no other candidate")
     test = Path(find_stage(root, contest.data_of).outs[0].fs_path) / "test.jsonl"
 
-    def figures(version: registry.Version) -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            with explained(connection.uri):
-                checkpoint = registry.fetch_checkpoint(connection, version, Path(folder))
-            return contest.figures(checkpoint, test, params)
-
-    try:
-        before = figures(champion) if champion else None
-    except BadInput as error:
-        return _row(
-            contest.model, champion, candidate, f"kept: the champion cannot be tested by this code ({error})"
-        )
-    better, why = decide(figures(candidate), before, params.retrain.min_improvement)
+    before = None
+    with tempfile.TemporaryDirectory() as folder:
+        with explained(connection.uri):
+            new = registry.fetch_checkpoint(connection, candidate, Path(folder) / "candidate")
+            old = (
+                registry.fetch_checkpoint(connection, champion, Path(folder) / "champion")
+                if champion
+                else None
+            )
+        try:
+            before = contest.figures(old, test, params) if old else None
+        except BadInput as error:  # it still serves, with the code that was saved with it
+            why = (
+                f"the champion cannot be tested by this code ({error}); to let the candidate serve all the same, "
+                f"give version {candidate.version} the alias champion in MLflow"
+            )
+            return _row(contest.model, champion, candidate, f"kept: {why}")
+        after = contest.figures(new, test, params)
+    better, why = decide(after, before, params.retrain.min_improvement)
     if better:
         with explained(connection.uri):
             registry.promote(connection, contest.model, candidate.version)

@@ -369,6 +369,20 @@ def test_profile_changes_existing_values_and_names_known_datasets(profile: str) 
         assert params["data"][role] in catalogue, f"{profile}: no dataset {params['data'][role]!r} for {role}"
 
 
+def test_the_book_is_read_as_often_as_in_the_book() -> None:
+    book = dict(overrides("book"))
+    for section, epochs, rows in (
+        ("pretrain", 10, 18),  # windows of The Verdict
+        ("finetune_spam", 5, 1045),
+        ("finetune_instructions", 2, 935),
+    ):
+        training = f"{section}.training"
+        assert book[f"{training}.grad_accum_steps"] == 1
+        batches = -(-rows // book[f"{training}.batch_size"])
+        assert book[f"{training}.max_steps"] == epochs * batches
+    assert book["finetune_spam.pooling"] == "last"
+
+
 def overrides(profile: str) -> list[tuple[str, Any]]:
     """The `section.key=value` lines of a profile, values read as YAML as DVC does."""
     lines = (ROOT / "pipelines/profiles" / f"{profile}.txt").read_text(encoding="utf-8").splitlines()

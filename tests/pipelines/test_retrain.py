@@ -126,6 +126,21 @@ def test_compare_with_itself_is_no_contest(project: Any) -> None:
     assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
+def test_a_store_that_fails_is_no_verdict_on_the_champion(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store, contest = project
+    registry.promote(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
+    add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
+
+    def unreachable(*_: Any) -> Path:
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(registry, "fetch_checkpoint", unreachable)
+    with pytest.raises(BadInput, match="cannot be used"):
+        retrain.compare.fn(contest, folder, PARAMS)
+
+
 def summary() -> str:
     from prefect.client.orchestration import get_client
 
