@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.recipes import ComputeConfig, OptimizerConfig, TrainingConfig
@@ -26,6 +27,15 @@ ADAMW = OptimizerConfig(
     newton_schulz_steps=5,
 )
 MUON = replace(ADAMW, kind="muon")
+EVALUATE = EvaluateConfig(
+    bootstrap_samples=50,
+    confidence=0.95,
+    max_new_tokens=4,
+    batch_size=4,
+    before_per_family=1,
+    samples=1,
+    seed=1,
+)
 
 
 def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:

@@ -5,18 +5,8 @@ import pytest
 
 from groundup.evaluation import plots
 from groundup.evaluation.baselines import Predictions
-from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.spam_results import Answers, table
-
-CONFIG = EvaluateConfig(
-    bootstrap_samples=50,
-    confidence=0.95,
-    max_new_tokens=4,
-    batch_size=4,
-    before_per_family=1,
-    samples=1,
-    seed=1,
-)
+from tests.tiny import EVALUATE
 
 
 def answers():
@@ -49,7 +39,7 @@ FIGURES = {
     "confusion": lambda: plots.confusion_matrix(answers()),
     "roc_pr": lambda: plots.roc_and_precision_recall(answers()),
     "calibration": lambda: plots.calibration(answers()),
-    "comparison": lambda: plots.spam_comparison(table(answers(), CONFIG)),
+    "comparison": lambda: plots.spam_comparison(table(answers(), EVALUATE)),
     "loss": lambda: plots.loss_curves(CURVES),
     "families": lambda: plots.exact_match_by_family(FAMILIES),
 }

@@ -1,20 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from groundup.evaluation.baselines import NAMES
-from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.predictions import write_predictions
 from groundup.evaluation.spam_results import collect, table
+from tests.tiny import EVALUATE
 
-CONFIG = EvaluateConfig(
-    bootstrap_samples=200,
-    confidence=0.95,
-    max_new_tokens=4,
-    batch_size=4,
-    before_per_family=1,
-    samples=1,
-    seed=1,
-)
+CONFIG = replace(EVALUATE, bootstrap_samples=200)
 TEST = [
     {"id": f"t{i}", "label": label, "text": text}
     for i, (label, text) in enumerate(

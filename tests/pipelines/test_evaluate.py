@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,24 +8,16 @@ import torch
 from groundup.checkpoint import save_checkpoint
 from groundup.datasets import tasks
 from groundup.datasets.jsonl import read_jsonl, write_jsonl
-from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelConfig, ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.recipes import ComputeConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import silent
 from pipelines.evaluate import main
+from tests.tiny import EVALUATE as TINY
 
 COMPUTE = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
-EVALUATE = EvaluateConfig(
-    bootstrap_samples=50,
-    confidence=0.95,
-    max_new_tokens=3,
-    batch_size=8,
-    before_per_family=1,
-    samples=1,
-    seed=1,
-)
+EVALUATE = replace(TINY, max_new_tokens=3, batch_size=8)
 OUTS = ("spam.json", "instructions.json", "samples.jsonl", "plots", "report.html")
 
 

@@ -6,7 +6,7 @@ from groundup.datasets.tasks import check
 Example = tuple[str, str, str, list[str]]  # instruction, input, right answer, wrong answers
 
 
-def holds(family: Family, example: Example) -> None:
+def assert_holds(family: Family, example: Example) -> None:
     """The right answer passes, up to whitespace and one full stop; nothing else does, however it is asked."""
     instruction, input, right, wrong = example
     assert family.answer(instruction, input) == right

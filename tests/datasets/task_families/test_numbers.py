@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.datasets.task_families import numbers
-from tests.datasets.task_families.by_hand import Example, holds
+from tests.datasets.task_families.by_hand import Example, assert_holds
 
 # family -> (instruction, input, right answer, wrong answers)
 BY_HAND: dict[str, Example] = {
@@ -24,4 +24,4 @@ def test_every_family_has_an_example() -> None:
 
 @pytest.mark.parametrize("family", numbers.FAMILIES, ids=lambda family: family.name)
 def test_answers_by_hand(family: numbers.Family) -> None:
-    holds(family, BY_HAND[family.name])
+    assert_holds(family, BY_HAND[family.name])

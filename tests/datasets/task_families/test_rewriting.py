@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.datasets.task_families import rewriting
-from tests.datasets.task_families.by_hand import Example, holds
+from tests.datasets.task_families.by_hand import Example, assert_holds
 
 # family -> (instruction, input, right answer, wrong answers)
 BY_HAND: dict[str, Example] = {
@@ -22,4 +22,4 @@ def test_every_family_has_an_example() -> None:
 
 @pytest.mark.parametrize("family", rewriting.FAMILIES, ids=lambda family: family.name)
 def test_answers_by_hand(family: rewriting.Family) -> None:
-    holds(family, BY_HAND[family.name])
+    assert_holds(family, BY_HAND[family.name])
