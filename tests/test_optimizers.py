@@ -1,12 +1,13 @@
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
 from groundup.nn.decoder import Decoder, SequenceClassifier
-from groundup.optimizers import Muon, lr_scale, make_optimizers, orthogonalise, set_lr
+from groundup.optimizers import Muon, lr_scale, make_optimizers, orthogonalise, set_lr, stacked_projections
 from groundup.recipes import OptimizerConfig
 from tests.tiny import ADAMW, MUON, model_config, random_decoder
 
@@ -81,10 +82,44 @@ def test_muon_cuts_stacked_projections_and_scales_tall_matrices() -> None:
     torch.manual_seed(0)
     stacked, tall = nn.Parameter(torch.zeros(12, 4)), nn.Parameter(torch.zeros(16, 4))
     stacked.grad, tall.grad = torch.randn(12, 4), torch.randn(16, 4)
-    Muon([stacked, tall], lr=1.0, momentum=0.0, steps=5, weight_decay=0.0).step()
+    groups: list[dict[str, Any]] = [{"params": [stacked], "parts": 3}, {"params": [tall]}]
+    Muon(groups, lr=1.0, momentum=0.0, steps=5, weight_decay=0.0).step()
     parts = torch.cat([orthogonalise(part[None], 5)[0] for part in stacked.grad.split(4)])
     torch.testing.assert_close(stacked.detach(), -parts)
     torch.testing.assert_close(tall.detach(), -2.0 * orthogonalise(tall.grad[None], 5)[0])
+
+
+def test_only_named_projections_are_cut_apart() -> None:
+    # the projection of the n-grams is 3:1 too, and yet one map
+    model = Decoder(model_config(n_head=2, n_kv_head=2, ngram_embd=8, ngram_orders=(2, 3), n_embd=48))
+    assert model.ngrams is not None
+    assert model.ngrams.c_ngram.weight.shape == (48, 16)
+    (muon, _) = make_optimizers(model, MUON)
+    parts = {id(p): group["parts"] for group in muon.param_groups for p in group["params"]}
+    found = {name: parts[id(p)] for name, p in model.named_parameters() if id(p) in parts}
+    assert {name for name, n in found.items() if n == 3} == {f"h.{i}.attn.c_attn.weight" for i in (0, 1)}
+    assert set(found.values()) == {1, 3}
+    assert stacked_projections("h.0.attn.c_attn.weight", torch.zeros(8, 4)) == 1  # grouped queries
+    assert stacked_projections("decoder.h.0.cross.c_kv.weight", torch.zeros(8, 4)) == 2
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad"])
+def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(kind: Literal["sgd", "adagrad"]) -> None:
+    model = random_decoder()
+    config = replace(
+        MUON, kind=kind, max_lr=1.0, embedding_lr=2.0, head_lr=3.0, weight_decay=0.0, momentum=0.0
+    )
+    (optimizer,) = make_optimizers(model, config)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 0.5)
+    optimizer.step()
+    rates = {"wte": 2.0, "ngrams.table": 2.0, "lm_head": 3.0, "shift": 3.0}
+    for name, p in model.named_parameters():
+        rate = next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
+        # AdaGrad divides the first gradient by its own size
+        moved = rate * (0.5 if kind == "sgd" else 1.0)
+        torch.testing.assert_close(p.detach(), before[name] - moved)
 
 
 @pytest.mark.parametrize("config", [ADAMW, MUON])

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: AdamW for vectors and tables, Muon for matrices; the learning rate a pure function."""
+"""Optimizers and schedules: who moves which parameter by which rule; the learning rate a pure function."""
 
 import math
 from collections import defaultdict
@@ -49,16 +49,20 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: every direction of a matrix moves by the same amount (Jordan et al. 2024).
 
-    Matrices of one shape are iterated as one batch. A matrix of several stacked projections (queries, keys and
-    values in `c_attn`) is cut into squares first, since each is a map of its own.
+    Matrices of one shape are iterated as one batch. Those of a group with `parts` above 1 are that many projections,
+    stacked, and are cut apart first, since each is a map of its own.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float, steps: int, weight_decay: float
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float,
+        steps: int,
+        weight_decay: float,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "steps": steps, "weight_decay": weight_decay}
-        )
+        defaults = {"lr": lr, "momentum": momentum, "steps": steps, "weight_decay": weight_decay, "parts": 1}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -76,12 +80,21 @@ class Muon(torch.optim.Optimizer):
                 by_shape[update.shape].append((p, update))
             for shape, pairs in by_shape.items():
                 stacked = torch.stack([update for _, update in pairs])
-                rows, columns = shape
-                parts = rows // columns if rows % columns == 0 and rows // columns == 3 else 1
+                (rows, columns), parts = shape, group["parts"]
                 direction = orthogonalise(stacked.view(-1, rows // parts, columns), group["steps"])
                 scale = max(1.0, rows / parts / columns) ** 0.5
                 for (p, _), d in zip(pairs, direction.view(-1, rows, columns), strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).add_(d, alpha=-group["lr"] * scale)
+
+
+def stacked_projections(name: str, p: Tensor) -> int:
+    """How many maps of their own a matrix holds: queries, keys and values in `c_attn`, keys and values in `c_kv`.
+
+    With grouped queries the parts of `c_attn` differ in size, and it is moved as one.
+    """
+    if name.endswith("c_attn.weight") and p.shape[0] == 3 * p.shape[1]:
+        return 3
+    return 2 if name.endswith("c_kv.weight") else 1
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
@@ -90,7 +103,8 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
     Every parameter group carries its full learning rate as `max_lr`; `set_lr` scales from there.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices, embeddings, vectors, heads = [], [], [], []
+    matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of projections in one
+    embeddings, vectors, heads = [], [], []
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
@@ -101,28 +115,41 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
         elif name.endswith(("lm_head.weight", "score.weight")):
             heads.append(p)
         else:
-            matrices.append(p)
-    device = next(model.parameters()).device
+            matrices[stacked_projections(name, p)].append(p)
     groups: list[dict[str, Any]] = [
         {"params": embeddings, "lr": config.embedding_lr, "weight_decay": config.weight_decay},
         {"params": heads, "lr": config.head_lr, "weight_decay": config.weight_decay},
         {"params": vectors, "lr": config.head_lr, "weight_decay": 0.0},
     ]
     optimizers: list[torch.optim.Optimizer] = []
-    if config.kind == "adamw":
-        groups.append({"params": matrices, "lr": config.max_lr, "weight_decay": config.weight_decay})
-    elif matrices:
-        optimizers.append(
-            Muon(matrices, config.max_lr, config.momentum, config.newton_schulz_steps, config.weight_decay)
-        )
+    if config.kind == "muon":
+        if matrices:
+            stacks = [{"params": group, "parts": parts} for parts, group in matrices.items()]
+            optimizers.append(
+                Muon(stacks, config.max_lr, config.momentum, config.newton_schulz_steps, config.weight_decay)
+            )
+    else:
+        flat = [p for group in matrices.values() for p in group]
+        groups.append({"params": flat, "lr": config.max_lr, "weight_decay": config.weight_decay})
     groups = [group for group in groups if group["params"]]
     if groups:
-        fused = device.type in ("cpu", "cuda", "mps")
-        optimizers.append(torch.optim.AdamW(groups, betas=config.betas, fused=fused))
+        optimizers.append(_torch_optimizer(groups, config, next(model.parameters()).device))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["max_lr"] = group["lr"]
     return optimizers
+
+
+def _torch_optimizer(
+    groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """The update rule of all that Muon does not move."""
+    if config.kind == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum)
+    if config.kind == "adagrad":
+        return torch.optim.Adagrad(groups)
+    fused = device.type in ("cpu", "cuda", "mps")
+    return torch.optim.AdamW(groups, betas=config.betas, fused=fused)
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:

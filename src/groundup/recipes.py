@@ -35,7 +35,8 @@ class OptimizerConfig:
 
     __pydantic_config__ = STRICT
 
-    kind: Literal["adamw", "muon"]  # muon: matrices inside blocks by Muon, all else by AdamW
+    # muon: every matrix that is no table and no head by Muon, all else by AdamW; the others move everything
+    kind: Literal["adamw", "muon", "sgd", "adagrad"]
     max_lr: Rate  # of the matrices
     embedding_lr: Rate  # of the token, position and n-gram tables
     head_lr: Rate  # of the output head and of all vectors
@@ -43,9 +44,9 @@ class OptimizerConfig:
     warmup_steps: Count
     decay: Literal["linear", "cosine"]
     decay_share: Share  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
-    weight_decay: Rate  # of matrices and tables, decoupled
+    weight_decay: Rate  # of matrices and tables: decoupled; with sgd and adagrad a part of the gradient
     betas: tuple[Fraction, Fraction]  # of AdamW
-    momentum: Fraction  # of Muon
+    momentum: Fraction  # of Muon and SGD
     newton_schulz_steps: Positive  # of Muon
 
 
