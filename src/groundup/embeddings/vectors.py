@@ -1,0 +1,122 @@
+"""A saved set of word vectors: words and a float32 matrix; neighbours and analogies by cosine.
+
+A folder holds `vectors.safetensors` (tensor "matrix", (V, d)) and `vectors.json` ({"words": [...], "facts": {...}}).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.atomic import atomic_path, write_json
+from groundup.errors import BadInput
+
+Array = npt.NDArray[np.float32]
+MATRIX, WORDS = "vectors.safetensors", "vectors.json"
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """words: V words, the most frequent first. matrix (V, d) float32, row i for words[i]. facts: how it was made."""
+
+    words: tuple[str, ...]
+    matrix: Array
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or len(self.words) != len(self.matrix):
+            raise BadInput(
+                f"{len(self.words)} words for a matrix of shape {self.matrix.shape}; expected one row a word."
+            )
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Word -> row."""
+        return {word: place for place, word in enumerate(self.words)}
+
+    @cached_property
+    def unit(self) -> Array:
+        """The matrix with rows of length 1, so that a product is a cosine (a zero row stays zero)."""
+        norms = np.linalg.norm(self.matrix, axis=1, keepdims=True)
+        return np.divide(self.matrix, norms, out=np.zeros_like(self.matrix), where=norms > 0)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.ids
+
+    def row(self, word: str) -> int:
+        """The row of a word.
+
+        Raises:
+            BadInput: the word is not in the vocabulary.
+        """
+        if word not in self.ids:
+            raise BadInput(
+                f"'{word}' is not among the {len(self.words):,} words of the vocabulary; choose a more frequent word "
+                f"or lower min_count and train again."
+            )
+        return self.ids[word]
+
+    def vector(self, word: str) -> Array:
+        """The vector (d,) of a word; errors as for `row`."""
+        vector: Array = self.matrix[self.row(word)]
+        return vector
+
+    def neighbours(self, word: str, count: int) -> list[tuple[str, float]]:
+        """The `count` words of the largest cosine with `word`, itself left out, best first."""
+        row = self.row(word)
+        return self._nearest(self.unit @ self.unit[row], [row], count)
+
+    def analogy(self, a: str, b: str, c: str, count: int) -> list[tuple[str, float]]:
+        """Answers to "a is to b as c is to ...": largest cosine with b - a + c, the three left out.
+
+        3CosAdd over unit vectors (Mikolov et al. 2013).
+        """
+        rows = [self.row(word) for word in (a, b, c)]
+        target = self.unit[rows[1]] - self.unit[rows[0]] + self.unit[rows[2]]
+        return self._nearest(self.unit @ (target / max(float(np.linalg.norm(target)), 1e-12)), rows, count)
+
+    def mean(self, words: Sequence[str]) -> Array:
+        """The mean (d,) of the words' unit vectors, those outside the vocabulary left out; zeros where none is left."""
+        rows = [self.ids[word] for word in words if word in self.ids]
+        mean: Array = self.unit[rows].mean(axis=0) if rows else np.zeros(self.matrix.shape[1], np.float32)
+        return mean
+
+    def _nearest(self, cosines: Array, left_out: Sequence[int], count: int) -> list[tuple[str, float]]:
+        cosines = cosines.copy()
+        cosines[list(left_out)] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(count, len(cosines) - len(set(left_out)))]
+        return [(self.words[row], float(cosines[row])) for row in best]
+
+    def save(self, folder: Path) -> None:
+        """Write the set as a folder, atomically."""
+        from safetensors.numpy import save_file
+
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            save_file({"matrix": np.ascontiguousarray(self.matrix, dtype=np.float32)}, temporary / MATRIX)
+            write_json(temporary / WORDS, {"words": list(self.words), "facts": dict(self.facts)})
+
+    @staticmethod
+    def load(folder: Path) -> "WordVectors":
+        """Read a saved set.
+
+        Raises:
+            BadInput: the folder lacks a file or holds something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            said = json.loads((Path(folder) / WORDS).read_text(encoding="utf-8"))
+            matrix = load_file(Path(folder) / MATRIX)["matrix"]
+            return WordVectors(tuple(said["words"]), matrix, said["facts"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise BadInput(
+                f"{folder} cannot be read as word vectors ({error}); expected {MATRIX} and {WORDS}: run the stage "
+                f"that makes them."
+            ) from error

@@ -1,0 +1,84 @@
+"""Words for static embeddings: how a text is cut, which words count, and a corpus as arrays of ids.
+
+A word is a run of letters and digits, lower-cased, apostrophes inside it kept: "Don't, 2 DON’T!" is don't, 2, don't.
+The same rule serves training, benchmarks and features; a word of fewer than `min_count` occurrences is left out of
+the text before any window is laid over it, as in word2vec and gensim.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.errors import BadInput
+
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, in order."""
+    return WORD.findall(text.lower().replace("’", "'"))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text as ids, documents end to end.
+
+    ids (N,) int64. documents (N,) int64: the number of the document each word stands in, rising.
+    raw_words: all words of the text, those outside the vocabulary too (what speed is counted in).
+    """
+
+    ids: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64]
+    raw_words: int
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words by falling count, then alphabetically; a word's id is its place. `counts` (V,) int64."""
+
+    words: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Word -> id."""
+        return {word: place for place, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, documents: Iterable[Sequence[str]]) -> Corpus:
+        """Documents of words as one array; words outside the vocabulary are left out, their neighbours move up."""
+        ids: list[int] = []
+        lengths: list[int] = []
+        raw_words = 0
+        for words in documents:
+            known = [self.ids[word] for word in words if word in self.ids]
+            ids += known
+            lengths.append(len(known))
+            raw_words += len(words)
+        numbers = np.repeat(np.arange(len(lengths)), lengths)
+        return Corpus(np.array(ids, dtype=np.int64), numbers.astype(np.int64), raw_words)
+
+
+def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
+    """Count the words of all documents and keep those with at least `min_count` occurrences.
+
+    Raises:
+        BadInput: fewer than two words remain: there is no context to learn from.
+    """
+    counts = Counter(word for words in documents for word in words)
+    kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
+    if len(kept) < 2:
+        raise BadInput(
+            f"the corpus has {len(counts)} different word(s), {len(kept)} of them at least {min_count} times; "
+            f"embeddings need two or more: give more text or lower min_count."
+        )
+    return Vocabulary(
+        tuple(word for _, word in kept), np.array([-count for count, _ in kept], dtype=np.int64)
+    )
