@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.datasets.catalogue import DataConfig, dataset_for, fetch, load_catalogue
+from groundup.datasets.catalogue import DataConfig, Dataset, dataset_for, fetch, load_catalogue
 from groundup.datasets.jsonl import read_jsonl
 from groundup.params import load_params
 from groundup.tracking import Run
@@ -10,18 +10,22 @@ from pipelines.stage import run_stage
 
 
 def main(run: Run, role: str, out: Path, *, data: DataConfig) -> None:
-    """Fetch, and log which location served; the file itself does not depend on that."""
+    """Fetch, and log which location served."""
+    download(run, dataset_for(role, data, load_catalogue(data.catalogue)), out)
+
+
+def download(run: Run, dataset: Dataset, out: Path) -> None:
+    """Write the dataset's canonical file; where it came from is for the log, the file does not depend on that."""
     import pandas as pd
 
-    dataset = dataset_for(role, data, load_catalogue(data.catalogue))
     fetched = fetch(dataset, out)
     rows = read_jsonl(out)
-    print(f"{role}: {dataset.name}, {len(rows):,} rows, {fetched.bytes:,} bytes, from {fetched.location}")
+    print(f"{out.stem}: {dataset.name}, {len(rows):,} rows, {fetched.bytes:,} bytes, from {fetched.location}")
     run.log({"rows": len(rows), "bytes": fetched.bytes})
     run.tag("dataset", dataset.name)
     run.tag("dataset_sha256", fetched.sha256)
     run.tag("location", fetched.location)
-    run.dataset(pd.DataFrame(rows), name=dataset.name, source=fetched.location, context=role)
+    run.dataset(pd.DataFrame(rows), name=dataset.name, source=fetched.location, context=dataset.role)
 
 
 if __name__ == "__main__":

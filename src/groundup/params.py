@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +18,8 @@ from groundup.recipes import ComputeConfig, InstructionTrainingConfig, PretrainC
 from groundup.retraining import RetrainConfig
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
+
+Sections = TypeVar("Sections")
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,28 @@ class Params:
 
 
 def load_params(path: Path) -> Params:
-    """Read and check every section; YAML's `5e-4`, a string to PyYAML, becomes a number.
+    """Read and check every section of params.yaml; errors as for `checked`."""
+    return checked(Params, read_values(path), path)
+
+
+def read_values(path: Path) -> Any:
+    """The content of a YAML file, unchecked; BadInput where there is none."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+
+
+def checked(kind: type[Sections], values: Any, path: Path) -> Sections:
+    """Make the dataclass `kind` of the values read from `path`; YAML's `5e-4`, a string to PyYAML, becomes a number.
 
     Raises:
         BadInput: naming every missing, unknown, misspelt or ill-typed value with its path, all at once.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    try:
-        return TypeAdapter(Params).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise BadInput(
             f"{path} has {error.error_count()} problem(s): {describe(error)}. Correct them and run again."

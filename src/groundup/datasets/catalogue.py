@@ -38,6 +38,16 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class StudyDataConfig:
+    """The section `data` of the study's params.yaml: the catalogue, and the names there of further datasets."""
+
+    catalogue: Path
+    datasets: tuple[str, ...]
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True)
 class Location:
     """One place that serves a dataset; `sha256` is of the file there, before any conversion."""
 
@@ -156,6 +166,14 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
     if name not in fitting:
         found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
         raise BadInput(f"data.{role}: '{name}' {found} {data.catalogue}; choose one of {', '.join(fitting)}.")
+    return catalogue[name]
+
+
+def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
+    """Return a dataset of the catalogue at `path` by its name; BadInput where there is none."""
+    if name not in catalogue:
+        known = ", ".join(sorted(catalogue))
+        raise BadInput(f"data.datasets: '{name}' is not in the catalogue {path}; choose among {known}.")
     return catalogue[name]
 
 

@@ -1,0 +1,33 @@
+"""pipelines/study/params.yaml, typed: each section's dataclass lives beside its owner, as for params.yaml."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.datasets.catalogue import StudyDataConfig
+from groundup.errors import BadInput
+from groundup.params import checked, load_params, read_values
+from groundup.recipes import ComputeConfig
+from groundup.settings import STRICT
+
+
+@dataclass(frozen=True)
+class StudyParams:
+    """One field a section of the study's params.yaml, and `compute`, which is the main one's."""
+
+    __pydantic_config__ = STRICT
+
+    compute: ComputeConfig
+    data: StudyDataConfig
+
+
+def load_study_params(root_params: Path, study_params: Path) -> StudyParams:
+    """Read and check every section of both files; errors as for `groundup.params.checked`."""
+    root = load_params(root_params)
+    values = read_values(study_params)
+    if isinstance(values, dict):
+        if "compute" in values:
+            raise BadInput(
+                f"{study_params} has a section compute; the one of {root_params} holds here too: remove it."
+            )
+        values = {**values, "compute": root.compute}
+    return checked(StudyParams, values, study_params)
