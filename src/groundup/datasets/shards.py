@@ -18,6 +18,7 @@ from groundup.datasets.documents import text_of
 from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.pretokenization import check_text
 
 SPLITS = ("train", "val")
@@ -52,7 +53,7 @@ def read_documents(path: Path) -> list[list[str]]:
 
 
 def write_shards(
-    corpus: Path, tokenizer: BPETokenizer, out: Path, *, num_threads: int = 2, progress: bool = False
+    corpus: Path, tokenizer: Tokenizer, out: Path, *, num_threads: int = 2, progress: bool = False
 ) -> Meta:
     """Encode `corpus` (train.jsonl, val.jsonl) into the folder `out`, atomically, and return its meta.json.
 
@@ -109,9 +110,7 @@ def read_meta(directory: Path) -> Meta:
     return meta
 
 
-def open_shard(
-    directory: Path, split: str, *, tokenizer: BPETokenizer | None = None
-) -> "np.memmap[Any, Any]":
+def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = None) -> "np.memmap[Any, Any]":
     """Return the ids of one split, (tokens,), read-only and memory-mapped.
 
     tokenizer: where given, the one that the ids must have been made with.
@@ -139,9 +138,12 @@ def open_shard(
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
 
 
-def _encode(tokenizer: BPETokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return the ids of one document with the end-of-text token after them, (tokens,)."""
-    # With no special token allowed or forbidden this is encode_ordinary, without a Python int for each id.
     text = text_of(messages)
-    ids = tokenizer.encoding.encode_to_numpy(text, allowed_special=set(), disallowed_special=())
+    if isinstance(tokenizer, BPETokenizer):
+        # With no special token allowed or forbidden this is encode_ordinary, without a Python int for each id.
+        ids = tokenizer.encoding.encode_to_numpy(text, allowed_special=set(), disallowed_special=())
+    else:
+        ids = np.array(tokenizer.encode_batch([text])[0], dtype=dtype)
     return np.append(ids, tokenizer.eot_id).astype(dtype)

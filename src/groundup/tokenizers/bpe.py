@@ -5,18 +5,16 @@ earlier ones, and its id is also its rank: encoding a word joins the neighbours 
 training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257; "slow" -> [115, 257].
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import regex
 
-from groundup.atomic import atomic_path
+from groundup.atomic import write_text
 from groundup.errors import BadInput
 from groundup.tokenizers.merges import learn_tokens, merge_bytes
 from groundup.tokenizers.pretokenization import (
@@ -27,6 +25,7 @@ from groundup.tokenizers.pretokenization import (
     split_words,
 )
 from groundup.tokenizers.spelling import spell, unspell
+from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
 
 if TYPE_CHECKING:
     import tiktoken
@@ -61,6 +60,8 @@ class BPETokenizer:
     Special tokens written in a text are ordinary text unless `allow_special=True`: so no user's message can
     end a document.
     """
+
+    unk_id = None  # nothing is ever unknown: every text is bytes
 
     def __init__(
         self, ranks: Mapping[bytes, int], pattern: str, special_tokens: Sequence[str] = (END_OF_TEXT,)
@@ -172,6 +173,10 @@ class BPETokenizer:
         """Return the text; bytes that are not UTF-8 (a character cut in two) become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
+    def pieces(self, text: str) -> list[str]:
+        r"""The cut as people read it; the bytes of a character that a cut goes through are shown as \xe2."""
+        return [self._token_bytes[i].decode("utf-8", errors="backslashreplace") for i in self.encode(text)]
+
     @cached_property
     def _token_bytes(self) -> dict[int, bytes]:
         return dict(enumerate([*self.tokens, *(text.encode() for text in self.special_tokens)]))
@@ -202,22 +207,22 @@ class BPETokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return fingerprint(self.to_json())
 
     def to_json(self) -> str:
         """Return the file's text: tokens in the order of their ids, each byte as one printable character."""
-        document = {
-            "version": FORMAT_VERSION,
-            "pattern": self.pattern,
-            "special_tokens": list(self.special_tokens),
-            "tokens": [spell(token) for token in self.tokens],
-        }
-        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return to_json(
+            {
+                "version": FORMAT_VERSION,
+                "pattern": self.pattern,
+                "special_tokens": list(self.special_tokens),
+                "tokens": [spell(token) for token in self.tokens],
+            }
+        )
 
     def save(self, path: Path) -> None:
         """Write `to_json()` to `path`, atomically."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.to_json(), encoding="utf-8", newline="\n")
+        write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> "BPETokenizer":
@@ -226,27 +231,10 @@ class BPETokenizer:
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
         """
-        try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise BadInput(
-                f"{path} does not exist; expected a saved tokenizer: run the stage train_tokenizer."
-            ) from error
-        except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-            raise BadInput(
-                f"{path} is not JSON ({error}); expected a saved tokenizer: train it again."
-            ) from error
-        keys = {"version", "pattern", "special_tokens", "tokens"}
-        if not isinstance(document, dict) or set(document) != keys:
-            raise BadInput(f"{path} is no tokenizer: expected a JSON object with {', '.join(sorted(keys))}.")
-        if document["version"] != FORMAT_VERSION:
-            raise BadInput(
-                f"{path} has version {document['version']!r}; expected {FORMAT_VERSION}: train it again."
-            )
+        document = read_document(path)
+        check_document(document, path, {"version", "pattern", "special_tokens", "tokens"}, FORMAT_VERSION)
         tokens, special_tokens = document["tokens"], document["special_tokens"]
-        if not (
-            isinstance(document["pattern"], str) and _are_strings(tokens) and _are_strings(special_tokens)
-        ):
+        if not (isinstance(document["pattern"], str) and are_strings(tokens) and are_strings(special_tokens)):
             raise BadInput(
                 f"{path}: expected a string as pattern and lists of strings as tokens and special_tokens."
             )
@@ -280,7 +268,3 @@ def _check_special_tokens(special_tokens: Sequence[str]) -> None:
                     f"tokenizer.special_tokens: {text!r} is empty, repeats or begins another ({other!r}); "
                     f"expected distinct ones, none of which begins another: rename it."
                 )
-
-
-def _are_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
 
 LONGEST = 40
 SAMPLES = 5
@@ -38,6 +39,6 @@ def describe_vocabulary(tokenizer: BPETokenizer, texts: Sequence[str]) -> tuple[
     return metrics, "\n".join(page)
 
 
-def segmentation(tokenizer: BPETokenizer, text: str) -> str:
+def segmentation(tokenizer: Tokenizer, text: str) -> str:
     """Return the text with "|" between its tokens."""
-    return "|".join(tokenizer.decode([i]) for i in tokenizer.encode(text))
+    return "|".join(tokenizer.pieces(text))
