@@ -10,7 +10,7 @@ from groundup.atomic import atomic_path, write_json, write_text
 from groundup.datasets.answers import check_for
 from groundup.datasets.jsonl import read_splits, write_jsonl
 from groundup.datasets.spam import leakage
-from groundup.evaluation import instruction_results, plots, report_page, spam_results
+from groundup.evaluation import figures, instruction_results, plots, report_page, spam_results
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.curves import read_curve
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
@@ -74,7 +74,7 @@ def main(
             "loss": plots.loss_curves({name: read_curve(path) for name, path in curves.items()}),
             "exact_match": plots.exact_match_by_family(instruction_table["families"]),
         }.items():
-            plots.save(figure, folder / f"{name}.png")
+            figures.save(figure, folder / f"{name}.png")
         _write_confusion(folder / "confusion.csv", answers)
         _write_families(folder / "exact_match.csv", instruction_table["families"])
     write_json(spam_metrics, spam_table)

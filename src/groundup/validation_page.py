@@ -1,19 +1,16 @@
 """A validation report (see groundup.expectations) for people: a page, lines for a terminal, counts."""
 
 import json
-from importlib import resources
 from typing import Any
+
+from groundup.pages import fill
 
 Report = dict[str, Any]
 
 
 def render_page(report: Report, title: str) -> str:
-    """Return one self-contained HTML page: no script, nothing fetched; every value is escaped."""
-    import jinja2
-
-    source = resources.files("groundup").joinpath("templates/validation.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(source).render(report=report, title=title) + "\n"
+    """Return the report as one HTML page."""
+    return fill("templates/validation.html.j2", {}, {"report": report, "title": title})
 
 
 def summary(report: Report) -> dict[str, Any]:

@@ -1,99 +1,26 @@
-"""Figures in one house style, legible at the width of a laptop; equal data give equal bytes.
+"""The figures of the main report, in the house style."""
 
-matplotlib is imported when a figure is drawn. Figures are drawn without pyplot, so nothing global changes.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.atomic import atomic_path
 from groundup.evaluation.baselines import TITLES
+from groundup.evaluation.figures import COLOURS, INK, OURS, SOFT, figure, styled
 from groundup.evaluation.metrics import RANKING, calibration_bins
 from groundup.evaluation.spam_results import Answers
 from groundup.labels import LABELS
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-P = ParamSpec("P")
-
-OURS = "groundup"
-INK, SOFT, GRID = "#1b1f24", "#57606a", "#d8dee4"
-COLOURS = {  # distinct for colour-blind readers (Okabe and Ito 2008)
-    OURS: "#0072b2",
-    "char_svm": "#d55e00",
-    "naive_bayes": "#009e73",
-    "logistic_regression": "#cc79a7",
-    "majority": "#999999",
-    "before": "#b8c4ce",
-    "held_out": "#e69f00",
-}
-STYLE = {
-    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same everywhere
-    "font.size": 11.0,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": SOFT,
-    "axes.titlesize": 12.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "legend.frameon": False,
-    "legend.fontsize": 10.0,
-    "lines.linewidth": 2.0,
-    "svg.hashsalt": "groundup",
-    "svg.fonttype": "none",
-}
-DPI = 130
 MIN_IN_BIN = 5  # smaller bins of the calibration plot show chance, not calibration
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a PNG or SVG, by the suffix, without the date and version that matplotlib would put in."""
-    from matplotlib import rc_context
-
-    suffix = path.suffix.removeprefix(".")
-    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[suffix]
-    with rc_context(STYLE), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata, facecolor="white")
-
-
-def _styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-    """Run `draw` under the house style: matplotlib reads it while artists are made."""
-
-    @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
-        from matplotlib import rc_context
-
-        with rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def _figure(width: float, height: float, columns: int = 1) -> tuple["Figure", list["Axes"]]:
-    """A figure of `columns` panels; sizes in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
-
-
-@_styled
+@styled
 def confusion_matrix(answers: Answers) -> "Figure":
     """Counts of the test messages by label and decision, mean over seeds, with shares of the label."""
-    figure, [axes] = _figure(5.2, 4.2)
+    drawing, [axes] = figure(5.2, 4.2)
     counts = np.array(
         [
             [np.mean(np.sum((answers.truth == t) & (answers.pred == p), axis=1)) for p in (0, 1)]
@@ -110,15 +37,15 @@ def confusion_matrix(answers: Answers) -> "Figure":
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set_title(f"Test messages, mean of {len(answers.seeds)} seed(s)")
-    return figure
+    return drawing
 
 
-@_styled
+@styled
 def roc_and_precision_recall(answers: Answers) -> "Figure":
     """ROC and precision-recall curves, a thin line a seed for ours; the legend gives the areas."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
-    figure, (left, right) = _figure(11.5, 5.0, columns=2)
+    drawing, (left, right) = figure(11.5, 5.0, columns=2)
     once = np.ones((1, len(answers.truth)))
     rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
     for name, rows in {**rankings, OURS: answers.prob}.items():
@@ -145,13 +72,13 @@ def roc_and_precision_recall(answers: Answers) -> "Figure":
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlim(0, 1.005)
         axes.legend(loc="lower left" if axes is right else "lower right")
-    return figure
+    return drawing
 
 
-@_styled
+@styled
 def calibration(answers: Answers) -> "Figure":
     """Share of spam against mean probability in ten bins of some size; marks grow with the number of messages."""
-    figure, [axes] = _figure(6.0, 5.2)
+    drawing, [axes] = figure(6.0, 5.2)
     axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
     systems = {
         name: p.prob for name, p in answers.baselines.items() if p.prob is not None and name != "majority"
@@ -171,14 +98,14 @@ def calibration(answers: Answers) -> "Figure":
         ylim=(-0.03, 1.03),
     )
     axes.legend(loc="upper left")
-    return figure
+    return drawing
 
 
-@_styled
+@styled
 def spam_comparison(table: Mapping[str, Any]) -> "Figure":
     """Accuracy, F1 and MCC with intervals of all but the majority class; `table` as from `spam_results.table`."""
     shown = ("accuracy", "f1", "mcc")
-    figure, panels = _figure(11.5, 3.4, columns=len(shown))
+    drawing, panels = figure(11.5, 3.4, columns=len(shown))
     systems = {name: table["baselines"][name] for name in TITLES if name != "majority"}
     systems[OURS] = table["test"]
     for axes, metric in zip(panels, shown, strict=True):
@@ -198,13 +125,13 @@ def spam_comparison(table: Mapping[str, Any]) -> "Figure":
         axes.set_ylim(-0.6, len(systems) - 0.3)
         axes.margins(x=0.12)
         axes.set_title({"accuracy": "accuracy", "f1": "F1 of spam", "mcc": "MCC"}[metric])
-    return figure
+    return drawing
 
 
-@_styled
+@styled
 def loss_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
     """One panel a training: every `…/loss` column over steps, val with dots; rows may have a "seed" and gaps."""
-    figure, panels = _figure(4.2 * len(curves), 3.8, columns=len(curves))
+    drawing, panels = figure(4.2 * len(curves), 3.8, columns=len(curves))
     colours = {"train/loss": COLOURS[OURS], "val/loss": COLOURS["char_svm"]}
     for axes, (name, rows) in zip(panels, curves.items(), strict=True):
         for column, colour in colours.items():
@@ -218,17 +145,17 @@ def loss_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure"
         axes.set(title=name, xlabel="step")
         axes.legend()
     panels[0].set_ylabel("loss, nats per term")
-    return figure
+    return drawing
 
 
-@_styled
+@styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """A bar a task family with its interval, best first; grey: before finetuning; families held out come last.
 
     `families`: {name: {"exact_match": {"mean", "low", "high"}, "before": {same}, "held_out": bool, "instances": int}}.
     """
     order = sorted(families, key=lambda n: (families[n]["held_out"], -families[n]["exact_match"]["mean"], n))
-    figure, [axes] = _figure(9.0, 1.4 + 0.27 * max(1, len(order)))
+    drawing, [axes] = figure(9.0, 1.4 + 0.27 * max(1, len(order)))
     for place, name in enumerate(order):
         entry, before = families[name]["exact_match"], families[name]["before"]
         colour = COLOURS["held_out"] if families[name]["held_out"] else COLOURS[OURS]
@@ -255,5 +182,5 @@ def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure"
         "before finetuning": "before",
     }
     handles = [Patch(color=COLOURS[key], label=label) for label, key in kinds.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
+    drawing.legend(handles=handles, loc="outside lower center", ncols=3)
+    return drawing

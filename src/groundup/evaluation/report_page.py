@@ -1,12 +1,11 @@
-"""The report of a run as one HTML page that reads offline: no script, nothing fetched, pictures inside."""
+"""The report of a run as one HTML page."""
 
-import base64
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from groundup.evaluation.baselines import TITLES
+from groundup.pages import data_uri, fill
 
 REFERENCE = "char_svm"  # the baseline to reach for
 
@@ -20,17 +19,11 @@ def render(facts: Mapping[str, Any], pictures: Path) -> str:
             "confidence" (of the intervals).
         pictures: folder of PNG files, each shown under its name.
     """
-    import jinja2
-
-    source = resources.files("groundup").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"share": share, "number": number, "interval": interval}
-    images = {path.stem: _data_uri(path) for path in sorted(pictures.glob("*.png"))}
+    filters: dict[str, Callable[..., str]] = {"share": share, "number": number, "interval": interval}
+    images = {path.stem: data_uri(path) for path in sorted(pictures.glob("*.png"))}
     sentence = comparison(facts["spam"], REFERENCE, "f1")
-    page = environment.from_string(source).render(**facts, titles=TITLES, images=images, sentence=sentence)
-    return page + "\n"
+    values = {**facts, "titles": TITLES, "images": images, "sentence": sentence}
+    return fill("templates/report.html.j2", filters, values)
 
 
 def comparison(spam: Mapping[str, Any], baseline: str, metric: str) -> str:
@@ -59,7 +52,3 @@ def number(value: float) -> str:
 def interval(entry: Mapping[str, float], digits: int = 3) -> str:
     """{"mean", "low", "high"} -> "0.970 (0.946–0.991)"."""
     return f"{entry['mean']:.{digits}f} ({entry['low']:.{digits}f}–{entry['high']:.{digits}f})"
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
