@@ -1,7 +1,9 @@
-"""The seams: dvc.yaml, params.yaml, the stage files and the library say the same thing.
+"""The seams: each dvc.yaml, its params.yaml, the stage files and the library say the same thing.
 
-dvc.yaml is the only DAG, but it repeats what the code knows: which modules a stage is made of, which sections it
-reads, which paths it is given. These tests compare the two; when a list is wrong, the failure prints the right one.
+A dvc.yaml is the only DAG, but it repeats what the code knows: which modules a stage is made of, which sections it
+reads, which paths it is given. These tests compare the two; when a list is wrong, the failure prints the right one:
+`pytest tests/test_pipeline.py -k "deps and pretrain"`. A stage is named here as its module is below pipelines/:
+`pretrain` of the main pipeline, `study.download` of the study.
 """
 
 import ast
@@ -21,7 +23,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = [
+MAIN = [
     "download",
     "validate",
     "prepare_corpus",
@@ -35,20 +37,67 @@ STAGES = [
     "finetune_instructions",
     "evaluate",
 ]
+STUDY = [
+    "study.download",
+]
+STAGES = MAIN + STUDY
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A dvc.yaml with its params.yaml and the stages that belong in it, in running order."""
+
+    folder: str  # of dvc.yaml and params.yaml, relative to the root
+    package: str  # of the stage files
+    stages: list[str]
+    not_stages: set[str]  # other files beside them
+
+    @property
+    def dvc_yaml(self) -> Path:
+        """Relative to the root, as is `params_yaml`."""
+        return Path(self.folder, "dvc.yaml")
+
+    @property
+    def params_yaml(self) -> Path:
+        """The values of its stages."""
+        return Path(self.folder, "params.yaml")
+
+
+PIPELINES = {
+    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "flow", "retrain"}),
+    "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
+}
+each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
 CODE = (".py", ".j2")
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
-NOT_STAGES = {"__init__", "stage", "lineage", "flow", "retrain"}
 
 # The frame around every stage is neither listed as a dependency nor looked into: stage.py unpacks argv, tracking
-# only listens, what params.py reads is tracked value by value under `params:`, and pipelines/__init__.py says how
-# threads wait. With the frame listed, a comment in one owner's config class (params.py imports them all) would
-# train every model again.
-FRAME = ("pipelines.stage", "pipelines.lineage", "groundup.tracking", "groundup.params")
+# only listens, what params.py and study_params.py read is tracked value by value under `params:`, and
+# pipelines/__init__.py says how threads wait. With the frame listed, a comment in one owner's config class (params.py
+# imports them all) would train every model again.
+FRAME = (
+    "pipelines.stage",
+    "pipelines.lineage",
+    "groundup.tracking",
+    "groundup.params",
+    "groundup.study_params",
+)
 
 # DVC, Prefect, MLflow and Great Expectations take seconds to import, torch too: a stage pays when it runs, and only
 # if it needs them.
-HEAVY = {"torch", "mlflow", "great_expectations", "prefect", "dvc", "sklearn", "matplotlib", "transformers"}
+HEAVY = {
+    "torch",
+    "mlflow",
+    "great_expectations",
+    "prefect",
+    "dvc",
+    "sklearn",
+    "matplotlib",
+    "transformers",
+    "gensim",
+    "sacrebleu",
+}
 
 
 # --- what the code says -------------------------------------------------------------------------------------------
@@ -128,9 +177,14 @@ class Footer:
     keyword_only: set[str]
 
 
+def stage_file(stage: str) -> Path:
+    """The module of a stage (`study.download` -> pipelines/study/download.py)."""
+    return ROOT.joinpath("pipelines", *stage.split(".")).with_suffix(".py")
+
+
 def footer(stage: str) -> Footer:
     """Read the `if __name__ == "__main__":` block and the signature of `main`."""
-    tree = ast.parse((ROOT / "pipelines" / f"{stage}.py").read_text(encoding="utf-8"))
+    tree = ast.parse(stage_file(stage).read_text(encoding="utf-8"))
     [block] = [
         n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "__name__ == '__main__'"
     ]
@@ -154,65 +208,78 @@ class Stanza:
     """One stage as DVC resolved it; `download@spam` and the like are one each. Paths are relative to the root."""
 
     name: str
+    stage: str  # without the part after @, as its module
     cmd: list[str]
     code: set[str]  # the modules and templates among the deps
     inputs: list[str]  # the other deps, in order
     outputs: list[str]  # outs, metrics and plots, in order
-    sections: set[str]  # of params.yaml
+    sections: set[tuple[str, str]]  # (params.yaml that holds it, its name)
     param_files: list[str]  # other files that `params:` looks into
-
-    @property
-    def stage(self) -> str:
-        """The name without the part after @."""
-        return self.name.partition("@")[0]
 
 
 @cache
 def stanzas() -> tuple[Stanza, ...]:
-    """The resolved stages of dvc.yaml, in its order."""
+    """The resolved stages of all dvc.yaml files, in their order."""
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
+    files = {str(pipeline.params_yaml) for pipeline in PIPELINES.values()}
     found = []
     with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:
-        for stage in repo.stage.load_all("dvc.yaml"):
-            deps = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
-            params = [d for d in stage.deps if isinstance(d, ParamsDependency)]
-            assert isinstance(stage.cmd, str)
-            found.append(
-                Stanza(
-                    name=stage.name,
-                    cmd=stage.cmd.split(),
-                    code={d for d in deps if d.endswith(CODE)},
-                    inputs=[d for d in deps if not d.endswith(CODE)],
-                    outputs=[o.def_path for o in stage.outs],
-                    sections={name for d in params if d.def_path == "params.yaml" for name in d.params},
-                    param_files=[d.def_path for d in params if d.def_path != "params.yaml"],
+        for pipeline in PIPELINES.values():
+            prefix = pipeline.package.removeprefix("pipelines").removeprefix(".")
+            for stage in repo.stage.load_all(str(ROOT / pipeline.dvc_yaml)):
+                deps = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
+                params = [d for d in stage.deps if isinstance(d, ParamsDependency)]
+                assert isinstance(stage.cmd, str)
+                assert Path(stage.wdir) == ROOT, (
+                    f"{stage.name}: paths are relative to the root; give it a wdir"
                 )
-            )
+                found.append(
+                    Stanza(
+                        name=stage.addressing,
+                        stage=".".join(filter(None, (prefix, stage.name.partition("@")[0]))),
+                        cmd=stage.cmd.split(),
+                        code={d for d in deps if d.endswith(CODE)},
+                        inputs=[d for d in deps if not d.endswith(CODE)],
+                        outputs=[o.def_path for o in stage.outs],
+                        sections={
+                            (d.def_path, name) for d in params if d.def_path in files for name in d.params
+                        },
+                        param_files=[d.def_path for d in params if d.def_path not in files],
+                    )
+                )
     return tuple(found)
 
 
-def values() -> dict[str, Any]:
-    """params.yaml as a mapping."""
-    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+def values(pipeline: Pipeline) -> dict[str, Any]:
+    """Its params.yaml as a mapping."""
+    return yaml.safe_load((ROOT / pipeline.params_yaml).read_text(encoding="utf-8"))
 
 
 # --- they agree ---------------------------------------------------------------------------------------------------
 
 
-def test_stages_stand_in_running_order() -> None:
-    names = list(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
-    assert names == STAGES
+@each_pipeline
+def test_stages_stand_in_running_order(pipeline: Pipeline) -> None:
+    names = yaml.safe_load((ROOT / pipeline.dvc_yaml).read_text(encoding="utf-8"))["stages"]
+    assert [f"{pipeline.package}.{name}" for name in names] == [
+        f"pipelines.{name}" for name in pipeline.stages
+    ]
 
 
-def test_each_stage_has_a_file_of_its_name_and_nothing_else_lies_beside_them() -> None:
-    assert {file.stem for file in (ROOT / "pipelines").glob("*.py")} == {*STAGES, *NOT_STAGES}
+@each_pipeline
+def test_each_stage_has_a_file_of_its_name_and_nothing_else_lies_beside_them(pipeline: Pipeline) -> None:
+    folder = ROOT.joinpath(*pipeline.package.split("."))
+    assert {*folder.glob("*.py")} == {
+        *map(stage_file, pipeline.stages),
+        *(folder / f"{name}.py" for name in pipeline.not_stages),
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_the_modules_the_stage_is_made_of(stage: str) -> None:
-    made_of = {str(file.relative_to(ROOT)) for file in local_imports(ROOT / "pipelines" / f"{stage}.py")}
+    made_of = {str(file.relative_to(ROOT)) for file in local_imports(stage_file(stage))}
     lines = "\n".join(f"      - {path}" for path in sorted(made_of))
     for stanza in stanzas():
         if stanza.stage == stage:
@@ -231,11 +298,13 @@ def test_every_template_belongs_to_a_stage() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_footer_passes_the_sections_that_the_stanza_names(stage: str) -> None:
     seen = footer(stage)
+    own = next(pipeline for pipeline in PIPELINES.values() if stage in pipeline.stages)
+    # what is no section of the pipeline's own file is one of the main file
+    file_of = dict.fromkeys(values(own), str(own.params_yaml))
+    expected = {(file_of.get(name, "params.yaml"), name) for name in seen.sections}
     for stanza in stanzas():
         if stanza.stage == stage:
-            assert seen.sections == stanza.sections, (
-                f"{stanza.name}: `params:` must be {sorted(seen.sections)}"
-            )
+            assert stanza.sections == expected, f"{stanza.name}: `params:` must be {sorted(expected)}"
     assert seen.keywords == {name: f"params.{name}" for name in seen.sections}, "section=params.section, each"
     assert seen.keyword_only == seen.sections, "main takes each section by its name, after *"
 
@@ -268,7 +337,7 @@ def test_command_passes_deps_then_outs() -> None:
 
 def test_stages_that_read_the_catalogue_depend_on_it() -> None:
     for stanza in stanzas():
-        if "load_catalogue" in (ROOT / "pipelines" / f"{stanza.stage}.py").read_text(encoding="utf-8"):
+        if "load_catalogue" in stage_file(stanza.stage).read_text(encoding="utf-8"):
             assert CATALOGUE in stanza.inputs + stanza.param_files, f"{stanza.name}: add {CATALOGUE} to deps"
 
 
@@ -288,7 +357,7 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]
     defaults = {str(p.default) for command in commands for p in command.params if p.name == "model"}
-    assert len(defaults) == 3 and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
+    assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
 def test_every_input_is_an_output_or_a_committed_file() -> None:
@@ -301,20 +370,20 @@ def test_every_input_is_an_output_or_a_committed_file() -> None:
 
 def test_every_section_of_params_has_a_reader() -> None:
     read = {section for stanza in stanzas() for section in stanza.sections}
-    for file in (ROOT / "pipelines" / f"{name}.py" for name in ("flow", "retrain")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for name in ("flow", "retrain"):
+        for node in ast.walk(ast.parse(stage_file(name).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("params."):
-                read.add(node.attr)
-    unread = set(values()) - read
+                read.add(("params.yaml", node.attr))
+    there = {(str(p.params_yaml), section) for p in PIPELINES.values() for section in values(p)}
+    unread = there - read
     assert not unread, f"no stage and no flow reads {sorted(unread)}"
     for stanza in stanzas():
-        unknown = stanza.sections - set(values())
-        assert not unknown, (
-            f"{stanza.name}: params.yaml has no section {sorted(unknown)}; whole sections are listed"
-        )
+        unknown = stanza.sections - there
+        assert not unknown, f"{stanza.name}: there is no section {sorted(unknown)}; whole sections are listed"
 
 
-def test_picture_in_the_readme_is_the_dag() -> None:
+@each_pipeline
+def test_picture_in_the_readme_is_the_dag(pipeline: Pipeline) -> None:
     of = {out: stanza.stage for stanza in stanzas() for out in stanza.outputs}
     edges = {
         (by, stanza.stage)
@@ -326,17 +395,27 @@ def test_picture_in_the_readme_is_the_dag() -> None:
     shown = set(
         networkx.transitive_reduction(networkx.DiGraph(edges)).edges
     )  # an arrow that others imply is left out
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", readme, flags=re.MULTILINE))
     order = sorted(shown, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
-    assert drawn == shown, "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in order)
+    due = [tuple(name.rpartition(".")[2] for name in edge) for edge in order if edge[1] in pipeline.stages]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = readme.partition(
+        "\n## The study\n"
+    )  # holds the study's picture, with the stages it leans on
+    study, heading, after = rest.partition("\n## ")
+    text = study if pipeline.stages is STUDY else before + heading + after
+    drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", text, flags=re.MULTILINE))
+    assert drawn == set(due), "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in due)
 
 
 def test_layout_in_the_readme_names_every_module() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = readme.partition("## Layout")[2].partition("\n## ")[0]
     names = set(re.findall(r"^ *(?:\w+/)*([\w.]+/?)", tree, flags=re.MULTILINE))
-    folders = [ROOT / "pipelines", *(f.parent for f in (ROOT / "src").rglob("__init__.py"))]
+    folders = [
+        ROOT / "pipelines",
+        ROOT / "pipelines/study",
+        *(f.parent for f in (ROOT / "src").rglob("__init__.py")),
+    ]
     for folder in folders:
         modules = {file.name for file in folder.glob("*.py")} - {"__init__.py"}
         assert f"{folder.name}/" in names, f"the tree in README.md lacks {folder.relative_to(ROOT)}/"
@@ -347,26 +426,41 @@ def test_layout_in_the_readme_names_every_module() -> None:
 
 def test_params_load() -> None:
     from groundup.params import load_params
+    from groundup.study_params import load_study_params
 
-    assert set(asdict(load_params(ROOT / "params.yaml"))) == set(values())
+    main, study = (ROOT / pipeline.params_yaml for pipeline in PIPELINES.values())
+    assert set(asdict(load_params(main))) == set(values(PIPELINES["main"]))
+    assert set(asdict(load_study_params(main, study))) == {*values(PIPELINES["study"]), "compute"}
 
 
 @pytest.mark.parametrize("profile", ["default", "tiny", "book"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 
-    params = values()
-    if profile != "default":
-        for key, value in overrides(profile):
-            *path, last = key.split(".")
-            section = params
-            for part in path:
-                section = section[part]
-            assert last in section, f"{profile}.txt: params.yaml has no {key}"
-            section[last] = value
+    params = changed(PIPELINES["main"], [] if profile == "default" else overrides(profile))
     catalogue = load_catalogue(ROOT / CATALOGUE)
     for role in ("pretraining", "spam", "instructions"):
         assert params["data"][role] in catalogue, f"{profile}: no dataset {params['data'][role]!r} for {role}"
+
+
+def test_the_study_s_datasets_are_known_and_its_tiny_profile_changes_existing_values() -> None:
+    from groundup.datasets.catalogue import load_catalogue
+
+    params = changed(PIPELINES["study"], overrides("study_tiny"))
+    assert set(params["data"]["datasets"]) <= set(load_catalogue(ROOT / CATALOGUE))
+
+
+def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The values of a pipeline with some of them set anew; all must exist already."""
+    params = values(pipeline)
+    for key, value in pairs:
+        *path, last = key.split(".")
+        section = params
+        for part in path:
+            section = section[part]
+        assert last in section, f"{pipeline.params_yaml} has no {key}"
+        section[last] = value
+    return params
 
 
 def test_the_book_is_read_as_often_as_in_the_book() -> None:
