@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from groundup.evaluation import figures
 from groundup.evaluation.study_page import Card, Cards, Picture, Pieces, Section, Table, Text, render
 
 EVIL = "<b>&\"'<script>alert(1)</script>"
@@ -136,8 +137,21 @@ def test_a_row_of_another_length_is_refused():
 
 def test_pieces_keep_their_spaces_and_are_counted():
     page = Page(render("Title", "Lead", [section(Pieces((("bpe", ("a", "  b", " ", "\n")),)))]))
-    assert page.text_of("span", "piece") == ["a", "  b", " ", "\n"]
+    assert page.text_of("span", "piece") == ["a", "  b", " ", "↵"]
     assert page.text_of("span", "soft") == ["4"]
+
+
+def test_wide_pictures_scroll_at_the_width_of_a_phone(tmp_path):
+    for width, wide in ((6.0, False), (11.0, True)):
+        drawing, _ = figures.figure(width, 2.0)
+        figures.save(drawing, tmp_path / "p.png")
+        assert Picture(tmp_path / "p.png", "").wide == wide
+        assert ('class="wide"' in render("T", "L", [section(Picture(tmp_path / "p.png", ""))])) == wide
+
+
+def test_long_cells_keep_a_readable_width():
+    table = Table(("name", "what", "n"), (("a", "word " * 20, "1"),))
+    assert Page(render("Title", "Lead", [section(table)])).text_of("td", "long") == ["word " * 20]
 
 
 def test_svg_goes_in_as_svg(tmp_path):

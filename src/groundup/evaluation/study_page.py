@@ -7,6 +7,8 @@ from pathlib import Path
 
 from groundup.pages import data_uri, fill
 
+WIDE, LONG = 900, 32  # pixels of a picture, characters of a cell: more need care at the width of a phone
+SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # what would be an empty box
 MISSING = ("", "–", "-")  # cells that say nothing about their column
 NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d[\d.,\s]*[-+−–±×()/%\d.,\s]*[a-zA-Zµ/]{0,5}\s*\*?")
 
@@ -17,6 +19,13 @@ class Picture:
 
     path: Path
     alt: str
+
+    @property
+    def wide(self) -> bool:
+        """Too wide to be read at the width of a phone: there it scrolls in its box."""
+        with open(self.path, "rb") as file:
+            head = file.read(24)  # of a PNG: the width in pixels are the bytes 16 to 19
+        return head.startswith(b"\x89PNG") and int.from_bytes(head[16:20]) > WIDE
 
 
 @dataclass(frozen=True)
@@ -35,12 +44,23 @@ class Table:
         found = [bool(cells) and all(map(NUMBER.fullmatch, cells)) for cells in columns]
         return found or [False] * len(self.head)
 
+    @property
+    def classes(self) -> list[str]:
+        """Of each column, how the page sets it: "n" for numbers, "long" for more than a few words."""
+        long = [any(len(row[n]) > LONG for row in self.rows) for n in range(len(self.head))]
+        return ["n" if n else "long" if many else "" for n, many in zip(self.numeric, long, strict=True)]
+
 
 @dataclass(frozen=True)
 class Pieces:
     """How texts are cut: each row a label and the pieces, shown as coloured boxes with their number."""
 
     rows: Sequence[tuple[str, Sequence[str]]]
+
+    @property
+    def visible(self) -> list[tuple[str, list[str]]]:
+        """The rows with signs for ends of line and tabs."""
+        return [(label, [piece.translate(SIGNS) for piece in cut]) for label, cut in self.rows]
 
 
 @dataclass(frozen=True)
