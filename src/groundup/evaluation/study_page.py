@@ -47,8 +47,9 @@ class Table:
     @property
     def classes(self) -> list[str]:
         """Of each column, how the page sets it: "n" for numbers, "long" for more than a few words."""
+        numeric = self.numeric
         long = [any(len(row[n]) > LONG for row in self.rows) for n in range(len(self.head))]
-        return ["n" if n else "long" if many else "" for n, many in zip(self.numeric, long, strict=True)]
+        return ["n" if n else "long" if many else "" for n, many in zip(numeric, long, strict=True)]
 
 
 @dataclass(frozen=True)
