@@ -9,9 +9,10 @@ from torch import nn
 
 from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
 from groundup.tokenizers.bpe import BPETokenizer
-from tests.tiny import random_decoder
+from tests.tiny import random_decoder, random_encoder, random_encoder_decoder
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,45 @@ def test_a_classifier_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: 
     assert (found.kind, found.config.labels, found.config.pooling) == ("classifier", ("ham", "spam"), "mean")
 
 
+@torch.no_grad()
+def test_an_encoder_and_a_classifier_on_one_come_back_bit_for_bit(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    model = random_encoder("bert", vocab_size=tokenizer.vocab_size)
+    classifier = SequenceClassifier(model, 2, "first").eval()
+    nn.init.normal_(classifier.score.weight)
+    save_checkpoint(tmp_path / "encoder", model, tokenizer)
+    save_checkpoint(tmp_path / "classifier", classifier, tokenizer, labels=("ham", "spam"))
+    idx, lengths = torch.randint(259, (2, 7)), torch.tensor([3, 7])
+    found = load_checkpoint(tmp_path / "encoder", kind="encoder")
+    assert torch.equal(found.model.logits(found.model(idx, lengths)), model.logits(model(idx, lengths)))
+    found = load_checkpoint(tmp_path / "classifier", kind="classifier")
+    assert torch.equal(found.model(idx, lengths), classifier(idx, lengths))
+
+
+@torch.no_grad()
+def test_an_encoder_decoder_comes_back_bit_for_bit_with_one_token_table(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    model = random_encoder_decoder("transformer", vocab_size=tokenizer.vocab_size)
+    save_checkpoint(tmp_path / "model", model, tokenizer)
+    tables = [
+        n
+        for n in load_file(tmp_path / "model/model.safetensors")
+        if n.endswith(("wte.weight", "head.weight"))
+    ]
+    assert len(tables) == 1
+    found = load_checkpoint(tmp_path / "model").model
+    source, lengths, idx = torch.randint(259, (2, 6)), torch.tensor([6, 2]), torch.randint(259, (2, 4))
+    assert torch.equal(found.logits(found(source, lengths, idx)), model.logits(model(source, lengths, idx)))
+    assert found.encoder.wte.weight is found.decoder.wte.weight is found.decoder.lm_head.weight
+
+
+def test_a_model_of_another_kind(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"holds a decoder \(language model\); expected an encoder-decoder"):
+        load_checkpoint(folder, kind="encoder_decoder")
+
+
 def test_equal_models_give_equal_bytes_and_replace_what_was_there(
     tokenizer: BPETokenizer, folder: Path
 ) -> None:
@@ -81,7 +121,7 @@ def test_tied_weights_are_stored_once(tokenizer: BPETokenizer, tmp_path: Path) -
         stored = load_file(tmp_path / name / "model.safetensors")
         assert sum(t.numel() for t in stored.values()) == sum(p.numel() for p in model.parameters())
         loaded = load_checkpoint(tmp_path / name).model
-        loaded = getattr(loaded, "decoder", loaded)
+        loaded = getattr(loaded, "trunk", loaded)
         assert loaded.lm_head.weight is loaded.wte.weight
 
 
@@ -119,8 +159,9 @@ def test_another_tokenizer(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "encoder"}, "kind: Input should be 'decoder' or 'classifier'"),
-        ({"format_version": 2}, "format_version: Input should be 1"),
+        ({"kind": "rnn"}, "kind: Input should be 'decoder', 'encoder', 'encoder_decoder' or 'classifier'"),
+        ({"kind": "encoder"}, "an encoder sees both sides, but causal is true"),
+        ({"format_version": 1}, "format_version: Input should be 2"),
         ({"colour": "red"}, "colour: Unexpected keyword argument"),
         ({"model": {"n_layer": 1}}, "model.vocab_size: Field required"),
     ],
@@ -142,7 +183,7 @@ def test_a_missing_file(folder: Path, name: str) -> None:
 
 def test_bytes_that_are_no_json(folder: Path) -> None:
     (folder / "config.json").write_bytes(b"\xff{")
-    with pytest.raises(BadInput, match=r"config.json is not a groundup checkpoint's"):
+    with pytest.raises(BadInput, match=r"config.json is not that of a checkpoint"):
         load_checkpoint(folder)
 
 

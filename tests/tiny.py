@@ -1,14 +1,19 @@
 """The smallest models and trainings that still do everything."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.recipes import ComputeConfig, OptimizerConfig, TrainingConfig
+
+Model = TypeVar("Model", bound=nn.Module)
 
 CPU = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
 
@@ -58,12 +63,27 @@ def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
 
 def random_decoder(preset: str = "modern", seed: int = 0, **changes: Any) -> Decoder:
     """A decoder in which every parameter is random, so that nothing hides behind a zero."""
-    decoder = Decoder(model_config(preset, **changes))
+    return randomised(Decoder(model_config(preset, **changes)), seed)
+
+
+def random_encoder(preset: str = "modern", seed: int = 0, **changes: Any) -> Encoder:
+    """An encoder in which every parameter is random."""
+    return randomised(Encoder(model_config(preset, **{"causal": False, **changes})), seed)
+
+
+def random_encoder_decoder(preset: str = "modern", seed: int = 0, **changes: Any) -> EncoderDecoder:
+    """An encoder-decoder, two layers each, in which every parameter is random."""
+    config = model_config(preset, **{"n_encoder_layer": 2, "ngram_rows": 0, **changes})
+    return randomised(EncoderDecoder(config), seed)
+
+
+def randomised(model: Model, seed: int) -> Model:
+    """The model in evaluation mode, its parameters drawn anew."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in decoder.parameters():
+        for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return decoder.eval()
+    return model.eval()
 
 
 def training_config(**changes: Any) -> TrainingConfig:

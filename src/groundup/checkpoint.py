@@ -20,10 +20,21 @@ from torch import nn
 
 from groundup.atomic import atomic_path
 from groundup.errors import BadInput
+from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig, Pooling
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.settings import STRICT, describe
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer, load_tokenizer
+
+Kind = Literal["decoder", "encoder", "encoder_decoder", "classifier"]
+TITLES: dict[Kind, str] = {
+    "decoder": "a decoder (language model)",
+    "encoder": "an encoder (masked language model)",
+    "encoder_decoder": "an encoder-decoder (translation)",
+    "classifier": "a classifier",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class CheckpointConfig:
 
     __pydantic_config__ = STRICT
 
-    kind: Literal["decoder", "classifier"]
+    kind: Kind
     model: ModelConfig
     tokenizer: str  # fingerprint
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its scores
@@ -40,20 +51,20 @@ class CheckpointConfig:
     prompt_style: str | None = None  # of an instruction model
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
     data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A loaded checkpoint, in evaluation mode."""
 
-    model: Any  # Decoder or SequenceClassifier, by config.kind
-    tokenizer: BPETokenizer
+    model: Any  # Decoder, Encoder, EncoderDecoder or SequenceClassifier, by config.kind
+    tokenizer: Tokenizer
     config: CheckpointConfig
 
     @property
-    def kind(self) -> str:
-        """Either "decoder" or "classifier"."""
+    def kind(self) -> Kind:
+        """What the model is."""
         return self.config.kind
 
     @property
@@ -68,26 +79,26 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_checkpoint(folder: Path, model: nn.Module, tokenizer: BPETokenizer, **facts: Any) -> None:
+def save_checkpoint(folder: Path, model: nn.Module, tokenizer: Tokenizer, **facts: Any) -> None:
     """Write the folder atomically; equal weights and facts give equal bytes.
 
     Args:
         facts: the fields of CheckpointConfig that are not derived from `model` and `tokenizer`.
     """
-    classifier = isinstance(model, SequenceClassifier)
-    decoder = model.decoder if classifier else model
-    assert isinstance(decoder, Decoder)
-    if classifier:
+    kind: Kind
+    if isinstance(model, SequenceClassifier):
+        kind, shape = "classifier", model.trunk.config
         facts["pooling"] = model.pooling
-    config = CheckpointConfig(
-        kind="classifier" if classifier else "decoder",
-        model=decoder.config,
-        tokenizer=tokenizer.fingerprint,
-        **facts,
-    )
-    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    if decoder.config.tie_embeddings:
-        weights = {name: t for name, t in weights.items() if not name.endswith("lm_head.weight")}
+    elif isinstance(model, EncoderDecoder):
+        kind, shape = "encoder_decoder", model.config
+    else:
+        assert isinstance(model, Decoder | Encoder), type(model)
+        kind, shape = ("decoder" if isinstance(model, Decoder) else "encoder"), model.config
+    config = CheckpointConfig(kind=kind, model=shape, tokenizer=tokenizer.fingerprint, **facts)
+    tied = tied_names(model)
+    weights = {
+        name: t.detach().cpu().contiguous() for name, t in model.state_dict().items() if name not in tied
+    }
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         save_file(weights, temporary / "model.safetensors")
@@ -96,12 +107,15 @@ def save_checkpoint(folder: Path, model: nn.Module, tokenizer: BPETokenizer, **f
         tokenizer.save(temporary / "tokenizer.json")
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu", kind: Kind | None = None) -> Checkpoint:
     """Load a folder written by `save_checkpoint`.
 
+    Args:
+        kind: what the model must be; None takes any.
+
     Raises:
-        BadInput: a file is missing or damaged, a tensor is missing, unexpected or of another shape, or the
-            tokenizer is not the one the model was trained with.
+        BadInput: a file is missing or damaged, the model is of another kind, a tensor is missing, unexpected or of
+            another shape, or the tokenizer is not the one the model was trained with.
     """
     folder = Path(folder)
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
@@ -113,36 +127,53 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpo
     try:
         config = TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
     except ValidationError as error:
-        raise BadInput(f"{folder}/config.json is not a groundup checkpoint's: {describe(error)}.") from error
-    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+        raise BadInput(
+            f"{folder}/config.json is not that of a checkpoint of this version of groundup: {describe(error)}; "
+            f"train it again with `dvc repro`."
+        ) from error
+    if kind is not None and config.kind != kind:
+        raise BadInput(f"{folder} holds {TITLES[config.kind]}; expected {TITLES[kind]}: give another folder.")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint != config.tokenizer:
         raise BadInput(
             f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}, the model was trained with "
             f"{config.tokenizer[:12]}; restore the folder with `dvc checkout` or train again."
         )
-    decoder = Decoder(config.model)
-    model: nn.Module = decoder
-    if config.kind == "classifier":
-        model = SequenceClassifier(decoder, len(config.labels), config.pooling)
     try:
         weights = load_file(folder / "model.safetensors")
     except SafetensorError as error:
         raise BadInput(
             f"{folder}/model.safetensors is damaged ({error}); restore it with `dvc checkout`."
         ) from error
+    model = _build(config)
     load_weights(model, weights, str(folder))
     return Checkpoint(model.to(device).eval(), tokenizer, config)
 
 
+def _build(config: CheckpointConfig) -> nn.Module:
+    """The model, with weights still to be loaded."""
+    if config.kind == "encoder_decoder":
+        return EncoderDecoder(config.model)
+    if config.kind == "classifier":
+        trunk = Decoder(config.model) if config.model.causal else Encoder(config.model)
+        return SequenceClassifier(trunk, len(config.labels), config.pooling)
+    return Decoder(config.model) if config.kind == "decoder" else Encoder(config.model)
+
+
+def tied_names(model: nn.Module) -> set[str]:
+    """Names of parameters that are other parameters once more: they are neither stored nor loaded."""
+    once = {name for name, _ in model.named_parameters()}
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+
+
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
-    """Copy `weights` into `model`; a tied head may be absent.
+    """Copy `weights` into `model`; a tied tensor may be absent.
 
     Raises:
         BadInput: naming every missing, unexpected and misshapen tensor.
     """
     own = dict(model.state_dict())
-    tied = {name for name in own if name.endswith("lm_head.weight")} if _is_tied(model) else set()
-    problems = [f"missing {name}" for name in sorted(own.keys() - weights.keys() - tied)]
+    problems = [f"missing {name}" for name in sorted(own.keys() - weights.keys() - tied_names(model))]
     problems += [f"unexpected {name}" for name in sorted(weights.keys() - own.keys())]
     problems += [
         f"{name} is {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
@@ -152,8 +183,3 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     if problems:
         raise BadInput(f"{source}: the weights do not fit the model's config: {'; '.join(problems)}.")
     model.load_state_dict(weights, strict=False)
-
-
-def _is_tied(model: nn.Module) -> bool:
-    decoder = model.decoder if isinstance(model, SequenceClassifier) else model
-    return isinstance(decoder, Decoder) and decoder.config.tie_embeddings

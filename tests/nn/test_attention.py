@@ -4,19 +4,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.nn.attention import CausalSelfAttention, KVCache, Reading, rotary_tables, rotate
+from groundup.nn.attention import (
+    Attention,
+    KVCache,
+    Memory,
+    Reading,
+    Record,
+    attend_step_by_step,
+    rotary_tables,
+    rotate,
+)
+from tests.tiny import model_config
 
 B, T, C, H, D = 2, 5, 16, 4, 4
 
 
-def attention(n_kv_head: int = H, qk_norm: bool = False, bias: bool = True) -> CausalSelfAttention:
+def attention(n_kv_head: int = H, qk_norm: bool = False, bias: bool = True, cross: bool = False) -> Attention:
     torch.manual_seed(0)
-    return CausalSelfAttention(
-        C, H, n_kv_head, bias=bias, qk_norm=qk_norm, norm_eps=1e-5, dropout=0.0, layer=0
-    ).eval()
+    config = model_config("gpt2", n_embd=C, n_head=H, n_kv_head=n_kv_head, qk_norm=qk_norm, bias=bias)
+    return Attention(config, layer=0, cross=cross).eval()
 
 
-def step_by_step(layer: CausalSelfAttention, x: Tensor, base: float | None = None) -> Tensor:
+def step_by_step(layer: Attention, x: Tensor, base: float | None = None) -> Tensor:
     """Every head and every position by itself, as on paper."""
     groups = layer.n_head // layer.n_kv_head
     weight = layer.c_attn.weight.split(
@@ -133,7 +142,7 @@ def test_cached_equals_uncached(n_kv_head: int) -> None:
     for start, n in ((0, 2), (2, 1), (3, 2)):  # a prompt, one token, a chunk
         positions = cache.positions(n)
         mask = (torch.arange(start + n) <= positions[:, None, :, None]) if start else None
-        reading = Reading(rotary_tables(positions, D, 100.0), cache, positions, start + n, mask)
+        reading = Reading(rotary_tables(positions, D, 100.0), True, cache, positions, start + n, mask)
         found.append(layer(x[:, start : start + n], reading))
         cache.lengths += n
     plain = layer(x, Reading(rotary_tables(torch.arange(T), D, 100.0)))
@@ -145,8 +154,63 @@ def test_a_kept_row_takes_its_past_along() -> None:
     cache.keys[0][1] = 7.0
     cache.tokens[1] = torch.tensor([4, 5, 6])
     cache.lengths += torch.tensor([1, 3])
+    cache.memory = Memory(torch.eye(2, dtype=torch.bool)[:, None, None], [])
     kept = cache.keep(torch.tensor([1]))
     assert kept.lengths.tolist() == [3]
     assert kept.tokens.tolist() == [[4, 5, 6]]
     assert bool((kept.keys[0] == 7.0).all())
     assert kept.capacity == 3
+    assert kept.memory is not None and kept.memory.mask.tolist() == [[[[False, True]]]]
+
+
+@torch.no_grad()
+def test_without_causality_every_position_sees_all() -> None:
+    layer, x = attention(), torch.randn(B, T, C)
+    before = layer(x, Reading(None, causal=False))
+    changed = x.clone()
+    changed[:, -1] += 10.0
+    assert not torch.isclose(layer(changed, Reading(None, causal=False)), before).any()
+
+
+@torch.no_grad()
+def test_cross_attention_by_hand() -> None:
+    # one head of the definition, on a source of three positions of which the last is padding in row 0
+    layer = attention(cross=True)
+    x, source = torch.randn(B, T, C), torch.randn(B, 3, C)
+    mask = torch.tensor([[True, True, False], [True, True, True]])[:, None, None]
+    found = layer(x, Reading(None, memory=Memory(mask, [layer.keys_values(source)])))
+    keys, values = (source @ layer.c_kv.weight.T + layer.c_kv.bias).split(C, dim=-1)
+    queries = x @ layer.c_q.weight.T + layer.c_q.bias
+    mixed = torch.zeros(B, T, C)
+    for b, n in enumerate((2, 3)):
+        for head in range(H):
+            part = slice(head * D, (head + 1) * D)
+            for t in range(T):
+                scores = torch.stack(
+                    [queries[b, t, part] @ keys[b, s, part] / math.sqrt(D) for s in range(n)]
+                )
+                mixed[b, t, part] = scores.softmax(0) @ values[b, :n, part]
+    expected = mixed @ layer.c_proj.weight.T + layer.c_proj.bias
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_steps_of_attention_by_hand() -> None:
+    # scores 0 and ln 3 give the weights 1/4 and 3/4; the second key is hidden from the second query
+    q = torch.tensor([[[[1.0], [1.0]]]])
+    k = torch.tensor([[[[0.0], [math.log(3.0)]]]])
+    v = torch.tensor([[[[4.0], [8.0]]]])
+    mixed, weights = attend_step_by_step(q, k, v, torch.tensor([[True, True], [True, False]]))
+    torch.testing.assert_close(weights[0, 0], torch.tensor([[0.25, 0.75], [1.0, 0.0]]))
+    torch.testing.assert_close(mixed[0, 0, :, 0], torch.tensor([7.0, 4.0]))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("n_kv_head", [4, 2])
+@torch.no_grad()
+def test_recording_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_head: int) -> None:
+    layer, x, record = attention(n_kv_head), torch.randn(B, T, C), Record()
+    fast = layer(x, Reading(None, causal))
+    torch.testing.assert_close(layer(x, Reading(None, causal, record=record)), fast, atol=1e-6, rtol=1e-5)
+    [weights] = record.weights
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(B, H, T))
+    assert bool((weights.triu(1) == 0).all()) == causal

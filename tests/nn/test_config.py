@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from groundup.errors import BadInput
-from groundup.nn.config import PRESETS, ModelParams
+from groundup.nn.config import PRESETS, ModelConfig, ModelParams
 from tests.tiny import model_config
 
 
@@ -19,6 +19,9 @@ from tests.tiny import model_config
         ({"ngram_rows": -1}, "ngram_rows -1"),
         ({"ngram_embd": 0}, "ngram_embd 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"n_encoder_layer": -1}, "n_encoder_layer -1"),
+        ({"n_encoder_layer": 1, "causal": False}, "causal False"),
+        ({"position": "sinusoidal", "n_embd": 9, "n_head": 3, "n_kv_head": 3}, "n_embd is 9"),
     ],
 )
 def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str) -> None:
@@ -31,3 +34,15 @@ def test_params_become_a_config_with_the_preset_and_the_tokenizers_size() -> Non
     config = params.config(vocab_size=300)
     assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
     assert {name: getattr(config, name) for name in PRESETS["gpt2"]} == PRESETS["gpt2"]
+
+
+def test_every_preset_names_fields_and_settles_all_without_a_default() -> None:
+    settled = PRESETS["gpt2"].keys()
+    for preset in PRESETS.values():
+        assert settled <= preset.keys() <= ModelConfig.__dataclass_fields__.keys()
+
+
+def test_what_is_said_with_the_size_goes_before_the_preset() -> None:
+    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, 0, 0, ())
+    assert params.config(300, causal=False, token_shift=False).causal is False
+    assert params.config(300, token_shift=False).token_shift is False

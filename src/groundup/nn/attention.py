@@ -1,14 +1,18 @@
-"""Multi-head causal self-attention with rotary positions, grouped queries and a key/value cache.
+"""Multi-head attention: to oneself or to an encoder's text, causal or not; rotary positions, grouped queries, cache.
 
-Shapes, here and in `decoder.py`: B sequences, T positions, C = n_embd channels, H query heads, K = n_kv_head
-key/value heads (H is a multiple of K), D = C / H channels a head, V tokens in the vocabulary.
+Shapes, here and in the modules beside: B sequences, T positions, S positions of the text attended to (T for
+self-attention), C = n_embd channels, H query heads, K = n_kv_head key/value heads (H is a multiple of K), D = C / H
+channels a head, V tokens in the vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from groundup.nn.config import ModelConfig
 
 
 def rotary_tables(positions: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
@@ -35,6 +39,29 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).type_as(x)
 
 
+class KeysValues(NamedTuple):
+    """Of one layer: keys and values, each (B, K, S, D)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """An encoder's text, as the layers of a decoder read it.
+
+    `mask` (B, 1, 1, S): True at real tokens. `layers`: its keys and values for each layer, which stay the same while
+    a text is written, so they are computed once.
+    """
+
+    mask: Tensor
+    layers: list[KeysValues]
+
+    def keep(self, rows: Tensor) -> "Memory":
+        """The memory of the given rows (n,), in that order; a row may be repeated."""
+        return Memory(self.mask[rows], [KeysValues(k[rows], v[rows]) for k, v in self.layers])
+
+
 @dataclass
 class KVCache:
     """Keys and values of the positions already read, for every layer, and the tokens themselves.
@@ -47,6 +74,7 @@ class KVCache:
     values: list[Tensor]  # per layer (B, K, capacity, D)
     tokens: Tensor  # (B, capacity)
     lengths: Tensor  # (B,)
+    memory: Memory | None = None  # of the decoder of an encoder-decoder
 
     @property
     def capacity(self) -> int:
@@ -66,13 +94,27 @@ class KVCache:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
     def keep(self, rows: Tensor) -> "KVCache":
-        """The cache of the given rows only: finished sequences leave the batch."""
+        """The cache of the given rows (n,), in that order: finished sequences leave the batch, beams are repeated."""
         return KVCache(
             [k[rows] for k in self.keys],
             [v[rows] for v in self.values],
             self.tokens[rows],
             self.lengths[rows],
+            None if self.memory is None else self.memory.keep(rows),
         )
+
+
+@dataclass
+class Record:
+    """What a forward pass saw on its way, for those who want to look: pass one in, and it is filled.
+
+    Attention is then computed step by step, since the fast kernels do not tell their weights.
+    """
+
+    hidden: list[Tensor] = field(default_factory=list)  # (B, T, C): the embeddings, then after each block
+    weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, T), row = query; sums to 1
+    cross_weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, S)
+    encoder: "Record | None" = None  # the encoder's, of an encoder-decoder
 
 
 @dataclass(frozen=True)
@@ -80,64 +122,109 @@ class Reading:
     """What one forward pass knows about its positions; computed once and shared by all layers."""
 
     rotary: tuple[Tensor, Tensor] | None  # cos, sin
+    causal: bool = True
     cache: KVCache | None = None
     positions: Tensor | None = None  # (B, T), with a cache
     end: int = 0  # cached positions in use after this pass
-    mask: Tensor | None = None  # (B, 1, T, end) True = may look; None = plain causal
+    mask: Tensor | None = None  # (B, 1, T or 1, S) True = may look; None = all, or the past if causal
+    memory: Memory | None = None
+    record: Record | None = None
 
 
-class CausalSelfAttention(nn.Module):
-    """softmax(q kᵀ / sqrt(D)) v over the past (Vaswani et al. 2017, section 3.2), in H heads.
+def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """softmax(q kᵀ / sqrt(D)) v (Vaswani et al. 2017, eq. 1), one line a step; what the fast kernels compute.
 
-    With K < H, groups of H / K query heads share a key/value head (Ainslie et al. 2023). `qk_norm` normalises
-    queries and keys to unit root mean square before the product (Henry et al. 2020).
+    Args:
+        q: (B, H, T, D). k, v: (B, H, S, D). mask: broadcasts to (B, H, T, S), True = may look.
+
+    Returns:
+        The mixed values (B, H, T, D), and the weights (B, H, T, S).
+    """
+    scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, H, T, S): how well each query fits each key
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    weights = scores.softmax(dim=-1)  # each row sums to 1
+    return weights @ v, weights
+
+
+class Attention(nn.Module):
+    """softmax(q kᵀ / sqrt(D)) v (Vaswani et al. 2017, section 3.2), in H heads.
+
+    Self-attention takes queries, keys and values from one text; with `cross`, queries come from it and keys and
+    values from an encoder's. With K < H, groups of H / K query heads share a key/value head (Ainslie et al. 2023).
+    `qk_norm` normalises queries and keys to unit root mean square before the product (Henry et al. 2020).
     """
 
-    def __init__(
-        self,
-        n_embd: int,
-        n_head: int,
-        n_kv_head: int,
-        *,
-        bias: bool,
-        qk_norm: bool,
-        norm_eps: float,
-        dropout: float,
-        layer: int,
-    ) -> None:
+    def __init__(self, config: ModelConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
-        self.n_head, self.n_kv_head, self.head_dim = n_head, n_kv_head, n_embd // n_head
-        self.qk_norm, self.norm_eps, self.dropout, self.layer = qk_norm, norm_eps, dropout, layer
-        self.c_attn = nn.Linear(n_embd, (n_head + 2 * n_kv_head) * self.head_dim, bias=bias)
-        self.c_proj = nn.Linear(n_embd, n_embd, bias=bias)
-        self.resid_dropout = nn.Dropout(dropout)
+        self.n_head, self.n_kv_head = config.n_head, config.n_kv_head
+        self.head_dim = config.n_embd // config.n_head
+        self.qk_norm, self.norm_eps, self.dropout = config.qk_norm, config.norm_eps, config.dropout
+        self.layer, self.cross = layer, cross
+        queries, keys = self.n_head * self.head_dim, self.n_kv_head * self.head_dim
+        if cross:
+            self.c_q = nn.Linear(config.n_embd, queries, bias=config.bias)
+            self.c_kv = nn.Linear(config.n_embd, 2 * keys, bias=config.bias)
+        else:
+            self.c_attn = nn.Linear(config.n_embd, queries + 2 * keys, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.resid_dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, reading: Reading) -> Tensor:
         """x (B, T, C) -> (B, T, C)."""
-        B, T, C = x.shape
-        heads = (self.n_head, self.n_kv_head, self.n_kv_head)
-        q, k, v = (
-            part.view(B, T, n, self.head_dim).transpose(1, 2)  # (B, heads, T, D)
-            for part, n in zip(
-                self.c_attn(x).split([n * self.head_dim for n in heads], dim=-1), heads, strict=True
-            )
-        )
-        if self.qk_norm:
-            q, k = (F.rms_norm(t, (self.head_dim,), eps=self.norm_eps) for t in (q, k))
+        if self.cross:
+            assert reading.memory is not None
+            q = self._normalised(self._heads(self.c_q(x), self.n_head)[0])
+            k, v = reading.memory.layers[self.layer]
+            y = self._attend(q, k, v, replace(reading, mask=reading.memory.mask, causal=False))
+        else:
+            y = self._attend(*self._self_heads(x, reading), reading)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
+
+    def keys_values(self, x: Tensor) -> KeysValues:
+        """An encoder's text x (B, S, C) as the keys and values of this cross-attention."""
+        k, v = self._heads(self.c_kv(x), self.n_kv_head, self.n_kv_head)
+        return KeysValues(self._normalised(k), v)
+
+    def _self_heads(self, x: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, H, T, D) and k, v (B, K, S, D), the cached past included."""
+        q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
+        q, k = self._normalised(q), self._normalised(k)
         if reading.rotary is not None:
             q, k = rotate(q, *reading.rotary), rotate(k, *reading.rotary)
         if reading.cache is not None and reading.positions is not None:
             past_k, past_v = reading.cache.append(self.layer, k, v, reading.positions, reading.end)
             if reading.mask is not None:  # on the first pass the own keys are all there is
                 k, v = past_k.type_as(q), past_v.type_as(q)
+        return q, k, v
+
+    def _heads(self, x: Tensor, *heads: int) -> list[Tensor]:
+        """Cut (B, T, all heads · D) into a (B, heads, T, D) for each number of heads."""
+        parts = x.split([n * self.head_dim for n in heads], dim=-1)
+        return [part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts]
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.head_dim,), eps=self.norm_eps) if self.qk_norm else x
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, reading: Reading) -> Tensor:
+        """The values (B, H, T, D) that each query finds."""
         if self.n_kv_head < self.n_head:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))
-        y = F.scaled_dot_product_attention(
+        causal = reading.causal and reading.mask is None and q.shape[2] > 1
+        if reading.record is not None:
+            past = (
+                torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+                if causal
+                else None
+            )
+            y, weights = attend_step_by_step(q, k, v, past if causal else reading.mask)
+            (reading.record.cross_weights if self.cross else reading.record.weights).append(weights)
+            return y
+        return F.scaled_dot_product_attention(
             q,
             k,
             v,
             attn_mask=reading.mask,
-            is_causal=reading.mask is None and T > 1,
+            is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))

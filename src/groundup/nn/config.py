@@ -6,7 +6,7 @@ from typing import Any, Literal
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
-Pooling = Literal["last", "mean", "max"]  # how a classifier reads a sequence: see SequenceClassifier
+Pooling = Literal["first", "last", "mean", "max"]  # how a classifier reads a sequence: see SequenceClassifier
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Radford et al. 2019: bit-compatible with the published GPT-2 checkpoints.
@@ -31,12 +31,46 @@ PRESETS: dict[str, dict[str, Any]] = {
         "zero_init": True,
         "token_shift": True,
     },
+    # Vaswani et al. 2017, "Attention is all you need".
+    "transformer": {
+        "position": "sinusoidal",
+        "norm": "layernorm",
+        "activation": "relu",
+        "qk_norm": False,
+        "bias": True,
+        "tie_embeddings": True,
+        "zero_init": False,
+        "token_shift": False,
+        "norm_first": False,
+        "scale_embeddings": True,
+    },
+    # Devlin et al. 2019: the shape of the published BERT checkpoints.
+    "bert": {
+        "position": "learned",
+        "norm": "layernorm",
+        "activation": "gelu_erf",
+        "qk_norm": False,
+        "bias": True,
+        "tie_embeddings": True,
+        "zero_init": False,
+        "token_shift": False,
+        "causal": False,
+        "norm_first": False,
+        "embedding_norm": True,
+        "n_segments": 2,
+        "pooler": True,
+        "norm_eps": 1e-12,
+    },
 }
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes the shape and the arithmetic of a decoder; saved with every checkpoint."""
+    """Everything that fixes the shape and the arithmetic of a transformer; saved with every checkpoint.
+
+    What tells the members of the family apart is a value here: a decoder is causal, an encoder is not, and a decoder
+    with `n_encoder_layer` layers of encoder before it is an encoder-decoder.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -50,14 +84,25 @@ class ModelConfig:
     ngram_rows: int  # rows of each hashed n-gram embedding table; 0 = none
     ngram_embd: int  # channels of an n-gram vector, before its projection to n_embd
     ngram_orders: tuple[int, ...]  # for example (2, 3): bigrams and trigrams
-    position: Literal["learned", "rotary"]
+    position: Literal["learned", "rotary", "sinusoidal"]
     norm: Literal["layernorm", "rmsnorm"]
-    activation: Literal["gelu", "relu2", "swiglu"]
+    activation: Literal["gelu", "gelu_erf", "relu", "relu2", "swiglu"]
     qk_norm: bool
     bias: bool
     tie_embeddings: bool
     zero_init: bool  # residual projections and head start at zero: the untrained model predicts uniformly
     token_shift: bool  # add a learned share of the previous token's embedding (RWKV, Peng et al. 2023)
+    causal: bool = True  # a position sees the past and itself only
+    n_encoder_layer: int = (
+        0  # layers of the encoder that a decoder also reads; 0 = a decoder or encoder alone
+    )
+    norm_first: bool = (
+        True  # normalise before attention and feed-forward (and at the end); False = after each sum
+    )
+    scale_embeddings: bool = False  # token embeddings times sqrt(n_embd)
+    embedding_norm: bool = False  # normalise the sum of the embeddings
+    n_segments: int = 0  # kinds of segment (sentence A, sentence B) with an embedding each; 0 = none
+    pooler: bool = False  # tanh(W x) of the first position, as a summary of the text
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
 
@@ -70,6 +115,15 @@ class ModelConfig:
             raise BadInput(
                 f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit; "
                 f"n_embd must be a multiple of n_head, and n_head of n_kv_head."
+            )
+        if self.n_encoder_layer < 0 or self.n_segments < 0 or (self.n_encoder_layer and not self.causal):
+            raise BadInput(
+                f"model: n_encoder_layer {self.n_encoder_layer}, n_segments {self.n_segments}, causal {self.causal}; "
+                f"expected 0 or more of each, and encoder layers only in front of a causal decoder."
+            )
+        if self.position == "sinusoidal" and self.n_embd % 2:
+            raise BadInput(
+                f"model: n_embd is {self.n_embd}; sinusoidal positions come in pairs: make it even."
             )
         if self.position == "rotary" and self.n_embd // self.n_head % 2:
             raise BadInput(
@@ -90,11 +144,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ModelParams:
-    """The `model` section of params.yaml: a preset and a size; the vocabulary size comes from the tokenizer."""
+    """A preset and a size, as in params.yaml; the vocabulary size comes from the tokenizer."""
 
     __pydantic_config__ = STRICT
 
-    preset: Literal["gpt2", "modern"]
+    preset: Literal["gpt2", "modern", "transformer", "bert"]
     context_length: int
     n_layer: int
     n_head: int
@@ -105,7 +159,7 @@ class ModelParams:
     ngram_embd: int
     ngram_orders: tuple[int, ...]
 
-    def config(self, vocab_size: int) -> ModelConfig:
-        """Preset, size and vocabulary together."""
+    def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
+        """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
         size = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preset"}
-        return ModelConfig(vocab_size=vocab_size, **size, **PRESETS[self.preset])
+        return ModelConfig(**{"vocab_size": vocab_size, **size, **PRESETS[self.preset], **changes})

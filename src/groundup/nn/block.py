@@ -1,0 +1,95 @@
+"""The parts of a transformer layer and the layer itself, written once for encoder, decoder and encoder-decoder.
+
+Shapes: see attention.py.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from groundup.nn.attention import Attention, Reading
+from groundup.nn.config import ModelConfig
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) over the channels, without learned weights (Zhang and Sennrich 2019)."""
+
+    def __init__(self, n_embd: int, eps: float) -> None:
+        super().__init__()
+        self.shape, self.eps = (n_embd,), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return F.rms_norm(x, self.shape, eps=self.eps)
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """The normalisation of this model, over its n_embd channels."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.n_embd, config.norm_eps)
+    return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
+
+
+def activate(x: Tensor, activation: str) -> Tensor:
+    """The non-linearity, value by value.
+
+    gelu: GPT-2's tanh approximation; gelu_erf: the exact one (BERT). relu2: the squared ReLU (So et al. 2021).
+    swiglu: half of the channels gate the other half (Shazeer 2020), (..., 2 C) -> (..., C).
+    """
+    if activation == "swiglu":
+        gate, value = x.chunk(2, dim=-1)
+        return F.silu(gate) * value
+    if activation == "relu":
+        return F.relu(x)
+    if activation == "relu2":
+        return F.relu(x).square()
+    return F.gelu(x, approximate="tanh" if activation == "gelu" else "none")
+
+
+class FeedForward(nn.Module):
+    """Two matrices with a non-linearity between them, applied at each position by itself.
+
+    swiglu has two thirds of the width, so that the parameters stay the same.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.activation = config.activation
+        gated = config.activation == "swiglu"
+        hidden = 8 * config.n_embd // 3 if gated else 4 * config.n_embd
+        self.c_fc = nn.Linear(config.n_embd, hidden * (2 if gated else 1), bias=config.bias)
+        self.c_proj = nn.Linear(hidden, config.n_embd, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        return self.dropout(self.c_proj(activate(self.c_fc(x), self.activation)))
+
+
+class Block(nn.Module):
+    """Attention, then the feed-forward network; each adds to x what it finds (He et al. 2016).
+
+    With `cross`, attention to an encoder's text stands between the two. The norm stands before each part, or, as in
+    2017, after each sum: learning is then less stable without a warm-up (Xiong et al. 2020).
+    """
+
+    def __init__(self, config: ModelConfig, layer: int, cross: bool = False) -> None:
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.ln_1 = make_norm(config)
+        self.attn = Attention(config, layer)
+        self.ln_cross = make_norm(config) if cross else None
+        self.cross_attn = Attention(config, layer, cross=True) if cross else None
+        self.ln_2 = make_norm(config)
+        self.mlp = FeedForward(config)
+
+    def forward(self, x: Tensor, reading: Reading) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        if self.norm_first:
+            x = x + self.attn(self.ln_1(x), reading)
+            if self.cross_attn is not None and self.ln_cross is not None:
+                x = x + self.cross_attn(self.ln_cross(x), reading)
+            return x + self.mlp(self.ln_2(x))
+        x = self.ln_1(x + self.attn(x, reading))
+        if self.cross_attn is not None and self.ln_cross is not None:
+            x = self.ln_cross(x + self.cross_attn(x, reading))
+        return self.ln_2(x + self.mlp(x))

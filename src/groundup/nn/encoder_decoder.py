@@ -1,0 +1,76 @@
+"""The encoder-decoder: one text is read whole, another is written from left to right (Vaswani et al. 2017).
+
+Both are the trunk of the encoder and the decoder, with one token table between them; the decoder's blocks also attend
+to what the encoder read. Shapes: see attention.py; here S are the positions of the source, T those of the target.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.attention import KVCache, Memory, Record
+from groundup.nn.config import ModelConfig
+from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import Transformer, init_weights, real_tokens
+
+
+class EncoderDecoder(nn.Module):
+    """Source and target token ids in, hidden states of the target out.
+
+    `config` describes the decoder; the encoder differs in `causal` and in its number of layers alone.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if config.n_encoder_layer < 1:
+            raise BadInput(
+                f"an encoder-decoder needs layers on both sides; n_encoder_layer is {config.n_encoder_layer}."
+            )
+        self.config = config
+        self.encoder = Transformer(
+            replace(config, causal=False, n_layer=config.n_encoder_layer, n_encoder_layer=0)
+        )
+        init_weights(self.encoder, self.encoder.config)
+        self.decoder = Decoder(config)
+        self.encoder.wte = self.decoder.wte  # one table: source and target share their vocabulary
+
+    def encode(self, source: Tensor, source_lengths: Tensor, record: Record | None = None) -> Memory:
+        """Read the source (B, S), padded on the right, and keep what the decoder's layers will ask of it.
+
+        Raises:
+            BadInput: more positions than the context holds.
+        """
+        x = self.encoder.read(source, lengths=source_lengths, record=record)
+        blocks: Any = self.decoder.h
+        layers = [block.cross_attn.keys_values(x) for block in blocks]
+        return Memory(real_tokens(source_lengths, source.shape[1]), layers)
+
+    def forward(
+        self, source: Tensor, source_lengths: Tensor, idx: Tensor, record: Record | None = None
+    ) -> Tensor:
+        """source (B, S) and idx (B, T), the target up to each position -> hidden states of the target (B, T, C).
+
+        Raises:
+            BadInput: more positions than the context holds, on either side.
+        """
+        if record is not None:
+            record.encoder = Record()
+        memory = self.encode(source, source_lengths, record.encoder if record is not None else None)
+        return self.decoder(idx, memory=memory, record=record)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Hidden states (..., C) -> logits (..., V) of the next token of the target."""
+        return self.decoder.logits(x)
+
+    def empty_cache(self, memory: Memory, capacity: int) -> KVCache:
+        """A cache to write targets of at most `capacity` tokens, a row for each row of the memory."""
+        return self.decoder.empty_cache(len(memory.mask), capacity, memory)
+
+    def decode(self, idx: Tensor, cache: KVCache) -> Tensor:
+        """idx (B, T), which continues the targets in the cache -> hidden states (B, T, C).
+
+        The caller then adds the number of real tokens of each row to `cache.lengths`.
+        """
+        return self.decoder(idx, cache)

@@ -1,0 +1,189 @@
+"""The trunk of every model of the family: token ids in, hidden states out.
+
+Module names are those of the published GPT-2 checkpoints, so loading them is one loop. Shapes: see attention.py.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.attention import KVCache, Memory, Reading, Record, rotary_tables
+from groundup.nn.block import Block, make_norm
+from groundup.nn.config import ModelConfig
+
+
+class NgramEmbedding(nn.Module):
+    """Adds vectors for the last n tokens, looked up by hash: what an n-gram model knows, for next to no arithmetic.
+
+    The vectors of all orders, side by side, are projected to the model's width: many rows of few channels tell more
+    n-grams apart than few wide ones. Different n-grams may share a row all the same. Before the first token stands
+    the id `vocab_size`, so the vectors depend on nothing outside the given text. (Hashed n-gram embeddings:
+    Bojanowski et al. 2017; for language models at small budgets, modded-nanogpt.)
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.orders, self.rows = config.ngram_orders, config.ngram_rows
+        self.table = nn.Embedding(self.rows * len(self.orders), config.ngram_embd)
+        self.c_ngram = nn.Linear(config.ngram_embd * len(self.orders), config.n_embd, bias=False)
+
+    @property
+    def reach(self) -> int:
+        """Tokens before the current one that matter."""
+        return max(self.orders) - 1
+
+    def buckets(self, tokens: Tensor) -> Tensor:
+        """tokens (B, reach + T) -> rows (B, T, orders) of the table."""
+        T = tokens.shape[1] - self.reach
+        found = []
+        for i, order in enumerate(self.orders):
+            code = torch.zeros_like(tokens[:, :T])
+            for back in range(order - 1, -1, -1):
+                code = (
+                    code * 1_000_003 + tokens[:, self.reach - back : self.reach - back + T] + 1
+                ) % 2_147_483_647
+            found.append(code % self.rows + i * self.rows)
+        return torch.stack(found, dim=-1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, reach + T) -> (B, T, C)."""
+        return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
+
+
+def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
+    """Positions (...,) as waves of n_embd / 2 lengths, (..., C) (Vaswani et al. 2017, section 3.5).
+
+    Channel 2 i is sin(position / 10000^(2 i / C)), channel 2 i + 1 its cosine.
+    """
+    angles = positions.float()[..., None] * 10_000.0 ** (
+        -torch.arange(0, n_embd, 2, device=positions.device, dtype=torch.float32) / n_embd
+    )
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
+
+
+class Transformer(nn.Module):
+    """Embeddings, n_layer blocks, and with `norm_first` a final norm.
+
+    A decoder's trunk is causal, an encoder's is not; the decoder of an encoder-decoder has `cross` attention too.
+    """
+
+    def __init__(self, config: ModelConfig, cross: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = (
+            nn.Embedding(config.context_length, config.n_embd) if config.position == "learned" else None
+        )
+        self.wse = nn.Embedding(config.n_segments, config.n_embd) if config.n_segments else None
+        self.ngrams = NgramEmbedding(config) if config.ngram_rows else None
+        self.shift = nn.Parameter(torch.zeros(config.n_embd)) if config.token_shift else None
+        self.ln_e = make_norm(config) if config.embedding_norm else None
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config, layer, cross) for layer in range(config.n_layer))
+        self.ln_f = make_norm(config) if config.norm_first else nn.Identity()
+
+    def read(
+        self,
+        idx: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        segments: Tensor | None = None,
+        cache: KVCache | None = None,
+        memory: Memory | None = None,
+        record: Record | None = None,
+    ) -> Tensor:
+        """idx (B, T), padded on the right -> hidden states (B, T, C) after the final norm.
+
+        Args:
+            lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
+            segments: (B, T) the segment of each token; all 0 where left out.
+            cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
+                `cache.lengths`.
+            memory: the encoder's text, for a trunk with cross-attention.
+
+        Raises:
+            BadInput: more positions than the context holds.
+        """
+        T = idx.shape[1]
+        before = int(cache.lengths.max()) if cache is not None else 0
+        if before + T > self.config.context_length:
+            raise BadInput(
+                f"the text has {before + T} tokens; the model reads at most {self.config.context_length}; "
+                f"shorten the text or train with a larger model.context_length."
+            )
+        if cache is None:
+            positions = torch.arange(T, device=idx.device)
+        else:
+            positions = cache.positions(T)
+            cache.tokens.scatter_(1, positions, idx)
+        x = self.drop(self._embed(idx, positions, cache, segments))
+        rotary = None
+        if self.config.position == "rotary":
+            rotary = rotary_tables(positions, self.config.n_embd // self.config.n_head, self.config.rope_base)
+        mask = None
+        if before:  # key j is visible to the query at position p when j <= p
+            mask = torch.arange(before + T, device=idx.device) <= positions[:, None, :, None]
+        elif lengths is not None and not self.config.causal:
+            mask = real_tokens(lengths, T)
+        cached = None if cache is None else positions
+        reading = Reading(rotary, self.config.causal, cache, cached, before + T, mask, memory, record)
+        if record is not None:
+            record.hidden.append(x)
+        for block in self.h:
+            x = block(x, reading)
+            if record is not None:
+                record.hidden.append(x)
+        return self.ln_f(x)
+
+    def _embed(
+        self, idx: Tensor, positions: Tensor, cache: KVCache | None, segments: Tensor | None
+    ) -> Tensor:
+        """The sum of all that is known of each token before any token looks at another: (B, T, C)."""
+        config, T = self.config, idx.shape[1]
+        x = self.wte(idx)
+        if config.scale_embeddings:
+            x = x * config.n_embd**0.5
+        if self.wpe is not None:
+            x = x + self.wpe(positions)
+        if config.position == "sinusoidal":
+            x = x + sinusoidal_table(positions, config.n_embd)
+        if self.wse is not None:
+            x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
+        if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
+            previous = self._with_past(idx, cache, positions, reach=1)[:, :T]
+            known = (previous < config.vocab_size)[..., None]
+            x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
+        if self.ngrams is not None:
+            x = x + self.ngrams(self._with_past(idx, cache, positions, self.ngrams.reach))
+        return x if self.ln_e is None else self.ln_e(x)
+
+    def _with_past(self, idx: Tensor, cache: KVCache | None, positions: Tensor, reach: int) -> Tensor:
+        """(B, reach + T): idx with the tokens before it; the id vocab_size where there are none."""
+        start = self.config.vocab_size
+        if cache is None:
+            return F.pad(idx, (reach, 0), value=start)
+        where = positions[:, :1] + torch.arange(-reach, idx.shape[1], device=idx.device)
+        return cache.tokens.gather(1, where.clamp(min=0)).masked_fill(where < 0, start)
+
+
+def real_tokens(lengths: Tensor, T: int) -> Tensor:
+    """lengths (B,) -> (B, 1, 1, T), True at the real tokens of a batch padded on the right."""
+    return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, None, None]
+
+
+@torch.no_grad()
+def init_weights(model: nn.Module, config: ModelConfig) -> None:
+    """GPT-2's N(0, 0.02), residual projections scaled by 1 / sqrt(2 n_layer), or zero with `zero_init`."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            residual = name.endswith("c_proj")
+            if config.zero_init and (residual or name.endswith("lm_head")):
+                nn.init.zeros_(module.weight)
+            else:
+                std = 0.02 / (2 * config.n_layer) ** 0.5 if residual else 0.02
+                nn.init.normal_(module.weight, std=config.n_embd**-0.5 if config.zero_init else std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)

@@ -1,0 +1,36 @@
+import math
+
+import pytest
+import torch
+
+from groundup.nn.attention import Reading
+from groundup.nn.block import Block, activate
+from tests.tiny import model_config
+
+
+def test_activations_by_hand() -> None:
+    x = torch.tensor([-1.0, 0.0, 2.0])
+    exact = [0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in x.tolist()]
+    tanh = [0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in x.tolist()]
+    assert activate(x, "relu").tolist() == [0, 0, 2]
+    assert activate(x, "relu2").tolist() == [0, 0, 4]
+    assert activate(x, "gelu_erf").tolist() == pytest.approx(exact, abs=1e-6)
+    assert activate(x, "gelu").tolist() == pytest.approx(tanh, abs=1e-6)
+    gated = activate(torch.tensor([3.0, 5.0]), "swiglu").tolist()  # silu(3) gates 5
+    assert gated == pytest.approx([5 * 3 / (1 + math.exp(-3))])
+
+
+@torch.no_grad()
+def test_after_each_sum_of_a_post_norm_block_the_channels_have_mean_0_and_variance_1() -> None:
+    block, x = Block(model_config("transformer"), layer=0), 5 + 3 * torch.randn(2, 4, 16)
+    y = block(x, Reading(None))
+    torch.testing.assert_close(y.mean(dim=-1), torch.zeros(2, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.var(dim=-1, unbiased=False), torch.ones(2, 4), atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_a_pre_norm_block_whose_projections_are_zero_passes_everything_on() -> None:
+    block, x = Block(model_config("modern"), layer=0), torch.randn(2, 4, 16)
+    for projection in (block.attn.c_proj, block.mlp.c_proj):
+        projection.weight.zero_()
+    assert torch.equal(block(x, Reading(None)), x)

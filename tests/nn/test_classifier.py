@@ -1,0 +1,29 @@
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import Pooling
+from tests.tiny import random_decoder, random_encoder
+
+
+@pytest.mark.parametrize("trunk", [random_decoder(), random_encoder(), random_encoder("bert")])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@torch.no_grad()
+def test_a_classifier_ignores_padding(pooling: Pooling, trunk: nn.Module) -> None:
+    model = SequenceClassifier(trunk, 3, pooling)
+    assert torch.equal(
+        model(torch.tensor([[1, 2]]), torch.tensor([2])), torch.zeros(1, 3)
+    )  # starts undecided
+    nn.init.normal_(model.score.weight)
+    text = torch.tensor([5, 7, 2])
+    x = trunk(text[None])[0]
+    vector = {"first": x[0], "last": x[-1], "mean": x.mean(dim=0), "max": x.max(dim=0).values}[pooling]
+    expected = vector @ model.score.weight.T + model.score.bias
+    for padding in (0, 9):
+        idx = torch.full((2, 6), padding)
+        idx[0, :3] = text
+        found = model(idx, torch.tensor([3, 6]))
+        torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+
+from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import real_tokens, sinusoidal_table
+from tests.tiny import model_config, random_decoder, random_encoder
+
+
+def test_ngram_rows_by_hand() -> None:
+    model = Decoder(model_config(vocab_size=11, ngram_rows=23, ngram_orders=(2, 3)))
+    assert model.ngrams is not None
+
+    def row(i: int, *tokens: int) -> int:
+        code = 0
+        for token in tokens:
+            code = (code * 1_000_003 + token + 1) % 2_147_483_647
+        return code % 23 + i * 23
+
+    start = 11  # stands before the first token
+    padded = torch.tensor([[start, start, 4, 9, 4]])
+    expected = [
+        [row(0, start, 4), row(1, start, start, 4)],
+        [row(0, 4, 9), row(1, start, 4, 9)],
+        [row(0, 9, 4), row(1, 4, 9, 4)],
+    ]
+    assert model.ngrams.buckets(padded)[0].tolist() == expected
+    with torch.no_grad():
+        vectors = model.ngrams(padded)[0]
+        for found, (bigram, trigram) in zip(vectors, expected, strict=True):
+            beside = torch.cat([model.ngrams.table.weight[row] for row in (bigram, trigram)])  # (12,)
+            torch.testing.assert_close(found, model.ngrams.c_ngram.weight @ beside)
+
+
+@torch.no_grad()
+def test_token_shift_adds_a_share_of_the_previous_embedding() -> None:
+    model = random_decoder(n_layer=1, ngram_rows=0)
+    assert model.shift is not None
+    seen: list[torch.Tensor] = []
+    model.drop.register_forward_hook(lambda module, args, output: seen.append(output))
+    model(torch.tensor([[3, 5, 5]]))
+    embedding = model.wte.weight
+    expected = [
+        embedding[3],
+        embedding[5] + model.shift * embedding[3],
+        embedding[5] + model.shift * embedding[5],
+    ]
+    torch.testing.assert_close(seen[0][0], torch.stack(expected))
+
+
+def test_waves_of_positions_by_hand() -> None:
+    # C = 4: the second pair is 100 times slower
+    table = sinusoidal_table(torch.tensor([0, 3]), 4)
+    expected = [[0.0, 1.0, 0.0, 1.0], [math.sin(3), math.cos(3), math.sin(0.03), math.cos(0.03)]]
+    torch.testing.assert_close(table, torch.tensor(expected))
+
+
+def test_real_tokens() -> None:
+    assert real_tokens(torch.tensor([1, 3]), 3)[:, 0, 0].tolist() == [
+        [True, False, False],
+        [True, True, True],
+    ]
+
+
+@torch.no_grad()
+def test_the_2017_embedding_is_scaled_and_has_waves_added() -> None:
+    model = random_decoder("transformer")
+    seen: list[torch.Tensor] = []
+    model.drop.register_forward_hook(lambda module, args, output: seen.append(output))
+    model(torch.tensor([[3, 5]]))
+    expected = model.wte.weight[[3, 5]] * 4 + sinusoidal_table(torch.arange(2), 16)
+    torch.testing.assert_close(seen[0][0], expected)
+
+
+@pytest.mark.parametrize("model", [random_decoder(), random_encoder()])
+@torch.no_grad()
+def test_a_record_holds_the_embeddings_every_block_and_every_attention(model: torch.nn.Module) -> None:
+    from groundup.nn.attention import Record
+
+    idx, record = torch.randint(11, (2, 7)), Record()
+    x = model(idx, record=record)
+    torch.testing.assert_close(x, model(idx), atol=1e-5, rtol=1e-5)
+    assert [tuple(t.shape) for t in record.hidden] == [(2, 7, 16)] * 3
+    assert [tuple(t.shape) for t in record.weights] == [(2, 4, 7, 7)] * 2
+    torch.testing.assert_close(model.ln_f(record.hidden[-1]), x)
+    assert record.cross_weights == [] and record.encoder is None
