@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -16,13 +17,15 @@ from groundup.classification import (
     training_batches,
 )
 from groundup.errors import BadInput
+from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import Pooling
-from groundup.nn.decoder import SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
 from groundup.objectives import classification
 from groundup.recipes import SpamTrainingConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training import fit
-from tests.tiny import ADAMW, CPU, model_config, random_decoder, training_config
+from tests.tiny import ADAMW, CPU, model_config, random_decoder, random_encoder, training_config
 
 CONFIG = SpamTrainingConfig(
     seeds=(1,),
@@ -48,12 +51,12 @@ def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETok
     ]
 
 
-@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+@pytest.mark.parametrize("trunk", [random_decoder("gpt2"), random_decoder(), random_encoder("modern")])
 @pytest.mark.parametrize("trainable", [None, 0, 1, 2])
-def test_what_moves_is_what_was_asked_for(preset: str, trainable: int | None) -> None:
+def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: int | None) -> None:
     torch.manual_seed(0)
-    model = make_classifier(random_decoder(preset), replace(CONFIG, trainable_blocks=trainable))
-    nn.init.normal_(model.score.weight)  # at zero nothing would reach the decoder in the first step
+    model = make_classifier(deepcopy(trunk), replace(CONFIG, trainable_blocks=trainable))
+    nn.init.normal_(model.score.weight)  # at zero nothing would reach the trunk in the first step
     before = {name: t.clone() for name, t in model.named_parameters()}
     ids = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
     batches = training_batches(ids, ["ham", "spam", "ham"], training_config(batch_size=3), seed=0)
@@ -61,11 +64,11 @@ def test_what_moves_is_what_was_asked_for(preset: str, trainable: int | None) ->
     fit(model, classification, batches, config, CPU, seed=3, log=lambda metrics, step: None)
     moved = {name for name, t in model.named_parameters() if not torch.equal(t, before[name])}
     blocks = {2: ("h.0.", "h.1."), 1: ("h.1.",), 0: ()}.get(2 if trainable is None else trainable, ())
-    expected = {name for name in before if name.startswith(tuple(f"decoder.{b}" for b in blocks))}
+    expected = {name for name in before if name.startswith(tuple(f"trunk.{b}" for b in blocks))}
     expected |= {name for name in before if "ln_f" in name or name.startswith("score")}
     if trainable is None:
-        expected |= {name for name in before if "lm_head" not in name}
-        assert "decoder.wte.weight" in moved  # also where the head is tied to it
+        expected |= {name for name in before if "lm_head" not in name and "predict" not in name}
+        assert "trunk.wte.weight" in moved  # also where the head is tied to it
     assert moved == expected
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
 from groundup.optimizers import Muon, lr_scale, make_optimizers, orthogonalise, set_lr, stacked_projections
 from groundup.recipes import OptimizerConfig
 from tests.tiny import ADAMW, MUON, model_config, random_decoder
@@ -100,7 +101,7 @@ def test_only_named_projections_are_cut_apart() -> None:
     assert {name for name, n in found.items() if n == 3} == {f"h.{i}.attn.c_attn.weight" for i in (0, 1)}
     assert set(found.values()) == {1, 3}
     assert stacked_projections("h.0.attn.c_attn.weight", torch.zeros(8, 4)) == 1  # grouped queries
-    assert stacked_projections("decoder.h.0.cross.c_kv.weight", torch.zeros(8, 4)) == 2
+    assert stacked_projections("decoder.h.0.cross_attn.c_kv.weight", torch.zeros(8, 4)) == 2
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adagrad"])
@@ -135,16 +136,16 @@ def test_every_parameter_is_moved_by_exactly_one_group(preset: str, config: Opti
                 assert names[id(p)] not in rates
                 rates[names[id(p)]] = (group["lr"], group["weight_decay"])
     assert rates.keys() == dict(model.named_parameters()).keys()
-    assert rates["decoder.wte.weight"] == (2.0, 0.01)
-    assert rates["decoder.h.0.attn.c_attn.weight"] == rates["decoder.h.1.mlp.c_proj.weight"] == (1.0, 0.01)
+    assert rates["trunk.wte.weight"] == (2.0, 0.01)
+    assert rates["trunk.h.0.attn.c_attn.weight"] == rates["trunk.h.1.mlp.c_proj.weight"] == (1.0, 0.01)
     assert rates["score.weight"] == (3.0, 0.01)
     assert rates["score.bias"] == (3.0, 0.0)
     if preset == "modern":
-        assert rates["decoder.lm_head.weight"] == (3.0, 0.01)
-        assert rates["decoder.ngrams.table.weight"] == (2.0, 0.01)
+        assert rates["trunk.lm_head.weight"] == (3.0, 0.01)
+        assert rates["trunk.ngrams.table.weight"] == (2.0, 0.01)
     else:  # the tied head is the token table
-        assert "decoder.lm_head.weight" not in rates
-        assert rates["decoder.ln_f.weight"] == (3.0, 0.0)
+        assert "trunk.lm_head.weight" not in rates
+        assert rates["trunk.ln_f.weight"] == (3.0, 0.0)
 
 
 def test_frozen_parameters_are_left_out() -> None:

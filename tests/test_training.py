@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.datasets.batching import Batches, window_batches
 from groundup.errors import BadInput
@@ -85,6 +85,38 @@ def test_losses_of_a_seed_stay_what_they_were(kind: str) -> None:
     config = training_config(max_steps=5, optimizer=replace(ADAMW, kind=kind))
     _, history = train(config, new_model(dropout=0.0))
     assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
+
+
+class Doubling(nn.Module):
+    """One number to be learned, and a batch of another kind than the house's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.zeros(()))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    values: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return 3
+
+    def to(self, device: torch.device) -> "Numbers":
+        return Numbers(self.values.to(device))
+
+
+def test_any_batch_that_moves_and_counts_its_tokens_will_do() -> None:
+    def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
+        return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
+
+    config = training_config(max_steps=50, optimizer=replace(ADAMW, kind="sgd", head_lr=0.1, momentum=0.0))
+    model = Doubling()
+    batch = Numbers(torch.tensor([1.0, 2.0]))
+    history = fit(model, squares, lambda step: [batch, batch], config, CPU, seed=1, log=nowhere)
+    assert float(model.factor.detach()) == pytest.approx(2.0, abs=1e-2)
+    assert history[-1]["tokens_seen"] == 50 * 2 * 3
 
 
 def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:

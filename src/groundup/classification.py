@@ -1,4 +1,4 @@
-"""Finetuning a pretrained decoder to tell classes of text apart, and asking the result."""
+"""Finetuning a pretrained decoder or encoder to tell classes of text apart, and asking the result."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import Batches, classification_batch, pad, sorted_batches
 from groundup.errors import BadInput
 from groundup.labels import LABELS, SPAM
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
 from groundup.recipes import SpamTrainingConfig, TrainingConfig
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
 
 
-def encode_texts(tokenizer: BPETokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
     """Ids of each text with the end-of-text token behind it; of a text too long for the context, the beginning.
 
     The end token is the last real one: the position at which the pretrained model has read a whole document.
@@ -30,21 +32,21 @@ def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
     Raises:
         BadInput: more blocks than the model has.
     """
-    blocks = model.decoder.h
+    blocks = model.trunk.h
     if trainable_blocks is None:
         return
     if not 0 <= trainable_blocks <= len(blocks):
         raise BadInput(
             f"finetune_spam.trainable_blocks is {trainable_blocks}; the model has {len(blocks)} blocks."
         )
-    model.decoder.requires_grad_(False)
-    model.decoder.ln_f.requires_grad_(True)
+    model.trunk.requires_grad_(False)
+    model.trunk.ln_f.requires_grad_(True)
     for block in list(blocks)[len(blocks) - trainable_blocks :]:
         block.requires_grad_(True)
 
 
-def make_classifier(pretrained: Decoder, config: SpamTrainingConfig) -> SequenceClassifier:
-    """A classifier on top of the given decoder, which it takes over."""
+def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:
+    """A classifier on top of the given model, which it takes over."""
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss

@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 
 IGNORE_INDEX = -100  # a target that does not count: padding, or a prompt token
 
@@ -20,8 +23,8 @@ IGNORE_INDEX = -100  # a target that does not count: padding, or a prompt token
 class Batch:
     """One micro-batch.
 
-    idx (B, T) token ids, padded on the right. targets (B, T) next tokens or IGNORE_INDEX; or (B,) class ids.
-    lengths (B,) real tokens of each row, for classification.
+    idx (B, T) token ids, padded on the right. targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
+    lengths (B,) real tokens of each row, for classification and for masked texts of different lengths.
     """
 
     idx: Tensor
@@ -33,43 +36,94 @@ class Batch:
         lengths = None if self.lengths is None else self.lengths.to(device)
         return Batch(self.idx.to(device), self.targets.to(device), lengths)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read, without padding where lengths are known."""
+        return self.idx.numel() if self.lengths is None else int(self.lengths.sum())
+
+
+@dataclass(frozen=True)
+class TranslationBatch:
+    """One micro-batch of pairs.
+
+    source (B, S) token ids, padded on the right; source_lengths (B,) real ones of each row. idx (B, T) what the
+    decoder reads: a start token and the target without its end. targets (B, T) next tokens or IGNORE_INDEX.
+    """
+
+    source: Tensor
+    source_lengths: Tensor
+    idx: Tensor
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "TranslationBatch":
+        """The same batch on another device."""
+        return TranslationBatch(
+            self.source.to(device),
+            self.source_lengths.to(device),
+            self.idx.to(device),
+            self.targets.to(device),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read on both sides, without padding."""
+        return int(self.source_lengths.sum()) + int((self.targets != IGNORE_INDEX).sum())
+
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(x @ weight.T, targets) without ever holding all logits.
+    """sum of cross_entropy(x @ weight.T + bias, targets) without ever holding all logits.
 
     The head and the softmax run a chunk of rows at a time, and the gradients are made in the forward pass while
     the chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient.
-    Matrix products run in `dtype`; softmax, sums and the gradient of `weight` keep at least float32.
+    Matrix products run in `dtype`; softmax, sums and the gradients of `weight` and `bias` keep at least float32.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int, dtype: torch.dtype
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        chunk_size: int,
+        dtype: torch.dtype,
+        label_smoothing: float,
     ) -> Tensor:
         """See `linear_cross_entropy`; the gradients wait in `ctx` for `backward`."""
-        need_x, need_weight = ctx.needs_input_grad[:2]
+        need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         grad_weight = torch.zeros_like(weight) if need_weight else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and need_bias else None
         x, weight, precise = x.to(dtype), weight.to(dtype), torch.promote_types(dtype, torch.float32)
         grad_x = torch.empty_like(x) if need_x else None
         total = x.new_zeros((), dtype=precise)
         for start in range(0, len(x), chunk_size):
             rows = slice(start, start + chunk_size)
             logits = (x[rows] @ weight.T).to(precise)
+            if bias is not None:
+                logits += bias
             real = targets[rows] != IGNORE_INDEX
             chosen = targets[rows].clamp(min=0)[:, None]
             normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            total += ((normaliser - logits.gather(1, chosen))[:, 0] * real).sum()
-            if need_x or need_weight:
+            wanted = logits.gather(1, chosen)
+            if label_smoothing:
+                wanted = wanted.lerp(logits.mean(dim=-1, keepdim=True), label_smoothing)
+            total += ((normaliser - wanted)[:, 0] * real).sum()
+            if need_x or need_weight or need_bias:
                 gradient = logits.sub_(normaliser).exp_()  # softmax
-                gradient.scatter_add_(1, chosen, torch.full_like(normaliser, -1.0))
-                gradient = gradient.mul_(real[:, None]).type_as(x)
+                gradient.scatter_add_(1, chosen, torch.full_like(normaliser, label_smoothing - 1.0))
+                if label_smoothing:
+                    gradient -= label_smoothing / len(weight)
+                gradient = gradient.mul_(real[:, None])
+                if grad_bias is not None:
+                    grad_bias += gradient.sum(dim=0)
+                gradient = gradient.type_as(x)
                 if grad_x is not None:
                     torch.mm(gradient, weight, out=grad_x[rows])
                 if grad_weight is not None and grad_weight.dtype == dtype:
                     grad_weight.addmm_(gradient.T, x[rows])
                 elif grad_weight is not None:
                     grad_weight += gradient.T @ x[rows]
-        ctx.save_for_backward(grad_x, grad_weight)
+        ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         return total
 
     @staticmethod
@@ -77,23 +131,32 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         """Scale the gradients that `forward` made."""
         scaled = [None if g is None else g * grad_output.type_as(g) for g in ctx.saved_tensors]
-        return (*scaled, None, None, None)
+        return (*scaled, None, None, None, None)
 
 
-def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 512) -> Tensor:
-    """Sum over rows of -log softmax(x @ weight.T)[target]; rows with IGNORE_INDEX add nothing.
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    chunk_size: int = 512,
+    *,
+    bias: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Sum over rows of -log softmax(x @ weight.T + bias)[target]; rows with IGNORE_INDEX add nothing.
 
     Args:
-        x: (N, C) hidden states. weight: (V, C) output head. targets: (N,).
+        x: (N, C) hidden states. weight: (V, C) and bias: (V,) of the output head. targets: (N,).
         chunk_size: rows whose logits exist at one time.
+        label_smoothing: share of the target's weight that is spread over all V tokens (Szegedy et al. 2016).
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     if (
         not torch.is_grad_enabled()
     ):  # a Function is told which inputs are leaves, not whether grads are wanted
-        weight = weight.detach()
-    return LinearCrossEntropy.apply(x, weight, targets, chunk_size, dtype)
+        weight, bias = weight.detach(), None if bias is None else bias.detach()
+    return LinearCrossEntropy.apply(x, weight, bias, targets, chunk_size, dtype, label_smoothing)
 
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -103,6 +166,30 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     if not bool(real.all()):  # masked prompts and padding need no logits: most of a finetuning batch
         x, targets = x[real], targets[real]
     return linear_cross_entropy(x, model.lm_head.weight, targets), real.sum()
+
+
+def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Hidden tokens guessed from both sides: -log p(targets[b, t] | idx[b]) in nats (Devlin et al. 2019).
+
+    Only positions with a target, about one in seven, go through the prediction layer and the head.
+    """
+    hidden, real = model(batch.idx, batch.lengths), batch.targets != IGNORE_INDEX
+    x, head = model.predict(hidden[real]), model.lm_head
+    return linear_cross_entropy(x, head.weight, batch.targets[real], bias=head.bias), real.sum()
+
+
+def sequence_to_sequence(
+    model: EncoderDecoder, batch: TranslationBatch, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Next token of the target, given the source: -log p(targets[b, t] | source[b], idx[b, :t+1]) in nats.
+
+    With smoothing, the cross entropy towards that token and, with `label_smoothing` of the weight, all tokens alike.
+    """
+    hidden, real = model(batch.source, batch.source_lengths, batch.idx), batch.targets != IGNORE_INDEX
+    loss = linear_cross_entropy(
+        hidden[real], model.decoder.lm_head.weight, batch.targets[real], label_smoothing=label_smoothing
+    )
+    return loss, real.sum()
 
 
 def classification(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -21,12 +21,26 @@ from tqdm import tqdm
 
 from groundup.atomic import atomic_path
 from groundup.errors import BadInput
-from groundup.objectives import Batch
 from groundup.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.recipes import ComputeConfig, TrainingConfig
 
-Objective = Callable[[Any, Batch], tuple[Tensor, Tensor]]
+Objective = Callable[
+    [Any, Any], tuple[Tensor, Tensor]
+]  # (model, batch) -> (sum of the loss, number of terms)
 Log = Callable[[Mapping[str, float], int], None]
+
+
+class TrainingBatch(Protocol):
+    """All that the loop knows of a micro-batch; the rest is between the data and the objective."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read."""
+        ...
+
+    def to(self, device: torch.device) -> "TrainingBatch":
+        """The same batch on another device."""
+        ...
 
 
 def pick_device(config: ComputeConfig) -> torch.device:
@@ -117,7 +131,7 @@ class Resume:
 def fit(
     model: nn.Module,
     objective: Objective,
-    batches: Callable[[int], Sequence[Batch]],
+    batches: Callable[[int], Sequence[TrainingBatch]],
     config: TrainingConfig,
     compute: ComputeConfig,
     *,
@@ -222,7 +236,7 @@ def fit(
 def _gradients(
     model: nn.Module,
     objective: Objective,
-    micro_batches: Sequence[Batch],
+    micro_batches: Sequence[TrainingBatch],
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[float, float, int]:
@@ -236,8 +250,7 @@ def _gradients(
         with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
             loss, count = objective(model, batch)
         loss.backward()
-        tokens = batch.idx.numel() if batch.lengths is None else int(batch.lengths.sum())
-        totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(tokens)])
+        totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
     if _distributed():
         dist.all_reduce(totals)
         for p in model.parameters():

@@ -12,6 +12,7 @@ import pandas as pd
 from groundup.datasets.documents import text_of
 from groundup.datasets.readers import COLUMNS, Rows
 from groundup.evaluation.contamination import normalise
+from groundup.labels import SPAM
 
 Splits = Mapping[str, Sequence[Mapping[str, Any]]]  # "train", "val", ... -> rows
 DERIVED = {
@@ -34,7 +35,7 @@ def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
     frame["_text"] = pd.Series([_whole_text(row, role) for row in rows], dtype="object")
     frame["_repeats"] = frame["_text"].duplicated().astype(int)
     if role == "spam":
-        frame["_spam"] = pd.Series([float(row.get("label") == "spam") for row in rows])
+        frame["_spam"] = pd.Series([float(row.get("label") == SPAM) for row in rows])
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return frame
 
@@ -70,7 +71,7 @@ def split_frame(role: str, splits: Splits) -> pd.DataFrame:
     frame["_splits_of_text"] = _spread([_key(row, role) for _, _, row in rows], places)
     if role == "spam":
         frame["_splits_of_group"] = _spread(frame["group"].tolist(), places)
-        frame["_spam"] = (frame["label"] == "spam").astype(float)
+        frame["_spam"] = (frame["label"] == SPAM).astype(float)
     if role == "instructions":
         held = {row["family"] for split, _, row in rows if split == "held_out"}
         frame["_family_is"] = [

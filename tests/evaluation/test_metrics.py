@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as reference
 
+from groundup.errors import BadInput
 from groundup.evaluation.metrics import (
     DECISION,
     PROBABILITY,
@@ -12,6 +14,7 @@ from groundup.evaluation.metrics import (
     calibration_bins,
     paired_difference,
     score,
+    seed_interval,
 )
 
 BOOT = Bootstrap(samples=500, confidence=0.95, seed=1)
@@ -147,3 +150,16 @@ def test_paired_difference_is_narrower_and_signed():
     assert difference["high"] - difference["low"] < 1.5 * (single["high"] - single["low"])
     same = paired_difference(truth, ours, ours, BOOT)["mcc"]
     assert same == {"mean": 0.0, "low": 0.0, "high": 0.0, "significant": False}
+
+
+def test_interval_over_seeds_equals_students():
+    values = [0.91, 0.94, 0.9, 0.97, 0.93]
+    found = seed_interval(values, 0.9)
+    low, high = stats.t.interval(0.9, df=4, loc=np.mean(values), scale=stats.sem(values))
+    assert found == pytest.approx({"mean": 0.93, "low": low, "high": high}, abs=1e-6)
+    assert seed_interval([0.5, 0.5], 0.95) == {"mean": 0.5, "low": 0.5, "high": 0.5}
+
+
+def test_one_seed_has_no_interval():
+    with pytest.raises(BadInput, match=r"found 1 seed.* at least 2"):
+        seed_interval([0.9], 0.95)

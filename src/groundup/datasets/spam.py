@@ -15,7 +15,7 @@ from groundup.datasets.corpus import unit_hash
 from groundup.datasets.duplicates import keep_first
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, linked_groups, normalise
-from groundup.labels import LABELS
+from groundup.labels import HAM, LABELS, SPAM
 from groundup.settings import STRICT
 
 Message = dict[str, Any]
@@ -63,7 +63,7 @@ def prepare(
             protocol does not have.
     """
     labels = Counter(message["label"] for message in messages)
-    if not labels["ham"] or not labels["spam"]:
+    if not labels[HAM] or not labels[SPAM]:
         raise BadInput(
             f"the spam data has labels {dict(labels)}; expected both ham and spam; check the source file."
         )
@@ -159,7 +159,7 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: SpamConfig) -
     place = dict.fromkeys(members, "train")
     for label in LABELS:
         groups = [
-            g for g, part in members.items() if any(m["label"] == "spam" for m in part) == (label == "spam")
+            g for g, part in members.items() if any(m["label"] == SPAM for m in part) == (label == SPAM)
         ]
         total = sum(len(members[group]) for group in groups)
         room = {"test": round(total * config.test_fraction), "val": round(total * config.val_fraction)}
@@ -195,8 +195,8 @@ def _book(messages: Sequence[Message], config: SpamConfig) -> tuple[Splits, dict
     first: dict[str, str] = {}
     rows = [row | {"group": first.setdefault(normalise(row["text"]), row["id"])} for row in rows]
     frame = pandas.DataFrame({"row": range(len(rows)), "label": [row["label"] for row in rows]})
-    spam = frame[frame["label"] == "spam"]
-    ham = frame[frame["label"] == "ham"]
+    spam = frame[frame["label"] == SPAM]
+    ham = frame[frame["label"] == HAM]
     if len(ham) < len(spam):
         raise BadInput(
             f"{len(ham)} ham for {len(spam)} spam messages; the book's protocol expects more ham than spam."

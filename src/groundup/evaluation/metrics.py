@@ -9,12 +9,14 @@ is thus averaged, as it is in the figure reported; it is not a second source of 
 on the bootstrap and n alone, so figures of two systems on the same items are paired, draw by draw.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from groundup.errors import BadInput
 
 Array = npt.NDArray[Any]
 Metric = Callable[[Array, Array, Array], Array]  # (truth (n,), answers (n,), weights (R, n)) -> (R,)
@@ -158,6 +160,23 @@ class Bootstrap:
                 parts[name].append(np.mean([metric(truth, row, weights) for row in answers], axis=0))
             done += rows
         return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def seed_interval(values: Sequence[float], confidence: float) -> Interval:
+    """Mean over seeds and the interval of Student's t: how the mean would vary with other seeds, on the same items.
+
+    Raises:
+        BadInput: fewer than two values, which have no spread.
+    """
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        raise BadInput(
+            f"found {len(values)} seed(s); an interval over seeds needs at least 2; list more seeds."
+        )
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
+    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
+    return _entry(mean, mean - reach, mean + reach)
 
 
 def score(

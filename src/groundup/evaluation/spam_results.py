@@ -16,7 +16,7 @@ from groundup.evaluation.baselines import Predictions
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.metrics import DECISION, Bootstrap, paired_difference, score
 from groundup.evaluation.predictions import read_predictions
-from groundup.labels import SPAM, THRESHOLD
+from groundup.labels import LABELS, SPAM, THRESHOLD
 
 Row = Mapping[str, Any]
 
@@ -71,7 +71,7 @@ def table(answers: Answers, config: EvaluateConfig) -> dict[str, Any]:
             name: paired_difference(truth, answers.pred, p.pred, bootstrap)
             for name, p in answers.baselines.items()
         },
-        "items": {"ham": int(np.sum(truth == 0)), "spam": int(np.sum(truth == 1))},
+        "items": {label: int(np.sum(truth == cls)) for cls, label in enumerate(LABELS)},
     }
 
 
