@@ -85,9 +85,9 @@ def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
     return in_style
 
 
-def figure(width: float, height: float, columns: int = 1) -> tuple["Figure", list["Axes"]]:
-    """A figure of `columns` panels; sizes in inches."""
+def figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple["Figure", list["Axes"]]:
+    """A figure of `rows` times `columns` panels, row by row; sizes in inches."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")
-    return drawing, list(drawing.subplots(1, columns, squeeze=False)[0])
+    return drawing, list(drawing.subplots(rows, columns, squeeze=False).flat)
