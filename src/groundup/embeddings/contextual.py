@@ -1,0 +1,234 @@
+"""From static to contextual vectors: the same probes for word vectors and for every layer of a model."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt, MinLen
+
+from groundup.embeddings.occurrences import Array, Occurrence, contextual_vectors, occurrences
+from groundup.embeddings.probes import find_word, first_occurrences, geometry, nearest, snippet
+from groundup.embeddings.vectors import WordVectors
+from groundup.embeddings.word_in_context import (
+    Draws,
+    Pair,
+    auc_difference,
+    folds_of,
+    one_part_of_speech,
+    score_ranking,
+    similarity,
+    trained_ranking,
+)
+from groundup.errors import BadInput
+from groundup.evaluation.metrics import Bootstrap
+from groundup.settings import STRICT
+
+if TYPE_CHECKING:
+    from groundup.checkpoint import Checkpoint
+
+WORD, OTHERS, LAST = "the word", "the words around it", "the sentence's last token"
+
+
+@dataclass(frozen=True)
+class ContextualConfig:
+    """The section `contextual` of the study's params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    bootstrap_samples: Annotated[int, Ge(1)]  # resamples of words behind every interval
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    folds: Annotated[
+        int, Ge(2)
+    ]  # of the words; thresholds and trained probes never see a word they are tested on
+    probe_strength: Annotated[float, Gt(0)]  # inverse of the trained probe's L2 penalty
+    messages: Annotated[int, Ge(2)]  # of the validation conversations, for the geometry
+    min_words: Annotated[int, Ge(2)]  # of a message, to be a context
+    min_contexts: Annotated[int, Ge(2)]  # messages that hold a word, for its self-similarity to be measured
+    neighbour_words: Annotated[tuple[str, ...], MinLen(1)]  # homographs of word_in_context.csv
+    neighbours: Annotated[int, Ge(1)]  # shown for each sentence and layer
+    batch_size: Annotated[int, Ge(1)]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every set of vectors is asked: sentence pairs, a sample of messages, and where some words stand."""
+
+    pairs: Sequence[Pair]
+    draws: Draws
+    sample: Sequence[Occurrence]  # each word of each sampled message, once a message
+    asked: Mapping[
+        str, Sequence[tuple[str, Occurrence]]
+    ]  # word -> one sentence for each sense: (sense, where)
+    candidates: Mapping[str, Sequence[Occurrence]]  # word -> its occurrences in all messages
+
+    @property
+    def places(self) -> list[Occurrence]:
+        """Both occurrences of each pair, one after the other."""
+        return [place for pair in self.pairs for place in pair.places]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `ranking` (pairs,): the cosine of each pair."""
+
+    vectors: str
+    layer: int | None  # None: static
+    read: str  # WORD, OTHERS or LAST
+    ranking: Array = field(repr=False)
+    facts: Mapping[str, Any]
+
+    def table(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"vectors": self.vectors, "layer": self.layer, "read": self.read, **self.facts}
+
+
+def gather(
+    pairs: Sequence[Pair],
+    messages: Sequence[str],
+    fits: Callable[[Sequence[str]], Sequence[bool]],
+    config: ContextualConfig,
+) -> Material:
+    """Choose the material.
+
+    Args:
+        messages: of the validation conversations.
+        fits: which of some texts every model can read whole.
+
+    Raises:
+        BadInput: no message is long enough, or a word of `neighbour_words` has no pairs or does not occur.
+    """
+    distinct = list(dict.fromkeys(messages))
+    long = [text for text in distinct if len(occurrences(text)) >= config.min_words]
+    texts = [text for text, whole in zip(long, fits(long), strict=True) if whole]
+    if not texts:
+        raise BadInput(
+            f"none of {len(distinct)} messages has {config.min_words} words and fits the models' context; lower "
+            f"contextual.min_words or give more conversations."
+        )
+    asked: dict[str, list[tuple[str, Occurrence]]] = {}
+    for pair in pairs:
+        if pair.same and pair.word in config.neighbour_words:
+            asked.setdefault(pair.word, []).append((pair.sense1, pair.places[0]))
+    missing = [word for word in config.neighbour_words if word not in asked]
+    if missing:
+        raise BadInput(
+            f"contextual.neighbour_words has {', '.join(missing)}; expected homographs of word_in_context.csv, such as "
+            f"{', '.join(sorted({pair.word for pair in pairs})[:5])}."
+        )
+    sample = random.Random(config.seed).sample(texts, min(config.messages, len(texts)))
+    draws = Draws.of(pairs, Bootstrap(config.bootstrap_samples, config.confidence, config.seed))
+    candidates = {word: find_word(word, texts) for word in config.neighbour_words}
+    return Material(pairs, draws, first_occurrences(sample), asked, candidates)
+
+
+def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:
+    """Two rows: the word's own vector, the same in every sentence, and the mean of the words around it.
+
+    Words outside the vocabulary are left out: of the geometry, and of the means.
+    """
+    places = material.places
+    own = np.array([vectors.mean([place.word]) for place in places])
+    around = np.array(
+        [
+            vectors.mean([other.word for other in occurrences(place.text) if other.start != place.start])
+            for place in places
+        ]
+    )
+    known = [place for place in material.sample if place.word in vectors]
+    rows = np.array([vectors.row(place.word) for place in known], dtype=int)
+    shape = asdict(geometry(known, vectors.matrix[rows], config.min_contexts))
+    coverage = len({pair.word for pair in material.pairs if pair.word in vectors})
+    return [
+        _row(name, None, WORD, own, material, config, {"geometry": shape, "words_known": coverage}),
+        _row(name, None, OTHERS, around, material, config, {}),
+    ]
+
+
+def contextual_rows(
+    name: str, checkpoint: "Checkpoint", material: Material, config: ContextualConfig
+) -> list[Row]:
+    """A row for each layer; for a decoder also one for the last token of the sentence in each layer.
+
+    In a decoder a word's vector has seen the words before it only. Reading every sentence twice and taking the word's
+    second occurrence, which has then seen all of it (Springer et al. 2024), changed nothing in a decoder of two layers.
+    """
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    pairs = contextual_vectors(model, tokenizer, material.places, config.batch_size)
+    sample = contextual_vectors(model, tokenizer, material.sample, config.batch_size)
+    rows = []
+    for layer, (vectors, around) in enumerate(zip(pairs.target, sample.target, strict=True)):
+        shape = asdict(geometry(material.sample, around, config.min_contexts))
+        rows.append(_row(name, layer, WORD, vectors, material, config, {"geometry": shape}))
+    if model.config.causal:
+        rows += [_row(name, layer, LAST, v, material, config, {}) for layer, v in enumerate(pairs.last)]
+    return rows
+
+
+def _row(
+    name: str,
+    layer: int | None,
+    read: str,
+    vectors: Array,
+    material: Material,
+    config: ContextualConfig,
+    facts: Mapping[str, Any],
+) -> Row:
+    """Score vectors (2 n, C): first and second occurrence of each pair, one after the other."""
+    pairs, first, second = material.pairs, vectors[0::2], vectors[1::2]
+    ranking = similarity(first, second)
+    truth = np.array([int(pair.same) for pair in pairs])
+    trained = trained_ranking(first, second, truth, folds_of(pairs, config.folds), config.probe_strength)
+    scores = {
+        "cosine": score_ranking(pairs, ranking, material.draws, config.folds),
+        "trained": score_ranking(pairs, trained, material.draws, config.folds),
+    }
+    return Row(name, layer, read, ranking, {**scores, **facts})
+
+
+def differences(rows: Sequence[Row], material: Material) -> list[dict[str, Any]]:
+    """AUC of each layer's word vectors minus that of each static set's mean of the words around it."""
+    layers = [row for row in rows if row.layer is not None and row.read == WORD]
+    static = [row for row in rows if row.layer is None and row.read == OTHERS]
+    return [
+        {
+            "vectors": row.vectors,
+            "layer": row.layer,
+            "against": base.vectors,
+            "auc": auc_difference(material.pairs, row.ranking, base.ranking, material.draws),
+        }
+        for row in layers
+        for base in static
+    ]
+
+
+def neighbour_tables(
+    checkpoint: "Checkpoint", material: Material, config: ContextualConfig
+) -> Iterator[dict[str, Any]]:
+    """For each word and sense: the sentence asked, and per layer the nearest occurrences in the conversations."""
+    for word, asked in material.asked.items():
+        candidates = material.candidates[word]
+        places = [*(place for _, place in asked), *candidates]
+        read = contextual_vectors(checkpoint.model, checkpoint.tokenizer, places, config.batch_size)
+        for number, (sense, place) in enumerate(asked):
+            layers = [
+                [
+                    {"text": snippet(candidates[row]), "cosine": round(cosine, 4)}
+                    for row, cosine in nearest(vectors[number], vectors[len(asked) :], config.neighbours)
+                ]
+                for vectors in read.target
+            ]
+            yield {"word": word, "sense": sense, "asked": snippet(place), "layers": layers}
+
+
+def counts(material: Material) -> dict[str, int]:
+    """What was asked, in numbers."""
+    return {
+        "pairs": len(material.pairs),
+        "words": len({pair.word for pair in material.pairs}),
+        "pairs_one_part_of_speech": int(one_part_of_speech(material.pairs).sum()),
+        "messages": len({place.text for place in material.sample}),
+        "occurrences": len(material.sample),
+    }

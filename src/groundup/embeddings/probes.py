@@ -1,0 +1,116 @@
+"""The geometry of word vectors in their sentences (Ethayarajh 2019), and the neighbours of a word's occurrences.
+
+Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact: all pairs, by way of sums of unit vectors.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from groundup.embeddings.occurrences import Array, Occurrence, occurrences, unit
+from groundup.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Mean cosines. The raw values say little where all vectors point one way: compare them above `anisotropy`.
+
+    anisotropy: of occurrences of two different words, each word weighing the same.
+    self_similarity: of two occurrences of one word in different texts; 1 for static vectors.
+    intra_sentence: of a word and the mean of its text.
+    """
+
+    anisotropy: float
+    self_similarity: float
+    intra_sentence: float
+
+
+def first_occurrences(texts: Iterable[str]) -> list[Occurrence]:
+    """Each word of each text, once a text: two occurrences of a word then stand in different contexts."""
+    found: list[Occurrence] = []
+    for text in texts:
+        found += {place.word: place for place in reversed(occurrences(text))}.values()
+    return found
+
+
+def recurring(places: Sequence[Occurrence], min_contexts: int) -> set[str]:
+    """The words that occur at least `min_contexts` times.
+
+    Raises:
+        BadInput: fewer than two words do.
+    """
+    words = {word for word, n in Counter(p.word for p in places).items() if n >= min_contexts}
+    if len(words) < 2:
+        raise BadInput(
+            f"{len(words)} word(s) occur in at least {min_contexts} of the messages; the geometry of vectors needs two "
+            f"or more: give more messages or lower min_contexts."
+        )
+    return words
+
+
+def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) -> Geometry:
+    """Measure vectors (N, C) of occurrences, none twice in a text; errors as for `recurring`.
+
+    With m_w the mean unit vector of the n occurrences of word w: the mean cosine of two words is the mean of m_w · m_v,
+    and that of a word with itself (n² |m_w|² - n) / (n² - n).
+    """
+    kept = recurring(places, min_contexts)
+    directions = unit(vectors.astype(np.float64))
+    by_word, by_text = defaultdict(list), defaultdict(list)
+    for n, place in enumerate(places):
+        by_text[place.text].append(n)
+        if place.word in kept:
+            by_word[place.word].append(n)
+    if max(map(len, by_text.values())) < 2:
+        raise BadInput(
+            "no message has two different words; intra-sentence similarity needs some: give other texts."
+        )
+    means = np.array([directions[rows].mean(axis=0) for rows in by_word.values()])
+    counts = np.array([len(rows) for rows in by_word.values()])
+    squares = np.sum(means**2, axis=1)
+    words = len(means)
+    inside = []
+    for rows in by_text.values():
+        if len(rows) > 1:
+            middle = unit(vectors[rows].astype(np.float64).mean(axis=0))
+            inside.append(float((directions[rows] @ middle).mean()))
+    return Geometry(
+        anisotropy=float((np.sum(means.sum(axis=0) ** 2) - squares.sum()) / (words * (words - 1))),
+        self_similarity=float(np.mean((counts**2 * squares - counts) / (counts**2 - counts))),
+        intra_sentence=float(np.mean(inside)),
+    )
+
+
+def nearest(query: Array, vectors: Array, count: int) -> list[tuple[int, float]]:
+    """The rows of `vectors` (N, C) of the largest cosine with `query` (C,), best first, with the cosine."""
+    cosines = unit(vectors) @ unit(query)
+    best = np.argsort(-cosines, kind="stable")[:count]
+    return [(int(row), float(cosines[row])) for row in best]
+
+
+def find_word(word: str, texts: Iterable[str]) -> list[Occurrence]:
+    """The first occurrence of `word` in each text that holds it.
+
+    Raises:
+        BadInput: no text does.
+    """
+    found = [
+        place for place in first_occurrences(t for t in texts if word in t.lower()) if place.word == word
+    ]
+    if not found:
+        raise BadInput(
+            f"'{word}' does not occur in the conversations that are searched; choose a word that does."
+        )
+    return found
+
+
+def snippet(place: Occurrence, reach: int = 48) -> str:
+    """The text around an occurrence on one line, the word in [brackets], cut to `reach` characters either side."""
+    left, right = place.text[: place.start], place.text[place.end :]
+    if len(left) > reach:
+        left = "…" + left[-reach:].partition(" ")[2]
+    if len(right) > reach:
+        right = right[:reach].rpartition(" ")[0] + "…"
+    return " ".join(f"{left}[{place.text[place.start : place.end]}]{right}".split())
