@@ -153,3 +153,22 @@ def test_canonical_bytes():
         canonical_bytes([{"id": "1", "text": "\ud83d"}], "f")
     with pytest.raises(BadInput, match="no rows"):
         canonical_bytes([], "f")
+
+
+def test_word_pairs_and_analogies():
+    pairs = b"# a comment\n# Word 1\tWord 2\tHuman (mean)\nlove\tsex\t6.77\nstock\tCD\t1\n\n"
+    assert READERS["similarity_tsv"](pairs, "word_pairs", "f") == [
+        {"id": "pair-0001", "word1": "love", "word2": "sex", "score": 6.77},
+        {"id": "pair-0002", "word1": "stock", "word2": "CD", "score": 1.0},
+    ]
+    questions = b": family\nboy girl king queen\n: gram8-plural\nbanana bananas bird birds\n"
+    assert READERS["analogy_questions"](questions, "analogies", "f") == [
+        {"id": "question-00001", "category": "family", "a": "boy", "b": "girl", "c": "king", "d": "queen"},
+        {"id": "question-00002", "category": "gram8-plural",
+         "a": "banana", "b": "bananas", "c": "bird", "d": "birds"},
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match="line 1: found 'love sex 6'; expected two words and a number"):
+        READERS["similarity_tsv"](b"love sex 6\n", "word_pairs", "f")
+    for bad in (b"boy girl king queen\n", b": family\nboy girl king\n"):
+        with pytest.raises(BadInput, match="then four words"):
+            READERS["analogy_questions"](bad, "analogies", "f")

