@@ -1,0 +1,127 @@
+"""What word vectors know: similarity as people judge it, and analogies, each with the share of items covered.
+
+Rank correlation on WordSim-353 (Finkelstein et al. 2002; relatedness) and SimLex-999 (Hill et al. 2015; similarity
+alone), accuracy on the Google analogies (Mikolov et al. 2013, arXiv:1301.3781). Items with a word outside the
+vocabulary are left out and counted. Several sets of vectors are scored on the items that all of them know, with the
+same resamples, so that their differences are paired.
+
+Legend: n items known to all, R resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.embeddings.vectors import WordVectors
+from groundup.errors import BadInput
+from groundup.evaluation.metrics import Bootstrap
+
+Array = npt.NDArray[Any]
+Row = Mapping[str, Any]
+CHUNK = 1024  # questions answered at once
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One benchmark: the figure of each set of vectors, each resampled.
+
+    figures {set: value}. resampled {set: (R,)}. items: known to all and scored. of: in the benchmark.
+    """
+
+    figures: Mapping[str, float]
+    resampled: Mapping[str, Array]
+    items: int
+    of: int
+
+    def entry(self, name: str, bootstrap: Bootstrap) -> dict[str, Any]:
+        """{"mean", "low", "high"} of one set of vectors."""
+        return _entry(self.figures[name], bootstrap.interval(self.resampled[name]))
+
+    def difference(self, ours: str, theirs: str, bootstrap: Bootstrap) -> dict[str, Any]:
+        """Paired difference of two sets: {"mean", "low", "high", "significant"}; significant: 0 is outside."""
+        low, high = bootstrap.interval(self.resampled[ours] - self.resampled[theirs])
+        entry = _entry(self.figures[ours] - self.figures[theirs], (low, high))
+        return entry | {"significant": low > 0 or high < 0}
+
+
+def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
+    """Spearman's rank correlation of cosine and people's score; rows {"word1", "word2", "score"}.
+
+    Raises:
+        BadInput: fewer than three pairs are known to all sets.
+    """
+    known = _known(sets, rows, ("word1", "word2"), least=3)
+    human = np.array([row["score"] for row in known], dtype=float)
+    cosines = {}
+    for name, vectors in sets.items():
+        one, two = (
+            vectors.unit[[vectors.ids[row[key].lower()] for row in known]] for key in ("word1", "word2")
+        )
+        cosines[name] = np.sum(one * two, axis=1)
+    rng = np.random.default_rng(bootstrap.seed)
+    draws = rng.integers(0, len(known), (bootstrap.samples, len(known)))
+    figures = {name: float(spearman(values[None], human[None])[0]) for name, values in cosines.items()}
+    resampled = {name: spearman(values[draws], human[draws]) for name, values in cosines.items()}
+    return Scores(figures, resampled, len(known), len(rows))
+
+
+def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
+    """Share of "a is to b as c is to d" whose d is the first answer by 3CosAdd; rows {"a", "b", "c", "d"}.
+
+    Raises:
+        BadInput: no question is known to all sets.
+    """
+    known = _known(sets, rows, ("a", "b", "c", "d"), least=1)
+    right = {name: solved(vectors, known).astype(float) for name, vectors in sets.items()}
+    rng = np.random.default_rng(bootstrap.seed)
+    answers = np.stack(list(right.values()), axis=1)  # (n, sets)
+    n = len(known)
+    weights = [rng.multinomial(n, np.full(n, 1 / n)) @ answers / n for _ in range(bootstrap.samples)]
+    resampled = dict(zip(right, np.array(weights).T, strict=True))
+    return Scores({name: float(values.mean()) for name, values in right.items()}, resampled, n, len(rows))
+
+
+def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
+    """(n,): whether d is the nearest word to b - a + c, the three of the question left out."""
+    a, b, c, d = np.array([[vectors.ids[row[key].lower()] for key in "abcd"] for row in rows]).T
+    hits = []
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        target = vectors.unit[b[part]] - vectors.unit[a[part]] + vectors.unit[c[part]]
+        cosines = target @ vectors.unit.T
+        for given in (a, b, c):
+            cosines[np.arange(len(cosines)), given[part]] = -np.inf
+        hits.append(cosines.argmax(axis=1) == d[part])
+    return np.concatenate(hits)
+
+
+def spearman(left: Array, right: Array) -> Array:
+    """(R,): rank correlation of each row of (R, n) with its partner, ties at their mean rank; 0 for a constant row."""
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(values, axis=1) for values in (left, right))
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    correlation: Array = np.divide((x * y).sum(axis=1), scale, out=np.zeros(len(x)), where=scale > 0)
+    return correlation
+
+
+def _known(
+    sets: Mapping[str, WordVectors], rows: Sequence[Row], keys: Sequence[str], least: int
+) -> list[Row]:
+    """The rows whose words (lower-cased) every set of vectors has."""
+    shared = set.intersection(*(set(vectors.ids) for vectors in sets.values()))
+    known = [row for row in rows if all(row[key].lower() in shared for key in keys)]
+    if len(known) < least:
+        raise BadInput(
+            f"{len(known)} of the benchmark's {len(rows)} items have only words of the vocabulary; expected at least "
+            f"{least}: train on more text or lower min_count."
+        )
+    return known
+
+
+def _entry(mean: float, interval: tuple[float, float]) -> dict[str, Any]:
+    return {"mean": round(mean, 6), "low": round(interval[0], 6), "high": round(interval[1], 6)}

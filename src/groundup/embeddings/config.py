@@ -1,0 +1,95 @@
+"""The values of the embedding stages: sections of the study's params.yaml; needs no torch."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from groundup.errors import BadInput
+from groundup.recipes import OptimizerConfig, TrainingConfig
+from groundup.settings import STRICT
+
+Positive = Annotated[int, Ge(1)]
+Method = Literal["skipgram", "cbow", "glove"]
+CorpusName = Literal["chat", "mix"]  # the pretraining text; with both Bibles
+METHODS: tuple[Method, ...] = get_args(Method)
+GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
+
+
+@dataclass(frozen=True)
+class Word2VecConfig:
+    """The original's settings, which gensim shares, and how text becomes matrix products (see word2vec.py)."""
+
+    __pydantic_config__ = STRICT
+
+    window: Annotated[int, Ge(1), Le(100)]  # most words of context to each side; every centre draws 1..window
+    negative: Positive  # negatives of a pair, k
+    sample: Annotated[float, Ge(0), Lt(1)]  # words more frequent than this share are thinned; 0 = none
+    epochs: Positive
+    block_words: Annotated[int, Ge(1), Le(100)]  # centres that share their negatives
+    block_negatives: Positive  # drawn for a block, each weighing negative / block_negatives
+    step_words: Positive  # words a step, after thinning
+    optimizer: OptimizerConfig
+
+
+@dataclass(frozen=True)
+class GloVeConfig:
+    """Settings as in the paper, and the cells of the co-occurrence matrix a step takes."""
+
+    __pydantic_config__ = STRICT
+
+    window: Positive
+    x_max: Annotated[float, Gt(0)]  # counts above it weigh no more
+    alpha: Annotated[float, Gt(0), Le(1)]
+    epochs: Positive
+    step_cells: Positive
+    optimizer: OptimizerConfig
+
+
+@dataclass(frozen=True)
+class EmbeddingsConfig:
+    """The `train_embeddings` section of the study's params.yaml; gensim is given the same."""
+
+    __pydantic_config__ = STRICT
+
+    seed: Annotated[int, Ge(0)]
+    min_count: Positive  # rarer words are left out
+    dimension: Positive
+    checkpoint_interval: Annotated[int, Ge(0)]  # steps between saves of the resumable state; 0 = never
+    word2vec: Word2VecConfig
+    glove: GloVeConfig
+
+    def training(self, optimizer: OptimizerConfig, steps: int) -> TrainingConfig:
+        """The schedule of `steps` steps."""
+        return TrainingConfig(
+            max_steps=steps,
+            max_seconds=None,
+            batch_size=1,
+            grad_accum_steps=1,
+            grad_clip=0.0,
+            eval_interval=0,
+            checkpoint_interval=self.checkpoint_interval,
+            optimizer=optimizer,
+        )
+
+
+@dataclass(frozen=True)
+class CompareEmbeddingsConfig:
+    """The `compare_embeddings` section of the study's params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    bootstrap_samples: Positive
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    seed: Annotated[int, Ge(0)]  # of the resamples and of the picture
+    speed_repeats: Positive  # timings of each system, in turn
+    speed_documents: Positive  # documents of the corpus read once for each timing
+    neighbours_of: Annotated[tuple[str, ...], MinLen(1)]
+    neighbours: Positive  # shown for each of these words, in table and picture
+
+    def __post_init__(self) -> None:
+        repeated = sorted({word for word in self.neighbours_of if self.neighbours_of.count(word) > 1})
+        if repeated:
+            raise BadInput(
+                f"compare_embeddings.neighbours_of names {', '.join(repeated)} twice; once is enough."
+            )

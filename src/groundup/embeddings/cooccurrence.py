@@ -1,0 +1,44 @@
+"""How often words stand near each other: the counts that GloVe fits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.embeddings.vocabulary import Corpus
+from groundup.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Cooccurrence:
+    """The cells of a symmetric (V, V) matrix that are not zero, row by row.
+
+    rows, columns (Z,) int64 word ids. weights (Z,) float64: sum over all pairs of the two words, within the window
+    and one document, of 1 / their distance.
+    """
+
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+
+
+def count_cooccurrence(corpus: Corpus, vocab_size: int, window: int) -> Cooccurrence:
+    """Count every pair of words at most `window` apart, in both directions, one distance after the other.
+
+    Raises:
+        BadInput: no two words stand in one document.
+    """
+    from scipy.sparse import coo_array, csr_array
+
+    total = csr_array((vocab_size, vocab_size), dtype=np.float64)
+    for distance in range(1, window + 1):
+        together = corpus.documents[:-distance] == corpus.documents[distance:]
+        before, after = corpus.ids[:-distance][together], corpus.ids[distance:][together]
+        cells = (np.full(len(before), 1 / distance), (before, after))
+        total += coo_array(cells, shape=total.shape).tocsr()
+    both = (total + total.T).tocoo()
+    if both.nnz == 0:
+        raise BadInput(
+            "no two known words stand in one document; co-occurrence needs documents of two words or more."
+        )
+    return Cooccurrence(both.row.astype(np.int64), both.col.astype(np.int64), both.data)

@@ -1,0 +1,81 @@
+"""GloVe: vectors whose products are the logarithms of co-occurrence counts (Pennington et al. 2014).
+
+    minimise  Σ f(X_ij) · (w_i · c_j + a_i + b_j - log X_ij)²,    f(x) = min(1, (x / x_max)^alpha)
+
+over all pairs (i, j) that occur, by AdaGrad. A word's final vector is w + c, as in the paper. The published program
+takes one cell at a time; here a step takes many, and the loss is without its factor 1/2.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from groundup.embeddings.cooccurrence import Cooccurrence
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of the co-occurrence matrix: rows, columns (n,) ids, weights (n,) float32, above 0."""
+
+    rows: Tensor
+    columns: Tensor
+    weights: Tensor
+
+    def to(self, device: torch.device) -> "Cells":
+        """The same batch on another device."""
+        return Cells(self.rows.to(device), self.columns.to(device), self.weights.to(device))
+
+    @property
+    def tokens(self) -> int:
+        """Cells read."""
+        return len(self.rows)
+
+
+class GloVe(nn.Module):
+    """A vector and a bias for each word, and another pair for it as context."""
+
+    def __init__(self, vocab_size: int, dimension: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, dimension)
+        self.contexts = nn.Embedding(vocab_size, dimension)
+        self.word_bias = nn.Embedding(vocab_size, 1)
+        self.context_bias = nn.Embedding(vocab_size, 1)
+        for table in (self.words, self.contexts, self.word_bias, self.context_bias):
+            nn.init.uniform_(table.weight, -0.5 / dimension, 0.5 / dimension)
+
+    def vectors(self) -> Tensor:
+        """(V, d): the sum of a word's two vectors."""
+        return (self.words.weight + self.contexts.weight).detach()
+
+
+def weighted_least_squares(model: GloVe, batch: Cells, x_max: float, alpha: float) -> tuple[Tensor, Tensor]:
+    """(sum over cells of the weighted square, number of cells)."""
+    products = (model.words(batch.rows) * model.contexts(batch.columns)).sum(dim=-1)
+    biases = (model.word_bias(batch.rows) + model.context_bias(batch.columns))[:, 0]
+    trust = (batch.weights / x_max).clamp(max=1.0) ** alpha
+    loss = (trust * (products + biases - batch.weights.log()) ** 2).sum()
+    return loss, torch.tensor(batch.tokens, device=loss.device)
+
+
+def cell_batches(
+    counted: Cooccurrence, step_cells: int, seed: int
+) -> tuple[Callable[[int], Sequence[Cells]], int]:
+    """(step -> its micro-batch, steps that read every cell once); a new order every epoch, of seed and epoch alone."""
+    rows, columns = torch.from_numpy(counted.rows), torch.from_numpy(counted.columns)
+    weights = torch.from_numpy(counted.weights).float()
+    steps = max(1, round(len(rows) / step_cells))
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> Tensor:
+        return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(rows)))
+
+    def batches(step: int) -> Sequence[Cells]:
+        epoch, part = divmod(step, steps)
+        chosen = order(epoch)[part * len(rows) // steps : (part + 1) * len(rows) // steps]
+        return [Cells(rows[chosen], columns[chosen], weights[chosen])]
+
+    return batches, steps

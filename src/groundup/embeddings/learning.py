@@ -1,0 +1,108 @@
+"""Words in, vectors out: each method on a corpus, through the one training loop; and gensim's, for comparison."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from groundup.embeddings.config import EmbeddingsConfig, Method
+from groundup.embeddings.cooccurrence import count_cooccurrence
+from groundup.embeddings.glove import GloVe, cell_batches, weighted_least_squares
+from groundup.embeddings.vectors import WordVectors
+from groundup.embeddings.vocabulary import Vocabulary
+from groundup.embeddings.word2vec import Word2Vec, cbow, skip_gram, text_batches
+from groundup.recipes import ComputeConfig
+from groundup.training import Log, Resume, fit, pick_device
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training gave.
+
+    history: rows of `fit`, none from gensim. words_per_second: all words of the text times the epochs, over the
+    whole time from words to vectors (the vocabulary's making left out).
+    """
+
+    vectors: WordVectors
+    history: list[dict[str, float]]
+    seconds: float
+    words_per_second: float
+
+
+def train(
+    method: Method,
+    documents: Sequence[Sequence[str]],
+    vocabulary: Vocabulary,
+    config: EmbeddingsConfig,
+    compute: ComputeConfig,
+    *,
+    log: Log,
+    resume: Resume | None = None,
+) -> Learned:
+    """Train by our own code.
+
+    Raises:
+        BadInput: no two known words stand in one document.
+    """
+    device = pick_device(compute)
+    torch.manual_seed(config.seed)
+    start = time.perf_counter()
+    corpus = vocabulary.encode(documents)
+    run = partial(fit, compute=compute, seed=config.seed, log=log, resume=resume, description=method)
+    if method == "glove":
+        glove = GloVe(len(vocabulary), config.dimension).to(device)
+        counted = count_cooccurrence(corpus, len(vocabulary), config.glove.window)
+        cells, steps = cell_batches(counted, config.glove.step_cells, config.seed)
+        objective = partial(weighted_least_squares, x_max=config.glove.x_max, alpha=config.glove.alpha)
+        epochs = config.glove.epochs
+        schedule = config.training(config.glove.optimizer, steps * epochs)
+        history = run(glove, objective, cells, schedule)
+        matrix = glove.vectors()
+    else:
+        model = Word2Vec(len(vocabulary), config.dimension).to(device)
+        text, steps = text_batches(corpus, vocabulary.counts, config.word2vec, config.seed)
+        predict = {"skipgram": skip_gram, "cbow": cbow}[method]
+        epochs = config.word2vec.epochs
+        schedule = config.training(config.word2vec.optimizer, steps * epochs)
+        history = run(model, partial(predict, negative=config.word2vec.negative), text, schedule)
+        matrix = model.words.weight.detach()
+    seconds = time.perf_counter() - start
+    facts = {"method": method, "by": "groundup", "dimension": config.dimension, "epochs": epochs}
+    vectors = WordVectors(vocabulary.words, matrix.float().cpu().numpy(), facts)
+    return Learned(vectors, history, seconds, corpus.raw_words * epochs / seconds)
+
+
+def train_with_gensim(
+    method: Method,
+    documents: Sequence[Sequence[str]],
+    vocabulary: Vocabulary,
+    config: EmbeddingsConfig,
+    compute: ComputeConfig,
+) -> Learned:
+    """Train by gensim's Word2Vec: same words, same settings, a worker a thread; its own step sizes (0.025 to 0)."""
+    # gensim's workers multiply single vectors: threads of the library beneath would only wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from gensim.models import Word2Vec as Gensim
+
+    model = Gensim(
+        vector_size=config.dimension,
+        window=config.word2vec.window,
+        min_count=1,
+        sg=int(method == "skipgram"),
+        negative=config.word2vec.negative,
+        sample=config.word2vec.sample,
+        workers=compute.threads,
+        seed=config.seed,
+    )
+    model.build_vocab_from_freq(dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)))
+    raw_words = sum(map(len, documents))
+    epochs = config.word2vec.epochs
+    start = time.perf_counter()
+    model.train(documents, total_examples=len(documents), total_words=raw_words, epochs=epochs)
+    seconds = time.perf_counter() - start
+    facts = {"method": method, "by": "gensim", "dimension": config.dimension, "epochs": epochs}
+    vectors = WordVectors(vocabulary.words, model.wv[list(vocabulary.words)], facts)
+    return Learned(vectors, [], seconds, raw_words * epochs / seconds)
