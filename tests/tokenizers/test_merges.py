@@ -6,12 +6,15 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.tokenizers.merges import join_pair, learn_tokens, merge_bytes
+from groundup.tokenizers.merges import Merge, join_pair, learn_merges, merge_bytes
+
+BYTES = [bytes([byte]) for byte in range(256)]
 
 
-def textbook_learn(words: dict[bytes, int], n_merges: int) -> list[bytes]:
+def textbook_learn(words: dict[bytes, int], n_merges: int) -> list[Merge]:
     """Count all pairs, join the most frequent one, start again."""
     tokens = [bytes([byte]) for byte in range(256)]
+    merges = []
     spellings = {word: list(word) for word in words}
     while len(tokens) < 256 + n_merges:
         counts: Counter[tuple[int, int]] = Counter()
@@ -24,6 +27,7 @@ def textbook_learn(words: dict[bytes, int], n_merges: int) -> list[bytes]:
         token = tokens[best[0]] + tokens[best[1]]
         if token not in tokens:
             tokens.append(token)
+            merges.append(Merge(tokens[best[0]], tokens[best[1]], counts[best]))
         for word, ids in spellings.items():
             joined, i = [], 0
             while i < len(ids):
@@ -31,7 +35,11 @@ def textbook_learn(words: dict[bytes, int], n_merges: int) -> list[bytes]:
                 joined.append(tokens.index(token) if step == 2 else ids[i])
                 i += step
             spellings[word] = joined
-    return tokens
+    return merges
+
+
+def learned(words: dict[bytes, int], n_merges: int) -> list[bytes]:
+    return [merge.token for merge in learn_merges(words, n_merges)]
 
 
 def textbook_merge(word: bytes, ranks: dict[bytes, int]) -> list[int]:
@@ -53,7 +61,7 @@ corpora = st.dictionaries(few_letters, st.integers(1, 9), min_size=1, max_size=1
 
 @given(corpora, st.integers(0, 40))
 def test_learns_what_the_textbook_learns(words: dict[bytes, int], n_merges: int) -> None:
-    assert learn_tokens(words, n_merges) == textbook_learn(words, n_merges)
+    assert learn_merges(words, n_merges) == textbook_learn(words, n_merges)
 
 
 def test_hand_computed_merge_table() -> None:
@@ -61,23 +69,23 @@ def test_hand_computed_merge_table() -> None:
     words = {b"low": 5, b"lower": 2, b"newest": 6, b"widest": 3}
     # e+s 9 = s+t 9, "es" has the smaller ids; es+t 9; l+o 7 = o+w 7, "lo" is smaller; lo+w 7; then of e+w,
     # n+e and w+est with 6 each: e (101) + w.
-    assert learn_tokens(words, 5)[256:] == [b"es", b"est", b"lo", b"low", b"ew"]
+    assert learned(words, 5) == [b"es", b"est", b"lo", b"low", b"ew"]
 
 
 def test_a_pair_that_occurs_once_is_not_joined() -> None:
-    assert learn_tokens({b"abc": 1}, 5)[256:] == []
-    assert learn_tokens({b"abc": 2}, 5)[256:] == [b"ab", b"abc"]
+    assert learned({b"abc": 1}, 5) == []
+    assert learned({b"abc": 2}, 5) == [b"ab", b"abc"]
 
 
 def test_two_ways_to_spell_a_token_give_one_token() -> None:
     # "aaa" is a + aa in one word and aa + a in another; the second must not become another token.
-    tokens = learn_tokens({b"aaa": 9, b"aaaaa": 5, b"baaab": 4, b"aab": 7}, 30)
+    tokens = learned({b"aaa": 9, b"aaaaa": 5, b"baaab": 4, b"aab": 7}, 30)
     assert len(tokens) == len(set(tokens))
 
 
 def test_the_order_of_words_does_not_matter() -> None:
     words = {b"low": 5, b"lower": 2, b"newest": 6, b"widest": 3}
-    assert learn_tokens(words, 12) == learn_tokens(dict(reversed(words.items())), 12)
+    assert learn_merges(words, 12) == learn_merges(dict(reversed(words.items())), 12)
 
 
 def test_join_pair_from_the_left() -> None:
@@ -90,7 +98,7 @@ def test_join_pair_from_the_left() -> None:
 
 @given(corpora, st.lists(few_letters, max_size=5))
 def test_joins_as_the_textbook_joins(corpus: dict[bytes, int], words: list[bytes]) -> None:
-    ranks = {token: i for i, token in enumerate(learn_tokens(corpus, 25))}
+    ranks = {token: i for i, token in enumerate([*BYTES, *learned(corpus, 25)])}
     for word in [*corpus, *words]:
         assert merge_bytes(word, ranks) == textbook_merge(word, ranks)
 
@@ -104,6 +112,6 @@ def test_joins_with_any_vocabulary(tokens: list[bytes], word: bytes) -> None:
 
 
 def test_a_long_word_takes_no_quadratic_time() -> None:
-    ranks = {token: i for i, token in enumerate(learn_tokens({b"a" * 64: 2}, 6))}
+    ranks = {token: i for i, token in enumerate([*BYTES, *learned({b"a" * 64: 2}, 6)])}
     ids = merge_bytes(b"a" * 100_000, ranks)  # 64 a's are one token; 100,000 = 1,562 * 64 + 32
     assert len(ids) == 1_563

@@ -16,7 +16,7 @@ import regex
 
 from groundup.atomic import write_text
 from groundup.errors import BadInput
-from groundup.tokenizers.merges import learn_tokens, merge_bytes
+from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
     PATTERNS,
     check_text,
@@ -87,6 +87,7 @@ class BPETokenizer:
                 f"text with them could not be encoded: train the tokenizer again."
             )
         _check_special_tokens(special_tokens)
+        self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
         self.special_tokens = {text: len(self.ranks) + i for i, text in enumerate(special_tokens)}
         self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
         self.vocab_size = len(self.ranks) + len(self.special_tokens)
@@ -123,20 +124,22 @@ class BPETokenizer:
             raise BadInput(
                 "the corpus for the tokenizer is empty; expected at least one text: check the prepared data."
             )
-        tokens = learn_tokens(words, n_merges, progress=progress)
-        found = len(tokens) - 256
-        if n_merges and not found:
+        merges = learn_merges(words, n_merges, progress=progress)
+        if n_merges and not merges:
             raise BadInput(
                 f"no pair of bytes occurs twice in the corpus ({len(words)} different words), so no token "
                 f"can be learned; expected {n_merges}: give more text."
             )
-        if found < n_merges:
+        if len(merges) < n_merges:
             log.warning(
                 "the corpus holds only %d of the %d merges asked for: the vocabulary is smaller",
-                found,
+                len(merges),
                 n_merges,
             )
-        return cls({token: rank for rank, token in enumerate(tokens)}, pattern, special_tokens)
+        tokens = [*(bytes([byte]) for byte in range(256)), *(merge.token for merge in merges)]
+        trained = cls({token: rank for rank, token in enumerate(tokens)}, pattern, special_tokens)
+        trained.merges = merges
+        return trained
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Return the ids of `text`: the readable reference; `encode_batch` gives the same ids faster.

@@ -8,6 +8,7 @@ from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.characters import CharacterTokenizer
 from groundup.tokenizers.storage import read_document
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 class Tokenizer(Protocol):
@@ -56,6 +57,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return BPETokenizer.load(path)
     if kind == "character":
         return CharacterTokenizer.load(path)
+    if kind == "wordpiece":
+        return WordPieceTokenizer.load(path)
     raise BadInput(
         f"{path} is a tokenizer of kind {kind!r}; expected bpe, character or wordpiece: train it again."
     )

@@ -7,6 +7,7 @@ instead of looking at everything after every merge.
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 from tqdm import tqdm
@@ -14,17 +15,32 @@ from tqdm import tqdm
 Pair = tuple[int, int]  # the ids of two neighbours
 
 
-def learn_tokens(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[bytes]:
-    """Return the 256 bytes and up to `n_merges` tokens, in the order learned.
+@dataclass(frozen=True)
+class Merge:
+    """One round of training: two tokens became one."""
+
+    left: bytes
+    right: bytes
+    count: int  # how often they stood side by side
+
+    @property
+    def token(self) -> bytes:
+        """The new token."""
+        return self.left + self.right
+
+
+def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[Merge]:
+    """Return up to `n_merges` merges that each add a token to the 256 bytes, in the order learned.
 
     Each round joins the pair of neighbours that occurs most often (of equals, the one with the smallest ids),
     until there are enough or none occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second
-    is joined into the token that exists, and its round adds none.
+    is joined into the token that exists, and is not returned.
 
     words: each distinct word's bytes -> how often it occurs.
     """
     tokens = [bytes([byte]) for byte in range(256)]
     id_of = {token: i for i, token in enumerate(tokens)}
+    merges: list[Merge] = []
     spellings = [list(word) for word in words]  # each word as ids, shorter with every merge
     occurrences = list(words.values())
     counts: Counter[Pair] = Counter()
@@ -39,7 +55,7 @@ def learn_tokens(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
     heapq.heapify(heap)
 
     with tqdm(total=n_merges, desc="merges", unit="merge", disable=None if progress else True) as bar:
-        while heap and len(tokens) < 256 + n_merges:
+        while heap and len(merges) < n_merges:
             count, pair = heapq.heappop(heap)
             if (
                 -count != counts[pair]
@@ -53,6 +69,7 @@ def learn_tokens(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
             if token not in id_of:
                 id_of[token] = len(tokens)
                 tokens.append(token)
+                merges.append(Merge(tokens[pair[0]], tokens[pair[1]], -count))
                 bar.update()
             changes: defaultdict[Pair, int] = defaultdict(int)
             for index in where.pop(pair):
@@ -63,7 +80,7 @@ def learn_tokens(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
                 if change > 0:
                     heapq.heappush(heap, (-counts[changed], changed))
             del counts[pair]
-    return tokens
+    return merges
 
 
 def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pair, int]) -> list[Pair]:

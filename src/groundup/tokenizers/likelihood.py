@@ -1,0 +1,132 @@
+"""Which pieces WordPiece learns: in each round the pair whose joining makes the corpus most likely."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from tqdm import tqdm
+
+from groundup.tokenizers.merges import Pair, join_pair
+
+CONTINUES = "##"  # in front of a piece that does not begin a word
+
+
+@dataclass(frozen=True)
+class PieceMerge:
+    """One round: two pieces became one."""
+
+    left: str
+    right: str
+    piece: str
+    count: int  # how often they stood side by side
+    score: float
+
+
+def spell_word(word: str) -> list[str]:
+    """The characters of a word as pieces: hug -> h ##u ##g."""
+    return [word[0], *(CONTINUES + character for character in word[1:])]
+
+
+def learn_pieces(
+    words: Mapping[str, int], n_pieces: int, min_pair_count: int, *, progress: bool = False
+) -> list[PieceMerge]:
+    """Return up to `n_pieces` joinings, in the order learned.
+
+    Each round joins the neighbours a, b with the greatest count(ab) / (count(a) · count(b)): under a model of
+    independent pieces, what the corpus gains in likelihood for every place where they meet (Schuster & Nakajima 2012).
+    Of equals the more frequent goes first, then the one with the smallest ids, ids in the order of the alphabet and of
+    learning. Two pairs may spell the same piece: the second is joined into the one that exists, and is not returned.
+
+    Every score rises when its a or b is joined elsewhere, so a heap of old scores is of no use (they are not even
+    bounds). All scores are made anew in each round instead, in one pass over arrays: exact, and quick enough.
+
+    words: each distinct word -> how often it occurs.
+    min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only with each other, so
+        that without this limit the vocabulary fills with rare names.
+    """
+    names = sorted({piece for word in words for piece in spell_word(word)}, key=_alphabetical)
+    id_of = {name: i for i, name in enumerate(names)}
+    spellings = [[id_of[piece] for piece in spell_word(word)] for word in words]
+    occurrences = list(words.values())
+    counts: Counter[Pair] = Counter()
+    where: defaultdict[Pair, set[int]] = defaultdict(
+        set
+    )  # pair -> indices of words that hold it, or once did
+    frequency = np.zeros(len(names) + n_pieces, dtype=np.int64)  # of each piece
+    for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
+        for i in spelling:
+            frequency[i] += n
+        for pair in pairwise(spelling):
+            counts[pair] += n
+            where[pair].add(index)
+    table = PairTable(counts)
+    merges: list[PieceMerge] = []
+
+    with tqdm(total=n_pieces, desc="pieces", unit="piece", disable=None if progress else True) as bar:
+        while len(merges) < n_pieces and (best := table.best(frequency, min_pair_count)) is not None:
+            pair, count, score = best
+            left, right = pair
+            piece = names[left] + names[right].removeprefix(CONTINUES)
+            if piece not in id_of:
+                id_of[piece] = len(names)
+                names.append(piece)
+                merges.append(PieceMerge(names[left], names[right], piece, count, score))
+                bar.update()
+            changes: defaultdict[Pair, int] = defaultdict(int)
+            joined = id_of[piece]
+            for index in where.pop(pair):
+                before = len(spellings[index])
+                for added in join_pair(spellings[index], pair, joined, occurrences[index], changes):
+                    where[added].add(index)
+                times = (before - len(spellings[index])) * occurrences[index]
+                frequency[left] -= times
+                frequency[right] -= times
+                frequency[joined] += times
+            table.change(changes)
+            table.remove(pair)
+    return merges
+
+
+class PairTable:
+    """How often each pair of neighbours occurs, as arrays that grow."""
+
+    def __init__(self, counts: Mapping[Pair, int]) -> None:
+        self.rows = {pair: row for row, pair in enumerate(counts)}
+        self.pairs = np.array([*counts], dtype=np.int64).reshape(-1, 2)
+        self.counts = np.array([*counts.values()], dtype=np.int64)
+
+    def change(self, changes: Mapping[Pair, int]) -> None:
+        """Add to the counts; a pair not seen before gets a row."""
+        for pair, change in changes.items():
+            row = self.rows.setdefault(pair, len(self.rows))
+            if row == len(self.counts):
+                self.pairs = np.concatenate(
+                    [self.pairs, np.zeros_like(self.pairs) if row else np.zeros((1, 2), int)]
+                )
+                self.counts = np.concatenate([self.counts, np.zeros(len(self.pairs) - row, int)])
+            self.pairs[row] = pair
+            self.counts[row] += change
+
+    def remove(self, pair: Pair) -> None:
+        """The pair occurs no more."""
+        self.counts[self.rows[pair]] = 0
+
+    def best(
+        self, frequency: "np.typing.NDArray[np.int64]", min_count: int
+    ) -> tuple[Pair, int, float] | None:
+        """The pair of the highest score among those that occur at least `min_count` times, its count and score."""
+        (candidates,) = np.nonzero(self.counts >= min_count)
+        if not len(candidates):
+            return None
+        left, right = self.pairs[candidates].T
+        counts = self.counts[candidates]
+        scores = counts / (frequency[left] * frequency[right])
+        (equals,) = np.nonzero(scores == scores.max())
+        best = min(equals, key=lambda i: (-counts[i], left[i], right[i]))
+        return (int(left[best]), int(right[best])), int(counts[best]), float(scores[best])
+
+
+def _alphabetical(piece: str) -> tuple[bool, str]:
+    return piece.startswith(CONTINUES), piece

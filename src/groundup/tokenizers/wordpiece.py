@@ -1,0 +1,255 @@
+"""WordPiece, learned from scratch (Schuster & Nakajima 2012; as in BERT, Devlin et al. 2019).
+
+A word is cut into its longest known beginning, then the longest known piece that goes on ("##" in front), and so on;
+a word that cannot be cut so is [UNK] as a whole. With the pieces "un", "##believ", "##able": unbelievable ->
+["un", "##believ", "##able"].
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import TypeAdapter, ValidationError
+
+from groundup.atomic import write_text
+from groundup.errors import BadInput
+from groundup.settings import STRICT, describe
+from groundup.tokenizers.likelihood import CONTINUES, PieceMerge, learn_pieces
+from groundup.tokenizers.normalization import Normalization, WordSplit, split_words
+from groundup.tokenizers.pretokenization import check_text
+from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+FORMAT_VERSION = 1
+REMEMBERED = (
+    2**17
+)  # parts between blanks, most of which return again and again: cutting one again costs a look-up
+_BETWEEN_BLANKS = re.compile(r"[^ \t\n\r]+")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WordRules:
+    """What is done to a text before its words are cut."""
+
+    __pydantic_config__ = STRICT
+
+    normalization: Normalization
+    split: WordSplit
+    max_word_chars: Annotated[int, Ge(1)]  # a longer word is [UNK]; BERT's is 100
+
+
+@dataclass(frozen=True)
+class WordPieceConfig:
+    """A WordPiece vocabulary to learn."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["wordpiece"]
+    vocab_size: int  # tokens in all: special ones, each character of the alphabet twice, and joined pieces
+    rules: WordRules
+    alphabet_limit: Annotated[int, Ge(1)]  # so many of the most frequent characters are known
+    min_pair_count: Annotated[int, Ge(1)]  # rarer pairs are not joined: see `learn_pieces`
+
+
+class WordPieceTokenizer:
+    """Text to ids and back. The five special tokens have the ids 0 to 4; a text cannot spell them."""
+
+    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
+    eot_id = sep_id
+
+    def __init__(self, tokens: Sequence[str], rules: WordRules) -> None:
+        """`tokens`: SPECIAL_TOKENS, then the pieces, in the order of their ids.
+
+        Raises:
+            BadInput: the special tokens are not the first, there is no other, or one is empty or repeats.
+        """
+        if tuple(tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise BadInput(
+                f"the vocabulary begins with {list(tokens[:5])}; expected {list(SPECIAL_TOKENS)}: train it again."
+            )
+        pieces = tokens[len(SPECIAL_TOKENS) :]
+        if not pieces or "" in pieces or CONTINUES in pieces or len(set(tokens)) < len(tokens):
+            raise BadInput(
+                f"the vocabulary's {len(pieces)} pieces are none, repeat or hold an empty one; expected at least one, "
+                f"all different: train the tokenizer again."
+            )
+        self.tokens = tuple(tokens)
+        self.vocab_size = len(tokens)
+        self.rules = rules
+        self.merges: list[PieceMerge] = []  # how it was learned; empty where it was loaded
+        self._ids = {piece: len(SPECIAL_TOKENS) + i for i, piece in enumerate(pieces)}
+        self._longest = max(map(len, pieces))
+        self._remembered = lru_cache(REMEMBERED)(lambda part: tuple(self.encode(part)))
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], config: WordPieceConfig, *, progress: bool = False
+    ) -> "WordPieceTokenizer":
+        """Learn pieces until there are `config.vocab_size` tokens in all; equal texts give equal tokenizers.
+
+        A word with a character outside the alphabet is not learned from, and will be [UNK]. A corpus with too few
+        pairs gives a smaller vocabulary and a logged warning.
+
+        Raises:
+            BadInput: no word, a vocabulary smaller than the special tokens and the alphabet, a text with lone
+                surrogates, or a corpus in which nothing can be joined.
+        """
+        words = count_words(texts, config.rules)
+        if not words:
+            raise BadInput(
+                "the corpus for the tokenizer is empty; expected at least one word: give more text."
+            )
+        characters: Counter[str] = Counter()
+        for word, n in words.items():
+            for character in word:
+                characters[character] += n
+        kept = sorted(characters, key=lambda character: (-characters[character], character))[
+            : config.alphabet_limit
+        ]
+        alphabet = [*sorted(kept), *(CONTINUES + character for character in sorted(kept))]
+        n_merges = config.vocab_size - len(SPECIAL_TOKENS) - len(alphabet)
+        if n_merges < 0:
+            raise BadInput(
+                f"the vocabulary size is {config.vocab_size}; expected at least {config.vocab_size - n_merges} "
+                f"({len(kept)} characters, each at the beginning of a word and inside it, and {len(SPECIAL_TOKENS)} "
+                f"special tokens): raise it or lower alphabet_limit."
+            )
+        known = {
+            word: n
+            for word, n in words.items()
+            if len(word) <= config.rules.max_word_chars and set(word) <= set(kept)
+        }
+        merges = learn_pieces(known, n_merges, config.min_pair_count, progress=progress)
+        if n_merges and not merges:
+            raise BadInput(
+                f"no two pieces stand side by side {config.min_pair_count} times in the corpus ({len(words)} different "
+                f"words), so none can be learned; expected {n_merges}: give more text or lower min_pair_count."
+            )
+        if len(merges) < n_merges:
+            log.warning("the corpus holds only %d of the %d pieces asked for: the vocabulary is smaller", len(merges),
+                        n_merges)  # fmt: skip
+        tokens = [*SPECIAL_TOKENS, *alphabet, *(merge.piece for merge in merges)]
+        trained = cls(tokens, config.rules)
+        trained.merges = merges
+        return trained
+
+    def cut_word(self, word: str) -> tuple[int, ...]:
+        """The ids of one word: greedily the longest piece first, or [UNK] alone."""
+        if len(word) > self.rules.max_word_chars:
+            return (self.unk_id,)
+        ids = []
+        start, prefix = 0, ""
+        while start < len(word):
+            for stop in range(min(len(word), start + self._longest), start, -1):
+                if (found := self._ids.get(prefix + word[start:stop])) is not None:
+                    break
+            else:
+                return (self.unk_id,)
+            ids.append(found)
+            start, prefix = stop, CONTINUES
+        return tuple(ids)
+
+    def words(self, text: str) -> list[str]:
+        """The normalised words of a text, which are cut one by one.
+
+        Raises:
+            BadInput: `text` has a lone surrogate.
+        """
+        return words_of(text, self.rules)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`, without [CLS] and [SEP]."""
+        return [i for word in self.words(text) for i in self.cut_word(word)]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, as by `encode`, which is asked once for every part between blanks and remembered.
+
+        What is done to a character does not depend on others, so a text's ids are those of its parts.
+        """
+        for text in texts:
+            check_text(text)
+        cut = self._remembered
+        return [[i for part in _BETWEEN_BLANKS.findall(text) for i in cut(part)] for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The words with single spaces between them: normalised, every mark a word, unknown ones as [UNK].
+
+        Which white space stood where, and whether any did, is not in the ids: "Hi, you!" comes back as "Hi , you !".
+        [PAD], [CLS] and [SEP] are not shown.
+        """
+        silent = {self.pad_id, self.cls_id, self.sep_id}
+        text = " ".join(self.tokens[i] for i in ids if i not in silent)
+        return text.replace(f" {CONTINUES}", "")
+
+    def pieces(self, text: str) -> list[str]:
+        """The cut, in the vocabulary's spelling."""
+        return [self.tokens[i] for i in self.encode(text)]
+
+    def word_starts(self, ids: Iterable[int]) -> list[bool]:
+        """Whether each token begins a word; special tokens do."""
+        return [i < len(SPECIAL_TOKENS) or not self.tokens[i].startswith(CONTINUES) for i in ids]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        return fingerprint(self.to_json())
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return to_json(
+            {
+                "kind": "wordpiece",
+                "version": FORMAT_VERSION,
+                "rules": asdict(self.rules),
+                "tokens": list(self.tokens),
+            }
+        )
+
+    def save(self, path: Path) -> None:
+        """Write `to_json()` to `path`, atomically."""
+        write_text(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: Path) -> "WordPieceTokenizer":
+        """Read a saved tokenizer.
+
+        Raises:
+            BadInput: the file is missing, not JSON, of another version or no sound vocabulary.
+        """
+        document = read_document(path)
+        check_document(document, path, {"kind", "version", "rules", "tokens"}, FORMAT_VERSION)
+        if not are_strings(document["tokens"]):
+            raise BadInput(f"{path}: expected a list of strings as tokens: train the tokenizer again.")
+        try:
+            return cls(document["tokens"], TypeAdapter(WordRules).validate_python(document["rules"]))
+        except ValidationError as error:
+            raise BadInput(f"{path}: {describe(error)}: train the tokenizer again.") from error
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from error
+
+
+def words_of(text: str, rules: WordRules) -> list[str]:
+    """The words of a text, normalised; raises as `WordPieceTokenizer.words`."""
+    check_text(text)
+    return split_words(rules.normalization(text), rules.split)
+
+
+def count_words(texts: Iterable[str], rules: WordRules) -> Counter[str]:
+    """How often each word occurs in `texts`."""
+    parts: Counter[str] = Counter()
+    for text in texts:
+        check_text(text)
+        parts.update(_BETWEEN_BLANKS.findall(text))
+    words: Counter[str] = Counter()
+    for part, n in parts.items():
+        for word in words_of(part, rules):
+            words[word] += n
+    return words
