@@ -16,10 +16,6 @@ OLD_CHARACTERS = st.characters(exclude_categories=["Cs", "Cn"]).filter(
     lambda c: YOUNG(c) == unicodedata.category(c)
 )
 TEXTS = st.text(st.one_of(OLD_CHARACTERS, st.sampled_from(SPECIAL_CASES)))
-    st.one_of(
-        OLD_CHARACTERS, st.sampled_from("aÀé .,!'$^`~\t\n\r\v\f\x1c\0\u00a0\u2028\u200d\ufffdΣ中的ー가İßǅ")
-    )
-)
 OPTIONS = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans())
 
 
