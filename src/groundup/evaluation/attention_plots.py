@@ -57,8 +57,8 @@ def mask_patterns(
     Args:
         patterns: (title, (T, S) True where something was looked at, the T rows, the S columns).
     """
-    side = max(len(names) for *_, rows, columns in patterns for names in (rows, columns))
-    drawing, panels = figure(4.3 * len(patterns), INCHES * side + 1.8, columns=len(patterns))
+    tallest = max(len(rows) / len(columns) for *_, rows, columns in patterns)
+    drawing, panels = figure(4.3 * len(patterns), 3.5 * tallest + 1.2, columns=len(patterns))
     for axes, (title, seen, rows, columns) in zip(panels, patterns, strict=True):
         _map(axes, np.where(seen, 0.55, 0.0), rows, columns, numbers=False)
         axes.set_aspect("equal", anchor="N")

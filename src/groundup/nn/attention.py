@@ -178,7 +178,7 @@ class Attention(nn.Module):
             k, v = reading.memory.layers[self.layer]
             y = self._attend(q, k, v, replace(reading, mask=reading.memory.mask, causal=False))
         else:
-            y = self._attend(*self._self_heads(x, reading), reading)
+            y = self._attend(*self.queries_keys_values(x, reading), reading)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
 
     def keys_values(self, x: Tensor) -> KeysValues:
@@ -186,7 +186,7 @@ class Attention(nn.Module):
         k, v = self._heads(self.c_kv(x), self.n_kv_head, self.n_kv_head)
         return KeysValues(self._normalised(k), v)
 
-    def _self_heads(self, x: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
+    def queries_keys_values(self, x: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
         """q (B, H, T, D) and k, v (B, K, S, D), the cached past included."""
         q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
         q, k = self._normalised(q), self._normalised(k)

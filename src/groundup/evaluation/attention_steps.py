@@ -1,0 +1,119 @@
+"""One look of one head, step by step with the model's own numbers: products, softmax, weighted sum.
+
+Vaswani et al. 2017, section 3.2.1: Attention(Q, K, V) = softmax(Q Kᵀ / sqrt(D)) V, here for a single query.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.evaluation.study_page import Table
+from groundup.nn.attention import Reading
+from groundup.nn.transformer import Transformer
+
+CHANNELS = 3  # of each value shown
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one query finds among the S keys it may look at, in a head of D channels."""
+
+    query: Tensor  # (D,)
+    keys: Tensor  # (S, D)
+    values: Tensor  # (S, D)
+
+    @property
+    def products(self) -> Tensor:
+        """q · k for each key (S,): large where query and key point the same way."""
+        return self.keys @ self.query
+
+    @property
+    def scores(self) -> Tensor:
+        """The products over sqrt(D) (S,), so that their size does not grow with the width of a head."""
+        return self.products / len(self.query) ** 0.5
+
+    @property
+    def weights(self) -> Tensor:
+        """softmax of the scores (S,): above 0, together 1."""
+        return self.scores.softmax(dim=0)
+
+    @property
+    def output(self) -> Tensor:
+        """The values, each times its weight, added up (D,)."""
+        return self.weights @ self.values
+
+
+@torch.no_grad()
+def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) -> Look:
+    """What `head` of `layer` (both counted from 0) sees at `position` while the model reads idx (1, T).
+
+    Raises:
+        BadInput: the model has no such layer or head.
+    """
+    config = model.config
+    if not (0 <= layer < config.n_layer and 0 <= head < config.n_head):
+        raise BadInput(
+            f"explain asks for layer {layer + 1}, head {head + 1}; the model has {config.n_layer} layers of "
+            f"{config.n_head} heads: change explain.layer or explain.head."
+        )
+    found: list[Look] = []
+
+    def watch(attention: Any, inputs: tuple[Tensor, Reading]) -> None:
+        x, reading = inputs
+        q, k, v = attention.queries_keys_values(x, replace(reading, cache=None))
+        group = head // (config.n_head // config.n_kv_head)
+        end = position + 1 if config.causal else k.shape[2]
+        found.append(Look(q[0, head, position], k[0, group, :end], v[0, group, :end]))
+
+    blocks: Any = model.h
+    attention: nn.Module = blocks[layer].attn
+    handle = attention.register_forward_pre_hook(watch)
+    try:
+        model.read(idx)
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def steps(found: Look, tokens: Sequence[str], position: int) -> Table:
+    """The look as a table: a row a key, and the sum.
+
+    Args:
+        tokens: all of the text.
+        position: of the query among them.
+    """
+    seen = zip(tokens, found.products, found.scores, found.weights, found.values, strict=False)
+    rows = [
+        (
+            token,
+            *(f"{number:.2f}" for number in (product, score, score.exp())),
+            f"{weight:.1%}",
+            *_channels(value),
+            *_channels(weight * value),
+        )
+        for token, product, score, weight, value in seen
+    ]
+    end = ("–",) * CHANNELS
+    total = ("together", "", "", f"{found.scores.exp().sum():.2f}", "100.0%", *end, *_channels(found.output))
+    head = (
+        "key",
+        "q·k",
+        f"÷ √{len(found.query)}",
+        "exp",
+        "weight",
+        *(f"v {n}" for n in numbers),
+        *(f"w·v {n}" for n in numbers),
+    )
+    caption = (
+        f"The query is “{tokens[position].strip()}”. Of {len(found.query)} channels the first {CHANNELS} are "
+        f"shown: v is a value, w·v its part in the answer."
+    )
+    return Table(head, [*rows, total], caption)
+
+
+def _channels(vector: Tensor) -> list[str]:
+    return [f"{x:.2f}" for x in vector[:CHANNELS].tolist()]
