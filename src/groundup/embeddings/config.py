@@ -16,6 +16,21 @@ METHODS: tuple[Method, ...] = get_args(Method)
 GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
 
 
+def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> Method:
+    """The method a stage's command names, once it and the corpus are known to be there.
+
+    Raises:
+        BadInput: one of them is not.
+    """
+    for method in methods:
+        if method == name and corpus in get_args(CorpusName):
+            return method
+    raise BadInput(
+        f"found method {name} and corpus {corpus}; expected one of {', '.join(methods)} and one of "
+        f"{', '.join(get_args(CorpusName))}; correct the stage's command."
+    )
+
+
 @dataclass(frozen=True)
 class Word2VecConfig:
     """The original's settings, which gensim shares, and how text becomes matrix products (see word2vec.py)."""

@@ -70,7 +70,7 @@ def train(
         history = run(model, partial(predict, negative=config.word2vec.negative), text, schedule)
         matrix = model.words.weight.detach()
     seconds = time.perf_counter() - start
-    facts = {"method": method, "by": "groundup", "dimension": config.dimension, "epochs": epochs}
+    facts = {"method": method, "by": "groundup", "epochs": epochs, "words": corpus.raw_words}
     vectors = WordVectors(vocabulary.words, matrix.float().cpu().numpy(), facts)
     return Learned(vectors, history, seconds, corpus.raw_words * epochs / seconds)
 
@@ -103,6 +103,6 @@ def train_with_gensim(
     start = time.perf_counter()
     model.train(documents, total_examples=len(documents), total_words=raw_words, epochs=epochs)
     seconds = time.perf_counter() - start
-    facts = {"method": method, "by": "gensim", "dimension": config.dimension, "epochs": epochs}
+    facts = {"method": method, "by": "gensim", "epochs": epochs, "words": raw_words}
     vectors = WordVectors(vocabulary.words, model.wv[list(vocabulary.words)], facts)
     return Learned(vectors, [], seconds, raw_words * epochs / seconds)

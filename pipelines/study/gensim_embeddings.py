@@ -1,0 +1,50 @@
+"""Stage gensim_embeddings: gensim's word2vec on the same text with the same settings, to compare ours with."""
+
+from pathlib import Path
+
+from groundup.atomic import write_json
+from groundup.datasets.jsonl import read_jsonl
+from groundup.embeddings.config import GENSIM_METHODS, EmbeddingsConfig, method_of
+from groundup.recipes import ComputeConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    method: str,
+    name: str,
+    corpus: Path,
+    verses: Path,
+    out: Path,
+    metrics: Path,
+    *,
+    train_embeddings: EmbeddingsConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Train on the conversations (`name` chat) or on them and both Bibles (mix)."""
+    from groundup.embeddings.corpora import read_documents
+    from groundup.embeddings.learning import train_with_gensim
+    from groundup.embeddings.vocabulary import build_vocabulary
+
+    chosen = method_of(method, name, GENSIM_METHODS)
+    files = [corpus / "train.jsonl"] + ([verses / "train.jsonl"] if name == "mix" else [])
+    documents = read_documents(*map(read_jsonl, files))
+    vocabulary = build_vocabulary(documents, train_embeddings.min_count)
+    learned = train_with_gensim(chosen, documents, vocabulary, train_embeddings, compute)
+    learned.vectors.save(out)
+    figures = {
+        "seconds": round(learned.seconds, 1),
+        "vocabulary": len(vocabulary),
+        "words": sum(map(len, documents)),
+        "words_per_second": round(learned.words_per_second),
+    }
+    write_json(metrics, figures)
+    run.log({"words_per_second": learned.words_per_second})
+    run.pointer(out, "vectors")
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, train_embeddings=params.train_embeddings, compute=params.compute)

@@ -1,0 +1,58 @@
+"""Stage train_embeddings: word vectors by one of our methods on one corpus."""
+
+import hashlib
+from pathlib import Path
+
+from groundup.atomic import write_json
+from groundup.datasets.jsonl import read_jsonl
+from groundup.embeddings.config import EmbeddingsConfig, method_of
+from groundup.recipes import ComputeConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    method: str,
+    name: str,
+    corpus: Path,
+    verses: Path,
+    out: Path,
+    metrics: Path,
+    state: Path,
+    *,
+    train_embeddings: EmbeddingsConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Train on the conversations (`name` chat) or on them and both Bibles (mix)."""
+    from groundup.embeddings.corpora import read_documents
+    from groundup.embeddings.learning import train
+    from groundup.embeddings.vocabulary import build_vocabulary
+    from groundup.training import Resume
+
+    chosen = method_of(method, name)
+    files = [corpus / "train.jsonl"] + ([verses / "train.jsonl"] if name == "mix" else [])
+    documents = read_documents(*map(read_jsonl, files))
+    vocabulary = build_vocabulary(documents, train_embeddings.min_count)
+    data = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    resume = Resume(state, method=method, train_embeddings=train_embeddings, compute=compute, data=data)
+    learned = train(chosen, documents, vocabulary, train_embeddings, compute, log=run.log, resume=resume)
+    learned.vectors.save(out)
+    figures = {
+        "loss": round(learned.history[-1]["train/loss"], 6),
+        "seconds": round(learned.seconds, 1),
+        "steps": int(learned.history[-1]["step"]),
+        "vocabulary": len(vocabulary),
+        "words": sum(map(len, documents)),
+        "words_per_second": round(learned.words_per_second),
+    }
+    write_json(metrics, figures)
+    run.log({"words_per_second": learned.words_per_second})
+    run.pointer(out, "vectors")
+    resume.clear()
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, train_embeddings=params.train_embeddings, compute=params.compute)

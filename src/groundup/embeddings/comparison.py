@@ -1,0 +1,133 @@
+"""Our vectors beside gensim's: benchmarks, speed side by side, and vectors as features for spam.
+
+A set of vectors is named by who made it and how, "groundup skipgram" or "gensim cbow" (see `name_of`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from groundup.embeddings.benchmarks import analogies, word_pairs
+from groundup.embeddings.vectors import WordVectors
+from groundup.embeddings.vocabulary import split_words
+from groundup.evaluation.baselines import fit_predict
+from groundup.evaluation.metrics import Bootstrap, paired_difference, score
+from groundup.labels import SPAM
+
+Row = Mapping[str, Any]
+OURS, THEIRS = "groundup", "gensim"
+BAG_OF_WORDS = "bag of words"
+SHOWN = ("precision", "recall", "f1")
+
+
+def name_of(vectors: WordVectors) -> str:
+    """Who made a set of vectors, and how."""
+    return f"{vectors.facts['by']} {vectors.facts['method']}"
+
+
+def benchmark_table(
+    sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Score every set on every benchmark; sets of one corpus, so with one vocabulary.
+
+    Args:
+        benchmarks: rows of word pairs or of analogies, told apart by their keys.
+
+    Returns:
+        {benchmark: {"items", "of", "coverage", "scores": {set: {"mean", "low", "high"}}, "difference": {method:
+        {"mean", "low", "high", "significant"}}}}; difference: ours minus gensim's, paired, where both are there.
+    """
+    table = {}
+    for title, rows in benchmarks.items():
+        measure = word_pairs if "word1" in rows[0] else analogies
+        scores = measure(sets, rows, bootstrap)
+        methods = [name.removeprefix(f"{THEIRS} ") for name in sets if name.startswith(THEIRS)]
+        table[title] = {
+            "items": scores.items,
+            "of": scores.of,
+            "coverage": round(scores.items / scores.of, 4),
+            "scores": {name: scores.entry(name, bootstrap) for name in sets},
+            "difference": {
+                method: scores.difference(f"{OURS} {method}", f"{THEIRS} {method}", bootstrap)
+                for method in methods
+            },
+        }
+    return table
+
+
+def speed_table(systems: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, Any]:
+    """Words per second of two systems, timed in turn so that a busy moment of the machine meets both.
+
+    Args:
+        systems: "groundup" and "gensim", each a function that trains once and returns words per second.
+
+    Returns:
+        {system: {"median", "slowest", "fastest"}, "ratio": the same of ours over gensim's, turn by turn}.
+    """
+    turns = [{name: system() for name, system in systems.items()} for _ in range(repeats)]
+    ratios = [turn[OURS] / turn[THEIRS] for turn in turns]
+    table = {name: _spread([turn[name] for turn in turns], 0) for name in systems}
+    return table | {"ratio": _spread(ratios, 3)}
+
+
+def _spread(values: Sequence[float], digits: int) -> dict[str, float]:
+    found = {"median": median(values), "slowest": min(values), "fastest": max(values)}
+    return {name: round(value, digits) for name, value in found.items()}
+
+
+def spam_table(
+    sets: Mapping[str, WordVectors], train: Sequence[Row], test: Sequence[Row], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Logistic regression on the mean vector of a message's words, and on its bag of words, scored on `test`.
+
+    Returns:
+        {"features": {set or "bag of words": {metric: {"mean", "low", "high"}}}, "difference": {set: {metric: {...,
+        "significant"}}}}; difference: the set minus the bag of words, paired.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels, truth = (np.array([int(row["label"] == SPAM) for row in rows]) for rows in (train, test))
+    texts, asked = ([row["text"] for row in rows] for rows in (train, test))
+    answers = {BAG_OF_WORDS: fit_predict("logistic_regression", texts, labels.tolist(), asked).pred}
+    for name, vectors in sets.items():
+        x, x_asked = (np.stack([vectors.mean(split_words(text)) for text in part]) for part in (texts, asked))
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        answers[name] = model.fit(x, labels).predict(x_asked)
+    features = {name: score(truth, bootstrap, pred=pred) for name, pred in answers.items()}
+    difference = {
+        name: paired_difference(truth, answers[name], answers[BAG_OF_WORDS], bootstrap) for name in sets
+    }
+    return {"features": _only(SHOWN, features), "difference": _only(SHOWN, difference)}
+
+
+def _only(metrics: Sequence[str], table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: {metric: scores[metric] for metric in metrics} for name, scores in table.items()}
+
+
+def neighbourhood(vectors: WordVectors, words: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
+    """The words and their `count` nearest, laid out in two dimensions so that near words stay near (t-SNE).
+
+    van der Maaten and Hinton 2008, over cosine distance, started from the principal components. A word that is near
+    two of `words` is shown once, with the first.
+
+    Returns:
+        {"word", "group": the one of `words` it is near to, "x", "y"} of each.
+    """
+    from sklearn.manifold import TSNE
+
+    group: dict[str, str] = {word: word for word in words}
+    for word in words:
+        for near, _ in vectors.neighbours(word, count):
+            group.setdefault(near, word)
+    matrix = vectors.unit[[vectors.row(word) for word in group]]
+    perplexity = min(float(count), (len(group) - 1) / 3)
+    # on unit vectors the squared Euclidean distance is twice the cosine distance
+    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(matrix)
+    return [
+        {"word": word, "group": group[word], "x": float(x), "y": float(y)}
+        for word, (x, y) in zip(group, places, strict=True)
+    ]
