@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.datasets.catalogue import StudyDataConfig
+from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
+from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
 from groundup.params import checked, load_params, read_values
-from groundup.recipes import ComputeConfig
+from groundup.recipes import ComputeConfig, ObjectivesConfig, TransferConfig
 from groundup.settings import STRICT
 
 
@@ -18,6 +20,11 @@ class StudyParams:
 
     compute: ComputeConfig
     data: StudyDataConfig
+    train_embeddings: EmbeddingsConfig
+    compare_embeddings: CompareEmbeddingsConfig
+    contextual: ContextualConfig
+    objectives: ObjectivesConfig
+    transfer: TransferConfig
 
 
 def load_study_params(root_params: Path, study_params: Path) -> StudyParams:
