@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.errors import BadInput
-from groundup.nn.config import Pooling
+from groundup.nn.config import ModelParams, Pooling
 from groundup.settings import STRICT
 
 Positive = Annotated[int, Ge(1)]
@@ -107,3 +107,72 @@ class InstructionTrainingConfig:
     prompt_style: Literal["alpaca", "alpaca_short"]  # see prompts.py
     eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """What is hidden in masked language modelling."""
+
+    __pydantic_config__ = STRICT
+
+    rate: float  # share of the tokens, or of the words
+    whole_words: bool  # the pieces of a word are hidden together, so that none gives another away
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise BadInput(
+                f"masking.rate is {self.rate}; expected a share between 0 and 1, without them: at 0 there is nothing "
+                f"to guess, at 1 nothing to guess from; BERT hides 0.15."
+            )
+
+
+@dataclass(frozen=True)
+class ObjectivesConfig:
+    """The study's section `objectives`: a decoder and an encoder of one shape, on one text, for the same time."""
+
+    __pydantic_config__ = STRICT
+
+    seed: int  # of the weights, the order of the text, what is hidden, and dropout
+    model: ModelParams
+    masking: MaskingConfig
+    training: TrainingConfig
+    eval_windows: Positive  # windows of val scored during training; the last figures are over all of it
+    bootstrap_samples: Positive  # resamples of the windows of val, for the intervals of accuracies
+    confidence: Fraction  # of those intervals
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """The study's section `transfer`: finetuning with few and many labelled messages, pretrained or not."""
+
+    __pydantic_config__ = STRICT
+
+    sizes: tuple[Positive | None, ...]  # numbers of training messages; null = all
+    epochs: Positive  # passes over the messages, where `min_steps` and `max_steps` allow
+    min_steps: Positive  # few messages are read more often
+    confidence: Fraction  # of the intervals over seeds
+    finetune: SpamTrainingConfig  # the same for every model and size, but for the number of steps
+
+    def steps(self, examples: int) -> int:
+        """Steps of a training with so many messages."""
+        training = self.finetune.training
+        wanted = -(-examples * self.epochs // (training.batch_size * training.grad_accum_steps))
+        return min(max(wanted, self.min_steps), training.max_steps)
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """The study's section `ladder`: one decoder, trained for the same time with each of the vocabularies."""
+
+    __pydantic_config__ = STRICT
+
+    model: ModelParams
+    training: TrainingConfig  # with max_seconds, and more max_steps than they allow
+    finetune: SpamTrainingConfig  # afterwards, for every vocabulary alike; its seeds are those of the whole study
+
+    def __post_init__(self) -> None:
+        if len(self.finetune.seeds) < 2:
+            raise BadInput(
+                f"ladder.finetune.seeds are {list(self.finetune.seeds)}; an interval over seeds needs at least two: "
+                f"list more."
+            )

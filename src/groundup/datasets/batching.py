@@ -46,7 +46,7 @@ def window_batches(
         return ids[start : start + context_length + 1].astype(np.int64)
 
     def batches(step: int) -> list[Batch]:
-        rank, ranks = _rank()
+        rank, ranks = process_rank()
         found = []
         for micro_step in range(grad_accum_steps):
             first = ((step * grad_accum_steps + micro_step) * ranks + rank) * batch_size
@@ -82,7 +82,7 @@ def sorted_batches(
         return np.random.default_rng([seed, epoch]).permutation(len(lengths))
 
     def batches(step: int) -> list[Batch]:
-        rank, ranks = _rank()
+        rank, ranks = process_rank()
         size = batch_size * grad_accum_steps * ranks
         positions = range(step * size, (step + 1) * size)
         chosen = [int(order(p // len(lengths))[p % len(lengths)]) for p in positions]
@@ -113,7 +113,7 @@ def completion_batch(prompts: Sequence[Sequence[int]], completions: Sequence[Seq
     return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
 
 
-def _rank() -> tuple[int, int]:
+def process_rank() -> tuple[int, int]:
     """(rank of this process, number of ranks)."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()

@@ -1,0 +1,115 @@
+"""Pretrain a decoder on next tokens or an encoder on hidden ones: one shape, one text, the same time."""
+
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from groundup.atomic import write_json
+from groundup.errors import BadInput
+from groundup.evaluation.curves import write_curve
+from groundup.recipes import ComputeConfig, ObjectivesConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    objective: str,
+    corpus: Path,
+    tokenizer: Path,
+    out: Path,
+    metrics: Path,
+    curve: Path,
+    state: Path,
+    *,
+    objectives: ObjectivesConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Write the checkpoint, its accuracy on val beside that of counting neighbours, and the curve."""
+    import numpy as np
+    import torch
+
+    from groundup.checkpoint import fingerprint, save_checkpoint
+    from groundup.datasets import masking
+    from groundup.datasets.batching import window_batches
+    from groundup.datasets.shards import open_shard, write_shards
+    from groundup.evaluation import ngram_baselines, token_accuracy
+    from groundup.evaluation.metrics import Bootstrap
+    from groundup.nn.decoder import Decoder
+    from groundup.nn.encoder import Encoder
+    from groundup.objectives import IGNORE_INDEX, causal_lm, masked_lm
+    from groundup.tokenizers.wordpiece import WordPieceTokenizer
+    from groundup.training import Objective, Resume, fit, pick_device
+
+    if objective not in ("causal", "masked"):
+        raise BadInput(f"the objective is {objective!r}; expected causal or masked.")
+    config, training, causal = objectives, objectives.training, objective == "causal"
+    vocabulary = WordPieceTokenizer.load(tokenizer)
+    with TemporaryDirectory() as folder:
+        write_shards(corpus, vocabulary, Path(folder) / "tokens")
+        train, val = (np.array(open_shard(Path(folder) / "tokens", split)) for split in ("train", "val"))
+    device = pick_device(compute)
+    torch.manual_seed(config.seed)
+    shape = config.model.config(vocabulary.vocab_size, causal=causal)
+    model = (Decoder(shape) if causal else Encoder(shape)).to(device)
+    windows = token_accuracy.windows_of(val, shape.context_length)
+    sizes = (shape.context_length, training.batch_size, training.grad_accum_steps, config.seed)
+    if causal:
+        loss: Objective = causal_lm
+        batches = window_batches(train, *sizes)
+        shown, targets = windows[:, :-1], windows[:, 1:]
+        counted = ngram_baselines.next_token(train, vocabulary.vocab_size).guess(windows)[:, 1:]
+    else:
+        loss, hidden = masked_lm, masking.MaskVocabulary.of(vocabulary)
+        batches = masking.masked_windows(train, hidden, config.masking, *sizes)
+        shown, targets = masking.questions(windows[:, :-1], hidden, config.masking, config.seed)
+        visible = np.where(targets == IGNORE_INDEX, shown, ngram_baselines.UNKNOWN)
+        counted = ngram_baselines.hidden_token(train, vocabulary.vocab_size).guess(visible)
+
+    def evaluate(step: int) -> dict[str, float]:
+        asked = targets[: config.eval_windows]
+        guessed, nats = token_accuracy.guesses(model, shown[: config.eval_windows], asked)
+        right = (guessed == asked)[asked != IGNORE_INDEX]
+        return {"val/loss": nats, "val/accuracy": float(right.mean())}
+
+    data = {split: fingerprint(corpus / f"{split}.jsonl") for split in ("train", "val")}
+    resume = Resume(state, objectives=config, compute=compute, tokenizer=vocabulary.fingerprint, data=data)
+    history = fit(
+        model,
+        loss,
+        batches,
+        training,
+        compute,
+        seed=config.seed,
+        log=run.log,
+        evaluate=evaluate,
+        resume=resume,
+        description=f"pretrain, {objective}",
+    )
+    guessed, nats = token_accuracy.guesses(model, shown, targets)
+    same = np.full_like(targets, ngram_baselines.most_frequent(train, vocabulary.vocab_size))
+    bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
+    systems = {"model": guessed, "trigram": counted, "unigram": same}
+    steps = int(history[-1]["step"])
+    figures: dict[str, Any] = {
+        **token_accuracy.accuracies(targets, systems, bootstrap),
+        "val_loss": round(nats, 6),
+        "guesses": int((targets != IGNORE_INDEX).sum()),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": steps,
+        "tokens": int(history[-1]["tokens_seen"]),
+    }
+    run.log({"val/accuracy": figures["accuracy"]["model"]["mean"]}, step=steps)
+    save_checkpoint(out, model, vocabulary, params={"objectives": asdict(config)}, data=data)
+    write_json(metrics, figures)
+    write_curve(curve, history)
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    resume.clear()
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, objectives=params.objectives, compute=params.compute)

@@ -1,0 +1,99 @@
+"""What a model of text must beat: guesses by counting which token stood most often in the same place.
+
+Each guesses by the longest context that was seen in training and backs off to a shorter one (as in Katz 1987, but
+without probabilities, since only the best guess counts). Ids of V tokens; UNKNOWN stands for what is not there or
+hidden. Counts in training decide, and of equal ones the smaller id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class BestToken:
+    """The most frequent token of each context seen: contexts (K,), sorted, and tokens (K,)."""
+
+    contexts: Ids
+    tokens: Ids
+
+    @classmethod
+    def count(cls, contexts: Ids, tokens: Ids, vocab_size: int) -> "BestToken":
+        """Count pairs; both (N,)."""
+        pairs, counts = np.unique(contexts * vocab_size + tokens, return_counts=True)
+        found, token = np.divmod(pairs, vocab_size)
+        order = np.lexsort((token, -counts, found))
+        first = np.flatnonzero(np.diff(found[order], prepend=-1))
+        return cls(found[order][first], token[order][first])
+
+    def look_up(self, contexts: Ids) -> Ids:
+        """Contexts of any shape -> the token of each, UNKNOWN where it was never seen."""
+        place = np.searchsorted(self.contexts, contexts).clip(max=len(self.contexts) - 1)
+        return np.where(self.contexts[place] == contexts, self.tokens[place], UNKNOWN)
+
+
+@dataclass(frozen=True)
+class NgramGuesses:
+    """Guesses from neighbours at fixed places around a token, such as (-2, -1) or (-1, 1).
+
+    tables: for each set of places, best first, the counts; the last set is empty: the most frequent token of all.
+    """
+
+    vocab_size: int
+    tables: Sequence[tuple[tuple[int, ...], BestToken]]
+
+    @classmethod
+    def fit(
+        cls, ids: NDArray[np.unsignedinteger[Any]], vocab_size: int, contexts: Sequence[tuple[int, ...]]
+    ) -> "NgramGuesses":
+        """Count in the stream ids (N,); `contexts` without the empty one, best first."""
+        stream = ids.astype(np.int64)
+        tables = []
+        for places in [*contexts, ()]:
+            keys = _keys(stream[None], places, vocab_size)[0]
+            real = keys != UNKNOWN
+            tables.append((places, BestToken.count(keys[real], stream[real], vocab_size)))
+        return cls(vocab_size, tables)
+
+    def guess(self, windows: Ids) -> Ids:
+        """Windows (W, T), hidden tokens UNKNOWN -> the best guess at each position from its neighbours (W, T)."""
+        found = np.full(windows.shape, UNKNOWN)
+        for places, table in self.tables:
+            guesses = table.look_up(_keys(windows, places, self.vocab_size))
+            found = np.where(found == UNKNOWN, guesses, found)
+        return found
+
+
+def next_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
+    """The trigram baseline of a causal model: the two tokens before, else the one before."""
+    return NgramGuesses.fit(ids, vocab_size, [(-2, -1), (-1,)])
+
+
+def hidden_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
+    """The trigram baseline of a masked model: both neighbours, else the left one, else the right one."""
+    return NgramGuesses.fit(ids, vocab_size, [(-1, 1), (-1,), (1,)])
+
+
+def most_frequent(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> int:
+    """The token to say when nothing is known."""
+    return int(np.bincount(ids, minlength=vocab_size).argmax())
+
+
+def _keys(windows: Ids, places: tuple[int, ...], vocab_size: int) -> Ids:
+    """The neighbours at `places` of each position as one number (W, T); UNKNOWN where one of them is."""
+    width = windows.shape[1]
+    keys, known = np.zeros_like(windows), np.ones(windows.shape, dtype=bool)
+    for place in places:
+        shifted = np.full_like(windows, UNKNOWN)
+        if place < 0:
+            shifted[:, -place:] = windows[:, : width + place]
+        else:
+            shifted[:, : width - place] = windows[:, place:]
+        keys, known = keys * vocab_size + shifted, known & (shifted != UNKNOWN)
+    return np.where(known, keys, UNKNOWN)

@@ -1,0 +1,212 @@
+"""The page about objectives and transfer: its tables, and its conclusions, computed from the figures.
+
+Legend: `figures` objective ("causal", "masked") -> metrics of its pretraining; `transfer` as from
+`transfer_results.table`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.evaluation.study_page import Picture, Section, Table, Text, render
+from groundup.evaluation.transfer_results import OBJECTIVES, TITLES
+
+Figures = Mapping[str, Mapping[str, Any]]
+ASKED = {"causal": "the next token, from all tokens before it", "masked": "a hidden token, from both sides"}
+COUNTED = {
+    "causal": "the two tokens before, else the one before",
+    "masked": "both neighbours, else one of them",
+}
+
+
+def interval(entry: Mapping[str, float], scale: float = 1, digits: int = 3) -> str:
+    """An entry as text: "0.931 (0.920–0.942)"."""
+    mean, low, high = (f"{entry[key] * scale:.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low}–{high})"
+
+
+def accuracy_table(figures: Figures) -> Table:
+    """Right guesses of model, counted neighbours and most frequent token, in per cent."""
+    rows = [
+        [
+            f"{OBJECTIVES[name]}: {ASKED[name]}",
+            *(interval(facts["accuracy"][system], 100, 1) for system in ("model", "trigram", "unigram")),
+            f"{facts['val_loss']:.3f}",
+            f"{facts['guesses']:,}",
+            f"{facts['tokens'] / 1e6:.2f}",
+        ]
+        for name, facts in figures.items()
+    ]
+    head = [
+        "asked",
+        "model, %",
+        "counted neighbours, %",
+        "most frequent token, %",
+        "loss, nats",
+        "guesses",
+        "million tokens read",
+    ]
+    counted = "; ".join(f"{OBJECTIVES[name]}: {text}" for name, text in COUNTED.items())
+    return Table(head, rows, f"Right guesses on val with intervals over windows of text. Counted: {counted}.")
+
+
+def transfer_table(transfer: Mapping[str, Any]) -> Table:
+    """F1 of every system and number of messages."""
+    sizes = _sizes(transfer)
+    rows = [
+        [TITLES[name], *(interval(transfer["f1"][name][size]) for size in sizes)]
+        for name in TITLES
+        if name in transfer["f1"]
+    ]
+    caption = (
+        f"F1 of spam on test: mean over {transfer['seeds']} seeds and {transfer['confidence']:.0%} interval."
+    )
+    return Table(["", *(f"{int(size):,} messages" for size in sizes)], rows, caption)
+
+
+def gain_table(transfer: Mapping[str, Any]) -> Table:
+    """Differences of F1, seed by seed."""
+    sizes = _sizes(transfer)
+    rows = [
+        [f"{OBJECTIVES[name]}: pretrained minus random", *(_signed(gain[size]) for size in sizes)]
+        for name, gain in transfer["gain"].items()
+    ]
+    rows.append(["pretrained: encoder minus decoder", *(_signed(transfer["lead"][size]) for size in sizes)])
+    return Table(
+        ["difference of F1", *(f"{int(size):,} messages" for size in sizes)],
+        rows,
+        "Differences on the same draw of messages; * the interval leaves out 0.",
+    )
+
+
+def objective_conclusions(figures: Figures) -> str:
+    """What the accuracies say, a sentence an objective."""
+    said = []
+    for name, facts in figures.items():
+        lead, best = facts["lead"]["trigram"], facts["accuracy"]
+        verdict = (
+            "more often right than" if lead["low"] > 0
+            else "less often right than" if lead["high"] < 0
+            else "not to be told apart from"
+        )  # fmt: skip
+        said.append(
+            f"The {OBJECTIVES[name]} guesses {best['model']['mean']:.1%} of its tokens and is {verdict} counting "
+            f"neighbours ({best['trigram']['mean']:.1%}; difference {_signed(lead, 100, 1)} points)."
+        )
+    if {"causal", "masked"} <= set(figures):
+        causal, masked = (figures[name]["tokens"] for name in ("causal", "masked"))
+        said.append(
+            f"In the same time the encoder read {masked / causal:.1f} times the text of the decoder, but it learns "
+            f"from the hidden tokens alone. The two accuracies answer different questions and are not to be compared."
+        )
+    return " ".join(said)
+
+
+def transfer_conclusions(transfer: Mapping[str, Any]) -> str:
+    """What the curve says: where pretraining helps, which objective more, and whether counting words is beaten."""
+    said = []
+    for name, gain in transfer["gain"].items():
+        helped = [size for size in _sizes(transfer) if gain[size]["low"] > 0]
+        hurt = [size for size in _sizes(transfer) if gain[size]["high"] < 0]
+        parts = [f"helps the {OBJECTIVES[name]} with {_messages(helped)}" if helped else ""]
+        parts.append(f"harms it with {_messages(hurt)}" if hurt else "")
+        told = " and ".join(part for part in parts if part)
+        largest = max(_sizes(transfer), key=lambda size: abs(gain[size]["mean"]))
+        said.append(
+            f"Pretraining {told or f'makes no difference to the {OBJECTIVES[name]} that these seeds can show'}; the "
+            f"difference is largest with {int(largest):,}: {_signed(gain[largest])} F1."
+        )
+    lead = transfer["lead"]
+    ahead = {
+        "encoder": [size for size in _sizes(transfer) if lead[size]["low"] > 0],
+        "decoder": [size for size in _sizes(transfer) if lead[size]["high"] < 0],
+    }
+    found = [f"the {model} is ahead with {_messages(sizes)}" for model, sizes in ahead.items() if sizes]
+    said.append(
+        f"Of the two pretrained models {' and '.join(found)}."
+        if found
+        else "The two pretrained models are not to be told apart."
+    )
+    for size in _sizes(transfer):
+        best = max(transfer["f1"], key=lambda name: transfer["f1"][name][size]["mean"])
+        said.append(
+            f"Best with {int(size):,} messages: {TITLES[best]}, {interval(transfer['f1'][best][size])}."
+        )
+    return " ".join(said)
+
+
+def page(figures: Figures, transfer: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
+    """The whole page; `plots`: "accuracy", "curves" and "transfer"."""
+    shapes = {name: facts["parameters"] for name, facts in figures.items()}
+    return render(
+        "Objectives: next words and hidden words",
+        "A decoder that learns to continue a text and an encoder that learns to fill its gaps: one shape, one text, "
+        "the same time. Then both are finetuned to find spam, with few labelled messages and with many.",
+        [
+            Section(
+                "Two ways to learn from plain text",
+                "Causal language modelling asks for the next token and gives an answer to learn from at every place of "
+                "the text; the model sees the past alone. Masked language modelling hides some tokens and asks for "
+                "them; the model sees both sides, but learns from the hidden places only. Neither needs a label. "
+                f"The decoder has {shapes['causal']:,} parameters, the encoder {shapes['masked']:,}: it has one more "
+                "layer before its output.",
+                "A model that only learned which words are frequent would stand at the lowest bar, one that only looks "
+                "at the neighbours at the second. What lies above is more than counting.",
+                "Radford et al. 2018, Improving language understanding by generative pre-training; Devlin et al. 2019, "
+                "BERT, https://arxiv.org/abs/1810.04805",
+                [
+                    Text(objective_conclusions(figures)),
+                    Picture(
+                        plots["accuracy"],
+                        "Bars: right guesses of decoder and encoder, of counted neighbours and of the most "
+                        "frequent token.",
+                    ),
+                    accuracy_table(figures),
+                ],
+            ),
+            Section(
+                "How they learned",
+                "Loss and accuracy on held-out text while training, over the tokens that each model has read.",
+                "The curves fall (loss) and rise (accuracy) fastest at the beginning and again at the end, when the "
+                "learning rate goes down. Levels of the two objectives are not comparable, their shapes are.",
+                "",
+                [
+                    Picture(
+                        plots["curves"],
+                        "Curves of loss and accuracy on val of both objectives over tokens read.",
+                    )
+                ],
+            ),
+            Section(
+                "What pretraining is worth",
+                "Transfer learning: the pretrained weights are the start of a spam classifier, which all weights then "
+                "learn to be. Beside them the same models from random weights, and two classical methods that count "
+                "words, on the same messages by the same recipe.",
+                "The distance between a full line and the dashed one of its colour is what pretraining adds. It should "
+                "be widest where labels are few: what the language is like need not be learned from them.",
+                "Howard and Ruder 2018, Universal language model fine-tuning, https://arxiv.org/abs/1801.06146",
+                [
+                    Text(transfer_conclusions(transfer)),
+                    Picture(
+                        plots["transfer"],
+                        "Curves of F1 over the number of labelled messages, pretrained and from random weights.",
+                    ),
+                    transfer_table(transfer),
+                    gain_table(transfer),
+                ],
+            ),
+        ],
+    )
+
+
+def _sizes(transfer: Mapping[str, Any]) -> list[str]:
+    return sorted(transfer["f1"]["masked"], key=int)
+
+
+def _messages(sizes: list[str]) -> str:
+    return " and ".join(f"{int(size):,}" for size in sizes) + " messages"
+
+
+def _signed(entry: Mapping[str, float], scale: float = 1, digits: int = 3) -> str:
+    mean, low, high = (f"{entry[key] * scale:+.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})" + (" *" if entry["low"] > 0 or entry["high"] < 0 else "")

@@ -1,0 +1,30 @@
+import pytest
+
+from groundup.errors import BadInput
+from groundup.evaluation.metrics import seed_interval
+from groundup.evaluation.transfer_results import TITLES, table
+
+
+def scores() -> dict[str, dict[int, list[float]]]:
+    found = {name: {100: [0.5, 0.6, 0.7], 400: [0.8, 0.8, 0.8]} for name in TITLES}
+    found["masked"] = {100: [0.6, 0.7, 0.81], 400: [0.8, 0.81, 0.79]}
+    return found
+
+
+def test_differences_are_taken_seed_by_seed() -> None:
+    found = table(scores(), 0.95)
+    assert found["f1"]["masked"]["100"] == seed_interval([0.6, 0.7, 0.81], 0.95)
+    gain = found["gain"]["masked"]["100"]
+    assert gain == seed_interval([0.1, 0.1, 0.11], 0.95)
+    # though the seeds differ by far more than what pretraining adds
+    assert gain["low"] > 0
+    assert found["f1"]["masked"]["100"]["low"] < found["f1"]["masked_random"]["100"]["high"]
+    assert found["gain"]["causal"]["400"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert found["lead"]["100"] == gain
+    assert (found["seeds"], found["confidence"]) == (3, 0.95)
+    assert found["per_seed"]["masked"]["400"] == [0.8, 0.81, 0.79]
+
+
+def test_one_seed_is_not_enough() -> None:
+    with pytest.raises(BadInput, match="at least 2"):
+        table({name: {100: [0.5]} for name in TITLES}, 0.95)
