@@ -168,7 +168,9 @@ class LadderConfig:
 
     model: ModelParams
     training: TrainingConfig  # with max_seconds, and more max_steps than they allow
-    finetune: SpamTrainingConfig  # afterwards, for every vocabulary alike; its seeds are those of the whole study
+    finetune: (
+        SpamTrainingConfig  # afterwards, for every vocabulary alike; its seeds are those of the whole study
+    )
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:

@@ -7,9 +7,11 @@ from groundup.datasets.catalogue import StudyDataConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
+from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.params import checked, load_params, read_values
-from groundup.recipes import ComputeConfig, ObjectivesConfig, TransferConfig
+from groundup.recipes import ComputeConfig, LadderConfig, ObjectivesConfig, TransferConfig
 from groundup.settings import STRICT
+from groundup.tokenizers.vocabularies import VocabularyConfig
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class StudyParams:
 
     compute: ComputeConfig
     data: StudyDataConfig
+    vocabularies: dict[str, VocabularyConfig]
+    ladder: LadderConfig
+    compare_tokenizers: CompareTokenizersConfig
     train_embeddings: EmbeddingsConfig
     compare_embeddings: CompareEmbeddingsConfig
     contextual: ContextualConfig

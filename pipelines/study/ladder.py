@@ -1,0 +1,135 @@
+"""What a tokenizer does to the model: the same decoder, text and time for each; then spam finetuning of the same length.
+
+Every seed stands for its own weights, order of the text and order of the messages. The trainings are short;
+interrupted, the stage begins anew.
+"""
+
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from groundup.atomic import write_json
+from groundup.datasets.jsonl import read_splits
+from groundup.labels import SPAM, label_of
+from groundup.recipes import ComputeConfig, LadderConfig
+from groundup.study_params import load_study_params
+from groundup.tokenizers.loading import load_tokenizer
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+
+def main(
+    run: Run,
+    tokens: Path,
+    tokenizer: Path,
+    vocabulary: Path,
+    spam: Path,
+    metrics: Path,
+    *,
+    ladder: LadderConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Write the tokenizer's row of the table: its own figures, the model's size, and each seed's results."""
+    import numpy as np
+    import torch
+
+    from groundup import classification, objectives
+    from groundup.datasets.batching import window_batches
+    from groundup.datasets.shards import open_shard, read_meta
+    from groundup.evaluation.language_model import bits_per_byte, total_nats
+    from groundup.evaluation.metrics import f1
+    from groundup.nn.decoder import Decoder
+    from groundup.training import fit, pick_device
+
+    names = load_tokenizer(tokenizer)
+    meta = read_meta(tokens)
+    train, val = (open_shard(tokens, split, tokenizer=names) for split in ("train", "val"))
+    bytes_per_token = meta["train"]["message_bytes"] / meta["train"]["tokens"]
+    splits = read_splits(spam, ("train", "test"))
+    labels = [row["label"] for row in splits["train"]]
+    truth = np.array([row["label"] == SPAM for row in splits["test"]], dtype=int)
+    shape, recipe, device = ladder.model.config(names.vocab_size), ladder.finetune, pick_device(compute)
+    ids = {
+        split: classification.encode_texts(names, [row["text"] for row in rows], shape.context_length)
+        for split, rows in splits.items()
+    }
+    run.params({"tokenizer": tokenizer.stem})
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for seed in recipe.seeds:
+
+        def log(row: Mapping[str, float], step: int, seed: int = seed) -> None:
+            # a token is more text with one tokenizer than with another: only losses per byte compare
+            bits = row["train/loss"] / math.log(2) / bytes_per_token
+            run.log({f"seed_{seed}/train/bpb": bits, f"seed_{seed}/lr": row["lr"]}, step)
+
+        torch.manual_seed(seed)
+        decoder = Decoder(shape).to(device)
+        sizes = {name: p.numel() for name, p in decoder.named_parameters()}
+        start = time.perf_counter()
+        batches = window_batches(
+            train, shape.context_length, ladder.training.batch_size, ladder.training.grad_accum_steps, seed
+        )
+        history = fit(
+            decoder,
+            objectives.causal_lm,
+            batches,
+            ladder.training,
+            compute,
+            seed=seed,
+            log=log,
+            description=f"{tokenizer.stem}, seed {seed}",
+        )
+        seconds = time.perf_counter() - start
+        seen = history[-1]["tokens_seen"]
+        results = {
+            "val_bpb": bits_per_byte(total_nats(decoder, val, names.eot_id), meta["val"]["message_bytes"]),
+            "tokens": seen,
+            "bytes": seen * bytes_per_token,
+            "steps": history[-1]["step"],
+            "tokens_per_second": seen / seconds,
+        }
+        torch.manual_seed(seed)
+        model = classification.make_classifier(decoder, recipe)
+        fit(
+            model,
+            partial(
+                objectives.classification,
+                class_weights=classification.class_weights(labels, recipe),
+                token_dropout=recipe.token_dropout,
+            ),
+            classification.training_batches(ids["train"], labels, recipe.training, seed),
+            recipe.training,
+            compute,
+            seed=seed,
+            log=lambda row, step: None,
+            description=f"{tokenizer.stem}, spam, seed {seed}",
+        )
+        called = np.array(
+            [label_of(p) == SPAM for p in classification.predict_spam(model, ids["test"])], dtype=int
+        )
+        results["spam_f1"] = float(f1(truth, called, np.ones((1, len(truth))))[0])
+        for key, value in results.items():
+            found[key][f"seed_{seed}"] = round(value, 6)
+        run.log({f"seed_{seed}/{key}": value for key, value in results.items()})
+    tables = sum(n for name, n in sizes.items() if name.startswith(("wte.", "wpe.", "lm_head.")))
+    row: dict[str, Any] = {
+        "vocabulary": json.loads(vocabulary.read_text(encoding="utf-8")),
+        "parameters": sum(sizes.values()),
+        "embedding_parameters": tables,
+        "cut_messages": round(sum(len(i) == shape.context_length for i in ids["test"]) / len(truth), 6),
+        **found,
+    }
+    write_json(metrics, row)
+    own = {key: value for key, value in row["vocabulary"].items() if isinstance(value, int | float)}
+    means = {key: float(np.mean([*values.values()])) for key, values in found.items()}
+    run.log({**own, "parameters": row["parameters"], "embedding_parameters": tables, **means})
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, ladder=params.ladder, compute=params.compute)

@@ -1,0 +1,88 @@
+"""The vocabularies that the study compares: the section `vocabularies` of its params.yaml, name -> one of these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Discriminator
+
+from groundup.settings import STRICT
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.characters import CharacterTokenizer
+from groundup.tokenizers.loading import Tokenizer
+from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer
+
+
+@dataclass(frozen=True)
+class BytePairConfig:
+    """Byte-pair encoding; with 257 tokens (bytes and the end of a text) it has no merges: a token a byte."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["bpe"]
+    vocab_size: int
+    pattern: str  # a name of PATTERNS or a regular expression
+
+
+@dataclass(frozen=True)
+class CharacterConfig:
+    """A token for every character of the text."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["character"]
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """OpenAI's published vocabulary, learned from other text."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["gpt2"]
+
+
+Learned = BytePairConfig | CharacterConfig | WordPieceConfig
+VocabularyConfig = Annotated[Learned | GPT2Config, Discriminator("kind")]
+
+
+def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> Tokenizer:
+    """The tokenizer that `texts` give; errors as for each kind's `train`."""
+    if isinstance(config, BytePairConfig):
+        return BPETokenizer.train(texts, config.vocab_size, pattern=config.pattern, progress=progress)
+    if isinstance(config, WordPieceConfig):
+        return WordPieceTokenizer.train(texts, config, progress=progress)
+    return CharacterTokenizer.train(texts)
+
+
+def first_merges(tokenizer: Tokenizer, number: int) -> list[dict[str, str | int | float]]:
+    """What was joined first, as people read it: left, right, piece, count, and WordPiece's score.
+
+    Empty for a tokenizer that was not learned here, or joins nothing.
+    """
+    if isinstance(tokenizer, WordPieceTokenizer):
+        return [
+            {"left": m.left, "right": m.right, "piece": m.piece, "count": m.count, "score": m.score}
+            for m in tokenizer.merges[:number]
+        ]
+    if isinstance(tokenizer, BPETokenizer):
+        return [
+            {"left": show(m.left), "right": show(m.right), "piece": show(m.token), "count": m.count}
+            for m in tokenizer.merges[:number]
+        ]
+    return []
+
+
+def after_merges(tokenizer: Tokenizer, number: int) -> Tokenizer:
+    """The same tokenizer as it was after its first `number` merges; one without merges as it is."""
+    if isinstance(tokenizer, BPETokenizer):
+        ranks = {token: rank for token, rank in tokenizer.ranks.items() if rank < 256 + number}
+        return BPETokenizer(ranks, tokenizer.pattern, tuple(tokenizer.special_tokens))
+    if isinstance(tokenizer, WordPieceTokenizer):
+        return WordPieceTokenizer(tokenizer.tokens[: tokenizer.first_joined + number], tokenizer.rules)
+    return tokenizer
+
+
+def show(token: bytes) -> str:
+    """As `BPETokenizer.pieces` shows it, with a sign for the space."""
+    return token.decode("utf-8", errors="backslashreplace").replace(" ", "␣")
