@@ -39,6 +39,9 @@ MAIN = [
 ]
 STUDY = [
     "study.download",
+    "study.pretrain_objective",
+    "study.transfer",
+    "study.compare_objectives",
 ]
 STAGES = MAIN + STUDY
 
