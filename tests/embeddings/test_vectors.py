@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from groundup.embeddings.vectors import WordVectors
+from groundup.errors import BadInput
+
+WORDS = tuple("abcdefghij")
+
+
+@pytest.fixture
+def vectors() -> WordVectors:
+    matrix = np.random.default_rng(0).normal(size=(len(WORDS), 5)).astype(np.float32)
+    return WordVectors(WORDS, matrix, {"method": "random"})
+
+
+@pytest.fixture
+def reference(vectors):
+    keyed = KeyedVectors(5)
+    keyed.add_vectors(list(WORDS), vectors.matrix)
+    return keyed
+
+
+def test_neighbours_and_analogies_are_gensims(vectors, reference):
+    for ours, theirs in (
+        (vectors.neighbours("c", 4), reference.most_similar("c", topn=4)),
+        (vectors.analogy("a", "b", "c", 3), reference.most_similar(["b", "c"], ["a"], topn=3)),
+    ):
+        assert [word for word, _ in ours] == [word for word, _ in theirs]
+        assert [cosine for _, cosine in ours] == pytest.approx([cosine for _, cosine in theirs], abs=1e-6)
+    assert len(vectors.neighbours("c", 99)) == len(WORDS) - 1
+
+
+def test_saved_and_loaded(vectors, tmp_path):
+    vectors.save(tmp_path / "set")
+    loaded = WordVectors.load(tmp_path / "set")
+    assert (loaded.words, loaded.facts) == (vectors.words, vectors.facts)
+    assert np.array_equal(loaded.matrix, vectors.matrix)
+    assert np.array_equal(loaded.vector("d"), vectors.matrix[3])
+    assert "d" in loaded and "z" not in loaded
+
+
+def test_mean_of_a_text(vectors):
+    expected = (vectors.unit[0] + vectors.unit[1]) / 2
+    np.testing.assert_allclose(vectors.mean(["a", "zzz", "b"]), expected, rtol=1e-6)
+    assert not vectors.mean(["zzz"]).any()
+
+
+def test_a_zero_row_is_near_nothing():
+    vectors = WordVectors(("a", "b", "c"), np.array([[0, 0], [1, 0], [2, 1]], dtype=np.float32))
+    assert vectors.neighbours("a", 2) == [("b", 0.0), ("c", 0.0)]
+
+
+def test_unknown_word(vectors):
+    with pytest.raises(BadInput, match="'zzz' is not among the 10 words of the vocabulary; choose"):
+        vectors.vector("zzz")
+    with pytest.raises(BadInput, match="'zzz'"):
+        vectors.analogy("a", "zzz", "b", 1)
+
+
+def test_broken_sets(vectors, tmp_path):
+    with pytest.raises(BadInput, match="one row a word"):
+        WordVectors(("a",), vectors.matrix)
+    with pytest.raises(BadInput, match="cannot be read as word vectors"):
+        WordVectors.load(tmp_path)
+    vectors.save(tmp_path / "set")
+    (tmp_path / "set" / "vectors.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(BadInput, match="cannot be read as word vectors"):
+        WordVectors.load(tmp_path / "set")

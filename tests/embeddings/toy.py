@@ -1,0 +1,47 @@
+"""A small language with a known structure: every document speaks of one topic, and of nothing else."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from groundup.embeddings.config import EmbeddingsConfig, GloVeConfig, Word2VecConfig
+from tests.tiny import ADAMW
+
+TOPICS = {
+    "sea": ["ship", "wave", "sail", "harbour", "fish", "storm"],
+    "kitchen": ["pan", "salt", "oven", "bread", "spoon", "soup"],
+    "school": ["pupil", "lesson", "chalk", "teacher", "exam", "desk"],
+}
+COMMON = ["the", "a", "and", "is"]
+
+
+def documents(count: int = 200, words: int = 30, seed: int = 0) -> list[list[str]]:
+    """Each word is common (one in three) or of the document's topic."""
+    rng = np.random.default_rng(seed)
+    topics = list(TOPICS.values())
+    return [
+        [str(rng.choice(COMMON if rng.random() < 1 / 3 else topics[n % len(topics)])) for _ in range(words)]
+        for n in range(count)
+    ]
+
+
+def config(**word2vec: Any) -> EmbeddingsConfig:
+    """16 dimensions, a few hundred words a step."""
+    optimizer = replace(ADAMW, embedding_lr=0.02, warmup_steps=0, decay_share=1.0, weight_decay=0.0)
+    values: dict[str, Any] = {
+        "window": 3, "negative": 5, "sample": 0.0, "epochs": 6, "block_words": 8, "block_negatives": 6,
+        "step_words": 256, "optimizer": optimizer,
+    }  # fmt: skip
+    glove = GloVeConfig(
+        window=3, x_max=10.0, alpha=0.75, epochs=60, step_cells=100,
+        optimizer=replace(optimizer, kind="adagrad", embedding_lr=0.1),
+    )  # fmt: skip
+    return EmbeddingsConfig(
+        seed=1,
+        min_count=1,
+        dimension=16,
+        checkpoint_interval=0,
+        word2vec=Word2VecConfig(**{**values, **word2vec}),
+        glove=glove,
+    )
