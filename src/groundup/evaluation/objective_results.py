@@ -108,13 +108,13 @@ def transfer_conclusions(transfer: Mapping[str, Any]) -> str:
     for name, gain in transfer["gain"].items():
         helped = [size for size in _sizes(transfer) if gain[size]["low"] > 0]
         hurt = [size for size in _sizes(transfer) if gain[size]["high"] < 0]
-        parts = [f"helps the {OBJECTIVES[name]} with {_messages(helped)}" if helped else ""]
-        parts.append(f"harms it with {_messages(hurt)}" if hurt else "")
-        told = " and ".join(part for part in parts if part)
+        effects = [
+            f"{verb} with {_messages(sizes)}" for verb, sizes in (("helps", helped), ("harms", hurt)) if sizes
+        ]
         largest = max(_sizes(transfer), key=lambda size: abs(gain[size]["mean"]))
         said.append(
-            f"Pretraining {told or f'makes no difference to the {OBJECTIVES[name]} that these seeds can show'}; the "
-            f"difference is largest with {int(largest):,}: {_signed(gain[largest])} F1."
+            f"Pretraining the {OBJECTIVES[name]} "
+            f"{' and '.join(effects) or 'makes no difference that these seeds show'}; the difference of F1 is largest with {int(largest):,}: {_signed(gain[largest])}."
         )
     lead = transfer["lead"]
     ahead = {
