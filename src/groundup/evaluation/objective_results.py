@@ -112,9 +112,10 @@ def transfer_conclusions(transfer: Mapping[str, Any]) -> str:
             f"{verb} with {_messages(sizes)}" for verb, sizes in (("helps", helped), ("harms", hurt)) if sizes
         ]
         largest = max(_sizes(transfer), key=lambda size: abs(gain[size]["mean"]))
+        told = " and ".join(effects) or "makes no difference that these seeds show"
         said.append(
-            f"Pretraining the {OBJECTIVES[name]} "
-            f"{' and '.join(effects) or 'makes no difference that these seeds show'}; the difference of F1 is largest with {int(largest):,}: {_signed(gain[largest])}."
+            f"Pretraining the {OBJECTIVES[name]} {told}; the difference of F1 is largest with {int(largest):,}: "
+            f"{_signed(gain[largest])}."
         )
     lead = transfer["lead"]
     ahead = {
