@@ -1,0 +1,87 @@
+"""Writing with an encoder-decoder: greedy and beam search, for a batch of sources at once, over a key/value cache.
+
+A beam of K keeps, for each source, the K likeliest beginnings so far; each step continues all of them by every token
+and keeps the best again. K = 1 is greedy search. Finished texts are compared by their score,
+
+    log p(text | source) / lp(length),    lp(n) = ((5 + n) / 6) ** length_penalty
+
+(Wu et al. 2016, eq. 14), since a longer text always has a lower probability. Shapes: N sources that are still being
+written, K beams, V tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from groundup.nn.attention import Memory
+from groundup.nn.encoder_decoder import EncoderDecoder
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text: its tokens, with the end token if it was reached, their log probability, and its score."""
+
+    tokens: list[int]
+    log_probability: float
+    score: float
+
+
+def penalty(length: int, length_penalty: float) -> float:
+    """What the log probability of a text of so many tokens is divided by."""
+    return float(((5 + length) / 6) ** length_penalty)
+
+
+@torch.inference_mode()
+def beam_search(
+    model: EncoderDecoder,
+    memory: Memory,
+    *,
+    start_id: int,
+    end_id: int,
+    beam_size: int,
+    length_penalty: float,
+    max_tokens: Sequence[int],
+) -> list[list[Hypothesis]]:
+    """The best texts for each row of `memory`, the best first: at most `beam_size`, at least one.
+
+    A text ends with `end_id`, or is cut at the row's number of `max_tokens`. A source with `beam_size` finished texts
+    leaves the batch, so the others get faster.
+    """
+    n, device = len(memory.mask), memory.mask.device
+    limits = torch.tensor(list(max_tokens), device=device)
+    found: list[list[Hypothesis]] = [[] for _ in range(n)]
+    rows = list(range(n))  # which source each of the N is
+    cache = model.empty_cache(memory, int(limits.max())).keep(
+        torch.arange(n, device=device).repeat_interleave(beam_size)
+    )
+    # one beginning at first: the others are copies of it and must not be chosen
+    totals = torch.full((n, beam_size), -torch.inf, device=device)
+    totals[:, 0] = 0.0
+    last = torch.full((n * beam_size, 1), start_id, device=device)
+    for length in range(1, int(limits.max()) + 1):
+        logits = model.logits(model.decode(last, cache)[:, -1]).float()
+        cache.lengths += 1
+        scores = totals[:, :, None] + logits.log_softmax(dim=-1).view(len(rows), beam_size, -1)
+        # 2 K candidates: however many of them end here, K are left to go on
+        best, where = scores.flatten(1).topk(min(2 * beam_size, scores[0].numel()), dim=1)
+        beams, tokens = where // scores.shape[2], where % scores.shape[2]
+        done = (tokens == end_id) | (length >= limits[:, None])
+        texts = cache.tokens.view(len(rows), beam_size, -1)
+        for i, j in (done & (best > -torch.inf)).nonzero().tolist():
+            if j < beam_size:  # an end that is not among the K best is no better than what goes on
+                written = [*texts[i, beams[i, j], 1:length].tolist(), int(tokens[i, j])]
+                total = float(best[i, j])
+                found[rows[i]].append(Hypothesis(written, total, total / penalty(length, length_penalty)))
+        order = torch.where(done, -torch.inf, best).topk(beam_size, dim=1)
+        totals, chosen = order.values, order.indices
+        alive = (totals[:, 0] > -torch.inf).tolist()
+        going = [i for i, row in enumerate(rows) if alive[i] and len(found[row]) < beam_size]
+        if not going:
+            break
+        keep = torch.tensor(going, device=device)
+        origin = keep[:, None] * beam_size + beams.gather(1, chosen)[keep]
+        cache, totals, limits = cache.keep(origin.flatten()), totals[keep], limits[keep]
+        last = tokens.gather(1, chosen)[keep].view(-1, 1)
+        rows = [rows[i] for i in going]
+    return [sorted(texts, key=lambda text: -text.score)[:beam_size] for texts in found]

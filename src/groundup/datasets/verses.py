@@ -1,0 +1,157 @@
+"""Sentence pairs for translation: the verses that stand in both Bibles, split by chapter.
+
+A pair is {"id": "01001001", "source": King James English, "target": Basic English}. The verses of a chapter tell one
+story, with the same names and turns of phrase, so a chapter goes to one split as a whole; and since Kings and
+Chronicles, or the gospels, tell some stories twice, a pair that has a whole verse or 13 words in a row in common with
+an evaluation pair is dropped from the split that is learned from.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from groundup.datasets.corpus import unit_hash
+from groundup.errors import BadInput
+from groundup.evaluation.contamination import TextIndex
+from groundup.settings import STRICT
+
+Pair = dict[str, str]
+SPLITS = ("train", "val", "test")
+SIDES = ("source", "target")
+LAST_BOOK = {"Old Testament": 39, "New Testament": 66}
+LEAST_IN_BOTH = 0.9  # share of the smaller Bible's verses
+_BRACKETS = str.maketrans({"[": "", "]": "", "’": "'"})
+_GAP = re.compile(r"\*\*\*|\.\.\.")  # where the Basic English text leaves something out
+
+
+@dataclass(frozen=True)
+class VersesConfig:
+    """The section `verses`: which pairs are kept, and how chapters are split.
+
+    val_fraction, test_fraction: shares of the chapters of each testament; the rest is train.
+    length_ratio: least and greatest characters of the target for one of the source.
+    seed: another seed is another split.
+    """
+
+    __pydantic_config__ = STRICT
+
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    test_fraction: Annotated[float, Gt(0), Lt(1)]
+    length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
+    seed: int
+
+
+def prepare(
+    source: Sequence[Mapping[str, str]], target: Sequence[Mapping[str, str]], config: VersesConfig
+) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+    """Align the verses (rows with id and text) by id, drop what is no pair, split: (splits, report with every count).
+
+    Raises:
+        BadInput: the two sides do not align, or a testament has too few chapters for three splits.
+    """
+    pairs, dropped = align(source, target, config.length_ratio)
+    place = _place(pairs, config)
+    splits: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    for pair in pairs:
+        splits[place[chapter_of(pair["id"])]].append(pair)
+    for name, held_out in (("val", splits["test"]), ("train", [*splits["test"], *splits["val"]])):
+        splits[name], repeated = _without(splits[name], held_out)
+        dropped[f"in {name}, repeated in what evaluates it"] = repeated
+    report = {
+        "read": {"source": len(source), "target": len(target)},
+        "dropped": dict(dropped),
+        "splits": {name: _facts(part) for name, part in splits.items()},
+    }
+    return splits, report
+
+
+def align(
+    source: Sequence[Mapping[str, str]],
+    target: Sequence[Mapping[str, str]],
+    length_ratio: tuple[float, float],
+) -> tuple[list[Pair], Counter[str]]:
+    """The cleaned pairs that are worth keeping, by id, and how many of the others were dropped for which reason.
+
+    Raises:
+        BadInput: few verses stand in both.
+    """
+    sides = [{row["id"]: clean(row["text"]) for row in rows} for rows in (source, target)]
+    both = sorted(sides[0].keys() & sides[1].keys())
+    if len(both) < LEAST_IN_BOTH * max(1, *map(len, sides)):
+        raise BadInput(
+            f"{len(both)} verses stand in both texts of {len(sides[0])} and {len(sides[1])} verses; expected at least "
+            f"{LEAST_IN_BOTH:.0%}, since the two sides of a pair are found by their id: compare the ids."
+        )
+    dropped = Counter({"in one Bible only": len(sides[0]) + len(sides[1]) - 2 * len(both)})
+    pairs = []
+    for key in both:
+        keep, reason = worth_keeping(sides[0][key], sides[1][key], length_ratio)
+        if keep:
+            pairs.append({"id": key, "source": sides[0][key], "target": sides[1][key]})
+        else:
+            dropped[reason] += 1
+    return pairs, dropped
+
+
+def clean(text: str) -> str:
+    """One verse without the brackets that mark added words, with plain apostrophes and single spaces."""
+    return " ".join(text.translate(_BRACKETS).split())
+
+
+def worth_keeping(source: str, target: str, length_ratio: tuple[float, float]) -> tuple[bool, str]:
+    """Whether two cleaned verses are a pair to learn from, and the reason if not."""
+    if not any(map(str.isalpha, source)) or not any(map(str.isalpha, target)):
+        return False, "no words"
+    if _GAP.search(source) or _GAP.search(target):
+        return False, "a gap in the text"
+    if not length_ratio[0] <= len(target) / len(source) <= length_ratio[1]:
+        return False, "lengths too different"
+    return True, ""
+
+
+def chapter_of(key: str) -> str:
+    """The book and chapter of a verse's id: "01001001" -> "01001"."""
+    return key[:5]
+
+
+def testament_of(key: str) -> str:
+    """Which testament a verse or a chapter is of, by its book."""
+    return next(name for name, last in LAST_BOOK.items() if int(key[:2]) <= last)
+
+
+def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
+    """Chapter -> split, drawn by a hash of its name in each testament by itself."""
+    place: dict[str, str] = {}
+    chapters = sorted({chapter_of(pair["id"]) for pair in pairs})
+    for testament in LAST_BOOK:
+        own = [chapter for chapter in chapters if testament_of(chapter) == testament]
+        own.sort(key=lambda chapter: unit_hash(config.seed, "verses", chapter))
+        counts = [math.ceil(share * len(own)) for share in (config.test_fraction, config.val_fraction)]
+        if sum(counts) >= len(own):
+            raise BadInput(
+                f"the {testament} has {len(own)} chapters, of which val and test take {sum(counts)}; expected some "
+                f"left for train: give both testaments, or lower verses.val_fraction and verses.test_fraction."
+            )
+        names = ["test"] * counts[0] + ["val"] * counts[1] + ["train"] * (len(own) - sum(counts))
+        place |= dict(zip(own, names, strict=True))
+    return place
+
+
+def _without(pairs: Sequence[Pair], held_out: Sequence[Pair]) -> tuple[list[Pair], int]:
+    """The pairs neither side of which occurs in `held_out`, and how many others there were."""
+    indexes = {side: TextIndex(pair[side] for pair in held_out) for side in SIDES}
+    kept = [pair for pair in pairs if not any(indexes[side].find(pair[side]) for side in SIDES)]
+    return kept, len(pairs) - len(kept)
+
+
+def _facts(pairs: Sequence[Pair]) -> dict[str, int]:
+    chapters = {chapter_of(pair["id"]) for pair in pairs}
+    return {"pairs": len(pairs), "chapters": len(chapters)} | {
+        f"chapters of the {name}": sum(testament_of(chapter) == name for chapter in chapters)
+        for name in LAST_BOOK
+    }
