@@ -1,0 +1,104 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from groundup.embeddings.comparison import (
+    BAG_OF_WORDS,
+    benchmark_table,
+    name_of,
+    neighbourhood,
+    spam_table,
+    speed_table,
+)
+from groundup.embeddings.vectors import WordVectors
+from groundup.evaluation.metrics import Bootstrap
+
+BOOTSTRAP = Bootstrap(samples=100, confidence=0.95, seed=1)
+WORDS = ("win", "cash", "prize", "meet", "home", "dinner", "you", "me")
+
+
+def vectors(by: str, method: str, seed: int) -> WordVectors:
+    matrix = np.random.default_rng(seed).normal(size=(len(WORDS), 6)).astype(np.float32)
+    return WordVectors(WORDS, matrix, {"by": by, "method": method, "words": 100})
+
+
+@pytest.fixture
+def sets() -> dict[str, WordVectors]:
+    found = [
+        vectors("groundup", "skipgram", 1),
+        vectors("groundup", "glove", 2),
+        vectors("gensim", "skipgram", 3),
+    ]
+    return {name_of(one): one for one in found}
+
+
+def test_benchmarks_with_coverage_and_difference(sets):
+    pairs = [{"word1": a, "word2": b, "score": float(n)} for n, (a, b) in enumerate(pairwise(WORDS))]
+    pairs.append({"word1": "nowhere", "word2": "win", "score": 1.0})
+    questions = [{"a": "win", "b": "cash", "c": "meet", "d": "home"}]
+    table = benchmark_table(sets, {"pairs": pairs, "questions": questions}, BOOTSTRAP)
+    assert (table["pairs"]["items"], table["pairs"]["of"], table["pairs"]["coverage"]) == (7, 8, 0.875)
+    assert list(table["pairs"]["scores"]) == ["groundup skipgram", "groundup glove", "gensim skipgram"]
+    scores = table["pairs"]["scores"]
+    difference = table["pairs"]["difference"]
+    assert list(difference) == ["skipgram"]  # gensim has no GloVe
+    expected = scores["groundup skipgram"]["mean"] - scores["gensim skipgram"]["mean"]
+    assert difference["skipgram"]["mean"] == pytest.approx(expected, abs=2e-6)
+    assert table["questions"]["scores"]["groundup glove"]["mean"] in (0.0, 1.0)
+
+
+def test_systems_are_timed_in_turns():
+    order, speeds = [], iter([100.0, 50.0, 300.0, 100.0, 90.0, 90.0])
+
+    def system(name: str):
+        def time_once() -> float:
+            order.append(name)
+            return next(speeds)
+
+        return time_once
+
+    table = speed_table({name: system(name) for name in ("groundup", "gensim")}, repeats=3)
+    assert order == ["groundup", "gensim"] * 3
+    assert table["groundup"] == {"median": 100, "slowest": 90, "fastest": 300}
+    assert table["ratio"] == {"median": 2.0, "slowest": 1.0, "fastest": 3.0}
+
+
+def test_vectors_that_know_the_classes_find_the_spam():
+    matrix = np.zeros((len(WORDS), 2), dtype=np.float32)
+    matrix[:3, 0] = matrix[3:6, 1] = 1
+    matrix[6:] = 0.5
+    knowing = WordVectors(WORDS, matrix)
+    rng = np.random.default_rng(0)
+
+    def messages(count: int) -> list[dict[str, str]]:
+        rows = []
+        for n in range(count):
+            topic = WORDS[:3] if n % 3 == 0 else WORDS[3:6]
+            text = " ".join([*rng.choice(topic, 4), *rng.choice(WORDS[6:], 3)])
+            rows.append({"label": "spam" if n % 3 == 0 else "ham", "text": text})
+        return rows
+
+    table = spam_table(
+        {"knowing": knowing, "random": vectors("x", "y", 9)}, messages(60), messages(30), BOOTSTRAP
+    )
+    assert list(table["features"]) == [BAG_OF_WORDS, "knowing", "random"]
+    assert table["features"]["knowing"]["f1"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert table["difference"]["knowing"]["f1"]["significant"] is False
+
+
+def test_neighbourhood_puts_near_words_near():
+    rng = np.random.default_rng(0)
+    centres = np.eye(3, 8)
+    matrix = np.concatenate([centre + rng.normal(0, 0.05, (6, 8)) for centre in centres]).astype(np.float32)
+    words = tuple(f"{topic}{n}" for topic in "abc" for n in range(6))
+    points = neighbourhood(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
+    assert sorted(point["word"] for point in points) == sorted(words)
+    assert all(point["group"] == point["word"][0] + "0" for point in points)
+    place = {point["word"]: np.array([point["x"], point["y"]]) for point in points}
+    for word in words:
+        near = min(
+            (other for other in words if other != word), key=lambda o: np.linalg.norm(place[o] - place[word])
+        )
+        assert near[0] == word[0]
+    assert points == neighbourhood(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)

@@ -1,0 +1,62 @@
+import json
+
+import numpy as np
+import pytest
+
+from groundup.embeddings.config import GENSIM_METHODS, METHODS, CompareEmbeddingsConfig
+from groundup.embeddings.vectors import WordVectors
+from groundup.errors import BadInput
+from groundup.tracking import silent
+from pipelines.study.compare_embeddings import main
+from tests.embeddings import toy
+from tests.pipelines.study.embedding_texts import make_texts
+from tests.tiny import CPU
+
+CONFIG = CompareEmbeddingsConfig(
+    bootstrap_samples=50, confidence=0.95, seed=1, speed_repeats=2, speed_documents=40,
+    neighbours_of=("ship", "pan"), neighbours=3,
+)  # fmt: skip
+
+
+def compare(folder, config=CONFIG) -> None:
+    words = tuple(word for topic in toy.TOPICS.values() for word in topic)
+    for by, methods in (("groundup", METHODS), ("gensim", GENSIM_METHODS)):
+        for number, method in enumerate(methods):
+            for corpus in ("chat", "mix"):
+                rng = np.random.default_rng([number, len(by), len(corpus)])
+                matrix = rng.normal(size=(len(words), 8)).astype(np.float32)
+                facts = {"by": by, "method": method, "words": 2700, "epochs": 1}
+                WordVectors(words, matrix, facts).save(folder / by / f"{method}_{corpus}")
+    main(
+        silent(), folder / "corpus", folder / "spam",
+        folder / "wordsim.jsonl", folder / "simlex.jsonl", folder / "questions.jsonl",
+        folder / "groundup", folder / "gensim", folder / "metrics.json", folder / "plots", folder / "page.html",
+        train_embeddings=toy.config(), compare_embeddings=config, compute=CPU,
+    )  # fmt: skip
+
+
+def test_everything_is_measured_and_shown(tmp_path):
+    compare(make_texts(tmp_path))
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(results["corpora"]) == {"chat", "mix"}
+    wordsim = results["corpora"]["mix"]["benchmarks"]["WordSim-353"]
+    assert (wordsim["items"], wordsim["of"]) == (17, 18)
+    assert set(wordsim["scores"]) == {
+        "groundup skipgram", "groundup cbow", "groundup glove", "gensim skipgram", "gensim cbow"
+    }  # fmt: skip
+    assert set(wordsim["difference"]) == set(results["speed"]) == {"skipgram", "cbow"}
+    assert results["speed"]["cbow"]["ratio"]["median"] > 0
+    assert len(results["spam"]["features"]) == 11  # ten sets of vectors and the bag of words
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "neighbourhoods.png", "scores_chat.png", "scores_mix.png"
+    ]  # fmt: skip
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/png") == 3
+    near = WordVectors.load(tmp_path / "groundup" / "glove_mix").neighbours("ship", 3)
+    assert ", ".join(word for word, _ in near) in page
+
+
+def test_a_word_the_text_does_not_have(tmp_path):
+    config = CompareEmbeddingsConfig(**{**vars(CONFIG), "neighbours_of": ("ship", "spaceship")})
+    with pytest.raises(BadInput, match="'spaceship' is not among the 18 words"):
+        compare(make_texts(tmp_path), config)
