@@ -117,11 +117,11 @@ def contextual_vectors(
         for text, row in zip(texts, tokenizer.encode_batch(texts), strict=True)
     }
     limit = model.config.context_length
-    for text, row in ids.items():
-        if len(row) > limit:
+    for text, tokens in ids.items():
+        if len(tokens) > limit:
             raise BadInput(
-                f"'{text[:60]}' has {len(row)} tokens with both ends; the model reads at most {limit}: shorten it or "
-                f"train with a larger context_length."
+                f"'{text[:60]}' has {len(tokens)} tokens with both ends; the model reads at most {limit}: shorten "
+                f"it or train with a larger context_length."
             )
     inside: dict[str, list[int]] = {text: [] for text in texts}
     for n, place in enumerate(places):
@@ -134,17 +134,17 @@ def contextual_vectors(
         batch = texts[start : start + batch_size]
         lengths = torch.tensor([len(ids[text]) for text in batch])
         idx = torch.full((len(batch), int(lengths.max())), tokenizer.eot_id)
-        for row, text in enumerate(batch):
-            idx[row, : lengths[row]] = torch.tensor(ids[text])
+        for number, text in enumerate(batch):
+            idx[number, : lengths[number]] = torch.tensor(ids[text])
         record, extra = Record(), {} if model.config.causal else {"lengths": lengths.to(device)}
         with torch.no_grad():
             model(idx.to(device), record=record, **extra)
         hidden = torch.stack(record.hidden).float().cpu().numpy()  # (L, B, T, C)
-        for row, text in enumerate(batch):
+        for number, text in enumerate(batch):
             for n in inside[text]:
                 first, end = spans[n]
-                target[:, n] = hidden[:, row, 1 + first : 1 + end].mean(axis=1)  # 1: the token in front
-                last[:, n] = hidden[:, row, len(ids[text]) - 2]
+                target[:, n] = hidden[:, number, 1 + first : 1 + end].mean(axis=1)  # 1: the token in front
+                last[:, n] = hidden[:, number, len(ids[text]) - 2]
     return Vectors(target, last)
 
 

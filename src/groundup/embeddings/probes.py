@@ -3,6 +3,7 @@
 Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact: all pairs, by way of sums of unit vectors.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -108,9 +109,9 @@ def find_word(word: str, texts: Iterable[str]) -> list[Occurrence]:
 
 def snippet(place: Occurrence, reach: int = 48) -> str:
     """The text around an occurrence on one line, the word in [brackets], cut to `reach` characters either side."""
-    left, right = place.text[: place.start], place.text[place.end :]
+    left, right = (re.sub(r"\s+", " ", part) for part in (place.text[: place.start], place.text[place.end :]))
     if len(left) > reach:
         left = "…" + left[-reach:].partition(" ")[2]
     if len(right) > reach:
         right = right[:reach].rpartition(" ")[0] + "…"
-    return " ".join(f"{left}[{place.text[place.start : place.end]}]{right}".split())
+    return f"{left}[{place.text[place.start : place.end]}]{right}".strip()

@@ -8,16 +8,18 @@ of one sense and in one of two, once on either side: no single sentence tells th
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from groundup.embeddings.occurrences import Occurrence, occurrence_of, unit
+from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap, Interval, accuracy, roc_auc
 
 Array = npt.NDArray[Any]
+COLUMNS = ["id", "word", "first", "second", "same", "sense1", "sense2"]
 DIGITS = 6  # of a cosine: equal vectors must tie, whatever the last bit says
 
 
@@ -39,10 +41,33 @@ class Pair:
         return occurrence_of(self.word, self.first), occurrence_of(self.word, self.second)
 
 
-def load_pairs() -> list[Pair]:
-    """All pairs of word_in_context.csv."""
-    text = files("groundup.embeddings").joinpath("word_in_context.csv").read_text(encoding="utf-8")
-    return [Pair(**{**row, "same": row["same"] == "1"}) for row in csv.DictReader(text.splitlines())]
+def read_pairs(path: Path) -> list[Pair]:
+    """The pairs of a CSV file with the columns of `Pair`, `same` as 1 or 0.
+
+    Raises:
+        BadInput: the file is missing, a column or a value of `same` is another, or a word has pairs of one kind only.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != COLUMNS:
+                raise BadInput(f"{path} has the columns {reader.fieldnames}; expected {', '.join(COLUMNS)}.")
+            rows = list(reader)
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); expected sentence pairs as CSV."
+        ) from error
+    pairs = []
+    for number, row in enumerate(rows, start=2):
+        if row["same"] not in ("0", "1") or not all(row.values()):
+            raise BadInput(f"{path}, line {number}: found {row}; expected no empty cell and 1 or 0 as same.")
+        pairs.append(Pair(**(row | {"same": row["same"] == "1"})))
+    for word in dict.fromkeys(pair.word for pair in pairs):
+        if len({pair.same for pair in pairs if pair.word == word}) < 2:
+            raise BadInput(
+                f"{path}: '{word}' needs a pair of the same sense and one of two; add what is missing."
+            )
+    return pairs
 
 
 def one_part_of_speech(pairs: Sequence[Pair]) -> Array:

@@ -1,0 +1,101 @@
+"""Stage contextual: the step from one vector a word to one vector a place, measured layer by layer."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from groundup.atomic import atomic_path, write_json, write_text
+from groundup.datasets.shards import read_documents
+from groundup.embeddings.contextual import (
+    ContextualConfig,
+    contextual_rows,
+    counts,
+    differences,
+    gather,
+    neighbour_tables,
+    static_rows,
+)
+from groundup.embeddings.vectors import WordVectors
+from groundup.embeddings.word_in_context import read_pairs
+from groundup.evaluation import contextual_page, contextual_plots, figures
+from groundup.recipes import ComputeConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+SHOWN = 8  # pairs on the page: the four of two words
+
+
+def main(
+    run: Run,
+    word_in_context: Path,
+    corpus: Path,
+    word2vec: Path,
+    glove: Path,
+    pretrained: Path,
+    causal: Path,
+    masked: Path,
+    metrics: Path,
+    pictures: Path,
+    page: Path,
+    *,
+    contextual: ContextualConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Probe two sets of word vectors, the main pipeline's decoder, and the study's decoder and encoder."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.training import pick_device
+
+    device = pick_device(compute)
+    static = {"Word2Vec": WordVectors.load(word2vec), "GloVe": WordVectors.load(glove)}
+    models = {
+        "main pipeline's decoder": load_checkpoint(pretrained, device, "decoder"),
+        "study's decoder": load_checkpoint(causal, device, "decoder"),
+        "study's encoder": load_checkpoint(masked, device, "encoder"),
+    }
+
+    def fits(texts: Sequence[str]) -> list[bool]:
+        lengths = [
+            (len(ids) + 2, model.model.config.context_length)  # 2: the end-of-text tokens around it
+            for model in models.values()
+            for ids in model.tokenizer.encode_batch(texts)
+        ]
+        whole = [tokens <= limit for tokens, limit in lengths]
+        return [all(whole[n :: len(texts)]) for n in range(len(texts))]
+
+    pairs = read_pairs(word_in_context)
+    messages = [message for document in read_documents(corpus / "val.jsonl") for message in document]
+    material = gather(pairs, messages, fits, contextual)
+    rows = [row for name, v in static.items() for row in static_rows(name, v, material, contextual)]
+    rows += [
+        row for name, model in models.items() for row in contextual_rows(name, model, material, contextual)
+    ]
+    facts: dict[str, Any] = {
+        "asked": counts(material),
+        "confidence": contextual.confidence,
+        "rows": [row.table() for row in rows],
+        "differences": differences(rows, material),
+        "neighbours": {
+            name: list(neighbour_tables(model, material, contextual)) for name, model in models.items()
+        },
+    }
+    with atomic_path(pictures) as folder:
+        folder.mkdir()
+        figures.save(contextual_plots.word_in_context(facts["rows"]), folder / "word_in_context.png")
+        figures.save(contextual_plots.geometry(facts["rows"]), folder / "geometry.png")
+    write_json(metrics, facts)
+    write_text(page, contextual_page.page(facts, [asdict(pair) for pair in pairs[:SHOWN]], pictures))
+    for row in rows:
+        if row.layer is not None:
+            name = f"{row.vectors}/{row.read}".replace("'", "")
+            run.log({f"{name}/auc": row.facts["cosine"]["auc"]["mean"]}, step=row.layer)
+    for path in (metrics, page):
+        run.artifact(path)
+    run.artifact(pictures, "plots")
+    print("\n".join(contextual_page.conclusions(facts)))
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, contextual=params.contextual, compute=params.compute)
