@@ -40,14 +40,19 @@ def accuracy_table(figures: Figures) -> Table:
     head = [
         "asked",
         "model, %",
-        "counted neighbours, %",
-        "most frequent token, %",
+        "neighbours, %",
+        "most frequent, %",
         "loss, nats",
         "guesses",
-        "million tokens read",
+        "million tokens",
     ]
     counted = "; ".join(f"{OBJECTIVES[name]}: {text}" for name, text in COUNTED.items())
-    return Table(head, rows, f"Right guesses on val with intervals over windows of text. Counted: {counted}.")
+    caption = (
+        f"Right guesses on val, with intervals over windows of text, of the model, of counting which token stands most "
+        f"often beside the same neighbours ({counted}), and of always saying the most frequent token; the tokens are "
+        f"those read in training."
+    )
+    return Table(head, rows, caption)
 
 
 def transfer_table(transfer: Mapping[str, Any]) -> Table:
