@@ -8,7 +8,6 @@ from groundup.atomic import atomic_path, write_json, write_text
 from groundup.datasets.jsonl import read_jsonl, read_splits
 from groundup.embeddings.config import (
     GENSIM_METHODS,
-    METHODS,
     CompareEmbeddingsConfig,
     EmbeddingsConfig,
     Method,
@@ -29,17 +28,12 @@ def main(
     wordsim: Path,
     simlex: Path,
     questions: Path,
-    ours: Path,
-    gensims: Path,
-    metrics: Path,
-    plots: Path,
-    page: Path,
-    *,
+    *paths: Path,
     train_embeddings: EmbeddingsConfig,
     compare_embeddings: CompareEmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """`ours` and `gensims` hold a folder <method>_<corpus> for each set of vectors."""
+    """`paths`: the folder of every set of vectors, whose facts say what it is; then metrics, plots and page."""
     from groundup.embeddings.comparison import (
         benchmark_table,
         name_of,
@@ -54,11 +48,10 @@ def main(
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     benchmarks = dict(zip(BENCHMARKS, map(read_jsonl, (wordsim, simlex, questions)), strict=True))
     messages = read_splits(spam, ("train", "test"))
+    *folders, metrics, plots, page = paths
     sets: dict[str, dict[str, WordVectors]] = {}
-    for name in ("chat", "mix"):
-        folders = [ours / f"{method}_{name}" for method in METHODS]
-        folders += [gensims / f"{method}_{name}" for method in GENSIM_METHODS]
-        sets[name] = {name_of(vectors): vectors for vectors in map(WordVectors.load, folders)}
+    for vectors in map(WordVectors.load, folders):
+        sets.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
     results: dict[str, Any] = {
         "corpora": {
             name: {

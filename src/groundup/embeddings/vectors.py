@@ -92,6 +92,10 @@ class WordVectors:
         best = np.argsort(-cosines, kind="stable")[: min(count, len(cosines) - len(set(left_out)))]
         return [(self.words[row], float(cosines[row])) for row in best]
 
+    def noting(self, **facts: Any) -> "WordVectors":
+        """The same vectors with further facts."""
+        return WordVectors(self.words, self.matrix, {**self.facts, **facts})
+
     def save(self, folder: Path) -> None:
         """Write the set as a folder, atomically."""
         from safetensors.numpy import save_file

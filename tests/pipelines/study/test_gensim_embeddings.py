@@ -16,7 +16,8 @@ def test_writes_vectors_and_figures(tmp_path):
     paths = (folder / "corpus", folder / "verses", folder / "vectors", folder / "metrics.json")
     main(silent(), "cbow", "mix", *paths, train_embeddings=toy.config(), compute=CPU)
     vectors, figures = WordVectors.load(folder / "vectors"), json.loads((folder / "metrics.json").read_text())
-    assert vectors.facts["by"] == "gensim" and "unto" in vectors
+    assert (vectors.facts["by"], vectors.facts["corpus"]) == ("gensim", "mix")
+    assert "unto" in vectors
     assert figures["words"] == 90 * 30 + 30 * 31
     assert figures["vocabulary"] == len(vectors.words)
     with pytest.raises(BadInput, match="found method glove"):
