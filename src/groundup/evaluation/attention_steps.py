@@ -99,15 +99,8 @@ def steps(found: Look, tokens: Sequence[str], position: int) -> Table:
     ]
     end = ("–",) * CHANNELS
     total = ("together", "", "", f"{found.scores.exp().sum():.2f}", "100.0%", *end, *_channels(found.output))
-    head = (
-        "key",
-        "q·k",
-        f"÷ √{len(found.query)}",
-        "exp",
-        "weight",
-        *(f"v {n}" for n in numbers),
-        *(f"w·v {n}" for n in numbers),
-    )
+    shown = [f"{of} {n + 1}" for of in ("v", "w·v") for n in range(CHANNELS)]
+    head = ("key", "q·k", f"÷ √{len(found.query)}", "exp", "weight", *shown)
     caption = (
         f"The query is “{tokens[position].strip()}”. Of {len(found.query)} channels the first {CHANNELS} are "
         f"shown: v is a value, w·v its part in the answer."

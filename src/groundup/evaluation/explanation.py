@@ -1,0 +1,101 @@
+"""What trained models do with one text: the tokens, the attention of every head, and what that attention is like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.beam_search import beam_search
+from groundup.nn.attention import Record
+from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.transformer import Transformer
+from groundup.tokenizers.loading import Tokenizer
+
+ROOM = 10  # tokens that a translation may have beyond twice those of its source
+END = "(end)"  # how the token that ends a text, and stands before the next, is shown
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One text as a model read it: T tokens, and one record of attention."""
+
+    tokens: list[str]
+    idx: Tensor  # (1, T)
+    record: Record
+
+
+@dataclass(frozen=True)
+class Translated:
+    """One text and its translation as an encoder-decoder read the one and wrote the other."""
+
+    source: Seen
+    target: Seen  # its `tokens` are those it wrote, one for each of idx, which are those it had before
+    text: str
+
+
+@torch.no_grad()
+def see(model: Transformer, tokenizer: Tokenizer, text: str) -> Seen:
+    """A decoder or encoder reads the text between end-of-text tokens, as the texts that it learned from stood."""
+    end, cut = [tokenizer.eot_id], tokenizer.encode(text)
+    idx = torch.tensor([end + cut + end], device=model.wte.weight.device)
+    record = Record()
+    model(idx, record=record)
+    return Seen([END, *tokenizer.pieces(text), END], idx, record)
+
+
+@torch.no_grad()
+def see_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) -> Translated:
+    """An encoder-decoder reads `source` and writes its translation, always the likeliest token next.
+
+    Raises:
+        BadInput: the source is longer than the context.
+    """
+    device, end = model.decoder.wte.weight.device, tokenizer.eot_id
+    read = torch.tensor([[*tokenizer.encode(source), end]], device=device)
+    lengths = torch.tensor([read.shape[1]], device=device)
+    limit = min(2 * read.shape[1] + ROOM, model.config.context_length)
+    [[best]] = beam_search(
+        model, model.encode(read, lengths), start_id=end, end_id=end, beam_size=1, length_penalty=0.0,
+        max_tokens=[limit],
+    )  # fmt: skip
+    idx = torch.tensor([[end, *best.tokens[:-1]]], device=device)
+    record = Record()
+    model(read, lengths, idx, record=record)
+    assert record.encoder is not None
+    words = [token for token in best.tokens if token != end]
+    text = tokenizer.decode(words)
+    cut = (
+        tokenizer.pieces(text) if tokenizer.encode(text) == words else [tokenizer.decode([i]) for i in words]
+    )
+    written = [*cut, END][: len(best.tokens)]
+    return Translated(
+        Seen([*tokenizer.pieces(source), END], read, record.encoder), Seen(written, idx, record), text
+    )
+
+
+def in_sight(weights: Sequence[Tensor]) -> Tensor:
+    """(T, S): True where some head of some layer looked (B = 1); softmax gives 0 only to what is masked."""
+    return torch.stack([layer[0].amax(dim=0) for layer in weights]).amax(dim=0) > 0
+
+
+def habits(weights: Tensor) -> list[dict[str, float]]:
+    """Of each head (H, T, T), where its attention goes on average over all positions but the first.
+
+    Shares: `itself`, the token `before`, the `first` token of the text, all `later` ones; they may overlap.
+    `spread` is the exponential of the entropy: over so many tokens it would be spread if evenly.
+    """
+    found = []
+    for head in weights[:, 1:].double():  # (T - 1, T): row r is position r + 1
+        itself = head.diagonal(1)
+        entropy = -(head * head.clamp(min=1e-30).log()).sum(dim=-1)
+        shares: dict[str, Any] = {
+            "itself": itself,
+            "before": head.diagonal(),
+            "first": head[:, 0],
+            "later": head.triu(2).sum(dim=-1),
+            "spread": entropy.exp(),
+        }
+        found.append({name: float(values.mean()) for name, values in shares.items()})
+    return found

@@ -1,0 +1,97 @@
+"""The stage on the smallest models: every picture is there, and the page shows the numbers of these models."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.checkpoint import save_checkpoint
+from groundup.errors import BadInput
+from groundup.evaluation.explain_config import ExplainConfig
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.tokenizers.characters import CharacterTokenizer
+from groundup.tracking import silent
+from pipelines.study.explain_transformer import main
+from tests.tiny import CPU, model_config
+
+EXPLAIN = ExplainConfig(sentence="a <dog>", verse="a cat", layer=2, head=3)
+NAMES = ("pretrained", "causal", "masked", "translation")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four checkpoints of random weights with one character tokenizer."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = CharacterTokenizer.train(["a <dog> cat"])
+    torch.manual_seed(1)
+
+    def shape(preset: str, **changes: int) -> object:
+        return model_config(preset, vocab_size=tokenizer.vocab_size, **changes)
+
+    made = (
+        Decoder(shape("modern", zero_init=False)),
+        Decoder(shape("gpt2")),
+        Encoder(shape("bert")),
+        EncoderDecoder(shape("transformer", n_encoder_layer=1)),
+    )
+    for name, model in zip(NAMES, made, strict=True):
+        save_checkpoint(folder / name, model, tokenizer)
+    return folder
+
+
+def explain(models: Path, out: Path, config: ExplainConfig = EXPLAIN) -> None:
+    paths = [models / name for name in NAMES] + [
+        out / name for name in ("metrics.json", "plots", "page.html")
+    ]
+    main(silent(), *paths, explain=config, compute=CPU)
+
+
+def test_pictures_page_and_figures(models: Path, tmp_path: Path) -> None:
+    explain(models, tmp_path)
+    drawn = {path.stem for path in (tmp_path / "plots").glob("*.png")}
+    flows = {"flow_decoder", "flow_encoder", "flow_encoder_decoder", "masks"}
+    assert drawn == flows | {
+        f"{kind}_{layer}" for kind in ("decoder", "encoder", "cross") for layer in (1, 2)
+    }
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(drawn)
+    assert '<span class="piece">&lt;</span>' in page and "<dog>" not in page
+    facts = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    decoder = facts["models"]["decoder of the main pipeline"]
+    assert f"{decoder['parameters']:,}" in page and decoder["layers"] == [2]
+    assert facts["models"]["encoder-decoder of the study"]["layers"] == [1, 2]
+    assert facts["source"] == "a cat"
+    assert "Layer 2, head 3" in page and "÷ √4" in page
+    assert "the decoder&#39;s heads give 0.0% of their weight to later tokens" in page
+
+
+def test_the_same_models_give_the_same_page(models: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        explain(models, tmp_path / name)
+    first, second = ((tmp_path / name / "page.html").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"layer": 3}, "explain asks for layer 3, head 3; the model has 2 layers of 4 heads"),
+        ({"sentence": "dog " * 9}, "tokens; the model reads at most 12"),
+    ],
+)
+def test_what_the_models_cannot_show(
+    models: Path, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        explain(models, tmp_path, replace(EXPLAIN, **changes))
+
+
+def test_models_of_another_kind_are_refused(models: Path, tmp_path: Path) -> None:
+    paths = [models / name for name in ("pretrained", "causal", "pretrained", "translation")]
+    outs = [tmp_path / name for name in ("metrics.json", "plots", "page.html")]
+    with pytest.raises(BadInput, match="expected an encoder"):
+        main(silent(), *paths, *outs, explain=EXPLAIN, compute=CPU)
