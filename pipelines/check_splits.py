@@ -96,7 +96,7 @@ def check(corpus: Splits, spam: Splits, instructions: Splits) -> dict[str, Any]:
     )
 
 
-def suite(found: dict[str, Any], leaky: Container[str], cut_inside: bool) -> dict[str, Any]:
+def suite(found: dict[str, Any], leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:
     """The findings as a suite of a validation report: one check for each evaluation set and training set.
 
     The datasets in `leaky` follow the book's protocol, which leaks by design: a warning. So is a phrase that the two

@@ -39,6 +39,11 @@ MAIN = [
 ]
 STUDY = [
     "study.download",
+    "study.train_vocabulary",
+    "study.ladder",
+    "study.compare_tokenizers",
+    "study.prepare_verses",
+    "study.check_verses",
     "study.train_embeddings",
     "study.gensim_embeddings",
     "study.compare_embeddings",

@@ -23,8 +23,9 @@ from great_expectations.expectations.expectation import Expectation
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.readers import COLUMNS, Rows
+from groundup.datasets.verses import LAST_BOOK, SIDES
 from groundup.labels import LABELS
-from groundup.validation_frames import DERIVED, Splits, raw_frame, split_frame
+from groundup.validation_frames import DERIVED, Splits, raw_frame, split_frame, verse_frame
 
 Report = dict[str, Any]
 Protocol = Literal["deduplicated", "book"]
@@ -35,6 +36,7 @@ SHOWN_CHARS = 160
 BROKEN = "\ufffd"  # what lossy decoding leaves, and what a frame has in place of half a surrogate pair
 CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f]"  # all but tab and newline
 C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were read as Latin-1
+APPARATUS = r"[\d\[\]*\\+]"  # of a Bible: verse numbers, added words, gaps
 SHARE_TOLERANCE = 0.02  # by how much a split's spam share may differ from the whole's, plus one message
 
 
@@ -182,8 +184,61 @@ def _validate_split_set(
     return _run(name, facts, frame, checks)
 
 
-def _no_match(regex: str, severity: str = "critical") -> Expectation:
-    return gxe.ExpectColumnValuesToNotMatchRegex(column="_text", regex=regex, severity=severity)
+def validate_verses(splits: Splits, length_ratio: tuple[float, float]) -> Report:
+    """Hold the prepared pairs of verses (rows with id, source, target) to what `datasets.verses` promises.
+
+    Both sides of a pair have words and nothing of the books' apparatus, belong together and have lengths that fit;
+    no verse, chapter or source text lies in two splits, and each split has chapters of both testaments.
+    """
+    low, high = length_ratio
+    testaments = [f"{testament} in {split}" for split in splits for testament in LAST_BOOK]
+    in_one = {
+        "id": "No verse lies in two splits.",
+        "chapter": "No chapter lies in two splits.",
+        "source": "No source text lies in two splits, letter case, punctuation and white space set aside.",
+    }
+    checks: list[Check] = [
+        (
+            "Every split has verses of both testaments.",
+            gxe.ExpectColumnDistinctValuesToContainSet(column="_testament", value_set=testaments),
+        ),
+        ("The ids are unique over all splits.", gxe.ExpectColumnValuesToBeUnique(column="id")),
+        (
+            "Every id is a book, a chapter and a verse: eight digits.",
+            gxe.ExpectColumnValuesToMatchRegex(column="id", regex=r"^\d{8}$"),
+        ),
+    ]
+    for side in SIDES:
+        checks += [
+            (f"Every {side} has a word.", gxe.ExpectColumnValuesToMatchRegex(column=side, regex="[A-Za-z]")),
+            (
+                f"No {side} holds numbers, brackets or other signs of an edition.",
+                _no_match(APPARATUS, column=side),
+            ),
+            (f"No {side} holds control characters.", _no_match(CONTROLS, column=side)),
+            (f"No {side} holds U+FFFD or half of a surrogate pair.", _no_match(BROKEN, column=side)),
+        ]
+    checks += [
+        (
+            f"The target has {low:g} to {high:g} characters for one of the source.",
+            gxe.ExpectColumnValuesToBeBetween(column="_ratio", min_value=low, max_value=high),
+        ),
+        (
+            "In every chapter, verses share more words with their own translation than with the next one's.",
+            gxe.ExpectColumnValuesToBeInSet(column="_side", value_set=["own"]),
+        ),
+    ]
+    checks += [
+        (says, gxe.ExpectColumnValuesToBeInSet(column=f"_splits_of_{what}", value_set=[1]))
+        for what, says in in_one.items()
+    ]
+    facts = {f"rows in {split}": len(rows) for split, rows in splits.items()}
+    suite = _run("verses", facts, verse_frame(splits), checks)
+    return {"success": suite["success"], "suites": [suite]}
+
+
+def _no_match(regex: str, severity: str = "critical", column: str = "_text") -> Expectation:
+    return gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=regex, severity=severity)
 
 
 def _balance(frame: pd.DataFrame, splits: Sequence[str], severity: str, undersampled: bool) -> list[Check]:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.datasets.catalogue import StudyDataConfig
+from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
+from groundup.evaluation.explain_config import ExplainConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.params import checked, load_params, read_values
 from groundup.recipes import ComputeConfig, LadderConfig, ObjectivesConfig, TransferConfig
@@ -22,6 +24,7 @@ class StudyParams:
 
     compute: ComputeConfig
     data: StudyDataConfig
+    verses: VersesConfig
     vocabularies: dict[str, VocabularyConfig]
     ladder: LadderConfig
     compare_tokenizers: CompareTokenizersConfig
@@ -30,6 +33,7 @@ class StudyParams:
     contextual: ContextualConfig
     objectives: ObjectivesConfig
     transfer: TransferConfig
+    explain: ExplainConfig
 
 
 def load_study_params(root_params: Path, study_params: Path) -> StudyParams:

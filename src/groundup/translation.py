@@ -4,11 +4,11 @@ The source is read with the end-of-text token behind it. The target begins with 
 ends with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from groundup.datasets.batching import Batches, pad, sorted_batches
+from groundup.datasets.batching import pad, sorted_batches
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.objectives import IGNORE_INDEX, TranslationBatch, sequence_to_sequence
 from groundup.recipes import TrainingConfig
@@ -35,7 +35,9 @@ def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
     )
 
 
-def translation_batches(pairs: Sequence[tuple[Ids, Ids]], training: TrainingConfig, seed: int) -> Batches:
+def translation_batches(
+    pairs: Sequence[tuple[Ids, Ids]], training: TrainingConfig, seed: int
+) -> Callable[[int], list[TranslationBatch]]:
     """Seeded batches of encoded pairs, sorted by length inside a step."""
     return sorted_batches(
         [len(source) + len(target) for source, target in pairs],

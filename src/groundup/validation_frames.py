@@ -11,6 +11,7 @@ import pandas as pd
 
 from groundup.datasets.documents import text_of
 from groundup.datasets.readers import COLUMNS, Rows
+from groundup.datasets.verses import chapter_of, testament_of
 from groundup.evaluation.contamination import normalise
 from groundup.labels import SPAM
 
@@ -78,6 +79,39 @@ def split_frame(role: str, splits: Splits) -> pd.DataFrame:
             "trained" if row["family"] not in held else "held out" if split == "held_out" else "leaked"
             for split, _, row in rows
         ]
+    frame.index = pd.Index([f"{split} {number}" for split, number, _ in rows], dtype="object")
+    return frame
+
+
+def verse_frame(splits: Splits) -> pd.DataFrame:
+    """All pairs of all splits, labelled "<split> <line>"; in how many splits each id, chapter and text occurs.
+
+    `_ratio`: characters of the target for one of the source. `_side`: "own" where the sources of the chapter share
+    more words with their own targets than with those of the next verse, so that a shift would show.
+    """
+    rows = [
+        (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
+    ]
+    places = [split for split, _, _ in rows]
+    columns = ("id", "source", "target")
+    frame = pd.DataFrame({column: [_repaired(row.get(column)) for _, _, row in rows] for column in columns})
+    frame.insert(0, "split", pd.Series(places, dtype="object"))
+    ids, sources, targets = (frame[column].astype(str).tolist() for column in columns)
+    chapters = [chapter_of(key) for key in ids]
+    frame["_testament"] = [f"{testament_of(key)} in {place}" for key, place in zip(ids, places, strict=True)]
+    frame["_splits_of_id"] = _spread(ids, places)
+    frame["_splits_of_chapter"] = _spread(chapters, places)
+    frame["_splits_of_source"] = _spread([normalise(text) for text in sources], places)
+    frame["_ratio"] = [len(t) / max(1, len(s)) for s, t in zip(sources, targets, strict=True)]
+    words = [[set(normalise(text).split()) for text in side] for side in (sources, targets)]
+    shared: dict[str, list[float]] = defaultdict(
+        lambda: [0.0, 0.0]
+    )  # with its own target, with the next verse's
+    for i, chapter in enumerate(chapters):
+        if i + 1 < len(chapters) and chapters[i + 1] == chapter:
+            for which, target in enumerate(words[1][i : i + 2]):
+                shared[chapter][which] += len(words[0][i] & target) / max(1, len(words[0][i] | target))
+    frame["_side"] = ["own" if shared[c][0] >= shared[c][1] else "another" for c in chapters]
     frame.index = pd.Index([f"{split} {number}" for split, number, _ in rows], dtype="object")
     return frame
 

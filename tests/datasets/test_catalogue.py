@@ -145,6 +145,8 @@ def test_catalogue_of_the_project():
         "google_analogies": "analogies",
         "gpt2_vocab_bpe": "vocabulary",
         "gpt2_encoder_json": "vocabulary",
+        "bible_kjv": "verses",
+        "bible_bbe": "verses",
     }
     readme = (CATALOGUE.parent / "README.md").read_text()
     for dataset in catalogue.values():

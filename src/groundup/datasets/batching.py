@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from groundup.errors import BadInput
 from groundup.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
+B = TypeVar("B")  # a kind of batch
 
 
 def window_batches(
@@ -59,11 +61,11 @@ def window_batches(
 
 def sorted_batches(
     lengths: Sequence[int],
-    collate: Callable[[Sequence[int]], Batch],
+    collate: Callable[[Sequence[int]], B],
     batch_size: int,
     grad_accum_steps: int,
     seed: int,
-) -> Batches:
+) -> Callable[[int], list[B]]:
     """Examples of different lengths, each once an epoch, in a seeded order; sorted inside a step to save padding.
 
     The examples of a step are a random sample, and only then sorted by length into its micro-batches. Batching
@@ -81,7 +83,7 @@ def sorted_batches(
     def order(epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([seed, epoch]).permutation(len(lengths))
 
-    def batches(step: int) -> list[Batch]:
+    def batches(step: int) -> list[B]:
         rank, ranks = process_rank()
         size = batch_size * grad_accum_steps * ranks
         positions = range(step * size, (step + 1) * size)

@@ -144,8 +144,8 @@ def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
 
 def _without(pairs: Sequence[Pair], held_out: Sequence[Pair]) -> tuple[list[Pair], int]:
     """The pairs neither side of which occurs in `held_out`, and how many others there were."""
-    indexes = {side: TextIndex(pair[side] for pair in held_out) for side in SIDES}
-    kept = [pair for pair in pairs if not any(indexes[side].find(pair[side]) for side in SIDES)]
+    index = TextIndex(pair[side] for pair in held_out for side in SIDES)
+    kept = [pair for pair in pairs if not any(index.find(pair[side]) for side in SIDES)]
     return kept, len(pairs) - len(kept)
 
 

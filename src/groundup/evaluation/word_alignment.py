@@ -12,6 +12,7 @@ combinations of a source and a target word in a sentence, over all sentences.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +116,8 @@ def learn(
     width = np.concatenate(widths)  # links of each target word
     first = np.cumsum(width) - width  # where they begin
     rows, columns = keys >> 32, keys & 0xFFFFFFFF
-    t, counts = np.ones(len(keys)), np.ones(len(keys))  # (P,)
+    t: Array = np.ones(len(keys))  # (P,)
+    counts: npt.NDArray[Any] = t
     for _ in range(iterations):
         share = t[pair_of_link]
         share /= np.repeat(np.add.reduceat(share, first) + _TINY, width)
