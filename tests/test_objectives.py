@@ -22,6 +22,7 @@ from groundup.objectives import (
 )
 from groundup.recipes import OptimizerConfig
 from groundup.training import fit
+from tests.nn import test_encoder
 from tests.tiny import (
     ADAMW,
     CPU,
@@ -188,6 +189,29 @@ def test_masked_lm_by_hand(preset: str) -> None:
     assert int(count) == 3
     places = [(0, 1, 7), (0, 3, 4), (1, 0, 9)]
     assert float(loss.detach()) == pytest.approx(-sum(float(log_p[place]) for place in places), rel=1e-5)
+
+
+def test_masked_lm_equals_the_loss_of_transformers() -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=61,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=16,
+    )
+    bert = test_encoder.randomised(BertForMaskedLM(config).eval())
+    model = test_encoder.twin(bert)
+    idx, lengths = torch.randint(61, (3, 9)), torch.tensor([9, 4, 7])
+    real = torch.arange(9) < lengths[:, None]
+    targets = torch.where(real & (torch.rand(3, 9) < 0.4), torch.randint(61, (3, 9)), IGNORE_INDEX)
+    with torch.no_grad():
+        loss, count = masked_lm(model, Batch(idx, targets, lengths))
+        theirs = bert(input_ids=idx, attention_mask=real.long(), labels=targets).loss
+    torch.testing.assert_close(loss / count, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_masked_lm_gives_the_gradients_of_the_naive_loss_to_every_parameter() -> None:
