@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap
 from groundup.evaluation.token_accuracy import accuracies, guesses, windows_of
 from groundup.objectives import IGNORE_INDEX, Batch, causal_lm, masked_lm
@@ -11,6 +12,11 @@ from tests.tiny import random_decoder, random_encoder
 def test_windows_overlap_by_the_token_to_be_guessed() -> None:
     found = windows_of(np.arange(12, dtype=np.uint16), 5)
     assert found.tolist() == [[0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10]]
+
+
+def test_a_text_shorter_than_a_window() -> None:
+    with pytest.raises(BadInput, match="held-out text has 5 tokens; one window needs 6"):
+        windows_of(np.arange(5, dtype=np.uint16), 5)
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

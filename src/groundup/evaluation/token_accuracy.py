@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap, Interval
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
@@ -19,8 +20,17 @@ Ids = NDArray[np.int64]
 
 
 def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Ids:
-    """The stream (N,) in pieces (W, context_length + 1), each with the token after it; a shorter rest is left out."""
+    """The stream (N,) in pieces (W, context_length + 1), each with the token after it; a shorter rest is left out.
+
+    Raises:
+        BadInput: not even one piece.
+    """
     count = (len(ids) - 1) // context_length
+    if count < 1:
+        raise BadInput(
+            f"the held-out text has {len(ids)} tokens; one window needs {context_length + 1}; raise corpus.val_fraction "
+            f"or lower context_length."
+        )
     rows = np.arange(count)[:, None] * context_length + np.arange(context_length + 1)
     return ids[rows].astype(np.int64)
 
