@@ -7,7 +7,7 @@ from groundup.evaluation.tokenizer_results import conclusions, interval, signed,
 from tests.pipelines.study.tokenizers import COMPARE, row
 
 ROWS = {
-    "byte": row([2.5, 2.6, 2.7], [0.80, 0.90, 0.70], bytes_per_token=1.0, never_used=0.5, vocab_size=257),
+    "byte": row([2.5, 2.6, 2.7], [0.80, 0.90, 0.70], bytes_per_token=1.0, never_used=0.5, vocab_size=256),
     "bpe": row([2.0, 2.1, 2.2], [0.85, 0.80, 0.78]),
     "wordpiece": row([1.5, 1.6, 1.8], [0.95, 0.91, 0.88], restored=0.25),
 }
@@ -42,7 +42,7 @@ def test_conclusions_follow_the_intervals() -> None:
     assert "byte +0.500 (+0.500 to +0.500);" in said
     assert "of a text that has lost something" in said
     assert "byte -0.010 (-0.250 to +0.230), no more than chance" in said
-    assert "50% of byte's 257 tokens never occur in the corpus, and 40% of its model" in said
+    assert "50% of byte's 256 tokens never occur in the corpus, and 40% of its model" in said
     assert "Not every text comes back with wordpiece" in said
     assert "4 differences are judged at 95%, so about 0.2" in said
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from groundup.evaluation.figures import CYCLE, INK, SOFT, figure, styled
-from groundup.evaluation.tokenizer_results import EXPLANATIONS, Table
+from groundup.evaluation.tokenizer_results import TITLES, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def ladder(found: Table) -> "Figure":
     """Bits per byte and spam F1 over bytes per token, with intervals over seeds; hollow: the text has lost a part."""
     drawing, panels = figure(11.5, 4.8, columns=2)
-    for axes, key in zip(panels, EXPLANATIONS, strict=True):
+    for axes, key in zip(panels, TITLES, strict=True):
         for place, (name, row) in enumerate(found.items()):
             x, entry, colour = row["bytes_per_token"], row[key], CYCLE[place % len(CYCLE)]
             hollow = key == "val_bpb" and not row["comparable"]

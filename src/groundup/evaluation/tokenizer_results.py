@@ -11,8 +11,7 @@ from groundup.evaluation.metrics import seed_interval
 from groundup.settings import STRICT
 
 MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps")  # once a seed
-COMPARED = ("val_bpb", "spam_f1")
-EXPLANATIONS = {"val_bpb": "bits per byte", "spam_f1": "spam F1"}
+TITLES = {"val_bpb": "Bits per byte", "spam_f1": "Spam F1"}
 
 Table = dict[str, dict[str, Any]]  # name of the tokenizer -> its columns
 
@@ -53,7 +52,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
         columns["comparable"] = row["vocabulary"]["restored"] == 1.0
         columns["difference"] = {
             key: _difference(row[key], rows[config.reference][key], config.confidence)
-            for key in COMPARED
+            for key in TITLES
             if name != config.reference
         }
         found[name] = columns
@@ -76,7 +75,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
             f"Of the vocabularies that give every text back, {best} predicts best after equal time: "
             f"{interval(found[best]['val_bpb'], 3)} bits per byte."
         )
-    for key, places in (("val_bpb", 3), ("spam_f1", 3)):
+    for key, title in TITLES.items():
         parts = []
         for name, row in found.items():
             if name == reference:
@@ -84,15 +83,15 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
             gap = row["difference"][key]
             words = "" if gap["significant"] else ", no more than chance"
             mark = "" if key != "val_bpb" or row["comparable"] else ", of a text that has lost something"
-            parts.append(f"{name} {signed(gap, places)}{words}{mark}")
-        said.append(f"{EXPLANATIONS[key].capitalize()} less that of {reference}: {'; '.join(parts)}.")
+            parts.append(f"{name} {signed(gap, 3)}{words}{mark}")
+        said.append(f"{title}, each less that of {reference}: {'; '.join(parts)}.")
     least, most = (choose(found, key=lambda name: found[name]["bytes"]["mean"]) for choose in (min, max))
     said.append(
         f"In the same time the model reads {found[most]['bytes']['mean'] / 1e6:.1f} MB with {most} and "
         f"{found[least]['bytes']['mean'] / 1e6:.1f} MB with {least}: longer tokens are more text a step, a larger "
         f"vocabulary costs more time a token."
     )
-    idle = max(found, key=lambda name: found[name]["never_used"])
+    idle = max(found, key=lambda name: found[name]["never_used"] * found[name]["vocab_size"])
     said.append(
         f"{found[idle]['never_used']:.0%} of {idle}'s {found[idle]['vocab_size']:,} tokens never occur in the corpus, "
         f"and {found[idle]['embedding_parameters'] / found[idle]['parameters']:.0%} of its model are tables and head."
@@ -103,7 +102,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
             f"Not every text comes back with {', '.join(lossy)}: the model need not predict what is lost, so its bits "
             f"per byte, marked *, are too low to stand beside the others."
         )
-    many = (len(found) - 1) * len(COMPARED)
+    many = (len(found) - 1) * len(TITLES)
     said.append(
         f"{many} differences are judged at {config.confidence:.0%}, so about {many * (1 - config.confidence):.1f} of "
         f"them would pass for more than chance if there were none. Intervals are over "
