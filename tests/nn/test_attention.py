@@ -178,7 +178,7 @@ def test_cross_attention_by_hand() -> None:
     layer = attention(cross=True)
     x, source = torch.randn(B, T, C), torch.randn(B, 3, C)
     mask = torch.tensor([[True, True, False], [True, True, True]])[:, None, None]
-    found = layer(x, Reading(None, memory=Memory(mask, [layer.keys_values(source)])))
+    found = layer(x, Reading(None, memory=Memory(mask, [layer.keys_values(source, None)])))
     keys, values = (source @ layer.c_kv.weight.T + layer.c_kv.bias).split(C, dim=-1)
     queries = x @ layer.c_q.weight.T + layer.c_q.bias
     mixed = torch.zeros(B, T, C)
@@ -214,3 +214,19 @@ def test_recording_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_he
     [weights] = record.weights
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(B, H, T))
     assert bool((weights.triu(1) == 0).all()) == causal
+
+
+@torch.no_grad()
+def test_with_rotary_positions_cross_attention_depends_on_the_distance_between_places() -> None:
+    layer = attention(cross=True, qk_norm=True)
+    x, source, mask = torch.randn(B, T, C), torch.randn(B, T, C), torch.ones(B, 1, 1, T, dtype=torch.bool)
+
+    def read(first_target: int, first_source: int) -> Tensor:
+        at_target, at_source = (
+            rotary_tables(torch.arange(T) + first, D, 100.0) for first in (first_target, first_source)
+        )
+        memory = Memory(mask, [layer.keys_values(source, at_source)])
+        return layer(x, Reading(at_target, memory=memory))
+
+    torch.testing.assert_close(read(0, 0), read(30, 30), atol=1e-5, rtol=1e-5)
+    assert not torch.isclose(read(0, 0), read(30, 0), atol=1e-5).all()

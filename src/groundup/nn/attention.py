@@ -174,24 +174,26 @@ class Attention(nn.Module):
         """x (B, T, C) -> (B, T, C)."""
         if self.cross:
             assert reading.memory is not None
-            q = self._normalised(self._heads(self.c_q(x), self.n_head)[0])
+            q = self._placed(self._heads(self.c_q(x), self.n_head)[0], reading.rotary)
             k, v = reading.memory.layers[self.layer]
             y = self._attend(q, k, v, replace(reading, mask=reading.memory.mask, causal=False))
         else:
             y = self._attend(*self.queries_keys_values(x, reading), reading)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
 
-    def keys_values(self, x: Tensor) -> KeysValues:
-        """An encoder's text x (B, S, C) as the keys and values of this cross-attention."""
+    def keys_values(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> KeysValues:
+        """An encoder's text x (B, S, C) as the keys and values of this cross-attention.
+
+        Keys turned by their position in the source meet queries turned by theirs in the target: a head can look at
+        the same place from the first step on.
+        """
         k, v = self._heads(self.c_kv(x), self.n_kv_head, self.n_kv_head)
-        return KeysValues(self._normalised(k), v)
+        return KeysValues(self._placed(k, rotary), v)
 
     def queries_keys_values(self, x: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
         """q (B, H, T, D) and k, v (B, K, S, D), the cached past included."""
         q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
-        q, k = self._normalised(q), self._normalised(k)
-        if reading.rotary is not None:
-            q, k = rotate(q, *reading.rotary), rotate(k, *reading.rotary)
+        q, k = self._placed(q, reading.rotary), self._placed(k, reading.rotary)
         if reading.cache is not None and reading.positions is not None:
             past_k, past_v = reading.cache.append(self.layer, k, v, reading.positions, reading.end)
             if reading.mask is not None:  # on the first pass the own keys are all there is
@@ -203,8 +205,11 @@ class Attention(nn.Module):
         parts = x.split([n * self.head_dim for n in heads], dim=-1)
         return [part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts]
 
-    def _normalised(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (self.head_dim,), eps=self.norm_eps) if self.qk_norm else x
+    def _placed(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Queries or keys (B, H, T, D), normalised where the model does so, and turned by their positions."""
+        if self.qk_norm:
+            x = F.rms_norm(x, (self.head_dim,), eps=self.norm_eps)
+        return x if rotary is None else rotate(x, *rotary)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, reading: Reading) -> Tensor:
         """The values (B, H, T, D) that each query finds."""

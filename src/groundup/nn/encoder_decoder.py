@@ -7,6 +7,7 @@ to what the encoder read. Shapes: see attention.py; here S are the positions of 
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
@@ -44,7 +45,8 @@ class EncoderDecoder(nn.Module):
         """
         x = self.encoder.read(source, lengths=source_lengths, record=record)
         blocks: Any = self.decoder.h
-        layers = [block.cross_attn.keys_values(x) for block in blocks]
+        rotary = self.encoder.rotary(torch.arange(source.shape[1], device=source.device))
+        layers = [block.cross_attn.keys_values(x, rotary) for block in blocks]
         return Memory(real_tokens(source_lengths, source.shape[1]), layers)
 
     def forward(

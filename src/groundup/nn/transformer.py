@@ -118,16 +118,15 @@ class Transformer(nn.Module):
             positions = cache.positions(T)
             cache.tokens.scatter_(1, positions, idx)
         x = self.drop(self._embed(idx, positions, cache, segments))
-        rotary = None
-        if self.config.position == "rotary":
-            rotary = rotary_tables(positions, self.config.n_embd // self.config.n_head, self.config.rope_base)
         mask = None
         if before:  # key j is visible to the query at position p when j <= p
             mask = torch.arange(before + T, device=idx.device) <= positions[:, None, :, None]
         elif lengths is not None and not self.config.causal:
             mask = real_tokens(lengths, T)
         cached = None if cache is None else positions
-        reading = Reading(rotary, self.config.causal, cache, cached, before + T, mask, memory, record)
+        reading = Reading(
+            self.rotary(positions), self.config.causal, cache, cached, before + T, mask, memory, record
+        )
         if record is not None:
             record.hidden.append(x)
         for block in self.h:
@@ -135,6 +134,12 @@ class Transformer(nn.Module):
             if record is not None:
                 record.hidden.append(x)
         return self.ln_f(x)
+
+    def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The rotations of the positions (B, T) or (T,), shared by all layers; None for a model without them."""
+        if self.config.position != "rotary":
+            return None
+        return rotary_tables(positions, self.config.n_embd // self.config.n_head, self.config.rope_base)
 
     def _embed(
         self, idx: Tensor, positions: Tensor, cache: KVCache | None, segments: Tensor | None
