@@ -28,8 +28,8 @@ def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Id
     count = (len(ids) - 1) // context_length
     if count < 1:
         raise BadInput(
-            f"the held-out text has {len(ids)} tokens; one window needs {context_length + 1}; raise corpus.val_fraction "
-            f"or lower context_length."
+            f"the held-out text has {len(ids)} tokens; one window needs {context_length + 1}; raise "
+            f"corpus.val_fraction or lower context_length."
         )
     rows = np.arange(count)[:, None] * context_length + np.arange(context_length + 1)
     return ids[rows].astype(np.int64)
