@@ -108,11 +108,11 @@ def gather(
             f"none of {len(distinct)} messages has {config.min_words} words and fits the models' context; lower "
             f"contextual.min_words or give more conversations."
         )
-    asked: dict[str, list[tuple[str, Occurrence]]] = {}
-    for pair in pairs:
-        if pair.same and pair.word in config.neighbour_words:
-            asked.setdefault(pair.word, []).append((pair.sense1, pair.places[0]))
-    missing = [word for word in config.neighbour_words if word not in asked]
+    asked = {
+        word: [(pair.sense1, pair.places[0]) for pair in pairs if pair.same and pair.word == word]
+        for word in config.neighbour_words
+    }
+    missing = [word for word, senses in asked.items() if not senses]
     if missing:
         raise BadInput(
             f"contextual.neighbour_words has {', '.join(missing)}; expected homographs of word_in_context.csv, such as "

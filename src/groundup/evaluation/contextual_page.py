@@ -121,7 +121,8 @@ def _probe(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], picture
         "Some of the pairs.",
     )
     picture = Picture(pictures / "word_in_context.png", "AUC of the word-in-context probe by layer")
-    said = Text("\n\n".join(conclusions(facts)))
+    known = [f"{row['vectors']} knows {row['words_known']}" for row in facts["rows"] if "words_known" in row]
+    said = Text("\n\n".join([*conclusions(facts), f"Of the {asked['words']} words, {' and '.join(known)}."]))
     return Section("Word in context", what, look_for, WIC, [said, picture, shown, kinds, examples])
 
 
