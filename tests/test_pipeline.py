@@ -50,6 +50,7 @@ STUDY = [
     "study.pretrain_objective",
     "study.transfer",
     "study.compare_objectives",
+    "study.contextual",
 ]
 STAGES = MAIN + STUDY
 
