@@ -24,22 +24,27 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro repro-book test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study repro-book test lint ui schedule serve-spam clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-repro: $(READY) .git/HEAD  ## run the whole pipeline: whatever is not up to date, nothing else
+repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to date, nothing else
 	dvc repro
 	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; dvc metrics show --json)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
+
+study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the main pipeline
+	dvc repro pipelines/study/dvc.yaml
+	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; dvc metrics show --json)"
+	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 
 repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	@dvc exp remove --quiet book 2>/dev/null || true
 	@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
 	set -f; dvc exp run --name book $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt) $(ARGS)
 	@echo; echo "Results: reports/report.html and reports/metrics/"
-	@echo "Back to the default profile: git checkout . && dvc checkout"
+	@echo "Back to the default profile: git checkout . && dvc checkout dvc.yaml"
 
 test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
