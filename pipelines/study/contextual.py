@@ -43,16 +43,16 @@ def main(
     contextual: ContextualConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Probe two sets of word vectors, the main pipeline's decoder, and the study's decoder and encoder."""
+    """Probe two sets of word vectors, the main decoder, and the study decoder and encoder."""
     from groundup.checkpoint import load_checkpoint
     from groundup.training import pick_device
 
     device = pick_device(compute)
     static = {"Word2Vec": WordVectors.load(word2vec), "GloVe": WordVectors.load(glove)}
     models = {
-        "main pipeline's decoder": load_checkpoint(pretrained, device, "decoder"),
-        "study's decoder": load_checkpoint(causal, device, "decoder"),
-        "study's encoder": load_checkpoint(masked, device, "encoder"),
+        "main decoder": load_checkpoint(pretrained, device, "decoder"),
+        "study decoder": load_checkpoint(causal, device, "decoder"),
+        "study encoder": load_checkpoint(masked, device, "encoder"),
     }
 
     def fits(texts: Sequence[str]) -> list[bool]:

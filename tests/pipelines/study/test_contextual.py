@@ -45,7 +45,7 @@ WORDPIECE = WordPieceTokenizer.train(
 
 
 def models(folder: Path) -> list[Path]:
-    """Two sets of vectors, the main decoder with one tokenizer, the study's decoder and encoder with another."""
+    """Two sets of vectors, the main decoder with one tokenizer, the study decoder and encoder with another."""
     words = sorted({place.word for text in MESSAGES for place in occurrences(text)})
     for seed, name in enumerate(("word2vec", "glove")):
         matrix = np.random.default_rng(seed).normal(size=(len(words), 5)).astype(np.float32)
@@ -72,7 +72,7 @@ def test_every_layer_of_every_model_is_a_line_of_one_table(tmp_path):
         ("GloVe", None),
         *(
             (f"{name}", n)
-            for name in ("main pipeline's decoder", "study's decoder", "study's encoder")
+            for name in ("main decoder", "study decoder", "study encoder")
             for n in range(3)
         ),
     ]
@@ -82,10 +82,10 @@ def test_every_layer_of_every_model_is_a_line_of_one_table(tmp_path):
         if row["layer"] is None and row["read"] == "the word"
     )
     assert facts["asked"]["messages"] == 16 and len(facts["differences"]) == 18
-    assert set(facts["neighbours"]) == {"main pipeline's decoder", "study's decoder", "study's encoder"}
+    assert set(facts["neighbours"]) == {"main decoder", "study decoder", "study encoder"}
     assert sorted(path.name for path in outs[1].iterdir()) == ["geometry.png", "word_in_context.png"]
     html = outs[2].read_text()
-    assert "study&#39;s encoder, layer 2: AUC" in html and html.count("data:image/png") == 2
+    assert "study encoder, layer 2: AUC" in html and html.count("data:image/png") == 2
 
     with pytest.raises(BadInput, match="zebra"):
         bad = replace(CONFIG, neighbour_words=("zebra",))
