@@ -70,11 +70,7 @@ def test_every_layer_of_every_model_is_a_line_of_one_table(tmp_path):
     assert lines == [
         ("Word2Vec", None),
         ("GloVe", None),
-        *(
-            (f"{name}", n)
-            for name in ("main decoder", "study decoder", "study encoder")
-            for n in range(3)
-        ),
+        *((name, n) for name in ("main decoder", "study decoder", "study encoder") for n in range(3)),
     ]
     assert all(
         row["cosine"]["auc"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
