@@ -23,7 +23,7 @@ class Learned:
     """What a training gave.
 
     history: rows of `fit`, none from gensim. words_per_second: all words of the text times the epochs, over the
-    whole time from words to vectors (the vocabulary's making left out).
+    whole time from words to vectors (the vocabulary's making left out; a resumed run counts only its own time).
     """
 
     vectors: WordVectors
