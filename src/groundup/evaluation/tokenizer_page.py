@@ -218,7 +218,7 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
     ]
     parts: list[Part] = [
         Text("\n\n".join(conclusions(found, config))),
-        Picture(pictures / "ladder.png", "Bits per byte and spam F1 of every tokenizer over its bytes per token"),
+        Picture(pictures / "ladder.png", "Bytes per token, bits per byte and spam F1 of every tokenizer"),
         Rows(head, rows, f"{seeds} * predicts less than the text: see above."),
         Rows(("tokenizer", "bits/byte", "differs", "spam F1", "differs"), differences,
              f"Less the figure of {reference}, seed by seed."),

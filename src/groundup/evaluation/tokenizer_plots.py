@@ -2,38 +2,42 @@
 
 from typing import TYPE_CHECKING
 
-from groundup.evaluation.figures import CYCLE, INK, SOFT, figure, styled
-from groundup.evaluation.tokenizer_results import TITLES, Table
+from groundup.evaluation.figures import COLOURS, INK, OURS, SOFT, figure, styled
+from groundup.evaluation.tokenizer_results import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PANELS = {
+    "bytes_per_token": "Bytes per token",
+    "val_bpb": "Bits per byte (low is good)",
+    "spam_f1": "F1 of spam on test",
+}
+
 
 @styled
 def ladder(found: Table) -> "Figure":
-    """Bits per byte and spam F1 over bytes per token, with intervals over seeds; hollow: the text has lost a part."""
-    drawing, panels = figure(11.5, 4.8, columns=2)
-    for axes, key in zip(panels, TITLES, strict=True):
-        for place, (name, row) in enumerate(found.items()):
-            x, entry, colour = row["bytes_per_token"], row[key], CYCLE[place % len(CYCLE)]
+    """A line a tokenizer: how long its tokens are, and what the model makes of them, with intervals over seeds.
+
+    Hollow: bits per byte of a text that has lost a part.
+    """
+    drawing, panels = figure(11.5, 1.6 + 0.42 * len(found), columns=len(PANELS))
+    for axes, (key, title) in zip(panels, PANELS.items(), strict=True):
+        for place, row in enumerate(found.values()):
             hollow = key == "val_bpb" and not row["comparable"]
-            # two tokenizers of one granularity stand side by side, not on each other
-            x += 0.03 * (place - len(found) / 2)
-            axes.vlines(x, entry["low"], entry["high"], color=colour, linewidth=2)
-            axes.plot(
-                x,
-                entry["mean"],
-                "o",
-                color=colour,
-                markersize=8,
-                markerfacecolor="white" if hollow else colour,
-            )
-            axes.annotate(name, (x, entry["mean"]), (7, 6 if place % 2 else -14), textcoords="offset points",
-                          fontsize=9.5, color=INK)  # fmt: skip
-        axes.set_xlabel("bytes per token on the validation text")
-        axes.margins(x=0.16, y=0.12)
-        axes.set_title({"val_bpb": "Bits per byte (lower is better)", "spam_f1": "F1 of spam on test"}[key])
+            value = row[key] if key == "bytes_per_token" else row[key]["mean"]
+            if key != "bytes_per_token":
+                axes.hlines(place, row[key]["low"], row[key]["high"], color=COLOURS[OURS], linewidth=3)
+            face = "white" if hollow else COLOURS[OURS]
+            axes.plot(value, place, "o", color=COLOURS[OURS], markersize=8, markerfacecolor=face)
+            axes.annotate(f"{value:.2f}", (value, place), (0, 7), textcoords="offset points", ha="center",
+                          fontsize=9, color=INK)  # fmt: skip
+        axes.set_yticks(range(len(found)), list(found) if axes is panels[0] else [])
+        axes.set_ylim(len(found) - 0.5, -0.7)
+        axes.margins(x=0.12)
+        axes.set_title(title)
     if any(not row["comparable"] for row in found.values()):
-        panels[0].text(0.01, 0.02, "hollow: predicts less than the text", transform=panels[0].transAxes, color=SOFT,
-                       fontsize=9.5)  # fmt: skip
+        panels[1].set_xlabel(
+            "hollow: the text has lost a part, there is less to predict", color=SOFT, fontsize=9.5
+        )
     return drawing

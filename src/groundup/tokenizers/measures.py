@@ -4,28 +4,38 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from groundup.errors import BadInput
 from groundup.tokenizers.loading import Tokenizer
 
 REPETITIONS = 5
 
 
 def text_measures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
-    """How `texts` (held out from the tokenizer's training, not all empty) are cut.
+    """How `texts`, held out from the tokenizer's training, are cut.
 
     bytes_per_token: UTF-8 bytes of the text a token.
     unknown: share of the tokens that say "unknown".
     fertility: tokens for each of what white space divides.
     restored: share of the texts that decoding gives back, letter for letter. Below 1, a language model need not
         predict all that the text says, and its bits per byte flatter it.
+
+    Raises:
+        BadInput: there is nothing to cut.
     """
     encoded = tokenizer.encode_batch(texts)
     n_tokens = sum(map(len, encoded))
+    n_words = sum(len(text.split()) for text in texts)
+    if not n_tokens or not n_words:
+        raise BadInput(
+            f"the {len(texts)} validation texts hold {n_words} words and {n_tokens} tokens; expected some of both: "
+            f"give more text."
+        )
     unknown = sum(ids.count(tokenizer.unk_id) for ids in encoded) if tokenizer.unk_id is not None else 0
     restored = sum(tokenizer.decode(ids) == text for ids, text in zip(encoded, texts, strict=True))
     return {
         "bytes_per_token": sum(len(text.encode()) for text in texts) / n_tokens,
         "unknown": unknown / n_tokens,
-        "fertility": n_tokens / sum(len(text.split()) for text in texts),
+        "fertility": n_tokens / n_words,
         "restored": restored / len(texts),
     }
 
