@@ -1,7 +1,7 @@
 """The DVC graph as a Prefect flow: stages and edges are read from DVC, and DVC decides whether there is work.
 
 Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
-Run it by hand with `python -m pipelines.flow [--force] [--stage NAME] [--workers N]`.
+Run it by hand with `python -m pipelines.flow [--pipeline study] [--force] [--stage NAME] [--workers N]`.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import networkx
 import typer
@@ -28,7 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
-from pipelines.lineage import recorded_keys, revision_tags
+from pipelines.lineage import PIPELINES, address, recorded_keys, revision_tags, split
 from pipelines.stage import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
@@ -40,42 +40,47 @@ _running: set[subprocess.Popen[str]] = set()
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of dvc.yaml as a task."""
+    """One stage of a dvc.yaml as a task."""
 
-    name: str  # such as download@spam
+    name: str  # such as download@spam; see lineage.PIPELINES
     after: tuple[str, ...]
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # before every retry, or before the first, second, …
 
 
-def plan(root: Path, only: list[str] | None = None) -> list[Step]:
-    """The stages of dvc.yaml, dependencies first; `only` keeps the named stages (or groups) and what they need.
+def plan(root: Path, only: list[str] | None = None, pipeline: str = "pipeline") -> list[Step]:
+    """The stages of a pipeline and what they need of others, dependencies first.
 
-    Prefect's hints are the stage's own: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}` in dvc.yaml.
+    `only` keeps some stages of the pipeline, or groups such as `download`, and what they need. Prefect's hints are the
+    stage's own: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}` in dvc.yaml.
     """
     graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
-    wanted = set(graph.nodes)
+    dvc_yaml = PIPELINES[pipeline]
+    named = {stage for stage in graph if stage.path_in_repo == dvc_yaml}
     if only:
-        named = {stage for stage in graph if {stage.name, stage.name.partition("@")[0]} & set(only)}
-        known = {name for s in named for name in (s.name, s.name.partition("@")[0])}
+        known = {name for stage in named for name in (stage.name, stage.name.partition("@")[0])}
         if unknown := sorted(set(only) - known):
-            raise BadInput(f"dvc.yaml has no stage {', '.join(unknown)}; `dvc stage list` shows those it has")
-        wanted = named.union(*(networkx.descendants(graph, stage) for stage in named))
+            raise BadInput(
+                f"{dvc_yaml} has no stage {', '.join(unknown)}; `dvc stage list {dvc_yaml}` shows those it has"
+            )
+        named = {stage for stage in named if {stage.name, stage.name.partition("@")[0]} & set(only)}
+    wanted = named.union(*(networkx.descendants(graph, stage) for stage in named))
     steps = []
     for stage in networkx.dfs_postorder_nodes(graph):
         if stage in wanted and stage.cmd:  # data added with `dvc add` has no command
-            after = tuple(sorted(d.name for d in graph.successors(stage) if d.cmd))
+            name = address(stage.path_in_repo, stage.name)
+            after = (address(d.path_in_repo, d.name) for d in graph.successors(stage) if d.cmd)
             hints = (stage.meta or {}).get("prefect", {})
             if wrong := sorted(hints.keys() - {"retries", "retry_delay_seconds"}):
                 raise BadInput(
-                    f"dvc.yaml gives stage {stage.name} the Prefect hint {', '.join(wrong)}; "
+                    f"{stage.path_in_repo} gives stage {stage.name} the Prefect hint {', '.join(wrong)}; "
                     "expected retries or retry_delay_seconds; correct it"
                 )
-            steps.append(Step(stage.name, after, **hints))
+            steps.append(Step(name, tuple(sorted(after)), **hints))
     return steps
 
 
-@task(task_run_name="{stage}", cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE)
 def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str]) -> State[None]:
     """Let DVC bring one stage up to date, in its own process group, its output streamed to the log.
 
@@ -109,8 +114,10 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
 
 def stage_task(step: Step) -> Task[..., State[None]]:
     """The task of one stage, with its name and its retries."""
+    _, name = split(step.name)
     return run_stage.with_options(
-        name=step.name.partition("@")[0],
+        name=name.partition("@")[0],
+        task_run_name=name,
         retries=step.retries,
         retry_delay_seconds=step.retry_delay_seconds,
         retry_jitter_factor=0.2,
@@ -123,20 +130,33 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
 
     More: `pipeline.with_options(task_runner=ThreadPoolTaskRunner(max_workers=4))`.
     """
+    return _bring_up_to_date("pipeline", force, stages)
+
+
+@flow(name="study", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def study(force: bool = False, stages: list[str] | None = None) -> State[None]:
+    """The same for the study's dvc.yaml, with the stages of the main pipeline that it needs."""
+    return _bring_up_to_date("study", force, stages)
+
+
+FLOWS = {"pipeline": pipeline, "study": study}
+
+
+def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State[None]:
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
-        with pipeline_run("pipeline", revision_tags(root), root=root) as run, stages_die_with_us():
-            for step in plan(root, stages):
+        with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
+            for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]
                 environment = {PARENT_VARIABLE: run.run_id}
                 submit = stage_task(step).submit
                 futures[step.name] = submit(step.name, root, force, environment, wait_for=needed)
             wait(list(futures.values()))
-            states = {name: future.state for name, future in futures.items()}
+            states = {stage: future.state for stage, future in futures.items()}
             _mark_cached_stages(run, states, root)
             create_markdown_artifact(
-                _summary(states, root), key="pipeline-summary", description="Stages, metrics"
+                _summary(name, states, root), key=f"{name}-summary", description="Stages, metrics"
             )
             if failed := [reason(state) for state in states.values() if state.is_failed()]:
                 raise RuntimeError("; ".join(failed))
@@ -187,18 +207,31 @@ def reason(state: State[Any]) -> str:
 
 def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) -> None:
     keys = recorded_keys(root)
-    for name, state in states.items():
-        if state.name == "Cached" and name in keys:
-            mark_cached(run, name, keys[name])
+    for stage, state in states.items():
+        if state.name == "Cached" and stage in keys:
+            mark_cached(run, split(stage)[1], keys[stage])
 
 
-def _summary(states: Mapping[str, State[Any]], root: Path) -> str:
-    """Markdown: a table of the stages, then DVC's table of metrics as far as they exist."""
-    rows = [f"| {name} | {state.name} | {_cell(reason(state))} |" for name, state in states.items()]
-    command = [sys.executable, "-m", "dvc", "metrics", "show", "--md"]
-    metrics = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str:
+    """Markdown: a table of the stages, then DVC's table of the pipeline's metrics as far as they exist."""
+    rows = [
+        f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
+    ]
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
-    return f"# Pipeline\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
+    metrics = _metrics(PIPELINES[pipeline], root)
+    return (
+        f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
+    )
+
+
+def _metrics(dvc_yaml: str, root: Path) -> str:
+    """DVC's table of the metrics that the stages of one dvc.yaml have written; empty if there are none."""
+    outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
+    files = [out.fs_path for out in outs if out.metric and Path(out.fs_path).exists()]
+    if not files:  # DVC would show those of every dvc.yaml
+        return ""
+    command = [sys.executable, "-m", "dvc", "metrics", "show", "--md", *files]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cell(message: str) -> str:
@@ -225,15 +258,19 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
+    pipeline: Annotated[Literal["pipeline", "study"], typer.Option(help="Which dvc.yaml.")] = "pipeline",
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
 ) -> None:
-    """Run the pipeline as a Prefect flow."""
+    """Run the main pipeline, or the study and what it needs of the main pipeline, as a Prefect flow.
+
+    `make repro` and `make study` do the same work without Prefect, one stage after the other.
+    """
     interruptible()
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
     try:
-        state = pipeline.with_options(task_runner=runner)(force=force, stages=stage, return_state=True)
+        state = FLOWS[pipeline].with_options(task_runner=runner)(force=force, stages=stage, return_state=True)
     except KeyboardInterrupt as error:
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     if not state.is_completed():

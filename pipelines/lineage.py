@@ -11,6 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
+# Every pipeline has a dvc.yaml of its own; the later ones go on from what the earlier ones made. A stage is named as on
+# DVC's command line in the project's folder: `download@spam`, `pipelines/study/dvc.yaml:download@simlex999`.
+PIPELINES = {"pipeline": "dvc.yaml", "study": "pipelines/study/dvc.yaml"}
+
+
+def address(dvc_yaml: str, name: str) -> str:
+    """How DVC calls a stage in the project's folder; its own `addressing` depends on where one works."""
+    return name if dvc_yaml == "dvc.yaml" else f"{dvc_yaml}:{name}"
+
+
+def split(stage: str) -> tuple[str, str]:
+    """The dvc.yaml of a stage and its name there."""
+    dvc_yaml, _, name = stage.rpartition(":")
+    return dvc_yaml or "dvc.yaml", name
+
 
 def stage_key(entry: Mapping[str, Any]) -> str:
     """Name the work of a stage by what goes into it: command, parameters and the hashes of its dependencies.
@@ -23,11 +38,12 @@ def stage_key(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def find_stage(root: Path, name: str) -> "PipelineStage":
-    """The stage of dvc.yaml by its name (`download@spam`), from a `Repo` of its own, wherever one works."""
+def find_stage(root: Path, stage: str) -> "PipelineStage":
+    """The stage as DVC knows it, from a `Repo` of its own, wherever one works."""
     from dvc.repo import Repo
 
-    return Repo(str(root)).stage.load_one(str(root / "dvc.yaml"), name)
+    dvc_yaml, name = split(stage)
+    return Repo(str(root)).stage.load_one(str(root / dvc_yaml), name)
 
 
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
@@ -44,17 +60,20 @@ def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
 
 
 def recorded_keys(root: Path) -> dict[str, str]:
-    """Stage keys of what dvc.lock says is done, by stage name; empty before the first run."""
+    """Stage keys of what the dvc.lock of each pipeline says is done, by stage; empty before the first run."""
     from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it hashed it
 
-    lock = root / "dvc.lock"
-    stages = load_yaml(str(lock)).get("stages", {}) if lock.exists() else {}
-    return {name: stage_key(entry) for name, entry in stages.items()}
+    keys: dict[str, str] = {}
+    for dvc_yaml in PIPELINES.values():
+        lock = (root / dvc_yaml).with_suffix(".lock")
+        stages = load_yaml(str(lock)).get("stages", {}) if lock.exists() else {}
+        keys |= {address(dvc_yaml, name): stage_key(entry) for name, entry in stages.items()}
+    return keys
 
 
-def stage_tags(stage_name: str, root: Path) -> dict[str, str]:
+def stage_tags(stage: str, root: Path) -> dict[str, str]:
     """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency."""
-    entry = lock_entry(find_stage(root, stage_name))
+    entry = lock_entry(find_stage(root, stage))
     code = (".py", ".j2")
     data = {
         f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(code)
@@ -68,7 +87,9 @@ def revision_tags(root: Path) -> dict[str, str]:
     revision = _git(root, "rev-parse", "HEAD")
     if revision:
         # What a run itself writes does not make the code another one.
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock", ":!reports")
+        changed = _git(
+            root, "status", "--porcelain", "--untracked-files=no", "--", ":!*dvc.lock", ":!reports"
+        )
         tags["git.revision"] = revision + ("-dirty" if changed else "")
         tags["mlflow.source.git.commit"] = revision
     for tag, variable in (("dvc.experiment", "DVC_EXP_NAME"), ("dvc.baseline", "DVC_EXP_BASELINE_REV")):

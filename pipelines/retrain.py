@@ -111,7 +111,7 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
         root = Path(Repo.find_root())
         params = load_params(root / "params.yaml")
         refresh(root)
-        changed = sorted(str(name) for name in Repo(str(root)).status())
+        changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
         if changed or force:
             report += [f"To do: {', '.join(changed) or 'everything, as forced'}.", ""]
             runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from groundup import processes
 from groundup.errors import BadInput
 from groundup.tracking import Terminated, stage_run
-from pipelines.lineage import revision_tags, stage_tags
+from pipelines.lineage import PIPELINES, address, revision_tags, stage_tags
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 
@@ -24,18 +24,23 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
     An argument becomes a Path unless main annotates it as `str`. Exits with 1 and one sentence on stderr for
     what the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a programmer's error keeps its traceback.
     """
-    module = getattr(sys.modules.get("__main__"), "__spec__", None)
-    name = os.environ.get("DVC_STAGE") or (
-        module.name.rpartition(".")[2] if module else Path(sys.argv[0]).stem
-    )
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    module = spec.name if spec else Path(sys.argv[0]).stem
+    # of the name that DVC gives, the part before the colon depends on where dvc was started
+    name = os.environ.get("DVC_STAGE", module.rpartition(".")[2]).rpartition(":")[2]
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    pipeline = _pipeline_of(module)
     try:
         arguments = _arguments(main, name, sys.argv[1:])
         parent = os.environ.get(PARENT_VARIABLE)
         in_dvc = "DVC_STAGE" in os.environ
-        tags = revision_tags(root) | (stage_tags(name, root) if in_dvc else {})
+        tags = revision_tags(root)
+        if in_dvc:
+            tags |= stage_tags(address(PIPELINES[pipeline], name), root)
         dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
-        with stage_run(name, sections, tags, root=root, parent_run_id=parent, pipeline=dvc) as run:
+        with stage_run(
+            name, sections, tags, root=root, parent_run_id=parent, pipeline=pipeline, process=dvc
+        ) as run:
             main(run, *arguments, **sections)
     except BadInput as error:
         sys.exit(f"error: {error}")
@@ -52,6 +57,12 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
             f"error: the disk is full{f' while writing {where}' if where else ''}: {free:.0f} MB are free in "
             f"{root}; free some space and run again"
         )
+
+
+def _pipeline_of(module: str) -> str:
+    """Whose stage a module is: the pipeline whose dvc.yaml lies beside it, or else the one in the project's folder."""
+    beside = "/".join([*module.split(".")[:-1], "dvc.yaml"])
+    return next((name for name, dvc_yaml in PIPELINES.items() if dvc_yaml == beside), "pipeline")
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

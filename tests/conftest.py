@@ -1,11 +1,15 @@
 """Settings of every test: one thread, no network, tracking and scheduling in a temporary folder."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.clone import ROOT, Clone, profile
 
 # Before torch, tokenizers or matplotlib are imported: they read these once. One thread also makes sums repeatable.
 os.environ |= {
@@ -33,3 +37,42 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PREFECT_HOME"] = str(Path(folder.name) / "prefect")
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "GROUNDUP_PARENT_RUN_ID", "PREFECT_API_URL"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The default corpus comes from the package index, or from a mirror that holds it."""
+    mirror = os.environ.get("GROUNDUP_MIRROR", "")
+    if mirror and Path(mirror).is_dir() and any("chitchat" in file.name for file in Path(mirror).iterdir()):
+        return
+    folder = str(tmp_path_factory.mktemp("wheel"))
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--retries=1",
+    ]
+    done = subprocess.run(
+        [*command, "-d", folder, "chitchat-dataset==0.9.0"], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("the corpus cannot be fetched: no package index and no GROUNDUP_MIRROR that holds it")
+
+
+@pytest.fixture(scope="session")
+def clone(corpus_is_reachable: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the flow has run the tiny profile, committed."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git repository, so there is nothing to clone")
+    folder = tmp_path_factory.mktemp("end-to-end")
+    project = Clone(folder / "clone", folder / "prefect")
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.path)], check=True)
+    project.change(profile("tiny"))
+    project.commit("tiny profile")
+    project.run(sys.executable, "-m", "pipelines.flow")
+    project.commit("results of the tiny profile")
+    return project

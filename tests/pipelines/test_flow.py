@@ -14,15 +14,18 @@ from typer.testing import CliRunner
 from groundup import tracking
 from groundup.errors import BadInput
 from pipelines import flow
-from pipelines.lineage import recorded_keys
+from pipelines.lineage import PIPELINES, recorded_keys, split
 from tests.pipelines import toy
+
+STUDY = PIPELINES["study"]
+BIG, SMALL = f"{STUDY}:beyond@big", f"{STUDY}:beyond@small"
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    folder = toy.make(tmp_path / "toy")
+    folder = toy.make(tmp_path / "toy", more={STUDY: toy.STUDY_YAML})
     for name, value in toy.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
@@ -35,7 +38,7 @@ def mlflow_runs(folder: Path) -> dict[str, Any]:
     return {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
 
 
-def summary() -> str:
+def summary(pipeline: str = "pipeline") -> str:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -43,7 +46,7 @@ def summary() -> str:
 
         found = client.request(
             "POST", "/artifacts/filter",
-            json={"sort": ArtifactSort.CREATED_DESC.value, "artifacts": {"key": {"any_": ["pipeline-summary"]}}},
+            json={"sort": ArtifactSort.CREATED_DESC.value, "artifacts": {"key": {"any_": [f"{pipeline}-summary"]}}},
         )  # fmt: skip
     return str(found.json()[0]["data"])
 
@@ -55,7 +58,9 @@ def test_plan_is_the_graph_of_dvc(project: Path, tmp_path: Path, monkeypatch: py
     steps = flow.plan(project)
     graph = Repo(str(project)).index.graph
     assert {s.name: set(s.after) for s in steps} == {
-        stage.name: {dep.name for dep in graph.successors(stage)} for stage in graph if stage.cmd
+        stage.name: {dep.name for dep in graph.successors(stage)}
+        for stage in graph
+        if stage.cmd and stage.path_in_repo == "dvc.yaml"
     }
     assert {s.name: s.after for s in steps} == {
         "fetch@one": (), "left": ("fetch@one",), "right": ("fetch@one",), "join": ("left", "right")
@@ -65,6 +70,21 @@ def test_plan_is_the_graph_of_dvc(project: Path, tmp_path: Path, monkeypatch: py
     assert {s.name: (s.retries, s.retry_delay_seconds) for s in steps if s.retries} == {
         "fetch@one": (1, [0.01])
     }
+
+
+def test_plan_of_the_study_takes_along_what_it_needs_of_the_main_pipeline(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project / "pipelines/study")  # where DVC itself would call its stages by another name
+    assert {s.name: s.after for s in flow.plan(project, pipeline="study")} == {
+        "fetch@one": (), "left": ("fetch@one",), BIG: ("left",), SMALL: ("left",)
+    }  # fmt: skip
+    assert {s.name for s in flow.plan(project, ["beyond@big"], "study")} == {"fetch@one", "left", BIG}
+    assert len(flow.plan(project, ["beyond"], "study")) == 4
+    with pytest.raises(
+        BadInput, match=r"pipelines/study/dvc.yaml has no stage left; `dvc stage list pipelines/study/"
+    ):
+        flow.plan(project, ["left"], "study")
 
 
 def test_plan_of_some_stages_takes_along_what_they_need(project: Path) -> None:
@@ -81,11 +101,14 @@ def test_unknown_hints_are_refused(project: Path) -> None:
         flow.plan(project)
 
 
-def test_plan_of_the_real_project_is_its_dvc_yaml() -> None:
-    if not (toy.ROOT / "dvc.yaml").exists():
-        pytest.skip("dvc.yaml of the project is not there")
-    listed = toy.run(toy.ROOT, sys.executable, "-m", "dvc", "stage", "list", "--name-only").stdout.split()
-    assert sorted(step.name for step in flow.plan(toy.ROOT)) == sorted(listed)
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_plan_of_the_real_project_is_its_dvc_yaml(pipeline: str) -> None:
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only", PIPELINES[pipeline]]
+    listed = toy.run(toy.ROOT, *command).stdout.split()
+    planned = [step.name for step in flow.plan(toy.ROOT, pipeline=pipeline)]
+    own = [name for name in planned if split(name)[0] == PIPELINES[pipeline]]
+    assert sorted(own) == sorted(listed)
+    assert own == planned or pipeline == "study"
 
 
 def test_run_then_cached(project: Path) -> None:
@@ -111,6 +134,27 @@ def test_run_then_cached(project: Path) -> None:
     markers = {name for name in runs if name.endswith("(cached)")}
     assert markers == {"fetch@one (cached)", "left (cached)", "right (cached)", "join (cached)"}
     assert runs["left (cached)"].data.tags["produced_by"] == worker.run_id
+
+
+def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Path) -> None:
+    shown = CliRunner().invoke(flow.app, ["--pipeline", "study"])
+    assert shown.exit_code == 0 and "4 completed" in shown.output
+    assert (project / "study/big.json").read_text() == '{"score": 0.5}\n'
+    assert not (project / "numbers.json").exists()  # the study does not need it
+    runs = mlflow_runs(project)
+    assert set(runs) == {"study"}
+    assert (project / "left.environment").read_text() == runs["study"].info.run_id
+    assert "| beyond@big | Completed |" in summary("study") and "study/big.json" in summary("study")
+
+    flow.pipeline()
+    assert "numbers.json" in summary() and "study/big.json" not in summary()
+    assert flow.study(return_state=True).message == "4 cached"
+    markers = {
+        run.data.tags["stage"]: run
+        for run in mlflow_runs(project).values()
+        if run.data.tags["kind"] == "cached"
+    }
+    assert markers["beyond@big"].data.tags["stage_key"] == recorded_keys(project)[BIG]
 
 
 def test_failure_names_the_stage_and_stops_what_depends_on_it(

@@ -7,26 +7,46 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lineage import find_stage, lock_entry, recorded_keys, revision_tags, stage_key, stage_tags
+from pipelines.lineage import (
+    PIPELINES,
+    address,
+    find_stage,
+    lock_entry,
+    recorded_keys,
+    revision_tags,
+    split,
+    stage_key,
+    stage_tags,
+)
 from tests.pipelines import toy
+
+STUDY = PIPELINES["study"]
+STAGES = ["fetch@one", "left", "right", "join", f"{STUDY}:beyond@big", f"{STUDY}:beyond@small"]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = toy.make(tmp_path_factory.mktemp("toy"))
-    toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    folder = toy.make(tmp_path_factory.mktemp("toy"), more={STUDY: toy.STUDY_YAML})
+    toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q", "--all-pipelines")
     return folder
 
 
-@pytest.mark.parametrize("name", ["fetch@one", "left", "right", "join"])
+@pytest.mark.parametrize("name", STAGES)
 def test_key_computed_by_the_stage_is_the_key_read_from_the_lock(project: Path, name: str) -> None:
     assert stage_tags(name, project)["stage_key"] == recorded_keys(project)[name]
 
 
 def test_keys_differ_between_stages(project: Path) -> None:
     keys = recorded_keys(project)
-    assert set(keys) == {"fetch@one", "left", "right", "join"}
-    assert len(set(keys.values())) == 4
+    assert set(keys) == set(STAGES)
+    assert len(set(keys.values())) == len(STAGES)
+
+
+def test_a_stage_is_named_as_by_dvc_in_the_project_s_folder(project: Path) -> None:
+    listed = toy.run(project, sys.executable, "-m", "dvc", "stage", "list", "--name-only", "dvc.yaml", STUDY)
+    assert listed.stdout.split() == STAGES
+    assert [address(*split(name)) for name in STAGES] == STAGES
+    assert split("left") == ("dvc.yaml", "left") and split(STAGES[-1]) == (STUDY, "beyond@small")
 
 
 def test_key_depends_on_command_dependencies_and_params_only(project: Path) -> None:
@@ -55,6 +75,17 @@ def test_revision_tags(project: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True
     ).stdout.strip()
     assert revision_tags(project) == {"git.revision": head, "mlflow.source.git.commit": head}
+    # what a run writes does not make the code another one
+    locks = {
+        project / name: (project / name).read_text() for name in ("dvc.lock", "pipelines/study/dvc.lock")
+    }
+    toy.run(project, "git", "add", *map(str, locks))
+    for lock, text in locks.items():
+        lock.write_text(text + "# changed\n")
+    assert revision_tags(project)["git.revision"] == head
+    toy.run(project, "git", "reset", "-q")
+    for lock, text in locks.items():
+        lock.write_text(text)
     params = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(params + "# changed\n")
     try:

@@ -152,6 +152,17 @@ stages:
     outs: [right.txt]
 """
 
+# a stage of the study is a module beside its dvc.yaml
+BEYOND = """\
+stages:
+  beyond:
+    matrix: {size: [big]}
+    wdir: ../..
+    cmd: python -m pipelines.study.beyond left.txt ${item.size}.txt
+    deps: [left.txt]
+    outs: ["${item.size}.txt"]
+"""
+
 
 def test_stages_under_dvc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -180,3 +191,31 @@ def test_stages_under_dvc(
     connection = tracking.connect(folder)
     newest = connection.client.search_runs([connection.experiment_id], max_results=2)
     assert {run.info.run_name: run.info.status for run in newest} == {"pipeline": "KILLED", "right": "KILLED"}
+
+
+def test_each_pipeline_that_one_dvc_runs_has_a_parent_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Started in the study's folder, where DVC calls its stages as it would call those of the root."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    package = "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n"
+    more = {
+        "pipelines/__init__.py": package,  # the toy's modules beside the project's
+        "pipelines/study/__init__.py": package,
+        "pipelines/study/dvc.yaml": BEYOND,
+        "pipelines/study/beyond.py": TRACKED.replace("left: dict", "left: dict | None = None"),
+    }
+    folder = toy.make(tmp_path / "toy", TWO_STAGES, TRACKED, more)
+    toy.run(folder / "pipelines/study", sys.executable, "-m", "dvc", "repro", "-q")
+    connection = tracking.connect(folder)
+    found = {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in found.items()}
+    assert parents == {
+        "pipeline": None,
+        "left": found["pipeline"].info.run_id,
+        "study": None,
+        "beyond@big": found["study"].info.run_id,
+    }
+    key = recorded_keys(folder)["pipelines/study/dvc.yaml:beyond@big"]
+    assert found["beyond@big"].data.tags["stage_key"] == key

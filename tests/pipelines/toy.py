@@ -1,4 +1,4 @@
-"""A DVC project of three tiny stages (fetch -> left, right) for tests of the frame around stages."""
+"""A DVC project of tiny stages (fetch -> left, right -> join; beyond) for tests of the frame around stages."""
 
 import os
 import subprocess
@@ -31,11 +31,23 @@ stages:
     metrics: [{numbers.json: {cache: false}}]
 """
 
+# a second pipeline, where the project has its study: it goes on from the first
+STUDY_YAML = """\
+stages:
+  beyond:
+    matrix: {size: [big, small]}
+    wdir: ../..
+    cmd: python work.py left.txt study/${item.size}.json
+    deps: [work.py, left.txt]
+    metrics:
+      - study/${item.size}.json: {cache: false}
+"""
+
 # What to do beside copying comes by environment: it must not change the stage's dependencies.
 WORK = """\
 import os, pathlib, sys, time
 source, target = map(pathlib.Path, sys.argv[1:])
-stage = os.environ["DVC_STAGE"].partition("@")[0]
+stage = os.environ["DVC_STAGE"].rpartition(":")[2].partition("@")[0]
 pathlib.Path(f"{stage}.environment").write_text(os.environ.get("GROUNDUP_PARENT_RUN_ID", ""))
 if stage == os.environ.get("TOY_FAIL"):
     sys.exit("error: as told")
@@ -50,7 +62,7 @@ target.write_text(source.read_text())
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command in the project, with this environment's python first and the repository importable."""
     return subprocess.run(
-        command, cwd=folder, env=environment(), check=check, text=True, capture_output=True, timeout=120
+        command, cwd=folder, env=environment(), check=check, text=True, capture_output=True, timeout=300
     )
 
 
@@ -60,9 +72,11 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
 
-def make(folder: Path, dvc_yaml: str = DVC_YAML, work: str = WORK) -> Path:
-    """Write the project into `folder`, with git and DVC set up and one commit."""
-    files = {
+def make(
+    folder: Path, dvc_yaml: str = DVC_YAML, work: str = WORK, more: dict[str, str] | None = None
+) -> Path:
+    """Write the project into `folder`, with git and DVC set up and one commit; `more` are further files."""
+    files = (more or {}) | {
         "dvc.yaml": dvc_yaml,
         "work.py": work,
         "source.txt": '{"score": 0.5}\n',
@@ -71,6 +85,7 @@ def make(folder: Path, dvc_yaml: str = DVC_YAML, work: str = WORK) -> Path:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     run(folder, "git", "init", "-q")
     run(folder, sys.executable, "-m", "dvc", "init", "-q")

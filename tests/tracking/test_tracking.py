@@ -101,7 +101,7 @@ def test_sigterm_ends_the_run_as_killed(store: Any, tmp_path: Path) -> None:
 def test_stages_of_one_process_share_a_parent(store: Any, tmp_path: Path) -> None:
     dvc = processes.current()
     for name in ("first", "second"):
-        with stage_run(name, {}, {"git.revision": "abc", "stage_key": name}, root=tmp_path, pipeline=dvc):
+        with stage_run(name, {}, {"git.revision": "abc", "stage_key": name}, root=tmp_path, process=dvc):
             assert runs(store)["pipeline"].info.status == "RUNNING"
     found = runs(store)
     assert set(found) == {"pipeline", "first", "second"}
@@ -114,9 +114,9 @@ def test_stages_of_one_process_share_a_parent(store: Any, tmp_path: Path) -> Non
 
 def test_a_failed_stage_marks_the_shared_parent_for_good(store: Any, tmp_path: Path) -> None:
     dvc = processes.current()
-    with pytest.raises(ValueError, match="no"), stage_run("first", {}, {}, root=tmp_path, pipeline=dvc):
+    with pytest.raises(ValueError, match="no"), stage_run("first", {}, {}, root=tmp_path, process=dvc):
         raise ValueError("no")
-    with stage_run("second", {}, {}, root=tmp_path, pipeline=dvc):  # dvc repro --keep-going
+    with stage_run("second", {}, {}, root=tmp_path, process=dvc):  # dvc repro --keep-going
         pass
     found = runs(store)
     assert found["second"].info.status == "FINISHED"
@@ -126,7 +126,7 @@ def test_a_failed_stage_marks_the_shared_parent_for_good(store: Any, tmp_path: P
 def test_given_parent_is_left_to_its_owner(store: Any, tmp_path: Path) -> None:
     with pipeline_run("pipeline", {}, root=tmp_path) as parent:
         with stage_run(
-            "work", {}, {}, root=tmp_path, parent_run_id=parent.run_id, pipeline=processes.current()
+            "work", {}, {}, root=tmp_path, parent_run_id=parent.run_id, process=processes.current()
         ):
             pass
         assert runs(store)["pipeline"].info.status == "RUNNING"

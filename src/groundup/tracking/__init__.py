@@ -40,7 +40,8 @@ def stage_run(
     *,
     root: Path,
     parent_run_id: str | None = None,
-    pipeline: ProcessId | None = None,
+    pipeline: str = "pipeline",
+    process: ProcessId | None = None,
 ) -> Iterator[Run]:
     """Open the run of one stage; it ends FINISHED, FAILED (any error) or KILLED (Ctrl-C, SIGTERM).
 
@@ -48,7 +49,8 @@ def stage_run(
         params: sections (dataclasses or mappings), logged flat as `section.key`.
         root: the project's folder: home of the default database, mlflow.db, and of its artifacts, mlruns/.
         parent_run_id: the run that the stage belongs to, or
-        pipeline: the process whose stages share a parent run, found or created here. None: no parent.
+        pipeline: the name of a parent run that is found or created here, shared by the pipeline's stages of one
+        process: the one that runs them. None: no parent.
 
     Raises:
         BadInput: MLflow cannot be reached or cannot be written to.
@@ -56,7 +58,9 @@ def stage_run(
     connection = connect(root)
     client = connection.client
     with explained(connection.uri):
-        shared = None if parent_run_id or pipeline is None else _shared_parent(connection, pipeline, tags)
+        shared = None
+        if process and not parent_run_id:
+            shared = _shared_parent(connection, pipeline, process, tags)
         run_id = create_run(
             connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
         )
@@ -127,16 +131,16 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     return None
 
 
-def _shared_parent(connection: Connection, pipeline: ProcessId, tags: Mapping[str, str]) -> str:
-    """The parent run of all stages started by one process: created by the first, found by the others."""
-    wanted = f"tags.kind = 'pipeline' and tags.process = '{pipeline}'"
+def _shared_parent(connection: Connection, pipeline: str, process: ProcessId, tags: Mapping[str, str]) -> str:
+    """The parent run of a pipeline's stages started by one process: created by the first, found by the others."""
+    wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and attributes.run_name = '{pipeline}'"
     found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
     if found:
         connection.client.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
     own = ("stage_key", "data.")  # facts of the stage, not of the pipeline
     kept = {key: value for key, value in tags.items() if not key.startswith(own)}
-    return create_run(connection, "pipeline", {**kept, "kind": "pipeline"}, None, owner=pipeline)
+    return create_run(connection, pipeline, {**kept, "kind": "pipeline"}, None, owner=process)
 
 
 def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from groundup.datasets.catalogue import StudyDataConfig
+from groundup.datasets.jsonl import read_jsonl
+from groundup.errors import BadInput
+from groundup.tracking import silent
+from pipelines.study import download
+
+CATALOGUE = """
+mine: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:mine.csv', reader: csv}]}
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDataConfig:
+    monkeypatch.chdir(tmp_path)
+    Path("catalogue.yaml").write_text(CATALOGUE)
+    Path("mine.csv").write_text("label,text\nham,hi\nspam,WIN\n")
+    return StudyDataConfig(Path("catalogue.yaml"), datasets=("mine",))
+
+
+def test_writes_the_canonical_file_of_the_dataset_by_its_name(data: StudyDataConfig) -> None:
+    download.main(silent(), "mine", Path("raw/mine.jsonl"), data=data)
+    assert [row["label"] for row in read_jsonl(Path("raw/mine.jsonl"))] == ["ham", "spam"]
+
+
+def test_a_name_that_is_not_in_the_catalogue(data: StudyDataConfig) -> None:
+    with pytest.raises(
+        BadInput, match=r"data\.datasets: 'yours' is not in the catalogue catalogue\.yaml; .* mine\."
+    ):
+        download.main(silent(), "yours", Path("raw/yours.jsonl"), data=data)
+    assert not Path("raw").exists()
