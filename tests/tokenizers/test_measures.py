@@ -33,5 +33,5 @@ def test_speed_is_bytes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("texts", [[], ["", " "]])
 def test_nothing_to_cut(texts: list[str]) -> None:
-    with pytest.raises(BadInput, match="hold 0 words and . tokens; expected some of both"):
+    with pytest.raises(BadInput, match=r"hold 0 words and . tokens; expected some of both"):
         text_measures(BYTES, texts)
