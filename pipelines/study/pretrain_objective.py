@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from groundup.atomic import write_json
@@ -17,7 +16,7 @@ from pipelines.stage import run_stage
 def main(
     run: Run,
     objective: str,
-    corpus: Path,
+    tokens: Path,
     tokenizer: Path,
     out: Path,
     metrics: Path,
@@ -34,7 +33,7 @@ def main(
     from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.datasets import masking
     from groundup.datasets.batching import window_batches
-    from groundup.datasets.shards import open_shard, write_shards
+    from groundup.datasets.shards import open_shard
     from groundup.evaluation import ngram_baselines, token_accuracy
     from groundup.evaluation.metrics import Bootstrap
     from groundup.nn.decoder import Decoder
@@ -47,9 +46,7 @@ def main(
         raise BadInput(f"the objective is {objective!r}; expected causal or masked.")
     config, training, causal = objectives, objectives.training, objective == "causal"
     vocabulary = WordPieceTokenizer.load(tokenizer)
-    with TemporaryDirectory() as folder:
-        write_shards(corpus, vocabulary, Path(folder) / "tokens")
-        train, val = (np.array(open_shard(Path(folder) / "tokens", split)) for split in ("train", "val"))
+    train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
     device = pick_device(compute)
     torch.manual_seed(config.seed)
     shape = config.model.config(vocabulary.vocab_size, causal=causal)
@@ -74,7 +71,7 @@ def main(
         right = (guessed == asked)[asked != IGNORE_INDEX]
         return {"val/loss": nats, "val/accuracy": float(right.mean())}
 
-    data = {split: fingerprint(corpus / f"{split}.jsonl") for split in ("train", "val")}
+    data = {split: fingerprint(tokens / f"{split}.bin") for split in ("train", "val")}
     resume = Resume(state, objectives=config, compute=compute, tokenizer=vocabulary.fingerprint, data=data)
     history = fit(
         model,

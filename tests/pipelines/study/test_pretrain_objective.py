@@ -1,17 +1,17 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets.masking import MaskVocabulary, questions
+from groundup.datasets.shards import open_shard, write_shards
 from groundup.errors import BadInput
 from groundup.evaluation.token_accuracy import guesses, windows_of
 from groundup.objectives import IGNORE_INDEX
 from groundup.tracking import Run, silent
 from pipelines.study.pretrain_objective import main
-from tests.pipelines.prepared import TALK, Interrupted, content, interrupted_run, make_corpus, read_json
+from tests.pipelines.prepared import Interrupted, content, interrupted_run, make_corpus, read_json
 from tests.pipelines.study.objectives import OBJECTIVES, SHAPE, tokenizer
 from tests.tiny import CPU
 
@@ -20,6 +20,7 @@ from tests.tiny import CPU
 def data(tmp_path: Path) -> Path:
     make_corpus(tmp_path / "data")
     tokenizer().save(tmp_path / "data" / "wordpiece.json")
+    write_shards(tmp_path / "data" / "corpus", tokenizer(), tmp_path / "data" / "wordpiece")
     return tmp_path / "data"
 
 
@@ -27,7 +28,7 @@ def pretrain(data: Path, objective: str, out: Path, run: Run | None = None) -> N
     main(
         run or silent(),
         objective,
-        data / "corpus",
+        data / "wordpiece",
         data / "wordpiece.json",
         out / "model",
         out / "metrics.json",
@@ -44,12 +45,7 @@ def test_writes_a_checkpoint_its_accuracy_and_its_curve(data: Path, tmp_path: Pa
     kind = "decoder" if objective == "causal" else "encoder"
     checkpoint = load_checkpoint(tmp_path / "out" / "model", kind=kind)
     names = tokenizer()
-    stream = [
-        i
-        for row in range(4)
-        for i in [*names.encode("\n".join([TALK[row % 6], TALK[(row * 5 + 1) % 6]])), names.sep_id]
-    ]
-    windows = windows_of(np.array(stream, dtype=np.uint16), SHAPE.context_length)
+    windows = windows_of(open_shard(data / "wordpiece", "val"), SHAPE.context_length)
     if objective == "causal":
         shown, targets = windows[:, :-1], windows[:, 1:]
     else:
@@ -87,6 +83,22 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
 def test_an_objective_that_is_not_known(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the objective is 'next'; expected causal or masked"):
         pretrain(data, "next", tmp_path / "out")
+
+
+def test_tokens_of_another_tokenizer(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="another tokenizer"):
+        main(
+            silent(),
+            "masked",
+            data / "tokens",
+            data / "wordpiece.json",
+            tmp_path / "model",
+            tmp_path / "metrics.json",
+            tmp_path / "curve.csv",
+            tmp_path / "state",
+            objectives=OBJECTIVES,
+            compute=CPU,
+        )
 
 
 def test_a_tokenizer_without_a_mask(data: Path, tmp_path: Path) -> None:
