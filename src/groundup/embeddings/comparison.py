@@ -124,7 +124,7 @@ def neighbourhood(vectors: WordVectors, words: Sequence[str], count: int, seed: 
         for near, _ in vectors.neighbours(word, count):
             group.setdefault(near, word)
     matrix = vectors.unit[[vectors.row(word) for word in group]]
-    perplexity = min(float(count), (len(group) - 1) / 3)
+    perplexity = (len(group) - 1) / 3  # the largest that t-SNE allows: groups stay wide enough to be read
     # on unit vectors the squared Euclidean distance is twice the cosine distance
     places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(matrix)
     return [
