@@ -47,10 +47,14 @@ STUDY = [
     "study.train_embeddings",
     "study.gensim_embeddings",
     "study.compare_embeddings",
+    "study.train_translation",
+    "study.evaluate_translation",
     "study.pretrain_objective",
     "study.transfer",
     "study.compare_objectives",
     "study.contextual",
+    "study.explain_transformer",
+    "study.index",
 ]
 STAGES = MAIN + STUDY
 

@@ -54,7 +54,7 @@ def main(
         ENCODER: (stacks(encoder.model, both.idx), encoder),
         BOTH: (stacks(translator.model, verse.target.idx, verse.source.idx), translator),
     }
-    position = len(read.tokens) - 2  # the last token of the sentence
+    position = read.last_word
     found = attention_steps.look(decoder.model, read.idx, explain.layer - 1, explain.head - 1, position)
 
     drawn: dict[str, Any] = {

@@ -11,7 +11,14 @@ from groundup.errors import BadInput
 from groundup.evaluation.explain_config import ExplainConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.params import checked, load_params, read_values
-from groundup.recipes import ComputeConfig, LadderConfig, ObjectivesConfig, TransferConfig
+from groundup.recipes import (
+    ComputeConfig,
+    EvaluateTranslationConfig,
+    LadderConfig,
+    ObjectivesConfig,
+    TransferConfig,
+    TranslationConfig,
+)
 from groundup.settings import STRICT
 from groundup.tokenizers.vocabularies import VocabularyConfig
 
@@ -33,6 +40,8 @@ class StudyParams:
     contextual: ContextualConfig
     objectives: ObjectivesConfig
     transfer: TransferConfig
+    translation: TranslationConfig
+    evaluate_translation: EvaluateTranslationConfig
     explain: ExplainConfig
 
 

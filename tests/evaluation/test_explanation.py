@@ -20,6 +20,7 @@ def test_a_text_is_read_between_its_ends_with_a_label_a_token():
     assert seen.tokens == [END, "b", "a", "d", " ", "$", END]
     assert seen.idx.tolist()[0] == [TOKENIZER.eot_id, *TOKENIZER.encode("bad $"), TOKENIZER.eot_id]
     assert [tuple(weights.shape) for weights in seen.record.weights] == [(1, 4, 7, 7)] * 2
+    assert seen.tokens[seen.last_word] == "d" and see(model, TOKENIZER, "$").last_word == 2
 
 
 def test_a_decoder_sees_the_past_and_an_encoder_all():

@@ -100,6 +100,13 @@ def test_a_section_says_what_it_is_then_what_to_look_for_then_shows_then_names_i
     assert "Source" not in render("Title", "Lead", [section(source="")])
 
 
+def test_addresses_end_where_the_clause_ends():
+    source = "A, https://a.org/x; B (see http://b.org/y_(z), 2017). <c> https://c.org/?q=1&r=2."
+    page = Page(render("Title", "Lead", [section(source=source)], home=""))
+    assert page.links == ["https://a.org/x", "http://b.org/y_(z", "https://c.org/?q=1&r=2"]
+    assert "".join(text for tag, _, text in page.texts if tag in ("p", "a")).endswith(f"Source: {source}")
+
+
 def test_the_index_has_no_link_to_itself():
     assert Page(render("Title", "Lead", [section(source="")], home="")).links == []
 
@@ -142,7 +149,7 @@ def test_pieces_keep_their_spaces_and_are_counted():
 
 
 def test_wide_pictures_scroll_at_the_width_of_a_phone(tmp_path):
-    for width, wide in ((6.0, False), (11.0, True)):
+    for width, wide in ((5.0, False), (11.0, True)):
         drawing, _ = figures.figure(width, 2.0)
         figures.save(drawing, tmp_path / "p.png")
         assert Picture(tmp_path / "p.png", "").wide == wide

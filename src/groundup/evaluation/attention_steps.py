@@ -90,7 +90,7 @@ def steps(found: Look, tokens: Sequence[str], position: int) -> Table:
     rows = [
         (
             token,
-            *(f"{number:.2f}" for number in (product, score, score.exp())),
+            *(f"{number:z.2f}" for number in (product.item(), score.item(), score.exp().item())),
             f"{weight:.1%}",
             *_channels(value),
             *_channels(weight * value),
@@ -109,4 +109,4 @@ def steps(found: Look, tokens: Sequence[str], position: int) -> Table:
 
 
 def _channels(vector: Tensor) -> list[str]:
-    return [f"{x:.2f}" for x in vector[:CHANNELS].tolist()]
+    return [f"{x:z.2f}" for x in vector[:CHANNELS].tolist()]

@@ -25,6 +25,12 @@ class Seen:
     idx: Tensor  # (1, T)
     record: Record
 
+    @property
+    def last_word(self) -> int:
+        """Where the last token with a letter stands, or else the last of all."""
+        found = [n for n, token in enumerate(self.tokens) if token != END and any(map(str.isalpha, token))]
+        return found[-1] if found else len(self.tokens) - 1
+
 
 @dataclass(frozen=True)
 class Translated:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from groundup.pages import data_uri, fill
 
-WIDE, LONG = 900, 32  # pixels of a picture, characters of a cell: more need care at the width of a phone
+WIDE, LONG = 700, 32  # pixels of a picture, characters of a cell: more need care at the width of a phone
 SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # what would be an empty box
 MISSING = ("", "–", "-")  # cells that say nothing about their column
+ADDRESS = re.compile(r"(https?://[^\s;,]*[^\s;,.:!?)])")
 NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d[\d.,\s]*[-+−–±×()/%\d.,\s]*[a-zA-Zµ/]{0,5}\s*\*?")
 
 
@@ -120,4 +121,13 @@ def render(title: str, lead: str, sections: Sequence[Section], home: str = "inde
     """
     shown = [(s, [(type(part).__name__, part) for part in s.parts]) for s in sections]
     values = {"title": title, "lead": lead, "sections": shown, "home": home}
-    return fill("templates/study.html.j2", {"data_uri": data_uri}, values)
+    return fill("templates/study.html.j2", {"data_uri": data_uri, "linked": linked}, values)
+
+
+def linked(text: str) -> str:
+    """The text as HTML, escaped, its addresses as links; what ends a clause does not belong to an address."""
+    from markupsafe import Markup
+
+    parts = ADDRESS.split(text)  # text, address, text, ...
+    link = Markup('<a href="{0}">{0}</a>')
+    return Markup("").join(link.format(part) if n % 2 else part for n, part in enumerate(parts))

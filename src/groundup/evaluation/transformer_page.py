@@ -99,9 +99,9 @@ def data_flow(kind: str, stacks: Sequence[Stack], picture: Path) -> Section:
             part.detail,
             str(times),
             " × ".join(map(str, part.shape)),
-            f"{part.parameters * times:,}",
-            f"{part.parameters * times / total:.1%}",
-            f"{part.flops * times / 1e6:.3f}",
+            f"{part.parameters * times:,}" if part.parameters else "–",
+            f"{part.parameters * times / total:.1%}" if part.parameters else "–",
+            f"{part.flops * times / 1e6:.3f}" if part.flops else "–",
         )
         for stack in stacks
         for part, times in stack.parts()

@@ -50,30 +50,35 @@ def explain(models: Path, out: Path, config: ExplainConfig = EXPLAIN) -> None:
     main(silent(), *paths, explain=config, compute=CPU)
 
 
-def test_pictures_page_and_figures(models: Path, tmp_path: Path) -> None:
-    explain(models, tmp_path)
-    drawn = {path.stem for path in (tmp_path / "plots").glob("*.png")}
+@pytest.fixture(scope="module")
+def explained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stage wrote."""
+    folder = tmp_path_factory.mktemp("out")
+    explain(models, folder)
+    return folder
+
+
+def test_pictures_page_and_figures(explained: Path) -> None:
+    drawn = {path.stem for path in (explained / "plots").glob("*.png")}
     flows = {"flow_decoder", "flow_encoder", "flow_encoder_decoder", "masks"}
     assert drawn == flows | {
         f"{kind}_{layer}" for kind in ("decoder", "encoder", "cross") for layer in (1, 2)
     }
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (explained / "page.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(drawn)
     assert '<span class="piece">&lt;</span>' in page and "<dog>" not in page
-    facts = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    facts = json.loads((explained / "metrics.json").read_text(encoding="utf-8"))
     decoder = facts["models"]["decoder of the main pipeline"]
     assert f"{decoder['parameters']:,}" in page and decoder["layers"] == [2]
     assert facts["models"]["encoder-decoder of the study"]["layers"] == [1, 2]
     assert facts["source"] == "a cat"
-    assert "Layer 2, head 3" in page and "÷ √4" in page
+    assert "Layer 2, head 3" in page and "÷ √4" in page and "The query is “g”" in page
     assert "the decoder&#39;s heads give 0.0% of their weight to later tokens" in page
 
 
-def test_the_same_models_give_the_same_page(models: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        explain(models, tmp_path / name)
-    first, second = ((tmp_path / name / "page.html").read_bytes() for name in ("first", "second"))
-    assert first == second
+def test_the_same_models_give_the_same_page(models: Path, explained: Path, tmp_path: Path) -> None:
+    explain(models, tmp_path)
+    assert (tmp_path / "page.html").read_bytes() == (explained / "page.html").read_bytes()
 
 
 @pytest.mark.parametrize(

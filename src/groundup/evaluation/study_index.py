@@ -1,0 +1,195 @@
+"""The first page of the study: one thread from counts to context, and the headline figure of every page.
+
+`found` holds the metrics of the stages by name: "tokenizers", "embeddings", "contextual", "causal", "masked",
+"transfer", "translation", "transformer".
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from groundup.evaluation.study_page import Card, Cards, Section, Table, render
+from groundup.evaluation.transfer_results import TITLES
+
+Facts = Mapping[str, Any]
+Entry = Mapping[str, float]
+MIX = "mix"  # the larger of the two corpora of word vectors
+GUESSES = {"causal": "next", "masked": "hidden"}
+
+
+def page(found: Facts) -> str:
+    """The whole page."""
+    lead = (
+        "A computer reads numbers. How text becomes numbers decides what a model can know: counts of words, one vector "
+        "a word, one vector a word and sentence. Each step is trained here on the same text and measured alike."
+    )
+    return render("The study: from counts to context", lead, [_thread(found), _pages(found)], home="")
+
+
+def _thread(found: Facts) -> Section:
+    return Section(
+        "One thread, the same measures",
+        "Each row knows more of the context than the one above. Spam: F1 on the same test messages. Word in context: "
+        "does a word mean the same in two sentences, as area under the ROC curve, where 50% is chance. Right guesses: "
+        "the next token of unseen text, or a hidden one.",
+        "Which measure moves at which step: counting words is hard to beat for spam, where single words give the "
+        "message away, and can tell nothing about a word in its sentence.",
+        "",
+        [
+            Table(
+                ("what the text becomes", "spam, F1", "word in context", "right guesses", "the guess is of"),
+                [_counts(found), _static(found), *(_context(found, name) for name in ("causal", "masked"))],
+                "The best of each kind, with intervals: over seeds where there are several, else over texts.",
+            )
+        ],
+    )
+
+
+def _counts(found: Facts) -> tuple[str, ...]:
+    name = _best((name, _all_messages(found, name)) for name in ("naive_bayes", "logistic_regression"))
+    accuracy = found["causal"]["accuracy"]["trigram"]
+    return (
+        f"counts: {TITLES[name]}", _interval(_all_messages(found, name)), "–", _percent(accuracy), "next"
+    )  # fmt: skip
+
+
+def _static(found: Facts) -> tuple[str, ...]:
+    features = {
+        k: v["f1"] for k, v in found["embeddings"]["spam"]["features"].items() if k.startswith("groundup")
+    }
+    name = _best(features.items())
+    around = [
+        row for row in found["contextual"]["rows"] if row["layer"] is None and row["read"] != "the word"
+    ]
+    auc = max((row["cosine"]["auc"] for row in around), key=lambda entry: entry["mean"])
+    return (
+        f"a vector a word: {name.removeprefix('groundup ')}",
+        _interval(features[name]),
+        _percent(auc),
+        "–",
+        "",
+    )
+
+
+def _context(found: Facts, objective: str) -> tuple[str, ...]:
+    trunk = {"causal": "decoder", "masked": "encoder"}[objective]
+    auc = _top_layer(found["contextual"], f"study's {trunk}")["cosine"]["auc"]
+    accuracy = found[objective]["accuracy"]["model"]
+    return (
+        f"a vector a word and sentence: {trunk}",
+        _interval(_all_messages(found, objective)),
+        _percent(auc),
+        _percent(accuracy),
+        GUESSES[objective],
+    )
+
+
+def _pages(found: Facts) -> Section:
+    return Section(
+        "The pages",
+        "Each page explains one step with pictures of this run.",
+        "The figure of each card is the one to remember; intervals, baselines and sources are on its page.",
+        "",
+        [
+            Cards(
+                [
+                    make(found)
+                    for make in (
+                        _tokenizers,
+                        _embeddings,
+                        _contextual,
+                        _objectives,
+                        _transformer,
+                        _translation,
+                    )
+                ]
+            )
+        ],
+    )
+
+
+def _tokenizers(found: Facts) -> Card:
+    fair = {
+        name: row["val_bpb"] for name, row in found["tokenizers"]["tokenizers"].items() if row["comparable"]
+    }
+    best = min(fair, key=lambda name: fair[name]["mean"])
+    many = len(found["tokenizers"]["tokenizers"])
+    return Card(
+        "Tokenizers",
+        f"{fair[best]['mean']:.3f}",
+        f"bits per byte after equal time with {best}, the best of {many} vocabularies",
+        "tokenizers.html",
+    )
+
+
+def _embeddings(found: Facts) -> Card:
+    entry = found["embeddings"]["corpora"][MIX]["benchmarks"]["WordSim-353"]["scores"]
+    ours, theirs = (
+        _best((k, v) for k, v in entry.items() if k.startswith(by)) for by in ("groundup", "gensim")
+    )
+    says = (
+        f"rank correlation with people on WordSim-353, {ours.removeprefix('groundup ')}; gensim's best "
+        f"{entry[theirs]['mean']:.3f}"
+    )
+    return Card("Word embeddings", f"{entry[ours]['mean']:.3f}", says, "embeddings.html")
+
+
+def _contextual(found: Facts) -> Card:
+    names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
+    rows = {name: _top_layer(found["contextual"], name) for name in sorted(names)}
+    best = _best((name, row["cosine"]["auc"]) for name, row in rows.items())
+    auc = rows[best]["cosine"]["auc"]
+    return Card(
+        "Contextual embeddings",
+        f"{auc['mean']:.1%}",
+        f"word in context, {best}, layer {rows[best]['layer']}; one vector a word: 50%",
+        "contextual.html",
+    )
+
+
+def _objectives(found: Facts) -> Card:
+    gain, sizes = found["transfer"]["gain"], sorted(map(int, found["transfer"]["lead"]))
+    name = max(gain, key=lambda objective: gain[objective][str(sizes[0])]["mean"])
+    says = f"F1 by pretraining on {GUESSES[name]} words, with {sizes[0]} labelled messages"
+    return Card(
+        "Objectives and transfer", f"{gain[name][str(sizes[0])]['mean']:+.3f}", says, "objectives.html"
+    )
+
+
+def _transformer(found: Facts) -> Card:
+    counts = [facts["parameters"] for facts in found["transformer"]["models"].values()]
+    says = f"parameters a model, at most {max(counts) / 1e6:.1f}: data flow, and what every head looks at"
+    return Card("The transformer", f"{min(counts) / 1e6:.1f} million", says, "transformer.html")
+
+
+def _translation(found: Facts) -> Card:
+    systems = {name: entry["chrF2"]["score"] for name, entry in found["translation"]["systems"].items()}
+    says = (
+        f"chrF of the encoder-decoder; copying scores {systems['copy']:.1f}, a table of words "
+        f"{systems['word_table']:.1f}"
+    )
+    return Card("Translation", f"{systems['model']:.1f}", says, "translation.html")
+
+
+def _all_messages(found: Facts, name: str) -> Entry:
+    """F1 with all labelled messages."""
+    sizes: Mapping[str, Entry] = found["transfer"]["f1"][name]
+    return sizes[max(sizes, key=int)]
+
+
+def _top_layer(contextual: Facts, vectors: str) -> Mapping[str, Any]:
+    """The layer whose vectors of the word itself tell most."""
+    rows = [row for row in contextual["rows"] if row["vectors"] == vectors and row["layer"] is not None]
+    own: list[Mapping[str, Any]] = [row for row in rows if row["read"] == "the word"]
+    return max(own, key=lambda row: row["cosine"]["auc"]["mean"])
+
+
+def _best(entries: Iterable[tuple[str, Entry]]) -> str:
+    return max(entries, key=lambda pair: pair[1]["mean"])[0]
+
+
+def _interval(entry: Entry) -> str:
+    return f"{entry['mean']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
+
+
+def _percent(entry: Entry) -> str:
+    return f"{entry['mean']:.1%} ({entry['low']:.1%}–{entry['high']:.1%})"

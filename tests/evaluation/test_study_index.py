@@ -1,0 +1,45 @@
+import re
+
+from groundup.evaluation.study_index import page
+from tests.evaluation.study_facts import study_facts
+
+
+def cells(found):
+    table = re.search(r"<table>(.*?)</table>", page(found), re.DOTALL)[1]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows[1:]]
+
+
+def shown(entry, percent=False):
+    style = ".1%" if percent else ".3f"
+    return "{} ({}–{})".format(*(f"{entry[key]:{style}}" for key in ("mean", "low", "high")))
+
+
+def test_the_thread_goes_from_counts_to_context():
+    found = study_facts()
+    counts, static, decoder, encoder = cells(found)
+    f1, auc = found["transfer"]["f1"], found["contextual"]["rows"]
+    assert counts == [
+        "counts: logistic regression, words",
+        shown(f1["logistic_regression"]["3000"]),
+        "–",
+        shown(found["causal"]["accuracy"]["trigram"], percent=True),
+        "next",
+    ]
+    assert static[0] == "a vector a word: cbow, mix"
+    assert static[1] == shown(found["embeddings"]["spam"]["features"]["groundup cbow, mix"]["f1"])
+    assert static[2] == shown(auc[1]["cosine"]["auc"], percent=True)  # of the words around it
+    assert decoder[1] == shown(f1["causal"]["3000"]) and encoder[1] == shown(f1["masked"]["3000"])
+    assert encoder[2] == shown(auc[4]["cosine"]["auc"], percent=True)  # its best layer
+    assert decoder[2] == shown(auc[7]["cosine"]["auc"], percent=True)  # of the word, not of the last token
+    assert [row[4] for row in (decoder, encoder)] == ["next", "hidden"]
+
+
+def test_a_card_leads_to_every_page():
+    source = page(study_facts())
+    names = ("tokenizers", "embeddings", "contextual", "objectives", "transformer", "translation")
+    assert re.findall(r'<a href="([a-z]+)\.html" class="card">', source) == list(names)
+    assert "with bpe_1k, the best of 3 vocabularies" in source  # lossy bits per byte are not compared
+    assert ">22.5</b>" in source and "copying scores 20.5, a table of words 21.5" in source
+    assert ">0.9 million</b>" in source and "at most 5.1" in source
+    assert "src=" not in source and "http" not in source
