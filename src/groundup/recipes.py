@@ -153,6 +153,13 @@ class TransferConfig:
     confidence: Fraction  # of the intervals over seeds
     finetune: SpamTrainingConfig  # the same for every model and size, but for the number of steps
 
+    def __post_init__(self) -> None:
+        if len(self.finetune.seeds) < 2:
+            raise BadInput(
+                f"transfer.finetune.seeds are {list(self.finetune.seeds)}; an interval over seeds needs at least two: "
+                f"list more."
+            )
+
     def steps(self, examples: int) -> int:
         """Steps of a training with so many messages."""
         training = self.finetune.training
@@ -178,3 +185,38 @@ class LadderConfig:
                 f"ladder.finetune.seeds are {list(self.finetune.seeds)}; an interval over seeds needs at least two: "
                 f"list more."
             )
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """The study's section `translation`: an encoder-decoder from King James to Basic English."""
+
+    __pydantic_config__ = STRICT
+
+    seed: int  # of the weights, the order of the pairs and dropout
+    vocab_size: Positive  # of the byte-pair vocabulary, learned from both sides of the training pairs
+    model: ModelParams  # of the decoder; the encoder differs in its number of layers alone
+    n_encoder_layer: Positive
+    tie_embeddings: bool  # one table for reading and writing: a word that can be read can be copied
+    copy_start: (
+        Rate  # cross-attention begins by handing over what it reads, this strongly; 0 = random weights
+    )
+    max_tokens: Positive  # training pairs with a longer side are left out
+    label_smoothing: Fraction
+    eval_pairs: Positive  # of val, scored during training; the last figure is over all of it
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class EvaluateTranslationConfig:
+    """The study's section `evaluate_translation`."""
+
+    __pydantic_config__ = STRICT
+
+    alignment_iterations: Positive  # of EM, for IBM Model 1
+    beam_size: Positive
+    length_penalty: Rate  # 0 = none; 1 = nearly the mean over the tokens (beam_search.py)
+    batch_size: Positive  # sentences translated at once
+    bootstrap_samples: Positive  # paired resamples of the test verses
+    samples: Count  # verses shown with every system's translation
+    alignments: Count  # short verses shown with the attention of the model

@@ -102,3 +102,8 @@ def test_steps_grow_with_the_messages_between_the_ends() -> None:
     training = replace(TRANSFER.finetune.training, batch_size=4, grad_accum_steps=2, max_steps=50)
     config = replace(TRANSFER, epochs=3, min_steps=10, finetune=replace(TRANSFER.finetune, training=training))
     assert [config.steps(n) for n in (8, 40, 41, 4000)] == [10, 15, 16, 50]
+
+
+def test_one_seed_is_told_before_any_training() -> None:
+    with pytest.raises(BadInput, match="needs at least two"):
+        replace(TRANSFER, finetune=replace(TRANSFER.finetune, seeds=(1,)))
