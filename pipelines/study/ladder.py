@@ -1,4 +1,4 @@
-"""What a tokenizer does to the model: the same decoder, text and time for each; then spam finetuning of the same length.
+"""What a tokenizer does to the model: one decoder, text and time for all; then spam finetuning of the same length.
 
 Every seed stands for its own weights, order of the text and order of the messages. The trainings are short;
 interrupted, the stage begins anew.

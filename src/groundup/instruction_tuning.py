@@ -14,13 +14,13 @@ from groundup.objectives import causal_lm
 from groundup.prompts import format_prompt, format_response
 from groundup.recipes import TrainingConfig
 from groundup.sampling import Sampling
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
 
 DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
 
 
 def encode_prompts(
-    tokenizer: BPETokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
+    tokenizer: Tokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
 ) -> list[list[int]]:
     """Prompts of rows with id, instruction, input.
 
@@ -34,7 +34,7 @@ def encode_prompts(
 
 
 def encode_examples(
-    tokenizer: BPETokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
+    tokenizer: Tokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Prompts and completions (with the end-of-text token behind them) of rows with id, instruction, input, output.
 

@@ -151,7 +151,9 @@ def test_catalogue_of_the_project():
     readme = (CATALOGUE.parent / "README.md").read_text()
     for dataset in catalogue.values():
         assert dataset.generate or dataset.sha256, f"{dataset.name} is not pinned"
-        assert dataset.expect or dataset.role in ("vocabulary", "word_pairs", "analogies"), f"{dataset.name} has no expectations"
+        assert dataset.expect or dataset.role in ("vocabulary", "word_pairs", "analogies"), (
+            f"{dataset.name} has no expectations"
+        )
         assert dataset.name in readme
         assert dataset.sha256 is None or dataset.sha256 in readme
         if not dataset.generate:

@@ -57,7 +57,9 @@ def choose(ids: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, rng: np.
     """
     draws = rng.random(ids.shape)
     if config.whole_words:
-        word: Ids = np.cumsum(vocabulary.starts[ids], axis=1) - vocabulary.starts[ids[:, :1]]  # (B, T), from 0
+        word: Ids = (
+            np.cumsum(vocabulary.starts[ids], axis=1) - vocabulary.starts[ids[:, :1]]
+        )  # (B, T), from 0
         draws = np.take_along_axis(draws, word, axis=1)
     return (draws < config.rate) & np.isin(ids, vocabulary.ordinary)
 
@@ -75,9 +77,7 @@ def blank(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
     return np.where(chosen, vocabulary.mask_id, ids)
 
 
-def questions(
-    windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, seed: int
-) -> tuple[Ids, Ids]:
+def questions(windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, seed: int) -> tuple[Ids, Ids]:
     """A fixed test of hidden tokens: windows (W, T) -> what is shown, with blanks, and the targets, both (W, T)."""
     chosen = choose(windows, vocabulary, config, np.random.default_rng(seed))
     return blank(windows, chosen, vocabulary), np.where(chosen, windows, IGNORE_INDEX)
