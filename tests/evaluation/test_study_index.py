@@ -28,10 +28,10 @@ def test_the_thread_goes_from_counts_to_context():
     ]
     assert static[0] == "a vector a word: cbow, mix"
     assert static[1] == shown(found["embeddings"]["spam"]["features"]["groundup cbow, mix"]["f1"])
-    assert static[2] == shown(auc[1]["cosine"]["auc"], percent=True)  # of the words around it
+    assert static[2] == shown(auc[1]["cosine"]["auc"])  # of the words around it
     assert decoder[1] == shown(f1["causal"]["3000"]) and encoder[1] == shown(f1["masked"]["3000"])
-    assert encoder[2] == shown(auc[4]["cosine"]["auc"], percent=True)  # its best layer
-    assert decoder[2] == shown(auc[7]["cosine"]["auc"], percent=True)  # of the word, not of the last token
+    assert encoder[2] == shown(auc[4]["cosine"]["auc"])  # its best layer
+    assert decoder[2] == shown(auc[7]["cosine"]["auc"])  # of the word, not of the last token
     assert [row[4] for row in (decoder, encoder)] == ["next", "hidden"]
 
 

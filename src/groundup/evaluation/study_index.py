@@ -29,10 +29,10 @@ def _thread(found: Facts) -> Section:
     return Section(
         "One thread, the same measures",
         "Each row knows more of the context than the one above. Spam: F1 on the same test messages. Word in context: "
-        "does a word mean the same in two sentences, as area under the ROC curve, where 50% is chance. Right guesses: "
+        "does a word mean the same in two sentences, as area under the ROC curve, where 0.5 is chance. Right guesses: "
         "the next token of unseen text, or a hidden one.",
-        "Which measure moves at which step: counting words is hard to beat for spam, where single words give the "
-        "message away, and can tell nothing about a word in its sentence.",
+        "Which measure moves at which step. Single words give spam away, so counting them is a strong start there; "
+        "what a word means in its sentence they cannot tell.",
         "",
         [
             Table(
@@ -64,7 +64,7 @@ def _static(found: Facts) -> tuple[str, ...]:
     return (
         f"a vector a word: {name.removeprefix('groundup ')}",
         _interval(features[name]),
-        _percent(auc),
+        _interval(auc),
         "–",
         "",
     )
@@ -77,7 +77,7 @@ def _context(found: Facts, objective: str) -> tuple[str, ...]:
     return (
         f"a vector a word and sentence: {trunk}",
         _interval(_all_messages(found, objective)),
-        _percent(auc),
+        _interval(auc),
         _percent(accuracy),
         GUESSES[objective],
     )
@@ -140,8 +140,8 @@ def _contextual(found: Facts) -> Card:
     auc = rows[best]["cosine"]["auc"]
     return Card(
         "Contextual embeddings",
-        f"{auc['mean']:.1%}",
-        f"word in context, {best}, layer {rows[best]['layer']}; one vector a word: 50%",
+        f"{auc['mean']:.3f}",
+        f"word in context, {best}, layer {rows[best]['layer']}; one vector a word: 0.5",
         "contextual.html",
     )
 

@@ -11,7 +11,7 @@ WIDE, LONG = 700, 32  # pixels of a picture, characters of a cell: more need car
 SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # what would be an empty box
 MISSING = ("", "–", "-")  # cells that say nothing about their column
 ADDRESS = re.compile(r"(https?://[^\s;,]*[^\s;,.:!?)])")
-NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d[\d.,\s]*[-+−–±×()/%\d.,\s]*[a-zA-Zµ/]{0,5}\s*\*?")
+NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d(?:[-+−–±×()/%\d.,\s]| to )*[a-zA-Zµ/]{0,5}\s*\*?")
 
 
 @dataclass(frozen=True)
