@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,17 @@ from typer.testing import CliRunner
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.classification import spam_probabilities
 from groundup.cli import app
+from groundup.errors import BadInput
 from groundup.generation import generate
 from groundup.labels import LABELS
+from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.translation import translate
+from tests.tiny import randomised
 
 SENTENCES = ["tea and cake and tea and milk", "the cat sat on the mat and the hat"]
 
@@ -41,7 +47,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     classifier = SequenceClassifier(Decoder(config), 2, "last")
     torch.nn.init.normal_(classifier.score.weight)
     save_checkpoint(folder / "spam", classifier, tokenizer, labels=LABELS)
-    return {name: folder / name for name in ("pretrained", "instructions", "spam")}
+    translator = randomised(EncoderDecoder(replace(config, n_encoder_layer=1)), seed=0)
+    save_checkpoint(folder / "translation", translator, tokenizer)
+    return {name: folder / name for name in ("pretrained", "instructions", "spam", "translation")}
 
 
 def run(*arguments: str, stdin: str | None = None) -> str:
@@ -155,11 +163,29 @@ def test_standard_input_that_is_no_text(
     assert b"Traceback" not in result.stderr
 
 
+def test_translate_prints_what_the_library_translates(folders: dict[str, Path]) -> None:
+    checkpoint = load_checkpoint(folders["translation"])
+    texts = ["tea and milk", "the cat"]
+    expected = "\n".join(translate(checkpoint, texts, beam_size=2, length_penalty=0.5)) + "\n"
+    options = ("--model", str(folders["translation"]), "--beam-size", "2", "--length-penalty", "0.5")
+    assert run("translate", *texts, *options) == expected
+    assert run("translate", *options, stdin="tea and milk\n\nthe cat\n") == expected
+
+
+def test_translate_wants_a_translator_and_a_sentence(folders: dict[str, Path]) -> None:
+    result = CliRunner().invoke(app, ["translate", "tea", "--model", str(folders["pretrained"])])
+    assert isinstance(result.exception, BadInput)
+    assert "encoder-decoder" in str(result.exception)
+    result = CliRunner().invoke(app, ["translate", "--model", str(folders["translation"])], input="\n")
+    assert isinstance(result.exception, BadInput)
+    assert "no sentence" in str(result.exception)
+
+
 def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     printed = run("doctor")
     assert "torch" in printed
-    assert printed.count("not usable") == 3
+    assert printed.count("not usable") == 4
 
 
 def test_help_lists_the_commands() -> None:

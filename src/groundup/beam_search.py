@@ -45,8 +45,9 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The best texts for each row of `memory`, the best first: at most `beam_size`, at least one.
 
-    A text ends with `end_id`, or is cut at the row's number of `max_tokens`. A source with `beam_size` finished texts
-    leaves the batch, so the others get faster.
+    A text ends with `end_id`, or is cut at the row's number of `max_tokens`. A source leaves the batch, so that the
+    others get faster, when it has `beam_size` finished texts and the best unfinished one, if it ended here, would score
+    no higher than any of them: to stop at the first `beam_size` would keep bad texts only because they are short.
     """
     n, device = len(memory.mask), memory.mask.device
     limits = torch.tensor(list(max_tokens), device=device)
@@ -75,8 +76,13 @@ def beam_search(
                 found[rows[i]].append(Hypothesis(written, total, total / penalty(length, length_penalty)))
         order = torch.where(done, -torch.inf, best).topk(beam_size, dim=1)
         totals, chosen = order.values, order.indices
-        alive = (totals[:, 0] > -torch.inf).tolist()
-        going = [i for i, row in enumerate(rows) if alive[i] and len(found[row]) < beam_size]
+        attainable = (totals[:, 0] / penalty(length, length_penalty)).tolist()
+        going = []
+        for i, row in enumerate(rows):
+            found[row] = sorted(found[row], key=lambda text: -text.score)[:beam_size]
+            settled = len(found[row]) == beam_size and found[row][-1].score >= attainable[i]
+            if attainable[i] > -torch.inf and not settled:
+                going.append(i)
         if not going:
             break
         keep = torch.tensor(going, device=device)
@@ -84,4 +90,4 @@ def beam_search(
         cache, totals, limits = cache.keep(origin.flatten()), totals[keep], limits[keep]
         last = tokens.gather(1, chosen)[keep].view(-1, 1)
         rows = [rows[i] for i in going]
-    return [sorted(texts, key=lambda text: -text.score)[:beam_size] for texts in found]
+    return found

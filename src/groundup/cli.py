@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 MODELS = Path("data/models")  # where `dvc repro` leaves them: the one place that dvc.yaml does not pass on
+STUDY_MODELS = Path("data/study/models")  # and `make study`
 Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
 TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
@@ -116,6 +117,29 @@ def classify(
 
 
 @app.command()
+def translate(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
+    ] = None,
+    model: Model = STUDY_MODELS / "translation",
+    beam_size: Annotated[int, typer.Option(min=1, help="Beginnings kept at each step; 1 is greedy.")] = 4,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.0,
+) -> None:
+    """Write King James English in Basic English."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.translation import translate as translations
+
+    sentences = texts or _lines_of_stdin()
+    if not sentences:
+        raise BadInput(
+            'there is no sentence; give one as an argument, as in `groundup translate "He spake unto them."`.'
+        )
+    checkpoint = load_checkpoint(model, kind="encoder_decoder")
+    for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
+        typer.echo(text)
+
+
+@app.command()
 def doctor() -> None:
     """Show what this machine offers and which of the project's models are there."""
     import platform
@@ -131,7 +155,8 @@ def doctor() -> None:
     )
     typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
     typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
-    for folder in (MODELS / name for name in ("pretrained", "spam", "instructions")):
+    trained = [MODELS / name for name in ("pretrained", "spam", "instructions")]
+    for folder in [*trained, STUDY_MODELS / "translation"]:
         try:
             found = load_checkpoint(folder)
             size = sum(p.numel() for p in found.model.parameters())

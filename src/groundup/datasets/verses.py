@@ -23,7 +23,7 @@ from groundup.settings import STRICT
 Pair = dict[str, str]
 SPLITS = ("train", "val", "test")
 SIDES = ("source", "target")
-LAST_BOOK = {"Old Testament": 39, "New Testament": 66}
+LAST_BOOK = {"Old Testament": "39", "New Testament": "66"}
 LEAST_IN_BOTH = 0.9  # share of the smaller Bible's verses
 _BRACKETS = str.maketrans({"[": "", "]": "", "’": "'"})
 _GAP = re.compile(r"\*\*\*|\.\.\.")  # where the Basic English text leaves something out
@@ -121,7 +121,7 @@ def chapter_of(key: str) -> str:
 
 def testament_of(key: str) -> str:
     """Which testament a verse or a chapter is of, by its book."""
-    return next(name for name, last in LAST_BOOK.items() if int(key[:2]) <= last)
+    return next((name for name, last in LAST_BOOK.items() if key[:2] <= last), "no testament")
 
 
 def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:

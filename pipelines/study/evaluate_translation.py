@@ -1,0 +1,106 @@
+"""Stage evaluate_translation: the test verses by the model and by two baselines; scores, samples, alignments, page."""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from groundup.atomic import atomic_path, write_json, write_text
+from groundup.datasets.jsonl import read_splits, write_jsonl
+from groundup.evaluation.curves import read_curve
+from groundup.recipes import ComputeConfig, EvaluateTranslationConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+SEED = 1  # of which verses are shown
+SHORT = (5, 12)  # words of a verse whose alignment is drawn: more cannot be read
+
+
+def main(
+    run: Run,
+    verses: Path,
+    model: Path,
+    training: Path,
+    curve: Path,
+    translations: Path,
+    plots: Path,
+    page: Path,
+    metrics: Path,
+    *,
+    evaluate_translation: EvaluateTranslationConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Translate, score, draw."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.evaluation import translation_plots, translation_results
+    from groundup.evaluation.attention_plots import attention_map
+    from groundup.evaluation.figures import save
+    from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
+    from groundup.training import pick_device
+    from groundup.translation import attention_of, translate
+
+    config = evaluate_translation
+    splits = read_splits(verses, ("train", "test"))
+    test = splits["test"]
+    sources = [row["source"] for row in test]
+    table = learn(
+        [(words_of(row["source"]), words_of(row["target"])) for row in splits["train"]],
+        config.alignment_iterations,
+    )
+    checkpoint = load_checkpoint(model, pick_device(compute), kind="encoder_decoder")
+    size = config.batch_size
+    systems = {
+        "copy": sources,
+        "word_table": list(map(WordSubstitution(table), sources)),
+        "model_greedy": translate(checkpoint, sources, beam_size=1, length_penalty=0.0, batch_size=size),
+        "model": translate(
+            checkpoint,
+            sources,
+            beam_size=config.beam_size,
+            length_penalty=config.length_penalty,
+            batch_size=size,
+        ),
+    }
+    found = translation_results.scores(systems, [row["target"] for row in test], config.bootstrap_samples)
+    written = [
+        row | {name: texts[i] for name, texts in systems.items() if name != "copy"}
+        for i, row in enumerate(test)
+    ]
+    short = [row for row in written if SHORT[0] <= len(words_of(row["model"])) <= SHORT[1]]
+    drawn = Random(SEED).sample(short, min(config.alignments, len(short)))
+    samples = Random(SEED).sample(written, min(config.samples, len(written)))
+    alignments = []
+    with atomic_path(plots) as folder:
+        folder.mkdir()
+        save(translation_plots.training_curve(read_curve(curve)), folder / "curve.png")
+        for row in drawn:
+            columns, rows, weights = attention_of(checkpoint, row["source"], row["model"])
+            drawing = attention_map(weights.numpy(), rows, columns, "Cross-attention, last layer")
+            save(drawing, folder / f"attention_{row['id']}.png")
+            source, target = words_of(row["source"]), words_of(row["model"])
+            shares = table.posterior(source, target)
+            drawing = attention_map(shares, target, [*source, "NULL"], "IBM Model 1")
+            save(drawing, folder / f"model1_{row['id']}.png")
+            names = (f"attention_{row['id']}.png", f"model1_{row['id']}.png")
+            alignments.append((translation_results.reference(row["id"]), *(plots / name for name in names)))
+    write_json(metrics, found)
+    write_jsonl(translations, written)
+    facts = _read(training)
+    write_text(page, translation_results.page(found, facts, samples, plots / "curve.png", alignments))
+    for name, entry in found["systems"].items():
+        run.log({f"{name}/{metric}": one["score"] for metric, one in entry.items()})
+    for path in (metrics, translations, page):
+        run.artifact(path)
+    for path in sorted(plots.glob("*.png")):
+        run.artifact(path, "plots")
+    print(translation_results.conclusion(found))
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, evaluate_translation=params.evaluate_translation, compute=params.compute)

@@ -1,0 +1,97 @@
+"""Stage train_translation: an encoder-decoder learns to write King James verses in Basic English."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from groundup.atomic import write_json
+from groundup.evaluation.curves import write_curve
+from groundup.recipes import ComputeConfig, TranslationConfig
+from groundup.study_params import load_study_params
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+SHOWN = 3  # verses of val that are translated at every evaluation
+
+
+def main(
+    run: Run,
+    verses: Path,
+    gate: Path,
+    out: Path,
+    curve: Path,
+    metrics: Path,
+    state: Path,
+    *,
+    translation: TranslationConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Learn the vocabulary, then train from random weights; of `gate`, that check_verses wrote it is what counts."""
+    import torch
+
+    from groundup.checkpoint import Checkpoint, CheckpointConfig, fingerprint, save_checkpoint
+    from groundup.datasets.jsonl import read_splits
+    from groundup.datasets.verses import SIDES
+    from groundup.objectives import sequence_to_sequence
+    from groundup.tokenizers.bpe import BPETokenizer
+    from groundup.training import Resume, fit, pick_device
+    from groundup.translation import encode_pairs, make_model, translate, translation_batches, translation_loss
+
+    config, training = translation, translation.training
+    splits = read_splits(verses, ("train", "val"))
+    texts = [pair[side] for pair in splits["train"] for side in SIDES]
+    vocabulary = BPETokenizer.train(texts, config.vocab_size, progress=True)
+    encoded = encode_pairs(vocabulary, splits["train"])
+    pairs = [pair for pair in encoded if max(map(len, pair)) <= config.max_tokens]
+    val = encode_pairs(vocabulary, splits["val"])
+    device = pick_device(compute)
+    torch.manual_seed(config.seed)
+    model = make_model(config, vocabulary.vocab_size).to(device)
+
+    facts = CheckpointConfig("encoder_decoder", model.config, vocabulary.fingerprint)
+
+    def evaluate(step: int) -> dict[str, float]:
+        checkpoint = Checkpoint(model, vocabulary, facts)
+        sources = [pair["source"] for pair in splits["val"][:SHOWN]]
+        written = translate(checkpoint, sources, beam_size=1, length_penalty=0.0)
+        run.text(
+            "\n---\n".join(map("\n".join, zip(sources, written, strict=True))), f"samples/step_{step:06d}.txt"
+        )
+        return {"val/loss": translation_loss(model, val[: config.eval_pairs], training.batch_size)}
+
+    data = {split: fingerprint(verses / f"{split}.jsonl") for split in splits}
+    resume = Resume(state, translation=config, compute=compute, data=data)
+    history = fit(
+        model,
+        partial(sequence_to_sequence, label_smoothing=config.label_smoothing),
+        translation_batches(pairs, training, config.seed),
+        training,
+        compute,
+        seed=config.seed,
+        log=run.log,
+        evaluate=evaluate,
+        resume=resume,
+        description="translation",
+    )
+    steps = int(history[-1]["step"])
+    val_loss = translation_loss(model, val, training.batch_size)
+    run.log({"val/loss": val_loss}, step=steps)
+    save_checkpoint(out, model, vocabulary, params={"translation": asdict(config)}, data=data)
+    figures = {
+        "val_loss": round(val_loss, 6),
+        "pairs": len(pairs),
+        "left_out_too_long": len(encoded) - len(pairs),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": steps,
+        "tokens": int(history[-1]["tokens_seen"]),
+    }
+    write_json(metrics, figures)
+    write_curve(curve, history)
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    resume.clear()
+
+
+if __name__ == "__main__":
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, translation=params.translation, compute=params.compute)

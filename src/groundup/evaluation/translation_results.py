@@ -1,0 +1,178 @@
+"""Translations of several systems beside one reference: BLEU and chrF, intervals, paired significance, and the page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.evaluation.study_page import Part, Picture, Section, Table, Text, render
+
+MODEL = "model"  # the system that the others are compared with
+SYSTEMS = {
+    "copy": "copy of the source",
+    "word_table": "word by word (IBM Model 1)",
+    "model_greedy": "encoder-decoder, greedy",
+    MODEL: "encoder-decoder, beam search",
+}
+METRICS = ("BLEU", "chrF2")
+SIGNIFICANT = 0.05
+
+
+def scores(systems: Mapping[str, Sequence[str]], references: Sequence[str], samples: int) -> dict[str, Any]:
+    """BLEU and chrF of each system, with 95% bootstrap intervals, and p of its difference from `model`.
+
+    Paired bootstrap resampling (Koehn 2004) by sacreBLEU (Post 2018); a p below 0.05 is called significant.
+
+    Args:
+        systems: name -> its translations; `model` must be one of them.
+        samples: resamples of the sentences.
+
+    Returns:
+        {"sentences", "signatures": {metric: str}, "systems": {name: {metric: {"score", "mean", "low", "high", "p"}}}};
+        p is None for `model` itself.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.significance import PairedTest
+
+    names = [MODEL, *(name for name in systems if name != MODEL)]
+    test = PairedTest(
+        [(name, list(systems[name])) for name in names],
+        {"BLEU": BLEU(references=[list(references)]), "chrF2": CHRF(references=[list(references)])},
+        references=None,
+        test_type="bs",
+        n_samples=samples,
+    )
+    signatures, results = test()
+    table: dict[str, Any] = {name: {} for name in systems}
+    for metric in METRICS:
+        for name, result in zip(names, results[metric], strict=True):
+            table[name][metric] = _entry(result)
+    return {
+        "sentences": len(references),
+        "signatures": {metric: str(signatures[metric]) for metric in METRICS},
+        "systems": table,
+    }
+
+
+def _entry(result: Any) -> dict[str, float | None]:
+    half = float(result.ci)
+    mean = float(result.mean)
+    return {
+        "score": round(float(result.score), 4),
+        "mean": round(mean, 4),
+        "low": round(mean - half, 4),
+        "high": round(mean + half, 4),
+        "p": None if result.p_value is None else round(float(result.p_value), 6),
+    }
+
+
+def beats(table: Mapping[str, Any], baseline: str, metric: str = "chrF2") -> bool:
+    """Whether the model scores higher than `baseline`, significantly."""
+    ours, theirs = table["systems"][MODEL][metric], table["systems"][baseline][metric]
+    return bool(ours["score"] > theirs["score"] and theirs["p"] < SIGNIFICANT)
+
+
+def conclusion(table: Mapping[str, Any]) -> str:
+    """What the table says, computed from it."""
+    said = []
+    for name in ("copy", "word_table"):
+        for metric in METRICS:
+            ours, theirs = table["systems"][MODEL][metric], table["systems"][name][metric]
+            verdict = (
+                "beats" if beats(table, name, metric)
+                else "loses to" if ours["score"] < theirs["score"] and theirs["p"] < SIGNIFICANT
+                else "is not to be told apart from"
+            )  # fmt: skip
+            said.append(
+                f"In {metric} the model {verdict} the {SYSTEMS[name]}: {ours['score']:.1f} against "
+                f"{theirs['score']:.1f} (p = {theirs['p']:.4f})."
+            )
+    return " ".join(said)
+
+
+def results_table(table: Mapping[str, Any]) -> Table:
+    """One row a system."""
+    rows = []
+    for name, entry in table["systems"].items():
+        row = [SYSTEMS[name]]
+        for metric in METRICS:
+            one = entry[metric]
+            p = "–" if one["p"] is None else f"{one['p']:.4f}"
+            row += [f"{one['score']:.1f}", f"{one['low']:.1f}–{one['high']:.1f}", p]
+        rows.append(row)
+    head = ["system", *(f"{m}{what}" for m in METRICS for what in ("", ", 95% interval", ", p"))]
+    signatures = "; ".join(table["signatures"].values())
+    caption = (
+        f"{table['sentences']:,} verses of test. p: of the difference from beam search, by paired bootstrap. "
+        f"sacreBLEU signatures: {signatures}."
+    )
+    return Table(head, rows, caption)
+
+
+def page(
+    table: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    samples: Sequence[Mapping[str, str]],
+    curve: Path,
+    alignments: Sequence[tuple[str, Path, Path]],
+) -> str:
+    """The page of the translation.
+
+    Args:
+        facts: the metrics of the training.
+        samples: id, source, target, and each system's translation, a verse each.
+        curve: picture of the training.
+        alignments: (verse, picture of the attention, picture of IBM Model 1).
+    """
+    shown: list[Part] = []
+    for row in samples:
+        rows = [("King James", row["source"]), ("Basic English", row["target"])]
+        rows += [(SYSTEMS[name], row[name]) for name in SYSTEMS if name in row]
+        shown.append(Table([f"verse {reference(row['id'])}", "text"], rows))
+    maps: list[Part] = []
+    for verse, attention, table_of_words in alignments:
+        maps += [
+            Picture(attention, f"Cross-attention while the model writes: {verse}"),
+            Picture(table_of_words, f"Alignment of IBM Model 1: {verse}"),
+        ]
+    sections = [
+        Section(
+            "How good it is",
+            "BLEU counts word sequences, chrF character sequences, that a translation shares with the one reference; "
+            "both go from 0 to 100. Copying the source is a strong start, since both sides are English.",
+            "Whether the intervals of model and baselines are apart, and p below 0.05.",
+            "Papineni et al. 2002 (BLEU), Popović 2015 (chrF), Koehn 2004 (paired bootstrap), Post 2018 (sacreBLEU)",
+            [Text(conclusion(table)), results_table(table)],
+        ),
+        Section(
+            "How it learned",
+            f"An encoder reads the King James verse, a decoder writes the Basic English one, looking at it: "
+            f"{facts['parameters']:,} parameters, {facts['pairs']:,} pairs, {facts['steps']:,} steps over "
+            f"{facts['tokens'] / 1e6:.1f} million tokens of both sides.",
+            "A loss of val that still falls at the end would gain from more steps; one that rises learns by heart.",
+            "Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
+            [Picture(curve, "Loss of train and val over the steps")],
+        ),
+        Section(
+            "Some verses",
+            "Verses of test, which no training saw, with the translation of each system.",
+            "Where the model turns a phrase around, which no table of words can; where it invents.",
+            "",
+            shown,
+        ),
+        Section(
+            "Where it looks",
+            "Row by row, what is written; column by column, the source. Above, the cross-attention of the decoder's "
+            "last layer, mean over its heads; below, which source word IBM Model 1 holds to have written each word.",
+            "A dark diagonal: word for word. Off it: words that changed places. The model was told of no alignment.",
+            "Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473; Brown et al. 1993",
+            maps,
+        ),
+    ]
+    lead = "King James English into Basic English, by an encoder-decoder trained on pairs of verses."
+    return render("Translation", lead, sections)
+
+
+def reference(key: str) -> str:
+    """A verse's id for people: "01001002" -> "book 1, 1:2"."""
+    return f"book {int(key[:2])}, {int(key[2:5])}:{int(key[5:])}"

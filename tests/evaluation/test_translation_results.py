@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sacrebleu import corpus_bleu, corpus_chrf
+
+from groundup.evaluation import translation_results
+from groundup.evaluation.figures import save
+from groundup.evaluation.translation_plots import training_curve
+
+WORDS = "and the king said to his men go up into the town for there is bread and water in it".split()
+
+
+def sentences(seed: int, spoil: float) -> list[str]:
+    """The same sixty sentences for any seed, with that share of the words spoilt."""
+    rng, noise = np.random.default_rng(0), np.random.default_rng(seed)
+    texts = [[WORDS[i] for i in rng.integers(0, len(WORDS), rng.integers(6, 14))] for _ in range(60)]
+    return [" ".join("xyz" if noise.random() < spoil else word for word in text) for text in texts]
+
+
+REFERENCES = sentences(0, 0.0)
+SYSTEMS = {
+    "copy": sentences(1, 0.6),
+    "word_table": sentences(2, 0.3),
+    "model_greedy": sentences(3, 0.29),
+    "model": sentences(4, 0.1),
+}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict:
+    return translation_results.scores(SYSTEMS, REFERENCES, samples=200)
+
+
+def test_scores_are_those_of_sacrebleu(table: dict) -> None:
+    for name, texts in SYSTEMS.items():
+        entry = table["systems"][name]
+        assert entry["BLEU"]["score"] == pytest.approx(corpus_bleu(texts, [REFERENCES]).score, abs=1e-3)
+        assert entry["chrF2"]["score"] == pytest.approx(corpus_chrf(texts, [REFERENCES]).score, abs=1e-3)
+        for one in entry.values():
+            assert one["low"] < one["mean"] < one["high"]
+    assert list(table["systems"]) == list(SYSTEMS)
+    assert table["sentences"] == 60
+    assert "bs:200" in table["signatures"]["chrF2"].replace("|", " ").replace("nrefs", "")
+
+
+def test_significance(table: dict) -> None:
+    assert translation_results.beats(table, "copy")
+    assert translation_results.beats(table, "word_table", "BLEU")
+    assert table["systems"]["model"]["chrF2"]["p"] is None
+    equal = translation_results.scores(SYSTEMS | {"copy": SYSTEMS["model"]}, REFERENCES, samples=50)
+    # sacreBLEU calls equal systems significantly different: its p counts resamples above a difference of 0
+    assert equal["systems"]["copy"]["BLEU"]["p"] < 0.05
+    assert not translation_results.beats(equal, "copy", "BLEU")
+    said = translation_results.conclusion(equal)
+    assert "In BLEU the model is not to be told apart from the copy of the source" in said
+    assert "In chrF2 the model beats the word by word (IBM Model 1)" in said
+
+
+def test_a_model_that_loses_is_said_to(table: dict) -> None:
+    worse = translation_results.scores(SYSTEMS | {"model": sentences(5, 0.8)}, REFERENCES, samples=50)
+    assert "In chrF2 the model loses to the copy of the source" in translation_results.conclusion(worse)
+
+
+def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> None:
+    history = [{"step": step, "train/loss": 3.0 - step / 100} for step in range(1, 101)]
+    history[49] |= {"val/loss": 2.6}
+    history[99] |= {"val/loss": 2.2}
+    drawing = training_curve(history)
+    (axes,) = drawing.axes
+    assert list(axes.lines[1].get_xdata()) == [50, 100]
+    assert axes.lines[0].get_ydata()[1] == pytest.approx((2.99 + 2.98) / 2)
+    save(drawing, tmp_path / "curve.png")
+    samples = [
+        {
+            "id": "01001002",
+            "source": "thou <art>",
+            "target": "you are",
+            "word_table": "you art",
+            "model": "you",
+        }
+    ]
+    facts = {"parameters": 1_234, "pairs": 56, "steps": 100, "tokens": 2_000_000}
+    picture = tmp_path / "curve.png"
+    page = translation_results.page(table, facts, samples, picture, [("book 1, 1:2", picture, picture)])
+    for text in (
+        "1,234 parameters",
+        "thou &lt;art&gt;",
+        "book 1, 1:2",
+        "word by word (IBM Model 1)",
+        "60 verses",
+    ):
+        assert text in page
+    assert page.count("data:image/png") == 3
+    assert "http" not in page.replace("https://arxiv.org", "")
