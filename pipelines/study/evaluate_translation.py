@@ -82,8 +82,13 @@ def main(
             shares = table.posterior(source, target)
             drawing = attention_map(shares, target, [*source, "NULL"], "IBM Model 1")
             save(drawing, folder / f"model1_{row['id']}.png")
-            names = (f"attention_{row['id']}.png", f"model1_{row['id']}.png")
-            alignments.append((translation_results.reference(row["id"]), *(plots / name for name in names)))
+            alignments.append(
+                (
+                    translation_results.reference(row["id"]),
+                    plots / f"attention_{row['id']}.png",
+                    plots / f"model1_{row['id']}.png",
+                )
+            )
     write_json(metrics, found)
     write_jsonl(translations, written)
     facts = _read(training)

@@ -154,7 +154,7 @@ def attention_of(checkpoint: Checkpoint, source: str, target: str) -> tuple[list
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
     batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Record()
     model(batch.source, batch.source_lengths, batch.idx, record=record)
-    end = ["⏹"]
+    end = ["[end]"]
     pieces = [tokenizer.pieces(text) + end for text in (source, target)]
     return pieces[0], pieces[1], record.cross_weights[-1][0].mean(dim=0).cpu()
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from groundup.tracking import silent
 from groundup.translation import translate
 from pipelines.study import evaluate_translation, train_translation
 from tests.pipelines.prepared import content, read_json
-from tests.tiny import CPU
+from tests.tiny import CPU, MUON, training_config
 from tests.tiny_translation import CONFIG, EVALUATE, PAIRS
 
 
@@ -26,7 +27,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "curve.csv",
         folder / "train.json",
         folder / "state",
-        translation=CONFIG,
+        translation=replace(
+            CONFIG, training=training_config(max_steps=40, batch_size=8, optimizer=MUON)
+        ),  # knows its words
         compute=CPU,
     )
     return folder
@@ -51,9 +54,7 @@ def evaluate(trained: Path, out: Path) -> None:
 def test_every_system_translates_every_verse_and_is_scored(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        evaluate_translation, "SHORT", (0, 99)
-    )  # what the untrained model writes is of any length
+    monkeypatch.setattr(evaluate_translation, "SHORT", (1, 99))
     evaluate(trained, tmp_path / "once")
     rows = read_jsonl(tmp_path / "once" / "translations.jsonl")
     sources, references = [row["source"] for row in PAIRS], [row["target"] for row in PAIRS]
