@@ -123,7 +123,7 @@ def translate(
     ] = None,
     model: Model = STUDY_MODELS / "translation",
     beam_size: Annotated[int, typer.Option(min=1, help="Beginnings kept at each step; 1 is greedy.")] = 4,
-    length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.0,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.5,
 ) -> None:
     """Write King James English in Basic English."""
     from groundup.checkpoint import load_checkpoint
