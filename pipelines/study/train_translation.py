@@ -35,7 +35,13 @@ def main(
     from groundup.objectives import sequence_to_sequence
     from groundup.tokenizers.bpe import BPETokenizer
     from groundup.training import Resume, fit, pick_device
-    from groundup.translation import encode_pairs, make_model, translate, translation_batches, translation_loss
+    from groundup.translation import (
+        encode_pairs,
+        make_model,
+        translate,
+        translation_batches,
+        translation_loss,
+    )
 
     config, training = translation, translation.training
     splits = read_splits(verses, ("train", "val"))
