@@ -48,8 +48,8 @@ def study_facts() -> dict[str, Any]:
             "rows": [
                 probe("Word2Vec", None, word),
                 probe("Word2Vec", None, others),
-                *(probe(f"study's {kind}", n, word) for kind in ("encoder", "decoder") for n in (0, 1, 2)),
-                probe("study's decoder", 2, "the sentence's last token"),
+                *(probe(f"study {kind}", n, word) for kind in ("encoder", "decoder") for n in (0, 1, 2)),
+                probe("study decoder", 2, "the sentence's last token"),
             ]
         },
         "causal": objective(),

@@ -72,7 +72,7 @@ def _static(found: Facts) -> tuple[str, ...]:
 
 def _context(found: Facts, objective: str) -> tuple[str, ...]:
     trunk = {"causal": "decoder", "masked": "encoder"}[objective]
-    auc = _top_layer(found["contextual"], f"study's {trunk}")["cosine"]["auc"]
+    auc = _top_layer(found["contextual"], f"study {trunk}")["cosine"]["auc"]
     accuracy = found[objective]["accuracy"]["model"]
     return (
         f"a vector a word and sentence: {trunk}",
