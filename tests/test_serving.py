@@ -12,7 +12,8 @@ from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.classification import spam_probabilities
 from groundup.instruction_tuning import respond
 from groundup.labels import LABELS
-from groundup.nn.decoder import Decoder, SequenceClassifier
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
 from groundup.sampling import INFERENCE_PARAMS, Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import registry
