@@ -117,7 +117,7 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
     ("arguments", "sentence"),
     [
         (["generate", "hello", "--model", "nowhere"], "nowhere has no config.json"),
-        (["generate", "hello", "--model", "{spam}"], "holds a classifier, which cannot write text"),
+        (["generate", "hello", "--model", "{spam}"], "holds a classifier; expected a decoder"),
         (["generate", "", "--model", "{pretrained}"], "a prompt has no tokens"),
         (["generate", "tea " * 200, "--model", "{pretrained}"], "the model reads at most 64"),
         (["classify", "hello", "--model", "{pretrained}"], "is a language model, not a classifier"),

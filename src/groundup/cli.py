@@ -176,12 +176,7 @@ def main() -> None:
 def _language_model(folder: Path) -> "Checkpoint":
     from groundup.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(folder)
-    if checkpoint.kind != "decoder":
-        raise BadInput(
-            f"{folder} holds a classifier, which cannot write text; give a language model's folder."
-        )
-    return checkpoint
+    return load_checkpoint(folder, kind="decoder")
 
 
 def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampling: Sampling) -> None:
