@@ -5,6 +5,7 @@ import torch
 
 from groundup.checkpoint import Checkpoint, CheckpointConfig
 from groundup.errors import BadInput
+from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.objectives import IGNORE_INDEX, sequence_to_sequence
 from groundup.tokenizers.bpe import BPETokenizer
@@ -102,15 +103,19 @@ def test_translations_do_not_depend_on_the_batch_and_brackets_are_cleaned() -> N
 
 
 def test_copy_start_looks_for_its_own_token_and_hands_it_on() -> None:
-    torch.manual_seed(0)
-    model = make_model(CONFIG, 50).eval()
-    source = torch.tensor([[7, 3, 9, 11, 4]])
-    with torch.inference_mode():
-        model.encoder.shift.zero_()  # type: ignore[union-attr]
-        hidden = model(source, torch.tensor([5]), torch.tensor([[9]]))
-        assert int(model.logits(hidden)[0, 0].argmax()) == 9
-    random = make_model(replace(CONFIG, copy_start=0.0), 50)
-    assert not random.decoder.h[0].cross_attn.c_proj.weight.any()  # type: ignore[union-attr]
+    with_it, without = torch.tensor([[7, 3, 9, 11, 4]]), torch.tensor([[7, 3, 8, 11, 4]])
+    for strength in (CONFIG.copy_start, 0.0):
+        torch.manual_seed(0)
+        model, record = make_model(replace(CONFIG, copy_start=strength), 50).eval(), Record()
+        with torch.inference_mode():
+            model.encoder.shift.zero_()  # type: ignore[union-attr]  # else every place holds its predecessor too
+            found = [
+                float(model.logits(model(source, torch.tensor([5]), torch.tensor([[9]]), record))[0, 0, 9])
+                for source in (with_it, without)
+            ]
+        looked_at = record.cross_weights[0][0, :, 0].mean(dim=0)  # over the heads, for the first token
+        assert (found[0] > found[1]) == (strength > 0)
+        assert (int(looked_at.argmax()) == 2) == (strength > 0)
 
 
 def test_copy_start_needs_a_key_for_each_head() -> None:
@@ -131,6 +136,7 @@ def test_attention_has_a_row_for_each_piece_written() -> None:
     ("text", "says"),
     [
         (" ", "nothing to translate"),
+        ("[ ] ...", "nothing to translate"),
         ("he " * 40, r"has \d+ tokens; the model reads at most 16: translate it sentence"),
     ],
 )

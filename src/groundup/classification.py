@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from groundup.checkpoint import Checkpoint
+from groundup.checkpoint import TITLES, Checkpoint
 from groundup.datasets.batching import Batches, classification_batch, pad, sorted_batches
 from groundup.errors import BadInput
 from groundup.labels import LABELS, SPAM
@@ -107,6 +107,8 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
         BadInput: the checkpoint is not a spam classifier.
     """
     if checkpoint.kind != "classifier":
-        raise BadInput("the checkpoint is a language model, not a classifier; give the one of finetune_spam.")
+        raise BadInput(
+            f"the checkpoint is {TITLES[checkpoint.kind]}, not a classifier; give the one of finetune_spam."
+        )
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
     return predict_spam(checkpoint.model, ids, checkpoint.config.labels)

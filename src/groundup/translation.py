@@ -113,9 +113,10 @@ def translate(
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     context = checkpoint.config.model.context_length
-    sources = [[*ids, tokenizer.eot_id] for ids in tokenizer.encode_batch([clean(text) for text in texts])]
-    for text, source in zip(texts, sources, strict=True):
-        if not text.strip():
+    cleaned = [clean(text) for text in texts]
+    sources = [[*ids, tokenizer.eot_id] for ids in tokenizer.encode_batch(cleaned)]
+    for text, source in zip(cleaned, sources, strict=True):
+        if not any(map(str.isalnum, text)):
             raise BadInput("there is nothing to translate; give a text with at least one word.")
         if len(source) > context:
             raise BadInput(

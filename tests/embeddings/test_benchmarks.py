@@ -114,3 +114,13 @@ def test_nothing_covered(pairs, questions):
         word_pairs(strange, pairs, BOOTSTRAP)
     with pytest.raises(BadInput, match="train on more text or lower min_count"):
         analogies(strange, questions, BOOTSTRAP)
+
+
+def test_questions_that_begin_with_one_pair_are_drawn_together():
+    # Two pairs with 50 questions each: of words at right angles the first that is left is the answer, "d" for the one
+    # pair and "a" for the other. A resample of the two pairs scores 0, 1/2 or 1.
+    vectors = WordVectors(("a", "b", "c", "d", "x"), np.eye(5, dtype=np.float32))
+    rows = [{"a": a, "b": b, "c": "c", "d": "d"} for a, b in [("a", "b")] * 50 + [("b", "x")] * 50]
+    scores = analogies({"one": vectors}, rows, Bootstrap(400, 0.95, 1))
+    assert scores.figures["one"] == 0.5
+    assert sorted(set(scores.resampled["one"].tolist())) == [0.0, 0.5, 1.0]

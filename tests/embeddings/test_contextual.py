@@ -38,6 +38,7 @@ CONFIG = ContextualConfig(
     neighbours=2,
     batch_size=7,
     seed=1,
+    shown_pairs=2,
 )
 TOKENIZER = BPETokenizer.train(MESSAGES, 400)
 

@@ -51,8 +51,9 @@ def test_gensim_gets_the_same_words_and_settings(method):
     assert learned.vectors.facts == {"method": method, "by": "gensim", "epochs": 20, "words": 600 * 30}
 
 
-def test_documents_of_single_words():
+@pytest.mark.parametrize("method", ["skipgram", "cbow", "glove"])
+def test_documents_of_single_words(method):
     documents = [["a"], ["b"], ["a"]]
     vocabulary = build_vocabulary(documents, 1)
     with pytest.raises(BadInput, match="no two known words"):
-        train("glove", documents, vocabulary, toy.config(), CPU, log=lambda *_: None)
+        train(method, documents, vocabulary, toy.config(), CPU, log=lambda *_: None)

@@ -39,7 +39,7 @@ def batch() -> TextBlocks:
     def draw(high: int, *shape: int) -> Tensor:
         return torch.randint(high, shape, generator=generator)
 
-    left, right = draw(W + 1, B, N).to(torch.int8), draw(W + 1, B, N).to(torch.int8)
+    left, right = draw(W + 1, B, N).to(torch.int16), draw(W + 1, B, N).to(torch.int16)
     left[0, 0] = right[0, 0] = 0  # a centre without context
     return TextBlocks(draw(V, B, N + 2 * W), left, right, draw(V, B, M), tokens=15)
 
@@ -200,3 +200,14 @@ def test_thinned_text_keeps_its_share():
     for batches in (read, again):
         kept = sum(int(((batch.left + batch.right) > 0).sum()) for batch in batches)
         assert kept == pytest.approx(expected, rel=0.02)
+
+
+def test_the_widest_window_reaches_every_word_of_a_long_document() -> None:
+    words, widest = 300, 100
+    reach = torch.full((1, words), widest, dtype=torch.int16)
+    batch = TextBlocks(
+        torch.zeros(1, words + 2 * widest, dtype=torch.long), reach, reach, torch.zeros(1, 4).long(), 0
+    )
+    assert batch.band().sum(dim=-1).unique().tolist() == [2 * widest]
+    pairs = skip_gram(Word2Vec(2, 4), batch, negative=2)[1]
+    assert int(pairs) == 2 * widest * words

@@ -24,7 +24,7 @@ Pair = dict[str, str]
 SPLITS = ("train", "val", "test")
 SIDES = ("source", "target")
 LAST_BOOK = {"Old Testament": "39", "New Testament": "66"}
-LEAST_IN_BOTH = 0.9  # share of the smaller Bible's verses
+LEAST_IN_BOTH = 0.9  # share of the larger Bible's verses
 _BRACKETS = str.maketrans({"[": "", "]": "", "’": "'"})
 _GAP = re.compile(r"\*\*\*|\.\.\.")  # where the Basic English text leaves something out
 

@@ -71,6 +71,9 @@ def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: 
 def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
     """Share of "a is to b as c is to d" whose d is the first answer by 3CosAdd; rows {"a", "b", "c", "d"}.
 
+    The questions are all combinations of some hundred pairs (a, b), so those that begin with one pair are drawn
+    together: drawing single questions would take what repeats for independent and make the intervals too narrow.
+
     Raises:
         BadInput: no question is known to all sets.
     """
@@ -78,10 +81,15 @@ def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: B
     right = {name: solved(vectors, known).astype(float) for name, vectors in sets.items()}
     rng = np.random.default_rng(bootstrap.seed)
     answers = np.stack(list(right.values()), axis=1)  # (n, sets)
-    n = len(known)
-    weights = [rng.multinomial(n, np.full(n, 1 / n)) @ answers / n for _ in range(bootstrap.samples)]
-    resampled = dict(zip(right, np.array(weights).T, strict=True))
-    return Scores({name: float(values.mean()) for name, values in right.items()}, resampled, n, len(rows))
+    _, pair = np.unique([f"{row['a']} {row['b']}".lower() for row in known], return_inverse=True)
+    size = np.bincount(pair)  # (pairs,): questions of each
+    solved_of = np.stack([np.bincount(pair, column) for column in answers.T], axis=1)  # (pairs, sets)
+    drawn = rng.multinomial(
+        len(size), np.full(len(size), 1 / len(size)), size=bootstrap.samples
+    )  # (R, pairs)
+    resampled = dict(zip(right, (drawn @ solved_of / (drawn @ size)[:, None]).T, strict=True))
+    figures = {name: float(values.mean()) for name, values in right.items()}
+    return Scores(figures, resampled, len(known), len(rows))
 
 
 def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:

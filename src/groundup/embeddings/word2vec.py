@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from groundup.embeddings.config import Word2VecConfig
 from groundup.embeddings.vocabulary import Corpus
+from groundup.errors import BadInput
 
 Array = npt.NDArray[np.float64]
 NOISE_POWER = 0.75
@@ -144,7 +145,14 @@ def text_batches(
     """(step -> its micro-batch, steps that read the text once); every epoch thins the text and orders its blocks anew.
 
     Both draws depend on seed and epoch, the negatives on seed and step: a resumed run reads on in the same place.
+
+    Raises:
+        BadInput: no two known words stand in one document.
     """
+    if not (corpus.documents[1:] == corpus.documents[:-1]).any():
+        raise BadInput(
+            "no two known words stand in one document; a word's context needs documents of two words or more."
+        )
     keep = keep_probabilities(counts, config.sample)
     noise = np.cumsum(counts**NOISE_POWER)
     steps = max(1, round(float(keep[corpus.ids].sum()) / config.step_words))
@@ -161,7 +169,7 @@ def text_batches(
         )  # the last block is filled with centres without context
         around = (config.window, config.window + after)
         padded = torch.from_numpy(np.pad(ids, around))
-        sides = (torch.from_numpy(np.pad(side, (0, after)).astype(np.int8)) for side in (left, right))
+        sides = (torch.from_numpy(np.pad(side, (0, after)).astype(np.int16)) for side in (left, right))
         to_left, to_right = (side.view(blocks, config.block_words) for side in sides)
         size = config.block_words + 2 * config.window
         order = torch.from_numpy(rng.permutation(blocks))

@@ -59,8 +59,10 @@ def read_pairs(path: Path) -> list[Pair]:
         ) from error
     pairs = []
     for number, row in enumerate(rows, start=2):
-        if row["same"] not in ("0", "1") or not all(row.values()):
-            raise BadInput(f"{path}, line {number}: found {row}; expected no empty cell and 1 or 0 as same.")
+        if None in row or row["same"] not in ("0", "1") or not all(row.values()):
+            raise BadInput(
+                f"{path}, line {number}: found {row}; expected no empty and no further cell, and 1 or 0 as same."
+            )
         pairs.append(Pair(**(row | {"same": row["same"] == "1"})))
     for word in dict.fromkeys(pair.word for pair in pairs):
         if len({pair.same for pair in pairs if pair.word == word}) < 2:
