@@ -86,8 +86,10 @@ def beam_search(
         if not going:
             break
         keep = torch.tensor(going, device=device)
-        origin = keep[:, None] * beam_size + beams.gather(1, chosen)[keep]
-        cache, totals, limits = cache.keep(origin.flatten()), totals[keep], limits[keep]
+        origin = (keep[:, None] * beam_size + beams.gather(1, chosen)[keep]).flatten()
+        if beam_size > 1 or len(going) < len(rows):  # the beams of one source read the same memory
+            cache = cache.keep(origin, same_memory=len(going) == len(rows))
+        totals, limits = totals[keep], limits[keep]
         last = tokens.gather(1, chosen)[keep].view(-1, 1)
         rows = [rows[i] for i in going]
     return found

@@ -161,6 +161,7 @@ def test_a_kept_row_takes_its_past_along() -> None:
     assert bool((kept.keys[0] == 7.0).all())
     assert kept.capacity == 3
     assert kept.memory is not None and kept.memory.mask.tolist() == [[[[False, True]]]]
+    assert cache.keep(torch.tensor([1, 0]), same_memory=True).memory is cache.memory
 
 
 @torch.no_grad()

@@ -93,14 +93,17 @@ class KVCache:
         self.values[layer].scatter_(2, where, v.type_as(self.values[layer]))
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
-    def keep(self, rows: Tensor) -> "KVCache":
-        """The cache of the given rows (n,), in that order: finished sequences leave the batch, beams are repeated."""
+    def keep(self, rows: Tensor, *, same_memory: bool = False) -> "KVCache":
+        """The cache of the given rows (n,), in that order: finished sequences leave the batch, beams are repeated.
+
+        With `same_memory` every new row has the source of the row that stood there: beams that change places.
+        """
         return KVCache(
             [k[rows] for k in self.keys],
             [v[rows] for v in self.values],
             self.tokens[rows],
             self.lengths[rows],
-            None if self.memory is None else self.memory.keep(rows),
+            self.memory if self.memory is None or same_memory else self.memory.keep(rows),
         )
 
 
