@@ -1,6 +1,7 @@
 """The DVC graph as a Prefect flow: stages and edges are read from DVC, and DVC decides whether there is work.
 
 Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
+The study's stages run one after the other: many train for equal times, which would not be equal beside another stage.
 Run it by hand with `python -m pipelines.flow [--pipeline study] [--force] [--stage NAME] [--workers N]`.
 """
 
@@ -133,9 +134,9 @@ def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None
     return _bring_up_to_date("pipeline", force, stages)
 
 
-@flow(name="study", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="study", task_runner=ThreadPoolTaskRunner(max_workers=1))
 def study(force: bool = False, stages: list[str] | None = None) -> State[None]:
-    """The same for the study's dvc.yaml, with the stages of the main pipeline that it needs."""
+    """The same for the study's dvc.yaml, with the stages of the main pipeline that it needs, one after the other."""
     return _bring_up_to_date("study", force, stages)
 
 
@@ -261,16 +262,23 @@ def main(
     pipeline: Annotated[Literal["pipeline", "study"], typer.Option(help="Which dvc.yaml.")] = "pipeline",
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stages at the same time.", show_default="2 of the pipeline, 1 of the study"
+        ),
+    ] = None,
 ) -> None:
     """Run the main pipeline, or the study and what it needs of the main pipeline, as a Prefect flow.
 
     `make repro` and `make study` do the same work without Prefect, one stage after the other.
     """
     interruptible()
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
+    chosen = FLOWS[pipeline]
+    if workers:
+        chosen = chosen.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers))
     try:
-        state = FLOWS[pipeline].with_options(task_runner=runner)(force=force, stages=stage, return_state=True)
+        state = chosen(force=force, stages=stage, return_state=True)
     except KeyboardInterrupt as error:
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     if not state.is_completed():

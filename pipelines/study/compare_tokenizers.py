@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from groundup.atomic import atomic_path, write_json, write_text
 from groundup.errors import BadInput
@@ -15,16 +16,28 @@ from pipelines.stage import run_stage
 
 
 def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) -> None:
-    """Read the tokenizers and, in the same order, their rows; write the table, the folder of plots and the page."""
+    """Read tokenizers, vocabularies' figures and models' figures; write the table, the folder of plots and the page.
+
+    All three in the same order of names. A vocabulary's figures hold times, so they are read here and not by the
+    ladder: other times are no reason to train its model anew.
+
+    Raises:
+        BadInput: other names in one of the three.
+    """
     *sources, metrics, plots, page = paths
-    half = len(sources) // 2
-    tokenizers = {path.stem: load_tokenizer(path) for path in sources[:half]}
-    rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sources[half:]}
-    if list(tokenizers) != list(rows):
+    third = len(sources) // 3
+    parts = [sources[start : start + third] for start in range(0, len(sources), third)]
+    lists = [", ".join(path.stem for path in part) for part in parts]
+    if len(set(lists)) > 1:
         raise BadInput(
-            f"the tokenizers are {', '.join(tokenizers)} and the rows {', '.join(rows)}; expected the same names in "
-            f"the same order: correct the stage compare_tokenizers in dvc.yaml."
+            f"found tokenizers, vocabularies and models of {'; '.join(lists)}; expected the same names in the same "
+            f"order: correct the stage compare_tokenizers in dvc.yaml."
         )
+    tokenizers = {path.stem: load_tokenizer(path) for path in parts[0]}
+    rows = {
+        model.stem: {"vocabulary": _read(vocabulary), **_read(model)}
+        for vocabulary, model in zip(*parts[1:], strict=True)
+    }
     config = compare_tokenizers
     found = tokenizer_results.table(rows, config)
     said = tokenizer_results.conclusions(found, config)
@@ -38,6 +51,11 @@ def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) ->
     run.text("\n".join(said) + "\n", "conclusions.txt")
     run.artifact(plots)
     run.artifact(page)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Every seed stands for its own weights, order of the text and order of the messag
 interrupted, the stage begins anew.
 """
 
-import json
 import math
 import time
 from collections import defaultdict
@@ -27,14 +26,13 @@ def main(
     run: Run,
     tokens: Path,
     tokenizer: Path,
-    vocabulary: Path,
     spam: Path,
     metrics: Path,
     *,
     ladder: LadderConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the tokenizer's row of the table: its own figures, the model's size, and each seed's results."""
+    """Write the tokenizer's row of the table: the model's size, and each seed's results."""
     import numpy as np
     import torch
 
@@ -70,7 +68,7 @@ def main(
         torch.manual_seed(seed)
         decoder = Decoder(shape).to(device)
         sizes = {name: p.numel() for name, p in decoder.named_parameters()}
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         batches = window_batches(
             train, shape.context_length, ladder.training.batch_size, ladder.training.grad_accum_steps, seed
         )
@@ -84,7 +82,7 @@ def main(
             log=log,
             description=f"{tokenizer.stem}, seed {seed}",
         )
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
         seen = history[-1]["tokens_seen"]
         results = {
             "val_bpb": bits_per_byte(total_nats(decoder, val, names.eot_id), meta["val"]["message_bytes"]),
@@ -92,6 +90,9 @@ def main(
             "bytes": seen * bytes_per_token,
             "steps": history[-1]["step"],
             "tokens_per_second": seen / seconds,
+            "seconds": seconds,
+            "cpu_share": busy
+            / (seconds * compute.threads),  # much less than at other times: others had the rest
         }
         torch.manual_seed(seed)
         model = classification.make_classifier(decoder, recipe)
@@ -118,16 +119,14 @@ def main(
         run.log({f"seed_{seed}/{key}": value for key, value in results.items()})
     tables = sum(n for name, n in sizes.items() if name.startswith(("wte.", "wpe.", "lm_head.")))
     row: dict[str, Any] = {
-        "vocabulary": json.loads(vocabulary.read_text(encoding="utf-8")),
         "parameters": sum(sizes.values()),
         "embedding_parameters": tables,
         "cut_messages": round(sum(len(i) == shape.context_length for i in ids["test"]) / len(truth), 6),
         **found,
     }
     write_json(metrics, row)
-    own = {key: value for key, value in row["vocabulary"].items() if isinstance(value, int | float)}
     means = {key: float(np.mean([*values.values()])) for key, values in found.items()}
-    run.log({**own, "parameters": row["parameters"], "embedding_parameters": tables, **means})
+    run.log({"parameters": row["parameters"], "embedding_parameters": tables, **means})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Pretrain a decoder on next tokens or an encoder on hidden ones: one shape, one text, the same time."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def main(
 
     data = {split: fingerprint(tokens / f"{split}.bin") for split in ("train", "val")}
     resume = Resume(state, objectives=config, compute=compute, tokenizer=vocabulary.fingerprint, data=data)
+    start, busy = time.perf_counter(), time.process_time()
     history = fit(
         model,
         loss,
@@ -85,6 +87,7 @@ def main(
         resume=resume,
         description=f"pretrain, {objective}",
     )
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     guessed, nats = token_accuracy.guesses(model, shown, targets)
     same = np.full_like(targets, ngram_baselines.most_frequent(train, vocabulary.vocab_size))
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
@@ -97,6 +100,8 @@ def main(
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": steps,
         "tokens": int(history[-1]["tokens_seen"]),
+        # much less than at other times: others had the rest; of the last part, where the training was interrupted
+        "cpu_share": round(busy / (seconds * compute.threads), 3),
     }
     run.log({"val/accuracy": figures["accuracy"]["model"]["mean"]}, step=steps)
     save_checkpoint(out, model, vocabulary, params={"objectives": asdict(config)}, data=data)

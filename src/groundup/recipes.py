@@ -94,7 +94,7 @@ class SpamTrainingConfig:
 
     def __post_init__(self) -> None:
         if not self.seeds:
-            raise BadInput("finetune_spam.seeds is empty; give at least one seed, three for an interval.")
+            raise BadInput("seeds is empty; give at least one seed, three for an interval.")
 
 
 @dataclass(frozen=True)

@@ -16,4 +16,6 @@ def test_without_learned_merges_there_is_no_section_about_them(tmp_path: Path) -
     text = page(table(rows, COMPARE), rows, tokenizers, COMPARE, tmp_path)
     assert "as it was learned" not in text
     assert "2.100 (1.852–2.348)" in text
+    assert "with each tokenizer, 20 seconds a seed" in text
+    assert '<th class="n">parameters, M</th>' in text
     assert "One sentence, many cuts" in text

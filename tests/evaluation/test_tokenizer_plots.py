@@ -16,4 +16,5 @@ def test_a_mark_for_each_tokenizer_at_its_mean_hollow_where_text_is_lost() -> No
         assert [mark.get_xdata()[0] for mark in marks] == expected
         hollow = [mark.get_markerfacecolor() == "white" for mark in marks]
         assert hollow == [False, key == "val_bpb"]
+    assert panels[2].get_xlim()[1] <= 1
     assert [text.get_text() for text in panels[0].get_yticklabels()] == list(rows)

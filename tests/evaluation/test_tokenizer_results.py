@@ -41,10 +41,33 @@ def test_conclusions_follow_the_intervals() -> None:
     assert "bpe predicts best after equal time: 2.100" in said  # not wordpiece, whose text has lost something
     assert "byte +0.500 (+0.500 to +0.500);" in said
     assert "of a text that has lost something" in said
-    assert "byte -0.010 (-0.250 to +0.230), no more than chance" in said
+    assert "byte -0.010 (-0.250 to +0.230), not significant" in said
     assert "50% of byte's 256 tokens never occur in the corpus, and 40% of its model" in said
     assert "Not every text comes back with wordpiece" in said
-    assert "4 differences are judged at 95%, so about 0.2" in said
+    assert (
+        "4 differences are judged at 95%, so about 0.2 of them would count as significant by chance alone"
+        in said
+    )
+    assert "Spam F1, difference from bpe: byte" in said
+    assert "busy" not in said
+
+
+def test_seeds_with_unequal_steps_in_equal_time_are_named_first() -> None:
+    rows = {**ROWS, "byte": {**ROWS["byte"], "steps": {"seed_1": 142, "seed_2": 145, "seed_3": 59}}}
+    said = conclusions(table(rows, COMPARE), COMPARE)
+    assert "The machine was busy" in said[0]
+    assert "steps, with byte 59 to 145; these figures are not to be compared" in said[0]  # of bpe 10 to 11
+
+
+def test_intervals_of_f1_stay_between_0_and_1() -> None:
+    rows = {
+        **ROWS,
+        "byte": row([2.5, 2.6, 2.7], [0.99, 0.99, 0.80]),
+        "gpt2": row([2.5, 2.6, 2.7], [0, 0, 0.1]),
+    }
+    found = table(rows, COMPARE)
+    assert found["byte"]["spam_f1"]["high"] == 1.0 and found["byte"]["spam_f1"]["low"] < 0.8
+    assert found["gpt2"]["spam_f1"]["low"] == 0.0
 
 
 def test_a_reference_that_is_not_there() -> None:
@@ -55,4 +78,5 @@ def test_a_reference_that_is_not_there() -> None:
 def test_numbers_as_text() -> None:
     entry = {"mean": 0.1234, "low": -0.05, "high": 0.3}
     assert interval(entry, 2) == "0.12 (-0.05–0.30)"
+    assert interval({"mean": 0.94, "low": 0.94, "high": 0.94}, 3) == "0.940"
     assert signed(entry, 2) == "+0.12 (-0.05 to +0.30)"

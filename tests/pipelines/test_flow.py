@@ -157,6 +157,10 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
     assert markers["beyond@big"].data.tags["stage_key"] == recorded_keys(project)[BIG]
 
 
+def test_stages_of_the_study_do_not_take_each_other_s_time() -> None:
+    assert flow.study.task_runner._max_workers == 1  # type: ignore[attr-defined]
+
+
 def test_failure_names_the_stage_and_stops_what_depends_on_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

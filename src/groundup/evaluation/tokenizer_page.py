@@ -40,7 +40,7 @@ def page(
 
     Args:
         found: see `tokenizer_results.table`.
-        rows: name -> what the stage ladder writes; for the first merges.
+        rows: as there; for the first merges.
         tokenizers: by the same names.
         pictures: the folder with ladder.png.
     """
@@ -144,8 +144,8 @@ def _vocabularies(found: Table) -> Section:
         "median of five repetitions on the validation text, after one to warm up."
     )
     look_for = (
-        "Each doubling of the vocabulary buys less. A published vocabulary is larger than a small corpus can use. "
-        "Encode speeds are of this machine while the stage ran."
+        "How much longer do tokens become when the vocabulary doubles, and doubles again? How much of a vocabulary "
+        "that was learned from other text is never used here? Encode speeds are of this machine while the stage ran."
     )
     head = ("tokenizer", "tokens", "bytes/token", "unknown", "fertility", "never used", "restored", "encode MB/s",
             "learned in s")  # fmt: skip
@@ -167,39 +167,45 @@ def _vocabularies(found: Table) -> Section:
 
 
 def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Section:
-    seeds = f"Means over seeds with {config.confidence:.0%} intervals."
+    seeds = f"Means over seeds with {config.confidence:.0%} intervals; those of F1 are cut at 0 and 1."
+    seconds = max(row["seconds"]["mean"] for row in found.values())
     what = (
-        "The same decoder learned the same text for the same time with each tokenizer, once a seed, and was then "
-        "finetuned for spam in equally many steps. Bits per byte count what it costs to write the validation text, "
-        "by its bytes and not by its tokens, so that tokenizers compare. Tables and head: parameters that only turn "
-        "ids into vectors and back. The context is equally long in tokens, so that of a message a tokenizer with "
-        "short tokens shows less, where it is cut."
+        f"The same decoder learned the same text for the same time with each tokenizer, {seconds:.0f} seconds a seed, "
+        "and was then finetuned for spam in equally many steps. Bits per byte count what it costs to write the "
+        "validation text, by its bytes and not by its tokens, so that tokenizers compare. Tables: share of the "
+        "parameters that only turn ids into vectors and back, the head included. Cut: share of the test messages that "
+        "do not fit into the context, which is equally long in tokens, so that short tokens show less of a message."
     )
     look_for = (
         "Short tokens: many cheap steps, of which each must be learned to spell. Long tokens: more text a second and "
         "more of it in the context, but rare tokens are learned from few examples, and large tables take their time. "
-        "The best is in between, and moves with the size of the corpus and the time."
+        "Where in between is the best here, and is it the same for both figures? It moves with the size of the corpus "
+        "and the time."
     )
     head = (
         "tokenizer",
         "bits/byte",
         "spam F1",
+        "steps",
+        "seconds",
         "tokens/s",
         "MB read",
-        "parameters",
-        "tables and head",
-        "cut messages",
+        "parameters, M",
+        "tables, %",
+        "cut, %",
     )
     rows = [
         (
             name,
             interval(row["val_bpb"], 3) + ("" if row["comparable"] else "*"),
             interval(row["spam_f1"], 3),
+            f"{row['steps']['mean']:,.0f}",
+            f"{row['seconds']['mean']:.0f}",
             f"{row['tokens_per_second']['mean']:,.0f}",
             f"{row['bytes']['mean'] / 1e6:.1f}",
-            f"{row['parameters']:,}",
-            f"{row['embedding_parameters'] / row['parameters']:.0%}",
-            f"{row['cut_messages']:.1%}",
+            f"{row['parameters'] / 1e6:.2f}",
+            f"{row['embedding_parameters'] / row['parameters'] * 100:.0f}",
+            f"{row['cut_messages'] * 100:.1f}",
         )
         for name, row in found.items()
     ]
@@ -210,7 +216,7 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
             *(
                 text
                 for gap in row["difference"].values()
-                for text in (signed(gap, 3), "yes" if gap["significant"] else "no more than chance")
+                for text in (signed(gap, 3), "yes" if gap["significant"] else "not significant")
             ),
         )
         for name, row in found.items()
@@ -221,6 +227,6 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
         Picture(pictures / "ladder.png", "Bytes per token, bits per byte and spam F1 of every tokenizer"),
         Rows(head, rows, f"{seeds} * predicts less than the text: see above."),
         Rows(("tokenizer", "bits/byte", "differs", "spam F1", "differs"), differences,
-             f"Less the figure of {reference}, seed by seed."),
+             f"Difference from {reference}, seed by seed."),
     ]  # fmt: skip
     return Section("What they do to the model", what, look_for, "", parts)

@@ -29,12 +29,17 @@ def ladder(found: Table) -> "Figure":
             if key != "bytes_per_token":
                 axes.hlines(place, row[key]["low"], row[key]["high"], color=COLOURS[OURS], linewidth=3)
             face = "white" if hollow else COLOURS[OURS]
-            axes.plot(value, place, "o", color=COLOURS[OURS], markersize=8, markerfacecolor=face)
+            axes.plot(
+                value, place, "o", color=COLOURS[OURS], markersize=8, markerfacecolor=face, clip_on=False
+            )
             axes.annotate(f"{value:.2f}", (value, place), (0, 7), textcoords="offset points", ha="center",
                           fontsize=9, color=INK)  # fmt: skip
         axes.set_yticks(range(len(found)), list(found) if axes is panels[0] else [])
         axes.set_ylim(len(found) - 0.5, -0.7)
         axes.margins(x=0.12)
+        if key == "spam_f1":
+            left, right = axes.get_xlim()
+            axes.set_xlim(max(left, 0), min(right, 1))
         axes.set_title(title)
     if any(not row["comparable"] for row in found.values()):
         panels[1].set_xlabel(

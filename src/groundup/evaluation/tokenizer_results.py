@@ -10,8 +10,10 @@ from groundup.errors import BadInput
 from groundup.evaluation.metrics import seed_interval
 from groundup.settings import STRICT
 
-MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps")  # once a seed
+# once a seed
+MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps", "seconds", "cpu_share")
 TITLES = {"val_bpb": "Bits per byte", "spam_f1": "Spam F1"}
+QUIET = 1.2  # on a quiet machine the seeds' numbers of steps in the same time differ by less than this factor
 
 Table = dict[str, dict[str, Any]]  # name of the tokenizer -> its columns
 
@@ -32,10 +34,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
     """Every tokenizer's figures with intervals over seeds, and its differences from the reference, seed by seed.
 
     Args:
-        rows: name -> what the stage ladder writes.
+        rows: name -> what the stage ladder writes, and "vocabulary": what the stage train_vocabulary writes.
 
     A difference of two tokenizers with equal seeds is one number a seed; its interval leaves 0 out ("significant")
-    where the seeds agree about it more closely than they differ.
+    where the seeds agree about it more closely than they differ. Intervals of F1 end at 0 and 1.
 
     Raises:
         BadInput: the reference is not among them.
@@ -49,6 +51,9 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
         columns = {key: value for key, value in row["vocabulary"].items() if key != "merges"}
         columns |= {key: row[key] for key in ("parameters", "embedding_parameters", "cut_messages")}
         columns |= {key: seed_interval([*row[key].values()], config.confidence) for key in MEASURED}
+        f1 = columns["spam_f1"]  # Student's t knows no bounds
+        columns["spam_f1"] = {**f1, "low": max(f1["low"], 0.0), "high": min(f1["high"], 1.0)}
+        columns["steps_range"] = [min(row["steps"].values()), max(row["steps"].values())]
         columns["comparable"] = row["vocabulary"]["restored"] == 1.0
         columns["difference"] = {
             key: _difference(row[key], rows[config.reference][key], config.confidence)
@@ -68,6 +73,17 @@ def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], confiden
 def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
     """What the table says, a sentence each; the intervals decide the words."""
     reference, said = config.reference, []
+    ranges = {name: row["steps_range"] for name, row in found.items()}
+    uneven = [
+        f"with {name} {fewest:.0f} to {most:.0f}"
+        for name, (fewest, most) in ranges.items()
+        if most > QUIET * fewest
+    ]
+    if uneven:
+        said.append(
+            f"The machine was busy: in the same time the seeds made unequal numbers of steps, {', '.join(uneven)}; "
+            f"these figures are not to be compared."
+        )
     fair = [name for name, row in found.items() if row["comparable"]]
     if fair:
         best = min(fair, key=lambda name: found[name]["val_bpb"]["mean"])
@@ -81,10 +97,10 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
             if name == reference:
                 continue
             gap = row["difference"][key]
-            words = "" if gap["significant"] else ", no more than chance"
+            words = "" if gap["significant"] else ", not significant"
             mark = "" if key != "val_bpb" or row["comparable"] else ", of a text that has lost something"
             parts.append(f"{name} {signed(gap, 3)}{words}{mark}")
-        said.append(f"{title}, each less that of {reference}: {'; '.join(parts)}.")
+        said.append(f"{title}, difference from {reference}: {'; '.join(parts)}.")
     least, most = (choose(found, key=lambda name: found[name]["bytes"]["mean"]) for choose in (min, max))
     said.append(
         f"In the same time the model reads {found[most]['bytes']['mean'] / 1e6:.1f} MB with {most} and "
@@ -105,15 +121,18 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
     many = (len(found) - 1) * len(TITLES)
     said.append(
         f"{many} differences are judged at {config.confidence:.0%}, so about {many * (1 - config.confidence):.1f} of "
-        f"them would pass for more than chance if there were none. Intervals are over "
-        f"seeds (of weights, order of the text and of the messages); the test messages are always the same."
+        f"them would count as significant by chance alone. Intervals are over seeds (of weights, order of the text "
+        f"and of the messages); the test messages are always the same."
     )
     return said
 
 
 def interval(entry: Mapping[str, float], places: int) -> str:
-    """Mean and ends, "1.700 (1.690–1.710)"."""
-    return f"{entry['mean']:.{places}f} ({entry['low']:.{places}f}–{entry['high']:.{places}f})"
+    """Mean and ends, "1.700 (1.690–1.710)"; "1.700" alone where no seed plays a part."""
+    mean = f"{entry['mean']:.{places}f}"
+    if entry["low"] == entry["high"]:
+        return mean
+    return f"{mean} ({entry['low']:.{places}f}–{entry['high']:.{places}f})"
 
 
 def signed(entry: Mapping[str, float], places: int) -> str:

@@ -116,7 +116,7 @@ class BPETokenizer:
         n_merges = vocab_size - 256 - len(special_tokens)
         if n_merges < 0:
             raise BadInput(
-                f"tokenizer.vocab_size is {vocab_size}; expected at least {256 + len(special_tokens)} "
+                f"vocab_size is {vocab_size}; expected at least {256 + len(special_tokens)} "
                 f"(256 bytes and {len(special_tokens)} special tokens): raise it."
             )
         words = count_words(texts, pattern, progress=progress)
