@@ -13,12 +13,13 @@ from groundup.embeddings.config import (
     Method,
 )
 from groundup.embeddings.vectors import WordVectors
+from groundup.evaluation import embedding_plots
 from groundup.recipes import ComputeConfig
 from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
-BENCHMARKS = ("WordSim-353", "SimLex-999", "Google analogies")
+BENCHMARKS = ("WordSim-353", "SimLex-999", embedding_plots.ANALOGIES)
 
 
 def main(
@@ -40,7 +41,7 @@ def main(
         neighbourhood,
         spam_table,
     )
-    from groundup.evaluation import embedding_plots, figures
+    from groundup.evaluation import figures
     from groundup.evaluation.embeddings_page import embeddings_page
     from groundup.evaluation.metrics import Bootstrap
 
@@ -52,7 +53,18 @@ def main(
     sets: dict[str, dict[str, WordVectors]] = {}
     for vectors in map(WordVectors.load, folders):
         sets.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
+    # before the long measuring: a word that is not in the vocabulary is told at once
+    neighbours = {
+        name: {word: vectors.neighbours(word, config.neighbours) for word in config.neighbours_of}
+        for name, vectors in sets["mix"].items()
+    }
+    laid_out = {
+        name: neighbourhood(vectors, config.neighbours_of, config.neighbours, config.seed)
+        for name, vectors in sets["mix"].items()
+        if name.startswith("groundup")
+    }
     results: dict[str, Any] = {
+        "confidence": config.confidence,
         "corpora": {
             name: {
                 "benchmarks": benchmark_table(some, benchmarks, bootstrap),
@@ -67,15 +79,6 @@ def main(
             messages["train"], messages["test"], bootstrap,
         ),
     }  # fmt: skip
-    neighbours = {
-        name: {word: vectors.neighbours(word, config.neighbours) for word in config.neighbours_of}
-        for name, vectors in sets["mix"].items()
-    }
-    laid_out = {
-        name: neighbourhood(vectors, config.neighbours_of, config.neighbours, config.seed)
-        for name, vectors in sets["mix"].items()
-        if name.startswith("groundup")
-    }
     with atomic_path(plots) as folder:
         for name, table in results["corpora"].items():
             figures.save(embedding_plots.benchmark_scores(table["benchmarks"]), folder / f"scores_{name}.png")

@@ -1,11 +1,11 @@
 """The objectives side by side, and what pretraining is worth: charts and a page."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from groundup.atomic import atomic_path, write_text
+from groundup.atomic import atomic_path, read_json, write_text
 from groundup.evaluation.curves import read_curve
+from groundup.recipes import ObjectivesConfig
+from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
@@ -19,13 +19,15 @@ def main(
     masked_curve: Path,
     plots: Path,
     page: Path,
+    *,
+    objectives: ObjectivesConfig,
 ) -> None:
     """Read the metrics of the three stages and draw them."""
     from groundup.evaluation import objective_results, objectives_plots
     from groundup.evaluation.figures import save
 
-    figures = {"causal": _read(causal), "masked": _read(masked)}
-    table = _read(transfer)
+    figures = {"causal": read_json(causal), "masked": read_json(masked)}
+    table = read_json(transfer)
     curves = {"causal": read_curve(causal_curve), "masked": read_curve(masked_curve)}
     drawings = {
         "accuracy": objectives_plots.accuracy_bars(figures),
@@ -37,15 +39,12 @@ def main(
         for name, drawing in drawings.items():
             save(drawing, folder / f"{name}.png")
     charts = {name: plots / f"{name}.png" for name in drawings}
-    write_text(page, objective_results.page(figures, table, charts))
+    write_text(page, objective_results.page(figures, table, charts, objectives.training.max_seconds))
     run.artifact(page)
     for chart in charts.values():
         run.artifact(chart, "plots")
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 if __name__ == "__main__":
-    run_stage(main)
+    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
+    run_stage(main, objectives=params.objectives)

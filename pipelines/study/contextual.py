@@ -24,8 +24,6 @@ from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
-SHOWN = 8  # pairs on the page: the four of two words
-
 
 def main(
     run: Run,
@@ -85,7 +83,8 @@ def main(
         figures.save(contextual_plots.word_in_context(facts["rows"]), folder / "word_in_context.png")
         figures.save(contextual_plots.geometry(facts["rows"]), folder / "geometry.png")
     write_json(metrics, facts)
-    write_text(page, contextual_page.page(facts, [asdict(pair) for pair in pairs[:SHOWN]], pictures))
+    examples = [asdict(pair) for pair in pairs[: contextual.shown_pairs]]
+    write_text(page, contextual_page.page(facts, examples, pictures))
     for row in rows:
         if row.layer is not None:
             name = f"{row.vectors}/{row.read}".replace("'", "")

@@ -1,4 +1,4 @@
-"""Stage gensim_embeddings: gensim's word2vec on the same text with the same settings, to compare ours with."""
+"""Stage gensim_embeddings: gensim's word2vec on the same words, window, width and epochs, to compare ours with."""
 
 from pathlib import Path
 

@@ -53,6 +53,7 @@ def test_the_intervals_decide_what_is_said():
         "GloVe's mean of the words around it (significant).",
         "decoder, layer 1: AUC 0.490 (0.450–0.530), not to be told from the 0.5 of static vectors; -0.090 (-0.200 to "
         "+0.020) against GloVe's mean of the words around it (not significant).",
+        "2 differences are judged at 95%, so about 0.1 of them would count as significant by chance alone.",
     ]
 
 

@@ -17,6 +17,20 @@ def test_a_dot_with_its_interval_for_every_set():
     assert dots[0].get_color() == dots[1].get_color()  # one colour a method
 
 
+def test_analogies_are_a_share():
+    scores = {"groundup cbow": {"mean": 0.0312, "low": 0.02, "high": 0.04}}
+    [axes] = benchmark_scores({"Google analogies": {"items": 9, "of": 10, "scores": scores}}).axes
+    assert [text.get_text() for text in axes.texts] == ["3.1%"]
+    assert axes.xaxis.get_major_formatter()(0.03, 0) == "3.0%"
+
+
+def test_every_word_has_its_own_colour_and_shape():
+    words = "abcdefghij"
+    points = [{"word": word, "group": word, "x": 0.0, "y": float(n)} for n, word in enumerate(words)]
+    [axes] = neighbourhoods({"cbow": points}).axes
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == len(words)
+
+
 def test_words_at_their_places():
     points = [
         {"word": "sea", "group": "sea", "x": 0.0, "y": 1.0},

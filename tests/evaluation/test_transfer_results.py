@@ -25,6 +25,14 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert found["per_seed"]["masked"]["400"] == [0.8, 0.81, 0.79]
 
 
+def test_intervals_of_f1_stay_between_0_and_1() -> None:
+    wide = scores()
+    wide["masked"] = {100: [0.0, 0.1, 0.3], 400: [1.0, 0.9, 0.8]}
+    found = table(wide, 0.95)["f1"]["masked"]
+    assert (found["100"]["low"], found["400"]["high"]) == (0.0, 1.0)
+    assert 0 < found["100"]["high"] < 1 and 0 < found["400"]["low"] < 0.9
+
+
 def test_one_seed_is_not_enough() -> None:
     with pytest.raises(BadInput, match="at least 2"):
         table({name: {100: [0.5]} for name in TITLES}, 0.95)

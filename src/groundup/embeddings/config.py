@@ -63,7 +63,7 @@ class GloVeConfig:
 
 @dataclass(frozen=True)
 class EmbeddingsConfig:
-    """The `train_embeddings` section of the study's params.yaml; gensim is given the same."""
+    """The `train_embeddings` section of the study's params.yaml; gensim is given all but optimizer and blocks."""
 
     __pydantic_config__ = STRICT
 

@@ -50,6 +50,7 @@ class ContextualConfig:
     neighbours: Annotated[int, Ge(1)]  # shown for each sentence and layer
     batch_size: Annotated[int, Ge(1)]
     seed: int
+    shown_pairs: Annotated[int, Ge(1)]  # sentence pairs on the page
 
 
 @dataclass(frozen=True)

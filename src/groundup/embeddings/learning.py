@@ -82,7 +82,10 @@ def train_with_gensim(
     config: EmbeddingsConfig,
     compute: ComputeConfig,
 ) -> Learned:
-    """Train by gensim's Word2Vec: same words, same settings, a worker a thread; its own step sizes (0.025 to 0)."""
+    """Train by gensim's Word2Vec: same words, window, width and epochs, a worker a thread.
+
+    Optimizer (plain steps of 0.025 falling to 0) and drawing of negatives are gensim's own, at their defaults.
+    """
     # gensim's workers multiply single vectors: threads of the library beneath would only wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gensim.models import Word2Vec as Gensim

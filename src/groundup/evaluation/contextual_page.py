@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.evaluation.contextual_plots import value_of
+from groundup.evaluation.phrases import by_chance, difference, interval
 from groundup.evaluation.study_page import Picture, Section, Table, Text, render
 
 LEAD = (
@@ -34,19 +35,22 @@ def page(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], pictures:
 
 
 def conclusions(facts: Mapping[str, Any]) -> list[str]:
-    """What the numbers say, a sentence each; the intervals decide the words."""
-    said = []
+    """What the numbers say of the last layers, a sentence each; the intervals decide the words."""
+    said, judged = [], 0
     for model, layers in _models(facts).items():
         top = layers[-1]
         auc = top["cosine"]["auc"]
         beyond = "above" if auc["low"] > 0.5 else "below" if auc["high"] < 0.5 else "not to be told from"
-        sentence = f"{model}, layer {top['layer']}: AUC {_interval(auc)}, {beyond} the 0.5 of static vectors"
+        sentence = f"{model}, layer {top['layer']}: AUC {interval(auc)}, {beyond} the 0.5 of static vectors"
         for gap in facts["differences"]:
             if (gap["vectors"], gap["layer"]) == (model, top["layer"]):
                 verdict = "significant" if gap["auc"]["significant"] else "not significant"
-                sentence += f"; {_interval(gap['auc'], sign=True)} against {gap['against']}'s mean of the words around"
+                sentence += f"; {difference(gap['auc'])} against {gap['against']}'s mean of the words around"
                 sentence += f" it ({verdict})"
+                judged += 1
         said.append(sentence + ".")
+    if judged:
+        said.append(by_chance(judged, facts["confidence"]))
     return said
 
 
@@ -70,11 +74,12 @@ def _probe(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], picture
     )
     look_for = (
         "Word2Vec and GloVe give the word the same vector in both sentences: 0.5 by construction, the floor. The mean "
-        "of the words around it is the fair static rival: it knows the topic, not the order. A layer above both has "
-        "put the sentence into the word. In a decoder the word has seen only what stands before it, so it is judged "
-        "on half of the evidence that an encoder has; the sentence's last token has seen all, but is on its way to "
-        "the next word, not about this one. Layer 0 is what enters the first block: token and position, and in the "
-        "modern preset also the hashed two tokens before, so it need not be static."
+        "of the words around it is the fair static rival: it knows the topic, not the order. Is any layer above both, "
+        "and from which layer on? That layer has put the sentence into the word. In a decoder "
+        "the word has seen only what stands before it, so it is judged on half of the evidence that an encoder has; "
+        "the sentence's last token has seen all: does it tell more of the word, or less, being on its way to the next "
+        "one? Layer 0 is what enters the first block: token and position, and in the modern preset also the hashed two "
+        "tokens before, so it need not be static."
     )
     head = ("vectors", "layer", "read", "AUC", "accuracy", "trained probe", "anisotropy", "self-similarity")
     shown = Table(
@@ -84,9 +89,9 @@ def _probe(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], picture
                 row["vectors"],
                 "static" if row["layer"] is None else str(row["layer"]),
                 row["read"],
-                _interval(row["cosine"]["auc"]),
-                _interval(row["cosine"]["accuracy"]),
-                _interval(row["trained"]["accuracy"]),
+                interval(row["cosine"]["auc"]),
+                interval(row["cosine"]["accuracy"]),
+                interval(row["trained"]["accuracy"]),
                 *(
                     f"{value_of(row['geometry'], key):.2f}" if "geometry" in row else "–"
                     for key in ("anisotropy", "self_similarity")
@@ -105,7 +110,7 @@ def _probe(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], picture
                 "static" if row["layer"] is None else str(row["layer"]),
                 row["read"],
                 *(
-                    _interval(row["cosine"][key])
+                    interval(row["cosine"][key])
                     for key in ("auc_one_part_of_speech", "auc_two_parts_of_speech", "within_word")
                 ),
             )
@@ -175,12 +180,3 @@ def _neighbours(facts: Mapping[str, Any]) -> list[Section]:
 
 def _found(found: Sequence[Mapping[str, Any]], rank: int) -> str:
     return f"{found[rank]['text']} ({found[rank]['cosine']:.2f})" if rank < len(found) else ""
-
-
-def _interval(entry: Mapping[str, float], *, sign: bool = False) -> str:
-    mean = f"{entry['mean']:+.3f}" if sign else f"{entry['mean']:.3f}"
-    return (
-        f"{mean} ({entry['low']:.3f}–{entry['high']:.3f})"
-        if not sign
-        else (f"{mean} ({entry['low']:+.3f} to {entry['high']:+.3f})")
-    )

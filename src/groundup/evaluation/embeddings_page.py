@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from groundup.evaluation.embedding_plots import ANALOGIES
+from groundup.evaluation.phrases import by_chance, difference, interval, significant, starred
 from groundup.evaluation.study_page import Picture, Section, Table, Text, render
 
 Neighbours = Mapping[str, Mapping[str, Sequence[tuple[str, float]]]]
@@ -14,7 +16,8 @@ def embeddings_page(results: Mapping[str, Any], neighbours: Neighbours, pictures
     """One HTML page.
 
     Args:
-        results: the stage's metrics, {"corpora": {name: {"vocabulary", "words", "benchmarks"}}, "speed", "spam"}.
+        results: the stage's metrics, {"confidence", "corpora": {name: {"vocabulary", "words", "benchmarks"}}, "speed",
+            "spam"}.
         neighbours: {set: {word: [(neighbour, cosine)]}}.
         pictures: folder with scores_<corpus>.png and neighbourhoods.png.
     """
@@ -27,14 +30,54 @@ def embeddings_page(results: Mapping[str, Any], neighbours: Neighbours, pictures
     return render(
         "Word embeddings",
         "A word is known by the words around it. Three ways to turn that into vectors, trained here on the text of "
-        "this project: skip-gram and CBOW predict, GloVe counts. gensim trained on the same text with the same "
-        "settings stands beside them.",
+        "this project: skip-gram and CBOW predict, GloVe counts. gensim, trained on the same words with the same "
+        "window, width and epochs, with its own optimizer and its own drawing of negatives, stands beside them. Our "
+        "optimizer, decay and negatives were chosen while looking at these benchmarks; gensim has its defaults.",
         sections,
     )
 
 
+def conclusions(results: Mapping[str, Any]) -> list[str]:
+    """What the numbers say, a sentence each; the intervals decide the words."""
+    said, judged = [], 0
+    for name, corpus in results["corpora"].items():
+        for title, entry in corpus["benchmarks"].items():
+            parts = [
+                f"{method} {difference(gap, *_style(title))}{'' if significant(gap) else ', not significant'}"
+                for method, gap in entry["difference"].items()
+            ]
+            judged += len(parts)
+            unit = " in points of per cent" if title == ANALOGIES else ""
+            said.append(
+                f"{title}, trained on {CORPORA.get(name, name)}, difference from gensim{unit}: {'; '.join(parts)}."
+            )
+    said += [_told_speed(method, entry["ratio"]) for method, entry in results["speed"].items()]
+    gaps = {name: scores["f1"] for name, scores in results["spam"]["difference"].items()}
+    better = [name for name, gap in gaps.items() if gap["low"] > 0]
+    worse = [name for name, gap in gaps.items() if gap["high"] < 0]
+    said.append(
+        f"Finding spam, of {len(gaps)} sets of vectors {len(better)} score higher than the bag of words, {len(worse)} "
+        f"lower, and of {len(gaps) - len(better) - len(worse)} the difference is not significant."
+    )
+    return [*said, by_chance(judged + len(gaps), results["confidence"])]
+
+
+def _told_speed(method: str, ratio: Mapping[str, float]) -> str:
+    verdict = (
+        "faster than gensim in every turn" if ratio["slowest"] > 1
+        else "slower than gensim in every turn" if ratio["fastest"] < 1
+        else "faster than gensim in some turns and slower in others"
+    )  # fmt: skip
+    return f"{method} reads {ratio['median']:.2f} times as many words a second as gensim; it is {verdict}."
+
+
+def _style(title: str) -> tuple[int, float]:
+    """Digits and scale of a benchmark's scores: correlations, or a share in per cent."""
+    return (1, 100) if title == ANALOGIES else (2, 1)
+
+
 def _benchmarks(results: Mapping[str, Any], pictures: Path) -> Section:
-    parts: list[Table | Picture | Text] = []
+    parts: list[Table | Picture | Text] = [Text("\n\n".join(conclusions(results)))]
     for name, corpus in results["corpora"].items():
         where = CORPORA.get(name, name)
         benchmarks = corpus["benchmarks"]
@@ -42,11 +85,20 @@ def _benchmarks(results: Mapping[str, Any], pictures: Path) -> Section:
             Picture(pictures / f"scores_{name}.png", f"Scores of every set of vectors, trained on {where}")
         )
         rows = [
-            [system, *(interval(entry["scores"][system]) for entry in benchmarks.values())]
+            [
+                system,
+                *(interval(entry["scores"][system], *_style(title)) for title, entry in benchmarks.items()),
+            ]
             for system in next(iter(benchmarks.values()))["scores"]
         ]
         rows += [
-            [f"difference, {method}", *(signed(entry["difference"][method]) for entry in benchmarks.values())]
+            [
+                f"difference, {method}",
+                *(
+                    starred(entry["difference"][method], *_style(title))
+                    for title, entry in benchmarks.items()
+                ),
+            ]
             for method in next(iter(benchmarks.values()))["difference"]
         ]
         rows.append(["items covered", *(f"{entry['coverage']:.0%}" for entry in benchmarks.values())])
@@ -54,16 +106,17 @@ def _benchmarks(results: Mapping[str, Any], pictures: Path) -> Section:
             f"Trained on {where}: {corpus['words']:,} words, {corpus['vocabulary']:,} different ones kept. "
             f"Difference: groundup minus gensim on the same items; * its interval leaves out 0."
         )
-        parts.append(Table(["vectors", *benchmarks], rows, caption))
+        head = [f"{title}, %" if title == ANALOGIES else title for title in benchmarks]
+        parts.append(Table(["vectors", *head], rows, caption))
     return Section(
         "What the vectors know",
         "WordSim-353 asks how related two words are, SimLex-999 how alike they are (coffee and cup are related, not "
         "alike); the score is the rank correlation of cosine and people's judgement. The Google analogies ask for the "
         "fourth word: man is to woman as king is to ...; the score is the share answered right. Items with a word that "
         "the text does not have often enough are left out.",
-        "Intervals are wide: a few hundred pairs. SimLex-999 is hard for all of them, since words in the same "
-        "places may mean opposite things (hot, cold). More text helps where it has the words: the Bibles bring kings "
-        "and sons, not computers.",
+        "How wide are the intervals of a few hundred pairs? Is SimLex-999 harder than WordSim-353? Words in the same "
+        "places may mean opposite things (hot, cold). Where does more text help? The Bibles bring kings and sons, not "
+        "computers.",
         "Mikolov et al. 2013, https://arxiv.org/abs/1310.4546; Pennington et al. 2014, "
         "https://aclanthology.org/D14-1162; Finkelstein et al. 2002; Hill et al. 2015; gensim, "
         "https://radimrehurek.com/gensim",
@@ -82,9 +135,9 @@ def _speed(speed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Section:
         "Words of text read per second on the same machine with the same number of threads, timed in turns. gensim "
         "takes one pair of words at a time in compiled code; here a block of text is one matrix product, of which a "
         "band counts, and the drawn words are shared in the block.",
-        "The ratio is above 1 where the matrix products are the faster way: in skip-gram, where every word meets all "
-        "words around it. CBOW takes their mean first, so one product a word is left, and moving vectors in and out of "
-        "the tables takes longer than multiplying them.",
+        "Where the ratio is above 1, matrix products are the faster way. In skip-gram every word meets all words "
+        "around it; CBOW takes their mean first, so one product a word is left beside moving vectors in and out of the "
+        "tables.",
         "",
         [Table(["method", "groundup, words/s", "gensim, words/s", "ratio (slowest to fastest turn)"], rows)],
     )
@@ -116,8 +169,8 @@ def _spam(spam: Mapping[str, Any]) -> Section:
     rows = [
         [
             name,
-            *(interval(scores[metric], 3) for metric in ("precision", "recall", "f1")),
-            signed(spam["difference"][name]["f1"], 3) if name in spam["difference"] else "–",
+            *(interval(scores[metric]) for metric in ("precision", "recall", "f1")),
+            starred(spam["difference"][name]["f1"]) if name in spam["difference"] else "–",
         ]
         for name, scores in spam["features"].items()
     ]
@@ -125,19 +178,8 @@ def _spam(spam: Mapping[str, Any]) -> Section:
         "As features: spam",
         "A message as the mean of its words' vectors, judged by logistic regression; beside it, the same judge on the "
         "bag of words, where every word has a weight of its own.",
-        "Averaged vectors know nothing of words the training text never had (numbers, prices, short codes), and these "
-        "are what gives spam away: the bag of words, which learns them from the messages themselves, is hard to beat.",
+        "Does any set of vectors come up to the bag of words? Averaged vectors know nothing of words the training text "
+        "never had (numbers, prices, short codes); the bag of words learns them from the messages themselves.",
         "",
         [Table(["features", "precision", "recall", "F1", "F1, difference to bag of words"], rows)],
     )
-
-
-def interval(entry: Mapping[str, float], digits: int = 2) -> str:
-    """0.42 (0.31–0.52)."""
-    return f"{entry['mean']:.{digits}f} ({entry['low']:.{digits}f}–{entry['high']:.{digits}f})"
-
-
-def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
-    """+0.05 (-0.01 to +0.11), with * where the interval leaves out 0."""
-    star = " *" if entry["significant"] else ""
-    return f"{entry['mean']:+.{digits}f} ({entry['low']:+.{digits}f} to {entry['high']:+.{digits}f}){star}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from groundup.evaluation.phrases import by_chance, difference, interval, significant, starred
 from groundup.evaluation.study_page import Picture, Section, Table, Text, render
 from groundup.evaluation.transfer_results import OBJECTIVES, TITLES
 
@@ -19,20 +20,14 @@ COUNTED = {
 }
 
 
-def interval(entry: Mapping[str, float], scale: float = 1, digits: int = 3) -> str:
-    """An entry as text: "0.931 (0.920–0.942)"."""
-    mean, low, high = (f"{entry[key] * scale:.{digits}f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low}–{high})"
-
-
 def accuracy_table(figures: Figures) -> Table:
-    """Right guesses of model, counted neighbours and most frequent token, in per cent."""
+    """Right guesses of model, counted neighbours and most frequent token, in per cent; and how much was learned."""
     rows = [
         [
             f"{OBJECTIVES[name]}: {ASKED[name]}",
-            *(interval(facts["accuracy"][system], 100, 1) for system in ("model", "trigram", "unigram")),
+            *(interval(facts["accuracy"][system], 1, 100) for system in ("model", "trigram", "unigram")),
             f"{facts['val_loss']:.3f}",
-            f"{facts['guesses']:,}",
+            f"{facts['steps']:,}",
             f"{facts['tokens'] / 1e6:.2f}",
         ]
         for name, facts in figures.items()
@@ -43,14 +38,17 @@ def accuracy_table(figures: Figures) -> Table:
         "neighbours, %",
         "most frequent, %",
         "loss, nats",
-        "guesses",
+        "steps",
         "million tokens",
     ]
     counted = "; ".join(f"{OBJECTIVES[name]}: {text}" for name, text in COUNTED.items())
+    guesses = " and ".join(
+        f"{facts['guesses']:,} of the {OBJECTIVES[name]}" for name, facts in figures.items()
+    )
     caption = (
-        f"Right guesses on val, with intervals over windows of text, of the model, of counting which token stands most "
-        f"often beside the same neighbours ({counted}), and of always saying the most frequent token; the tokens are "
-        f"those read in training."
+        f"Right guesses on val ({guesses}), with intervals over windows of text, of the model, of counting which token "
+        f"stands most often beside the same neighbours ({counted}), and of always saying the most frequent token; "
+        f"steps and tokens are those of training."
     )
     return Table(head, rows, caption)
 
@@ -64,7 +62,8 @@ def transfer_table(transfer: Mapping[str, Any]) -> Table:
         if name in transfer["f1"]
     ]
     caption = (
-        f"F1 of spam on test: mean over {transfer['seeds']} seeds and {transfer['confidence']:.0%} interval."
+        f"F1 of spam on test: mean over {transfer['seeds']} seeds and {transfer['confidence']:.0%} interval over "
+        f"seeds, cut at 0 and 1; the test messages are always the same. A value alone: the same with every seed."
     )
     return Table(["", *(f"{int(size):,} messages" for size in sizes)], rows, caption)
 
@@ -73,10 +72,10 @@ def gain_table(transfer: Mapping[str, Any]) -> Table:
     """Differences of F1, seed by seed."""
     sizes = _sizes(transfer)
     rows = [
-        [f"{OBJECTIVES[name]}: pretrained minus random", *(_signed(gain[size]) for size in sizes)]
+        [f"{OBJECTIVES[name]}: pretrained minus random", *(starred(gain[size]) for size in sizes)]
         for name, gain in transfer["gain"].items()
     ]
-    rows.append(["pretrained: encoder minus decoder", *(_signed(transfer["lead"][size]) for size in sizes)])
+    rows.append(["pretrained: encoder minus decoder", *(starred(transfer["lead"][size]) for size in sizes)])
     return Table(
         ["difference of F1", *(f"{int(size):,} messages" for size in sizes)],
         rows,
@@ -90,18 +89,18 @@ def objective_conclusions(figures: Figures) -> str:
     for name, facts in figures.items():
         lead, best = facts["lead"]["trigram"], facts["accuracy"]
         verdict = (
-            "more often right than" if lead["low"] > 0
-            else "less often right than" if lead["high"] < 0
-            else "not to be told apart from"
+            "more often than" if lead["low"] > 0
+            else "less often than" if lead["high"] < 0
+            else "not clearly more or less often than"
         )  # fmt: skip
         said.append(
-            f"The {OBJECTIVES[name]} guesses {best['model']['mean']:.1%} of its tokens and is {verdict} counting "
-            f"neighbours ({best['trigram']['mean']:.1%}; difference {_signed(lead, 100, 1)} points)."
+            f"The {OBJECTIVES[name]} is right in {best['model']['mean']:.1%} of its guesses, {verdict} counting "
+            f"neighbours ({best['trigram']['mean']:.1%}; difference {difference(lead, 1, 100)} points)."
         )
     if {"causal", "masked"} <= set(figures):
         causal, masked = (figures[name]["tokens"] for name in ("causal", "masked"))
         said.append(
-            f"In the same time the encoder read {masked / causal:.1f} times the text of the decoder, but it learns "
+            f"The encoder read {masked / causal:.1f} times the text of the decoder, but it learns "
             f"from the hidden tokens alone. The two accuracies answer different questions and are not to be compared."
         )
     return " ".join(said)
@@ -117,10 +116,10 @@ def transfer_conclusions(transfer: Mapping[str, Any]) -> str:
             f"{verb} with {_messages(sizes)}" for verb, sizes in (("helps", helped), ("harms", hurt)) if sizes
         ]
         largest = max(_sizes(transfer), key=lambda size: abs(gain[size]["mean"]))
-        told = " and ".join(effects) or "makes no difference that these seeds show"
+        told = " and ".join(effects) or "makes no significant difference"
         said.append(
             f"Pretraining the {OBJECTIVES[name]} {told}; the difference of F1 is largest with {int(largest):,}: "
-            f"{_signed(gain[largest])}."
+            f"{difference(gain[largest])}{'' if significant(gain[largest]) else ', not significant'}."
         )
     lead = transfer["lead"]
     ahead = {
@@ -136,18 +135,27 @@ def transfer_conclusions(transfer: Mapping[str, Any]) -> str:
     for size in _sizes(transfer):
         best = max(transfer["f1"], key=lambda name: transfer["f1"][name][size]["mean"])
         said.append(
-            f"Best with {int(size):,} messages: {TITLES[best]}, {interval(transfer['f1'][best][size])}."
+            f"Highest mean with {int(size):,} messages: {TITLES[best]}, {interval(transfer['f1'][best][size])}."
         )
+    said.append(by_chance((len(transfer["gain"]) + 1) * len(_sizes(transfer)), transfer["confidence"]))
     return " ".join(said)
 
 
-def page(figures: Figures, transfer: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
-    """The whole page; `plots`: "accuracy", "curves" and "transfer"."""
+def page(
+    figures: Figures, transfer: Mapping[str, Any], plots: Mapping[str, Path], seconds: float | None
+) -> str:
+    """The whole page.
+
+    Args:
+        plots: "accuracy", "curves" and "transfer".
+        seconds: of training that each objective was given; None where steps were counted instead.
+    """
+    given = "the same number of steps" if seconds is None else f"{seconds:,.0f} seconds of training each"
     shapes = {name: facts["parameters"] for name, facts in figures.items()}
     return render(
         "Objectives: next words and hidden words",
         "A decoder that learns to continue a text and an encoder that learns to fill its gaps: one shape, one text, "
-        "the same time. Then both are finetuned to find spam, with few labelled messages and with many.",
+        f"{given}. Then both are finetuned to find spam, with few labelled messages and with many.",
         [
             Section(
                 "Two ways to learn from plain text",
@@ -173,8 +181,8 @@ def page(figures: Figures, transfer: Mapping[str, Any], plots: Mapping[str, Path
             Section(
                 "How they learned",
                 "Loss and accuracy on held-out text while training, over the tokens that each model has read.",
-                "The curves fall (loss) and rise (accuracy) fastest at the beginning and again at the end, when the "
-                "learning rate goes down. Levels of the two objectives are not comparable, their shapes are.",
+                "Where do the curves fall (loss) and rise (accuracy) fastest: at the beginning, or at the end, when "
+                "the learning rate goes down? Levels of the two objectives are not comparable, their shapes are.",
                 "",
                 [
                     Picture(
@@ -188,8 +196,8 @@ def page(figures: Figures, transfer: Mapping[str, Any], plots: Mapping[str, Path
                 "Transfer learning: the pretrained weights are the start of a spam classifier, which all weights then "
                 "learn to be. Beside them the same models from random weights, and two classical methods that count "
                 "words, on the same messages by the same recipe.",
-                "The distance between a full line and the dashed one of its colour is what pretraining adds. It should "
-                "be widest where labels are few: what the language is like need not be learned from them.",
+                "The distance between a full line and the dashed one of its colour is what pretraining adds. Is "
+                "it widest where labels are few? What the language is like need not be learned from them then.",
                 "Howard and Ruder 2018, Universal language model fine-tuning, https://arxiv.org/abs/1801.06146",
                 [
                     Text(transfer_conclusions(transfer)),
@@ -211,8 +219,3 @@ def _sizes(transfer: Mapping[str, Any]) -> list[str]:
 
 def _messages(sizes: list[str]) -> str:
     return " and ".join(f"{int(size):,}" for size in sizes) + " messages"
-
-
-def _signed(entry: Mapping[str, float], scale: float = 1, digits: int = 3) -> str:
-    mean, low, high = (f"{entry[key] * scale:+.{digits}f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})" + (" *" if entry["low"] > 0 or entry["high"] < 0 else "")

@@ -42,7 +42,7 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
     axes.set(
         title=f"F1 of spam on test, {transfer['seeds']} seeds, {transfer['confidence']:.0%} intervals",
         xlabel="labelled messages to learn from (logarithmic)",
-        ylim=(None, 1.0),
+        ylim=(max(axes.get_ylim()[0], -0.02), 1.02),  # the marks of 0 and 1 are seen whole
     )
     axes.legend(loc="lower right")
     return drawing

@@ -7,13 +7,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from groundup.evaluation.phrases import Entry, interval, percent, significant
 from groundup.evaluation.study_page import Card, Cards, Section, Table, render
 from groundup.evaluation.transfer_results import TITLES
 
 Facts = Mapping[str, Any]
-Entry = Mapping[str, float]
 MIX = "mix"  # the larger of the two corpora of word vectors
 GUESSES = {"causal": "next", "masked": "hidden"}
+WORD = "the word"  # how the probes name what they read
 
 
 def page(found: Facts) -> str:
@@ -31,14 +32,21 @@ def _thread(found: Facts) -> Section:
         "Each row knows more of the context than the one above. Spam: F1 on the same test messages. Word in context: "
         "does a word mean the same in two sentences, as area under the ROC curve, where 0.5 is chance. Right guesses: "
         "the next token of unseen text, or a hidden one.",
-        "Which measure moves at which step. Single words give spam away, so counting them is a strong start there; "
-        "what a word means in its sentence they cannot tell.",
+        "Which measure moves at which step. How far does counting single words come in finding spam, and what does "
+        "context add? What a word means in its sentence, counts cannot tell.",
         "",
         [
             Table(
                 ("what the text becomes", "spam, F1", "word in context", "right guesses", "the guess is of"),
-                [_counts(found), _static(found), *(_context(found, name) for name in ("causal", "masked"))],
-                "The best of each kind, with intervals: over seeds where there are several, else over texts.",
+                [
+                    _counts(found),
+                    _static(found),
+                    _around(found),
+                    *(_context(found, name) for name in ("causal", "masked")),
+                ],
+                "Of several ways of one kind the one with the highest mean here. Intervals of spam are over seeds (* "
+                "over test messages; a value alone: the same with every seed), of word in context over words, of "
+                "guesses over windows of text. Vectors of a model are those of its last layer.",
             )
         ],
     )
@@ -48,7 +56,7 @@ def _counts(found: Facts) -> tuple[str, ...]:
     name = _best((name, _all_messages(found, name)) for name in ("naive_bayes", "logistic_regression"))
     accuracy = found["causal"]["accuracy"]["trigram"]
     return (
-        f"counts: {TITLES[name]}", _interval(_all_messages(found, name)), "–", _percent(accuracy), "next"
+        f"counts: {TITLES[name]}", interval(_all_messages(found, name)), "–", percent(accuracy), "next"
     )  # fmt: skip
 
 
@@ -57,28 +65,35 @@ def _static(found: Facts) -> tuple[str, ...]:
         k: v["f1"] for k, v in found["embeddings"]["spam"]["features"].items() if k.startswith("groundup")
     }
     name = _best(features.items())
-    around = [
-        row for row in found["contextual"]["rows"] if row["layer"] is None and row["read"] != "the word"
-    ]
-    auc = max((row["cosine"]["auc"] for row in around), key=lambda entry: entry["mean"])
+    own = next(row for row in _static_rows(found) if row["read"] == WORD)  # equal for all: one vector a word
     return (
         f"a vector a word: {name.removeprefix('groundup ')}",
-        _interval(features[name]),
-        _interval(auc),
+        f"{interval(features[name])} *",
+        interval(own["cosine"]["auc"]),
         "–",
         "",
     )
 
 
+def _around(found: Facts) -> tuple[str, ...]:
+    around = {row["vectors"]: row["cosine"]["auc"] for row in _static_rows(found) if row["read"] != WORD}
+    name = _best(around.items())
+    return (f"the words around it, mean of their vectors: {name}", "–", interval(around[name]), "–", "")
+
+
+def _static_rows(found: Facts) -> list[Facts]:
+    return [row for row in found["contextual"]["rows"] if row["layer"] is None]
+
+
 def _context(found: Facts, objective: str) -> tuple[str, ...]:
     trunk = {"causal": "decoder", "masked": "encoder"}[objective]
-    auc = _top_layer(found["contextual"], f"study {trunk}")["cosine"]["auc"]
+    auc = _last_layer(found["contextual"], f"study {trunk}")["cosine"]["auc"]
     accuracy = found[objective]["accuracy"]["model"]
     return (
         f"a vector a word and sentence: {trunk}",
-        _interval(_all_messages(found, objective)),
-        _interval(auc),
-        _percent(accuracy),
+        interval(_all_messages(found, objective)),
+        interval(auc),
+        percent(accuracy),
         GUESSES[objective],
     )
 
@@ -112,11 +127,10 @@ def _tokenizers(found: Facts) -> Card:
         name: row["val_bpb"] for name, row in found["tokenizers"]["tokenizers"].items() if row["comparable"]
     }
     best = min(fair, key=lambda name: fair[name]["mean"])
-    many = len(found["tokenizers"]["tokenizers"])
     return Card(
         "Tokenizers",
         f"{fair[best]['mean']:.3f}",
-        f"bits per byte after equal time with {best}, the best of {many} vocabularies",
+        f"bits per byte after equal time with {best}, the best of the {len(fair)} that give every text back",
         "tokenizers.html",
     )
 
@@ -135,7 +149,7 @@ def _embeddings(found: Facts) -> Card:
 
 def _contextual(found: Facts) -> Card:
     names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
-    rows = {name: _top_layer(found["contextual"], name) for name in sorted(names)}
+    rows = {name: _last_layer(found["contextual"], name) for name in sorted(names)}
     best = _best((name, row["cosine"]["auc"]) for name, row in rows.items())
     auc = rows[best]["cosine"]["auc"]
     return Card(
@@ -149,10 +163,12 @@ def _contextual(found: Facts) -> Card:
 def _objectives(found: Facts) -> Card:
     gain, sizes = found["transfer"]["gain"], sorted(map(int, found["transfer"]["lead"]))
     name = max(gain, key=lambda objective: gain[objective][str(sizes[0])]["mean"])
-    says = f"F1 by pretraining on {GUESSES[name]} words, with {sizes[0]} labelled messages"
-    return Card(
-        "Objectives and transfer", f"{gain[name][str(sizes[0])]['mean']:+.3f}", says, "objectives.html"
+    entry = gain[name][str(sizes[0])]
+    says = (
+        f"F1 by pretraining on {GUESSES[name]} words, with {sizes[0]} labelled messages "
+        f"({entry['low']:+.3f} to {entry['high']:+.3f}{'' if significant(entry) else ', not significant'})"
     )
+    return Card("Objectives and transfer", f"{entry['mean']:+.3f}", says, "objectives.html")
 
 
 def _transformer(found: Facts) -> Card:
@@ -176,20 +192,11 @@ def _all_messages(found: Facts, name: str) -> Entry:
     return sizes[max(sizes, key=int)]
 
 
-def _top_layer(contextual: Facts, vectors: str) -> Mapping[str, Any]:
-    """The layer whose vectors of the word itself tell most."""
+def _last_layer(contextual: Facts, vectors: str) -> Mapping[str, Any]:
+    """The last layer, read at the word itself; the best layer would be one chosen on the test pairs."""
     rows = [row for row in contextual["rows"] if row["vectors"] == vectors and row["layer"] is not None]
-    own: list[Mapping[str, Any]] = [row for row in rows if row["read"] == "the word"]
-    return max(own, key=lambda row: row["cosine"]["auc"]["mean"])
+    return max((row for row in rows if row["read"] == WORD), key=lambda row: row["layer"])
 
 
 def _best(entries: Iterable[tuple[str, Entry]]) -> str:
     return max(entries, key=lambda pair: pair[1]["mean"])[0]
-
-
-def _interval(entry: Entry) -> str:
-    return f"{entry['mean']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
-
-
-def _percent(entry: Entry) -> str:
-    return f"{entry['mean']:.1%} ({entry['low']:.1%}–{entry['high']:.1%})"

@@ -26,6 +26,8 @@ Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of mess
 def table(scores: Scores, confidence: float) -> dict[str, Any]:
     """Means, intervals and differences; numbers of messages become text, as in JSON.
 
+    F1 lies between 0 and 1, the interval of Student's t around it need not: its ends are cut there.
+
     Returns:
         {"confidence": float, "seeds": int, "f1": {system: {messages: interval}}, "gain": {objective: {messages:
         interval}} (pretrained minus random), "lead": {messages: interval} (masked minus causal), "per_seed": {system:
@@ -47,7 +49,7 @@ def table(scores: Scores, confidence: float) -> dict[str, Any]:
         "confidence": confidence,
         "seeds": len(next(iter(scores["masked"].values()))),
         "f1": {
-            name: {str(size): seed_interval(values, confidence) for size, values in sizes.items()}
+            name: {str(size): _cut(seed_interval(values, confidence)) for size, values in sizes.items()}
             for name, sizes in scores.items()
         },
         "gain": {name: differences(name, f"{name}_random") for name in OBJECTIVES},
@@ -57,3 +59,7 @@ def table(scores: Scores, confidence: float) -> dict[str, Any]:
             for name, sizes in scores.items()
         },
     }
+
+
+def _cut(entry: Mapping[str, float]) -> dict[str, float]:
+    return {key: min(max(value, 0.0), 1.0) for key, value in entry.items()}

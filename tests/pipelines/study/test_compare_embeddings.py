@@ -58,7 +58,8 @@ def test_everything_is_measured_and_shown(tmp_path):
     assert ", ".join(word for word, _ in near) in page
 
 
-def test_a_word_the_text_does_not_have(tmp_path):
+def test_a_word_the_text_does_not_have_is_told_before_the_measuring(tmp_path, monkeypatch):
+    monkeypatch.setattr("groundup.embeddings.comparison.benchmark_table", lambda *_: pytest.fail("measured"))
     config = CompareEmbeddingsConfig(**{**vars(CONFIG), "neighbours_of": ("ship", "spaceship")})
     with pytest.raises(BadInput, match="'spaceship' is not among the 18 words"):
         compare(make_texts(tmp_path), config)

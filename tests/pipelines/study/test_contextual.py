@@ -36,6 +36,7 @@ CONFIG = ContextualConfig(
     neighbours=2,
     batch_size=64,
     seed=1,
+    shown_pairs=2,
 )
 RULES = WordRules(Normalization(True, True, False, False), "bert", 20)
 BPE = BPETokenizer.train(MESSAGES, 300)
