@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.atomic import atomic_path, write_json, write_text
+from groundup.atomic import atomic_path, read_json, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -157,6 +157,7 @@ def test_texts_and_json(tmp_path: Path) -> None:
     write_text(tmp_path / "new" / "a.txt", "tschüß\n")
     assert (tmp_path / "new" / "a.txt").read_bytes() == "tschüß\n".encode()
     write_json(tmp_path / "a.json", {"b": [1.5, None], "a": "ü"})
+    assert read_json(tmp_path / "a.json") == {"b": [1.5, None], "a": "ü"}
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == (
         '{\n  "a": "ü",\n  "b": [\n    1.5,\n    null\n  ]\n}\n'
     )

@@ -31,6 +31,7 @@ CONFIG = TranslationConfig(
     max_tokens=24,
     label_smoothing=0.1,
     eval_pairs=2,
+    sample_verses=3,
     training=training_config(
         max_steps=6, batch_size=2, eval_interval=4, checkpoint_interval=2, optimizer=MUON
     ),
@@ -41,8 +42,10 @@ EVALUATE = EvaluateTranslationConfig(
     length_penalty=1.0,
     batch_size=3,
     bootstrap_samples=20,
+    seed=1,
     samples=2,
     alignments=1,
+    alignment_words=(1, 99),
 )
 
 

@@ -1,20 +1,15 @@
 """Stage evaluate_translation: the test verses by the model and by two baselines; scores, samples, alignments, page."""
 
-import json
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from groundup.atomic import atomic_path, write_json, write_text
+from groundup.atomic import atomic_path, read_json, write_json, write_text
 from groundup.datasets.jsonl import read_splits, write_jsonl
 from groundup.evaluation.curves import read_curve
 from groundup.recipes import ComputeConfig, EvaluateTranslationConfig
 from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
-
-SEED = 1  # of which verses are shown
-SHORT = (5, 12)  # words of a verse whose alignment is drawn: more cannot be read
 
 
 def main(
@@ -67,9 +62,10 @@ def main(
         row | {name: texts[i] for name, texts in systems.items() if name != "copy"}
         for i, row in enumerate(test)
     ]
-    short = [row for row in written if SHORT[0] <= len(words_of(row["model"])) <= SHORT[1]]
-    drawn = Random(SEED).sample(short, min(config.alignments, len(short)))
-    samples = Random(SEED).sample(written, min(config.samples, len(written)))
+    fewest, most = config.alignment_words
+    short = [row for row in written if fewest <= len(words_of(row["model"])) <= most]
+    drawn = Random(config.seed).sample(short, min(config.alignments, len(short)))
+    samples = Random(config.seed).sample(written, min(config.samples, len(written)))
     alignments = []
     with atomic_path(plots) as folder:
         folder.mkdir()
@@ -91,7 +87,7 @@ def main(
             )
     write_json(metrics, found)
     write_jsonl(translations, written)
-    facts = _read(training)
+    facts = read_json(training)
     write_text(page, translation_results.page(found, facts, samples, plots / "curve.png", alignments))
     for name, entry in found["systems"].items():
         run.log({f"{name}/{metric}": one["score"] for metric, one in entry.items()})
@@ -100,10 +96,6 @@ def main(
     for path in sorted(plots.glob("*.png")):
         run.artifact(path, "plots")
     print(translation_results.conclusion(found))
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

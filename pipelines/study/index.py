@@ -1,10 +1,8 @@
 """Stage index: the study's first page, with the headline figure of every other."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from groundup.atomic import write_text
+from groundup.atomic import read_json, write_text
 from groundup.evaluation import study_index
 from groundup.tracking import Run
 from pipelines.stage import run_stage
@@ -24,21 +22,17 @@ def main(
 ) -> None:
     """Read the metrics, write the page."""
     found = {
-        "tokenizers": _read(tokenizers),
-        "embeddings": _read(embeddings),
-        "contextual": _read(contextual),
-        "causal": _read(causal),
-        "masked": _read(masked),
-        "transfer": _read(transfer),
-        "transformer": _read(transformer),
-        "translation": _read(translation),
+        "tokenizers": read_json(tokenizers),
+        "embeddings": read_json(embeddings),
+        "contextual": read_json(contextual),
+        "causal": read_json(causal),
+        "masked": read_json(masked),
+        "transfer": read_json(transfer),
+        "transformer": read_json(transformer),
+        "translation": read_json(translation),
     }
     write_text(page, study_index.page(found))
     run.artifact(page)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Stage train_translation: an encoder-decoder learns to write King James verses in Basic English."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from groundup.atomic import write_json
@@ -10,8 +12,6 @@ from groundup.recipes import ComputeConfig, TranslationConfig
 from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
-
-SHOWN = 3  # verses of val that are translated at every evaluation
 
 
 def main(
@@ -58,12 +58,18 @@ def main(
 
     def evaluate(step: int) -> dict[str, float]:
         checkpoint = Checkpoint(model, vocabulary, facts)
-        sources = [pair["source"] for pair in splits["val"][:SHOWN]]
+        sources = [pair["source"] for pair in splits["val"][: config.sample_verses]]
         written = translate(checkpoint, sources, beam_size=1, length_penalty=0.0)
         run.text(
             "\n---\n".join(map("\n".join, zip(sources, written, strict=True))), f"samples/step_{step:06d}.txt"
         )
         return {"val/loss": translation_loss(model, val[: config.eval_pairs], training.batch_size)}
+
+    speeds: list[float] = []  # of the steps of this process, in tokens a second
+
+    def log(row: Mapping[str, float], step: int) -> None:
+        speeds.append(row["tokens_per_second"])
+        run.log(row, step)
 
     data = {split: fingerprint(verses / f"{split}.jsonl") for split in splits}
     resume = Resume(state, translation=config, compute=compute, data=data)
@@ -74,7 +80,7 @@ def main(
         training,
         compute,
         seed=config.seed,
-        log=run.log,
+        log=log,
         evaluate=evaluate,
         resume=resume,
         description="translation",
@@ -90,12 +96,21 @@ def main(
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": steps,
         "tokens": int(history[-1]["tokens_seen"]),
+        "seconds": round(_seconds(history, speeds), 1),
     }
     write_json(metrics, figures)
     write_curve(curve, history)
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
     resume.clear()
+
+
+def _seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> float:
+    """Time of training, without evaluations; the steps before an interruption count like those after it."""
+    seen = [0.0, *(row["tokens_seen"] for row in history)]
+    tokens = [after - before for before, after in pairwise(seen)][-len(speeds) :]
+    seconds = sum(n / speed for n, speed in zip(tokens, speeds, strict=True))
+    return seconds * len(history) / len(speeds)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ from groundup.datasets.shards import SPLITS, open_shard, read_documents, write_s
 from groundup.study_params import load_study_params
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
-from groundup.tokenizers.vocabularies import GPT2Config, VocabularyConfig, first_merges, learn
+from groundup.tokenizers.vocabularies import (
+    GPT2Config,
+    TrainVocabularyConfig,
+    VocabularyConfig,
+    first_merges,
+    learn,
+)
 from groundup.tracking import Run
 from pipelines.stage import run_stage
-
-SHOWN_MERGES = 12
 
 
 def main(
@@ -29,6 +33,7 @@ def main(
     metrics: Path,
     *,
     vocabularies: dict[str, VocabularyConfig],
+    train_vocabulary: TrainVocabularyConfig,
 ) -> None:
     """Write the tokenizer, the corpus as its ids, and its figures on the validation split."""
     config = vocabularies[name]
@@ -53,7 +58,7 @@ def main(
         "encode_megabytes_per_second": round(encode_megabytes_per_second(trained, held_out), 3),
         **{key: round(value, 6) for key, value in text_measures(trained, held_out).items()},
     }
-    write_json(metrics, {**figures, "merges": first_merges(trained, SHOWN_MERGES)})
+    write_json(metrics, {**figures, "merges": first_merges(trained, train_vocabulary.merges)})
     run.params({"tokenizer": name})
     run.log(figures)
     run.tag("tokenizer.fingerprint", trained.fingerprint)
@@ -62,4 +67,4 @@ def main(
 
 if __name__ == "__main__":
     params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, vocabularies=params.vocabularies)
+    run_stage(main, vocabularies=params.vocabularies, train_vocabulary=params.train_vocabulary)

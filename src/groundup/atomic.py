@@ -53,6 +53,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _put_back_or_remove(aside: Path, target: Path) -> None:
     """The old directory that made room for a new one: needed where the new one did not come."""
     if os.path.lexists(aside) and not os.path.lexists(target):

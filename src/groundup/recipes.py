@@ -204,6 +204,7 @@ class TranslationConfig:
     max_tokens: Positive  # training pairs with a longer side are left out
     label_smoothing: Fraction
     eval_pairs: Positive  # of val, scored during training; the last figure is over all of it
+    sample_verses: Count  # of val, translated at every evaluation
     training: TrainingConfig
 
 
@@ -218,5 +219,7 @@ class EvaluateTranslationConfig:
     length_penalty: Rate  # 0 = none; 1 = nearly the mean over the tokens (beam_search.py)
     batch_size: Positive  # sentences translated at once
     bootstrap_samples: Positive  # paired resamples of the test verses
+    seed: int  # of the draw of the verses shown
     samples: Count  # verses shown with every system's translation
-    alignments: Count  # short verses shown with the attention of the model
+    alignments: Count  # verses shown with the attention of the model
+    alignment_words: tuple[Positive, Positive]  # fewest and most words of such a verse: more cannot be read

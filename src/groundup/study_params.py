@@ -20,7 +20,7 @@ from groundup.recipes import (
     TranslationConfig,
 )
 from groundup.settings import STRICT
-from groundup.tokenizers.vocabularies import VocabularyConfig
+from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class StudyParams:
     data: StudyDataConfig
     verses: VersesConfig
     vocabularies: dict[str, VocabularyConfig]
+    train_vocabulary: TrainVocabularyConfig
     ladder: LadderConfig
     compare_tokenizers: CompareTokenizersConfig
     train_embeddings: EmbeddingsConfig

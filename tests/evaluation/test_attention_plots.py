@@ -43,12 +43,15 @@ def test_what_is_out_of_sight_is_hatched():
     assert hatched == {(row, column) for row in range(4) for column in range(row + 1, 4)}
 
 
-def test_tokens_decide_the_size_so_that_labels_do_not_touch():
-    for n in (4, 20, 40):
-        [axes] = attention_map(np.full((n, n), 1 / n), ["token"] * n, ["token"] * n, "").axes
-        axes.figure.draw_without_rendering()
-        box = axes.get_window_extent()
-        assert min(box.width, box.height) / axes.figure.dpi / n > 9 / 72  # wider than the letters are high
+@pytest.mark.parametrize("n", [4, 20, 40])
+def test_tokens_decide_the_size_so_that_labels_do_not_touch(n):
+    tokens = ["token"] * n
+    mask = ("", np.tri(n, dtype=bool), tokens, tokens)
+    for drawing in (attention_map(np.full((n, n), 1 / n), tokens, tokens, ""), mask_patterns([mask] * 2)):
+        drawing.draw_without_rendering()
+        for axes in drawing.axes:
+            box = axes.get_window_extent()
+            assert min(box.width, box.height) / drawing.dpi / n > 9 / 72  # wider than the letters are high
 
 
 @pytest.mark.filterwarnings("error")

@@ -53,13 +53,13 @@ def test_significance(table: dict) -> None:
     assert equal["systems"]["copy"]["BLEU"]["p"] < 0.05
     assert not translation_results.beats(equal, "copy", "BLEU")
     said = translation_results.conclusion(equal)
-    assert "In BLEU the model is not to be told apart from the copy of the source" in said
-    assert "In chrF2 the model beats the word by word (IBM Model 1)" in said
+    assert "In BLEU the model is not to be told apart from copying: " in said
+    assert "In chrF the model scores higher than the table of words: " in said
 
 
 def test_a_model_that_loses_is_said_to(table: dict) -> None:
     worse = translation_results.scores(SYSTEMS | {"model": sentences(5, 0.8)}, REFERENCES, samples=50)
-    assert "In chrF2 the model loses to the copy of the source" in translation_results.conclusion(worse)
+    assert "In chrF the model scores lower than copying: " in translation_results.conclusion(worse)
 
 
 def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> None:
@@ -80,13 +80,16 @@ def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> N
             "model": "you",
         }
     ]
-    facts = {"parameters": 1_234, "pairs": 56, "steps": 100, "tokens": 2_000_000}
+    facts = {"parameters": 1_234, "pairs": 56, "steps": 100, "tokens": 2_000_000, "seconds": 543.2}
     picture = tmp_path / "curve.png"
-    page = translation_results.page(table, facts, samples, picture, [("book 1, 1:2", picture, picture)])
+    page = translation_results.page(table, facts, samples, picture, [("John 4:43", picture, picture)])
     for text in (
         "1,234 parameters",
         "thou &lt;art&gt;",
-        "book 1, 1:2",
+        "100 steps in 9.1 min over 2.0 million tokens",
+        "Genesis 1:2",
+        "Alignment of IBM Model 1: John 4:43",
+        "chrF, 95% interval",
         "word by word (IBM Model 1)",
         "60 verses",
     ):

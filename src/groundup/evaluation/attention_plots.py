@@ -34,9 +34,7 @@ def attention_map(
     assert heads.shape[1:] == (len(rows), len(columns)), (heads.shape, len(rows), len(columns))
     across = min(2, len(heads))
     down = -(-len(heads) // across)
-    labels = 0.085 * max(map(len, [*rows, *columns]), default=0) + 0.3  # inches
-    width = max(4.2, INCHES * len(columns) + labels)
-    height = max(1.8, INCHES * len(rows) + labels)
+    width, height = _size(rows, columns)
     drawing, panels = figure(across * width, down * (height + 0.3) + 0.4, across, down)
     for number, (axes, head) in enumerate(zip(panels, heads, strict=False)):
         _map(axes, head, rows, columns)
@@ -57,13 +55,20 @@ def mask_patterns(
     Args:
         patterns: (title, (T, S) True where something was looked at, the T rows, the S columns).
     """
-    tallest = max(len(rows) / len(columns) for *_, rows, columns in patterns)
-    drawing, panels = figure(4.3 * len(patterns), 3.5 * tallest + 1.2, columns=len(patterns))
+    sizes = [_size(rows, columns) for *_, rows, columns in patterns]
+    width, height = (max(side) for side in zip(*sizes, strict=True))
+    drawing, panels = figure(width * len(patterns), height + 0.3, columns=len(patterns))
     for axes, (title, seen, rows, columns) in zip(panels, patterns, strict=True):
         _map(axes, np.where(seen, 0.55, 0.0), rows, columns, numbers=False)
         axes.set_aspect("equal", anchor="N")
         axes.set_title(title, fontsize=10.5)
     return drawing
+
+
+def _size(rows: Sequence[str], columns: Sequence[str]) -> tuple[float, float]:
+    """Width and height of a panel in inches: labels of neighbouring tokens must not touch."""
+    labels = 0.085 * max(map(len, [*rows, *columns]), default=0) + 0.3
+    return max(4.2, INCHES * len(columns) + labels), max(1.8, INCHES * len(rows) + labels)
 
 
 def _map(

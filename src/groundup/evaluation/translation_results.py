@@ -13,8 +13,18 @@ SYSTEMS = {
     "model_greedy": "encoder-decoder, greedy",
     MODEL: "encoder-decoder, beam search",
 }
-METRICS = ("BLEU", "chrF2")
+METRICS = {"BLEU": "BLEU", "chrF2": "chrF"}  # as sacreBLEU and as people call them
+BASELINES = {"copy": "copying", "word_table": "the table of words"}
 SIGNIFICANT = 0.05
+BOOKS = (
+    "Genesis", "Exodus", "Leviticus", "Numbers", "Deuteronomy", "Joshua", "Judges", "Ruth", "1 Samuel", "2 Samuel",
+    "1 Kings", "2 Kings", "1 Chronicles", "2 Chronicles", "Ezra", "Nehemiah", "Esther", "Job", "Psalms", "Proverbs",
+    "Ecclesiastes", "Song of Solomon", "Isaiah", "Jeremiah", "Lamentations", "Ezekiel", "Daniel", "Hosea", "Joel",
+    "Amos", "Obadiah", "Jonah", "Micah", "Nahum", "Habakkuk", "Zephaniah", "Haggai", "Zechariah", "Malachi",
+    "Matthew", "Mark", "Luke", "John", "Acts", "Romans", "1 Corinthians", "2 Corinthians", "Galatians", "Ephesians",
+    "Philippians", "Colossians", "1 Thessalonians", "2 Thessalonians", "1 Timothy", "2 Timothy", "Titus", "Philemon",
+    "Hebrews", "James", "1 Peter", "2 Peter", "1 John", "2 John", "3 John", "Jude", "Revelation",
+)  # fmt: skip
 
 
 def scores(systems: Mapping[str, Sequence[str]], references: Sequence[str], samples: int) -> dict[str, Any]:
@@ -75,16 +85,16 @@ def beats(table: Mapping[str, Any], baseline: str, metric: str = "chrF2") -> boo
 def conclusion(table: Mapping[str, Any]) -> str:
     """What the table says, computed from it."""
     said = []
-    for name in ("copy", "word_table"):
-        for metric in METRICS:
+    for name, called in BASELINES.items():
+        for metric, shown in METRICS.items():
             ours, theirs = table["systems"][MODEL][metric], table["systems"][name][metric]
             verdict = (
-                "beats" if beats(table, name, metric)
-                else "loses to" if ours["score"] < theirs["score"] and theirs["p"] < SIGNIFICANT
+                "scores higher than" if beats(table, name, metric)
+                else "scores lower than" if ours["score"] < theirs["score"] and theirs["p"] < SIGNIFICANT
                 else "is not to be told apart from"
             )  # fmt: skip
             said.append(
-                f"In {metric} the model {verdict} the {SYSTEMS[name]}: {ours['score']:.1f} against "
+                f"In {shown} the model {verdict} {called}: {ours['score']:.1f} against "
                 f"{theirs['score']:.1f} (p = {theirs['p']:.4f})."
             )
     return " ".join(said)
@@ -100,7 +110,7 @@ def results_table(table: Mapping[str, Any]) -> Table:
             p = "–" if one["p"] is None else f"{one['p']:.4f}"
             row += [f"{one['score']:.1f}", f"{one['low']:.1f}–{one['high']:.1f}", p]
         rows.append(row)
-    head = ["system", *(f"{m}{what}" for m in METRICS for what in ("", ", 95% interval", ", p"))]
+    head = ["system", *(f"{m}{what}" for m in METRICS.values() for what in ("", ", 95% interval", ", p"))]
     signatures = "; ".join(table["signatures"].values())
     caption = (
         f"{table['sentences']:,} verses of test. p: of the difference from beam search, by paired bootstrap. "
@@ -128,7 +138,7 @@ def page(
     for row in samples:
         rows = [("King James", row["source"]), ("Basic English", row["target"])]
         rows += [(SYSTEMS[name], row[name]) for name in SYSTEMS if name in row]
-        shown.append(Table([f"verse {reference(row['id'])}", "text"], rows))
+        shown.append(Table([reference(row["id"]), "text"], rows))
     maps: list[Part] = []
     for verse, attention, table_of_words in alignments:
         maps += [
@@ -147,7 +157,8 @@ def page(
         Section(
             "How it learned",
             f"An encoder reads the King James verse, a decoder writes the Basic English one, looking at it: "
-            f"{facts['parameters']:,} parameters, {facts['pairs']:,} pairs, {facts['steps']:,} steps over "
+            f"{facts['parameters']:,} parameters, {facts['pairs']:,} pairs, {facts['steps']:,} steps in "
+            f"{facts['seconds'] / 60:.1f} min over "
             f"{facts['tokens'] / 1e6:.1f} million tokens of both sides.",
             "A loss of val that still falls at the end would gain from more steps; one that rises learns by heart.",
             "Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
@@ -174,5 +185,5 @@ def page(
 
 
 def reference(key: str) -> str:
-    """A verse's id for people: "01001002" -> "book 1, 1:2"."""
-    return f"book {int(key[:2])}, {int(key[2:5])}:{int(key[5:])}"
+    """A verse's id for people: "43004043" -> "John 4:43"."""
+    return f"{BOOKS[int(key[:2]) - 1]} {int(key[2:5])}:{int(key[5:])}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from annotated_types import Ge
 from pydantic import Discriminator
 
 from groundup.settings import STRICT
@@ -40,6 +41,15 @@ class GPT2Config:
     __pydantic_config__ = STRICT
 
     kind: Literal["gpt2"]
+
+
+@dataclass(frozen=True)
+class TrainVocabularyConfig:
+    """The study's section `train_vocabulary`."""
+
+    __pydantic_config__ = STRICT
+
+    merges: Annotated[int, Ge(0)]  # the first ones, told in the metrics and shown on the page
 
 
 Learned = BytePairConfig | CharacterConfig | WordPieceConfig

@@ -8,7 +8,13 @@ from pathlib import Path
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.recipes import LadderConfig
 from groundup.tokenizers.normalization import Normalization
-from groundup.tokenizers.vocabularies import BytePairConfig, CharacterConfig, GPT2Config, VocabularyConfig
+from groundup.tokenizers.vocabularies import (
+    BytePairConfig,
+    CharacterConfig,
+    GPT2Config,
+    TrainVocabularyConfig,
+    VocabularyConfig,
+)
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordRules
 from groundup.tracking import silent
 from pipelines.study.train_vocabulary import main
@@ -46,6 +52,7 @@ def make_vocabulary(folder: Path, name: str) -> None:
         folder / "tokens" / name,
         folder / "vocabularies" / f"{name}.json",
         vocabularies=dict(VOCABULARIES),
+        train_vocabulary=TrainVocabularyConfig(merges=5),
     )
 
 
