@@ -187,10 +187,9 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
         "bits/byte",
         "spam F1",
         "steps",
-        "seconds",
         "tokens/s",
         "MB read",
-        "parameters, M",
+        "size, M",
         "tables, %",
         "cut, %",
     )
@@ -200,7 +199,6 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
             interval(row["val_bpb"], 3) + ("" if row["comparable"] else "*"),
             interval(row["spam_f1"], 3),
             f"{row['steps']['mean']:,.0f}",
-            f"{row['seconds']['mean']:.0f}",
             f"{row['tokens_per_second']['mean']:,.0f}",
             f"{row['bytes']['mean'] / 1e6:.1f}",
             f"{row['parameters'] / 1e6:.2f}",
@@ -225,7 +223,7 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
     parts: list[Part] = [
         Text("\n\n".join(conclusions(found, config))),
         Picture(pictures / "ladder.png", "Bytes per token, bits per byte and spam F1 of every tokenizer"),
-        Rows(head, rows, f"{seeds} * predicts less than the text: see above."),
+        Rows(head, rows, f"{seeds} Size: millions of parameters. * predicts less than the text: see above."),
         Rows(("tokenizer", "bits/byte", "differs", "spam F1", "differs"), differences,
              f"Difference from {reference}, seed by seed."),
     ]  # fmt: skip
