@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from groundup.atomic import atomic_path, write_json, write_text
 from groundup.evaluation import figures, study_page
@@ -11,12 +10,6 @@ from groundup.recipes import ComputeConfig
 from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
-
-DECODER, ENCODER, BOTH = (
-    "decoder of the main pipeline",
-    "encoder of the study",
-    "encoder-decoder of the study",
-)
 
 
 def main(
@@ -36,82 +29,44 @@ def main(
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation import attention_steps, explanation, transformer_page
     from groundup.evaluation.architecture import stacks
-    from groundup.evaluation.architecture_plots import data_flow
-    from groundup.evaluation.attention_plots import attention_map, mask_patterns
     from groundup.training import pick_device
 
     device = pick_device(compute)
     decoder, same = (load_checkpoint(path, device, "decoder") for path in (pretrained, causal))
     encoder = load_checkpoint(masked, device, "encoder")
     translator = load_checkpoint(translation, device, "encoder_decoder")
+    loaded = {"decoder": decoder, "encoder": encoder, "encoder_decoder": translator}
 
     read = explanation.see(decoder.model, decoder.tokenizer, explain.sentence)
     both = explanation.see(encoder.model, encoder.tokenizer, explain.sentence)
     past = explanation.see(same.model, same.tokenizer, explain.sentence)
     verse = explanation.see_translation(translator.model, translator.tokenizer, explain.verse)
-    flows = {
-        DECODER: (stacks(decoder.model, read.idx), decoder),
-        ENCODER: (stacks(encoder.model, both.idx), encoder),
-        BOTH: (stacks(translator.model, verse.target.idx, verse.source.idx), translator),
-    }
     position = read.last_word
     found = attention_steps.look(decoder.model, read.idx, explain.layer - 1, explain.head - 1, position)
-
-    drawn: dict[str, Any] = {
-        "flow_decoder": data_flow(flows[DECODER][0]),
-        "flow_encoder": data_flow(flows[ENCODER][0]),
-        "flow_encoder_decoder": data_flow(flows[BOTH][0]),
-        "masks": mask_patterns(
-            [
-                (
-                    "decoder",
-                    explanation.in_sight(past.record.weights).numpy(force=True),
-                    past.tokens,
-                    past.tokens,
-                ),
-                (
-                    "encoder",
-                    explanation.in_sight(both.record.weights).numpy(force=True),
-                    both.tokens,
-                    both.tokens,
-                ),
-            ]
-        ),
+    flows = {
+        "decoder": stacks(decoder.model, read.idx),
+        "encoder": stacks(encoder.model, both.idx),
+        "encoder_decoder": stacks(translator.model, verse.target.idx, verse.source.idx),
     }
-    for kind, weights, rows, columns in (
-        ("decoder", read.record.weights, read.tokens, read.tokens),
-        ("encoder", both.record.weights, both.tokens, both.tokens),
-        ("cross", verse.target.record.cross_weights, verse.target.tokens, verse.source.tokens),
-    ):
-        for layer, heads in enumerate(weights, 1):
-            title = f"{kind} attention, layer {layer}".capitalize()
-            drawn[f"{kind}_{layer}"] = attention_map(heads[0].numpy(force=True), rows, columns, title)
+    drawn = explanation.draw(flows, {"decoder": past, "encoder": both}, read, both, verse)
     with atomic_path(pictures) as folder:
         folder.mkdir()
         for name, drawing in drawn.items():
             figures.save(drawing, folder / f"{name}.png")
 
+    models = {
+        name: (flows[kind], asdict(loaded[kind].config.model))
+        for kind, name in transformer_page.NAMES.items()
+    }
+    facts = {name: transformer_page.facts(*model) for name, model in models.items()}
+    write_json(metrics, {"models": facts, "source": explain.verse, "translation": verse.text})
+
     def pictures_of(kind: str) -> list[Path]:
         return [pictures / f"{name}.png" for name in drawn if name.startswith(f"{kind}_")]
 
-    configs = {name: asdict(model.config.model) for name, (_, model) in flows.items()}
-    facts = {
-        name: {
-            "parameters": sum(stack.parameters for stack in found_stacks),
-            "flops_per_token": sum(stack.flops for stack in found_stacks),
-            "layers": [stack.layers for stack in found_stacks],
-            "heads": configs[name]["n_head"],
-            "channels": configs[name]["n_embd"],
-        }
-        for name, (found_stacks, _) in flows.items()
-    }
-    write_json(metrics, {"models": facts, "source": explain.verse, "translation": verse.text})
     sections = [
-        transformer_page.overview({name: (flows[name][0], configs[name]) for name in flows}),
-        *(
-            transformer_page.data_flow(kind, flows[name][0], pictures / f"flow_{kind}.png")
-            for name, kind in ((DECODER, "decoder"), (ENCODER, "encoder"), (BOTH, "encoder_decoder"))
-        ),
+        transformer_page.overview(models),
+        *(transformer_page.data_flow(kind, flows[kind], pictures / f"flow_{kind}.png") for kind in flows),
         transformer_page.masks(past, both, pictures / "masks.png"),
         transformer_page.one_look(found, read, position, explain.layer, explain.head),
         transformer_page.self_attention("decoder", read, pictures_of("decoder")),

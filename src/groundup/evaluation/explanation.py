@@ -1,17 +1,24 @@
 """What trained models do with one text: the tokens, the attention of every head, and what that attention is like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from groundup.beam_search import beam_search
+from groundup.errors import BadInput
+from groundup.evaluation.architecture import Stack
+from groundup.evaluation.architecture_plots import data_flow
+from groundup.evaluation.attention_plots import attention_map, mask_patterns
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer
 from groundup.tokenizers.loading import Tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROOM = 10  # tokens that a translation may have beyond twice those of its source
 END = "(end)"  # how the token that ends a text, and stands before the next, is shown
@@ -43,9 +50,14 @@ class Translated:
 
 @torch.no_grad()
 def see(model: Transformer, tokenizer: Tokenizer, text: str) -> Seen:
-    """A decoder or encoder reads the text between end-of-text tokens, as the texts that it learned from stood."""
+    """A decoder or encoder reads the text between end-of-text tokens, as the texts that it learned from stood.
+
+    Raises:
+        BadInput: the text is longer than the context.
+    """
     end, cut = [tokenizer.eot_id], tokenizer.encode(text)
     idx = torch.tensor([end + cut + end], device=model.wte.weight.device)
+    _fits("sentence", idx, model.config.context_length)
     record = Record()
     model(idx, record=record)
     return Seen([END, *tokenizer.pieces(text), END], idx, record)
@@ -60,6 +72,7 @@ def see_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) ->
     """
     device, end = model.decoder.wte.weight.device, tokenizer.eot_id
     read = torch.tensor([[*tokenizer.encode(source), end]], device=device)
+    _fits("verse", read, model.config.context_length)
     lengths = torch.tensor([read.shape[1]], device=device)
     limit = min(2 * read.shape[1] + ROOM, model.config.context_length)
     [[best]] = beam_search(
@@ -79,6 +92,13 @@ def see_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) ->
     return Translated(
         Seen([*tokenizer.pieces(source), END], read, record.encoder), Seen(written, idx, record), text
     )
+
+
+def _fits(name: str, idx: Tensor, limit: int) -> None:
+    if idx.shape[1] > limit:
+        raise BadInput(
+            f"explain.{name} has {idx.shape[1]} tokens with its ends; the model reads at most {limit}: shorten it."
+        )
 
 
 def in_sight(weights: Sequence[Tensor]) -> Tensor:
@@ -105,3 +125,39 @@ def habits(weights: Tensor) -> list[dict[str, float]]:
         }
         found.append({name: float(values.mean()) for name, values in shares.items()})
     return found
+
+
+def draw(
+    flows: Mapping[str, Sequence[Stack]],
+    masks: Mapping[str, Seen],
+    decoder: Seen,
+    encoder: Seen,
+    both: Translated,
+) -> "dict[str, Figure]":
+    """Every picture of the page.
+
+    Args:
+        flows: what each kind of model is made of.
+        masks: one text as models with and without a mask read it, name -> what was seen.
+        decoder, encoder, both: what the attention of each was, layer by layer.
+
+    Returns:
+        {"flow_<kind>", "masks", "decoder_<layer>", "encoder_<layer>", "cross_<layer>"}; layers from 1.
+    """
+    drawn = {f"flow_{kind}": data_flow(stacks) for kind, stacks in flows.items()}
+    drawn["masks"] = mask_patterns(
+        [
+            (name, in_sight(seen.record.weights).numpy(force=True), seen.tokens, seen.tokens)
+            for name, seen in masks.items()
+        ]
+    )
+    cross = both.target.record.cross_weights
+    for kind, weights, rows, columns in (
+        ("decoder", decoder.record.weights, decoder.tokens, decoder.tokens),
+        ("encoder", encoder.record.weights, encoder.tokens, encoder.tokens),
+        ("cross", cross, both.target.tokens, both.source.tokens),
+    ):
+        for layer, heads in enumerate(weights, 1):
+            title = f"{kind} attention, layer {layer}".capitalize()
+            drawn[f"{kind}_{layer}"] = attention_map(heads[0].numpy(force=True), rows, columns, title)
+    return drawn

@@ -19,11 +19,27 @@ HABITS = {
     "first": "the first token",
     "later": "later tokens",
 }
+NAMES = {
+    "decoder": "decoder of the main pipeline",
+    "encoder": "encoder of the study",
+    "encoder_decoder": "encoder-decoder of the study",
+}
 TITLE = "The transformer: one set of parts"
 LEAD = (
     "Decoder, encoder and encoder-decoder as they were trained in this run. Every picture and number below is read "
     "from the saved models while they read the sentences chosen in the section explain of pipelines/study/params.yaml."
 )
+
+
+def facts(stacks: Sequence[Stack], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The size of a model, for the metrics."""
+    return {
+        "parameters": sum(stack.parameters for stack in stacks),
+        "flops_per_token": sum(stack.flops for stack in stacks),
+        "layers": [stack.layers for stack in stacks],
+        "heads": config["n_head"],
+        "channels": config["n_embd"],
+    }
 
 
 def overview(models: Mapping[str, tuple[Sequence[Stack], Mapping[str, Any]]]) -> Section:
@@ -146,7 +162,7 @@ def one_look(found: Look, seen: Seen, position: int, layer: int, head: int) -> S
         f"Layer {layer}, head {head} of the main pipeline's decoder, at one token of the sentence. From the text so "
         f"far every token has a query (what it looks for), a key (what it offers to be found by) and a value (what it "
         f"tells when found), each of {width} channels.",
-        "The largest product gets most of the weight: the exponential turns differences of scores into ratios of "
+        "The largest product gets the largest weight: the exponential turns differences of scores into ratios of "
         "weights. The answer is the average of the values by weight, and nothing else.",
         f"{VASWANI}, section 3.2.1",
         [

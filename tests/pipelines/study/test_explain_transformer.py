@@ -85,7 +85,11 @@ def test_the_same_models_give_the_same_page(models: Path, explained: Path, tmp_p
     ("changes", "says"),
     [
         ({"layer": 3}, "explain asks for layer 3, head 3; the model has 2 layers of 4 heads"),
-        ({"sentence": "dog " * 9}, "tokens; the model reads at most 12"),
+        (
+            {"sentence": "dog " * 9},
+            "explain.sentence has 38 tokens with its ends; the model reads at most 12: shorten it",
+        ),
+        ({"verse": "cat " * 5}, "explain.verse has 21 tokens with its ends; the model reads at most 12"),
     ],
 )
 def test_what_the_models_cannot_show(
