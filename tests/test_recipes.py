@@ -31,7 +31,7 @@ def test_values_that_no_training_can_have(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("kind", "sgd"),
+        ("kind", "lion"),
         ("max_lr", -1e-3),
         ("min_lr_ratio", 1.5),
         ("warmup_steps", -1),

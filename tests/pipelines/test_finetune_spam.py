@@ -81,5 +81,5 @@ def test_seeds_differ(data: Path, tmp_path: Path) -> None:
 def test_a_frozen_decoder_stays_as_it_was(data: Path, tmp_path: Path) -> None:
     finetune(data, tmp_path / "out", config=replace(SPAM, trainable_blocks=0, seeds=(1,), pooling="mean"))
     before = load_checkpoint(data / "pretrained").model.state_dict()
-    after = load_checkpoint(tmp_path / "out" / "model").model.decoder.state_dict()
+    after = load_checkpoint(tmp_path / "out" / "model").model.trunk.state_dict()
     assert all(before[name].equal(after[name]) for name in before)
