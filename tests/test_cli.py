@@ -120,7 +120,10 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
         (["generate", "hello", "--model", "{spam}"], "holds a classifier; expected a decoder"),
         (["generate", "", "--model", "{pretrained}"], "a prompt has no tokens"),
         (["generate", "tea " * 200, "--model", "{pretrained}"], "the model reads at most 64"),
-        (["classify", "hello", "--model", "{pretrained}"], "the checkpoint is a decoder \(language model\), not a classifier"),
+        (
+            ["classify", "hello", "--model", "{pretrained}"],
+            "language model), not a classifier",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence_and_a_failure(
