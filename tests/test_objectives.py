@@ -192,18 +192,7 @@ def test_masked_lm_by_hand(preset: str) -> None:
 
 
 def test_masked_lm_equals_the_loss_of_transformers() -> None:
-    from transformers import BertConfig, BertForMaskedLM
-
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=61,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=16,
-    )
-    bert = test_encoder.randomised(BertForMaskedLM(config).eval())
+    bert = test_encoder.random_bert()
     model = test_encoder.twin(bert)
     idx, lengths = torch.randint(61, (3, 9)), torch.tensor([9, 4, 7])
     real = torch.arange(9) < lengths[:, None]

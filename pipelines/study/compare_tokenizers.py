@@ -1,10 +1,8 @@
 """The ladder of tokenizers: one table, one plot, what its intervals allow to say, and a page to look at."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from groundup.atomic import atomic_path, write_json, write_text
+from groundup.atomic import atomic_path, read_json, write_json, write_text
 from groundup.errors import BadInput
 from groundup.evaluation import tokenizer_page, tokenizer_plots, tokenizer_results
 from groundup.evaluation.figures import save
@@ -35,7 +33,7 @@ def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) ->
         )
     tokenizers = {path.stem: load_tokenizer(path) for path in parts[0]}
     rows = {
-        model.stem: {"vocabulary": _read(vocabulary), **_read(model)}
+        model.stem: {"vocabulary": read_json(vocabulary), **read_json(model)}
         for vocabulary, model in zip(*parts[1:], strict=True)
     }
     config = compare_tokenizers
@@ -51,11 +49,6 @@ def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) ->
     run.text("\n".join(said) + "\n", "conclusions.txt")
     run.artifact(plots)
     run.artifact(page)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 if __name__ == "__main__":

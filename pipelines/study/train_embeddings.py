@@ -26,13 +26,13 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Train on the conversations (`name` chat) or on them and both Bibles (mix)."""
-    from groundup.embeddings.corpora import read_documents
+    from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train
     from groundup.embeddings.vocabulary import build_vocabulary
     from groundup.training import Resume
 
     chosen = method_of(method, name)
-    files = [corpus / "train.jsonl"] + ([verses / "train.jsonl"] if name == "mix" else [])
+    files = corpus_files(name, corpus, verses)
     documents = read_documents(*map(read_jsonl, files))
     vocabulary = build_vocabulary(documents, train_embeddings.min_count)
     data = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

@@ -1,4 +1,6 @@
-from groundup.embeddings.corpora import read_documents
+from pathlib import Path
+
+from groundup.embeddings.corpora import corpus_files, read_documents
 
 
 def test_a_conversation_or_a_verse_is_a_document():
@@ -12,3 +14,9 @@ def test_a_conversation_or_a_verse_is_a_document():
     assert read_documents(conversations, verses) == [
         *talk, ["in", "the", "beginning"], ["and", "the", "earth"], ["at", "the", "first"], ["and", "the", "earth"]
     ]  # fmt: skip
+
+
+def test_the_mix_has_the_bibles_too():
+    chat, bibles = Path("corpus/train.jsonl"), Path("verses/train.jsonl")
+    assert corpus_files("chat", chat.parent, bibles.parent) == [chat]
+    assert corpus_files("mix", chat.parent, bibles.parent) == [chat, bibles]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.tokenizer_results import conclusions, interval, signed, table
+from groundup.evaluation.tokenizer_results import conclusions, table
 from tests.pipelines.study.tokenizers import COMPARE, row
 
 ROWS = {
@@ -73,10 +73,3 @@ def test_intervals_of_f1_stay_between_0_and_1() -> None:
 def test_a_reference_that_is_not_there() -> None:
     with pytest.raises(BadInput, match="reference is 'bpe_4k'; expected one of byte, bpe, wordpiece"):
         table(ROWS, replace(COMPARE, reference="bpe_4k"))
-
-
-def test_numbers_as_text() -> None:
-    entry = {"mean": 0.1234, "low": -0.05, "high": 0.3}
-    assert interval(entry, 2) == "0.12 (-0.05–0.30)"
-    assert interval({"mean": 0.94, "low": 0.94, "high": 0.94}, 3) == "0.940"
-    assert signed(entry, 2) == "+0.12 (-0.05 to +0.30)"

@@ -11,6 +11,11 @@ from tests.tiny import model_config, random_encoder
 
 @pytest.fixture(scope="module")
 def bert() -> Any:
+    return random_bert()
+
+
+def random_bert() -> Any:
+    """A tiny BertForMaskedLM."""
     from transformers import BertConfig, BertForMaskedLM
 
     torch.manual_seed(0)
@@ -22,8 +27,7 @@ def bert() -> Any:
         intermediate_size=128,
         max_position_embeddings=16,
     )
-    model = BertForMaskedLM(config).eval()
-    return randomised(model)
+    return randomised(BertForMaskedLM(config).eval())
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:

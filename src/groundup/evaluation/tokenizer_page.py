@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from groundup.evaluation.phrases import difference, interval
 from groundup.evaluation.study_page import Part, Picture, Pieces, Section, Text, render
 from groundup.evaluation.study_page import Table as Rows
 from groundup.evaluation.tokenizer_results import (
     CompareTokenizersConfig,
     Table,
     conclusions,
-    interval,
-    signed,
 )
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.vocabularies import after_merges
@@ -196,8 +195,8 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
     rows = [
         (
             name,
-            interval(row["val_bpb"], 3) + ("" if row["comparable"] else "*"),
-            interval(row["spam_f1"], 3),
+            interval(row["val_bpb"]) + ("" if row["comparable"] else "*"),
+            interval(row["spam_f1"]),
             f"{row['steps']['mean']:,.0f}",
             f"{row['tokens_per_second']['mean']:,.0f}",
             f"{row['bytes']['mean'] / 1e6:.1f}",
@@ -214,7 +213,7 @@ def _models(found: Table, config: CompareTokenizersConfig, pictures: Path) -> Se
             *(
                 text
                 for gap in row["difference"].values()
-                for text in (signed(gap, 3), "yes" if gap["significant"] else "not significant")
+                for text in (difference(gap), "yes" if gap["significant"] else "not significant")
             ),
         )
         for name, row in found.items()

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Lt
 
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import seed_interval
+from groundup.evaluation.phrases import by_chance, difference, interval, significant
 from groundup.settings import STRICT
 
 # once a seed
@@ -66,8 +67,8 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
 
 def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], confidence: float) -> dict[str, Any]:
     assert ours.keys() == theirs.keys(), (ours.keys(), theirs.keys())
-    interval = seed_interval([ours[seed] - theirs[seed] for seed in sorted(ours)], confidence)
-    return {**interval, "significant": interval["low"] > 0 or interval["high"] < 0}
+    gap = seed_interval([ours[seed] - theirs[seed] for seed in sorted(ours)], confidence)
+    return {**gap, "significant": significant(gap)}
 
 
 def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
@@ -89,7 +90,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
         best = min(fair, key=lambda name: found[name]["val_bpb"]["mean"])
         said.append(
             f"Of the vocabularies that give every text back, {best} predicts best after equal time: "
-            f"{interval(found[best]['val_bpb'], 3)} bits per byte."
+            f"{interval(found[best]['val_bpb'])} bits per byte."
         )
     for key, title in TITLES.items():
         parts = []
@@ -99,7 +100,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
             gap = row["difference"][key]
             words = "" if gap["significant"] else ", not significant"
             mark = "" if key != "val_bpb" or row["comparable"] else ", of a text that has lost something"
-            parts.append(f"{name} {signed(gap, 3)}{words}{mark}")
+            parts.append(f"{name} {difference(gap)}{words}{mark}")
         said.append(f"{title}, difference from {reference}: {'; '.join(parts)}.")
     least, most = (choose(found, key=lambda name: found[name]["bytes"]["mean"]) for choose in (min, max))
     said.append(
@@ -120,21 +121,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
         )
     many = (len(found) - 1) * len(TITLES)
     said.append(
-        f"{many} differences are judged at {config.confidence:.0%}, so about {many * (1 - config.confidence):.1f} of "
-        f"them would count as significant by chance alone. Intervals are over seeds (of weights, order of the text "
-        f"and of the messages); the test messages are always the same."
+        f"{by_chance(many, config.confidence)} Intervals are over seeds (of weights, order of the text and of the "
+        f"messages); the test messages are always the same."
     )
     return said
-
-
-def interval(entry: Mapping[str, float], places: int) -> str:
-    """Mean and ends, "1.700 (1.690–1.710)"; "1.700" alone where no seed plays a part."""
-    mean = f"{entry['mean']:.{places}f}"
-    if entry["low"] == entry["high"]:
-        return mean
-    return f"{mean} ({entry['low']:.{places}f}–{entry['high']:.{places}f})"
-
-
-def signed(entry: Mapping[str, float], places: int) -> str:
-    """A difference, "+0.10 (+0.05 to +0.15)"."""
-    return f"{entry['mean']:+.{places}f} ({entry['low']:+.{places}f} to {entry['high']:+.{places}f})"
