@@ -28,34 +28,46 @@ def test_em_by_hand(iterations: int, das: dict[str, float], buch: dict[str, floa
     assert table.row("Maus") == {}
 
 
-def slow_em(pairs: list[tuple[list[str], list[str]]], iterations: int) -> dict[tuple[str, str], float]:
-    """The pseudocode of Koehn, figure 4.3, with NULL."""
-    t = {(e, f): 1.0 for source, target in pairs for e in target for f in [NULL, *source]}
+def slow_em(
+    pairs: list[tuple[list[str], list[str]]], iterations: int, null: list[str]
+) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
+    """The pseudocode of Koehn, figure 4.3, word by word: t(e | f), and target words that an occurrence of f writes."""
+    pairs = [(null + source, target) for source, target in pairs]
+    t = {(e, f): 1.0 for source, target in pairs for e in target for f in source}
+    total: dict[str, float] = {}
     for _ in range(iterations):
         count, total = dict.fromkeys(t, 0.0), dict.fromkeys({f for _, f in t}, 0.0)
         for source, target in pairs:
             for e in target:
-                s_total = sum(t[e, f] for f in [NULL, *source])
-                for f in [NULL, *source]:
+                s_total = sum(t[e, f] for f in source)
+                for f in source:
                     count[e, f] += t[e, f] / s_total
                     total[f] += t[e, f] / s_total
         t = {(e, f): count[e, f] / total[f] for e, f in t}
-    return t
+    return t, {f: total[f] / sum(source.count(f) for source, _ in pairs) for f in total}
 
 
-def test_em_is_the_textbook_s_on_random_sentences() -> None:
+@pytest.mark.parametrize("words", [8, 20])  # pairs of words as numbers of one and of two bytes
+@pytest.mark.parametrize("null", [True, False])
+def test_em_is_the_textbook_s_on_random_sentences(words: int, null: bool) -> None:
     rng = np.random.default_rng(0)
     pairs = [
-        ([f"f{i}" for i in rng.integers(0, 8, rng.integers(1, 6))], [f"e{i}" for i in rng.integers(0, 8, 4)])
-        for _ in range(30)
+        (
+            [f"f{i}" for i in rng.integers(0, words, rng.integers(1, 9))],
+            [f"e{i}" for i in rng.integers(0, words, rng.integers(1, 9))],
+        )
+        for _ in range(40)
     ]
-    table = learn(pairs, 5)
-    for (e, f), expected in slow_em(pairs, 5).items():
-        assert table.row(f)[e] == pytest.approx(expected, abs=1e-9)
-    for word in table.source_words:
-        assert sum(table.row(word).values()) == pytest.approx(1)
-    occurrences = np.array([sum([NULL, *source].count(f) for source, _ in pairs) for f in table.source_words])
-    assert (table.fertility * occurrences).sum() == pytest.approx(sum(len(target) for _, target in pairs))
+    assert any(len(set(side)) < len(side) for pair in pairs for side in pair)  # words that occur twice
+    table = learn(pairs, 5, null=null)
+    expected, fertility = slow_em(pairs, 5, [NULL] * null)
+    found = {(e, f): p for f in table.source_words for e, p in table.row(f).items()}
+    assert found.keys() == expected.keys()
+    for pair in expected:
+        assert found[pair] == pytest.approx(expected[pair], rel=1e-12, abs=1e-12)
+    for f, number in table.source_words.items():
+        assert sum(table.row(f).values()) == pytest.approx(1)
+        assert table.fertility[number] == pytest.approx(fertility[f], rel=1e-12)
 
 
 def test_posterior_shares_each_target_word() -> None:

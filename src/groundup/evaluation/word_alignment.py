@@ -5,14 +5,14 @@ this into a table t(target word | source word): the expectation shares every tar
 sentence in proportion to t, the maximisation makes t of the shares. Every step raises the likelihood, which has a
 single maximum (for almost all corpora), so the start does not matter and is uniform.
 
-Legend: F source words, E target words of the vocabularies; P pairs of them that occur in one sentence; L links: all
-combinations of a source and a target word in a sentence, over all sentences.
+Legend: F source words, E target words of the vocabularies; P pairs of them that occur in one sentence; f, e different
+words of one sentence, each with the number of its occurrences there.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,11 @@ class TranslationTable:
     probabilities: Array
     fertility: Array
 
+    @cached_property
+    def target_names(self) -> list[str]:
+        """(E,) the target words by number."""
+        return list(self.target_words)
+
     def row(self, word: str) -> dict[str, float]:
         """Every target word with its probability, the likeliest first; empty for a word never seen."""
         number = self.source_words.get(word)
@@ -52,8 +57,8 @@ class TranslationTable:
             return {}
         part = slice(self.starts[number], self.starts[number + 1])
         order = np.argsort(-self.probabilities[part], kind="stable")
-        names = list(self.target_words)
-        return {names[self.columns[part][i]]: float(self.probabilities[part][i]) for i in order}
+        columns, probabilities = self.columns[part], self.probabilities[part]
+        return {self.target_names[columns[i]]: float(probabilities[i]) for i in order}
 
     def posterior(self, source: Sequence[str], target: Sequence[str]) -> Array:
         """p(target word i is written by source word j) -> (target, source + 1), NULL last; each row sums to 1.
@@ -74,11 +79,12 @@ class WordSubstitution:
     """
 
     def __init__(self, table: TranslationTable) -> None:
-        names, best = list(table.target_words), {}
+        best = {}
         for word, number in table.source_words.items():
             part = slice(table.starts[number], table.starts[number + 1])
             likeliest = int(np.argmax(table.probabilities[part]))
-            best[word] = "" if table.fertility[number] < 0.5 else names[table.columns[part][likeliest]]
+            translation = table.target_names[table.columns[part][likeliest]]
+            best[word] = "" if table.fertility[number] < 0.5 else translation
         self._best = best
 
     def __call__(self, text: str) -> str:
@@ -103,31 +109,38 @@ def learn(
         )
     source_words: dict[str, int] = {NULL: 0} if null else {}
     target_words: dict[str, int] = {}
-    links, widths, occurrences = [], [], []
-    for source, target in pairs:
-        f = np.array(
-            [source_words.setdefault(word, len(source_words)) for word in ([NULL] * null + [*source])]
-        )
-        e = np.array([target_words.setdefault(word, len(target_words)) for word in target])
-        links.append((f[None, :] << 32 | e[:, None]).ravel())  # the links of a target word lie side by side
-        widths.append(np.full(len(e), len(f)))
-        occurrences.append(f)
-    keys, pair_of_link = np.unique(np.concatenate(links), return_inverse=True)  # (P,), (L,)
-    width = np.concatenate(widths)  # links of each target word
-    first = np.cumsum(width) - width  # where they begin
-    rows, columns = keys >> 32, keys & 0xFFFFFFFF
+    sources = [_counted([NULL] * null + [*source], source_words) for source, _ in pairs]
+    targets = [_counted(target, target_words) for _, target in pairs]
+    # a pair of words is the one number f * E + e; ascending f and e make those of a sentence ascend too
+    width = len(target_words)
+    kind = np.min_scalar_type(len(source_words) * width)
+    links = [(f[:, None] * width + e).astype(kind) for (f, _), (e, _) in zip(sources, targets, strict=True)]
+    keys = np.unique(np.concatenate([link.ravel() for link in links]))  # (P,)
+    for i, link in enumerate(links):
+        links[i] = np.searchsorted(keys, link).astype(np.int32)  # (f, e): where each pair stands in the table
+    rows, columns = (half.astype(np.int64) for half in np.divmod(keys, kind.type(width)))
     t: Array = np.ones(len(keys))  # (P,)
-    counts: npt.NDArray[Any] = t
+    counts = t
     for _ in range(iterations):
-        share = t[pair_of_link]
-        share /= np.repeat(np.add.reduceat(share, first) + _TINY, width)
-        counts = np.bincount(pair_of_link, share, minlength=len(keys))
+        counts = np.zeros(len(keys))
+        for link, (_, read), (_, written) in zip(links, sources, targets, strict=True):
+            share = t[link] * read[:, None]
+            share *= written / (share.sum(axis=0) + _TINY)
+            counts[link] += share  # no pair stands twice in a sentence
         t = counts / np.bincount(rows, counts)[rows]
+    numbers, occurrences = (np.concatenate(halves) for halves in zip(*sources, strict=True))
     return TranslationTable(
         source_words,
         target_words,
         starts=np.searchsorted(rows, np.arange(len(source_words) + 1)),
         columns=columns,
         probabilities=t,
-        fertility=np.bincount(rows, counts) / np.bincount(np.concatenate(occurrences)),
+        fertility=np.bincount(rows, counts) / np.bincount(numbers, occurrences),
     )
+
+
+def _counted(
+    words: Sequence[str], numbers: dict[str, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Numbers of the different words, ascending, and how often each occurs; new words get the next `numbers`."""
+    return np.unique([numbers.setdefault(word, len(numbers)) for word in words], return_counts=True)
