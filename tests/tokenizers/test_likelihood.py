@@ -1,6 +1,7 @@
 """Learning against a textbook trainer that counts and scores everything anew each round."""
 
 from collections import Counter
+from collections.abc import Collection
 from itertools import pairwise
 
 from hypothesis import given
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from groundup.tokenizers.likelihood import PieceMerge, learn_pieces, spell_word
 
 
-def textbook_learn(words: dict[str, int], n_pieces: int, min_pair_count: int) -> list[PieceMerge]:
-    """As the Hugging Face course has it, with the ties settled."""
+def textbook_learn(
+    words: dict[str, int], n_pieces: int, min_pair_count: int, reserved: Collection[str] = ()
+) -> list[PieceMerge]:
+    """As the Hugging Face course has it, with the ties settled and without the names that have another meaning."""
     spellings = {word: spell_word(word) for word in words}
     alphabet = sorted({piece for spelling in spellings.values() for piece in spelling},
                       key=lambda piece: (piece.startswith("##"), piece))  # fmt: skip
@@ -28,6 +31,8 @@ def textbook_learn(words: dict[str, int], n_pieces: int, min_pair_count: int) ->
             pair: count / (pieces[pair[0]] * pieces[pair[1]])
             for pair, count in pairs.items()
             if count >= min_pair_count
+            and (joined := pair[0] + pair[1].removeprefix("##")) not in reserved
+            and (pair[0].startswith("##") or not joined.startswith("##"))
         }
         if not scores:
             break
@@ -53,6 +58,20 @@ corpora = st.dictionaries(few_letters, st.integers(1, 9), min_size=1, max_size=1
 @given(corpora, st.integers(0, 40), st.integers(1, 12))
 def test_learns_what_the_textbook_learns(words: dict[str, int], n_pieces: int, min_pair_count: int) -> None:
     assert learn_pieces(words, n_pieces, min_pair_count) == textbook_learn(words, n_pieces, min_pair_count)
+
+
+@given(
+    st.dictionaries(st.text("a#[]", min_size=1, max_size=9), st.integers(1, 9), min_size=1, max_size=15),
+    st.integers(0, 40),
+    st.sampled_from([(), ("[a]",), ("a#", "[a]", "##a")]),
+)
+def test_a_piece_never_gets_a_name_of_another_meaning(
+    words: dict[str, int], n_pieces: int, reserved: tuple[str, ...]
+) -> None:
+    merges = learn_pieces(words, n_pieces, 1, reserved=reserved)
+    assert merges == textbook_learn(words, n_pieces, 1, reserved)
+    pieces = [piece for word in words for piece in spell_word(word)]
+    assert len({merge.piece for merge in merges} - {*pieces, *reserved}) == len(merges)
 
 
 def test_the_example_of_the_hugging_face_course() -> None:

@@ -88,6 +88,33 @@ def test_decoding_gives_words_with_single_spaces() -> None:
     assert TRAINED.decode([2, *TRAINED.encode("low 7"), 3, 0, 0]) == "low [UNK]"
 
 
+SIGNS = st.one_of(
+    st.sampled_from(["##head", "#head", "###", "##", "####a", "[MASK]", "[MASK]a", "[UNK]", "[", "head", "ahead"]),
+    st.text("#[]MASKhead", min_size=1, max_size=8),
+)  # fmt: skip
+
+
+@given(st.lists(SIGNS, min_size=1, max_size=12), st.lists(SIGNS, max_size=8))
+def test_words_that_look_like_pieces_or_special_tokens(learned: list[str], asked: list[str]) -> None:
+    """A vocabulary without a name twice, and the library's ids. There a word may spell a special token: ours are
+    renamed for it, with a space that no word has."""
+    rules = replace(CASED, split="whitespace")
+    config = replace(CONFIG, vocab_size=300, rules=rules, min_pair_count=1)
+    tokenizer = WordPieceTokenizer.train([" ".join([*learned, "ab"])], config)
+    pieces = tokenizer.tokens[len(SPECIAL_TOKENS) :]
+    assert len(set(tokenizer.tokens)) == tokenizer.vocab_size
+    # a piece that begins with ## goes on: its joins began inside a word
+    assert all(merge.left.startswith("##") == merge.piece.startswith("##") for merge in tokenizer.merges)
+    vocabulary = {f" {token}": i for i, token in enumerate(SPECIAL_TOKENS)}
+    vocabulary |= {piece: len(SPECIAL_TOKENS) + i for i, piece in enumerate(pieces)}
+    theirs = Tokenizer(
+        models.WordPiece(vocabulary, unk_token=" [UNK]", max_input_chars_per_word=rules.max_word_chars)
+    )
+    theirs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    text = " ".join([*learned, *asked])
+    assert tokenizer.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
 def test_special_tokens() -> None:
     assert TRAINED.tokens[:5] == SPECIAL_TOKENS
     assert (TRAINED.pad_id, TRAINED.unk_id, TRAINED.cls_id, TRAINED.sep_id, TRAINED.mask_id) == (

@@ -27,9 +27,8 @@ from groundup.tokenizers.storage import are_strings, check_document, fingerprint
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FORMAT_VERSION = 1
-REMEMBERED = (
-    2**17
-)  # parts between blanks, most of which return again and again: cutting one again costs a look-up
+# parts between blanks, most of which return again and again: cutting one again costs a look-up
+REMEMBERED = 2**17
 _BETWEEN_BLANKS = re.compile(r"[^ \t\n\r]+")
 
 log = logging.getLogger(__name__)
@@ -127,7 +126,9 @@ class WordPieceTokenizer:
             for word, n in words.items()
             if len(word) <= config.rules.max_word_chars and set(word) <= set(kept)
         }
-        merges = learn_pieces(known, n_merges, config.min_pair_count, progress=progress)
+        merges = learn_pieces(
+            known, n_merges, config.min_pair_count, reserved=SPECIAL_TOKENS, progress=progress
+        )
         if n_merges and not merges:
             raise BadInput(
                 f"no two pieces stand side by side {config.min_pair_count} times in the corpus ({len(words)} different "
