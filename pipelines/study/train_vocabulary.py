@@ -55,7 +55,7 @@ def main(
         "vocab_size": trained.vocab_size,
         "train_seconds": round(seconds, 2),
         "never_used": round(1 - float(used.mean()), 6),
-        "encode_megabytes_per_second": round(encode_megabytes_per_second(trained, held_out), 3),
+        "encode_megabytes_per_second": round(encode_megabytes_per_second(out, held_out), 3),
         **{key: round(value, 6) for key, value in text_measures(trained, held_out).items()},
     }
     write_json(metrics, {**figures, "merges": first_merges(trained, train_vocabulary.merges)})

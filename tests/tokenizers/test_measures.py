@@ -1,9 +1,14 @@
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.characters import CharacterTokenizer
-from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
+from groundup.tokenizers.measures import REPETITIONS, encode_megabytes_per_second, text_measures
+from groundup.tokenizers.normalization import Normalization
+from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer, WordRules
 
 BYTES = BPETokenizer.train(["low"], 257)
 
@@ -25,10 +30,28 @@ def test_by_hand() -> None:
     }
 
 
-def test_speed_is_bytes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 9.0, 10.0, 12.0, 20.0, 21.0, 30.0, 32.0, 40.0, 44.0, 50.0, 52.0])  # 9 s is the warm-up
+def test_speed_is_bytes_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    BYTES.save(tmp_path / "bytes.json")
+    times = iter([0.0, 9.0, 10.0, 12.0, 20.0, 21.0, 30.0, 32.0, 40.0, 42.0])
     monkeypatch.setattr("groundup.tokenizers.measures.time.perf_counter", lambda: next(times))
-    assert encode_megabytes_per_second(BYTES, ["a" * 4000, "é" * 1000]) == pytest.approx(0.006 / 2)
+    texts = ["a" * 4000, "é" * 1000]
+    assert encode_megabytes_per_second(tmp_path / "bytes.json", texts) == pytest.approx(0.006 / 2)
+
+
+def test_every_repetition_is_cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = WordRules(Normalization(True, True, False, False), "bert", 12)
+    config = WordPieceConfig("wordpiece", 20, rules, alphabet_limit=9, min_pair_count=1)
+    WordPieceTokenizer.train(["low lower"], config).save(tmp_path / "pieces.json")
+    asked: list[str] = []
+    encode = WordPieceTokenizer.encode
+
+    def listen(tokenizer: WordPieceTokenizer, text: str) -> Sequence[int]:
+        asked.append(text)
+        return encode(tokenizer, text)
+
+    monkeypatch.setattr(WordPieceTokenizer, "encode", listen)
+    encode_megabytes_per_second(tmp_path / "pieces.json", ["low lower low"])
+    assert asked == ["low", "lower"] * REPETITIONS  # each word once a repetition
 
 
 @pytest.mark.parametrize("texts", [[], ["", " "]])

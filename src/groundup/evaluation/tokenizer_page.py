@@ -140,7 +140,8 @@ def _vocabularies(found: Table) -> Section:
         "Bytes per token: UTF-8 bytes of the validation text for each token. Unknown: share of tokens that say so. "
         "Fertility: tokens for each word between white space. Never used: share of the vocabulary that occurs nowhere "
         "in the whole corpus. Restored: share of the conversations that decoding gives back letter for letter. Encode: "
-        "median of five repetitions on the validation text, after one to warm up."
+        "the validation text once by a tokenizer just read from its file, which remembers no word yet; median of five "
+        "such repetitions."
     )
     look_for = (
         "How much longer do tokens become when the vocabulary doubles, and doubles again? How much of a vocabulary "
