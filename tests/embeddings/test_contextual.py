@@ -19,7 +19,7 @@ from groundup.embeddings.contextual import (
 )
 from groundup.embeddings.occurrences import occurrences
 from groundup.embeddings.vectors import WordVectors
-from groundup.embeddings.word_in_context import read_pairs
+from groundup.embeddings.word_in_context import decide, folds_of, read_pairs, trained_ranking
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder
@@ -108,6 +108,18 @@ def test_a_decoder_has_two_readings_a_layer_and_an_encoder_one():
     ]
     gap = decoder[2].facts["cosine"]["auc"]["mean"] - rows[1].facts["cosine"]["auc"]["mean"]
     assert found[2]["auc"]["mean"] == pytest.approx(gap, abs=2e-6)
+
+
+def test_the_trained_probe_is_judged_at_its_own_threshold():
+    """Not at one chosen on the scores of other folds, whose probes have learned from this one."""
+    _, around = static_rows("GloVe", vectors(), MATERIAL, CONFIG)
+    rows = [[p.word for p in occurrences(t.text) if p.start != t.start] for t in MATERIAL.places]
+    means = np.array([vectors().mean(words) for words in rows])
+    truth, fold = np.array([int(pair.same) for pair in PAIRS]), folds_of(PAIRS, CONFIG.folds)
+    trained = trained_ranking(means[0::2], means[1::2], truth, fold, CONFIG.probe_strength)
+    accuracy = np.mean((trained >= 0) == truth)
+    assert around.facts["trained"]["accuracy"]["mean"] == pytest.approx(accuracy, abs=1e-6)
+    assert accuracy != np.mean(decide(trained, truth, fold) == truth)
 
 
 def test_neighbours_find_the_sentence_itself():

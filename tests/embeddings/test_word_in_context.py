@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from groundup.embeddings.occurrences import unit
 from groundup.embeddings.word_in_context import (
     Draws,
     auc_difference,
@@ -87,7 +92,8 @@ def one_hot(key_of):
 
 def test_a_layer_that_separates_the_senses_is_perfect():
     first, second = one_hot(lambda pair, side: f"{pair.word} {pair.sense2 if side else pair.sense1}")
-    scores = score_ranking(PAIRS, similarity(first, second), DRAWS, 10)
+    ranking = similarity(first, second)
+    scores = score_ranking(PAIRS, ranking, decide(ranking, TRUTH, FOLD), DRAWS)
     assert all(entry == {"mean": 1, "low": 1, "high": 1} for entry in scores.values())
 
 
@@ -95,8 +101,9 @@ def test_one_vector_a_word_is_chance_by_construction():
     generator = np.random.default_rng(0)
     of_word = {word: generator.normal(size=7) for word in BY_WORD}
     same = np.array([of_word[pair.word] for pair in PAIRS])
-    for ranking in (similarity(same, same * 3), trained_ranking(same, same, TRUTH, FOLD, 0.01)):
-        scores = score_ranking(PAIRS, ranking, DRAWS, 10)
+    cosine, trained = similarity(same, same * 3), trained_ranking(same, same, TRUTH, FOLD, 0.01)
+    for ranking, decisions in ((cosine, decide(cosine, TRUTH, FOLD)), (trained, trained >= 0)):
+        scores = score_ranking(PAIRS, ranking, decisions, DRAWS)
         for name in scores.keys() - {"accuracy"}:
             assert scores[name] == {"mean": 0.5, "low": 0.5, "high": 0.5}, name
         assert scores["accuracy"]["mean"] == 0.5
@@ -104,7 +111,8 @@ def test_one_vector_a_word_is_chance_by_construction():
 
 def test_scores_against_scikit_learn():
     ranking = np.random.default_rng(2).normal(size=len(PAIRS)) + 0.4 * TRUTH
-    scores, single = score_ranking(PAIRS, ranking, DRAWS, 10), one_part_of_speech(PAIRS)
+    decisions, single = decide(ranking, TRUTH, FOLD), one_part_of_speech(PAIRS)
+    scores = score_ranking(PAIRS, ranking, decisions, DRAWS)
     for name, part in {
         "auc": single | True,
         "auc_one_part_of_speech": single,
@@ -112,7 +120,6 @@ def test_scores_against_scikit_learn():
     }.items():
         assert scores[name]["mean"] == pytest.approx(roc_auc_score(TRUTH[part], ranking[part]), abs=1e-6)
         assert scores[name]["low"] < scores[name]["mean"] < scores[name]["high"]
-    decisions = decide(ranking, TRUTH, FOLD)
     assert scores["accuracy"]["mean"] == pytest.approx(accuracy_score(TRUTH, decisions), abs=1e-6)
 
 
@@ -138,6 +145,21 @@ def test_decisions_use_other_words_only():
     assert accuracy_score(TRUTH[fold == 0], decide(flipped, TRUTH, fold)[fold == 0]) < 0.6
     assert all(len(set(FOLD[[p.word == word for p in PAIRS]])) == 1 for word in BY_WORD)
     assert set(FOLD) == set(range(10))
+
+
+def test_a_trained_probe_is_cross_validated_and_never_sees_the_answers_of_its_fold():
+    first, second = np.random.default_rng(5).normal(size=(2, len(PAIRS), 6))
+    trained = trained_ranking(first, second, TRUTH, FOLD, 0.1)
+    for number in set(FOLD):
+        turned = np.where(number == FOLD, 1 - TRUTH, TRUTH)
+        again = trained_ranking(first, second, turned, FOLD, 0.1)
+        np.testing.assert_array_equal(again[number == FOLD], trained[number == FOLD])
+    u, v = unit(first), unit(second)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    predicted = cross_val_predict(
+        probe, np.concatenate((np.abs(u - v), u * v), axis=1), TRUTH, cv=PredefinedSplit(FOLD)
+    )
+    np.testing.assert_array_equal(trained >= 0, predicted)  # its own threshold, as the library has it
 
 
 def test_a_trained_probe_finds_what_the_cosine_does_not():

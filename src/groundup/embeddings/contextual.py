@@ -15,6 +15,7 @@ from groundup.embeddings.word_in_context import (
     Draws,
     Pair,
     auc_difference,
+    decide,
     folds_of,
     one_part_of_speech,
     score_ranking,
@@ -41,7 +42,7 @@ class ContextualConfig:
     confidence: Annotated[float, Gt(0), Lt(1)]
     folds: Annotated[
         int, Ge(2)
-    ]  # of the words; thresholds and trained probes never see a word they are tested on
+    ]  # of words; thresholds and trained probes never see a word they are tested on
     probe_strength: Annotated[float, Gt(0)]  # inverse of the trained probe's L2 penalty
     messages: Annotated[int, Ge(2)]  # of the validation conversations, for the geometry
     min_words: Annotated[int, Ge(2)]  # of a message, to be a context
@@ -180,11 +181,11 @@ def _row(
     """Score vectors (2 n, C): first and second occurrence of each pair, one after the other."""
     pairs, first, second = material.pairs, vectors[0::2], vectors[1::2]
     ranking = similarity(first, second)
-    truth = np.array([int(pair.same) for pair in pairs])
-    trained = trained_ranking(first, second, truth, folds_of(pairs, config.folds), config.probe_strength)
+    truth, fold = np.array([int(pair.same) for pair in pairs]), folds_of(pairs, config.folds)
+    trained = trained_ranking(first, second, truth, fold, config.probe_strength)
     scores = {
-        "cosine": score_ranking(pairs, ranking, material.draws, config.folds),
-        "trained": score_ranking(pairs, trained, material.draws, config.folds),
+        "cosine": score_ranking(pairs, ranking, decide(ranking, truth, fold), material.draws),
+        "trained": score_ranking(pairs, trained, trained >= 0, material.draws),
     }
     return Row(name, layer, read, ranking, {**scores, **facts})
 

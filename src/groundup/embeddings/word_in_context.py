@@ -117,7 +117,10 @@ def folds_of(pairs: Sequence[Pair], folds: int) -> Array:
 
 
 def decide(ranking: Array, truth: Array, fold: Array) -> Array:
-    """(n,) 0 or 1: is the ranking at least the threshold that is most often right in the other folds?"""
+    """(n,) 0 or 1: is the ranking at least the threshold that is most often right in the other folds?
+
+    For a ranking that was not learned from the pairs; a learned one has seen some of them in every other fold.
+    """
     decisions = np.empty(len(truth), dtype=int)
     for number in np.unique(fold):
         test = fold == number
@@ -135,7 +138,10 @@ def best_threshold(ranking: Array, truth: Array) -> float:
 
 
 def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, strength: float) -> Array:
-    """(n,) scores of a logistic regression on |u - v| and u * v, each pair scored by one that never saw its word.
+    """(n,) log odds of one sense by a logistic regression on |u - v| and u * v that never saw the pair's word.
+
+    Its own threshold is 0, from its training folds like all else it knows: one chosen afterwards on the scores of
+    other folds would be chosen on those of regressions that have learned from the tested fold.
 
     `strength` is the inverse of the L2 penalty: there are about as many features as pairs.
     """
@@ -152,15 +158,16 @@ def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, stre
     return ranking
 
 
-def score_ranking(pairs: Sequence[Pair], ranking: Array, draws: Draws, folds: int) -> dict[str, Interval]:
-    """AUC and its likes, and accuracy at a threshold from other words' pairs.
+def score_ranking(
+    pairs: Sequence[Pair], ranking: Array, decisions: Array, draws: Draws
+) -> dict[str, Interval]:
+    """AUC of the ranking and its likes, and accuracy of the decisions (n,), 1 for one sense.
 
     "auc" is over all pairs; two more over the words whose senses share a part of speech and those whose do not.
     "within_word": how often, of one word's pairs, one of the same sense ranks above one of different senses (a tie is
     half): unlike "auc" it forgives that some words are alike everywhere and others nowhere.
     """
     truth, single = np.array([int(pair.same) for pair in pairs]), one_part_of_speech(pairs)
-    decisions = decide(ranking, truth, folds_of(pairs, folds))
     once = np.ones((1, len(truth)))
     table = {
         "accuracy": draws.interval(

@@ -69,8 +69,8 @@ def _probe(facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], picture
         "pairs use the word in one sense, half in two, and every sentence stands in one pair of each kind. The cosine "
         "of the word's two vectors ranks the pairs. AUC: how often a pair of one sense ranks above a pair of two; 0.5 "
         "is chance. Accuracy: with a threshold chosen on other words. Trained probe: a logistic regression on the "
-        "difference and the product of the two vectors, tested on words it never saw. Intervals "
-        f"({facts['confidence']:.0%}) come from drawing words anew."
+        "difference and the product of the two vectors, with its own threshold, tested on words it never saw. "
+        f"Intervals ({facts['confidence']:.0%}) come from drawing words anew."
     )
     look_for = (
         "Word2Vec and GloVe give the word the same vector in both sentences: 0.5 by construction, the floor. The mean "
