@@ -1,6 +1,5 @@
 """Words in, vectors out: each method on a corpus, through the one training loop; and gensim's, for comparison."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,8 +85,6 @@ def train_with_gensim(
 
     Optimizer (plain steps of 0.025 falling to 0) and drawing of negatives are gensim's own, at their defaults.
     """
-    # gensim's workers multiply single vectors: threads of the library beneath would only wait for each other
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gensim.models import Word2Vec as Gensim
 
     model = Gensim(

@@ -1,4 +1,4 @@
-"""A saved set of word vectors: words and a float32 matrix; neighbours and analogies by cosine.
+"""A saved set of word vectors: words and a float32 matrix; a word's neighbours by cosine, the mean of a text's words.
 
 A folder holds `vectors.safetensors` (tensor "matrix", (V, d)) and `vectors.json` ({"words": [...], "facts": {...}}).
 """
@@ -61,36 +61,18 @@ class WordVectors:
             )
         return self.ids[word]
 
-    def vector(self, word: str) -> Array:
-        """The vector (d,) of a word; errors as for `row`."""
-        vector: Array = self.matrix[self.row(word)]
-        return vector
-
     def neighbours(self, word: str, count: int) -> list[tuple[str, float]]:
         """The `count` words of the largest cosine with `word`, itself left out, best first."""
         row = self.row(word)
-        return self._nearest(self.unit @ self.unit[row], [row], count)
-
-    def analogy(self, a: str, b: str, c: str, count: int) -> list[tuple[str, float]]:
-        """Answers to "a is to b as c is to ...": largest cosine with b - a + c, the three left out.
-
-        3CosAdd over unit vectors (Mikolov et al. 2013).
-        """
-        rows = [self.row(word) for word in (a, b, c)]
-        target = self.unit[rows[1]] - self.unit[rows[0]] + self.unit[rows[2]]
-        return self._nearest(self.unit @ (target / max(float(np.linalg.norm(target)), 1e-12)), rows, count)
+        cosines = self.unit @ self.unit[row]
+        order = np.argsort(-cosines, kind="stable")
+        return [(self.words[near], float(cosines[near])) for near in order[order != row][:count]]
 
     def mean(self, words: Sequence[str]) -> Array:
         """The mean (d,) of the words' unit vectors, those outside the vocabulary left out; zeros where none is left."""
         rows = [self.ids[word] for word in words if word in self.ids]
         mean: Array = self.unit[rows].mean(axis=0) if rows else np.zeros(self.matrix.shape[1], np.float32)
         return mean
-
-    def _nearest(self, cosines: Array, left_out: Sequence[int], count: int) -> list[tuple[str, float]]:
-        cosines = cosines.copy()
-        cosines[list(left_out)] = -np.inf
-        best = np.argsort(-cosines, kind="stable")[: min(count, len(cosines) - len(set(left_out)))]
-        return [(self.words[row], float(cosines[row])) for row in best]
 
     def noting(self, **facts: Any) -> "WordVectors":
         """The same vectors with further facts."""
