@@ -133,6 +133,18 @@ def test_record_has_both_sides_and_the_attention_between() -> None:
         assert bool((weights[1, :, :, 3:] == 0).all())  # padding of the shorter source
 
 
+@torch.no_grad()
+def test_a_record_without_attention_holds_the_same_states_and_no_weights() -> None:
+    model, full, record = random_encoder_decoder(), Record(), Record(attention=False)
+    source, idx, lengths = torch.randint(11, (2, 6)), torch.randint(11, (2, 5)), torch.tensor([6, 3])
+    for seen in (full, record):
+        model(source, lengths, idx, seen)
+    assert full.encoder is not None and record.encoder is not None
+    for one, other in ((full, record), (full.encoder, record.encoder)):
+        torch.testing.assert_close(other.hidden, one.hidden, atol=1e-5, rtol=1e-5)
+        assert one.weights and not other.weights and not other.cross_weights
+
+
 def test_one_token_table_is_trained_once() -> None:
     model = random_encoder_decoder()
     assert model.encoder.wte.weight is model.decoder.wte.weight

@@ -136,7 +136,8 @@ def contextual_vectors(
         idx = torch.full((len(batch), int(lengths.max())), tokenizer.eot_id)
         for number, text in enumerate(batch):
             idx[number, : lengths[number]] = torch.tensor(ids[text])
-        record, extra = Record(), {} if model.config.causal else {"lengths": lengths.to(device)}
+        record = Record(attention=False)
+        extra = {} if model.config.causal else {"lengths": lengths.to(device)}
         with torch.no_grad():
             model(idx.to(device), record=record, **extra)
         hidden = torch.stack(record.hidden).float().cpu().numpy()  # (L, B, T, C)

@@ -111,13 +111,15 @@ class KVCache:
 class Record:
     """What a forward pass saw on its way, for those who want to look: pass one in, and it is filled.
 
-    Attention is then computed step by step, since the fast kernels do not tell their weights.
+    Attention is then computed step by step, since the fast kernels do not tell their weights; with `attention` False
+    they compute it, and only `hidden` is filled.
     """
 
     hidden: list[Tensor] = field(default_factory=list)  # (B, T, C): the embeddings, then after each block
     weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, T), row = query; sums to 1
     cross_weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, S)
     encoder: "Record | None" = None  # the encoder's, of an encoder-decoder
+    attention: bool = True
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class Attention(nn.Module):
         if self.n_kv_head < self.n_head:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))
         causal = reading.causal and reading.mask is None and q.shape[2] > 1
-        if reading.record is not None:
+        if reading.record is not None and reading.record.attention:
             past = (
                 torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
                 if causal

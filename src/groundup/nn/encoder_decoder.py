@@ -58,7 +58,7 @@ class EncoderDecoder(nn.Module):
             BadInput: more positions than the context holds, on either side.
         """
         if record is not None:
-            record.encoder = Record()
+            record.encoder = Record(attention=record.attention)
         memory = self.encode(source, source_lengths, record.encoder if record is not None else None)
         return self.decoder(idx, memory=memory, record=record)
 
