@@ -1,11 +1,13 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from groundup.errors import BadInput
 from groundup.recipes import TrainingConfig
 from tests.tiny import training_config
+from tests.tiny_translation import CONFIG
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,10 @@ def test_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
         TypeAdapter(TrainingConfig).validate_python(
             {**values, "optimizer": {**values["optimizer"], name: value}}
         )
+
+
+def test_training_pairs_of_a_translation_fit_its_model() -> None:
+    context = CONFIG.model.context_length
+    assert replace(CONFIG, max_tokens=context).max_tokens == context
+    with pytest.raises(BadInput, match=f"max_tokens is {context + 1}; expected at most .* {context}: "):
+        replace(CONFIG, max_tokens=context + 1)

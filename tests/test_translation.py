@@ -12,6 +12,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training import fit
 from groundup.translation import (
     attention_of,
+    check_lengths,
     encode_pairs,
     make_model,
     translate,
@@ -49,6 +50,15 @@ def test_pairs_end_with_the_end_of_text() -> None:
     for pair, (source, target) in zip(PAIRS, encoded, strict=True):
         assert source == [*names.encode(pair["source"]), names.eot_id]
         assert target == [*names.encode(pair["target"]), names.eot_id]
+
+
+def test_pairs_that_the_model_cannot_read_or_write_are_told() -> None:
+    splits = {"val": [([1, 9], [2, 9])], "test": [([1, 9], [2, 9]), ([1, 9], [2, 3, 4, 9]), ([1, 2, 9], [9])]}
+    check_lengths(splits, 4)
+    with pytest.raises(BadInput, match=r"1 of the 3 pairs of test have up to 4 tokens .* at most 3"):
+        check_lengths(splits, 3)
+    with pytest.raises(BadInput, match="2 of the 3 pairs of test"):
+        check_lengths(splits, 2)
 
 
 def test_an_epoch_reads_every_pair_once() -> None:

@@ -36,6 +36,7 @@ def main(
     from groundup.tokenizers.bpe import BPETokenizer
     from groundup.training import Resume, fit, pick_device
     from groundup.translation import (
+        check_lengths,
         encode_pairs,
         make_model,
         translate,
@@ -44,12 +45,14 @@ def main(
     )
 
     config, training = translation, translation.training
-    splits = read_splits(verses, ("train", "val"))
+    splits = read_splits(verses, ("train", "val", "test"))
     texts = [pair[side] for pair in splits["train"] for side in SIDES]
     vocabulary = BPETokenizer.train(texts, config.vocab_size, progress=True)
-    encoded = encode_pairs(vocabulary, splits["train"])
-    pairs = [pair for pair in encoded if max(map(len, pair)) <= config.max_tokens]
-    val = encode_pairs(vocabulary, splits["val"])
+    encoded = {split: encode_pairs(vocabulary, rows) for split, rows in splits.items()}
+    val = encoded["val"]
+    # told now, not after the training; nothing else is asked of test
+    check_lengths({"val": val, "test": encoded["test"]}, config.model.context_length)
+    pairs = [pair for pair in encoded["train"] if max(map(len, pair)) <= config.max_tokens]
     device = pick_device(compute)
     torch.manual_seed(config.seed)
     model = make_model(config, vocabulary.vocab_size).to(device)
@@ -71,7 +74,7 @@ def main(
         speeds.append(row["tokens_per_second"])
         run.log(row, step)
 
-    data = {split: fingerprint(verses / f"{split}.jsonl") for split in splits}
+    data = {split: fingerprint(verses / f"{split}.jsonl") for split in ("train", "val")}
     resume = Resume(state, translation=config, compute=compute, data=data)
     history = fit(
         model,
@@ -85,14 +88,14 @@ def main(
         resume=resume,
         description="translation",
     )
+    save_checkpoint(out, model, vocabulary, params={"translation": asdict(config)}, data=data)
     steps = int(history[-1]["step"])
     val_loss = translation_loss(model, val, training.batch_size)
     run.log({"val/loss": val_loss}, step=steps)
-    save_checkpoint(out, model, vocabulary, params={"translation": asdict(config)}, data=data)
     figures = {
         "val_loss": round(val_loss, 6),
         "pairs": len(pairs),
-        "left_out_too_long": len(encoded) - len(pairs),
+        "left_out_too_long": len(encoded["train"]) - len(pairs),
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": steps,
         "tokens": int(history[-1]["tokens_seen"]),
@@ -106,11 +109,15 @@ def main(
 
 
 def _seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> float:
-    """Time of training, without evaluations; the steps before an interruption count like those after it."""
+    """Time of training, without evaluations; tokens before an interruption count like those after it.
+
+    Args:
+        speeds: of the last steps, those of this process, in tokens a second.
+    """
     seen = [0.0, *(row["tokens_seen"] for row in history)]
     tokens = [after - before for before, after in pairwise(seen)][-len(speeds) :]
     seconds = sum(n / speed for n, speed in zip(tokens, speeds, strict=True))
-    return seconds * len(history) / len(speeds)
+    return seconds * seen[-1] / sum(tokens)
 
 
 if __name__ == "__main__":

@@ -207,6 +207,13 @@ class TranslationConfig:
     sample_verses: Count  # of val, translated at every evaluation
     training: TrainingConfig
 
+    def __post_init__(self) -> None:
+        if self.max_tokens > self.model.context_length:
+            raise BadInput(
+                f"translation.max_tokens is {self.max_tokens}; expected at most model.context_length, which is "
+                f"{self.model.context_length}: longer pairs do not fit the model; lower the one or raise the other."
+            )
+
 
 @dataclass(frozen=True)
 class EvaluateTranslationConfig:

@@ -74,6 +74,24 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Mapping[str, str]]) -> li
     return [(source + end, target + end) for source, target in zip(*sides, strict=True)]
 
 
+def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_length: int) -> None:
+    """See that the model can read every source of these splits, and write every target.
+
+    Args:
+        splits: name -> its encoded pairs.
+
+    Raises:
+        BadInput: a side has more than `context_length` tokens, its end-of-text token counted.
+    """
+    for split, pairs in splits.items():
+        longest = [max(map(len, pair)) for pair in pairs]
+        if too_long := [length for length in longest if length > context_length]:
+            raise BadInput(
+                f"{len(too_long)} of the {len(pairs)} pairs of {split} have up to {max(too_long)} tokens on a side; "
+                f"the model reads and writes at most {context_length}: raise translation.model.context_length."
+            )
+
+
 def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
     """Encoded pairs, padded on the right; what the decoder reads is the target moved by one, behind its end token."""
     sources, targets = zip(*pairs, strict=True)

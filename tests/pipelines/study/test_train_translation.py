@@ -5,11 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from groundup import translation
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets.jsonl import write_splits
+from groundup.errors import BadInput
 from groundup.tracking import Run, silent
 from groundup.translation import encode_pairs, translation_loss
-from pipelines.study.train_translation import main
+from pipelines.study.train_translation import _seconds, main
 from tests.pipelines.prepared import Interrupted, content, interrupted_run, read_json
 from tests.tiny import CPU
 from tests.tiny_translation import CONFIG, PAIRS
@@ -71,3 +73,37 @@ def test_long_pairs_are_left_out(verses: Path, tmp_path: Path) -> None:
     found = read_json(tmp_path / "out" / "metrics.json")
     assert found["left_out_too_long"] > 0  # type: ignore[index]
     assert found["pairs"] + found["left_out_too_long"] == len(PAIRS)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_verse_longer_than_the_context_is_told_before_the_training(
+    split: str, verses: Path, tmp_path: Path
+) -> None:
+    long = {"id": "01001099", "source": "he " * 70, "target": "he"}
+    write_splits(verses, {"train": PAIRS, "val": PAIRS[:3], "test": PAIRS[3:]} | {split: [long]}, {})
+    with pytest.raises(BadInput, match=f"1 of the 1 pairs of {split} have up to .* at most 64"):
+        train(verses, tmp_path / "out", interrupted_run("train/loss", 1))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_last_evaluation_leaves_the_checkpoint(
+    verses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(verses, tmp_path / "whole")
+
+    def fails_on_all_of_val(model: object, pairs: list, batch_size: int) -> float:
+        if len(pairs) > CONFIG.eval_pairs:
+            raise OSError("the server is gone")
+        return 1.0
+
+    monkeypatch.setattr(translation, "translation_loss", fails_on_all_of_val)
+    with pytest.raises(OSError, match="gone"):
+        train(verses, tmp_path / "failed")
+    assert content(tmp_path / "failed" / "model") == content(tmp_path / "whole" / "model")
+
+
+def test_seconds_of_a_resumed_run_are_those_of_all_its_tokens() -> None:
+    history = [{"tokens_seen": seen} for seen in (100.0, 300.0, 600.0, 1000.0)]
+    assert _seconds(history, [10.0, 20.0, 30.0, 40.0]) == pytest.approx(10 + 10 + 10 + 10)
+    # 700 tokens in 20 s; the 300 before the interruption at the same speed
+    assert _seconds(history, [30.0, 40.0]) == pytest.approx(20 * 1000 / 700)
