@@ -1,8 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from sacrebleu import corpus_bleu, corpus_chrf
+from sacrebleu.significance import PairedTest
 
 from groundup.evaluation import translation_results
 from groundup.evaluation.figures import save
@@ -50,11 +53,41 @@ def test_significance(table: dict) -> None:
     assert table["systems"]["model"]["chrF2"]["p"] is None
     equal = translation_results.scores(SYSTEMS | {"copy": SYSTEMS["model"]}, REFERENCES, samples=50)
     # sacreBLEU calls equal systems significantly different: its p counts resamples above a difference of 0
-    assert equal["systems"]["copy"]["BLEU"]["p"] < 0.05
+    assert equal["systems"]["copy"]["BLEU"]["p"] < translation_results.SIGNIFICANT
     assert not translation_results.beats(equal, "copy", "BLEU")
     said = translation_results.conclusion(equal)
     assert "In BLEU the model is not to be told apart from copying: " in said
     assert "In chrF the model scores higher than the table of words: " in said
+
+
+class MeanNumber:
+    """A metric of sacreBLEU: a text is a number, and a corpus scores their mean."""
+
+    def _extract_corpus_statistics(self, texts: list[str], references: object) -> list[list[float]]:
+        return [[float(text), 1.0] for text in texts]
+
+    def _compute_score_from_stats(self, stats: Any) -> SimpleNamespace:
+        return SimpleNamespace(name="mean", score=stats[0] / stats[1])
+
+    def _aggregate_and_compute(self, stats: list[list[float]]) -> SimpleNamespace:
+        return self._compute_score_from_stats(np.sum(stats, axis=0))
+
+    def get_signature(self) -> SimpleNamespace:
+        return SimpleNamespace(update=lambda name, value: None)
+
+
+@pytest.mark.parametrize(("standard_errors", "significant"), [(1.7, False), (2.2, True)])
+def test_significant_is_about_two_standard_errors(standard_errors: float, significant: bool) -> None:
+    """The two-sided 5% of a normal difference are 1.96 standard errors; the one-sided, 1.64."""
+    differences = np.random.default_rng(0).normal(size=400)
+    differences -= differences.mean()
+    differences += standard_errors * differences.std() / 20
+    systems = [("model", ["0"] * 400), ("baseline", [str(number) for number in differences])]
+    metrics: Any = {"mean": MeanNumber()}
+    _, found = PairedTest(systems, metrics, None, test_type="bs", n_samples=4000)()
+    result: Any = found["mean"][1]
+    assert (result.p_value < translation_results.SIGNIFICANT) == significant
+    assert result.p_value < 0.05
 
 
 def test_a_model_that_loses_is_said_to(table: dict) -> None:
