@@ -1,5 +1,6 @@
 """The commands on tiny checkpoints with random weights: what is printed, and how mistakes are reported."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from groundup import cli
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.classification import spam_probabilities
 from groundup.cli import app
@@ -21,6 +23,7 @@ from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.sampling import Sampling
+from groundup.study_params import load_study_params
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.translation import translate
 from tests.tiny import randomised
@@ -173,6 +176,14 @@ def test_translate_prints_what_the_library_translates(folders: dict[str, Path]) 
     options = ("--model", str(folders["translation"]), "--beam-size", "2", "--length-penalty", "0.5")
     assert run("translate", *texts, *options) == expected
     assert run("translate", *options, stdin="tea and milk\n\nthe cat\n") == expected
+
+
+def test_translate_searches_as_the_study_does() -> None:
+    root = Path(__file__).parents[1]
+    study = load_study_params(root / "params.yaml", root / "pipelines/study/params.yaml").evaluate_translation
+    defaults = {name: one.default for name, one in inspect.signature(cli.translate).parameters.items()}
+    assert defaults["beam_size"] == study.beam_size
+    assert defaults["length_penalty"] == study.length_penalty
 
 
 def test_translate_wants_a_translator_and_a_sentence(folders: dict[str, Path]) -> None:
