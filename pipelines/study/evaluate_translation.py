@@ -1,7 +1,6 @@
 """Stage evaluate_translation: the test verses by the model and by two baselines; scores, samples, alignments, page."""
 
 from pathlib import Path
-from random import Random
 
 from groundup.atomic import atomic_path, read_json, write_json, write_text
 from groundup.datasets.jsonl import read_splits, write_jsonl
@@ -28,9 +27,10 @@ def main(
 ) -> None:
     """Translate, score, draw."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.evaluation import translation_plots, translation_results
+    from groundup.evaluation import translation_results
     from groundup.evaluation.attention_plots import attention_map
     from groundup.evaluation.figures import save
+    from groundup.evaluation.translation_plots import model1_map, training_curve
     from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
     from groundup.training import pick_device
     from groundup.translation import attention_of, translate
@@ -62,33 +62,18 @@ def main(
         row | {name: texts[i] for name, texts in systems.items() if name != "copy"}
         for i, row in enumerate(test)
     ]
-    fewest, most = config.alignment_words
-    short = [row for row in written if fewest <= len(words_of(row["model"])) <= most]
-    drawn = Random(config.seed).sample(short, min(config.alignments, len(short)))
-    samples = Random(config.seed).sample(written, min(config.samples, len(written)))
-    alignments = []
+    samples, aligned = translation_results.draw(written, config)
     with atomic_path(plots) as folder:
         folder.mkdir()
-        save(translation_plots.training_curve(read_curve(curve)), folder / "curve.png")
-        for row in drawn:
+        save(training_curve(read_curve(curve)), folder / "curve.png")
+        for row in aligned:
             columns, rows, weights = attention_of(checkpoint, row["source"], row["model"])
             drawing = attention_map(weights.numpy(), rows, columns, "Cross-attention, last layer")
             save(drawing, folder / f"attention_{row['id']}.png")
-            source, target = words_of(row["source"]), words_of(row["model"])
-            shares = table.posterior(source, target)
-            drawing = attention_map(shares, target, [*source, "NULL"], "IBM Model 1")
-            save(drawing, folder / f"model1_{row['id']}.png")
-            alignments.append(
-                (
-                    translation_results.reference(row["id"]),
-                    plots / f"attention_{row['id']}.png",
-                    plots / f"model1_{row['id']}.png",
-                )
-            )
+            save(model1_map(table, row["source"], row["model"]), folder / f"model1_{row['id']}.png")
     write_json(metrics, found)
     write_jsonl(translations, written)
-    facts = read_json(training)
-    write_text(page, translation_results.page(found, facts, samples, plots / "curve.png", alignments))
+    write_text(page, translation_results.page(found, read_json(training), samples, aligned, plots))
     for name, entry in found["systems"].items():
         run.log({f"{name}/{metric}": one["score"] for metric, one in entry.items()})
     for path in (metrics, translations, page):

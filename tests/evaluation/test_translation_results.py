@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from sacrebleu.significance import PairedTest
 from groundup.evaluation import translation_results
 from groundup.evaluation.figures import save
 from groundup.evaluation.translation_plots import training_curve
+from tests.tiny_translation import EVALUATE
 
 WORDS = "and the king said to his men go up into the town for there is bread and water in it".split()
 
@@ -95,6 +97,17 @@ def test_a_model_that_loses_is_said_to(table: dict) -> None:
     assert "In chrF the model scores lower than copying: " in translation_results.conclusion(worse)
 
 
+def test_verses_with_maps_are_short_ones() -> None:
+    verses = [{"id": f"{number:08d}", "model": "and " * number} for number in range(1, 21)]
+    config = replace(EVALUATE, samples=8, alignments=3, alignment_words=(5, 12))
+    samples, aligned = translation_results.draw(verses, config)
+    assert len({verse["id"] for verse in samples}) == 8 and len({verse["id"] for verse in aligned}) == 3
+    assert all(5 <= int(verse["id"]) <= 12 for verse in aligned)
+    assert translation_results.draw(verses, config) == (samples, aligned)
+    assert translation_results.draw(verses, replace(config, seed=2)) != (samples, aligned)
+    assert len(translation_results.draw(verses, replace(config, alignment_words=(1, 2)))[1]) == 2
+
+
 def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> None:
     history = [{"step": step, "train/loss": 3.0 - step / 100} for step in range(1, 101)]
     history[49] |= {"val/loss": 2.6}
@@ -103,7 +116,8 @@ def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> N
     (axes,) = drawing.axes
     assert list(axes.lines[1].get_xdata()) == [50, 100]
     assert axes.lines[0].get_ydata()[1] == pytest.approx((2.99 + 2.98) / 2)
-    save(drawing, tmp_path / "curve.png")
+    for name in ("curve", "attention_43004043", "model1_43004043"):
+        save(drawing, tmp_path / f"{name}.png")
     samples = [
         {
             "id": "01001002",
@@ -114,8 +128,7 @@ def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> N
         }
     ]
     facts = {"parameters": 1_234, "pairs": 56, "steps": 100, "tokens": 2_000_000, "seconds": 543.2}
-    picture = tmp_path / "curve.png"
-    page = translation_results.page(table, facts, samples, picture, [("John 4:43", picture, picture)])
+    page = translation_results.page(table, facts, samples, [{"id": "43004043"}], tmp_path)
     for text in (
         "1,234 parameters",
         "thou &lt;art&gt;",

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from groundup.evaluation.attention_plots import attention_map
 from groundup.evaluation.figures import COLOURS, OURS, SOFT, figure, styled
+from groundup.evaluation.word_alignment import TranslationTable, words_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,3 +33,9 @@ def training_curve(history: Sequence[Mapping[str, float]], average: int = 50) ->
     axes.set_title("Loss of the translation")
     axes.legend()
     return drawing
+
+
+def model1_map(table: TranslationTable, source: str, target: str) -> "Figure":
+    """Which word of `source`, or none (NULL), IBM Model 1 holds to have written each word of `target`."""
+    read, written = words_of(source), words_of(target)
+    return attention_map(table.posterior(read, written), written, [*read, "NULL"], "IBM Model 1")

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from groundup.evaluation.study_page import Part, Picture, Section, Table, Text, render
+from groundup.evaluation.word_alignment import words_of
+from groundup.recipes import EvaluateTranslationConfig
 
 MODEL = "model"  # the system that the others are compared with
 SYSTEMS = {
@@ -124,20 +127,32 @@ def results_table(table: Mapping[str, Any]) -> Table:
     return Table(head, rows, caption)
 
 
+def draw(
+    verses: Sequence[Mapping[str, str]], config: EvaluateTranslationConfig
+) -> tuple[list[Mapping[str, str]], list[Mapping[str, str]]]:
+    """The verses that the page shows: (with all translations, with maps, which only short ones are legible in)."""
+    fewest, most = config.alignment_words
+    short = [verse for verse in verses if fewest <= len(words_of(verse[MODEL])) <= most]
+    return (
+        Random(config.seed).sample(verses, min(config.samples, len(verses))),
+        Random(config.seed).sample(short, min(config.alignments, len(short))),
+    )
+
+
 def page(
     table: Mapping[str, Any],
     facts: Mapping[str, Any],
     samples: Sequence[Mapping[str, str]],
-    curve: Path,
-    alignments: Sequence[tuple[str, Path, Path]],
+    aligned: Sequence[Mapping[str, str]],
+    plots: Path,
 ) -> str:
     """The page of the translation.
 
     Args:
         facts: the metrics of the training.
         samples: id, source, target, and each system's translation, a verse each.
-        curve: picture of the training.
-        alignments: (verse, picture of the attention, picture of IBM Model 1).
+        aligned: verses with maps.
+        plots: folder of the pictures: curve.png, and attention_ID.png and model1_ID.png of each verse with maps.
     """
     shown: list[Part] = []
     for row in samples:
@@ -145,10 +160,12 @@ def page(
         rows += [(SYSTEMS[name], row[name]) for name in SYSTEMS if name in row]
         shown.append(Table([reference(row["id"]), "text"], rows))
     maps: list[Part] = []
-    for verse, attention, table_of_words in alignments:
+    for key in (row["id"] for row in aligned):
         maps += [
-            Picture(attention, f"Cross-attention while the model writes: {verse}"),
-            Picture(table_of_words, f"Alignment of IBM Model 1: {verse}"),
+            Picture(
+                plots / f"attention_{key}.png", f"Cross-attention while the model writes: {reference(key)}"
+            ),
+            Picture(plots / f"model1_{key}.png", f"Alignment of IBM Model 1: {reference(key)}"),
         ]
     sections = [
         Section(
@@ -167,7 +184,7 @@ def page(
             f"{facts['tokens'] / 1e6:.1f} million tokens of both sides.",
             "A loss of val that still falls at the end would gain from more steps; one that rises learns by heart.",
             "Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
-            [Picture(curve, "Loss of train and val over the steps")],
+            [Picture(plots / "curve.png", "Loss of train and val over the steps")],
         ),
         Section(
             "Some verses",
