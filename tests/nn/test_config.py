@@ -21,6 +21,8 @@ from tests.tiny import model_config
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"n_encoder_layer": -1}, "n_encoder_layer -1"),
         ({"n_encoder_layer": 1, "causal": False}, "causal False"),
+        ({"n_segments": 2}, "n_segments 2 with causal true"),
+        ({"pooler": True}, "pooler True, n_segments 0 with causal true"),
         ({"position": "sinusoidal", "n_embd": 9, "n_head": 3, "n_kv_head": 3}, "n_embd is 9"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from groundup.nn.decoder import Decoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import real_tokens, sinusoidal_table
 from tests.tiny import model_config, random_decoder, random_encoder
 
@@ -85,3 +86,20 @@ def test_a_record_holds_the_embeddings_every_block_and_every_attention(model: to
     assert [tuple(t.shape) for t in record.weights] == [(2, 4, 7, 7)] * 2
     torch.testing.assert_close(model.ln_f(record.hidden[-1]), x)
     assert record.cross_weights == [] and record.encoder is None
+
+
+def test_residual_projections_start_smaller_the_more_of_them_there_are() -> None:
+    torch.manual_seed(0)
+    config = model_config("transformer", n_embd=128, n_layer=4, n_encoder_layer=3)
+    model = EncoderDecoder(config)
+    expected = {
+        "encoder.": 0.02 / (2 * 3) ** 0.5,  # attention and feed-forward, three layers
+        "decoder.": 0.02 / (3 * 4) ** 0.5,  # cross-attention too, four layers
+    }
+    found = {name: weight.std().item() for name, weight in model.named_parameters() if "c_proj.w" in name}
+    assert len(found) == 2 * 3 + 3 * 4
+    for name, std in found.items():
+        assert std == pytest.approx(expected[name[:8]], rel=0.03), name
+    alone = Decoder(model_config("gpt2", n_embd=128, n_layer=3))
+    assert alone.h[0].mlp.c_proj.weight.std().item() == pytest.approx(0.02 / 6**0.5, rel=0.03)
+    assert alone.h[0].mlp.c_fc.weight.std().item() == pytest.approx(0.02, rel=0.03)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from groundup.errors import BadInput
 from groundup.nn.config import Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
@@ -14,9 +15,17 @@ class SequenceClassifier(nn.Module):
     `last` reads the last real token, which in a decoder has seen the whole text; `first` the first one, whose task
     this is in BERT; `mean` averages over the real tokens; `max` takes the largest value of each channel, so that one
     telling phrase is enough.
+
+    Raises:
+        BadInput: `first` with a decoder, whose first position has seen nothing of the text.
     """
 
     def __init__(self, trunk: Decoder | Encoder, n_classes: int, pooling: Pooling) -> None:
+        if pooling == "first" and trunk.config.causal:
+            raise BadInput(
+                "pooling is first, but the first position of a decoder sees its own token alone; choose last, mean "
+                "or max."
+            )
         super().__init__()
         self.trunk, self.pooling = trunk, pooling
         self.score = nn.Linear(trunk.config.n_embd, n_classes)

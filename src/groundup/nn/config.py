@@ -101,8 +101,9 @@ class ModelConfig:
     )
     scale_embeddings: bool = False  # token embeddings times sqrt(n_embd)
     embedding_norm: bool = False  # normalise the sum of the embeddings
-    n_segments: int = 0  # kinds of segment (sentence A, sentence B) with an embedding each; 0 = none
-    pooler: bool = False  # tanh(W x) of the first position, as a summary of the text
+    # of an encoder: kinds of segment (sentence A, sentence B) with an embedding each; 0 = none
+    n_segments: int = 0
+    pooler: bool = False  # of an encoder: tanh(W x) of the first position, as a summary of the text
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
 
@@ -120,6 +121,12 @@ class ModelConfig:
             raise BadInput(
                 f"model: n_encoder_layer {self.n_encoder_layer}, n_segments {self.n_segments}, causal {self.causal}; "
                 f"expected 0 or more of each, and encoder layers only in front of a causal decoder."
+            )
+        if self.causal and (self.pooler or self.n_segments):
+            raise BadInput(
+                f"model: pooler {self.pooler}, n_segments {self.n_segments} with causal true; a causal model's first "
+                f"position sees nothing but itself and its texts have no segments: choose another preset, or set "
+                f"pooler false and n_segments 0."
             )
         if self.position == "sinusoidal" and self.n_embd % 2:
             raise BadInput(

@@ -179,14 +179,19 @@ def real_tokens(lengths: Tensor, T: int) -> Tensor:
 
 @torch.no_grad()
 def init_weights(model: nn.Module, config: ModelConfig) -> None:
-    """GPT-2's N(0, 0.02), residual projections scaled by 1 / sqrt(2 n_layer), or zero with `zero_init`."""
+    """GPT-2's N(0, 0.02), or zero with `zero_init` for residual projections; the head too is then zero.
+
+    Residual projections are scaled by 1 / sqrt(their number): two a layer, three with cross-attention. What they all
+    add to the state then grows no larger with more of them.
+    """
+    additions = sum(name.endswith("c_proj") for name, _ in model.named_modules())
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             residual = name.endswith("c_proj")
             if config.zero_init and (residual or name.endswith("lm_head")):
                 nn.init.zeros_(module.weight)
             else:
-                std = 0.02 / (2 * config.n_layer) ** 0.5 if residual else 0.02
+                std = 0.02 / additions**0.5 if residual else 0.02
                 nn.init.normal_(module.weight, std=config.n_embd**-0.5 if config.zero_init else std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
