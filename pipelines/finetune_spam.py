@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +30,17 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the classifier, every seed's predictions on val and test, and the loss curves."""
-    import torch
     from sklearn.metrics import matthews_corrcoef
 
-    from groundup import classification, objectives
+    from groundup import classification
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-    from groundup.training import Resume, fit, pick_device
+    from groundup.training import Resume, pick_device
 
-    config, training = finetune_spam, finetune_spam.training
-    device = pick_device(compute)
+    config, device = finetune_spam, pick_device(compute)
     splits = read_splits(spam, ("train", "val", "test"))
     labels = {split: [row["label"] for row in rows] for split, rows in splits.items()}
     data = {split: fingerprint(spam / f"{split}.jsonl") for split in splits}
     data["pretrained"] = fingerprint(pretrained / "model.safetensors")
-    objective = partial(
-        objectives.classification,
-        class_weights=classification.class_weights(labels["train"], config),
-        token_dropout=config.token_dropout,
-    )
     found: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []
     resumes: list[Resume] = []
@@ -60,22 +52,20 @@ def main(
             split: classification.encode_texts(base.tokenizer, [row["text"] for row in rows], context)
             for split, rows in splits.items()
         }
-        torch.manual_seed(seed)
-        model = classification.make_classifier(base.model, config)
 
-        def val_scores(step: int, model: Any = model, ids: Any = ids) -> dict[str, float]:
-            called = [label_of(p) for p in classification.predict_spam(model, ids["val"])]
+        def val_scores(model: Any, ids: Any = ids["val"]) -> dict[str, float]:
+            called = [label_of(p) for p in classification.predict_spam(model, ids)]
             return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
 
         def log(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
             run.log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
 
         resumes.append(Resume(state / f"seed_{seed}", config=config, compute=compute, data=data, seed=seed))
-        history = fit(
-            model,
-            objective,
-            classification.training_batches(ids["train"], labels["train"], training, seed),
-            training,
+        model, history = classification.finetune(
+            base.model,
+            ids["train"],
+            labels["train"],
+            config,
             compute,
             seed=seed,
             log=log,

@@ -1,5 +1,7 @@
+import math
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +12,7 @@ from groundup.checkpoint import Checkpoint, CheckpointConfig
 from groundup.classification import (
     class_weights,
     encode_texts,
+    finetune,
     freeze,
     make_classifier,
     predict,
@@ -72,6 +75,10 @@ def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: i
     assert moved == expected
 
 
+def test_the_head_stands_on_the_device_of_the_model() -> None:
+    assert make_classifier(random_decoder().to("meta"), CONFIG).score.weight.device.type == "meta"
+
+
 def test_more_blocks_than_there_are() -> None:
     with pytest.raises(BadInput, match="trainable_blocks is 3; the model has 2 blocks"):
         freeze(SequenceClassifier(random_decoder(), 2, "last"), 3)
@@ -102,7 +109,7 @@ def test_batches_keep_text_and_label_together() -> None:
 
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> None:
-    model = SequenceClassifier(random_decoder(), 2, pooling).eval()
+    model = SequenceClassifier(random_encoder(), 2, pooling).eval()
     nn.init.normal_(model.score.weight)
     ids = [torch.randint(11, (n,)).tolist() for n in (3, 1, 12, 5, 2, 9)]
     found = predict(model, ids, batch_size=4)
@@ -129,19 +136,56 @@ def test_asks_the_checkpoint_for_the_place_of_spam(tokenizer: BPETokenizer) -> N
         spam_probabilities(checkpoint("decoder", ()), texts)
 
 
+IDS = [[token] * 3 + [10] for token in (1, 2, 3, 4)] * 4
+KINDS = ["ham", "spam", "ham", "spam"] * 4
+LONGER = training_config(max_steps=40, batch_size=8, eval_interval=20, optimizer=ADAMW)
+
+
 def test_learns_to_tell_two_kinds_of_text_apart() -> None:
-    torch.manual_seed(0)
-    ids = [[token] * 3 + [10] for token in (1, 2, 3, 4)] * 4
-    labels = ["ham", "spam", "ham", "spam"] * 4
-    config = training_config(max_steps=40, batch_size=8, optimizer=ADAMW)
-    model = make_classifier(random_decoder(), CONFIG)
-    fit(
-        model,
-        classification,
-        training_batches(ids, labels, config, 0),
-        config,
+    trunk, logged = random_decoder(), []
+
+    def evaluate(model: SequenceClassifier) -> dict[str, float]:
+        right = [(p[1] > 0.5) == (kind == "spam") for p, kind in zip(predict(model, IDS), KINDS, strict=True)]
+        return {"val/accuracy": sum(right) / len(right)}
+
+    model, history = finetune(
+        trunk,
+        IDS,
+        KINDS,
+        replace(CONFIG, training=LONGER),
         CPU,
         seed=3,
-        log=lambda metrics, step: None,
+        description="two kinds",
+        log=lambda metrics, step: logged.append(step),
+        evaluate=evaluate,
     )
-    assert [p[1] > 0.9 for p in predict(model, ids[:4])] == [False, True, False, True]
+    assert model.trunk is trunk
+    assert [p[1] > 0.9 for p in predict(model, IDS[:4])] == [False, True, False, True]
+    assert logged == [row["step"] for row in history] == list(range(1, 41))
+    assert history[0]["train/loss"] == pytest.approx(math.log(2))  # undecided
+    assert {row["step"]: row["val/accuracy"] for row in history if "val/accuracy" in row} == {
+        20: 1.0,
+        40: 1.0,
+    }
+
+
+def test_weights_tokens_hidden_and_seed_reach_the_training() -> None:
+    config = replace(
+        CONFIG, class_weights="balanced", token_dropout=0.3, training=training_config(batch_size=3)
+    )
+    labels = ["ham"] * 12 + ["spam"] * 4
+
+    def trained(config: SpamTrainingConfig, seed: int) -> list[list[float]]:
+        model, _ = finetune(random_decoder(), IDS, labels, config, CPU, seed=seed, description="")
+        return predict(model, IDS[:4])
+
+    # the same by its parts
+    model = make_classifier(random_decoder(), config)
+    weights = torch.tensor([16 / 24, 16 / 8])
+    objective = partial(classification, class_weights=weights, token_dropout=0.3)
+    batches = training_batches(IDS, labels, config.training, 5)
+    fit(model, objective, batches, config.training, CPU, seed=5, log=lambda metrics, step: None)
+    assert trained(config, 5) == predict(model, IDS[:4])
+    others = [replace(config, class_weights="none"), replace(config, token_dropout=0.0)]
+    assert all(trained(other, 5) != trained(config, 5) for other in others)
+    assert trained(config, 6) != trained(config, 5)

@@ -8,13 +8,12 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from groundup.atomic import write_json
 from groundup.datasets.jsonl import read_splits
-from groundup.labels import SPAM, label_of
+from groundup.labels import SPAM, THRESHOLD
 from groundup.recipes import ComputeConfig, LadderConfig
 from groundup.study_params import load_study_params
 from groundup.tokenizers.loading import load_tokenizer
@@ -36,12 +35,13 @@ def main(
     import numpy as np
     import torch
 
-    from groundup import classification, objectives
+    from groundup import classification
     from groundup.datasets.batching import window_batches
     from groundup.datasets.shards import open_shard, read_meta
     from groundup.evaluation.language_model import bits_per_byte, total_nats
     from groundup.evaluation.metrics import f1
     from groundup.nn.decoder import Decoder
+    from groundup.objectives import causal_lm
     from groundup.training import fit, pick_device
 
     names = load_tokenizer(tokenizer)
@@ -50,8 +50,9 @@ def main(
     bytes_per_token = meta["train"]["message_bytes"] / meta["train"]["tokens"]
     splits = read_splits(spam, ("train", "test"))
     labels = [row["label"] for row in splits["train"]]
-    truth = np.array([row["label"] == SPAM for row in splits["test"]], dtype=int)
-    shape, recipe, device = ladder.model.config(names.vocab_size), ladder.finetune, pick_device(compute)
+    truth = np.array([row["label"] == SPAM for row in splits["test"]])
+    training, recipe = ladder.training, ladder.finetune
+    shape, device = ladder.model.config(names.vocab_size), pick_device(compute)
     ids = {
         split: classification.encode_texts(names, [row["text"] for row in rows], shape.context_length)
         for split, rows in splits.items()
@@ -69,14 +70,11 @@ def main(
         decoder = Decoder(shape).to(device)
         sizes = {name: p.numel() for name, p in decoder.named_parameters()}
         start, busy = time.perf_counter(), time.process_time()
-        batches = window_batches(
-            train, shape.context_length, ladder.training.batch_size, ladder.training.grad_accum_steps, seed
-        )
         history = fit(
             decoder,
-            objectives.causal_lm,
-            batches,
-            ladder.training,
+            causal_lm,
+            window_batches(train, shape.context_length, training.batch_size, training.grad_accum_steps, seed),
+            training,
             compute,
             seed=seed,
             log=log,
@@ -91,28 +89,19 @@ def main(
             "steps": history[-1]["step"],
             "tokens_per_second": seen / seconds,
             "seconds": seconds,
-            "cpu_share": busy
-            / (seconds * compute.threads),  # much less than at other times: others had the rest
+            # much less than at other times: others had the rest
+            "cpu_share": busy / (seconds * compute.threads),
         }
-        torch.manual_seed(seed)
-        model = classification.make_classifier(decoder, recipe)
-        fit(
-            model,
-            partial(
-                objectives.classification,
-                class_weights=classification.class_weights(labels, recipe),
-                token_dropout=recipe.token_dropout,
-            ),
-            classification.training_batches(ids["train"], labels, recipe.training, seed),
-            recipe.training,
+        model, _ = classification.finetune(
+            decoder,
+            ids["train"],
+            labels,
+            recipe,
             compute,
             seed=seed,
-            log=lambda row, step: None,
             description=f"{tokenizer.stem}, spam, seed {seed}",
         )
-        called = np.array(
-            [label_of(p) == SPAM for p in classification.predict_spam(model, ids["test"])], dtype=int
-        )
+        called = np.array(classification.predict_spam(model, ids["test"])) >= THRESHOLD
         results["spam_f1"] = float(f1(truth, called, np.ones((1, len(truth))))[0])
         for key, value in results.items():
             found[key][f"seed_{seed}"] = round(value, 6)

@@ -7,19 +7,17 @@ stage begins anew.
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from groundup.atomic import write_json
 from groundup.datasets.jsonl import read_splits
-from groundup.labels import SPAM, label_of
+from groundup.labels import SPAM, THRESHOLD
 from groundup.recipes import ComputeConfig, TransferConfig
 from groundup.study_params import load_study_params
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
-OBJECTIVES = ("causal", "masked")
 BASELINES = ("naive_bayes", "logistic_regression")
 
 
@@ -33,23 +31,23 @@ def main(
     transfer: TransferConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the F1 on test of every model, number of messages and seed."""
+    """Write the F1 on test of every system, number of messages and seed, and how far each training went."""
     import numpy as np
     import torch
 
-    from groundup import classification, objectives
+    from groundup import classification
     from groundup.checkpoint import load_checkpoint
     from groundup.datasets.subsets import nested_subset
     from groundup.evaluation import baselines, transfer_results
     from groundup.evaluation.metrics import f1
-    from groundup.training import fit, pick_device
+    from groundup.training import pick_device
 
     config, recipe = transfer, transfer.finetune
     device = pick_device(compute)
     splits = read_splits(spam, ("train", "test"))
     train, test = splits["train"], splits["test"]
     labels, asked = [row["label"] for row in train], [row["text"] for row in test]
-    truth = np.array([row["label"] == SPAM for row in test], dtype=int)
+    truth = np.array([row["label"] == SPAM for row in test])
     once = np.ones((1, len(truth)))
     pretrained = {
         "causal": load_checkpoint(causal, device, kind="decoder"),
@@ -63,53 +61,53 @@ def main(
         for split, rows in splits.items()
     }
 
-    def finetuned(objective: str, from_random: bool, chosen: list[int], seed: int) -> list[float]:
-        """Probabilities of spam on test."""
+    def finetuned(
+        objective: str, from_random: bool, chosen: list[int], seed: int
+    ) -> tuple[list[float], float]:
+        """Probabilities of spam on test, and the loss that training ended with."""
         torch.manual_seed(seed)
         trunk = deepcopy(pretrained[objective].model)
         if from_random:
             trunk = type(trunk)(trunk.config).to(device)
-        model = classification.make_classifier(trunk, recipe).to(device)
-        known = [labels[i] for i in chosen]
         training = replace(recipe.training, max_steps=config.steps(len(chosen)))
-        fit(
-            model,
-            partial(
-                objectives.classification,
-                class_weights=classification.class_weights(known, recipe),
-                token_dropout=recipe.token_dropout,
-            ),
-            classification.training_batches(
-                [ids[objective, "train"][i] for i in chosen], known, training, seed
-            ),
-            training,
+        model, history = classification.finetune(
+            trunk,
+            [ids[objective, "train"][i] for i in chosen],
+            [labels[i] for i in chosen],
+            replace(recipe, training=training),
             compute,
             seed=seed,
-            log=lambda metrics, step: None,  # of so many short trainings only the ends are told
             description=f"{objective}{', random' if from_random else ''}, {len(chosen)} messages, seed {seed}",
         )
-        return classification.predict_spam(model, ids[objective, "test"])
+        return classification.predict_spam(model, ids[objective, "test"]), transfer_results.final_loss(
+            history
+        )
 
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    losses: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for size in config.sizes:
         for seed in recipe.seeds:
             chosen = nested_subset(labels, size, seed)
             answers: dict[str, Any] = {}
-            for objective in OBJECTIVES:
+            for objective in pretrained:
                 for from_random in (False, True):
-                    prob = finetuned(objective, from_random, chosen, seed)
                     name = f"{objective}_random" if from_random else objective
-                    answers[name] = np.array([label_of(p) == SPAM for p in prob], dtype=int)
+                    prob, loss = finetuned(objective, from_random, chosen, seed)
+                    answers[name] = np.array(prob) >= THRESHOLD
+                    losses[name][len(chosen)].append(loss)
             texts, positive = [train[i]["text"] for i in chosen], [int(labels[i] == SPAM) for i in chosen]
             for name in BASELINES:
                 answers[name] = baselines.fit_predict(name, texts, positive, asked).pred
             for name, pred in answers.items():
-                found[name][len(chosen)].append(float(f1(truth, pred, once)[0]))
-        run.log(
-            {f"{name}/test_f1": float(np.mean(values[len(chosen)])) for name, values in found.items()},
-            step=len(chosen),
-        )
-    write_json(metrics, transfer_results.table(found, config.confidence))
+                scores[name][len(chosen)].append(float(f1(truth, pred, once)[0]))
+        means = {
+            f"{name}/{figure}": float(np.mean(values[len(chosen)]))
+            for figure, found in (("test_f1", scores), ("train_loss", losses))
+            for name, values in found.items()
+        }
+        run.log(means, step=len(chosen))
+    steps = {size: config.steps(size) for size in scores["masked"]}
+    write_json(metrics, transfer_results.table(scores, losses, steps, config.confidence))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Finetuning a pretrained decoder or encoder to tell classes of text apart, and asking the result."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from groundup import objectives
 from groundup.checkpoint import TITLES, Checkpoint
 from groundup.datasets.batching import Batches, classification_batch, pad, sorted_batches
 from groundup.errors import BadInput
@@ -13,8 +15,9 @@ from groundup.labels import LABELS, SPAM
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.recipes import SpamTrainingConfig, TrainingConfig
+from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.loading import Tokenizer
+from groundup.training import Log, Resume, fit
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
@@ -46,8 +49,8 @@ def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
 
 
 def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:
-    """A classifier on top of the given model, which it takes over."""
-    model = SequenceClassifier(pretrained, len(LABELS), config.pooling)
+    """A classifier on top of the given model, which it takes over, on the same device."""
+    model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
     freeze(model, config.trainable_blocks)
@@ -74,6 +77,52 @@ def training_batches(
         training.grad_accum_steps,
         seed,
     )
+
+
+def finetune(
+    trunk: Decoder | Encoder,
+    ids: Sequence[Sequence[int]],
+    labels: Sequence[str],
+    config: SpamTrainingConfig,
+    compute: ComputeConfig,
+    *,
+    seed: int,
+    description: str,
+    log: Log = lambda metrics, step: None,
+    evaluate: Callable[[SequenceClassifier], Mapping[str, float]] | None = None,
+    resume: Resume | None = None,
+) -> tuple[SequenceClassifier, list[dict[str, float]]]:
+    """A classifier on the given model, which it takes over, trained on labelled texts; and the history of `fit`.
+
+    Args:
+        ids: texts as from `encode_texts`. labels: of each text, one of LABELS.
+        config: its `seeds` are not read.
+        seed: of the head, the order of the texts, the tokens hidden and dropout.
+        log, resume, description: see `fit`.
+        evaluate: classifier -> metrics, called when `fit` evaluates.
+
+    Raises:
+        BadInput: more blocks to train than the model has, a pooling that does not fit it, or see `fit`.
+    """
+    torch.manual_seed(seed)
+    model = make_classifier(trunk, config)
+    history = fit(
+        model,
+        partial(
+            objectives.classification,
+            class_weights=class_weights(labels, config),
+            token_dropout=config.token_dropout,
+        ),
+        training_batches(ids, labels, config.training, seed),
+        config.training,
+        compute,
+        seed=seed,
+        log=log,
+        evaluate=None if evaluate is None else lambda step: evaluate(model),
+        resume=resume,
+        description=description,
+    )
+    return model, history
 
 
 @torch.inference_mode()

@@ -33,7 +33,11 @@ def transfer() -> dict[str, Any]:
     }
     scores["causal"] = {size: [0.91, 0.9, 0.92] for size in (100, 400)}
     scores["masked_random"][100] = [0.3, 0.31, 0.32]
-    return transfer_results.table(scores, 0.95)
+    losses = {
+        name: {size: [0.02, 0.03, 0.04] for size in (100, 400)}
+        for name in ("masked", "causal", "masked_random", "causal_random")
+    }
+    return transfer_results.table(scores, losses, {100: 60, 400: 75}, 0.95)
 
 
 def curves() -> dict[str, list[dict[str, float]]]:

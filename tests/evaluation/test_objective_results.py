@@ -4,6 +4,7 @@ from pathlib import Path
 from groundup.evaluation.objective_results import (
     accuracy_table,
     gain_table,
+    loss_table,
     objective_conclusions,
     page,
     transfer_conclusions,
@@ -52,6 +53,10 @@ def test_tables_show_means_and_intervals() -> None:
     assert transfer_table(table).head == ["", "100 messages", "400 messages"]
     gains = gain_table(table).rows
     assert [row[1].endswith("*") for row in gains] == [True, False, False]
+    ends = loss_table(table)
+    assert ends.head == ["training loss", "100 messages, 60 steps", "400 messages, 75 steps"]
+    assert [row[0] for row in ends.rows] == [row[0] for row in transfer_table(table).rows[:4]]
+    assert ends.rows[0][1] == "0.030 (0.005–0.055)"  # 0.01 / sqrt(3) times 4.303
     table["f1"]["naive_bayes"]["400"] = {"mean": 0.94, "low": 0.94, "high": 0.94}
     assert transfer_table(table).rows[4][2] == "0.940"
 
@@ -63,5 +68,6 @@ def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
     text = page(figures(), transfer(), plots, seconds=150)
     assert text.count("data:image/png") == 3
     assert "What pretraining is worth" in text
+    assert "How far training went" in text
     assert "not to be told apart" in text and "150 seconds of training each" in text
     assert "the same number of steps" in page(figures(), transfer(), plots, seconds=None)

@@ -4,13 +4,14 @@ Legend: `figures` objective ("causal", "masked") -> metrics of its pretraining; 
 `transfer_results.table`.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from groundup.evaluation.phrases import by_chance, difference, interval, significant, starred
 from groundup.evaluation.study_page import Picture, Section, Table, Text, render
-from groundup.evaluation.transfer_results import OBJECTIVES, TITLES
+from groundup.evaluation.transfer_results import LAST_STEPS, OBJECTIVES, TITLES
 
 Figures = Mapping[str, Mapping[str, Any]]
 ASKED = {"causal": "the next token, from all tokens before it", "masked": "a hidden token, from both sides"}
@@ -66,6 +67,23 @@ def transfer_table(transfer: Mapping[str, Any]) -> Table:
         f"seeds, cut at 0 and 1; the test messages are always the same. A value alone: the same with every seed."
     )
     return Table(["", *(f"{int(size):,} messages" for size in sizes)], rows, caption)
+
+
+def loss_table(transfer: Mapping[str, Any]) -> Table:
+    """How far the trainings went: their last losses."""
+    sizes = _sizes(transfer)
+    rows = [
+        [TITLES[name], *(interval(transfer["loss"][name][size]) for size in sizes)]
+        for name in TITLES
+        if name in transfer["loss"]
+    ]
+    caption = (
+        f"How far training went: mean loss on the training messages in the last {LAST_STEPS} steps, nats a message, "
+        f"over {transfer['seeds']} seeds. It begins at ln 2 = {math.log(2):.3f}. Where it is still high, more steps "
+        f"might change F1: of random weights beside pretrained ones, part of the difference is then a head start."
+    )
+    head = ["training loss", *(f"{int(size):,} messages, {transfer['steps'][size]} steps" for size in sizes)]
+    return Table(head, rows, caption)
 
 
 def gain_table(transfer: Mapping[str, Any]) -> Table:
@@ -207,6 +225,7 @@ def page(
                     ),
                     transfer_table(transfer),
                     gain_table(transfer),
+                    loss_table(transfer),
                 ],
             ),
         ],

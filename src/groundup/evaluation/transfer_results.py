@@ -5,8 +5,11 @@ lucky for both cancels out. Intervals say how the means would vary with other se
 and other random weights; the test messages are the same throughout.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from groundup.evaluation.metrics import seed_interval
 
@@ -20,22 +23,40 @@ TITLES = {
     "logistic_regression": "logistic regression, words",
 }
 
-Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> F1 of each seed
+LAST_STEPS = 10  # the loss of a single step jumps
+
+Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> a figure of each seed
 
 
-def table(scores: Scores, confidence: float) -> dict[str, Any]:
+def final_loss(history: Sequence[Mapping[str, float]]) -> float:
+    """Mean training loss of the last steps, in nats a message; `history` as from `training.fit`."""
+    return float(np.mean([row["train/loss"] for row in history[-LAST_STEPS:]]))
+
+
+def table(scores: Scores, losses: Scores, steps: Mapping[int, int], confidence: float) -> dict[str, Any]:
     """Means, intervals and differences; numbers of messages become text, as in JSON.
 
-    F1 lies between 0 and 1, the interval of Student's t around it need not: its ends are cut there.
+    F1 lies between 0 and 1, a loss above 0; the interval of Student's t around them need not: its ends are cut there.
+
+    Args:
+        scores: F1 on test. losses: the `final_loss` of the trained models. steps: of training, of all models alike.
 
     Returns:
-        {"confidence": float, "seeds": int, "f1": {system: {messages: interval}}, "gain": {objective: {messages:
-        interval}} (pretrained minus random), "lead": {messages: interval} (masked minus causal), "per_seed": {system:
-        {messages: [F1]}}}.
+        {"confidence": float, "seeds": int, "f1": {system: {messages: interval}}, "loss": {model: {messages:
+        interval}}, "steps": {messages: int}, "gain": {objective: {messages: interval}} (of F1, pretrained minus
+        random), "lead": {messages: interval} (masked minus causal), "per_seed": {system: {messages: [F1]}}}.
 
     Raises:
         BadInput: fewer than two seeds.
     """
+
+    def intervals(found: Scores, highest: float) -> dict[str, Any]:
+        return {
+            name: {
+                str(size): _cut(seed_interval(values, confidence), highest) for size, values in sizes.items()
+            }
+            for name, sizes in found.items()
+        }
 
     def differences(ours: str, theirs: str) -> dict[str, Any]:
         return {
@@ -48,10 +69,9 @@ def table(scores: Scores, confidence: float) -> dict[str, Any]:
     return {
         "confidence": confidence,
         "seeds": len(next(iter(scores["masked"].values()))),
-        "f1": {
-            name: {str(size): _cut(seed_interval(values, confidence)) for size, values in sizes.items()}
-            for name, sizes in scores.items()
-        },
+        "f1": intervals(scores, highest=1.0),
+        "loss": intervals(losses, highest=math.inf),
+        "steps": {str(size): count for size, count in steps.items()},
         "gain": {name: differences(name, f"{name}_random") for name in OBJECTIVES},
         "lead": differences("masked", "causal"),
         "per_seed": {
@@ -61,5 +81,5 @@ def table(scores: Scores, confidence: float) -> dict[str, Any]:
     }
 
 
-def _cut(entry: Mapping[str, float]) -> dict[str, float]:
-    return {key: min(max(value, 0.0), 1.0) for key, value in entry.items()}
+def _cut(entry: Mapping[str, float], highest: float) -> dict[str, float]:
+    return {key: min(max(value, 0.0), highest) for key, value in entry.items()}

@@ -38,20 +38,22 @@ def transfer(data: Path, out: str = "metrics.json", config: TransferConfig = TRA
 
 
 def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps, messages = [], []
-    from groundup import classification, training
+    steps, messages, ends = [], [], []
+    from groundup import classification
 
-    fit, batches = training.fit, classification.training_batches
+    fit, batches = classification.fit, classification.training_batches
 
     def spy_fit(*args: Any, **kwargs: Any) -> Any:
         steps.append(args[3].max_steps)
-        return fit(*args, **kwargs)
+        history = fit(*args, **kwargs)
+        ends.append(sum(row["train/loss"] for row in history) / len(history))  # all are among the last ten
+        return history
 
     def spy_batches(ids: Any, labels: Any, *others: Any) -> Any:
         messages.append((ids, labels))
         return batches(ids, labels, *others)
 
-    monkeypatch.setattr(training, "fit", spy_fit)
+    monkeypatch.setattr(classification, "fit", spy_fit)
     monkeypatch.setattr(classification, "training_batches", spy_batches)
     found = transfer(data)
     assert steps == [3] * 8 + [5] * 8  # two seeds, two objectives, pretrained or not
@@ -67,6 +69,11 @@ def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.Monkey
     }
     assert all(sizes.keys() == {"8", "20"} for sizes in found["f1"].values())
     assert all(len(values) == 2 for sizes in found["per_seed"].values() for values in sizes.values())
+    assert found["steps"] == {"8": 3, "20": 5}
+    for place, name in enumerate(("causal", "causal_random", "masked", "masked_random")):
+        for size, first in (("8", place), ("20", 8 + place)):
+            mean = (ends[first] + ends[first + 4]) / 2  # of both seeds
+            assert found["loss"][name][size]["mean"] == pytest.approx(mean, abs=1e-5)
 
     splits = read_splits(data / "spam", ("train", "test"))
     labels = [row["label"] for row in splits["train"]]
