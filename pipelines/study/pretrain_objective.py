@@ -69,8 +69,7 @@ def main(
     def evaluate(step: int) -> dict[str, float]:
         asked = targets[: config.eval_windows]
         guessed, nats = token_accuracy.guesses(model, shown[: config.eval_windows], asked)
-        right = (guessed == asked)[asked != IGNORE_INDEX]
-        return {"val/loss": nats, "val/accuracy": float(right.mean())}
+        return {"val/loss": nats, "val/accuracy": float((guessed == asked)[asked != IGNORE_INDEX].mean())}
 
     data = {split: fingerprint(tokens / f"{split}.bin") for split in ("train", "val")}
     resume = Resume(state, objectives=config, compute=compute, tokenizer=vocabulary.fingerprint, data=data)
@@ -88,6 +87,10 @@ def main(
         description=f"pretrain, {objective}",
     )
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    save_checkpoint(out, model, vocabulary, params={"objectives": asdict(config)}, data=data)
+    write_curve(curve, history)
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
     guessed, nats = token_accuracy.guesses(model, shown, targets)
     same = np.full_like(targets, ngram_baselines.most_frequent(train, vocabulary.vocab_size))
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
@@ -104,11 +107,7 @@ def main(
         "cpu_share": round(busy / (seconds * compute.threads), 3),
     }
     run.log({"val/accuracy": figures["accuracy"]["model"]["mean"]}, step=steps)
-    save_checkpoint(out, model, vocabulary, params={"objectives": asdict(config)}, data=data)
     write_json(metrics, figures)
-    write_curve(curve, history)
-    run.artifact(curve, "curves")
-    run.pointer(out / "model.safetensors", "checkpoint")
     resume.clear()
 
 

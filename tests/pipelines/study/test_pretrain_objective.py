@@ -8,6 +8,7 @@ from groundup.checkpoint import load_checkpoint
 from groundup.datasets.masking import MaskVocabulary, questions
 from groundup.datasets.shards import open_shard, write_shards
 from groundup.errors import BadInput
+from groundup.evaluation import token_accuracy
 from groundup.evaluation.token_accuracy import guesses, windows_of
 from groundup.objectives import IGNORE_INDEX
 from groundup.tracking import Run, silent
@@ -83,6 +84,20 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
     assert found == expected
     assert all(figures.pop("cpu_share") > 0 for figures in measured)  # the machine's, not the training's
     assert measured[0] == measured[1]
+
+
+def test_a_failing_evaluation_does_not_lose_the_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(token_accuracy, "accuracies", fail)
+    with pytest.raises(MemoryError):
+        pretrain(data, "causal", tmp_path / "out")
+    assert load_checkpoint(tmp_path / "out" / "model").kind == "decoder"
+    assert len(pd.read_csv(tmp_path / "out" / "curve.csv")) == 6
+    assert not (tmp_path / "out" / "metrics.json").exists()
 
 
 def test_an_objective_that_is_not_known(data: Path, tmp_path: Path) -> None:
