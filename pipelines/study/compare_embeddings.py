@@ -6,12 +6,7 @@ from typing import Any
 
 from groundup.atomic import atomic_path, write_json, write_text
 from groundup.datasets.jsonl import read_jsonl, read_splits
-from groundup.embeddings.config import (
-    GENSIM_METHODS,
-    CompareEmbeddingsConfig,
-    EmbeddingsConfig,
-    Method,
-)
+from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.vectors import WordVectors
 from groundup.evaluation import embedding_plots
 from groundup.recipes import ComputeConfig
@@ -35,12 +30,8 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """`paths`: the folder of every set of vectors, whose facts say what it is; then metrics, plots and page."""
-    from groundup.embeddings.comparison import (
-        benchmark_table,
-        name_of,
-        neighbourhood,
-        spam_table,
-    )
+    from groundup.embeddings import comparison
+    from groundup.embeddings.corpora import read_documents
     from groundup.evaluation import figures
     from groundup.evaluation.embeddings_page import embeddings_page
     from groundup.evaluation.metrics import Bootstrap
@@ -49,33 +40,27 @@ def main(
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     benchmarks = dict(zip(BENCHMARKS, map(read_jsonl, (wordsim, simlex, questions)), strict=True))
     messages = read_splits(spam, ("train", "test"))
+    documents = read_documents(read_jsonl(corpus / "train.jsonl")[: config.speed_documents])
     *folders, metrics, plots, page = paths
-    sets: dict[str, dict[str, WordVectors]] = {}
-    for vectors in map(WordVectors.load, folders):
-        sets.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
+    sets = comparison.by_corpus(map(WordVectors.load, folders))
     # before the long measuring: a word that is not in the vocabulary is told at once
     neighbours = {
         name: {word: vectors.neighbours(word, config.neighbours) for word in config.neighbours_of}
         for name, vectors in sets["mix"].items()
     }
     laid_out = {
-        name: neighbourhood(vectors, config.neighbours_of, config.neighbours, config.seed)
+        name: comparison.neighbourhood(vectors, config.neighbours_of, config.neighbours, config.seed)
         for name, vectors in sets["mix"].items()
-        if name.startswith("groundup")
+        if name.startswith(comparison.OURS)
     }
     results: dict[str, Any] = {
         "confidence": config.confidence,
         "corpora": {
-            name: {
-                "benchmarks": benchmark_table(some, benchmarks, bootstrap),
-                "vocabulary": len(next(iter(some.values())).words),
-                "words": next(iter(some.values())).facts["words"],
-            }
-            for name, some in sets.items()
+            name: comparison.corpus_table(some, benchmarks, bootstrap) for name, some in sets.items()
         },
-        "speed": _speed(corpus, train_embeddings, config, compute),
-        "spam": spam_table(
-            {f"{name}, {corpus_name}": v for corpus_name, some in sets.items() for name, v in some.items()},
+        "speed": comparison.speed_tables(documents, train_embeddings, compute, config.speed_repeats),
+        "spam": comparison.spam_table(
+            {f"{name}, {where}": vectors for where, some in sets.items() for name, vectors in some.items()},
             messages["train"], messages["test"], bootstrap,
         ),
     }  # fmt: skip
@@ -87,37 +72,6 @@ def main(
     write_text(page, embeddings_page(results, neighbours, plots))
     run.log(_headlines(results))
     run.artifact(page)
-
-
-def _speed(
-    corpus: Path, train: EmbeddingsConfig, config: CompareEmbeddingsConfig, compute: ComputeConfig
-) -> dict[str, Any]:
-    """Words per second of ours and of gensim, in turns, over some of the conversations."""
-    from dataclasses import replace
-    from functools import partial
-
-    from groundup.embeddings import learning
-    from groundup.embeddings.comparison import speed_table
-    from groundup.embeddings.corpora import read_documents
-    from groundup.embeddings.vocabulary import build_vocabulary
-
-    documents = read_documents(read_jsonl(corpus / "train.jsonl")[: config.speed_documents])
-    vocabulary = build_vocabulary(documents, train.min_count)
-    once = replace(train, word2vec=replace(train.word2vec, epochs=1))
-
-    def ours(method: Method) -> float:
-        learned = learning.train(method, documents, vocabulary, once, compute, log=lambda *_: None)
-        return learned.words_per_second
-
-    def gensim(method: Method) -> float:
-        return learning.train_with_gensim(method, documents, vocabulary, once, compute).words_per_second
-
-    return {
-        method: speed_table(
-            {"groundup": partial(ours, method), "gensim": partial(gensim, method)}, config.speed_repeats
-        )
-        for method in GENSIM_METHODS
-    }
 
 
 def _headlines(results: Mapping[str, Any]) -> dict[str, float]:

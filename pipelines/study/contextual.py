@@ -1,21 +1,11 @@
 """Stage contextual: the step from one vector a word to one vector a place, measured layer by layer."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from groundup.atomic import atomic_path, write_json, write_text
 from groundup.datasets.shards import read_documents
-from groundup.embeddings.contextual import (
-    ContextualConfig,
-    contextual_rows,
-    counts,
-    differences,
-    gather,
-    neighbour_tables,
-    static_rows,
-)
+from groundup.embeddings.contextual import ContextualConfig, gather, measure
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.word_in_context import read_pairs
 from groundup.evaluation import contextual_page, contextual_plots, figures
@@ -52,32 +42,10 @@ def main(
         "study decoder": load_checkpoint(causal, device, "decoder"),
         "study encoder": load_checkpoint(masked, device, "encoder"),
     }
-
-    def fits(texts: Sequence[str]) -> list[bool]:
-        lengths = [
-            (len(ids) + 2, model.model.config.context_length)  # 2: the end-of-text tokens around it
-            for model in models.values()
-            for ids in model.tokenizer.encode_batch(texts)
-        ]
-        whole = [tokens <= limit for tokens, limit in lengths]
-        return [all(whole[n :: len(texts)]) for n in range(len(texts))]
-
     pairs = read_pairs(word_in_context)
     messages = [message for document in read_documents(corpus / "val.jsonl") for message in document]
-    material = gather(pairs, messages, fits, contextual)
-    rows = [row for name, v in static.items() for row in static_rows(name, v, material, contextual)]
-    rows += [
-        row for name, model in models.items() for row in contextual_rows(name, model, material, contextual)
-    ]
-    facts: dict[str, Any] = {
-        "asked": counts(material),
-        "confidence": contextual.confidence,
-        "rows": [row.table() for row in rows],
-        "differences": differences(rows, material),
-        "neighbours": {
-            name: list(neighbour_tables(model, material, contextual)) for name, model in models.items()
-        },
-    }
+    material = gather(pairs, messages, models.values(), contextual)
+    facts = measure(static, models, material, contextual)
     with atomic_path(pictures) as folder:
         folder.mkdir()
         figures.save(contextual_plots.word_in_context(facts["rows"]), folder / "word_in_context.png")
@@ -85,10 +53,10 @@ def main(
     write_json(metrics, facts)
     examples = [asdict(pair) for pair in pairs[: contextual.shown_pairs]]
     write_text(page, contextual_page.page(facts, examples, pictures))
-    for row in rows:
-        if row.layer is not None:
-            name = f"{row.vectors}/{row.read}".replace("'", "")
-            run.log({f"{name}/auc": row.facts["cosine"]["auc"]["mean"]}, step=row.layer)
+    for row in facts["rows"]:
+        if row["layer"] is not None:
+            name = f"{row['vectors']}/{row['read']}".replace("'", "")
+            run.log({f"{name}/auc": row["cosine"]["auc"]["mean"]}, step=row["layer"])
     for path in (metrics, page):
         run.artifact(path)
     run.artifact(pictures, "plots")

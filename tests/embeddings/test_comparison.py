@@ -1,4 +1,5 @@
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,13 +7,19 @@ import pytest
 from groundup.embeddings.comparison import (
     BAG_OF_WORDS,
     benchmark_table,
+    by_corpus,
+    corpus_table,
     name_of,
     neighbourhood,
     spam_table,
     speed_table,
+    speed_tables,
 )
+from groundup.embeddings.config import GENSIM_METHODS
 from groundup.embeddings.vectors import WordVectors
 from groundup.evaluation.metrics import Bootstrap
+from tests.embeddings import toy
+from tests.tiny import CPU
 
 BOOTSTRAP = Bootstrap(samples=100, confidence=0.95, seed=1)
 WORDS = ("win", "cash", "prize", "meet", "home", "dinner", "you", "me")
@@ -46,6 +53,32 @@ def test_benchmarks_with_coverage_and_difference(sets):
     expected = scores["groundup skipgram"]["mean"] - scores["gensim skipgram"]["mean"]
     assert difference["skipgram"]["mean"] == pytest.approx(expected, abs=2e-6)
     assert table["questions"]["scores"]["groundup glove"]["mean"] in (0.0, 1.0)
+
+
+def test_sets_are_told_apart_by_their_facts(sets):
+    found = [one.noting(corpus=corpus) for corpus in ("chat", "mix") for one in sets.values()]
+    assert {corpus: list(some) for corpus, some in by_corpus(found).items()} == {
+        "chat": list(sets), "mix": list(sets)
+    }  # fmt: skip
+    pairs = [{"word1": a, "word2": b, "score": float(n)} for n, (a, b) in enumerate(pairwise(WORDS))]
+    table = corpus_table(sets, {"pairs": pairs}, BOOTSTRAP)
+    assert table == {
+        "benchmarks": benchmark_table(sets, {"pairs": pairs}, BOOTSTRAP), "vocabulary": 8, "words": 100
+    }  # fmt: skip
+
+
+def test_both_read_the_documents_once_a_turn(monkeypatch):
+    calls = []
+
+    def train(method, documents, vocabulary, config, compute, log=None):
+        calls.append((method, log is not None, config.word2vec.epochs, len(documents)))
+        return SimpleNamespace(words_per_second=200.0 if log else 100.0)
+
+    for name in ("train", "train_with_gensim"):
+        monkeypatch.setattr(f"groundup.embeddings.learning.{name}", train)
+    table = speed_tables(toy.documents(5), toy.config(), CPU, repeats=2)
+    assert calls == [(method, ours, 1, 5) for method in GENSIM_METHODS for ours in (True, False) * 2]
+    assert {method: entry["ratio"]["median"] for method, entry in table.items()} == {"skipgram": 2, "cbow": 2}
 
 
 def test_systems_are_timed_in_turns():

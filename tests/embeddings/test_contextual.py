@@ -13,6 +13,7 @@ from groundup.embeddings.contextual import (
     contextual_rows,
     counts,
     differences,
+    fits,
     gather,
     neighbour_tables,
     static_rows,
@@ -41,23 +42,20 @@ CONFIG = ContextualConfig(
     shown_pairs=2,
 )
 TOKENIZER = BPETokenizer.train(MESSAGES, 400)
-
-
-def fits(texts):
-    return [len(TOKENIZER.encode(text)) + 2 <= 48 for text in texts]
-
-
-MATERIAL = gather(PAIRS, MESSAGES, fits, CONFIG)
 SIZE = {"vocab_size": TOKENIZER.vocab_size, "context_length": 48}
+
+
+def checkpoint(model):
+    return SimpleNamespace(model=model, tokenizer=TOKENIZER)
+
+
+MODELS = [checkpoint(random_decoder(**SIZE))]
+MATERIAL = gather(PAIRS, MESSAGES, MODELS, CONFIG)
 
 
 def vectors(leave_out=()):
     words = sorted({p.word for text in MESSAGES for p in occurrences(text)} - set(leave_out))
     return WordVectors(tuple(words), np.random.default_rng(0).normal(size=(len(words), 6)).astype(np.float32))
-
-
-def checkpoint(model):
-    return SimpleNamespace(model=model, tokenizer=TOKENIZER)
 
 
 def test_material_is_distinct_long_enough_and_fits():
@@ -75,6 +73,14 @@ def test_material_is_distinct_long_enough_and_fits():
         "noun: side of a river",
     ]
     assert {place.word for place in MATERIAL.candidates["band"]} == {"band"}
+
+
+def test_a_text_fits_with_a_token_at_either_end_into_every_model():
+    texts = ["low " * n for n in (10, 20, 60)]
+    lengths = [len(ids) for ids in TOKENIZER.encode_batch(texts)]
+    for short in lengths:
+        smaller = checkpoint(random_decoder(**{**SIZE, "context_length": short + 2}))
+        assert fits(texts, [*MODELS, smaller]) == [n <= min(short, 46) for n in lengths]
 
 
 def test_static_vectors_are_the_floor_and_their_context_is_not_the_word():
@@ -133,8 +139,8 @@ def test_neighbours_find_the_sentence_itself():
 
 def test_bad_words_and_no_messages_are_one_sentence():
     with pytest.raises(BadInput, match=r"contextual.neighbour_words has zebra; expected homographs .* bank"):
-        gather(PAIRS, MESSAGES, fits, replace(CONFIG, neighbour_words=("bank", "zebra")))
+        gather(PAIRS, MESSAGES, MODELS, replace(CONFIG, neighbour_words=("bank", "zebra")))
     with pytest.raises(BadInput, match="'bank' does not occur in the conversations"):
-        gather(PAIRS, [m for m in MESSAGES if "bank" not in m], fits, CONFIG)
+        gather(PAIRS, [m for m in MESSAGES if "bank" not in m], MODELS, CONFIG)
     with pytest.raises(BadInput, match="none of 1 messages has 4 words and fits"):
-        gather(PAIRS, ["too short", "too short"], fits, CONFIG)
+        gather(PAIRS, ["too short", "too short"], MODELS, CONFIG)

@@ -3,18 +3,23 @@
 A set of vectors is named by who made it and how, "groundup skipgram" or "gensim cbow" (see `name_of`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from groundup.embeddings import learning
 from groundup.embeddings.benchmarks import analogies, word_pairs
+from groundup.embeddings.config import GENSIM_METHODS, EmbeddingsConfig, Method
 from groundup.embeddings.vectors import WordVectors
-from groundup.embeddings.vocabulary import split_words
+from groundup.embeddings.vocabulary import build_vocabulary, split_words
 from groundup.evaluation.baselines import fit_predict
 from groundup.evaluation.metrics import Bootstrap, paired_difference, score
 from groundup.labels import SPAM
+from groundup.recipes import ComputeConfig
 
 Row = Mapping[str, Any]
 OURS, THEIRS = "groundup", "gensim"
@@ -25,6 +30,26 @@ SHOWN = ("precision", "recall", "f1")
 def name_of(vectors: WordVectors) -> str:
     """Who made a set of vectors, and how."""
     return f"{vectors.facts['by']} {vectors.facts['method']}"
+
+
+def by_corpus(sets: Iterable[WordVectors]) -> dict[str, dict[str, WordVectors]]:
+    """{corpus: {name: vectors}}, from the facts of each set."""
+    found: dict[str, dict[str, WordVectors]] = {}
+    for vectors in sets:
+        found.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
+    return found
+
+
+def corpus_table(
+    sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """{"benchmarks": see `benchmark_table`, "vocabulary": words with a vector, "words": of the training text}."""
+    some = next(iter(sets.values()))
+    return {
+        "benchmarks": benchmark_table(sets, benchmarks, bootstrap),
+        "vocabulary": len(some.words),
+        "words": some.facts["words"],
+    }
 
 
 def benchmark_table(
@@ -55,6 +80,26 @@ def benchmark_table(
             },
         }
     return table
+
+
+def speed_tables(
+    documents: Sequence[Sequence[str]], config: EmbeddingsConfig, compute: ComputeConfig, repeats: int
+) -> dict[str, Any]:
+    """{method: see `speed_table`}: one epoch over `documents` by our code and by gensim."""
+    vocabulary = build_vocabulary(documents, config.min_count)
+    once = replace(config, word2vec=replace(config.word2vec, epochs=1))
+
+    def ours(method: Method) -> float:
+        learned = learning.train(method, documents, vocabulary, once, compute, log=lambda *_: None)
+        return learned.words_per_second
+
+    def theirs(method: Method) -> float:
+        return learning.train_with_gensim(method, documents, vocabulary, once, compute).words_per_second
+
+    return {
+        method: speed_table({OURS: partial(ours, method), THEIRS: partial(theirs, method)}, repeats)
+        for method in GENSIM_METHODS
+    }
 
 
 def speed_table(systems: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From static to contextual vectors: the same probes for word vectors and for every layer of a model."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,9 +61,7 @@ class Material:
     pairs: Sequence[Pair]
     draws: Draws
     sample: Sequence[Occurrence]  # each word of each sampled message, once a message
-    asked: Mapping[
-        str, Sequence[tuple[str, Occurrence]]
-    ]  # word -> one sentence for each sense: (sense, where)
+    asked: Mapping[str, Sequence[tuple[str, Occurrence]]]  # word -> a sentence for each sense: (sense, where)
     candidates: Mapping[str, Sequence[Occurrence]]  # word -> its occurrences in all messages
 
     @property
@@ -90,21 +88,21 @@ class Row:
 def gather(
     pairs: Sequence[Pair],
     messages: Sequence[str],
-    fits: Callable[[Sequence[str]], Sequence[bool]],
+    models: Collection["Checkpoint"],
     config: ContextualConfig,
 ) -> Material:
     """Choose the material.
 
     Args:
         messages: of the validation conversations.
-        fits: which of some texts every model can read whole.
+        models: those to be asked; a message that one of them cannot read whole is left out.
 
     Raises:
         BadInput: no message is long enough, or a word of `neighbour_words` has no pairs or does not occur.
     """
     distinct = list(dict.fromkeys(messages))
     long = [text for text in distinct if len(occurrences(text)) >= config.min_words]
-    texts = [text for text, whole in zip(long, fits(long), strict=True) if whole]
+    texts = [text for text, whole in zip(long, fits(long, models), strict=True) if whole]
     if not texts:
         raise BadInput(
             f"none of {len(distinct)} messages has {config.min_words} words and fits the models' context; lower "
@@ -124,6 +122,40 @@ def gather(
     draws = Draws.of(pairs, Bootstrap(config.bootstrap_samples, config.confidence, config.seed))
     candidates = {word: find_word(word, texts) for word in config.neighbour_words}
     return Material(pairs, draws, first_occurrences(sample), asked, candidates)
+
+
+def fits(texts: Sequence[str], models: Collection["Checkpoint"]) -> list[bool]:
+    """Which texts every model can read whole, between two end-of-text tokens."""
+    whole = [True] * len(texts)
+    for checkpoint in models:
+        limit = checkpoint.model.config.context_length - 2
+        ids = checkpoint.tokenizer.encode_batch(texts)
+        whole = [before and len(row) <= limit for before, row in zip(whole, ids, strict=True)]
+    return whole
+
+
+def measure(
+    static: Mapping[str, WordVectors],
+    models: Mapping[str, "Checkpoint"],
+    material: Material,
+    config: ContextualConfig,
+) -> dict[str, Any]:
+    """Ask the same of every set of word vectors and of every layer of every model, each under its name.
+
+    Returns:
+        {"asked", "confidence", "rows", "differences", "neighbours": {model: [...]}}, as JSON; see the functions below.
+    """
+    rows = [row for name, vectors in static.items() for row in static_rows(name, vectors, material, config)]
+    rows += [row for name, model in models.items() for row in contextual_rows(name, model, material, config)]
+    return {
+        "asked": counts(material),
+        "confidence": config.confidence,
+        "rows": [row.table() for row in rows],
+        "differences": differences(rows, material),
+        "neighbours": {
+            name: list(neighbour_tables(model, material, config)) for name, model in models.items()
+        },
+    }
 
 
 def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:
