@@ -38,10 +38,9 @@ def main(
         "seconds": round(learned.seconds, 1),
         "vocabulary": len(vocabulary),
         "words": sum(map(len, documents)),
-        "words_per_second": round(learned.words_per_second),
     }
     write_json(metrics, figures)
-    run.log({"words_per_second": learned.words_per_second})
+    run.log({"seconds": learned.seconds})
     run.pointer(out, "vectors")
 
 

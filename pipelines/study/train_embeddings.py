@@ -45,10 +45,9 @@ def main(
         "steps": int(learned.history[-1]["step"]),
         "vocabulary": len(vocabulary),
         "words": sum(map(len, documents)),
-        "words_per_second": round(learned.words_per_second),
     }
     write_json(metrics, figures)
-    run.log({"words_per_second": learned.words_per_second})
+    run.log({"seconds": learned.seconds})
     run.pointer(out, "vectors")
     resume.clear()
 

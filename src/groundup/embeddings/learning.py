@@ -21,8 +21,9 @@ from groundup.training import Log, Resume, fit, pick_device
 class Learned:
     """What a training gave.
 
-    history: rows of `fit`, none from gensim. words_per_second: all words of the text times the epochs, over the
-    whole time from words to vectors (the vocabulary's making left out; a resumed run counts only its own time).
+    history: rows of `fit`, none from gensim. seconds: from words to vectors, without the vocabulary's making; of a
+    resumed run, of its last part. words_per_second: all words of the text times the epochs over these seconds, so
+    to be read only of a run that was not interrupted.
     """
 
     vectors: WordVectors
