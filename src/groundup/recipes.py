@@ -115,15 +115,17 @@ class MaskingConfig:
 
     __pydantic_config__ = STRICT
 
-    rate: float  # share of the tokens, or of the words
+    rate: float  # share of the tokens, or of the words, in training
+    eval_rate: float  # the same when guesses are counted
     whole_words: bool  # the pieces of a word are hidden together, so that none gives another away
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < 1:
-            raise BadInput(
-                f"masking.rate is {self.rate}; expected a share between 0 and 1, without them: at 0 there is nothing "
-                f"to guess, at 1 nothing to guess from; BERT hides 0.15."
-            )
+        for name in ("rate", "eval_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise BadInput(
+                    f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, without them: at 0 "
+                    f"there is nothing to guess, at 1 nothing to guess from; BERT hides 0.15."
+                )
 
 
 @dataclass(frozen=True)

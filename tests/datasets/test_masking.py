@@ -13,8 +13,8 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer, WordRules
 
 V, MASK = 30, 4
 VOCABULARY = MaskVocabulary(MASK, np.arange(5, V), np.array([i % 3 != 0 or i < 5 for i in range(V)]))
-TOKENS = MaskingConfig(rate=0.15, whole_words=False)
-WORDS = MaskingConfig(rate=0.15, whole_words=True)
+TOKENS = MaskingConfig(rate=0.15, eval_rate=0.15, whole_words=False)
+WORDS = MaskingConfig(rate=0.15, eval_rate=0.15, whole_words=True)
 
 
 def text(rows: int = 400, width: int = 100) -> np.ndarray[Any, Any]:
@@ -27,7 +27,7 @@ def within(found: int, n: int, p: float) -> bool:
     return abs(found - n * p) < 5 * (n * p * (1 - p)) ** 0.5
 
 
-@pytest.mark.parametrize("config", [TOKENS, MaskingConfig(rate=0.4, whole_words=False)])
+@pytest.mark.parametrize("config", [TOKENS, MaskingConfig(rate=0.4, eval_rate=0.4, whole_words=False)])
 def test_each_ordinary_token_is_chosen_at_the_rate(config: MaskingConfig) -> None:
     ids = text()
     chosen = choose(ids, VOCABULARY, config, np.random.default_rng(1))
@@ -74,6 +74,10 @@ def test_when_guesses_are_counted_every_chosen_token_is_blank() -> None:
     again, other = (questions(windows, VOCABULARY, TOKENS, seed)[0] for seed in (3, 4))
     assert np.array_equal(shown, again)
     assert not np.array_equal(shown, other)
+    much = MaskingConfig(rate=0.15, eval_rate=0.4, whole_words=False)
+    ordinary = np.isin(windows, VOCABULARY.ordinary)
+    hidden = questions(windows, VOCABULARY, much, seed=3)[1][ordinary] != IGNORE_INDEX
+    assert hidden.mean() == pytest.approx(0.4, abs=0.02)
 
 
 def test_batches_are_the_windows_of_the_stream_with_tokens_hidden() -> None:
@@ -121,4 +125,6 @@ def test_vocabulary_of_a_tokenizer() -> None:
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 1.5])
 def test_a_rate_outside_is_told(rate: float) -> None:
     with pytest.raises(BadInput, match=r"masking.rate is .*; expected a share between 0 and 1"):
-        MaskingConfig(rate=rate, whole_words=False)
+        MaskingConfig(rate=rate, eval_rate=0.15, whole_words=False)
+    with pytest.raises(BadInput, match=r"masking.eval_rate is .*; expected a share between 0 and 1"):
+        MaskingConfig(rate=0.15, eval_rate=rate, whole_words=False)

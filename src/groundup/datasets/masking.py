@@ -4,7 +4,7 @@ The windows are those of causal language modelling, plain, without [CLS] in fron
 read the same text in the same pieces, and a document's end is the [SEP] that the tokenizer ends it with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,11 @@ def blank(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
 
 
 def questions(windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, seed: int) -> tuple[Ids, Ids]:
-    """A fixed test of hidden tokens: windows (W, T) -> what is shown, with blanks, and the targets, both (W, T)."""
-    chosen = choose(windows, vocabulary, config, np.random.default_rng(seed))
+    """A fixed test of hidden tokens: windows (W, T) -> what is shown, with blanks, and the targets, both (W, T).
+
+    `eval_rate` of them are hidden, however many are in training.
+    """
+    chosen = choose(windows, vocabulary, replace(config, rate=config.eval_rate), np.random.default_rng(seed))
     return blank(windows, chosen, vocabulary), np.where(chosen, windows, IGNORE_INDEX)
 
 

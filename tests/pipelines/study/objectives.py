@@ -14,7 +14,7 @@ SHAPE = replace(MODEL, context_length=16, ngram_rows=0, ngram_embd=0, ngram_orde
 OBJECTIVES = ObjectivesConfig(
     seed=3,
     model=SHAPE,
-    masking=MaskingConfig(rate=0.3, whole_words=True),
+    masking=MaskingConfig(rate=0.3, eval_rate=0.3, whole_words=True),
     training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),
     eval_windows=1,
     bootstrap_samples=20,
