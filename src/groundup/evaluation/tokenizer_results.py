@@ -83,7 +83,7 @@ def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
     if uneven:
         said.append(
             f"The machine was busy: in the same time the seeds made unequal numbers of steps, {', '.join(uneven)}; "
-            f"these figures are not to be compared."
+            f"small differences from these may be its doing."
         )
     fair = [name for name, row in found.items() if row["comparable"]]
     if fair:
