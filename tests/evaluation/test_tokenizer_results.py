@@ -56,7 +56,9 @@ def test_seeds_with_unequal_steps_in_equal_time_are_named_first() -> None:
     rows = {**ROWS, "byte": {**ROWS["byte"], "steps": {"seed_1": 142, "seed_2": 145, "seed_3": 59}}}
     said = conclusions(table(rows, COMPARE), COMPARE)
     assert "The machine was busy" in said[0]
-    assert "steps, with byte 59 to 145; small differences from these may be its doing" in said[0]  # of bpe 10 to 11
+    assert (
+        "steps, with byte 59 to 145; small differences from these may be its doing" in said[0]
+    )  # of bpe 10 to 11
 
 
 def test_intervals_of_f1_stay_between_0_and_1() -> None:
