@@ -35,15 +35,15 @@ def main(
 
     config, training = finetune_instructions, finetune_instructions.training
     base = load_checkpoint(pretrained, pick_device(compute))
-    context = base.config.model.context_length
+    context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
     examples = {
-        split: encode_examples(base.tokenizer, rows, config.prompt_style, context)
+        split: encode_examples(prompter, rows, context)
         for split, rows in read_splits(instructions, ("train", "val")).items()
     }
     for rows in read_splits(
         instructions, ("test", "held_out")
     ).values():  # tell before the training, not after it
-        encode_prompts(base.tokenizer, rows, config.prompt_style, context)
+        encode_prompts(prompter, rows, context)
     prompts, completions = (part[: config.eval_examples] for part in examples["val"])
 
     def val_loss(step: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from groundup.instruction_tuning import (
     respond,
 )
 from groundup.objectives import IGNORE_INDEX, causal_lm
-from groundup.prompts import format_prompt
+from groundup.prompts import Prompter, format_prompt
 from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training import fit
@@ -40,7 +40,7 @@ def checkpoint(tokenizer: BPETokenizer, kind: Any = "decoder", style: str | None
 
 
 def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPETokenizer) -> None:
-    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    prompts, completions = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     for row, prompt, completion in zip(ROWS, prompts, completions, strict=True):
         assert tokenizer.decode(prompt) == format_prompt(STYLE, row["instruction"], row["input"])
         assert completion[-1] == tokenizer.eot_id
@@ -48,30 +48,30 @@ def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPEToken
 
 
 def test_an_example_may_just_fill_the_context(tokenizer: BPETokenizer) -> None:
-    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    prompts, completions = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     read = max(
         len(p) + len(c) - 1 for p, c in zip(prompts, completions, strict=True)
     )  # the last is only a target
-    encode_examples(tokenizer, ROWS, STYLE, read)
+    encode_examples(Prompter(STYLE, tokenizer), ROWS, read)
     with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; the context holds {read - 1}"):
-        encode_examples(tokenizer, ROWS, STYLE, read - 1)
+        encode_examples(Prompter(STYLE, tokenizer), ROWS, read - 1)
 
 
 def test_a_prompt_must_leave_room_for_an_answer(tokenizer: BPETokenizer) -> None:
-    prompts = encode_prompts(tokenizer, ROWS, STYLE, 64)
-    assert prompts == encode_examples(tokenizer, ROWS, STYLE, 64)[0]
+    prompts = encode_prompts(Prompter(STYLE, tokenizer), ROWS, 64)
+    assert prompts == encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)[0]
     longest = max(map(len, prompts))
-    assert encode_prompts(tokenizer, ROWS, STYLE, longest + 1) == prompts
+    assert encode_prompts(Prompter(STYLE, tokenizer), ROWS, longest + 1) == prompts
     words = (
         f"the prompt of instruction b has {longest} tokens; the model reads at most {longest} and needs room"
     )
     with pytest.raises(BadInput, match=words):
-        encode_prompts(tokenizer, ROWS, STYLE, longest)
+        encode_prompts(Prompter(STYLE, tokenizer), ROWS, longest)
 
 
 def test_loss_is_the_mean_over_answer_tokens_however_they_are_batched(tokenizer: BPETokenizer) -> None:
     model = checkpoint(tokenizer).model
-    prompts, completions = encode_examples(tokenizer, ROWS, STYLE, 64)
+    prompts, completions = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     nats = count = 0.0
     for prompt, completion in zip(prompts, completions, strict=True):
         with torch.no_grad():
@@ -83,7 +83,7 @@ def test_loss_is_the_mean_over_answer_tokens_however_they_are_batched(tokenizer:
 
 
 def test_only_answers_are_targets(tokenizer: BPETokenizer) -> None:
-    examples = encode_examples(tokenizer, ROWS, STYLE, 64)
+    examples = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     (batch,) = completion_batches(*examples, training_config(batch_size=2), seed=0)(0)
     targets = sorted([t for t in row.tolist() if t != IGNORE_INDEX] for row in batch.targets)
     assert targets == sorted(examples[1])
@@ -92,7 +92,7 @@ def test_only_answers_are_targets(tokenizer: BPETokenizer) -> None:
 def test_learns_answers_and_gives_them_back_in_order(tokenizer: BPETokenizer) -> None:
     model = checkpoint(tokenizer)
     config = training_config(max_steps=60, optimizer=MUON)
-    batches = completion_batches(*encode_examples(tokenizer, ROWS, STYLE, 64), config, seed=0)
+    batches = completion_batches(*encode_examples(Prompter(STYLE, tokenizer), ROWS, 64), config, seed=0)
     fit(model.model, causal_lm, batches, config, CPU, seed=3, log=lambda metrics, step: None)
     requests = [(row["instruction"], row["input"]) for row in [*ROWS, *reversed(ROWS)]]
     for batch_size in (1, 3, 64):

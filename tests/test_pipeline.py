@@ -103,6 +103,7 @@ FRAME = (
 # DVC, Prefect, MLflow and Great Expectations take seconds to import, torch too: a stage pays when it runs, and only
 # if it needs them.
 HEAVY = {
+    "gguf",
     "torch",
     "mlflow",
     "great_expectations",

@@ -19,12 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from groundup.atomic import atomic_path
+from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.weights import misfits, shapes_of
+from groundup.prompts import DEFAULT_STYLE, Prompter
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
@@ -49,6 +52,7 @@ class CheckpointConfig:
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its scores
     pooling: Pooling = "last"
     prompt_style: str | None = None  # of an instruction model
+    chat_template: ChatTemplate | None = None  # of a published one
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
     data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on
     format_version: Literal[2] = 2
@@ -71,6 +75,12 @@ class Checkpoint:
     def prompt_style(self) -> str | None:
         """The style of an instruction model's prompts; None for other models."""
         return self.config.prompt_style
+
+    def prompter(self, style: str | None = None) -> Prompter:
+        """How to ask the model; in its own style, or the default one where it was taught none, unless `style` says."""
+        return Prompter(
+            style or self.prompt_style or DEFAULT_STYLE, self.tokenizer, self.config.chat_template
+        )
 
 
 def fingerprint(path: Path) -> str:
@@ -172,14 +182,9 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     Raises:
         BadInput: naming every missing, unexpected and misshapen tensor.
     """
-    own = dict(model.state_dict())
-    problems = [f"missing {name}" for name in sorted(own.keys() - weights.keys() - tied_names(model))]
-    problems += [f"unexpected {name}" for name in sorted(weights.keys() - own.keys())]
-    problems += [
-        f"{name} is {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & weights.keys())
-        if weights[name].shape != own[name].shape
-    ]
+    own, tied = shapes_of(model.state_dict()), tied_names(model)
+    wanted = {name: shape for name, shape in own.items() if name not in tied or name in weights}
+    problems = misfits(wanted, shapes_of(weights))
     if problems:
         raise BadInput(f"{source}: the weights do not fit the model's config: {'; '.join(problems)}.")
     model.load_state_dict(weights, strict=False)

@@ -71,10 +71,7 @@ def chat(
     """
     checkpoint = _language_model(model)
     sampling = Sampling(temperature, top_k, top_p, seed)
-    from groundup.instruction_tuning import DEFAULT_STYLE
-    from groundup.prompts import format_prompt
-
-    style = checkpoint.prompt_style or DEFAULT_STYLE
+    prompter = checkpoint.prompter()
     typer.echo("An instruction, then its input (or just Enter). Ctrl-D or /quit ends.", err=True)
     while True:
         instruction = _ask("instruction> ")
@@ -86,7 +83,7 @@ def chat(
         if text is None:
             return
         try:
-            ids = checkpoint.tokenizer.encode(format_prompt(style, instruction.strip(), text.strip()))
+            [ids] = prompter.prompts([(instruction.strip(), text.strip())])
             _print_stream(checkpoint, ids, max_new_tokens, sampling)
         except BadInput as error:
             typer.echo(f"error: {error}", err=True)

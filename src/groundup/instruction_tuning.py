@@ -11,41 +11,35 @@ from groundup.errors import BadInput
 from groundup.generation import check_room, generate
 from groundup.nn.decoder import Decoder
 from groundup.objectives import causal_lm
-from groundup.prompts import format_prompt, format_response
+from groundup.prompts import Prompter
 from groundup.recipes import TrainingConfig
 from groundup.sampling import Sampling
-from groundup.tokenizers.loading import Tokenizer
-
-DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
 
 
 def encode_prompts(
-    tokenizer: Tokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
+    prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
 ) -> list[list[int]]:
     """Prompts of rows with id, instruction, input.
 
     Raises:
         BadInput: a prompt leaves no room for an answer in the context.
     """
-    prompts = tokenizer.encode_batch([format_prompt(style, r["instruction"], r["input"]) for r in rows])
+    prompts = prompter.prompts([(row["instruction"], row["input"]) for row in rows])
     for row, prompt in zip(rows, prompts, strict=True):
         check_room(len(prompt), context_length, f"the prompt of instruction {row['id']}")
     return prompts
 
 
 def encode_examples(
-    tokenizer: Tokenizer, rows: Sequence[Mapping[str, Any]], style: str, context_length: int
+    prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and completions (with the end-of-text token behind them) of rows with id, instruction, input, output.
+    """Prompts and completions (with the end token behind them) of rows with id, instruction, input, output.
 
     Raises:
         BadInput: an example is longer than the context.
     """
-    prompts = encode_prompts(tokenizer, rows, style, context_length)
-    completions = [
-        [*ids, tokenizer.eot_id]
-        for ids in tokenizer.encode_batch([format_response(style, r["output"]) for r in rows])
-    ]
+    prompts = encode_prompts(prompter, rows, context_length)
+    completions = prompter.completions([row["output"] for row in rows])
     for row, prompt, completion in zip(rows, prompts, completions, strict=True):
         if len(prompt) + len(completion) > context_length + 1:
             raise BadInput(
@@ -110,8 +104,7 @@ def respond(
             "the checkpoint is a classifier and cannot answer; give the one of finetune_instructions."
         )
     tokenizer = checkpoint.tokenizer
-    style = style or checkpoint.prompt_style or DEFAULT_STYLE
-    prompts = tokenizer.encode_batch([format_prompt(style, *request) for request in requests])
+    prompts = checkpoint.prompter(style).prompts(requests)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers: dict[int, str] = {}
     for start in range(0, len(order), batch_size):

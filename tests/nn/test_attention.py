@@ -11,9 +11,8 @@ from groundup.nn.attention import (
     Reading,
     Record,
     attend_step_by_step,
-    rotary_tables,
-    rotate,
 )
+from groundup.nn.rotary import rotary_tables
 from tests.tiny import model_config
 
 B, T, C, H, D = 2, 5, 16, 4, 4
@@ -101,26 +100,6 @@ def test_no_position_sees_the_future() -> None:
         after = layer(changed, Reading(None))
         assert torch.equal(after[:, : t + 1], before[:, : t + 1])
         assert not torch.isclose(after[:, t + 1 :], before[:, t + 1 :]).any()
-
-
-def test_rotation_by_hand() -> None:
-    # D = 4, base 100: pair (0, 2) turns by the position, pair (1, 3) by a tenth of it.
-    cos, sin = rotary_tables(torch.tensor([0, 3]), 4, 100.0)
-    x = torch.tensor([1.0, 2.0, 0.0, 0.0]).expand(1, 1, 2, 4)
-    expected = torch.tensor([math.cos(3), 2 * math.cos(0.3), math.sin(3), 2 * math.sin(0.3)])
-    torch.testing.assert_close(rotate(x, cos, sin)[0, 0], torch.stack([x[0, 0, 0], expected]))
-
-
-def test_rotary_scores_depend_on_the_distance_only() -> None:
-    q, k = torch.randn(2, 1, 1, 1, 8)
-
-    def score(query_at: int, key_at: int) -> float:
-        tables = [rotary_tables(torch.tensor([p]), 8, 10_000.0) for p in (query_at, key_at)]
-        return float(rotate(q, *tables[0]).flatten() @ rotate(k, *tables[1]).flatten())
-
-    for distance in (0, 1, 7):
-        assert score(distance, 0) == pytest.approx(score(distance + 90, 90), abs=1e-4)
-    assert abs(score(7, 0) - score(1, 0)) > 1e-2
 
 
 def empty_cache(n_kv_head: int, capacity: int) -> KVCache:

@@ -65,9 +65,7 @@ def test_the_curve_holds_the_loss_on_val_per_answer_token(data: Path, tmp_path: 
         for text in TALK[: INSTRUCTIONS.eval_examples]
     ]
     nats = count = 0.0
-    for prompt, completion in zip(
-        *encode_examples(checkpoint.tokenizer, rows, "alpaca_short", 64), strict=True
-    ):
+    for prompt, completion in zip(*encode_examples(checkpoint.prompter(), rows, 64), strict=True):
         ids = torch.tensor([*prompt, *completion])
         with torch.no_grad():
             log_p = checkpoint.model.logits(checkpoint.model(ids[None, :-1]))[0].log_softmax(dim=-1)

@@ -13,30 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.nn.config import ModelConfig
-
-
-def rotary_tables(positions: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary position embedding (Su et al. 2021, eq. 34).
-
-    Channel pair i turns by `position / base ** (2 i / head_dim)` radians.
-
-    Args:
-        positions: (B, T) or (T,) integers.
-
-    Returns:
-        cos, sin: (..., 1, T, D / 2), broadcasting over heads.
-    """
-    frequencies = base ** (
-        -torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    )
-    angles = (positions.float()[..., None] * frequencies).unsqueeze(-3)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each channel pair (i, i + D/2) of x (B, H, T, D) by its angle: the "half split" layout of Llama."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).type_as(x)
+from groundup.nn.rotary import rotate
 
 
 class KeysValues(NamedTuple):

@@ -3,6 +3,7 @@
 Shapes: see attention.py.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,21 +12,22 @@ from groundup.nn.config import ModelConfig
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) over the channels, without learned weights (Zhang and Sennrich 2019)."""
+    """x / rms(x) over the channels (Zhang and Sennrich 2019); with `gain`, times a learned weight a channel."""
 
-    def __init__(self, n_embd: int, eps: float) -> None:
+    def __init__(self, n_embd: int, eps: float, gain: bool) -> None:
         super().__init__()
         self.shape, self.eps = (n_embd,), eps
+        self.weight = nn.Parameter(torch.ones(n_embd)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        return F.rms_norm(x, self.shape, eps=self.eps)
+        return F.rms_norm(x, self.shape, self.weight, self.eps)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
     """The normalisation of this model, over its n_embd channels."""
     if config.norm == "rmsnorm":
-        return RMSNorm(config.n_embd, config.norm_eps)
+        return RMSNorm(config.n_embd, config.norm_eps, config.norm_gain)
     return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
 
 
@@ -46,16 +48,12 @@ def activate(x: Tensor, activation: str) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two matrices with a non-linearity between them, applied at each position by itself.
-
-    swiglu has two thirds of the width, so that the parameters stay the same.
-    """
+    """Two matrices with a non-linearity between them, applied at each position by itself."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.activation = config.activation
-        gated = config.activation == "swiglu"
-        hidden = 8 * config.n_embd // 3 if gated else 4 * config.n_embd
+        hidden, gated = config.hidden, config.activation == "swiglu"
         self.c_fc = nn.Linear(config.n_embd, hidden * (2 if gated else 1), bias=config.bias)
         self.c_proj = nn.Linear(hidden, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)

@@ -31,6 +31,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "zero_init": True,
         "token_shift": True,
     },
+    # Touvron et al. 2023: the shape of the published Llama checkpoints and of many that follow them (SmolLM2).
+    "llama": {
+        "position": "rotary",
+        "norm": "rmsnorm",
+        "norm_gain": True,
+        "activation": "swiglu",
+        "qk_norm": False,
+        "bias": False,
+        "tie_embeddings": True,
+        "zero_init": False,
+        "token_shift": False,
+    },
     # Vaswani et al. 2017, "Attention is all you need".
     "transformer": {
         "position": "sinusoidal",
@@ -62,6 +74,35 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm_eps": 1e-12,
     },
 }
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary positions are stretched beyond the length of the first training; see nn/rotary.py."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["linear", "llama3", "yarn"]
+    factor: float  # how many times longer
+    original_context: int = 0  # positions of the first training; of llama3 and yarn
+    low_freq_factor: float = 1.0  # llama3
+    high_freq_factor: float = 4.0  # llama3
+    beta_fast: float = 32.0  # yarn
+    beta_slow: float = 1.0  # yarn
+    attention_factor: float = 1.0  # yarn
+
+    def __post_init__(self) -> None:
+        if self.factor < 1 or (self.kind != "linear" and self.original_context < 1):
+            raise BadInput(
+                f"model: rope_scaling {self.kind} with factor {self.factor} and original_context "
+                f"{self.original_context}; expected a factor of at least 1, and the original context."
+            )
+        if self.low_freq_factor >= self.high_freq_factor or self.beta_slow >= self.beta_fast:
+            raise BadInput(
+                f"model: rope_scaling has low_freq_factor {self.low_freq_factor}, high_freq_factor "
+                f"{self.high_freq_factor}, beta_slow {self.beta_slow}, beta_fast {self.beta_fast}; expected the first "
+                f"of each two below the second."
+            )
 
 
 @dataclass(frozen=True)
@@ -105,13 +146,20 @@ class ModelConfig:
     n_segments: int = 0
     pooler: bool = False  # of an encoder: tanh(W x) of the first position, as a summary of the text
     rope_base: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     norm_eps: float = 1e-5
+    norm_gain: bool = False  # of rmsnorm: a learned weight a channel
+    n_inner: int | None = None  # channels inside the feed-forward; None: 4 n_embd, gated two thirds of that
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
         small = [f"{name} {getattr(self, name)}" for name in sizes if getattr(self, name) < 1]
         if small:
             raise BadInput(f"model: found {', '.join(small)}; each must be at least 1.")
+        if self.n_inner is not None and self.n_inner < 1:
+            raise BadInput(
+                f"model: n_inner is {self.n_inner}; expected at least 1, or null for the usual width."
+            )
         if self.n_embd % self.n_head or self.n_head % self.n_kv_head:
             raise BadInput(
                 f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit; "
@@ -148,6 +196,12 @@ class ModelConfig:
         if not 0 <= self.dropout < 1:
             raise BadInput(f"model: dropout is {self.dropout}; expected a share from 0 up to, not with, 1.")
 
+    @property
+    def hidden(self) -> int:
+        """Channels inside the feed-forward; gated ones are fewer, so that the parameters stay the same."""
+        usual = 8 * self.n_embd // 3 if self.activation == "swiglu" else 4 * self.n_embd
+        return usual if self.n_inner is None else self.n_inner
+
 
 @dataclass(frozen=True)
 class ModelParams:
@@ -155,7 +209,7 @@ class ModelParams:
 
     __pydantic_config__ = STRICT
 
-    preset: Literal["gpt2", "modern", "transformer", "bert"]
+    preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
     context_length: int
     n_layer: int
     n_head: int

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Reading, Record, rotary_tables
+from groundup.nn.attention import KVCache, Memory, Reading, Record
 from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
+from groundup.nn.rotary import rotary_tables
 
 
 class NgramEmbedding(nn.Module):
@@ -137,9 +138,10 @@ class Transformer(nn.Module):
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
         """The rotations of the positions (B, T) or (T,), shared by all layers; None for a model without them."""
-        if self.config.position != "rotary":
+        config = self.config
+        if config.position != "rotary":
             return None
-        return rotary_tables(positions, self.config.n_embd // self.config.n_head, self.config.rope_base)
+        return rotary_tables(positions, config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
     def _embed(
         self, idx: Tensor, positions: Tensor, cache: KVCache | None, segments: Tensor | None

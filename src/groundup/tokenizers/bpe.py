@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -55,7 +56,9 @@ class TokenizerConfig:
 
 
 class BPETokenizer:
-    """Text to ids and back; ids of ordinary tokens are their ranks, special tokens follow.
+    """Text to ids and back; the ids of ordinary tokens are in the order of their ranks, special tokens follow.
+
+    In published vocabularies special tokens may have other ids: the ordinary ones then fill the rest.
 
     Special tokens written in a text are ordinary text unless `allow_special=True`: so no user's message can
     end a document.
@@ -64,34 +67,52 @@ class BPETokenizer:
     unk_id = None  # nothing is ever unknown: every text is bytes
 
     def __init__(
-        self, ranks: Mapping[bytes, int], pattern: str, special_tokens: Sequence[str] = (END_OF_TEXT,)
+        self,
+        ranks: Mapping[bytes, int],
+        pattern: str,
+        special_tokens: Sequence[str] | Mapping[str, int] = (END_OF_TEXT,),
+        end: str = END_OF_TEXT,
+        drops_bytes: bool = False,
     ) -> None:
-        """`ranks`: every token's bytes -> id, all ids from 0; `pattern`: a name of PATTERNS or an expression.
+        """A vocabulary.
+
+        Args:
+            ranks: every ordinary token's bytes -> id; of two neighbours, the pair with the lowest is joined first.
+            pattern: a name of PATTERNS or an expression.
+            special_tokens: in the order of their ids behind the ordinary ones, or each with its id.
+            end: the special token that ends a text.
+            drops_bytes: single bytes may be missing (SmolLM2 lacks 21 that no usual text holds); where they occur
+                they are left out, as `tokenizers` does.
 
         Raises:
-            BadInput: the pattern is not valid, a single byte or "<|endoftext|>" is missing, ids have gaps, or
-                special tokens repeat or begin one another.
+            BadInput: the pattern is not valid, a single byte or `end` is missing, ids have gaps, or special tokens
+                repeat or begin one another.
         """
         self.pattern = PATTERNS.get(pattern, pattern)
         self._compiled = compile_pattern(pattern)
         self.ranks = dict(ranks)
         self.tokens = sorted(self.ranks, key=self.ranks.__getitem__)
-        if sorted(self.ranks.values()) != list(range(len(self.ranks))):
+        if isinstance(special_tokens, Mapping):
+            self.special_tokens = dict(special_tokens)
+        else:
+            self.special_tokens = {text: len(ranks) + i for i, text in enumerate(special_tokens)}
+        self.vocab_size = len(self.ranks) + len(special_tokens)
+        if sorted([*self.ranks.values(), *self.special_tokens.values()]) != list(range(self.vocab_size)):
             raise BadInput(
                 "the vocabulary's ids have gaps or repeat; expected 0, 1, 2, ...: train the tokenizer again."
             )
         missing = [byte for byte in range(256) if bytes([byte]) not in self.ranks]
-        if missing:
+        if missing and not drops_bytes:
             raise BadInput(
                 f"the vocabulary lacks {len(missing)} of the 256 single bytes (first: 0x{missing[0]:02x}); "
                 f"text with them could not be encoded: train the tokenizer again."
             )
-        _check_special_tokens(special_tokens)
+        _check_special_tokens(list(special_tokens), end)
         self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
-        self.special_tokens = {text: len(self.ranks) + i for i, text in enumerate(special_tokens)}
         self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
-        self.vocab_size = len(self.ranks) + len(self.special_tokens)
-        self.eot_id = self.special_tokens[END_OF_TEXT]
+        self.end, self.eot_id = end, self.special_tokens[end]
+        self.drops_bytes = bool(missing)
+        self._unknown_bytes = bytes(missing)
 
     @classmethod
     def train(
@@ -112,7 +133,7 @@ class BPETokenizer:
             BadInput: no text, a vocabulary too small for bytes and special tokens, a text with lone
                 surrogates, a pattern that loses characters, or a corpus in which nothing can be merged.
         """
-        _check_special_tokens(special_tokens)
+        _check_special_tokens(special_tokens, END_OF_TEXT)
         n_merges = vocab_size - 256 - len(special_tokens)
         if n_merges < 0:
             raise BadInput(
@@ -155,7 +176,8 @@ class BPETokenizer:
                 ids.append(self.special_tokens[part])
             else:
                 for word in split_words(self._compiled, part):
-                    ids.extend(merge_bytes(word.encode(), self.ranks))
+                    known = word.encode().translate(None, delete=self._unknown_bytes)
+                    ids.extend(merge_bytes(known, self.ranks))
         return ids
 
     def encode_batch(
@@ -164,6 +186,8 @@ class BPETokenizer:
         """Return the ids of each text, by tiktoken; the same as `encode`, raises alike."""
         for text in texts:
             check_text(text)
+        if self.drops_bytes and any(byte in text.encode() for text in texts for byte in self._unknown_bytes):
+            return [self.encode(text, allow_special=allow_special) for text in texts]  # tiktoken would panic
         if allow_special:
             return self.encoding.encode_batch(list(texts), num_threads=num_threads, allowed_special="all")
         return self.encoding.encode_ordinary_batch(list(texts), num_threads=num_threads)
@@ -182,7 +206,8 @@ class BPETokenizer:
 
     @cached_property
     def _token_bytes(self) -> dict[int, bytes]:
-        return dict(enumerate([*self.tokens, *(text.encode() for text in self.special_tokens)]))
+        special = {i: text.encode() for text, i in self.special_tokens.items()}
+        return special | {i: token for token, i in self.ranks.items()}
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
@@ -213,12 +238,22 @@ class BPETokenizer:
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """Return the file's text: tokens in the order of their ids, each byte as one printable character."""
+        """Return the file's text: tokens in the order of their ids, each byte as one printable character.
+
+        Special tokens are a list where their ids follow the others' and "<|endoftext|>" ends a text; else a mapping to
+        their ids, beside the one that ends a text.
+        """
+        first = len(self.ranks)
+        usual = self.end == END_OF_TEXT and [*self.special_tokens.values()] == list(
+            range(first, self.vocab_size)
+        )
         return to_json(
             {
                 "version": FORMAT_VERSION,
                 "pattern": self.pattern,
-                "special_tokens": list(self.special_tokens),
+                "special_tokens": list(self.special_tokens) if usual else self.special_tokens,
+                **({} if usual else {"end": self.end}),
+                **({"drops_bytes": True} if self.drops_bytes else {}),
                 "tokens": [spell(token) for token in self.tokens],
             }
         )
@@ -234,15 +269,25 @@ class BPETokenizer:
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
         """
-        document = read_document(path)
-        check_document(document, path, {"version", "pattern", "special_tokens", "tokens"}, FORMAT_VERSION)
+        document = {"end": END_OF_TEXT, "drops_bytes": False, **read_document(path)}
+        keys = {"version", "pattern", "special_tokens", "tokens", "end", "drops_bytes"}
+        check_document(document, path, keys, FORMAT_VERSION)
         tokens, special_tokens = document["tokens"], document["special_tokens"]
-        if not (isinstance(document["pattern"], str) and are_strings(tokens) and are_strings(special_tokens)):
+        placed = isinstance(special_tokens, dict) and all(type(i) is int for i in special_tokens.values())
+        if not (
+            isinstance(document["pattern"], str)
+            and are_strings([document["end"]])
+            and are_strings(tokens)
+            and (placed or are_strings(special_tokens))
+        ):
             raise BadInput(
-                f"{path}: expected a string as pattern and lists of strings as tokens and special_tokens."
+                f"{path}: expected strings as pattern and end, and lists of strings as tokens and special_tokens; "
+                f"special_tokens may also be a mapping to ids."
             )
+        taken = set(special_tokens.values()) if placed else set()
+        free = (i for i in count() if i not in taken)
         ranks: dict[bytes, int] = {}
-        for rank, token in enumerate(tokens):
+        for rank, token in zip(free, tokens, strict=False):
             try:
                 in_bytes = unspell(token)
             except KeyError as error:
@@ -255,15 +300,17 @@ class BPETokenizer:
                 )
             ranks[in_bytes] = rank
         try:
-            return cls(ranks, document["pattern"], special_tokens)
+            return cls(
+                ranks, document["pattern"], special_tokens, document["end"], document["drops_bytes"] is True
+            )
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
 
 
-def _check_special_tokens(special_tokens: Sequence[str]) -> None:
+def _check_special_tokens(special_tokens: Sequence[str], end: str) -> None:
     listed = ", ".join(map(repr, special_tokens)) or "none"
-    if END_OF_TEXT not in special_tokens:
-        raise BadInput(f"tokenizer.special_tokens are {listed}; expected {END_OF_TEXT!r} among them: add it.")
+    if end not in special_tokens:
+        raise BadInput(f"tokenizer.special_tokens are {listed}; expected {end!r} among them: add it.")
     for i, text in enumerate(special_tokens):
         for other in [*special_tokens[:i], *special_tokens[i + 1 :]]:
             if other.startswith(text):  # an empty one begins every other

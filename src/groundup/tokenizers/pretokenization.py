@@ -24,6 +24,8 @@ PATTERNS = {
         r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
         r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
     ),
+    # of SmolLM2: every digit by itself, and GPT-2's pattern between them, for which a digit is the end of the text
+    "smollm": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s""",
 }
 
 _NEVER_ASSIGNED = "\uffff"  # a noncharacter: unassigned in every version of Unicode, past and future

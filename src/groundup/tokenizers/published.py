@@ -1,11 +1,21 @@
 """Vocabularies that others trained and published, in the same class as our own."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from groundup.tokenizers.spelling import unspell
+
+CONTROL, USER = 3, 4  # kinds of token in GGUF that are not learned from text
+# The published expressions of models whose GGUF only names them.
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_2 = LLAMA_3.replace("{1,3}", "")
 
 
 def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
@@ -36,3 +46,114 @@ def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
             f"{vocab_bpe} in their order; expected two files of one vocabulary: fetch both again."
         )
     return BPETokenizer(ranks, "gpt2")
+
+
+def huggingface_tokenizer(folder: Path) -> BPETokenizer:
+    """The byte-level BPE of a Hugging Face folder: tokenizer.json, and of tokenizer_config.json what ends a text.
+
+    Raises:
+        BadInput: a file is missing or damaged, or the tokenizer does something that ours does not.
+    """
+    folder = Path(folder)
+    found, config = (_read_object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json"))
+    model, where = found.get("model") or {}, str(folder / "tokenizer.json")
+    if model.get("type") != "BPE" or found.get("normalizer"):
+        raise BadInput(
+            f"{where} is of type {model.get('type')!r} with normalizer {found.get('normalizer')!r}; expected "
+            f"byte-level BPE without one: choose another model."
+        )
+    special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
+    end = config.get("eos_token")
+    return _tokenizer(
+        {token: i for token, i in model["vocab"].items() if token not in special},
+        [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]],
+        _pattern(found.get("pre_tokenizer"), where),
+        special,
+        end["content"] if isinstance(end, dict) else end,
+        where,
+    )
+
+
+def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
+    """The byte-level BPE inside a GGUF file; `facts` are its fields.
+
+    Raises:
+        BadInput: there is none, or it does something that ours does not.
+    """
+    names = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": LLAMA_3, "qwen2": QWEN_2}
+    kind, cut = facts.get("tokenizer.ggml.model"), facts.get("tokenizer.ggml.pre", "gpt-2")
+    if kind != "gpt2" or cut not in names:
+        raise BadInput(
+            f"{where} has a tokenizer of kind {kind!r} that cuts texts like {cut!r}; expected gpt2 (byte-level BPE) "
+            f"and one of {', '.join(names)}: choose another model."
+        )
+    tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
+    special = {
+        token: i for i, (token, k) in enumerate(zip(tokens, kinds, strict=True)) if k in (CONTROL, USER)
+    }
+    end = tokens[int(facts["tokenizer.ggml.eos_token_id"])]
+    vocabulary = {token: i for i, token in enumerate(tokens) if token not in special}
+    merges = [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]]
+    return _tokenizer(vocabulary, merges, names[cut], special, end, where)
+
+
+def _tokenizer(
+    vocabulary: Mapping[str, int],
+    merges: Sequence[Sequence[str]],
+    pattern: str,
+    special: Mapping[str, int],
+    end: str | None,
+    where: str,
+) -> BPETokenizer:
+    """Check that the ids of joined tokens are in the order of their joining: then the id is the rank."""
+    if end is None or end not in special:
+        raise BadInput(
+            f"{where} ends texts with {end!r}, which is no special token; expected one of its own."
+        )
+    try:
+        ranks = {unspell(token): i for token, i in vocabulary.items()}
+        joined = [ranks[unspell(one) + unspell(other)] for one, other in merges]
+    except KeyError as error:
+        raise BadInput(
+            f"{where} is not sound byte-level BPE: {error} is no byte, or a merge gives no token; download it again."
+        ) from error
+    if joined != sorted(set(joined)):
+        raise BadInput(
+            f"{where} joins tokens in an order that is not that of their ids; groundup knows vocabularies in which it "
+            f"is: choose another model."
+        )
+    return BPETokenizer(ranks, pattern, dict(special), end, drops_bytes=True)
+
+
+def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
+    """The expression that cuts texts as the pre-tokenizer of a tokenizer.json does."""
+    steps = (pre_tokenizer or {}).get("pretokenizers") or [pre_tokenizer or {}]
+    shown = [{key: value for key, value in step.items() if key not in ("trim_offsets",)} for step in steps]
+    bytes_only = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    gpt2 = {**bytes_only, "use_regex": True}
+    shown = [{**gpt2, **step} if step.get("type") == "ByteLevel" else step for step in shown]
+    if shown == [gpt2]:
+        return "gpt2"
+    if shown == [{"type": "Digits", "individual_digits": True}, gpt2]:
+        return "smollm"
+    if len(shown) == 2 and shown[1] == bytes_only and shown[0].get("type") == "Split":
+        split = shown[0]
+        expression = (split.get("pattern") or {}).get("Regex")
+        if expression and split.get("behavior") == "Isolated" and not split.get("invert"):
+            return str(expression)
+    raise BadInput(
+        f"{where} cuts texts by {shown}; groundup knows GPT-2's way, digits apart, or one expression: choose another "
+        f"model."
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist; expected the tokenizer of a Hugging Face model.") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} is not a JSON object; expected that of a Hugging Face model.")
+    return found

@@ -1,0 +1,224 @@
+"""config.json of Hugging Face models and ours: the same facts under other names, in both directions.
+
+What stands there and is not read here would change the arithmetic of the model, so a value that ours does not have is
+refused; what may be left out has Hugging Face's default.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.errors import BadInput
+from groundup.nn.config import PRESETS, ModelConfig, RopeScaling
+
+Facts = Mapping[str, Any]
+
+# our field -> theirs
+SIZES: dict[str, dict[str, str]] = {
+    "gpt2": {
+        "vocab_size": "vocab_size",
+        "context_length": "n_positions",
+        "n_layer": "n_layer",
+        "n_head": "n_head",
+        "n_embd": "n_embd",
+    },
+    "llama": {
+        "vocab_size": "vocab_size",
+        "context_length": "max_position_embeddings",
+        "n_layer": "num_hidden_layers",
+        "n_head": "num_attention_heads",
+        "n_embd": "hidden_size",
+        "n_inner": "intermediate_size",
+    },
+    "bert": {
+        "vocab_size": "vocab_size",
+        "context_length": "max_position_embeddings",
+        "n_layer": "num_hidden_layers",
+        "n_head": "num_attention_heads",
+        "n_embd": "hidden_size",
+        "n_inner": "intermediate_size",
+        "n_segments": "type_vocab_size",
+    },
+}
+# their field -> the values that ours has; the first is the one we write
+FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "gpt2": {
+        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "tie_word_embeddings": (True,),
+        "add_cross_attention": (False,),
+    },
+    "llama": {
+        "hidden_act": ("silu",),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "pretraining_tp": (1,),
+    },
+    "bert": {
+        "hidden_act": ("gelu",),
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "add_cross_attention": (False,),
+        "tie_word_embeddings": (True,),
+    },
+}
+NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "layer_norm_eps"}
+NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
+DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
+CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "bert": "BertForMaskedLM"}
+
+
+def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
+    """The architecture ("gpt2", "llama" or "bert") and our config; what `config.json` holds in, `where` for messages.
+
+    Raises:
+        BadInput: another architecture, a size that is missing, or a value that ours does not have; each is named.
+    """
+    architecture = found.get("model_type")
+    if architecture not in SIZES:
+        raise BadInput(
+            f"{where} is of a model of type {architecture!r}; expected {', '.join(SIZES)}: choose another model."
+        )
+    sizes = SIZES[architecture]
+    problems = [f"{theirs} is missing" for theirs in sizes.values() if not isinstance(found.get(theirs), int)]
+    problems += [
+        f"{name} is {found[name]!r} instead of {' or '.join(map(repr, values))}"
+        for name, values in FIXED[architecture].items()
+        if name in found and found[name] not in values
+    ]
+    if problems:
+        raise BadInput(
+            f"{where} is not the {architecture} that groundup knows: {'; '.join(problems)}; choose another model."
+        )
+    ours: dict[str, Any] = {name: found[theirs] for name, theirs in sizes.items()}
+    ours["n_kv_head"] = ours["n_head"]
+    if architecture == "gpt2":
+        ours["n_inner"] = found.get("n_inner")
+    if architecture == "llama":
+        ours |= _llama(found, where)
+    return architecture, ModelConfig(
+        **{
+            "dropout": found.get(DROPOUT.get(architecture, ""), 0.0),
+            "ngram_rows": 0,
+            "ngram_embd": 0,
+            "ngram_orders": (),
+            "norm_eps": found.get(NORM_EPS[architecture], NORM_EPS_DEFAULT[architecture]),
+            **PRESETS[architecture],
+            **ours,
+        }
+    )
+
+
+def _llama(found: Facts, where: str) -> dict[str, Any]:
+    """What Llama's config tells beside sizes."""
+    heads, width = found["num_attention_heads"], found["hidden_size"]
+    if found.get("head_dim") not in (None, width // heads):
+        raise BadInput(
+            f"{where} has head_dim {found['head_dim']}; groundup knows heads of hidden_size / num_attention_heads = "
+            f"{width // heads} channels: choose another model."
+        )
+    # one mapping since transformers 5; before, rope_theta beside rope_scaling
+    rope = {**(found.get("rope_scaling") or {}), **(found.get("rope_parameters") or {})}
+    return {
+        "n_kv_head": found.get("num_key_value_heads") or heads,
+        "tie_embeddings": found.get("tie_word_embeddings", False),
+        "rope_base": float(rope.get("rope_theta") or found.get("rope_theta") or 10_000.0),
+        "rope_scaling": _scaling(rope, found["max_position_embeddings"], where),
+    }
+
+
+def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind not in ("linear", "llama3", "yarn"):
+        raise BadInput(
+            f"{where} stretches rotary positions by {kind!r}; expected default, linear, llama3 or yarn: choose "
+            f"another model."
+        )
+    factor = float(rope["factor"])
+    fields: dict[str, Any] = {"kind": kind, "factor": factor}
+    if kind != "linear":
+        fields["original_context"] = rope.get("original_max_position_embeddings", context_length)
+    if kind == "llama3":
+        fields |= {name: float(rope[name]) for name in ("low_freq_factor", "high_freq_factor")}
+    if kind == "yarn":
+        if rope.get("mscale") or not rope.get("truncate", True):
+            raise BadInput(
+                f"{where} has yarn with mscale or without truncate; groundup knows plain yarn: choose another model."
+            )
+        fields |= {name: float(rope[name]) for name in ("beta_fast", "beta_slow") if rope.get(name)}
+        given = rope.get("attention_factor")
+        fields["attention_factor"] = 0.1 * math.log(factor) + 1 if given is None else float(given)
+    return RopeScaling(**fields)
+
+
+def to_huggingface(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of the Hugging Face class that computes the same.
+
+    Raises:
+        BadInput: no class does; what it would lack is named.
+    """
+    architecture = architecture_of(config)
+    facts: dict[str, Any] = {theirs: getattr(config, ours) for ours, theirs in SIZES[architecture].items()}
+    if "n_inner" in SIZES[architecture]:
+        facts[SIZES[architecture]["n_inner"]] = config.hidden
+    facts |= {name: values[0] for name, values in FIXED[architecture].items()}
+    facts[NORM_EPS[architecture]] = config.norm_eps
+    if architecture in DROPOUT:
+        facts[DROPOUT[architecture]] = config.dropout
+    if architecture == "gpt2":
+        facts["n_inner"] = config.n_inner
+    if architecture == "llama":
+        facts |= {
+            "num_key_value_heads": config.n_kv_head,
+            "tie_word_embeddings": config.tie_embeddings,
+            "rope_parameters": {"rope_theta": config.rope_base, **_rope(config.rope_scaling)},
+        }
+    return {"model_type": architecture, "architectures": [CLASSES[architecture]], "dtype": "float32", **facts}
+
+
+def _rope(scaling: RopeScaling | None) -> dict[str, Any]:
+    if scaling is None:
+        return {"rope_type": "default"}
+    facts: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind != "linear":
+        facts["original_max_position_embeddings"] = scaling.original_context
+    if scaling.kind == "llama3":
+        facts |= {name: getattr(scaling, name) for name in ("low_freq_factor", "high_freq_factor")}
+    if scaling.kind == "yarn":
+        facts |= {name: getattr(scaling, name) for name in ("beta_fast", "beta_slow", "attention_factor")}
+    return facts
+
+
+def architecture_of(config: ModelConfig) -> str:
+    """The Hugging Face architecture that computes what a model of this config does.
+
+    Raises:
+        BadInput: there is none; the differences to the nearest are named.
+    """
+    given = {name: getattr(config, name) for name in ModelConfig.__dataclass_fields__}
+    differences = {}
+    for architecture in SIZES:
+        free = (
+            {"tie_embeddings"} if architecture == "llama" else {"pooler"} if architecture == "bert" else set()
+        )
+        expected = {"causal": True, "norm_gain": False, "ngram_rows": 0, "n_encoder_layer": 0}
+        expected |= {"norm_first": True, "embedding_norm": False, "scale_embeddings": False, "n_segments": 0}
+        expected |= PRESETS[architecture]
+        expected = {
+            name: value for name, value in expected.items() if name not in {*free, "zero_init", "norm_eps"}
+        }
+        if architecture != "llama":
+            expected |= {"n_kv_head": config.n_head}
+        wrong = {name: value for name, value in expected.items() if given[name] != value}
+        if not wrong:
+            return architecture
+        differences[architecture] = wrong
+    nearest = min(differences, key=lambda name: len(differences[name]))
+    says = ", ".join(f"{name} {given[name]}" for name in differences[nearest])
+    raise BadInput(
+        f"no Hugging Face model computes what this one does: the nearest, {nearest}, is without {says}; choose "
+        f"model.preset gpt2, llama or bert before training."
+    )

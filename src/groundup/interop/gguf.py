@@ -1,0 +1,200 @@
+"""GGUF, the file format of llama.cpp: a Llama in one file, quantised or not, with its tokenizer inside.
+
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The package gguf maps the file and dequantises one tensor
+at a time.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groundup.chat_template import ChatTemplate
+from groundup.errors import BadInput
+from groundup.interop.huggingface import empty_model
+from groundup.interop.layouts import llama
+from groundup.interop.weights import read_weights
+from groundup.nn.config import PRESETS, ModelConfig, RopeScaling
+from groundup.nn.decoder import Decoder
+from groundup.nn.weights import Shape
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+# name of llama.cpp -> name in Hugging Face's Llama; {n} is the layer
+NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+    "blk.{n}.attn_norm.weight": "model.layers.{n}.input_layernorm.weight",
+    "blk.{n}.attn_q.weight": "model.layers.{n}.self_attn.q_proj.weight",
+    "blk.{n}.attn_k.weight": "model.layers.{n}.self_attn.k_proj.weight",
+    "blk.{n}.attn_v.weight": "model.layers.{n}.self_attn.v_proj.weight",
+    "blk.{n}.attn_output.weight": "model.layers.{n}.self_attn.o_proj.weight",
+    "blk.{n}.ffn_norm.weight": "model.layers.{n}.post_attention_layernorm.weight",
+    "blk.{n}.ffn_gate.weight": "model.layers.{n}.mlp.gate_proj.weight",
+    "blk.{n}.ffn_up.weight": "model.layers.{n}.mlp.up_proj.weight",
+    "blk.{n}.ffn_down.weight": "model.layers.{n}.mlp.down_proj.weight",
+}
+SIZES = {
+    "context_length": "context_length",
+    "n_layer": "block_count",
+    "n_head": "attention.head_count",
+    "n_embd": "embedding_length",
+    "n_inner": "feed_forward_length",
+}
+
+
+def open_gguf(path: Path) -> "GGUFReader":
+    """The file, mapped.
+
+    Raises:
+        BadInput: it is missing, cut short or no GGUF.
+    """
+    from gguf import GGUFReader
+
+    if not Path(path).is_file():
+        raise BadInput(f"{path} does not exist; expected a GGUF file.")
+    try:
+        return GGUFReader(path)
+    except (ValueError, IndexError, OverflowError) as error:  # the magic number, or a size beyond the end
+        raise BadInput(
+            f"{path} is no GGUF file, or cut short ({error}); expected a whole one: download it again."
+        ) from error
+
+
+def load_gguf(path: Path) -> Decoder:
+    """The model of a GGUF file, dequantised to float32, in evaluation mode.
+
+    Raises:
+        BadInput: the file is missing or damaged, its architecture is not Llama's, or tensors are missing, unexpected
+            or of another shape (each is named).
+    """
+    file = open_gguf(path)
+    config = read_config(file, str(path))
+    file.fields.clear()  # the vocabulary as the reader keeps it takes more memory than most tensors
+    model = empty_model(config)
+    assert isinstance(model, Decoder)
+    read_weights(model, llama(config), GGUFWeights(file, config, str(path)))
+    return model.eval()
+
+
+def read_config(file: "GGUFReader", where: str) -> ModelConfig:
+    """Our config of the model in the file.
+
+    Raises:
+        BadInput: an architecture that is not Llama's, or a value that ours does not have.
+    """
+    facts = metadata(file)
+    architecture = facts.get("general.architecture")
+    if architecture != "llama":
+        raise BadInput(
+            f"{where} holds a model of type {architecture!r}; expected llama: choose another model."
+        )
+    missing = [f"llama.{name}" for name in SIZES.values() if f"llama.{name}" not in facts]
+    if missing:
+        raise BadInput(
+            f"{where} lacks {', '.join(missing)}; expected the sizes of a Llama: download it again."
+        )
+    sizes = {ours: int(facts[f"llama.{theirs}"]) for ours, theirs in SIZES.items()}
+    width = sizes["n_embd"] // sizes["n_head"]
+    turned = int(facts.get("llama.rope.dimension_count", width))
+    if turned != width:
+        raise BadInput(
+            f"{where} turns {turned} of {width} channels a head by position; groundup knows Llamas that turn all: "
+            f"choose another model."
+        )
+    tensors = {tensor.name: tensor for tensor in file.tensors}
+    if "token_embd.weight" not in tensors:
+        raise BadInput(f"{where} has no tensor token_embd.weight; expected a whole Llama: download it again.")
+    return ModelConfig(
+        **{
+            "vocab_size": int(tensors["token_embd.weight"].shape[1]),  # shapes stand in the opposite order
+            "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
+            "dropout": 0.0,
+            "ngram_rows": 0,
+            "ngram_embd": 0,
+            "ngram_orders": (),
+            **PRESETS["llama"],
+            **sizes,
+            "tie_embeddings": "output.weight" not in tensors,
+            "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),  # kept in 32 bits
+            "rope_base": float(facts.get("llama.rope.freq_base", 10_000.0)),
+            "rope_scaling": _scaling(facts, tensors, where),
+        }
+    )
+
+
+def _scaling(facts: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> RopeScaling | None:
+    """llama.cpp keeps Llama 3's factors as a tensor, from which the four numbers cannot be told for certain."""
+    kind = facts.get("llama.rope.scaling.type", "none")
+    if "rope_freqs.weight" in tensors:
+        kind = "llama3"
+    if kind == "none":
+        return None
+    if kind != "linear":
+        raise BadInput(
+            f"{where} stretches rotary positions by {kind!r}; groundup reads linear from GGUF: take the model's "
+            f"Hugging Face folder instead."
+        )
+    return RopeScaling("linear", float(facts["llama.rope.scaling.factor"]))
+
+
+class GGUFWeights:
+    """The tensors of a Llama in a GGUF file under Hugging Face's names, each dequantised when it is read."""
+
+    def __init__(self, file: "GGUFReader", config: ModelConfig, where: str) -> None:
+        self.where, self._config = where, config
+        theirs = {
+            pattern.format(n=n): name.format(n=n)
+            for n in range(config.n_layer)
+            for pattern, name in NAMES.items()
+        }
+        self._tensors = {theirs.get(tensor.name, tensor.name): tensor for tensor in file.tensors}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every tensor there is."""
+        return {name: tuple(int(n) for n in tensor.shape[::-1]) for name, tensor in self._tensors.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """One of them, in float32."""
+        from gguf import dequantize
+
+        kept = self._tensors[name]
+        found = torch.from_numpy(np.require(dequantize(kept.data, kept.tensor_type), np.float32, ["C", "W"]))
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            heads = self._config.n_head if "q_proj" in name else self._config.n_kv_head
+            found = halves(found, heads)
+        return found
+
+
+def halves(weight: Tensor, heads: int) -> Tensor:
+    """Rows of a query or key matrix (heads · D, C) from llama.cpp's order to Llama's.
+
+    A head's channels turn in pairs: neighbours (2 i, 2 i + 1) in llama.cpp, (i, i + D / 2) here.
+    """
+    return weight.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def neighbours(weight: Tensor, heads: int) -> Tensor:
+    """The inverse of `halves`."""
+    return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+
+
+def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:
+    """The chat template among the fields of a file, None where there is none."""
+    source = facts.get("tokenizer.chat_template")
+    tokens = facts["tokenizer.ggml.tokens"]
+    bos, eos = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
+    if source is None:
+        return None
+    return ChatTemplate(source, *(None if i is None else tokens[int(i)] for i in (bos, eos)))
+
+
+def metadata(file: "GGUFReader") -> dict[str, Any]:
+    """All fields of the file as plain values."""
+    return {name: field.contents() for name, field in file.fields.items()}

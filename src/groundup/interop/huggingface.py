@@ -1,0 +1,103 @@
+"""Folders of Hugging Face models in: GPT-2, Llama and its kin, BERT. Nothing in them is ever run."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.chat_template import ChatTemplate
+from groundup.errors import BadInput
+from groundup.interop.configs import from_huggingface
+from groundup.interop.layouts import LAYOUTS
+from groundup.interop.weights import SafetensorsFolder, read_weights
+from groundup.nn.config import ModelConfig
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+
+
+def load_model(folder: Path) -> Decoder | Encoder:
+    """The model of a folder with config.json and safetensors, in evaluation mode and float32.
+
+    Raises:
+        BadInput: a file is missing or damaged, the architecture is not known, or tensors are missing, unexpected or of
+            another shape (each is named).
+    """
+    path = Path(folder) / "config.json"
+    architecture, config = from_huggingface(read_json_object(path), str(path))
+    source = SafetensorsFolder(Path(folder), partial(RENAMES[architecture], config))
+    if architecture == "bert":  # the class for hidden words is saved without
+        config = replace(config, pooler="bert.pooler.dense.weight" in source.shapes)
+    model = empty_model(config)
+    read_weights(model, LAYOUTS[architecture](config), source)
+    return model.eval()
+
+
+def chat_template(folder: Path) -> ChatTemplate | None:
+    """The chat template of a folder, from chat_template.jinja or tokenizer_config.json; None where there is none.
+
+    Of several templates in tokenizer_config.json the one called "default" is taken.
+    """
+    config = read_json_object(folder / "tokenizer_config.json")
+    file, source = folder / "chat_template.jinja", config.get("chat_template")
+    if file.is_file():
+        source = file.read_text(encoding="utf-8")
+    elif isinstance(source, list):
+        source = {entry["name"]: entry["template"] for entry in source}.get("default")
+    if source is None:
+        return None
+    tokens = (config.get(f"{name}_token") for name in ("bos", "eos"))
+    return ChatTemplate(source, *(token["content"] if isinstance(token, dict) else token for token in tokens))
+
+
+def empty_model(config: ModelConfig) -> Decoder | Encoder:
+    """A model whose weights take no memory yet."""
+    with torch.device("meta"):
+        return Decoder(config) if config.causal else Encoder(config)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadInput: the file is missing, or holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist; expected the folder of a Hugging Face model.") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} is not a JSON object; expected that of a Hugging Face model.")
+    return found
+
+
+# Names of published files as transformers writes them today; None for what is no weight.
+
+
+def _gpt2(config: ModelConfig, name: str) -> str | None:
+    if name.endswith((".attn.bias", ".attn.masked_bias")) or name == "lm_head.weight":
+        return None  # causal masks of old files; the head is the token table once more
+    return name if name.startswith("transformer.") else f"transformer.{name}"
+
+
+def _llama(config: ModelConfig, name: str) -> str | None:
+    if name.endswith(".rotary_emb.inv_freq") or (config.tie_embeddings and name == "lm_head.weight"):
+        return None
+    return name
+
+
+def _bert(config: ModelConfig, name: str) -> str | None:
+    unused = (
+        "cls.seq_relationship.",
+        "cls.predictions.decoder.",
+    )  # of pairs of sentences; the table once more
+    if name.startswith(unused) or name.endswith("embeddings.position_ids"):
+        return None
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+RENAMES = {"gpt2": _gpt2, "llama": _llama, "bert": _bert}

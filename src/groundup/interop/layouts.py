@@ -1,0 +1,135 @@
+"""Under which names, and cut how, other programs keep the parameters of our models.
+
+One table an architecture, read in both directions: weights in, weights out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from groundup.nn.config import ModelConfig
+from groundup.nn.weights import Shape
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """How one of our tensors is kept elsewhere.
+
+    names: the tensors it is made of, below one another. rows: of each, where there are several. transposed: kept as
+    (in, out), where nn.Linear keeps (out, in).
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[int, ...] = ()
+    transposed: bool = False
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Their tensors, in the order of `names`, as ours."""
+        ours = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+        return ours.T if self.transposed else ours
+
+    def cut(self, ours: Tensor) -> dict[str, Tensor]:
+        """Our tensor as theirs, by name."""
+        if self.transposed:
+            ours = ours.T
+        parts = ours.split(list(self.rows)) if self.rows else (ours,)
+        return dict(zip(self.names, parts, strict=True))
+
+    def shapes(self, ours: Shape) -> dict[str, Shape]:
+        """The shapes that their tensors must have for ours to have this one."""
+        if self.transposed:
+            ours = ours[::-1]
+        return {name: (rows, *ours[1:]) for name, rows in zip(self.names, self.rows or ours[:1], strict=True)}
+
+
+Layout = Mapping[str, Theirs]  # our name -> theirs
+
+
+def _same(names: Mapping[str, str], kinds: Sequence[str], transposed: bool = False) -> dict[str, Theirs]:
+    """Modules {ours: theirs} with tensors `kinds` that are kept as they are; only matrices can be transposed."""
+    return {
+        f"{ours}.{kind}": Theirs((f"{theirs}.{kind}",), transposed=transposed and kind == "weight")
+        for ours, theirs in names.items()
+        for kind in kinds
+    }
+
+
+def gpt2(config: ModelConfig) -> Layout:
+    """Hugging Face's GPT-2 with its head; OpenAI's code keeps linear layers as (in, out)."""
+    blocks = [(f"h.{n}", f"transformer.h.{n}") for n in range(config.n_layer)]
+    norms = {f"{ours}.{name}": f"{theirs}.{name}" for ours, theirs in blocks for name in ("ln_1", "ln_2")}
+    linear = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    matrices = {f"{ours}.{name}": f"{theirs}.{name}" for ours, theirs in blocks for name in linear}
+    return {
+        **_same({"wte": "transformer.wte", "wpe": "transformer.wpe"}, ["weight"]),
+        **_same({**norms, "ln_f": "transformer.ln_f"}, ["weight", "bias"]),
+        **_same(matrices, ["weight", "bias"], transposed=True),
+    }
+
+
+def llama(config: ModelConfig) -> Layout:
+    """Hugging Face's Llama with its head: queries, keys and values apart, and gate and value of the feed-forward."""
+    keys = config.n_embd // config.n_head * config.n_kv_head
+    tables = {"wte": "model.embed_tokens", "ln_f": "model.norm"}
+    if not config.tie_embeddings:
+        tables["lm_head"] = "lm_head"
+    layout = _same(tables, ["weight"])
+    for n in range(config.n_layer):
+        ours, theirs = f"h.{n}", f"model.layers.{n}"
+        layout |= _same(
+            {
+                f"{ours}.ln_1": f"{theirs}.input_layernorm",
+                f"{ours}.attn.c_proj": f"{theirs}.self_attn.o_proj",
+                f"{ours}.ln_2": f"{theirs}.post_attention_layernorm",
+                f"{ours}.mlp.c_proj": f"{theirs}.mlp.down_proj",
+            },
+            ["weight"],
+        )
+        layout[f"{ours}.attn.c_attn.weight"] = Theirs(
+            tuple(f"{theirs}.self_attn.{part}_proj.weight" for part in "qkv"), (config.n_embd, keys, keys)
+        )
+        layout[f"{ours}.mlp.c_fc.weight"] = Theirs(
+            tuple(f"{theirs}.mlp.{part}_proj.weight" for part in ("gate", "up")), (config.hidden,) * 2
+        )
+    return layout
+
+
+def bert(config: ModelConfig) -> Layout:
+    """Hugging Face's BERT with its head for hidden words; queries, keys and values apart."""
+    embeddings, head = "bert.embeddings", "cls.predictions"
+    layout = _same(
+        {
+            "wte": f"{embeddings}.word_embeddings",
+            "wpe": f"{embeddings}.position_embeddings",
+            "wse": f"{embeddings}.token_type_embeddings",
+        },
+        ["weight"],
+    )
+    modules = {
+        "ln_e": f"{embeddings}.LayerNorm",
+        "c_predict": f"{head}.transform.dense",
+        "ln_predict": f"{head}.transform.LayerNorm",
+    }
+    if config.pooler:
+        modules["c_pool"] = "bert.pooler.dense"
+    for n in range(config.n_layer):
+        ours, theirs = f"h.{n}", f"bert.encoder.layer.{n}"
+        modules |= {
+            f"{ours}.attn.c_proj": f"{theirs}.attention.output.dense",
+            f"{ours}.ln_1": f"{theirs}.attention.output.LayerNorm",
+            f"{ours}.mlp.c_fc": f"{theirs}.intermediate.dense",
+            f"{ours}.mlp.c_proj": f"{theirs}.output.dense",
+            f"{ours}.ln_2": f"{theirs}.output.LayerNorm",
+        }
+        for kind in ("weight", "bias"):
+            layout[f"{ours}.attn.c_attn.{kind}"] = Theirs(
+                tuple(f"{theirs}.attention.self.{part}.{kind}" for part in ("query", "key", "value")),
+                (config.n_embd,) * 3,
+            )
+    layout["lm_head.bias"] = Theirs((f"{head}.bias",))
+    return {**layout, **_same(modules, ["weight", "bias"])}
+
+
+LAYOUTS: dict[str, Callable[[ModelConfig], Layout]] = {"gpt2": gpt2, "llama": llama, "bert": bert}

@@ -1,0 +1,69 @@
+"""A published model becomes a checkpoint: weights, tokenizer, chat template and where they came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.chat_template import ChatTemplate
+from groundup.checkpoint import fingerprint, save_checkpoint
+from groundup.errors import BadInput
+from groundup.interop import gguf, huggingface
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.prompts import CHAT_TEMPLATE
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.published import gguf_tokenizer, gpt2_tokenizer, huggingface_tokenizer
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model with what came along."""
+
+    model: Decoder | Encoder
+    tokenizer: BPETokenizer
+    chat_template: ChatTemplate | None
+    weights: dict[str, str]  # file name -> sha256
+
+
+def load_published(path: Path) -> Published:
+    """The model of a Hugging Face folder or of a GGUF file, in float32 and evaluation mode.
+
+    Raises:
+        BadInput: nothing is there, something is damaged or missing, or the model is of a kind that ours is not.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _from_huggingface(path)
+    if path.suffix == ".gguf":
+        return _from_gguf(path)
+    raise BadInput(f"{path} is no folder and no .gguf file; expected a Hugging Face folder or a GGUF file.")
+
+
+def import_model(path: Path, out: Path) -> Published:
+    """Write the model at `path` as a checkpoint to `out`; errors as for `load_published`."""
+    found = load_published(path)
+    save_checkpoint(
+        out,
+        found.model,
+        found.tokenizer,
+        prompt_style=CHAT_TEMPLATE if found.chat_template else None,
+        chat_template=found.chat_template,
+        data=found.weights,
+    )
+    return found
+
+
+def _from_huggingface(folder: Path) -> Published:
+    if (folder / "tokenizer.json").is_file():
+        tokenizer, template = huggingface_tokenizer(folder), huggingface.chat_template(folder)
+    else:  # OpenAI's files, as GPT-2 was first published
+        tokenizer, template = gpt2_tokenizer(folder / "merges.txt", folder / "vocab.json"), None
+    weights = {file.name: fingerprint(file) for file in sorted(folder.glob("*.safetensors"))}
+    return Published(huggingface.load_model(folder), tokenizer, template, weights)
+
+
+def _from_gguf(path: Path) -> Published:
+    file = gguf.open_gguf(path)
+    facts = gguf.metadata(file)
+    tokenizer, template = gguf_tokenizer(facts, str(path)), gguf.chat_template(facts)
+    del file, facts  # the vocabulary as the reader keeps it takes more memory than most tensors
+    return Published(gguf.load_gguf(path), tokenizer, template, {path.name: fingerprint(path)})

@@ -1,0 +1,128 @@
+"""Low-rank adaptation: the weights stay, and a product of two thin matrices beside them learns (Hu et al. 2021).
+
+y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, rank) zero, so that the model starts as
+it was. Only A and B are trained and saved; merged into W they cost nothing when the model is asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.weights import misfits, shapes_of
+from groundup.settings import STRICT
+
+ADAPTER = ("lora_a", "lora_b")
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Which layers get an adapter, and of what size."""
+
+    __pydantic_config__ = STRICT
+
+    rank: Annotated[int, Ge(1)]
+    alpha: Annotated[float, Gt(0)]
+    dropout: Annotated[float, Ge(0), Lt(1)]  # of what the adapter reads
+    targets: tuple[str, ...]  # last names of linear layers, such as c_attn
+
+
+class LoRALinear(nn.Linear):
+    """A linear layer with an adapter beside its frozen weight, which keeps its name and its memory."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
+        super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
+        self.weight, self.bias = base.weight, base.bias
+        self.lora_a = nn.Parameter(base.weight.new_empty(rank, base.in_features))
+        self.lora_b = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
+        nn.init.kaiming_uniform_(self.lora_a, a=5**0.5)  # as a linear layer's own weights
+        self.scale, self.merged = alpha / rank, False
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        y = F.linear(x, self.weight, self.bias)
+        if self.merged:
+            return y
+        return y + F.linear(F.linear(self.dropout(x), self.lora_a), self.lora_b) * self.scale
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the adapter to the weight: the same outputs, at the cost of the plain layer."""
+        if not self.merged:
+            self.weight += self.lora_b @ self.lora_a * self.scale
+            self.merged = True
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Take it off again; rounding leaves the weight within a few units in the last place of what it was."""
+        if self.merged:
+            self.weight -= self.lora_b @ self.lora_a * self.scale
+            self.merged = False
+
+
+def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
+    """Freeze the model and put an adapter beside every linear layer whose last name is one of `config.targets`.
+
+    Returns:
+        The names of the layers.
+
+    Raises:
+        BadInput: no layer, or a target that no layer is called; the names there are are told.
+    """
+    linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
+    last = {name: name.rpartition(".")[2] for name in linear}
+    unknown = sorted(set(config.targets) - set(last.values()))
+    if unknown or not config.targets:
+        raise BadInput(
+            f"lora.targets names {', '.join(unknown) or 'no layer'}; the model's linear layers are called "
+            f"{', '.join(sorted(set(last.values())))}: choose some of these."
+        )
+    model.requires_grad_(False)
+    chosen = [name for name in linear if last[name] in config.targets]
+    for name in chosen:
+        parent, _, child = name.rpartition(".")
+        layer = LoRALinear(linear[name], config.rank, config.alpha, config.dropout)
+        setattr(model.get_submodule(parent), child, layer)
+    return chosen
+
+
+def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of the adapters by name, to be saved by themselves."""
+    return {name: p.detach() for name, p in model.named_parameters() if name.endswith(ADAPTER)}
+
+
+def load_adapter_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copy saved adapters into a model that has the same.
+
+    Raises:
+        BadInput: naming every missing, unexpected and misshapen tensor.
+    """
+    own = adapter_weights(model)
+    problems = misfits(shapes_of(own), shapes_of(weights))
+    if problems:
+        raise BadInput(f"{source}: the adapter does not fit the model: {'; '.join(problems)}.")
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
+
+
+def merge(model: nn.Module) -> None:
+    """Add every adapter to its layer's weight."""
+    for layer in adapters(model):
+        layer.merge()
+
+
+def unmerge(model: nn.Module) -> None:
+    """Take every adapter off its layer's weight again."""
+    for layer in adapters(model):
+        layer.unmerge()
+
+
+def adapters(model: nn.Module) -> list[LoRALinear]:
+    """The layers that have one."""
+    return [layer for layer in model.modules() if isinstance(layer, LoRALinear)]

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from torch import nn
+
+from groundup.errors import BadInput
+from groundup.nn.lora import (
+    LoRAConfig,
+    LoRALinear,
+    adapter_weights,
+    adapters,
+    add_adapters,
+    load_adapter_weights,
+    merge,
+    unmerge,
+)
+from tests.tiny import random_decoder
+
+CONFIG = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
+
+
+def taught(config: LoRAConfig = CONFIG) -> nn.Module:
+    """A decoder whose adapters are no longer zero."""
+    model = random_decoder("gpt2")
+    add_adapters(model, config)
+    with torch.no_grad():
+        for layer in adapters(model):
+            layer.lora_b.normal_(std=0.1)
+    return model
+
+
+@torch.no_grad()
+def test_by_hand() -> None:
+    base = nn.Linear(2, 1)
+    base.weight.copy_(torch.tensor([[1.0, 2.0]]))
+    base.bias.fill_(0.5)
+    layer = LoRALinear(base, rank=1, alpha=3.0, dropout=0.0)
+    layer.lora_a.copy_(torch.tensor([[1.0, -1.0]]))
+    layer.lora_b.fill_(2.0)
+    x = torch.tensor([3.0, 1.0])
+    assert layer(x).item() == pytest.approx(3 + 2 + 0.5 + 3 * 2 * (3 - 1))
+
+
+def test_a_new_adapter_changes_nothing_and_only_adapters_learn() -> None:
+    model, idx = random_decoder("gpt2"), torch.randint(11, (2, 7))
+    before = model.logits(model(idx))
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    names = add_adapters(model, CONFIG)
+    assert names == [f"h.{n}.{part}" for n in (0, 1) for part in ("attn.c_attn", "mlp.c_fc")]
+    assert torch.equal(model.logits(model(idx)), before)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model.logits(model(idx)).square().sum().backward()
+        optimizer.step()
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == adapter_weights(model).keys()
+    for name, tensor in model.state_dict().items():
+        assert name.endswith(("lora_a", "lora_b")) or torch.equal(tensor, weights[name]), name
+    assert all(layer.lora_b.abs().max() > 0 for layer in adapters(model))
+
+
+@torch.no_grad()
+def test_merged_equals_beside_and_can_be_taken_off() -> None:
+    model, idx = taught(), torch.randint(11, (2, 7))
+    beside, weights = model.logits(model(idx)), [layer.weight.clone() for layer in adapters(model)]
+    merge(model)
+    merge(model)  # once is enough
+    torch.testing.assert_close(model.logits(model(idx)), beside, atol=1e-5, rtol=1e-5)
+    assert not any(torch.equal(layer.weight, w) for layer, w in zip(adapters(model), weights, strict=True))
+    unmerge(model)
+    for layer, weight in zip(adapters(model), weights, strict=True):
+        torch.testing.assert_close(layer.weight, weight, atol=1e-6, rtol=1e-6)
+
+
+@torch.no_grad()
+def test_adapters_travel_alone() -> None:
+    model, idx = taught(), torch.randint(11, (2, 7))
+    other = random_decoder("gpt2")
+    other.load_state_dict({k: v for k, v in model.state_dict().items() if "lora" not in k})
+    add_adapters(other, CONFIG)
+    load_adapter_weights(other, adapter_weights(model), "here")
+    assert torch.equal(model.logits(model(idx)), other.logits(other(idx)))
+
+
+def test_what_does_not_fit_is_told() -> None:
+    model = taught()
+    weights = adapter_weights(model)
+    weights["h.9.attn.c_attn.lora_a"] = weights.pop("h.0.attn.c_attn.lora_a")
+    weights["h.1.mlp.c_fc.lora_b"] = torch.zeros(3, 2)
+    with pytest.raises(BadInput) as caught:
+        load_adapter_weights(model, weights, "here")
+    for words in (
+        "missing h.0.attn.c_attn.lora_a",
+        "unexpected h.9.attn.c_attn.lora_a",
+        "(3, 2) instead of (64, 2)",
+    ):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("targets", [(), ("c_attn", "q_proj")])
+def test_a_target_that_is_not_there_is_told(targets: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="linear layers are called c_attn, c_fc, c_proj, lm_head"):
+        add_adapters(random_decoder("gpt2"), LoRAConfig(2, 4.0, 0.0, targets))
