@@ -34,7 +34,7 @@ def main(
 
     from groundup import classification
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-    from groundup.training import Resume, pick_device
+    from groundup.training import Resume, kept_row, pick_device
 
     config, device = finetune_spam, pick_device(compute)
     splits = read_splits(spam, ("train", "val", "test"))
@@ -75,7 +75,7 @@ def main(
         )
         curves += [{"seed": seed, **row} for row in history]
         found |= {(seed, split): classification.predict_spam(model, ids[split]) for split in ("val", "test")}
-        score = history[-1]["val/mcc"]
+        score = kept_row(history)["val/mcc"]
         if best is None or score > best[0]:
             best = (score, model, base.tokenizer)
     assert best is not None

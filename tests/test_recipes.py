@@ -20,6 +20,7 @@ from tests.tiny_translation import CONFIG
         ("grad_clip", -1.0),
         ("eval_interval", -1),
         ("checkpoint_interval", -1),
+        ("patience", 0),
     ],
 )
 def test_values_that_no_training_can_have(name: str, value: Any) -> None:
@@ -49,6 +50,14 @@ def test_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
         TypeAdapter(TrainingConfig).validate_python(
             {**values, "optimizer": {**values["optimizer"], name: value}}
         )
+
+
+def test_patience_needs_evaluations() -> None:
+    assert training_config(patience=2, eval_interval=5).patience == 2
+    with pytest.raises(
+        BadInput, match="patience is 2 and eval_interval is 0: nothing is evaluated before the end"
+    ):
+        training_config(patience=2)
 
 
 def test_training_pairs_of_a_translation_fit_its_model() -> None:

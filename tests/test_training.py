@@ -22,7 +22,7 @@ from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.objectives import Batch, causal_lm
 from groundup.recipes import ComputeConfig, TrainingConfig
-from groundup.training import Resume, bf16_is_fast, fit, pick_device
+from groundup.training import Resume, bf16_is_fast, fit, kept_row, pick_device
 from tests.tiny import ADAMW, CPU, MUON, model_config, training_config
 
 DROPOUT = model_config(dropout=0.1)  # its random numbers must survive an interruption too
@@ -170,6 +170,99 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any
         assert history == expected_history
         resume.clear()
         assert not folder.exists()
+
+
+LOSSES = {2: 3.0, 4: 2.0, 6: math.nan, 8: 2.5, 10: 2.0, 12: 1.0}  # at each step that evaluates
+
+
+def patient(patience: int | None = 3, **changes: Any) -> TrainingConfig:
+    return training_config(
+        **{"max_steps": 12, "eval_interval": 2, "checkpoint_interval": 1, "patience": patience, **changes}
+    )
+
+
+@pytest.mark.parametrize(("sign", "mode"), [(1, "min"), (-1, "max")])
+def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
+    sign: int, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[int, dict[str, Tensor]] = {}
+    model = new_model()
+
+    def evaluate(step: int) -> dict[str, float]:
+        seen[step] = weights(model)
+        return {"val/loss": sign * LOSSES[step]}
+
+    _, history = train(patient(), model, evaluate=evaluate, mode=mode)
+    assert list(seen) == [2, 4, 6, 8, 10]  # three evaluations after the best: nan, worse, as good
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, seen[4][name]), name
+    assert not torch.equal(model.wte.weight, seen[10]["wte.weight"])
+    assert [row.get("best_step") for row in history if "val/loss" in row] == [2, 4, 4, 4, 4]
+    assert [row.get("stopped_early") for row in history] == [None] * 9 + [1]
+    assert kept_row(history) == history[3]
+    words = "stopped early: val/loss was best at step 4, and no better in the 3 evaluations since"
+    assert words in capsys.readouterr().err
+
+
+def test_patience_that_lasts_to_the_end_keeps_the_best_all_the_same() -> None:
+    _, history = train(patient(4), evaluate=lambda step: {"val/loss": LOSSES[step]})
+    assert len(history) == 12 and "stopped_early" not in history[-1]
+    assert kept_row(history) is history[-1]
+    model, rising = train(patient(6), evaluate=lambda step: {"val/loss": float(step)})
+    expected, _ = train(patient(6, max_steps=12), evaluate=lambda step: {"val/loss": -float(step)})
+    assert len(rising) == 12 and kept_row(rising) is rising[1]
+    assert not torch.equal(model.wte.weight, expected.wte.weight)
+
+
+def test_without_patience_the_last_weights_are_kept() -> None:
+    model, history = train(patient(None), evaluate=lambda step: {"val/loss": float(step)})
+    expected, plain = train(training_config())
+    assert_same(model, expected)
+    assert not any("best_step" in row for row in history)
+    assert [row["train/loss"] for row in history] == [row["train/loss"] for row in plain]
+    assert kept_row(history) is history[-1]
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6, 8, 9])
+def test_early_stopping_survives_an_interruption_bit_for_bit(stop: int, tmp_path: Path) -> None:
+    def evaluate(step: int) -> dict[str, float]:
+        return {"val/loss": {**LOSSES, 6: 2.2}[step]}
+
+    expected, expected_history = train(patient(), evaluate=evaluate)
+    with pytest.raises(Interrupted):
+        train(patient(), evaluate=evaluate, resume=Resume(tmp_path), log=interrupt_at(stop))
+    resumed, history = train(patient(), evaluate=evaluate, resume=Resume(tmp_path))
+    assert_same(resumed, expected)
+    assert history == expected_history
+    assert len(history) == 10
+
+
+def test_patience_needs_something_that_can_get_better() -> None:
+    with pytest.raises(BadInput, match="patience is 3, but this training evaluates nothing"):
+        train(patient())
+    with pytest.raises(
+        BadInput, match=r"a better val/loss, which is not evaluated; there are: .*val/accuracy"
+    ):
+        train(patient(), evaluate=lambda step: {"val/accuracy": 1.0})
+
+
+def test_the_state_holds_only_what_is_trained(tmp_path: Path) -> None:
+    def partly_frozen() -> Decoder:
+        model = new_model()
+        model.requires_grad_(False)
+        model.h[1].requires_grad_(True)
+        return model
+
+    config, resume = patient(), Resume(tmp_path)
+    arguments: dict[str, Any] = {"evaluate": lambda step: {"val/loss": 1 / step}, "resume": resume}
+    expected, _ = train(config, partly_frozen(), **{**arguments, "resume": None})
+    with pytest.raises(Interrupted):
+        train(config, partly_frozen(), **arguments, log=interrupt_at(6))
+    saved = torch.load(resume.path, weights_only=True)
+    trained = {name for name, _ in expected.named_parameters() if name.startswith("h.1.")}
+    assert saved["model"].keys() == saved["state"]["best_weights"].keys() == trained
+    resumed, _ = train(config, partly_frozen(), **arguments)
+    assert_same(resumed, expected)
 
 
 KILLED = """

@@ -95,6 +95,7 @@ def training_config(**changes: Any) -> TrainingConfig:
         "grad_accum_steps": 1,
         "grad_clip": 1.0,
         "eval_interval": 0,
+        "patience": None,
         "checkpoint_interval": 0,
         "optimizer": MUON,
     }

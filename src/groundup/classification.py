@@ -99,8 +99,10 @@ def finetune(
         config: its `seeds` are not read.
         seed: of the head, the order of the texts, the tokens hidden and dropout.
         log, resume, description: see `fit`.
-        evaluate: classifier -> metrics, called when `fit` evaluates.
+        evaluate: classifier -> metrics, called when `fit` evaluates; with patience, "val/mcc" among them.
 
+        monitor="val/mcc",
+        mode="max",
     Raises:
         BadInput: more blocks to train than the model has, a pooling that does not fit it, or see `fit`.
     """

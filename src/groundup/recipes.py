@@ -62,8 +62,17 @@ class TrainingConfig:
     grad_accum_steps: Positive  # micro-batches a step
     grad_clip: Rate  # largest gradient norm; 0 = no clipping
     eval_interval: Count  # steps between evaluations; 0 = only at the end
+    # stop after so many evaluations without a better one, and keep the weights of the best; null = train to the end
+    patience: Positive | None
     checkpoint_interval: Count  # steps between saves of the resumable state; 0 = never
     optimizer: OptimizerConfig
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and not self.eval_interval:
+            raise BadInput(
+                f"training.patience is {self.patience} and eval_interval is 0: nothing is evaluated before the end; "
+                f"give steps between evaluations, or set patience to null."
+            )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.distributed as dist
@@ -78,14 +78,33 @@ class TrainingState:
     tokens_seen: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    # with patience: of the best evaluation so far, and the number of those since
+    best: float = -math.inf  # the larger, the better
+    best_step: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)  # what is trained, on the CPU
+    waited: int = 0
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that training changes, by name, not copied; frozen ones stay what the caller made them."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy what `trained_weights` gave back into a model with the same ones frozen."""
+    own = trained_weights(model)
+    assert own.keys() == weights.keys(), own.keys() ^ weights.keys()
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
 
 
 class Resume:
     """The training state on disk, outside what DVC tracks, replaced atomically.
 
     `identity` names configuration and data; with the library's source (what is trained, on which batches) and the
-    version of torch it makes a fingerprint, and a state saved under another one is never continued. A folder
-    serves one training: saving removes the states of earlier ones.
+    version of torch it makes a fingerprint, and a state saved under another one is never continued. Frozen weights
+    are not in it: the caller makes them anew from what `identity` names. A folder serves one training: saving removes
+    the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
@@ -101,8 +120,8 @@ class Resume:
         with atomic_path(self.path) as temporary, open(temporary, "wb") as file:
             torch.save(
                 {
-                    "state": asdict(state),
-                    "model": model.state_dict(),
+                    "state": vars(state),
+                    "model": trained_weights(model),
                     "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 },
                 file,
@@ -115,8 +134,8 @@ class Resume:
         """Restore model and optimizers in place; None, and nothing changed, where no state fits."""
         if not self.path.exists():
             return None
-        saved = torch.load(self.path, weights_only=True, map_location=next(model.parameters()).device)
-        model.load_state_dict(saved["model"])
+        saved = torch.load(self.path, weights_only=True, map_location="cpu")
+        load_trained(model, saved["model"])
         for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         return TrainingState(**saved["state"])
@@ -138,6 +157,8 @@ def fit(
     seed: int,
     log: Log,
     evaluate: Callable[[int], Mapping[str, float]] | None = None,
+    monitor: str = "val/loss",
+    mode: Literal["min", "max"] = "min",
     resume: Resume | None = None,
     description: str = "training",
 ) -> list[dict[str, float]]:
@@ -149,6 +170,9 @@ def fit(
             place. With several ranks each returns its own share.
         seed: of dropout; the order of the batches is the business of `batches`.
         evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
+        monitor, mode: with `patience`, the metric to be smallest or largest. The model ends with the weights of its
+            best evaluation, whose step the rows of evaluations name as "best_step"; see `kept_row`. Where training
+            ended for lack of a better one, the last row has "stopped_early".
         resume: where the state is kept; the run continues from it.
 
     With torch.distributed initialised, ranks start from the weights of rank 0 and stay equal; rank 0 logs and
@@ -156,7 +180,13 @@ def fit(
 
     Raises:
         BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
+            There is patience, but nothing evaluates, or not what `monitor` names.
     """
+    if config.patience is not None and evaluate is None:
+        raise BadInput(
+            f"{description}: patience is {config.patience}, but this training evaluates nothing that could get better; "
+            f"set its patience to null."
+        )
     device = next(model.parameters()).device
     rank = dist.get_rank() if _distributed() else 0
     optimizers = make_optimizers(model, config.optimizer)
@@ -177,7 +207,7 @@ def fit(
         mininterval=1,
         disable=rank > 0,
     ) as bar:
-        while state.step < config.max_steps and not _out_of_time(state, config):
+        while not _finished(state, config):
             model.train()
             # dropout is a function of the step, and differs between ranks
             torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
@@ -206,12 +236,17 @@ def fit(
             now = time.perf_counter()
             seconds, clock = _slowest(now - clock, device), now
             state.seconds += seconds
-            last = state.step == config.max_steps or _out_of_time(state, config)
-            if evaluate and (last or (config.eval_interval and state.step % config.eval_interval == 0)):
+            if evaluate and (
+                _finished(state, config) or (config.eval_interval and state.step % config.eval_interval == 0)
+            ):
                 model.eval()
                 with torch.inference_mode():
                     row |= {name: float(value) for name, value in evaluate(state.step).items()}
+                if config.patience is not None:
+                    _keep_best(state, model, row, monitor, mode)
                 clock = time.perf_counter()  # evaluation does not count as training time
+            if _out_of_patience(state, config):
+                row["stopped_early"] = 1
             state.history.append(row)
             if rank == 0:
                 log(
@@ -223,14 +258,45 @@ def fit(
             if (
                 resume
                 and rank == 0
-                and not last
+                and not _finished(state, config)
                 and config.checkpoint_interval
                 and state.step % config.checkpoint_interval == 0
             ):
                 resume.save(state, model, optimizers)
                 clock = time.perf_counter()  # nor does saving
+        if _out_of_patience(state, config):
+            bar.set_postfix_str(
+                f"stopped early: {monitor} was best at step {state.best_step}, and no better in the {state.waited} "
+                f"evaluations since"
+            )
+    if state.best_weights:
+        load_trained(model, state.best_weights)
     model.eval()
     return state.history
+
+
+def kept_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The row of the step whose weights `fit` left in the model: the last one, or with patience the best."""
+    step = history[-1].get("best_step", history[-1]["step"])
+    return next(row for row in history if row["step"] == step)
+
+
+def _keep_best(
+    state: TrainingState, model: nn.Module, row: dict[str, float], monitor: str, mode: Literal["min", "max"]
+) -> None:
+    """Compare an evaluation with the best so far, and keep the weights if it is better."""
+    if monitor not in row:
+        raise BadInput(
+            f"patience waits for a better {monitor}, which is not evaluated; there are: {', '.join(sorted(row))}."
+        )
+    value = row[monitor] if mode == "max" else -row[monitor]
+    if value > state.best:
+        state.best, state.best_step, state.waited = value, state.step, 0
+        state.best_weights = {name: p.to("cpu", copy=True) for name, p in trained_weights(model).items()}
+    else:
+        state.waited += 1
+    if state.best_weights:
+        row["best_step"] = state.best_step
 
 
 def _gradients(
@@ -277,5 +343,11 @@ def _use_bf16(compute: ComputeConfig, device: torch.device) -> bool:
     return compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
 
 
-def _out_of_time(state: TrainingState, config: TrainingConfig) -> bool:
-    return config.max_seconds is not None and state.seconds >= config.max_seconds
+def _finished(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether steps, time or patience are used up."""
+    out_of_time = config.max_seconds is not None and state.seconds >= config.max_seconds
+    return state.step >= config.max_steps or out_of_time or _out_of_patience(state, config)
+
+
+def _out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.patience is not None and state.waited >= config.patience

@@ -83,6 +83,7 @@ class EmbeddingsConfig:
             grad_accum_steps=1,
             grad_clip=0.0,
             eval_interval=0,
+            patience=None,
             checkpoint_interval=self.checkpoint_interval,
             optimizer=optimizer,
         )
