@@ -26,42 +26,30 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the instruction model and its loss curve."""
-    import torch
-
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-    from groundup.instruction_tuning import answer_loss, completion_batches, encode_examples, encode_prompts
-    from groundup.objectives import causal_lm
-    from groundup.training import Resume, fit, pick_device
+    from groundup.datasets.subsets import nested_subset
+    from groundup.instruction_tuning import encode_examples, encode_prompts, finetune
+    from groundup.training import Resume, kept_row, pick_device
 
-    config, training = finetune_instructions, finetune_instructions.training
-    base = load_checkpoint(pretrained, pick_device(compute))
+    config = finetune_instructions
+    base = load_checkpoint(pretrained, pick_device(compute), "decoder")
     context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
-    examples = {
-        split: encode_examples(prompter, rows, context)
-        for split, rows in read_splits(instructions, ("train", "val")).items()
-    }
-    for rows in read_splits(
-        instructions, ("test", "held_out")
-    ).values():  # tell before the training, not after it
-        encode_prompts(prompter, rows, context)
-    prompts, completions = (part[: config.eval_examples] for part in examples["val"])
-
-    def val_loss(step: int) -> dict[str, float]:
-        return {"val/loss": answer_loss(base.model, prompts, completions, training.batch_size)}
-
+    rows = read_splits(instructions, ("train", "val", "test", "held_out"))
+    chosen = nested_subset([row["family"] for row in rows["train"]], config.max_examples, config.seed)
+    rows["train"] = [rows["train"][i] for i in chosen]
+    examples = {split: encode_examples(prompter, rows[split], context) for split in ("train", "val")}
+    for split in ("test", "held_out"):  # tell before the training, not after it
+        encode_prompts(prompter, rows[split], context)
     data = {split: fingerprint(instructions / f"{split}.jsonl") for split in examples}
     data["pretrained"] = fingerprint(pretrained / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
-    torch.manual_seed(config.seed)
-    history = fit(
+    history = finetune(
         base.model,
-        causal_lm,
-        completion_batches(*examples["train"], training, config.seed),
-        training,
+        examples["train"],
+        examples["val"],
+        config,
         compute,
-        seed=config.seed,
         log=run.log,
-        evaluate=val_loss,
         resume=resume,
         description="finetune_instructions",
     )
@@ -69,7 +57,10 @@ def main(
         out,
         base.model,
         base.tokenizer,
+        base=pretrained if config.keeps_base else None,
+        lora=config.lora,
         prompt_style=config.prompt_style,
+        chat_template=base.config.chat_template,
         params={"finetune_instructions": asdict(config)},
         data=data,
     )
@@ -81,7 +72,7 @@ def main(
         MODEL_NAME,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
-        metrics={"val_loss": history[-1]["val/loss"]},
+        metrics={"val_loss": kept_row(history)["val/loss"]},
     )
     resume.clear()
 

@@ -79,7 +79,16 @@ def main(
         if best is None or score > best[0]:
             best = (score, model, base.tokenizer)
     assert best is not None
-    save_checkpoint(out, best[1], best[2], labels=LABELS, params={"finetune_spam": asdict(config)}, data=data)
+    save_checkpoint(
+        out,
+        best[1],
+        best[2],
+        base=pretrained if config.keeps_base else None,
+        lora=config.lora,
+        labels=LABELS,
+        params={"finetune_spam": asdict(config)},
+        data=data,
+    )
     write_predictions(predictions, splits, found)
     write_curve(curve, curves)
     run.artifact(predictions, "predictions")

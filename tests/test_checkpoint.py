@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from torch import nn
 from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
+from groundup.nn.lora import adapter_weights, add_adapters
+from groundup.nn.trainable import choose_trainable
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder, random_encoder_decoder
 
@@ -192,3 +196,81 @@ def test_fingerprint_is_sha256(tmp_path: Path) -> None:
     assert (
         fingerprint(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
+
+
+def adapted(folder: Path, tokenizer: BPETokenizer) -> Decoder:
+    """A base, and on it a model with adapters that are no longer zero, both saved."""
+    model = decoder(tokenizer)
+    save_checkpoint(folder / "base", model, tokenizer)
+    add_adapters(model, LORA)
+    with torch.no_grad():
+        for tensor in adapter_weights(model).values():
+            tensor.normal_()
+    save_checkpoint(folder / "adapted", model, tokenizer, base=folder / "base", lora=LORA)
+    return model
+
+
+@torch.no_grad()
+def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    model = adapted(tmp_path, tokenizer)
+    assert load_file(tmp_path / "adapted/model.safetensors").keys() == adapter_weights(model).keys()
+    idx = torch.randint(259, (2, 7))
+    expected = model.logits(model(idx))
+    found = load_checkpoint(tmp_path / "adapted")
+    assert found.config.base is not None and found.config.base.folder == "../base"
+    torch.testing.assert_close(found.model.logits(found.model(idx)), expected, rtol=1e-4, atol=1e-5)
+    (tmp_path / "base").rename(tmp_path / "elsewhere")
+    moved = load_checkpoint(tmp_path / "adapted", base=tmp_path / "elsewhere")
+    assert torch.equal(moved.model.wte.weight, found.model.wte.weight)
+
+
+@torch.no_grad()
+def test_adapters_on_an_adapted_model(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    adapted(tmp_path, tokenizer)
+    model = load_checkpoint(tmp_path / "adapted").model
+    add_adapters(model, LORA)
+    adapter_weights(model)["h.1.mlp.c_fc.lora_b"].normal_()
+    save_checkpoint(tmp_path / "twice", model, tokenizer, base=tmp_path / "adapted", lora=LORA)
+    idx = torch.randint(259, (2, 7))
+    found = load_checkpoint(tmp_path / "twice").model
+    torch.testing.assert_close(found.logits(found(idx)), model.logits(model(idx)), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_classifier_on_a_frozen_base_keeps_what_was_trained(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    trunk = decoder(tokenizer)
+    save_checkpoint(tmp_path / "base", trunk, tokenizer)
+    model = SequenceClassifier(trunk, 2, "max").eval()
+    choose_trainable(trunk, 1, None)
+    nn.init.normal_(model.score.weight)
+    nn.init.normal_(trunk.h[1].mlp.c_proj.weight)
+    save_checkpoint(tmp_path / "model", model, tokenizer, base=tmp_path / "base", labels=("ham", "spam"))
+    names = load_file(tmp_path / "model/model.safetensors").keys()
+    assert all(name.startswith(("trunk.h.1.", "trunk.ln_f.", "score.")) for name in names)
+    found = load_checkpoint(tmp_path / "model").model
+    idx, lengths = torch.randint(259, (2, 7)), torch.tensor([3, 7])
+    assert torch.equal(found(idx, lengths), model(idx, lengths))
+
+
+def test_adapters_without_their_base_are_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    adapted(tmp_path, tokenizer)
+    save_checkpoint(tmp_path / "base", random_decoder("modern", 7, vocab_size=259), tokenizer)
+    with pytest.raises(BadInput, match=r"trained on a model with fingerprint .{12}; .*base holds"):
+        load_checkpoint(tmp_path / "adapted")
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(BadInput, match=r"trained on the model in .*base, where there is none"):
+        load_checkpoint(tmp_path / "adapted")
+
+
+def test_a_missing_adapter_is_named(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    adapted(tmp_path, tokenizer)
+    weights = load_file(tmp_path / "adapted/model.safetensors")
+    weights.pop("h.0.attn.c_attn.lora_a")
+    save_file(weights, tmp_path / "adapted/model.safetensors")
+    with pytest.raises(BadInput, match=r"missing h\.0\.attn\.c_attn\.lora_a"):
+        load_checkpoint(tmp_path / "adapted")

@@ -13,7 +13,6 @@ from groundup.classification import (
     class_weights,
     encode_texts,
     finetune,
-    freeze,
     make_classifier,
     predict,
     spam_probabilities,
@@ -34,6 +33,7 @@ CONFIG = SpamTrainingConfig(
     seeds=(1,),
     pooling="last",
     trainable_blocks=None,
+    lora=None,
     class_weights="none",
     token_dropout=0.0,
     training=training_config(),
@@ -77,11 +77,6 @@ def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: i
 
 def test_the_head_stands_on_the_device_of_the_model() -> None:
     assert make_classifier(random_decoder().to("meta"), CONFIG).score.weight.device.type == "meta"
-
-
-def test_more_blocks_than_there_are() -> None:
-    with pytest.raises(BadInput, match="trainable_blocks is 3; the model has 2 blocks"):
-        freeze(SequenceClassifier(random_decoder(), 2, "last"), 3)
 
 
 def test_balanced_weights_by_hand() -> None:

@@ -1,43 +1,57 @@
 """A checkpoint is a folder that explains itself: weights, shape, tokenizer, prompt style and where it came from.
 
-model.safetensors   weights, under the names of the modules
-config.json         kind, shape, labels, prompt style, tokenizer fingerprint, the parameters and data it saw
+model.safetensors   weights, under the names of the modules; of a model on a frozen base, only those that were trained
+config.json         kind, shape, labels, prompt style, tokenizer fingerprint, the parameters and data it saw, and where
+                    its base lies
 tokenizer.json      the tokenizer
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from groundup.atomic import atomic_path
 from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
 from groundup.nn.classifier import SequenceClassifier
-from groundup.nn.config import ModelConfig, Pooling
+from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.lora import ADAPTER, absorb, add_adapters
 from groundup.nn.weights import misfits, shapes_of
 from groundup.prompts import DEFAULT_STYLE, Prompter
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
 Kind = Literal["decoder", "encoder", "encoder_decoder", "classifier"]
+WEIGHTS = "model.safetensors"
+ADDED = (*ADAPTER, "score.weight", "score.bias")  # what a model has beside its base
 TITLES: dict[Kind, str] = {
     "decoder": "a decoder (language model)",
     "encoder": "an encoder (masked language model)",
     "encoder_decoder": "an encoder-decoder (translation)",
     "classifier": "a classifier",
 }
+
+
+@dataclass(frozen=True)
+class Base:
+    """The checkpoint that a model was trained on and that its folder does not repeat."""
+
+    __pydantic_config__ = STRICT
+
+    folder: str  # as seen from the folder of the model
+    weights: str  # fingerprint of its model.safetensors
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class CheckpointConfig:
     pooling: Pooling = "last"
     prompt_style: str | None = None  # of an instruction model
     chat_template: ChatTemplate | None = None  # of a published one
+    base: Base | None = None  # of a model whose other weights stayed as they were
+    lora: LoRAConfig | None = None  # the adapters beside them
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
     data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on
     format_version: Literal[2] = 2
@@ -89,12 +105,18 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_checkpoint(folder: Path, model: nn.Module, tokenizer: Tokenizer, **facts: Any) -> None:
+def save_checkpoint(
+    folder: Path, model: nn.Module, tokenizer: Tokenizer, *, base: Path | None = None, **facts: Any
+) -> None:
     """Write the folder atomically; equal weights and facts give equal bytes.
 
     Args:
-        facts: the fields of CheckpointConfig that are not derived from `model` and `tokenizer`.
+        base: the checkpoint that the frozen weights are from; only the others are written, with a pointer to it.
+        facts: the other fields of CheckpointConfig that are not derived from `model` and `tokenizer`.
     """
+    if base is not None:
+        place = os.path.relpath(Path(base).resolve(), Path(folder).resolve())
+        facts["base"] = Base(Path(place).as_posix(), fingerprint(base / WEIGHTS))
     kind: Kind
     if isinstance(model, SequenceClassifier):
         kind, shape = "classifier", model.trunk.config
@@ -105,30 +127,39 @@ def save_checkpoint(folder: Path, model: nn.Module, tokenizer: Tokenizer, **fact
         assert isinstance(model, Decoder | Encoder), type(model)
         kind, shape = ("decoder" if isinstance(model, Decoder) else "encoder"), model.config
     config = CheckpointConfig(kind=kind, model=shape, tokenizer=tokenizer.fingerprint, **facts)
-    tied = tied_names(model)
+    left_out = tied_names(model)
+    if base is not None:
+        left_out |= {name for name, p in model.named_parameters() if not p.requires_grad}
     weights = {
-        name: t.detach().cpu().contiguous() for name, t in model.state_dict().items() if name not in tied
+        name: t.detach().cpu().contiguous() for name, t in model.state_dict().items() if name not in left_out
     }
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        save_file(weights, temporary / "model.safetensors")
+        save_file(weights, temporary / WEIGHTS)
         text = json.dumps(asdict(config), indent=2, sort_keys=True, ensure_ascii=False)
         (temporary / "config.json").write_text(text + "\n", encoding="utf-8")
         tokenizer.save(temporary / "tokenizer.json")
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu", kind: Kind | None = None) -> Checkpoint:
-    """Load a folder written by `save_checkpoint`.
+def load_checkpoint(
+    folder: Path,
+    device: torch.device | str = "cpu",
+    kind: Kind | None = None,
+    *,
+    base: Path | None = None,
+) -> Checkpoint:
+    """Load a folder written by `save_checkpoint`; adapters come merged into the weights beside them.
 
     Args:
         kind: what the model must be; None takes any.
+        base: where the base of this model lies, if not where its config says.
 
     Raises:
         BadInput: a file is missing or damaged, the model is of another kind, a tensor is missing, unexpected or of
-            another shape, or the tokenizer is not the one the model was trained with.
+            another shape, the tokenizer is not the one the model was trained with, or the base is another.
     """
     folder = Path(folder)
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+    for name in ("config.json", WEIGHTS, "tokenizer.json"):
         if not (folder / name).is_file():
             raise BadInput(
                 f"{folder} has no {name}; expected a checkpoint folder written by groundup: "
@@ -149,14 +180,9 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", kind: Kind
             f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}, the model was trained with "
             f"{config.tokenizer[:12]}; restore the folder with `dvc checkout` or train again."
         )
-    try:
-        weights = load_file(folder / "model.safetensors")
-    except SafetensorError as error:
-        raise BadInput(
-            f"{folder}/model.safetensors is damaged ({error}); restore it with `dvc checkout`."
-        ) from error
-    model = _build(config)
-    load_weights(model, weights, str(folder))
+    model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
+    load_weights(model, folder / WEIGHTS, partial=config.base is not None)
+    absorb(model)
     return Checkpoint(model.to(device).eval(), tokenizer, config)
 
 
@@ -170,21 +196,61 @@ def _build(config: CheckpointConfig) -> nn.Module:
     return Decoder(config.model) if config.kind == "decoder" else Encoder(config.model)
 
 
+def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | None) -> nn.Module:
+    """The base, with the adapters and the head that this model has beside it, still to be loaded."""
+    place = given or Path(os.path.normpath(folder / base.folder))
+    if not (place / WEIGHTS).is_file():
+        raise BadInput(
+            f"{folder} was trained on the model in {place}, where there is none; give the folder it lies in, or "
+            f"restore it with `dvc checkout`."
+        )
+    found = fingerprint(place / WEIGHTS)
+    if found != base.weights:
+        raise BadInput(
+            f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: give "
+            f"the folder of the right one, or train again."
+        )
+    trunk = load_checkpoint(place).model
+    if config.lora is not None:
+        add_adapters(trunk, config.lora)
+    return (
+        SequenceClassifier(trunk, len(config.labels), config.pooling)
+        if config.kind == "classifier"
+        else trunk
+    )
+
+
 def tied_names(model: nn.Module) -> set[str]:
     """Names of parameters that are other parameters once more: they are neither stored nor loaded."""
     once = {name for name, _ in model.named_parameters()}
     return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
-    """Copy `weights` into `model`; a tied tensor may be absent.
+def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None:
+    """Copy the tensors of a file into `model`, one at a time; a tied one may be absent.
+
+    Args:
+        partial: those of a frozen base may be absent too; adapters and the head of a classifier may not.
 
     Raises:
-        BadInput: naming every missing, unexpected and misshapen tensor.
+        BadInput: the file is damaged, or a tensor is missing, unexpected or of another shape; each is named.
     """
-    own, tied = shapes_of(model.state_dict()), tied_names(model)
-    wanted = {name: shape for name, shape in own.items() if name not in tied or name in weights}
-    problems = misfits(wanted, shapes_of(weights))
-    if problems:
-        raise BadInput(f"{source}: the weights do not fit the model's config: {'; '.join(problems)}.")
-    model.load_state_dict(weights, strict=False)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            found = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            own, tied = model.state_dict(), tied_names(model)
+            wanted = {
+                name: shape
+                for name, shape in shapes_of(own).items()
+                if name in found or not (name in tied or (partial and not name.endswith(ADDED)))
+            }
+            problems = misfits(wanted, found)
+            if problems:
+                raise BadInput(
+                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}."
+                )
+            with torch.no_grad():
+                for name in found:
+                    own[name].copy_(opened.get_tensor(name))
+    except SafetensorError as error:
+        raise BadInput(f"{file} is damaged ({error}); restore it with `dvc checkout`.") from error

@@ -15,6 +15,7 @@ from groundup.labels import LABELS, SPAM
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
+from groundup.nn.trainable import choose_trainable
 from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training import Log, Resume, fit
@@ -29,31 +30,12 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int
     return [[*ids[:room], tokenizer.eot_id] for ids in tokenizer.encode_batch(list(texts))]
 
 
-def freeze(model: SequenceClassifier, trainable_blocks: int | None) -> None:
-    """Leave only the head, the final norm and the last `trainable_blocks` blocks trainable; None frees all.
-
-    Raises:
-        BadInput: more blocks than the model has.
-    """
-    blocks = model.trunk.h
-    if trainable_blocks is None:
-        return
-    if not 0 <= trainable_blocks <= len(blocks):
-        raise BadInput(
-            f"finetune_spam.trainable_blocks is {trainable_blocks}; the model has {len(blocks)} blocks."
-        )
-    model.trunk.requires_grad_(False)
-    model.trunk.ln_f.requires_grad_(True)
-    for block in list(blocks)[len(blocks) - trainable_blocks :]:
-        block.requires_grad_(True)
-
-
 def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:
     """A classifier on top of the given model, which it takes over, on the same device."""
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
-    freeze(model, config.trainable_blocks)
+    choose_trainable(pretrained, config.trainable_blocks, config.lora)
     return model
 
 
@@ -101,8 +83,6 @@ def finetune(
         log, resume, description: see `fit`.
         evaluate: classifier -> metrics, called when `fit` evaluates; with patience, "val/mcc" among them.
 
-        monitor="val/mcc",
-        mode="max",
     Raises:
         BadInput: more blocks to train than the model has, a pooling that does not fit it, or see `fit`.
     """
@@ -121,6 +101,8 @@ def finetune(
         seed=seed,
         log=log,
         evaluate=None if evaluate is None else lambda step: evaluate(model),
+        monitor="val/mcc",
+        mode="max",
         resume=resume,
         description=description,
     )

@@ -10,15 +10,17 @@ from groundup.datasets.batching import Batches, completion_batch, sorted_batches
 from groundup.errors import BadInput
 from groundup.generation import check_room, generate
 from groundup.nn.decoder import Decoder
+from groundup.nn.trainable import choose_trainable
 from groundup.objectives import causal_lm
 from groundup.prompts import Prompter
-from groundup.recipes import TrainingConfig
+from groundup.recipes import ComputeConfig, InstructionTrainingConfig, TrainingConfig
 from groundup.sampling import Sampling
+from groundup.training import Log, Resume, fit
+
+Row = Mapping[str, Any]  # id, family, instruction, input, output
 
 
-def encode_prompts(
-    prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
-) -> list[list[int]]:
+def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[list[int]]:
     """Prompts of rows with id, instruction, input.
 
     Raises:
@@ -31,7 +33,7 @@ def encode_prompts(
 
 
 def encode_examples(
-    prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
+    prompter: Prompter, rows: Sequence[Row], context_length: int
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Prompts and completions (with the end token behind them) of rows with id, instruction, input, output.
 
@@ -62,6 +64,44 @@ def completion_batches(
         training.batch_size,
         training.grad_accum_steps,
         seed,
+    )
+
+
+def finetune(
+    model: Decoder,
+    train: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
+    val: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
+    config: InstructionTrainingConfig,
+    compute: ComputeConfig,
+    *,
+    description: str,
+    log: Log = lambda metrics, step: None,
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    """Teach the model, in place, to answer; returns the history of `fit`.
+
+    Args:
+        train, val: prompts and completions as from `encode_examples`; the first `eval_examples` of val are scored.
+        log, resume, description: see `fit`.
+
+    Raises:
+        BadInput: what cannot be trained as `config` says (see `choose_trainable`), or see `fit`.
+    """
+    torch.manual_seed(config.seed)
+    choose_trainable(model, config.trainable_blocks, config.lora)
+    training = config.training
+    prompts, completions = (part[: config.eval_examples] for part in val)
+    return fit(
+        model,
+        causal_lm,
+        completion_batches(*train, training, config.seed),
+        training,
+        compute,
+        seed=config.seed,
+        log=log,
+        evaluate=lambda step: {"val/loss": answer_loss(model, prompts, completions, training.batch_size)},
+        resume=resume,
+        description=description,
     )
 
 

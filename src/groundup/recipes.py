@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.errors import BadInput
-from groundup.nn.config import ModelParams, Pooling
+from groundup.nn.config import LoRAConfig, ModelParams, Pooling
 from groundup.settings import STRICT
 
 Positive = Annotated[int, Ge(1)]
@@ -97,6 +97,7 @@ class SpamTrainingConfig:
     seeds: tuple[int, ...]  # one classifier each; the table shows their mean, the best on val is kept
     pooling: Pooling
     trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
+    lora: LoRAConfig | None  # adapters instead: every weight of the base stays as it is
     class_weights: Literal["none", "balanced"]
     token_dropout: Fraction  # share of the tokens hidden in each training step
     training: TrainingConfig
@@ -104,6 +105,11 @@ class SpamTrainingConfig:
     def __post_init__(self) -> None:
         if not self.seeds:
             raise BadInput("seeds is empty; give at least one seed, three for an interval.")
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether weights of the base stay as they are, so that a checkpoint need not repeat them."""
+        return self.lora is not None or self.trainable_blocks is not None
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,16 @@ class InstructionTrainingConfig:
 
     seed: int  # of the order of the examples and dropout
     prompt_style: Literal["alpaca", "alpaca_short"]  # see prompts.py
+    trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
+    lora: LoRAConfig | None  # adapters instead: every weight of the base stays as it is
+    max_examples: Positive | None  # so many training examples, every family in its proportion; null = all
     eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether weights of the base stay as they are, so that a checkpoint need not repeat them."""
+        return self.lora is not None or self.trainable_blocks is not None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@ import torch
 from torch import nn
 
 from groundup.errors import BadInput
+from groundup.nn.config import LoRAConfig
 from groundup.nn.lora import (
-    LoRAConfig,
     LoRALinear,
+    absorb,
     adapter_weights,
     adapters,
     add_adapters,
@@ -100,3 +101,17 @@ def test_what_does_not_fit_is_told() -> None:
 def test_a_target_that_is_not_there_is_told(targets: tuple[str, ...]) -> None:
     with pytest.raises(BadInput, match="linear layers are called c_attn, c_fc, c_proj, lm_head"):
         add_adapters(random_decoder("gpt2"), LoRAConfig(2, 4.0, 0.0, targets))
+
+
+@torch.no_grad()
+def test_absorbed_adapters_leave_plain_layers_with_the_same_answers() -> None:
+    model = taught()
+    idx = torch.randint(model.config.vocab_size, (2, 5))
+    expected, names = (
+        model(idx),
+        {name for name, _ in model.named_parameters()} - adapter_weights(model).keys(),
+    )
+    absorb(model)
+    torch.testing.assert_close(model(idx), expected, rtol=1e-4, atol=1e-5)
+    assert not adapters(model)
+    assert {name for name, _ in model.named_parameters()} == names

@@ -26,6 +26,7 @@ SPAM = SpamTrainingConfig(
     seeds=(1, 2),
     pooling="last",
     trainable_blocks=None,
+    lora=None,
     class_weights="balanced",
     token_dropout=0.2,
     training=training_config(
@@ -35,6 +36,9 @@ SPAM = SpamTrainingConfig(
 INSTRUCTIONS = InstructionTrainingConfig(
     seed=3,
     prompt_style="alpaca_short",
+    trainable_blocks=None,
+    lora=None,
+    max_examples=None,
     eval_examples=3,
     training=training_config(max_steps=6, eval_interval=3, checkpoint_interval=2),
 )

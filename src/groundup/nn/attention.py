@@ -178,7 +178,7 @@ class Attention(nn.Module):
         q, k = self._placed(q, reading.rotary), self._placed(k, reading.rotary)
         if reading.cache is not None and reading.positions is not None:
             past_k, past_v = reading.cache.append(self.layer, k, v, reading.positions, reading.end)
-            if reading.mask is not None:  # on the first pass the own keys are all there is
+            if reading.end > x.shape[1]:  # on the first pass the own keys are all there is
                 k, v = past_k.type_as(q), past_v.type_as(q)
         return q, k, v
 
@@ -195,10 +195,13 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, reading: Reading) -> Tensor:
         """The values (B, H, T, D) that each query finds."""
-        if self.n_kv_head < self.n_head:
+        record = reading.record is not None and reading.record.attention
+        # the kernel shares the heads itself, bit for bit, and faster; but its gradients are summed in another order
+        shares = q.device.type == "cpu" and not q.requires_grad and not record
+        if self.n_kv_head < self.n_head and not shares:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))
         causal = reading.causal and reading.mask is None and q.shape[2] > 1
-        if reading.record is not None and reading.record.attention:
+        if reading.record is not None and record:
             past = (
                 torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
                 if causal
@@ -214,4 +217,5 @@ class Attention(nn.Module):
             attn_mask=reading.mask,
             is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
+            enable_gqa=k.shape[1] < q.shape[1],
         )

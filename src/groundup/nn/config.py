@@ -1,7 +1,9 @@
 """What fixes the shape and the arithmetic of a model; needs no torch, so that reading it is quick."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT
@@ -224,3 +226,15 @@ class ModelParams:
         """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
         size = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preset"}
         return ModelConfig(**{"vocab_size": vocab_size, **size, **PRESETS[self.preset], **changes})
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Which layers get an adapter, and of what size."""
+
+    __pydantic_config__ = STRICT
+
+    rank: Annotated[int, Ge(1)]
+    alpha: Annotated[float, Gt(0)]
+    dropout: Annotated[float, Ge(0), Lt(1)]  # of what the adapter reads
+    targets: tuple[str, ...]  # last names of linear layers, such as c_attn

@@ -5,31 +5,16 @@ it was. Only A and B are trained and saved; merged into W they cost nothing when
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
+from groundup.nn.config import LoRAConfig
 from groundup.nn.weights import misfits, shapes_of
-from groundup.settings import STRICT
 
 ADAPTER = ("lora_a", "lora_b")
-
-
-@dataclass(frozen=True)
-class LoRAConfig:
-    """Which layers get an adapter, and of what size."""
-
-    __pydantic_config__ = STRICT
-
-    rank: Annotated[int, Ge(1)]
-    alpha: Annotated[float, Gt(0)]
-    dropout: Annotated[float, Ge(0), Lt(1)]  # of what the adapter reads
-    targets: tuple[str, ...]  # last names of linear layers, such as c_attn
 
 
 class LoRALinear(nn.Linear):
@@ -121,6 +106,17 @@ def unmerge(model: nn.Module) -> None:
     """Take every adapter off its layer's weight again."""
     for layer in adapters(model):
         layer.unmerge()
+
+
+def absorb(model: nn.Module) -> None:
+    """Merge every adapter for good: plain layers again, which may get other adapters."""
+    merge(model)
+    for name, layer in [*model.named_modules()]:
+        if isinstance(layer, LoRALinear):
+            plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+            plain.weight, plain.bias = layer.weight, layer.bias
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, plain)
 
 
 def adapters(model: nn.Module) -> list[LoRALinear]:

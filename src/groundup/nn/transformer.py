@@ -107,7 +107,7 @@ class Transformer(nn.Module):
             BadInput: more positions than the context holds.
         """
         T = idx.shape[1]
-        before = int(cache.lengths.max()) if cache is not None else 0
+        shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
         if before + T > self.config.context_length:
             raise BadInput(
                 f"the text has {before + T} tokens; the model reads at most {self.config.context_length}; "
@@ -120,7 +120,7 @@ class Transformer(nn.Module):
             cache.tokens.scatter_(1, positions, idx)
         x = self.drop(self._embed(idx, positions, cache, segments))
         mask = None
-        if before:  # key j is visible to the query at position p when j <= p
+        if before and (T > 1 or shortest < before):  # key j is visible to the query at position p when j <= p
             mask = torch.arange(before + T, device=idx.device) <= positions[:, None, :, None]
         elif lengths is not None and not self.config.causal:
             mask = real_tokens(lengths, T)

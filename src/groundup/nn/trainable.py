@@ -1,0 +1,30 @@
+"""Which weights of a model are trained: all, the last blocks, the head alone, or low-rank adapters."""
+
+from groundup.errors import BadInput
+from groundup.nn.config import LoRAConfig
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.lora import add_adapters
+
+
+def choose_trainable(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
+    """Leave trainable the last `blocks` blocks and the final norm, or adapters that are added; both None: everything.
+
+    Raises:
+        BadInput: both are asked for, more blocks than the model has, or adapters for layers that it has not.
+    """
+    if blocks is not None and lora is not None:
+        raise BadInput(
+            f"trainable_blocks is {blocks} and lora is given; expected one of them: adapters leave every block frozen; "
+            f"set the other to null."
+        )
+    if lora is not None:
+        add_adapters(trunk, lora)
+    if blocks is not None:
+        there = len(trunk.h)
+        if not 0 <= blocks <= there:
+            raise BadInput(f"trainable_blocks is {blocks}; the model has {there} blocks.")
+        trunk.requires_grad_(False)
+        trunk.ln_f.requires_grad_(True)
+        for block in list(trunk.h)[there - blocks :]:
+            block.requires_grad_(True)
