@@ -7,14 +7,18 @@ the loss -log sigmoid(reward chosen - reward rejected) small. The reference read
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from groundup.datasets.batching import completion_batch
+from groundup.datasets.batching import completion_batch, sorted_batches
 from groundup.nn.decoder import Decoder
+from groundup.nn.lora import add_adapters, bypassed
 from groundup.objectives import IGNORE_INDEX, Batch
+from groundup.recipes import ComputeConfig, PreferenceConfig
+from groundup.training import Log, Resume, fit
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class Preference:
     prompt: Sequence[int]
     chosen: Sequence[int]
     rejected: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A pair, and log p of both its answers under the reference, in nats."""
+
+    pair: Preference
+    chosen: float
+    rejected: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,11 @@ class PreferenceBatch:
     def to(self, device: torch.device) -> "PreferenceBatch":
         """The batch on another device."""
         return PreferenceBatch(self.both.to(device), self.reference.to(device))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read, of both answers."""
+        return self.both.tokens
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
@@ -56,17 +74,20 @@ def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def reference_log_probs(
-    model: Decoder, pairs: Sequence[Preference], batch_size: int
-) -> tuple[Tensor, Tensor]:
-    """What the reference says of every chosen and every rejected answer: (N,), (N,), on the CPU."""
-    device = model.wte.weight.device
-    found = []
+def with_reference(model: Decoder, pairs: Sequence[Preference], batch_size: int) -> list[Judged]:
+    """The pairs with what the model says of their answers now: it is the reference as long as it is not trained."""
+    device, found = model.wte.weight.device, []
     for start in range(0, len(pairs), batch_size):
         some = pairs[start : start + batch_size]
-        found.append(answer_log_probs(model, both_answers(some).to(device)).cpu().view(2, -1))
-    chosen, rejected = torch.cat(found, dim=1)
-    return chosen, rejected
+        chosen, rejected = answer_log_probs(model, both_answers(some).to(device)).view(2, -1).tolist()
+        found += [Judged(*judged) for judged in zip(some, chosen, rejected, strict=True)]
+    return found
+
+
+def preference_batch(pairs: Sequence[Judged]) -> PreferenceBatch:
+    """A padded batch of pairs."""
+    reference = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
+    return PreferenceBatch(both_answers([pair.pair for pair in pairs]), torch.tensor(reference))
 
 
 def rewards(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Tensor]:
@@ -77,6 +98,99 @@ def rewards(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor
 
 
 def dpo(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Tensor]:
-    """-log sigmoid of the margin between both rewards, summed over pairs, and their number."""
+    """-log sigmoid of the margin between both rewards, summed over pairs, and their number (ibid., eq. 7)."""
     chosen, rejected = rewards(model, batch, beta)
     return -F.logsigmoid(chosen - rejected).sum(), torch.tensor(len(chosen), device=chosen.device)
+
+
+@torch.inference_mode()
+def preference_scores(
+    model: Decoder, pairs: Sequence[Judged], beta: float, batch_size: int
+) -> dict[str, float]:
+    """How far the model has moved: means over the pairs.
+
+    Returns:
+        loss: as in training, in nats. margin: reward of the chosen less that of the rejected answer. accuracy: share
+        of pairs in which it is above 0. kl: how far the model is from the reference, KL(model || reference) in nats
+        a token of the chosen answers. chosen_gain: log p of the chosen answers less the reference's, in nats: below 0
+        where both answers become less likely and the rejected one only faster.
+    """
+    device = model.wte.weight.device
+    margins: list[float] = []
+    gains: list[float] = []
+    divergence = tokens = 0.0
+    for start in range(0, len(pairs), batch_size):
+        batch = preference_batch(pairs[start : start + batch_size]).to(device)
+        chosen, rejected = rewards(model, batch, beta)
+        margins += (chosen - rejected).tolist()
+        gains += (chosen / beta).tolist()
+        half = Batch(*(part[: len(chosen)] for part in (batch.both.idx, batch.both.targets)))
+        now = _answer_distributions(model, half)
+        with bypassed(model):
+            before = _answer_distributions(model, half)
+        divergence += float((now.exp() * (now - before)).sum())
+        tokens += len(now)
+    found = torch.tensor(margins)
+    return {
+        "loss": float(-F.logsigmoid(found).mean()),
+        "margin": float(found.mean()),
+        "accuracy": float((found > 0).float().mean()),
+        "kl": divergence / tokens,
+        "chosen_gain": sum(gains) / len(gains),
+    }
+
+
+def _answer_distributions(model: Decoder, batch: Batch) -> Tensor:
+    """log p of every token of the vocabulary at each answer token: (N, V)."""
+    hidden = model(batch.idx)[batch.targets != IGNORE_INDEX]
+    return model.logits(hidden).float().log_softmax(dim=-1)
+
+
+def tune(
+    model: Decoder,
+    train: Sequence[Preference],
+    val: Sequence[Preference],
+    config: PreferenceConfig,
+    compute: ComputeConfig,
+    *,
+    description: str,
+    log: Log = lambda metrics, step: None,
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    """Add adapters to the model and teach them the preferences; returns the history of `fit`.
+
+    Args:
+        val: pairs that are scored (see `preference_scores`); the metrics are called val/….
+        log, resume, description: see `fit`.
+
+    Raises:
+        BadInput: adapters that do not fit the model, or see `fit`.
+    """
+    size = config.training.batch_size
+    learned, scored = (with_reference(model, pairs, size) for pairs in (train, val))
+    torch.manual_seed(config.seed)
+    add_adapters(model, config.lora)
+    lengths = [len(j.pair.prompt) + max(len(j.pair.chosen), len(j.pair.rejected)) for j in learned]
+
+    def evaluate(step: int) -> dict[str, float]:
+        scores = preference_scores(model, scored, config.beta, size)
+        return {f"val/{name}": value for name, value in scores.items()}
+
+    return fit(
+        model,
+        partial(dpo, beta=config.beta),
+        sorted_batches(
+            lengths,
+            lambda chosen: preference_batch([learned[i] for i in chosen]),
+            size,
+            config.training.grad_accum_steps,
+            config.seed,
+        ),
+        config.training,
+        compute,
+        seed=config.seed,
+        log=log,
+        evaluate=evaluate,
+        resume=resume,
+        description=description,
+    )

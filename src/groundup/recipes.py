@@ -133,6 +133,20 @@ class InstructionTrainingConfig:
 
 
 @dataclass(frozen=True)
+class PreferenceConfig:
+    """Preference tuning of a model that follows instructions."""
+
+    __pydantic_config__ = STRICT
+
+    seed: int  # of the choice of pairs, their order, the adapters and dropout
+    beta: Annotated[float, Gt(0)]  # how dearly the model pays for leaving the reference; the rewards' unit
+    lora: LoRAConfig  # the reference is the model without its adapters, so there must be some
+    max_examples: Positive | None  # so many training pairs, every family in its proportion; null = all
+    eval_examples: Positive  # of the val split
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
 class MaskingConfig:
     """What is hidden in masked language modelling."""
 

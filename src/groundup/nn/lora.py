@@ -4,7 +4,8 @@ y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, ra
 it was. Only A and B are trained and saved; merged into W they cost nothing when the model is asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +27,13 @@ class LoRALinear(nn.Linear):
         self.lora_a = nn.Parameter(base.weight.new_empty(rank, base.in_features))
         self.lora_b = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
         nn.init.kaiming_uniform_(self.lora_a, a=5**0.5)  # as a linear layer's own weights
-        self.scale, self.merged = alpha / rank, False
+        self.scale, self.merged, self.bypassed = alpha / rank, False, False
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         y = F.linear(x, self.weight, self.bias)
-        if self.merged:
+        if self.merged or self.bypassed:
             return y
         return y + F.linear(F.linear(self.dropout(x), self.lora_a), self.lora_b) * self.scale
 
@@ -106,6 +107,20 @@ def unmerge(model: nn.Module) -> None:
     """Take every adapter off its layer's weight again."""
     for layer in adapters(model):
         layer.unmerge()
+
+
+@contextmanager
+def bypassed(model: nn.Module) -> Iterator[None]:
+    """Inside, the model answers as it did before it got adapters; they must not be merged."""
+    layers = adapters(model)
+    assert not any(layer.merged for layer in layers)
+    try:
+        for layer in layers:
+            layer.bypassed = True
+        yield
+    finally:
+        for layer in layers:
+            layer.bypassed = False
 
 
 def absorb(model: nn.Module) -> None:
