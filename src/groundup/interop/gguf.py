@@ -1,28 +1,24 @@
 """GGUF, the file format of llama.cpp: a Llama in one file, quantised or not, with its tokenizer inside.
 
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The package gguf maps the file and dequantises one tensor
-at a time.
+One tensor at a time is dequantised, by the package gguf; gguf_file.py reads the file.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
+from groundup.interop.gguf_file import GGUFFile, GGUFTensor, open_gguf
 from groundup.interop.huggingface import empty_model
 from groundup.interop.layouts import llama
 from groundup.interop.weights import read_weights
 from groundup.nn.config import PRESETS, ModelConfig, RopeScaling
 from groundup.nn.decoder import Decoder
 from groundup.nn.weights import Shape
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
 
 # name of llama.cpp -> name in Hugging Face's Llama; {n} is the layer
 NAMES = {
@@ -48,24 +44,6 @@ SIZES = {
 }
 
 
-def open_gguf(path: Path) -> "GGUFReader":
-    """The file, mapped.
-
-    Raises:
-        BadInput: it is missing, cut short or no GGUF.
-    """
-    from gguf import GGUFReader
-
-    if not Path(path).is_file():
-        raise BadInput(f"{path} does not exist; expected a GGUF file.")
-    try:
-        return GGUFReader(path)
-    except (ValueError, IndexError, OverflowError) as error:  # the magic number, or a size beyond the end
-        raise BadInput(
-            f"{path} is no GGUF file, or cut short ({error}); expected a whole one: download it again."
-        ) from error
-
-
 def load_gguf(path: Path) -> Decoder:
     """The model of a GGUF file, dequantised to float32, in evaluation mode.
 
@@ -73,22 +51,25 @@ def load_gguf(path: Path) -> Decoder:
         BadInput: the file is missing or damaged, its architecture is not Llama's, or tensors are missing, unexpected
             or of another shape (each is named).
     """
-    file = open_gguf(path)
-    config = read_config(file, str(path))
-    file.fields.clear()  # the vocabulary as the reader keeps it takes more memory than most tensors
+    return load_model(open_gguf(path))
+
+
+def load_model(file: GGUFFile) -> Decoder:
+    """The same of an open file."""
+    config = read_config(file)
     model = empty_model(config)
     assert isinstance(model, Decoder)
-    read_weights(model, llama(config), GGUFWeights(file, config, str(path)))
+    read_weights(model, llama(config), GGUFWeights(file, config))
     return model.eval()
 
 
-def read_config(file: "GGUFReader", where: str) -> ModelConfig:
+def read_config(file: GGUFFile) -> ModelConfig:
     """Our config of the model in the file.
 
     Raises:
         BadInput: an architecture that is not Llama's, or a value that ours does not have.
     """
-    facts = metadata(file)
+    facts, where = file.fields, file.where
     architecture = facts.get("general.architecture")
     if architecture != "llama":
         raise BadInput(
@@ -107,12 +88,12 @@ def read_config(file: "GGUFReader", where: str) -> ModelConfig:
             f"{where} turns {turned} of {width} channels a head by position; groundup knows Llamas that turn all: "
             f"choose another model."
         )
-    tensors = {tensor.name: tensor for tensor in file.tensors}
+    tensors = file.tensors
     if "token_embd.weight" not in tensors:
         raise BadInput(f"{where} has no tensor token_embd.weight; expected a whole Llama: download it again.")
     return ModelConfig(
         **{
-            "vocab_size": int(tensors["token_embd.weight"].shape[1]),  # shapes stand in the opposite order
+            "vocab_size": tensors["token_embd.weight"].shape[0],
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
             "dropout": 0.0,
             "ngram_rows": 0,
@@ -128,7 +109,7 @@ def read_config(file: "GGUFReader", where: str) -> ModelConfig:
     )
 
 
-def _scaling(facts: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> RopeScaling | None:
+def _scaling(facts: Mapping[str, Any], tensors: Mapping[str, GGUFTensor], where: str) -> RopeScaling | None:
     """llama.cpp keeps Llama 3's factors as a tensor, from which the four numbers cannot be told for certain."""
     kind = facts.get("llama.rope.scaling.type", "none")
     if "rope_freqs.weight" in tensors:
@@ -146,26 +127,23 @@ def _scaling(facts: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -
 class GGUFWeights:
     """The tensors of a Llama in a GGUF file under Hugging Face's names, each dequantised when it is read."""
 
-    def __init__(self, file: "GGUFReader", config: ModelConfig, where: str) -> None:
-        self.where, self._config = where, config
+    def __init__(self, file: GGUFFile, config: ModelConfig) -> None:
+        self.where, self._config = file.where, config
         theirs = {
             pattern.format(n=n): name.format(n=n)
             for n in range(config.n_layer)
             for pattern, name in NAMES.items()
         }
-        self._tensors = {theirs.get(tensor.name, tensor.name): tensor for tensor in file.tensors}
+        self._tensors = {theirs.get(name, name): tensor for name, tensor in file.tensors.items()}
 
     @property
     def shapes(self) -> dict[str, Shape]:
         """The shape of every tensor there is."""
-        return {name: tuple(int(n) for n in tensor.shape[::-1]) for name, tensor in self._tensors.items()}
+        return {name: tensor.shape for name, tensor in self._tensors.items()}
 
     def tensor(self, name: str) -> Tensor:
         """One of them, in float32."""
-        from gguf import dequantize
-
-        kept = self._tensors[name]
-        found = torch.from_numpy(np.require(dequantize(kept.data, kept.tensor_type), np.float32, ["C", "W"]))
+        found = torch.from_numpy(self._tensors[name].values())
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = self._config.n_head if "q_proj" in name else self._config.n_kv_head
             found = halves(found, heads)
@@ -193,8 +171,3 @@ def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:
     if source is None:
         return None
     return ChatTemplate(source, *(None if i is None else tokens[int(i)] for i in (bos, eos)))
-
-
-def metadata(file: "GGUFReader") -> dict[str, Any]:
-    """All fields of the file as plain values."""
-    return {name: field.contents() for name, field in file.fields.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
@@ -54,8 +55,17 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:
     """A model whose weights take no memory yet."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         return Decoder(config) if config.causal else Encoder(config)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves parameters uninitialised: on the device "meta" a draw would load the compiler, for 70 MB and seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

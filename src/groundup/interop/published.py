@@ -7,6 +7,7 @@ from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import fingerprint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.interop import gguf, huggingface
+from groundup.interop.gguf_file import open_gguf
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.prompts import CHAT_TEMPLATE
@@ -62,8 +63,6 @@ def _from_huggingface(folder: Path) -> Published:
 
 
 def _from_gguf(path: Path) -> Published:
-    file = gguf.open_gguf(path)
-    facts = gguf.metadata(file)
-    tokenizer, template = gguf_tokenizer(facts, str(path)), gguf.chat_template(facts)
-    del file, facts  # the vocabulary as the reader keeps it takes more memory than most tensors
-    return Published(gguf.load_gguf(path), tokenizer, template, {path.name: fingerprint(path)})
+    file = open_gguf(path)
+    tokenizer, template = gguf_tokenizer(file.fields, file.where), gguf.chat_template(file.fields)
+    return Published(gguf.load_model(file), tokenizer, template, {path.name: fingerprint(path)})

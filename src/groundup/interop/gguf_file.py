@@ -1,0 +1,130 @@
+"""The bytes of a GGUF file: its fields as plain values, its tensors mapped.
+
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the package gguf keeps three arrays for each
+token of a vocabulary: more memory than most tensors, and seconds. What the kinds of quantisation mean is its matter.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.errors import BadInput
+from groundup.nn.weights import Shape
+
+SCALARS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}  # type of a field -> its name in struct
+STRING, ARRAY = 8, 9
+ROWS = 1024  # of a tensor, dequantised at once: what that takes beside is small
+
+
+@dataclass(frozen=True)
+class GGUFTensor:
+    """A tensor where it lies: `data` (rows, bytes of a row) of the given kind of quantisation."""
+
+    shape: Shape
+    kind: int
+    data: NDArray[np.uint8]
+
+    def values(self) -> NDArray[np.float32]:
+        """Dequantised, in `shape`."""
+        from gguf import GGMLQuantizationType, dequantize
+
+        found = np.empty((len(self.data), self.shape[-1]), np.float32)
+        for n in range(0, len(found), ROWS):
+            found[n : n + ROWS] = dequantize(self.data[n : n + ROWS], GGMLQuantizationType(self.kind))
+        return found.reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class GGUFFile:
+    """Fields and tensors by their names; shapes stand as in PyTorch, which is the opposite of the file's order."""
+
+    where: str
+    fields: dict[str, Any]
+    tensors: dict[str, GGUFTensor]
+
+
+def open_gguf(path: Path) -> GGUFFile:
+    """Read the header and map the rest.
+
+    Raises:
+        BadInput: the file is missing, cut short or no GGUF.
+    """
+    if not Path(path).is_file():
+        raise BadInput(f"{path} does not exist; expected a GGUF file.")
+    try:
+        return _Header(np.memmap(path, np.uint8, "r")).read(str(path))
+    except (ValueError, KeyError, struct.error, OverflowError, MemoryError) as error:
+        raise BadInput(
+            f"{path} is no GGUF file, or cut short ({error}); expected a whole one: download it again."
+        ) from error
+
+
+class _Header:
+    """Reads one value after another."""
+
+    def __init__(self, data: "np.memmap[Any, np.dtype[np.uint8]]") -> None:
+        self._data, self._place = data, 0
+
+    def read(self, where: str) -> GGUFFile:
+        if bytes(self._take(4)) != b"GGUF":
+            raise ValueError("it does not begin with GGUF")
+        [version] = self._numbers("I")
+        if version not in (2, 3):
+            raise ValueError(f"its version is {version} instead of 2 or 3")
+        n_tensors, n_fields = self._numbers("Q", 2)
+        fields = {self._string(): self._value(*self._numbers("I")) for _ in range(n_fields)}
+        found = [(self._string(), *self._tensor()) for _ in range(n_tensors)]
+        alignment = fields.get("general.alignment", 32)
+        start = -(-self._place // alignment) * alignment
+        return GGUFFile(
+            where,
+            fields,
+            {name: self._mapped(shape, kind, start + offset) for name, shape, kind, offset in found},
+        )
+
+    def _take(self, size: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        if self._place + size > len(self._data):
+            raise ValueError(f"it ends at byte {len(self._data):,}, in the middle of a value")
+        taken = self._data[self._place : self._place + size]
+        self._place += size
+        return taken
+
+    def _numbers(self, letter: str, count: int = 1) -> tuple[Any, ...]:
+        form = f"<{count}{letter}"
+        return struct.unpack(form, bytes(self._take(struct.calcsize(form))))
+
+    def _string(self) -> str:
+        [size] = self._numbers("Q")
+        return bytes(self._take(size)).decode("utf-8")
+
+    def _value(self, kind: int) -> Any:
+        if kind == STRING:
+            return self._string()
+        if kind == ARRAY:
+            [of] = self._numbers("I")
+            [count] = self._numbers("Q")
+            if of in SCALARS:
+                return list(self._numbers(SCALARS[of], count))
+            return [self._value(of) for _ in range(count)]
+        return self._numbers(SCALARS[kind])[0]
+
+    def _tensor(self) -> tuple[Shape, int, int]:
+        [n_dimensions] = self._numbers("I")
+        shape = self._numbers("Q", n_dimensions)[::-1]
+        [kind], [offset] = self._numbers("I"), self._numbers("Q")
+        return shape, kind, offset
+
+    def _mapped(self, shape: Shape, kind: int, start: int) -> GGUFTensor:
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+        if not shape or shape[-1] % block:
+            raise ValueError(f"a tensor of shape {shape} is not made of blocks of {block}")
+        rows, width = math.prod(shape[:-1]), shape[-1] // block * size
+        self._place = start
+        return GGUFTensor(shape, kind, self._take(rows * width).reshape(rows, width))
