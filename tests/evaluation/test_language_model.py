@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.evaluation.language_model import bits_per_byte, total_nats
+from groundup.evaluation.language_model import bits_per_byte, nats_of_texts, total_nats
 from groundup.nn.decoder import Decoder
 from groundup.objectives import IGNORE_INDEX, Batch
+from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import model_config, random_decoder
 
 EOT = 10
@@ -50,3 +51,16 @@ def test_bits_per_byte_by_hand() -> None:
     # "naïve" has five characters and six bytes; a uniform guess over 256 values costs eight bits each.
     assert bits_per_byte(6 * math.log(256), len("naïve".encode())) == pytest.approx(8.0)
     assert bits_per_byte(math.log(2), 4) == pytest.approx(0.25)
+
+
+def test_texts_are_read_as_the_shards_hold_them() -> None:
+    tokenizer = BPETokenizer.train(["low low lower"], 259)
+    model, texts = random_decoder(vocab_size=259), ["low lower", "lowest"]
+    ids = np.array([i for text in texts for i in (*tokenizer.encode(text), tokenizer.eot_id)])
+    assert nats_of_texts(model, tokenizer, texts, window=12) == total_nats(model, ids, tokenizer.eot_id)
+    # a shorter window sees less: each of its tokens is scored once all the same
+    short = sum(
+        total_nats(model, ids[i : i + 4], ids[i - 1] if i else tokenizer.eot_id)
+        for i in range(0, len(ids), 4)
+    )
+    assert nats_of_texts(model, tokenizer, texts, window=4) == pytest.approx(short, rel=1e-5)

@@ -1,6 +1,7 @@
 """How well a language model predicts held-out text."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,18 +9,24 @@ from numpy.typing import NDArray
 
 from groundup.nn.decoder import Decoder
 from groundup.objectives import IGNORE_INDEX, Batch, causal_lm
+from groundup.tokenizers.loading import Tokenizer
 
 
 @torch.inference_mode()
 def total_nats(
-    model: Decoder, ids: NDArray[np.unsignedinteger], first_id: int, batch_size: int = 16
+    model: Decoder,
+    ids: NDArray[np.integer],
+    first_id: int,
+    batch_size: int = 16,
+    window: int | None = None,
 ) -> float:
-    """-log p of all of `ids` (N,), read in windows of the model's context; each token is scored once.
+    """-log p of all of `ids` (N,), read in windows of the model's context, or of `window` tokens if that is less.
 
-    `first_id`, the end-of-text token, stands before the first token; every later window begins with the last
-    token of the one before, and knows nothing older.
+    Each token is scored once. `first_id`, the end-of-text token, stands before the first token; every later window
+    begins with the last token of the one before, and knows nothing older.
     """
     context, device = model.config.context_length, model.wte.weight.device
+    context = min(context, window or context)
     n_windows = -(-len(ids) // context)
     inputs = np.zeros(n_windows * context, dtype=np.int64)
     targets = np.full(n_windows * context, IGNORE_INDEX, dtype=np.int64)
@@ -31,6 +38,17 @@ def total_nats(
         rows = slice(start, start + batch_size)
         total += float(causal_lm(model, Batch(idx[rows], wanted[rows]).to(device))[0])
     return total
+
+
+def nats_of_texts(
+    model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], window: int, batch_size: int = 4
+) -> float:
+    """-log p of the texts, one after the other, with the end-of-text token behind each: as the shards hold them.
+
+    For models whose tokenizer is not the shards'. Args: window: tokens read at a time, as in `total_nats`.
+    """
+    ids = np.array([i for text in tokenizer.encode_batch(texts) for i in (*text, tokenizer.eot_id)])
+    return total_nats(model, ids, tokenizer.eot_id, batch_size, window)
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
