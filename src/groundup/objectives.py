@@ -25,16 +25,22 @@ class Batch:
 
     idx (B, T) token ids, padded on the right. targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
     lengths (B,) real tokens of each row, for classification and for masked texts of different lengths.
+    documents (B, T) the number of the document that each token belongs to, where several are packed into a row.
     """
 
     idx: Tensor
     targets: Tensor
     lengths: Tensor | None = None
+    documents: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        lengths = None if self.lengths is None else self.lengths.to(device)
-        return Batch(self.idx.to(device), self.targets.to(device), lengths)
+        return Batch(
+            self.idx.to(device),
+            self.targets.to(device),
+            None if self.lengths is None else self.lengths.to(device),
+            None if self.documents is None else self.documents.to(device),
+        )
 
     @property
     def tokens(self) -> int:
@@ -161,7 +167,7 @@ def linear_cross_entropy(
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, over targets that count."""
-    x, targets = model(batch.idx).flatten(0, 1), batch.targets.flatten()
+    x, targets = model(batch.idx, documents=batch.documents).flatten(0, 1), batch.targets.flatten()
     real = targets != IGNORE_INDEX
     if not bool(real.all()):  # masked prompts and padding need no logits: most of a finetuning batch
         x, targets = x[real], targets[real]

@@ -3,9 +3,17 @@ import math
 import pytest
 import torch
 
+from groundup.errors import BadInput
+from groundup.nn.config import PRESETS
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.transformer import real_tokens, sinusoidal_table
+from groundup.nn.transformer import (
+    Transformer,
+    positions_within,
+    real_tokens,
+    same_document,
+    sinusoidal_table,
+)
 from tests.tiny import model_config, random_decoder, random_encoder
 
 
@@ -20,7 +28,7 @@ def test_ngram_rows_by_hand() -> None:
         return code % 23 + i * 23
 
     start = 11  # stands before the first token
-    padded = torch.tensor([[start, start, 4, 9, 4]])
+    padded = torch.tensor([[start, start, 4, 9, 4]]).unfold(1, 3, 1)  # each token behind the two before it
     expected = [
         [row(0, start, 4), row(1, start, start, 4)],
         [row(0, 4, 9), row(1, start, 4, 9)],
@@ -62,6 +70,56 @@ def test_real_tokens() -> None:
         [True, False, False],
         [True, True, True],
     ]
+
+
+def test_positions_and_view_within_documents_by_hand() -> None:
+    documents = torch.tensor([[4, 4, 4, 7, 2, 2]])
+    assert positions_within(documents).tolist() == [[0, 1, 2, 0, 0, 1]]
+    both_sides = torch.tensor(
+        [
+            [1, 1, 1, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0],
+            [0, 0, 0, 1, 0, 0],
+            [0, 0, 0, 0, 1, 1],
+            [0, 0, 0, 0, 1, 1],
+        ]
+    )
+    assert torch.equal(same_document(documents, causal=False)[0, 0].long(), both_sides)
+    assert torch.equal(same_document(documents, causal=True)[0, 0].long(), both_sides.tril())
+
+
+@pytest.mark.parametrize("model", [random_decoder(), random_decoder("gpt2"), random_encoder()])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+@torch.no_grad()
+def test_the_lower_and_the_upper_part_together_are_the_whole(model: Transformer, blocks: int) -> None:
+    idx, lengths = torch.randint(11, (2, 7)), torch.tensor([4, 7])
+    lower = model.below(idx, blocks, lengths=lengths)
+    assert torch.equal(model.above(lower, blocks, lengths=lengths), model.read(idx, lengths=lengths))
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@torch.no_grad()
+def test_packed_documents_are_read_as_if_each_were_alone(preset: str) -> None:
+    causal = PRESETS[preset].get("causal", True)
+    model = random_decoder(preset) if causal else random_encoder(preset)
+    torch.manual_seed(0)
+    lengths = [[5, 1, 12, 2], [7, 3, 4]]  # together more than the context of 12, and the second row is padded
+    rows = [[torch.randint(11, (n,)) for n in row] for row in lengths]
+    idx, documents = torch.zeros(2, 20, dtype=torch.long), torch.full((2, 20), 99)
+    for b, row in enumerate(rows):
+        idx[b, : sum(lengths[b])] = torch.cat(row)
+        documents[b, : sum(lengths[b])] = torch.cat([torch.full_like(text, i) for i, text in enumerate(row)])
+    packed = model.read(idx, documents=documents)
+    for b, row in enumerate(rows):
+        for text, found in zip(row, packed[b].split([*lengths[b], 20 - sum(lengths[b])]), strict=False):
+            torch.testing.assert_close(found, model.read(text[None])[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_packed_document_must_fit_the_context() -> None:
+    model = random_decoder()
+    with pytest.raises(BadInput, match="the text has 13 tokens; the model reads at most 12"):
+        model(torch.zeros(1, 15, dtype=torch.long), documents=torch.tensor([[0] * 2 + [1] * 13]))
 
 
 @torch.no_grad()

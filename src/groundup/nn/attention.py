@@ -106,7 +106,7 @@ class Reading:
     rotary: tuple[Tensor, Tensor] | None  # cos, sin
     causal: bool = True
     cache: KVCache | None = None
-    positions: Tensor | None = None  # (B, T), with a cache
+    positions: Tensor | None = None  # (B, T), or (T,) for all rows; attention asks with a cache only
     end: int = 0  # cached positions in use after this pass
     mask: Tensor | None = None  # (B, 1, T or 1, S) True = may look; None = all, or the past if causal
     memory: Memory | None = None

@@ -47,11 +47,13 @@ class Decoder(Transformer):
         idx: Tensor,
         cache: KVCache | None = None,
         *,
+        documents: Tensor | None = None,
         memory: Memory | None = None,
         record: Record | None = None,
     ) -> Tensor:
         """idx (B, T) -> hidden states (B, T, C) after the final norm.
 
+        Several documents in one row are read as if each were alone: `documents` (B, T) are their numbers.
         With a cache, idx continues what the cache holds; the caller then adds the number of real tokens of each
         row to `cache.lengths`.
 
@@ -60,7 +62,7 @@ class Decoder(Transformer):
         """
         if cache is not None:
             memory = cache.memory
-        return self.read(idx, cache=cache, memory=memory, record=record)
+        return self.read(idx, documents=documents, cache=cache, memory=memory, record=record)
 
     def logits(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V)."""

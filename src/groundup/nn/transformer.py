@@ -3,6 +3,8 @@
 Module names are those of the published GPT-2 checkpoints, so loading them is one loop. Shapes: see attention.py.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,20 +37,17 @@ class NgramEmbedding(nn.Module):
         return max(self.orders) - 1
 
     def buckets(self, tokens: Tensor) -> Tensor:
-        """tokens (B, reach + T) -> rows (B, T, orders) of the table."""
-        T = tokens.shape[1] - self.reach
+        """tokens (B, T, reach + 1), each behind those before it -> rows (B, T, orders) of the table."""
         found = []
         for i, order in enumerate(self.orders):
-            code = torch.zeros_like(tokens[:, :T])
-            for back in range(order - 1, -1, -1):
-                code = (
-                    code * 1_000_003 + tokens[:, self.reach - back : self.reach - back + T] + 1
-                ) % 2_147_483_647
+            code = torch.zeros_like(tokens[..., 0])
+            for place in range(self.reach + 1 - order, self.reach + 1):
+                code = (code * 1_000_003 + tokens[..., place] + 1) % 2_147_483_647
             found.append(code % self.rows + i * self.rows)
         return torch.stack(found, dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, reach + T) -> (B, T, C)."""
+        """tokens (B, T, reach + 1), each behind those before it -> (B, T, C)."""
         return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
 
 
@@ -90,6 +89,7 @@ class Transformer(nn.Module):
         *,
         lengths: Tensor | None = None,
         segments: Tensor | None = None,
+        documents: Tensor | None = None,
         cache: KVCache | None = None,
         memory: Memory | None = None,
         record: Record | None = None,
@@ -99,6 +99,8 @@ class Transformer(nn.Module):
         Args:
             lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
             segments: (B, T) the segment of each token; all 0 where left out.
+            documents: (B, T) the number of the document that each token belongs to, of several in one row, one behind
+                the other; each is read as if it were alone. Padding has a number of its own.
             cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
                 `cache.lengths`.
             memory: the encoder's text, for a trunk with cross-attention.
@@ -106,35 +108,60 @@ class Transformer(nn.Module):
         Raises:
             BadInput: more positions than the context holds.
         """
-        T = idx.shape[1]
+        reading = self._reading(idx, lengths, documents, cache, memory, record)
+        return self.ln_f(self._through(self.h, self._embed(idx, reading, segments), reading))
+
+    def below(self, idx: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
+        """The lower part of `read` alone: idx (B, T) -> hidden states (B, T, C) after the first `blocks` blocks."""
+        reading = self._reading(idx, lengths)
+        return self._through(self.h[:blocks], self._embed(idx, reading), reading)
+
+    def above(self, x: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
+        """The rest of `read`: what `below` gave for the same `blocks` and `lengths` -> hidden states (B, T, C)."""
+        return self.ln_f(self._through(self.h[blocks:], x, self._reading(x, lengths)))
+
+    def _reading(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: KVCache | None = None,
+        memory: Memory | None = None,
+        record: Record | None = None,
+    ) -> Reading:
+        """Where the tokens x (B, T) or their states (B, T, C) stand, and who may look where; see `read`."""
+        T, causal = x.shape[1], self.config.causal
         shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
-        if before + T > self.config.context_length:
+        if cache is not None:
+            positions = cache.positions(T)
+        elif documents is not None:
+            positions = positions_within(documents)
+        else:
+            positions = torch.arange(T, device=x.device)
+        longest = before + T if documents is None else int(positions.max()) + 1
+        if longest > self.config.context_length:
             raise BadInput(
-                f"the text has {before + T} tokens; the model reads at most {self.config.context_length}; "
+                f"the text has {longest} tokens; the model reads at most {self.config.context_length}; "
                 f"shorten the text or train with a larger model.context_length."
             )
-        if cache is None:
-            positions = torch.arange(T, device=idx.device)
-        else:
-            positions = cache.positions(T)
-            cache.tokens.scatter_(1, positions, idx)
-        x = self.drop(self._embed(idx, positions, cache, segments))
         mask = None
         if before and (T > 1 or shortest < before):  # key j is visible to the query at position p when j <= p
-            mask = torch.arange(before + T, device=idx.device) <= positions[:, None, :, None]
-        elif lengths is not None and not self.config.causal:
+            mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
+        elif documents is not None:
+            mask = same_document(documents, causal)
+        elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
-        cached = None if cache is None else positions
-        reading = Reading(
-            self.rotary(positions), self.config.causal, cache, cached, before + T, mask, memory, record
-        )
-        if record is not None:
-            record.hidden.append(x)
-        for block in self.h:
+        return Reading(self.rotary(positions), causal, cache, positions, before + T, mask, memory, record)
+
+    def _through(self, blocks: Iterable[nn.Module], x: Tensor, reading: Reading) -> Tensor:
+        """x (B, T, C) through some of the blocks."""
+        if reading.record is not None:
+            reading.record.hidden.append(x)
+        for block in blocks:
             x = block(x, reading)
-            if record is not None:
-                record.hidden.append(x)
-        return self.ln_f(x)
+            if reading.record is not None:
+                reading.record.hidden.append(x)
+        return x
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
         """The rotations of the positions (B, T) or (T,), shared by all layers; None for a model without them."""
@@ -143,11 +170,13 @@ class Transformer(nn.Module):
             return None
         return rotary_tables(positions, config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
-    def _embed(
-        self, idx: Tensor, positions: Tensor, cache: KVCache | None, segments: Tensor | None
-    ) -> Tensor:
+    def _embed(self, idx: Tensor, reading: Reading, segments: Tensor | None = None) -> Tensor:
         """The sum of all that is known of each token before any token looks at another: (B, T, C)."""
-        config, T = self.config, idx.shape[1]
+        cache, positions = reading.cache, reading.positions
+        assert positions is not None
+        if cache is not None:
+            cache.tokens.scatter_(1, positions, idx)
+        config = self.config
         x = self.wte(idx)
         if config.scale_embeddings:
             x = x * config.n_embd**0.5
@@ -158,20 +187,34 @@ class Transformer(nn.Module):
         if self.wse is not None:
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
         if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
-            previous = self._with_past(idx, cache, positions, reach=1)[:, :T]
+            previous = self._with_past(idx, cache, positions, reach=1)[..., 0]
             known = (previous < config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
         if self.ngrams is not None:
             x = x + self.ngrams(self._with_past(idx, cache, positions, self.ngrams.reach))
-        return x if self.ln_e is None else self.ln_e(x)
+        return self.drop(x if self.ln_e is None else self.ln_e(x))
 
     def _with_past(self, idx: Tensor, cache: KVCache | None, positions: Tensor, reach: int) -> Tensor:
-        """(B, reach + T): idx with the tokens before it; the id vocab_size where there are none."""
-        start = self.config.vocab_size
+        """(B, T, reach + 1): each token of idx behind those before it; the id vocab_size where its text begins."""
+        where = positions[..., None] + torch.arange(-reach, 1, device=idx.device)
         if cache is None:
-            return F.pad(idx, (reach, 0), value=start)
-        where = positions[:, :1] + torch.arange(-reach, idx.shape[1], device=idx.device)
-        return cache.tokens.gather(1, where.clamp(min=0)).masked_fill(where < 0, start)
+            tokens = F.pad(idx, (reach, 0)).unfold(1, reach + 1, 1)
+        else:
+            tokens = cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
+        return tokens.masked_fill(where < 0, self.config.vocab_size)
+
+
+def positions_within(documents: Tensor) -> Tensor:
+    """Numbers of documents (B, T), one behind the other -> the position of each token in its own, from 0, (B, T)."""
+    places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    continues = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
+    return places - places.masked_fill(continues, 0).cummax(dim=1).values
+
+
+def same_document(documents: Tensor, causal: bool) -> Tensor:
+    """documents (B, T) -> (B, 1, T, T), True where a query may look: in its document, and if causal at its past."""
+    mask = (documents[:, :, None] == documents[:, None])[:, None]
+    return mask.tril() if causal else mask
 
 
 def real_tokens(lengths: Tensor, T: int) -> Tensor:
