@@ -1,13 +1,15 @@
 """Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
+from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
 from groundup.sampling import Sampling
+from groundup.tokenizers.loading import Tokenizer
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -41,6 +43,13 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     return drawn.clamp(max=probs.shape[-1] - 1).to(device)
 
 
+def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
+    """One token (B,) for each row of logits (B, V); the likeliest needs no draw."""
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    return draw(probabilities(logits.float(), sampling), generators)
+
+
 def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
     """Raise BadInput where a prompt of so many tokens leaves no room for an answer; `what` names it."""
     if tokens >= context_length:
@@ -57,11 +66,15 @@ def stream(
     *,
     max_new_tokens: int,
     sampling: Sampling,
-    stop_ids: Sequence[int],
+    stop_ids: Collection[int],
+    cache: KVCache | None = None,
 ) -> Iterator[dict[int, int]]:
     """Yield {row: new token} step by step; a row that draws a stop id, or fills the context, yields no more.
 
     Finished rows leave the batch, so the others get faster.
+
+    Args:
+        cache: of prompts whose first tokens it holds: only the others are read. It is filled on the way.
 
     Raises:
         BadInput: a prompt is empty, or leaves no room in the context.
@@ -75,18 +88,20 @@ def stream(
     device = model.wte.weight.device
     rows = list(range(len(prompts)))
     generators = [torch.Generator().manual_seed(sampling.seed + row) for row in rows]
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
-    idx = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
-    for row, prompt in enumerate(prompts):
+    if cache is None:
+        cache = model.empty_cache(len(prompts), min(context, longest + max_new_tokens))
+    unread = [prompt[n:] for prompt, n in zip(prompts, cache.lengths.tolist(), strict=True)]
+    lengths = torch.tensor([len(p) for p in unread], device=device)
+    idx = torch.zeros(len(prompts), max(map(len, unread)), dtype=torch.long, device=device)
+    for row, prompt in enumerate(unread):
         idx[row, : len(prompt)] = torch.tensor(prompt, device=device)
-    cache = model.empty_cache(len(prompts), min(context, longest + max_new_tokens))
     x = model(idx, cache)[
         torch.arange(len(prompts), device=device), lengths - 1
     ]  # (B, C) at each row's last token
     cache.lengths += lengths
     stops = set(stop_ids)
     for step in range(max_new_tokens):
-        tokens = draw(probabilities(model.logits(x).float(), sampling), [generators[row] for row in rows])
+        tokens = choose(model.logits(x), sampling, [generators[row] for row in rows])
         drawn = tokens.tolist()
         yield {row: token for row, token in zip(rows, drawn, strict=True) if token not in stops}
         full = (cache.lengths >= cache.capacity).tolist()
@@ -100,13 +115,39 @@ def stream(
         cache.lengths += 1
 
 
+def stream_text(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    cache: KVCache | None = None,
+) -> Iterator[str]:
+    """Yield the text of one answer piece by piece; arguments and errors as for `stream`.
+
+    Bytes that are not yet a whole character wait for the next token; where none comes they are left out.
+    """
+    steps = stream(
+        model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
+    )
+    new: list[int] = []
+    shown = ""
+    for step in steps:
+        new += step.values()
+        text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+        yield text[len(shown) :]
+        shown = text
+
+
 def generate(
     model: Decoder,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
     sampling: Sampling,
-    stop_ids: Sequence[int],
+    stop_ids: Collection[int],
 ) -> list[list[int]]:
     """The new tokens of every prompt, without the stop token; arguments and errors as for `stream`."""
     new: list[list[int]] = [[] for _ in prompts]

@@ -70,6 +70,17 @@ class KVCache:
         self.values[layer].scatter_(2, where, v.type_as(self.values[layer]))
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
+    def beginning(self, n: int, capacity: int) -> "KVCache":
+        """The first n positions of every row, in a cache with room for `capacity`."""
+        room = (0, capacity - n)
+        return KVCache(
+            [F.pad(k[:, :, :n], (0, 0, *room)) for k in self.keys],
+            [F.pad(v[:, :, :n], (0, 0, *room)) for v in self.values],
+            F.pad(self.tokens[:, :n], room),
+            torch.full_like(self.lengths, n),
+            self.memory,
+        )
+
     def keep(self, rows: Tensor, *, same_memory: bool = False) -> "KVCache":
         """The cache of the given rows (n,), in that order: finished sequences leave the batch, beams are repeated.
 
@@ -195,20 +206,20 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, reading: Reading) -> Tensor:
         """The values (B, H, T, D) that each query finds."""
-        record = reading.record is not None and reading.record.attention
-        # the kernel shares the heads itself, bit for bit, and faster; but its gradients are summed in another order
-        shares = q.device.type == "cpu" and not q.requires_grad and not record
+        record = reading.record if reading.record is not None and reading.record.attention else None
+        # the CPU's kernel shares heads itself, faster and bit for bit; only its gradients are summed in another order
+        shares = q.device.type == "cpu" and not q.requires_grad and record is None
         if self.n_kv_head < self.n_head and not shares:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))
         causal = reading.causal and reading.mask is None and q.shape[2] > 1
-        if reading.record is not None and record:
+        if record is not None:
             past = (
                 torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
                 if causal
                 else None
             )
             y, weights = attend_step_by_step(q, k, v, past if causal else reading.mask)
-            (reading.record.cross_weights if self.cross else reading.record.weights).append(weights)
+            (record.cross_weights if self.cross else record.weights).append(weights)
             return y
         return F.scaled_dot_product_attention(
             q,
