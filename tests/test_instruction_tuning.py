@@ -1,3 +1,4 @@
+import random
 from typing import Any
 
 import pytest
@@ -87,6 +88,36 @@ def test_only_answers_are_targets(tokenizer: BPETokenizer) -> None:
     (batch,) = completion_batches(*examples, training_config(batch_size=2), seed=0)(0)
     targets = sorted([t for t in row.tolist() if t != IGNORE_INDEX] for row in batch.targets)
     assert targets == sorted(examples[1])
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern", "llama"])
+def test_packed_batches_have_the_loss_and_the_gradients_of_padded_ones(preset: str) -> None:
+    generator = random.Random(0)
+    examples = [[generator.choices(range(11), k=generator.randint(2, 6)) for _ in range(9)] for _ in range(2)]
+    config = training_config(batch_size=4, grad_accum_steps=2)
+    found = []
+    for packed_tokens in (None, 30):
+        model = random_decoder(preset)
+        batches = completion_batches(*examples, config, 0, packed_tokens)(1)
+        loss, count = (
+            sum(part) for part in zip(*(causal_lm(model, batch) for batch in batches), strict=True)
+        )
+        assert isinstance(loss, torch.Tensor)
+        loss.backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        found.append((float(loss.detach()), int(count), gradients, sum(len(batch.idx) for batch in batches)))
+    (padded, n, wanted, rows), (packed, m, gradients, fewer) = found
+    assert packed == pytest.approx(padded, rel=1e-5)
+    assert n == m
+    assert (fewer, rows) == (3, 8)
+    torch.testing.assert_close(gradients, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_an_example_longer_than_a_packed_row() -> None:
+    examples = ([[1, 2, 3], [4]], [[5, 6], [7]])
+    completion_batches(*examples, training_config(), 0, 4)
+    with pytest.raises(BadInput, match=r"packed_tokens is 3; the longest example has 4 tokens"):
+        completion_batches(*examples, training_config(), 0, 3)
 
 
 def test_learns_answers_and_gives_them_back_in_order(tokenizer: BPETokenizer) -> None:

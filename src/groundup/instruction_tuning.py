@@ -6,12 +6,17 @@ from typing import Any
 import torch
 
 from groundup.checkpoint import Checkpoint
-from groundup.datasets.batching import Batches, completion_batch, sorted_batches
+from groundup.datasets.batching import (
+    Batches,
+    completion_batch,
+    packed_completion_batch,
+    sorted_batches,
+)
 from groundup.errors import BadInput
 from groundup.generation import check_room, generate
 from groundup.nn.decoder import Decoder
 from groundup.nn.trainable import choose_trainable
-from groundup.objectives import causal_lm
+from groundup.objectives import Batch, causal_lm
 from groundup.prompts import Prompter
 from groundup.recipes import ComputeConfig, InstructionTrainingConfig, TrainingConfig
 from groundup.sampling import Sampling
@@ -56,11 +61,30 @@ def completion_batches(
     completions: Sequence[Sequence[int]],
     training: TrainingConfig,
     seed: int,
+    packed_tokens: int | None = None,
 ) -> Batches:
-    """Seeded batches in which only the completions are targets."""
+    """Seeded batches in which only the completions are targets; packed into rows of `packed_tokens`, or padded.
+
+    Raises:
+        BadInput: an example is longer than a packed row.
+    """
+    lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+    longest = max(lengths, default=1) - 1  # the last token is only a target
+    if packed_tokens is not None and longest > packed_tokens:
+        raise BadInput(
+            f"finetune_instructions.packed_tokens is {packed_tokens}; the longest example has {longest} tokens and "
+            f"must fit a row: raise it, or set it to null for padded rows."
+        )
+
+    def collate(chosen: Sequence[int]) -> Batch:
+        pairs = [prompts[i] for i in chosen], [completions[i] for i in chosen]
+        if packed_tokens is None:
+            return completion_batch(*pairs)
+        return packed_completion_batch(*pairs, packed_tokens)
+
     return sorted_batches(
-        [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)],
-        lambda chosen: completion_batch([prompts[i] for i in chosen], [completions[i] for i in chosen]),
+        lengths,
+        collate,
         training.batch_size,
         training.grad_accum_steps,
         seed,
@@ -94,7 +118,7 @@ def finetune(
     return fit(
         model,
         causal_lm,
-        completion_batches(*train, training, config.seed),
+        completion_batches(*train, training, config.seed, config.packed_tokens),
         training,
         compute,
         seed=config.seed,

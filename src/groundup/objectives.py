@@ -25,7 +25,7 @@ class Batch:
 
     idx (B, T) token ids, padded on the right. targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
     lengths (B,) real tokens of each row, for classification and for masked texts of different lengths.
-    documents (B, T) the number of the document that each token belongs to, where several are packed into a row.
+    documents (B, T) the number of the document of each token, -1 at padding, where several are packed into a row.
     """
 
     idx: Tensor

@@ -125,6 +125,9 @@ class InstructionTrainingConfig:
     max_examples: Positive | None  # so many training examples, every family in its proportion; null = all
     eval_examples: Positive  # of the val split, for the loss shown during training
     training: TrainingConfig
+    packed_tokens: (
+        Positive | None
+    )  # pack a micro-batch into rows of at most so many tokens; null = pad to the longest
 
     @property
     def keeps_base(self) -> bool:

@@ -9,6 +9,8 @@ import torch.distributed as dist
 from groundup.datasets.batching import (
     classification_batch,
     completion_batch,
+    first_fit_decreasing,
+    packed_completion_batch,
     pad,
     sorted_batches,
     window_batches,
@@ -140,3 +142,26 @@ def test_only_completions_are_targets() -> None:
     assert batch.targets.tolist() == [[x, x, 5, 6], [7, 8, 9, x]]
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [4, 3]
+
+
+def test_first_fit_decreasing_by_hand() -> None:
+    assert first_fit_decreasing([4, 8, 1, 4, 2, 1], 10) == [[1, 4], [0, 3, 2, 5]]
+    assert first_fit_decreasing([], 10) == []
+    sizes = np.random.default_rng(0).integers(1, 11, size=200).tolist()
+    bins = first_fit_decreasing(sizes, 10)
+    assert sorted(item for row in bins for item in row) == list(range(200))
+    loads = [sum(sizes[item] for item in row) for row in bins]
+    assert max(loads) <= 10
+    assert len(bins) <= 11 / 9 * -(-sum(sizes) // 10) + 1
+
+
+def test_packed_completions_by_hand() -> None:
+    # read are 4, 3 and 1 tokens: the first and the last fit into a row of five
+    batch = packed_completion_batch([[1, 2, 3], [4], [5]], [[5, 6], [7, 8, 9], [6]], 5)
+    x = IGNORE_INDEX
+    assert batch.idx.tolist() == [[1, 2, 3, 5, 5], [4, 7, 8, 0, 0]]
+    assert batch.targets.tolist() == [[x, x, 5, 6, 6], [7, 8, 9, x, x]]
+    assert batch.documents is not None and batch.lengths is not None
+    assert batch.documents.tolist() == [[0, 0, 0, 0, 2], [1, 1, 1, -1, -1]]
+    assert batch.lengths.tolist() == [5, 3]
+    assert batch.tokens == 8

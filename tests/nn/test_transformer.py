@@ -75,6 +75,7 @@ def test_real_tokens() -> None:
 def test_positions_and_view_within_documents_by_hand() -> None:
     documents = torch.tensor([[4, 4, 4, 7, 2, 2]])
     assert positions_within(documents).tolist() == [[0, 1, 2, 0, 0, 1]]
+    assert positions_within(torch.tensor([[0, 0, -1, -1]])).tolist() == [[0, 1, 0, 0]]
     both_sides = torch.tensor(
         [
             [1, 1, 1, 0, 0, 0],
@@ -106,7 +107,7 @@ def test_packed_documents_are_read_as_if_each_were_alone(preset: str) -> None:
     torch.manual_seed(0)
     lengths = [[5, 1, 12, 2], [7, 3, 4]]  # together more than the context of 12, and the second row is padded
     rows = [[torch.randint(11, (n,)) for n in row] for row in lengths]
-    idx, documents = torch.zeros(2, 20, dtype=torch.long), torch.full((2, 20), 99)
+    idx, documents = torch.zeros(2, 20, dtype=torch.long), torch.full((2, 20), -1)
     for b, row in enumerate(rows):
         idx[b, : sum(lengths[b])] = torch.cat(row)
         documents[b, : sum(lengths[b])] = torch.cat([torch.full_like(text, i) for i, text in enumerate(row)])

@@ -40,6 +40,7 @@ INSTRUCTIONS = InstructionTrainingConfig(
     lora=None,
     max_examples=None,
     eval_examples=3,
+    packed_tokens=None,
     training=training_config(max_steps=6, eval_interval=3, checkpoint_interval=2),
 )
 TALK = ["hello there", "how are you", "I am fine", "good to hear", "what do you like", "I like tea"]

@@ -100,7 +100,7 @@ class Transformer(nn.Module):
             lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
             segments: (B, T) the segment of each token; all 0 where left out.
             documents: (B, T) the number of the document that each token belongs to, of several in one row, one behind
-                the other; each is read as if it were alone. Padding has a number of its own.
+                the other; each is read as if it were alone. -1 at padding.
             cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
                 `cache.lengths`.
             memory: the encoder's text, for a trunk with cross-attention.
@@ -205,10 +205,14 @@ class Transformer(nn.Module):
 
 
 def positions_within(documents: Tensor) -> Tensor:
-    """Numbers of documents (B, T), one behind the other -> the position of each token in its own, from 0, (B, T)."""
+    """Numbers of documents (B, T), one behind the other -> the position of each token in its own, from 0, (B, T).
+
+    Padding, -1, stands at position 0 throughout: there may be more of it than the context holds.
+    """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     continues = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
-    return places - places.masked_fill(continues, 0).cummax(dim=1).values
+    within = places - places.masked_fill(continues, 0).cummax(dim=1).values
+    return within.masked_fill(documents < 0, 0)
 
 
 def same_document(documents: Tensor, causal: bool) -> Tensor:
