@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup import objectives
 from groundup.checkpoint import TITLES, Checkpoint
@@ -19,6 +19,7 @@ from groundup.nn.trainable import choose_trainable
 from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training import Log, Resume, fit
+from groundup.trunk_features import Top, compute_features, feature_batches, fixed_blocks
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
@@ -76,6 +77,8 @@ def finetune(
 ) -> tuple[SequenceClassifier, list[dict[str, float]]]:
     """A classifier on the given model, which it takes over, trained on labelled texts; and the history of `fit`.
 
+    Where the lower blocks say the same of a text at every step, they read it once, before all (trunk_features.py).
+
     Args:
         ids: texts as from `encode_texts`. labels: of each text, one of LABELS.
         config: its `seeds` are not read.
@@ -88,14 +91,20 @@ def finetune(
     """
     torch.manual_seed(seed)
     model = make_classifier(trunk, config)
+    trained: nn.Module = model
+    batches = training_batches(ids, labels, config.training, seed)
+    blocks = fixed_blocks(trunk, config)
+    if blocks is not None:
+        trained, features = Top(model, blocks), compute_features(trunk, ids, blocks, compute)
+        batches = feature_batches(features, [LABELS.index(label) for label in labels], config.training, seed)
     history = fit(
-        model,
+        trained,
         partial(
             objectives.classification,
             class_weights=class_weights(labels, config),
             token_dropout=config.token_dropout,
         ),
-        training_batches(ids, labels, config.training, seed),
+        batches,
         config.training,
         compute,
         seed=seed,

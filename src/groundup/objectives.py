@@ -23,7 +23,8 @@ IGNORE_INDEX = -100  # a target that does not count: padding, or a prompt token
 class Batch:
     """One micro-batch.
 
-    idx (B, T) token ids, padded on the right. targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
+    idx (B, T) token ids, padded on the right; or features (B, T, C) for a model that reads them.
+    targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
     lengths (B,) real tokens of each row, for classification and for masked texts of different lengths.
     documents (B, T) the number of the document of each token, -1 at padding, where several are packed into a row.
     """

@@ -70,6 +70,12 @@ def bf16_is_fast(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
+    """The context in which matrix products have the precision asked for."""
+    bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 @dataclass
 class TrainingState:
     """What a run needs to go on where it stopped: everything else is a function of step and configuration."""
@@ -195,7 +201,7 @@ def fit(
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, 0)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    dtype = torch.bfloat16 if _use_bf16(compute, device) else torch.float32
+    precision = autocast(compute, device)
     runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
     clock = time.perf_counter()
@@ -216,7 +222,7 @@ def fit(
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer)
             set_lr(optimizers, scale)
-            loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, dtype)
+            loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
             gradients = [p.grad for p in parameters if p.grad is not None]
             norm = float(nn.utils.get_total_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
@@ -304,7 +310,7 @@ def _gradients(
     objective: Objective,
     micro_batches: Sequence[TrainingBatch],
     device: torch.device,
-    dtype: torch.dtype,
+    precision: torch.autocast,
 ) -> tuple[float, float, int]:
     """Sum the gradients of one step over its micro-batches and over all ranks.
 
@@ -313,7 +319,7 @@ def _gradients(
     totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
     for batch in micro_batches:
         batch = batch.to(device)
-        with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
+        with precision:
             loss, count = objective(model, batch)
         loss.backward()
         totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
@@ -337,10 +343,6 @@ def _slowest(seconds: float, device: torch.device) -> float:
     longest = torch.tensor(seconds, device=device)
     dist.all_reduce(longest, dist.ReduceOp.MAX)
     return float(longest)
-
-
-def _use_bf16(compute: ComputeConfig, device: torch.device) -> bool:
-    return compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
 
 
 def _finished(state: TrainingState, config: TrainingConfig) -> bool:

@@ -1,0 +1,84 @@
+"""Features of a frozen trunk, computed once: the blocks below what is trained say the same at every step."""
+
+import tempfile
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from groundup.datasets.batching import Batches, pad, sorted_batches
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.objectives import Batch
+from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
+from groundup.training import autocast
+
+MEMORY = 2 * 2**30  # bytes of features kept in memory; more lie in a temporary file
+BATCH_SIZE = 64
+
+
+class Top(nn.Module):
+    """The upper part of a classifier, from block number `blocks` on: it reads features instead of tokens."""
+
+    def __init__(self, classifier: SequenceClassifier, blocks: int) -> None:
+        super().__init__()
+        self.classifier, self.blocks = classifier, blocks
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """features (B, T, C), padded on the right, lengths (B,) -> class scores (B, n_classes)."""
+        model = self.classifier
+        x = model.trunk.above(features, self.blocks, lengths=lengths)
+        return model.score(model.pool(x, lengths))
+
+
+def fixed_blocks(trunk: Decoder | Encoder, config: SpamTrainingConfig) -> int | None:
+    """How many blocks give a text the same features at every step; None where even the embeddings may differ."""
+    if config.trainable_blocks is None or config.token_dropout or trunk.config.dropout:
+        return None
+    return len(trunk.h) - config.trainable_blocks
+
+
+@torch.no_grad()
+def compute_features(
+    trunk: Decoder | Encoder, ids: Sequence[Sequence[int]], blocks: int, compute: ComputeConfig
+) -> list[Tensor]:
+    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks; float32, not on the GPU."""
+    device = trunk.wte.weight.device
+    lengths = [len(i) for i in ids]
+    features = list(_empty((sum(lengths), trunk.config.n_embd)).split(lengths))
+    order = sorted(range(len(ids)), key=lambda i: lengths[i])
+    for start in range(0, len(order), BATCH_SIZE):
+        chosen = order[start : start + BATCH_SIZE]
+        idx = pad([ids[i] for i in chosen], 0).to(device)
+        with autocast(compute, device):
+            x = trunk.below(idx, blocks, lengths=torch.tensor([lengths[i] for i in chosen], device=device))
+        for row, i in zip(x, chosen, strict=True):
+            features[i].copy_(row[: lengths[i]])
+    return features
+
+
+def feature_batches(
+    features: Sequence[Tensor], classes: Sequence[int], training: TrainingConfig, seed: int
+) -> Batches:
+    """Seeded batches of features (T_i, C) and class ids, in the order of `training_batches`."""
+    lengths = [len(x) for x in features]
+
+    def collate(chosen: Sequence[int]) -> Batch:
+        x = pad_sequence([features[i] for i in chosen], batch_first=True)
+        return Batch(
+            x, torch.tensor([classes[i] for i in chosen]), torch.tensor([lengths[i] for i in chosen])
+        )
+
+    return sorted_batches(lengths, collate, training.batch_size, training.grad_accum_steps, seed)
+
+
+def _empty(shape: tuple[int, int]) -> Tensor:
+    """A float32 tensor in memory, or in a file without a name that goes away with it."""
+    if prod(shape) * 4 <= MEMORY:
+        return torch.empty(shape)
+    with tempfile.TemporaryFile() as file:
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
