@@ -306,8 +306,10 @@ def test_code_deps_are_the_modules_the_stage_is_made_of(stage: str) -> None:
             )
 
 
-def test_every_template_belongs_to_a_stage() -> None:
+def test_every_template_belongs_to_a_stage_or_a_command() -> None:
     used = {path for stanza in stanzas() for path in stanza.code if path.endswith(".j2")}
+    commands = local_imports(ROOT / "src" / "groundup" / "cli.py")
+    used |= {str(path.relative_to(ROOT)) for path in commands if path.suffix == ".j2"}
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.j2")}
     assert used == there, "the code must spell out the path of each: templates/<name>.j2"
 

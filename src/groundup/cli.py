@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -134,6 +134,73 @@ def translate(
     checkpoint = load_checkpoint(model, kind="encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
         typer.echo(text)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder or .gguf file to make; nothing may be there.")],
+    format: Annotated[
+        Literal["huggingface", "gguf"],
+        typer.Option(help="A folder for transformers, or a file for llama.cpp."),
+    ] = "huggingface",
+    dtype: Annotated[
+        Literal["float32", "float16", "q8_0"], typer.Option(help="How a GGUF file keeps matrices.")
+    ] = "float32",
+    licence: Annotated[str | None, typer.Option(help="For the model card, such as apache-2.0.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="For the model card: the published model it was finetuned from.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="For the model card: the git revision of the code.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="For the model card: a JSON object of figures.")
+    ] = None,
+) -> None:
+    """Write a model as transformers or llama.cpp load it, with its tokenizer and chat template."""
+    from groundup.atomic import read_json
+    from groundup.checkpoint import load_checkpoint
+    from groundup.interop.export_gguf import export_gguf
+    from groundup.interop.export_huggingface import export_huggingface
+    from groundup.interop.model_card import CardFacts
+
+    if format == "huggingface" and dtype != "float32":
+        raise BadInput(f"--dtype {dtype} is of GGUF; a Hugging Face folder is float32: add --format gguf.")
+    figures: Any = {}
+    if metrics is not None:
+        try:
+            figures = read_json(metrics)
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"--metrics {metrics} cannot be read as JSON ({error}); give another file."
+            ) from error
+        if not isinstance(figures, dict):
+            raise BadInput(f"--metrics {metrics} is no JSON object; expected names with figures.")
+    facts = CardFacts(licence, base, revision, figures)
+    checkpoint = load_checkpoint(model)
+    if format == "gguf":
+        export_gguf(checkpoint, out, dtype, facts)
+    else:
+        export_huggingface(checkpoint, out, facts)
+    typer.echo(f"{model} written to {out}", err=True)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a .gguf file.")],
+    out: Annotated[Path, typer.Argument(help="The checkpoint folder to make; nothing may be there.")],
+) -> None:
+    """Make a checkpoint of a published model: GPT-2, or Llama and its kin."""
+    from groundup.interop.export_huggingface import refuse_existing
+    from groundup.interop.published import import_model
+
+    refuse_existing(out)
+    found = import_model(source, out)
+    size = sum(p.numel() for p in found.model.parameters())
+    typer.echo(
+        f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
+    )
 
 
 @app.command()

@@ -1,0 +1,232 @@
+"""A checkpoint as a folder that transformers loads: equal ids, equal logits, or a sentence that says why not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from groundup.atomic import atomic_path
+from groundup.chat_template import ChatTemplate
+from groundup.checkpoint import Checkpoint, fingerprint
+from groundup.errors import BadInput
+from groundup.interop.configs import architecture_of, to_huggingface
+from groundup.interop.layouts import LAYOUTS
+from groundup.interop.model_card import CardFacts, model_card
+from groundup.nn.config import ModelConfig
+from groundup.prompts import PROMPT_STYLES
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.exported import huggingface_document
+
+Weights = dict[str, Tensor]
+
+PADDING = "<|padding|>"
+CLASSIFIERS = {
+    "gpt2": "GPT2ForSequenceClassification",
+    "llama": "LlamaForSequenceClassification",
+    "bert": "BertForSequenceClassification",
+}
+# tanh(x) = x to float32's precision where x is this small; a power of two multiplies without rounding
+SMALL = 2.0**-14
+# The prompt style of one of our instruction models, turn by turn.
+TURNS = """\
+{% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ with_input if input_header in message['content'] else without_input }}\
+{{ '### Instruction:' + after_header + message['content'] + between }}\
+{% elif message['role'] == 'assistant' %}
+{{ '### Response:' + before_response + response_start + message['content'] + eos_token }}\
+{% else %}
+{{ raise_exception('This model was taught messages of user and assistant, not of ' + message['role'] + '.') }}\
+{% endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+{{ '### Response:' + before_response }}\
+{% endif %}"""
+
+
+def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | None = None) -> None:
+    """Write config.json, model.safetensors, the tokenizer, how to generate, the chat template and a model card.
+
+    Raises:
+        BadInput: before anything is written, where `out` exists or transformers has nothing that computes the same.
+    """
+    refuse_existing(out)
+    tokenizer = bpe_of(checkpoint)
+    config, weights = _model(checkpoint, tokenizer)
+    template = chat_template_of(checkpoint)
+    classifies = checkpoint.kind == "classifier"
+    padding = _padding(checkpoint, tokenizer)
+    document = huggingface_document(tokenizer, ends=classifies, padding=padding)
+    begin = beginning(checkpoint, tokenizer)
+    tokenizer_config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": begin,
+        "eos_token": tokenizer.end,
+        "pad_token": padding,
+        "model_max_length": checkpoint.config.model.context_length,
+        "clean_up_tokenization_spaces": False,
+        # a message that is to be judged may hold anything: as here, none of it is special
+        "split_special_tokens": classifies,
+    }
+    ids = {"bos_token_id": tokenizer.special_tokens[begin], "eos_token_id": tokenizer.eot_id}
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        _write(temporary / "config.json", {**config, **ids})
+        _write(temporary / "tokenizer.json", document)
+        _write(temporary / "tokenizer_config.json", tokenizer_config)
+        if checkpoint.kind == "decoder":
+            generation = {**ids, "pad_token_id": tokenizer.eot_id, "do_sample": False}
+            _write(temporary / "generation_config.json", generation)
+        if template is not None:
+            (temporary / "chat_template.jinja").write_text(template.source, encoding="utf-8")
+        card = model_card(
+            Path(out).name,
+            checkpoint,
+            config["architectures"][0],
+            fingerprint(temporary / "model.safetensors"),
+            facts or CardFacts(),
+        )
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+
+
+def refuse_existing(out: Path) -> None:
+    """Raise BadInput where something is already."""
+    if Path(out).exists():
+        raise BadInput(f"{out} exists, and nothing is replaced: give another place, or remove it first.")
+
+
+def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
+    """The checkpoint's tokenizer; BadInput where it is of another kind than byte-level BPE."""
+    if not isinstance(checkpoint.tokenizer, BPETokenizer):
+        raise BadInput(
+            f"the model has a {type(checkpoint.tokenizer).__name__}; models with byte-level BPE can be exported: "
+            f"train with tokenizer.kind bpe."
+        )
+    return checkpoint.tokenizer
+
+
+def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
+    """The special token that begins a text: the chat template's, or as in GPT-2 the one that ended the text before."""
+    template = checkpoint.config.chat_template
+    begin = template.bos_token if template else None
+    return begin if begin in tokenizer.special_tokens else tokenizer.end
+
+
+def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
+    """The template that a model brings along; of our own instruction models one that writes their prompts.
+
+    An input goes into the message of the instruction: "Repeat.\\n### Input: tea" in the style alpaca_short.
+    """
+    name = checkpoint.prompt_style
+    if checkpoint.config.chat_template is not None or name is None:
+        return checkpoint.config.chat_template
+    style = PROMPT_STYLES[name]
+    words = {
+        **{field: getattr(style, field) for field in style.__dataclass_fields__},
+        "input_header": f"{style.between}### Input:{style.after_header}",
+    }
+    assigned = "".join(f"{{% set {field} = {json.dumps(text)} %}}\n" for field, text in words.items())
+    end = bpe_of(checkpoint).end
+    return ChatTemplate(assigned + TURNS, end, end)
+
+
+def _model(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> tuple[dict[str, Any], Weights]:
+    """config.json and the weights under transformers' names."""
+    shape = checkpoint.config.model
+    if checkpoint.kind == "encoder_decoder":
+        raise BadInput(
+            "transformers has no class that computes what our encoder-decoder does; a decoder, an encoder or a "
+            "classifier of the presets gpt2, llama and bert can be exported."
+        )
+    architecture, config = architecture_of(shape), to_huggingface(shape)
+    if checkpoint.kind != "classifier":
+        return config, _weights(checkpoint.model, architecture, shape)
+    labels = checkpoint.config.labels
+    config |= {
+        "architectures": [CLASSIFIERS[architecture]],
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+    }
+    needed = "first" if architecture == "bert" else "last"
+    if checkpoint.model.pooling != needed:
+        raise BadInput(
+            f"the classifier reads a text by pooling {checkpoint.model.pooling}; {CLASSIFIERS[architecture]} knows "
+            f"{needed} alone: train with it."
+        )
+    heads = ("lm_head.", "cls.", "bert.pooler.")  # of the language model; the classifier does not use them
+    trunk = _weights(checkpoint.model.trunk, architecture, shape)
+    weights = {name: tensor for name, tensor in trunk.items() if not name.startswith(heads)}
+    score = checkpoint.model.score.weight.detach(), checkpoint.model.score.bias.detach()
+    if architecture == "bert":
+        return config, weights | _bert_head(*score)
+    padding = _padding(checkpoint, tokenizer)
+    if padding not in tokenizer.special_tokens:
+        table = "transformer.wte.weight" if architecture == "gpt2" else "model.embed_tokens.weight"
+        weights[table] = torch.cat([weights[table], torch.zeros(1, shape.n_embd)])
+        config["vocab_size"] += 1
+    config["pad_token_id"] = tokenizer.special_tokens.get(padding, tokenizer.vocab_size)
+    weights["score.weight"], bias = score
+    if bias.any():
+        if architecture == "llama":
+            raise BadInput(
+                f"the classifier adds a bias of up to {bias.abs().max():.2g} to its scores; "
+                f"{CLASSIFIERS[architecture]} has none, and nothing that could stand for it: train with model.preset "
+                f"gpt2, or keep the checkpoint."
+            )
+        weights["transformer.ln_f.bias"] = _with_head_bias(weights["transformer.ln_f.bias"], *score)
+    return config, weights
+
+
+def _weights(trunk: Any, architecture: str, shape: ModelConfig) -> Weights:
+    state = trunk.state_dict()
+    return {
+        name: tensor.contiguous().cpu()
+        for ours, theirs in LAYOUTS[architecture](shape).items()
+        for name, tensor in theirs.cut(state[ours]).items()
+    }
+
+
+def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
+    """The special token that fills rows.
+
+    transformers' classifiers read the last token that is not it, so it must not be the one that ends each text.
+    """
+    if checkpoint.kind != "classifier" or not checkpoint.config.model.causal:
+        return tokenizer.end
+    return next((token for token in tokenizer.special_tokens if token != tokenizer.end), PADDING)
+
+
+def _with_head_bias(norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The bias (C,) of the last norm that makes a head (classes, C) without bias give the scores of one with it.
+
+    Only the head reads what the norm writes, so W (x + d) = W x + b with the shortest d that W takes to b.
+    """
+    doubled = weight.double().cpu()
+    moved = (norm_bias.double() + torch.linalg.pinv(doubled, rtol=1e-5) @ bias.double().cpu()).float()
+    left = doubled @ (moved.double() - norm_bias.double()) - bias.double().cpu()
+    if left.abs().max() > 1e-5:
+        raise BadInput(
+            "the classifier adds a bias to its scores that its weights cannot give, and GPT2ForSequenceClassification "
+            "has none: train it longer, or keep the checkpoint."
+        )
+    return moved
+
+
+def _bert_head(weight: Tensor, bias: Tensor) -> Weights:
+    """Ours reads the first position itself; BERT's pooler, tanh(W x), hands it on where W is a small identity."""
+    channels = weight.shape[1]
+    return {
+        "bert.pooler.dense.weight": torch.eye(channels) * SMALL,
+        "bert.pooler.dense.bias": torch.zeros(channels),
+        "classifier.weight": weight.cpu() / SMALL,
+        "classifier.bias": bias.cpu(),
+    }
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

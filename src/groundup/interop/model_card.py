@@ -1,0 +1,77 @@
+"""README.md of an exported model: what it is, what it learned from, how good it is, how to load it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from groundup.checkpoint import TITLES, Checkpoint
+from groundup.errors import BadInput
+
+PIPELINES = {"decoder": "text-generation", "encoder": "fill-mask", "classifier": "text-classification"}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a checkpoint does not know of itself.
+
+    licence: as the Hugging Face Hub calls it, such as apache-2.0. base: the model it was finetuned from, such as
+    HuggingFaceTB/SmolLM2-135M-Instruct. revision: the git revision of the code. metrics: name -> value; may be nested.
+    """
+
+    licence: str | None = None
+    base: str | None = None
+    revision: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str, facts: CardFacts) -> str:
+    """The text of README.md.
+
+    Args:
+        name: of the model.
+        class_name: of transformers, such as LlamaForCausalLM.
+        weights: fingerprint of model.safetensors.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("groundup", "."),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
+    config = checkpoint.config
+    trunk = checkpoint.model.trunk if config.kind == "classifier" else checkpoint.model
+    return environment.get_template("templates/model_card.md.j2").render(
+        name=name,
+        facts=facts,
+        metrics=list(_rows(facts.metrics)),
+        config=config,
+        title=TITLES[config.kind],
+        pipeline=PIPELINES[config.kind],
+        class_name=class_name,
+        auto_class=f"AutoModelFor{class_name.partition('For')[2]}",
+        parameters=sum(p.numel() for name, p in checkpoint.model.named_parameters() if ".lora_" not in name),
+        hidden=trunk.config.hidden,
+        weights=weights,
+    )
+
+
+def _rows(metrics: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested metrics as lines of a table: {"test": {"f1": 0.97}} -> [("test f1", "0.97")]."""
+    rows = []
+    for name, value in metrics.items():
+        full = f"{before}{name}"
+        if isinstance(value, Mapping):
+            rows += _rows(value, f"{full} ")
+        elif isinstance(value, int | float | str):
+            rows.append((full, f"{value:.4g}" if isinstance(value, float) else str(value)))
+        else:
+            raise BadInput(
+                f"the metric {full} is {value!r}; expected a number, a text, or a mapping of them: correct it."
+            )
+    return rows

@@ -1,0 +1,174 @@
+"""Our byte-level BPE as others keep it: tokenizer.json of Hugging Face and the fields of GGUF; see published.py.
+
+They join pairs by a list of merges, we by the ranks of the joined tokens. Both give the same ids: what is joined
+within the bytes of a token does not depend on what stands around them, so its last two parts are always the same pair.
+"""
+
+from typing import Any
+
+import regex
+
+from groundup.errors import BadInput
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.merges import merge_bytes
+from groundup.tokenizers.pretokenization import PATTERNS
+from groundup.tokenizers.published import CONTROL, LLAMA_3, QWEN_2
+from groundup.tokenizers.spelling import spell
+
+NORMAL = 1  # kind of a token in GGUF that is learned from text
+BYTE_LEVEL: dict[str, Any] = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
+# Oniguruma, which Hugging Face's library cuts with, knows no possessive {1,3}+ and takes $ for the end of a line.
+ONIGURUMA = {
+    PATTERNS["gpt4"]: (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s+(?!\s|\S)|\s*[\r\n]|\s+(?!\S)|\s"
+    )
+}
+READ_OTHERWISE = regex.compile(r"\{[\d,]+\}\+|(?<!\\)\$|(?<![\[\\])\^|\\h")
+GGUF_CUTS = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["smollm"]: "smollm", LLAMA_3: "llama-bpe", QWEN_2: "qwen2"}
+
+
+def merges(tokenizer: BPETokenizer) -> list[tuple[bytes, bytes]]:
+    """The two tokens that each longer token is joined from, in the order of their joining.
+
+    "lo" = 256, "low" = 257 -> [(b"l", b"o"), (b"lo", b"w")]. A token that no row of joins leads to has none.
+    """
+    ranks, pairs = dict(tokenizer.ranks), []
+    token_of = {rank: token for token, rank in ranks.items()}
+    for token in tokenizer.tokens:
+        if len(token) > 1 and all(bytes([byte]) in ranks for byte in token):
+            rank = ranks.pop(token)  # so that it stays as the parts before
+            parts = merge_bytes(token, ranks)
+            ranks[token] = rank
+            if len(parts) == 2:
+                pairs.append((token_of[parts[0]], token_of[parts[1]]))
+    return pairs
+
+
+def huggingface_document(
+    tokenizer: BPETokenizer, *, ends: bool = False, padding: str | None = None
+) -> dict[str, Any]:
+    """What tokenizer.json holds.
+
+    Args:
+        ends: put the token that ends a text behind each.
+        padding: one more special token, with the next id.
+
+    Raises:
+        BadInput: the pattern means something else to Hugging Face's library, or a token is spelled like a special one.
+    """
+    special = dict(tokenizer.special_tokens)
+    if padding is not None and padding not in special:
+        special[padding] = tokenizer.vocab_size
+    end = {"id": tokenizer.end, "type_id": 0}
+    text = {"id": "A", "type_id": 0}
+    behind = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": text}, {"SpecialToken": end}],
+        "pair": [
+            {"Sequence": text},
+            {"SpecialToken": end},
+            {"Sequence": {**text, "id": "B"}},
+            {"SpecialToken": end},
+        ],
+        "special_tokens": {
+            tokenizer.end: {"id": tokenizer.end, "ids": [tokenizer.eot_id], "tokens": [tokenizer.end]}
+        },
+    }
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": i, "content": content, **flags, "special": True}
+            for content, i in sorted(special.items(), key=lambda entry: entry[1])
+        ],
+        "normalizer": None,
+        "pre_tokenizer": _pre_tokenizer(tokenizer.pattern),
+        "post_processor": behind if ends else None,
+        "decoder": BYTE_LEVEL,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": True,  # a word that is a token is that token
+            "vocab": _vocabulary(tokenizer, special),
+            "merges": [[spell(left), spell(right)] for left, right in merges(tokenizer)],
+        },
+    }
+
+
+def _pre_tokenizer(pattern: str) -> dict[str, Any]:
+    if pattern == PATTERNS["gpt2"]:
+        return BYTE_LEVEL
+    if pattern == PATTERNS["smollm"]:
+        return {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "Digits", "individual_digits": True}, BYTE_LEVEL],
+        }
+    pattern = ONIGURUMA.get(pattern, pattern)
+    found = READ_OTHERWISE.search(pattern)
+    if found:
+        raise BadInput(
+            f"the tokenizer cuts texts by {pattern!r}, in which Hugging Face's library reads {found[0]!r} otherwise; "
+            f"it can be exported with the patterns {', '.join(PATTERNS)}, or an expression without it."
+        )
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [split, {**BYTE_LEVEL, "use_regex": False}]}
+
+
+def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
+    """The fields tokenizer.ggml.* of a GGUF file.
+
+    Args:
+        begin: the special token named as the one that begins a text; it is not put in front.
+
+    Raises:
+        BadInput: llama.cpp does not cut texts so, cannot reach a token, or a token is spelled like a special one.
+    """
+    if tokenizer.pattern not in GGUF_CUTS:
+        raise BadInput(
+            f"llama.cpp does not cut texts by {tokenizer.pattern!r}; expected the pattern gpt2 or smollm, or that of "
+            f"Llama 3 or Qwen 2: export to Hugging Face instead."
+        )
+    pairs = merges(tokenizer)
+    if len(pairs) < sum(len(token) > 1 for token in tokenizer.tokens):
+        raise BadInput(
+            "the vocabulary has tokens that no merge leads to, which llama.cpp would never use; export to Hugging "
+            "Face instead."
+        )
+    ids = _vocabulary(tokenizer, tokenizer.special_tokens)
+    special = set(tokenizer.special_tokens.values())
+    return {
+        "model": "gpt2",
+        "pre": GGUF_CUTS[tokenizer.pattern],
+        "tokens": list(ids),
+        "token_type": [CONTROL if i in special else NORMAL for i in range(tokenizer.vocab_size)],
+        "merges": [f"{spell(left)} {spell(right)}" for left, right in pairs],
+        "bos_token_id": tokenizer.special_tokens[begin],
+        "eos_token_id": tokenizer.eot_id,
+        "add_bos_token": False,
+        "add_space_prefix": False,
+    }
+
+
+def _vocabulary(tokenizer: BPETokenizer, special: dict[str, int]) -> dict[str, int]:
+    """Every token as printable text -> id; special tokens as they are, in the order of ids."""
+    spelled = {spell(token): rank for token, rank in tokenizer.ranks.items()}
+    both = sorted(spelled.keys() & special.keys())
+    if both:
+        raise BadInput(
+            f"the vocabulary learned {', '.join(both)} from text, which is also a special token; other programs keep "
+            f"both in one table: train the tokenizer on text without it."
+        )
+    return dict(sorted({**spelled, **special}.items(), key=lambda entry: entry[1]))
