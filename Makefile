@@ -24,10 +24,10 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study repro-book test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study published repro-book repro-smollm2 test lint ui schedule serve-spam clean lock plots-template
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to date, nothing else
 	dvc repro
@@ -39,12 +39,25 @@ study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the 
 	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; dvc metrics show --json)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 
+published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
+	dvc repro pipelines/published/dvc.yaml
+	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; dvc metrics show --json)"
+	@echo "Models: data/published/   Values: pipelines/published/params.yaml   Runs: make ui"
+
 repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
-	@dvc exp remove --quiet book 2>/dev/null || true
-	@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
-	set -f; dvc exp run --name book $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/book.txt) $(ARGS)
-	@echo; echo "Results: reports/report.html and reports/metrics/"
-	@echo "Back to the default profile: git checkout . && dvc checkout dvc.yaml"
+	$(run-profile)
+
+repro-smollm2: $(READY) .git/HEAD  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
+	$(run-profile)
+
+# of repro-<profile>
+define run-profile
+@dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
+@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
+set -f; dvc exp run --name $(@:repro-%=%) $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/$(@:repro-%=%).txt) $(ARGS)
+@echo; echo "Results: reports/report.html and reports/metrics/"
+@echo "Back to the default profile: git checkout . && dvc checkout dvc.yaml"
+endef
 
 test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)

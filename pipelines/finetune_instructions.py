@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from groundup.datasets.jsonl import read_splits
+from groundup.errors import BadInput
 from groundup.evaluation.curves import write_curve
 from groundup.params import load_params
 from groundup.recipes import ComputeConfig, InstructionTrainingConfig
@@ -26,13 +27,34 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the instruction model and its loss curve."""
-    from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+    paths = (pretrained, instructions, out, curve, state)
+    teach(run, *paths, config=finetune_instructions, compute=compute, model_name=MODEL_NAME)
+
+
+def teach(
+    run: Run,
+    pretrained: Path,
+    instructions: Path,
+    out: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: InstructionTrainingConfig,
+    compute: ComputeConfig,
+    model_name: str,
+) -> None:
+    """The work of this stage on any starting point; the model is registered as `model_name`."""
+    from groundup.checkpoint import TITLES, fingerprint, load_checkpoint, save_checkpoint
     from groundup.datasets.subsets import nested_subset
     from groundup.instruction_tuning import encode_examples, encode_prompts, finetune
     from groundup.training import Resume, kept_row, pick_device
 
-    config = finetune_instructions
-    base = load_checkpoint(pretrained, pick_device(compute), "decoder")
+    base = load_checkpoint(pretrained, pick_device(compute))
+    if base.kind != "decoder":
+        raise BadInput(
+            f"{pretrained} holds {TITLES[base.kind]}, which reads texts but writes none; expected a decoder: set "
+            f"pretrained in params.yaml to another model, or finetune this one for spam (dvc repro finetune_spam)."
+        )
     context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
     rows = read_splits(instructions, ("train", "val", "test", "held_out"))
     chosen = nested_subset([row["family"] for row in rows["train"]], config.max_examples, config.seed)
@@ -69,7 +91,7 @@ def main(
     run.pointer(out / "model.safetensors", "checkpoint")
     run.register(
         out,
-        MODEL_NAME,
+        model_name,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
         metrics={"val_loss": kept_row(history)["val/loss"]},

@@ -30,13 +30,31 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the classifier, every seed's predictions on val and test, and the loss curves."""
+    paths = (pretrained, spam, out, predictions, curve, state)
+    train_classifiers(run, *paths, config=finetune_spam, compute=compute, model_name=MODEL_NAME)
+
+
+def train_classifiers(
+    run: Run,
+    pretrained: Path,
+    spam: Path,
+    out: Path,
+    predictions: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: SpamTrainingConfig,
+    compute: ComputeConfig,
+    model_name: str | None,
+) -> None:
+    """The work of this stage on any starting point; the model is registered as `model_name`, if that is given."""
     from sklearn.metrics import matthews_corrcoef
 
     from groundup import classification
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
     from groundup.training import Resume, kept_row, pick_device
 
-    config, device = finetune_spam, pick_device(compute)
+    device = pick_device(compute)
     splits = read_splits(spam, ("train", "val", "test"))
     labels = {split: [row["label"] for row in rows] for split, rows in splits.items()}
     data = {split: fingerprint(spam / f"{split}.jsonl") for split in splits}
@@ -94,13 +112,14 @@ def main(
     run.artifact(predictions, "predictions")
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
-    run.register(
-        out,
-        MODEL_NAME,
-        input_example=["Are we still meeting for lunch?", "You have WON a prize! Call now to claim"],
-        params={},
-        metrics={"val_mcc": best[0]},
-    )
+    if model_name is not None:
+        run.register(
+            out,
+            model_name,
+            input_example=["Are we still meeting for lunch?", "You have WON a prize! Call now to claim"],
+            params={},
+            metrics={"val_mcc": best[0]},
+        )
     for resume in resumes:
         resume.clear()
 

@@ -2,7 +2,7 @@
 
 Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
 The study's stages run one after the other: many train for equal times, which would not be equal beside another stage.
-Run it by hand with `python -m pipelines.flow [--pipeline study] [--force] [--stage NAME] [--workers N]`.
+Run it by hand with `python -m pipelines.flow [--pipeline study|published] [--force] [--stage NAME] [--workers N]`.
 """
 
 import os
@@ -140,7 +140,13 @@ def study(force: bool = False, stages: list[str] | None = None) -> State[None]:
     return _bring_up_to_date("study", force, stages)
 
 
-FLOWS = {"pipeline": pipeline, "study": study}
+@flow(name="published", task_runner=ThreadPoolTaskRunner(max_workers=1))
+def published(force: bool = False, stages: list[str] | None = None) -> State[None]:
+    """The same for the dvc.yaml of the published weights, one after the other: a model of theirs fills the memory."""
+    return _bring_up_to_date("published", force, stages)
+
+
+FLOWS = {"pipeline": pipeline, "study": study, "published": published}
 
 
 def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State[None]:
@@ -259,19 +265,21 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    pipeline: Annotated[Literal["pipeline", "study"], typer.Option(help="Which dvc.yaml.")] = "pipeline",
+    pipeline: Annotated[
+        Literal["pipeline", "study", "published"], typer.Option(help="Which dvc.yaml.")
+    ] = "pipeline",
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Stages at the same time.", show_default="2 of the pipeline, 1 of the study"
+            min=1, help="Stages at the same time.", show_default="2 of the pipeline, 1 of the others"
         ),
     ] = None,
 ) -> None:
-    """Run the main pipeline, or the study and what it needs of the main pipeline, as a Prefect flow.
+    """Run the main pipeline, or another and what it needs of the main one, as a Prefect flow.
 
-    `make repro` and `make study` do the same work without Prefect, one stage after the other.
+    `make repro`, `make study` and `make published` do the same work without Prefect, one stage after the other.
     """
     interruptible()
     chosen = FLOWS[pipeline]

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 # Every pipeline has a dvc.yaml of its own; the later ones go on from what the earlier ones made. A stage is named as on
 # DVC's command line in the project's folder: `download@spam`, `pipelines/study/dvc.yaml:download@simlex999`.
-PIPELINES = {"pipeline": "dvc.yaml", "study": "pipelines/study/dvc.yaml"}
+PIPELINES = {
+    "pipeline": "dvc.yaml",
+    "study": "pipelines/study/dvc.yaml",
+    "published": "pipelines/published/dvc.yaml",
+}
 
 
 def address(dvc_yaml: str, name: str) -> str:

@@ -56,7 +56,17 @@ STUDY = [
     "study.explain_transformer",
     "study.index",
 ]
-STAGES = MAIN + STUDY
+PUBLISHED = [
+    "published.published_weights",
+    "published.random_weights",
+    "published.teach",
+    "published.tune_preferences",
+    "published.prepare_book_spam",
+    "published.classify",
+    "published.score",
+    "published.compare",
+]
+STAGES = MAIN + STUDY + PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,10 @@ class Pipeline:
 PIPELINES = {
     "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "flow", "retrain"}),
     "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
+    "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),
 }
 each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
+HEADINGS = {"pipelines/study": "## The study", "pipelines/published": "## Published models"}  # in the README
 CODE = (".py", ".j2")
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
@@ -98,6 +110,7 @@ FRAME = (
     "groundup.tracking",
     "groundup.params",
     "groundup.study_params",
+    "groundup.published_params",
 )
 
 # DVC, Prefect, MLflow and Great Expectations take seconds to import, torch too: a stage pays when it runs, and only
@@ -374,7 +387,7 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
 
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]
-    defaults = {str(p.default) for command in commands for p in command.params if p.name == "model"}
+    defaults = {str(p.default) for command in commands for p in command.params if p.name == "model" and p.default}
     assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
@@ -422,11 +435,14 @@ def test_picture_in_the_readme_is_the_dag(pipeline: Pipeline) -> None:
     order = sorted(shown, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
     due = [tuple(name.rpartition(".")[2] for name in edge) for edge in order if edge[1] in pipeline.stages]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = readme.partition(
-        "\n## The study\n"
-    )  # holds the study's picture, with the stages it leans on
-    study, heading, after = rest.partition("\n## ")
-    text = study if pipeline.stages is STUDY else before + heading + after
+    own: dict[
+        str, str
+    ] = {}  # heading of a pipeline's section, which holds its picture with the stages it leans on
+    for heading in HEADINGS.values():
+        before, _, rest = readme.partition(f"\n{heading}\n")
+        own[heading], next_heading, after = rest.partition("\n## ")
+        readme = before + next_heading + after
+    text = own[HEADINGS[pipeline.folder]] if pipeline.folder in HEADINGS else readme
     drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", text, flags=re.MULTILINE))
     assert drawn == set(due), "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in due)
 
@@ -438,6 +454,7 @@ def test_layout_in_the_readme_names_every_module() -> None:
     folders = [
         ROOT / "pipelines",
         ROOT / "pipelines/study",
+        ROOT / "pipelines/published",
         *(f.parent for f in (ROOT / "src").rglob("__init__.py")),
     ]
     for folder in folders:
@@ -452,12 +469,16 @@ def test_params_load() -> None:
     from groundup.params import load_params
     from groundup.study_params import load_study_params
 
-    main, study = (ROOT / pipeline.params_yaml for pipeline in PIPELINES.values())
+    from groundup.published_params import OF_THE_MAIN_FILE, load_published_params
+
+    main, study, published = (ROOT / pipeline.params_yaml for pipeline in PIPELINES.values())
     assert set(asdict(load_params(main))) == set(values(PIPELINES["main"]))
     assert set(asdict(load_study_params(main, study))) == {*values(PIPELINES["study"]), "compute"}
+    sections = {*values(PIPELINES["published"]), *OF_THE_MAIN_FILE}
+    assert set(asdict(load_published_params(main, published))) == sections
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
+@pytest.mark.parametrize("profile", ["default", "tiny", "book", "smollm2"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 

@@ -1,5 +1,6 @@
 """params.yaml, typed: each section's dataclass lives beside its owner; here they are put together and checked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
 
 Sections = TypeVar("Sections")
+NOT_PUBLISHED = "none"  # the value of `pretrained` for a model of our own
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Params:
     tokenizer: TokenizerConfig
     model: ModelParams
     compute: ComputeConfig
+    pretrained: str  # what is finetuned: NOT_PUBLISHED, a name of interop/fetching.py, or a path
     pretrain: PretrainConfig
     finetune_spam: SpamTrainingConfig
     finetune_instructions: InstructionTrainingConfig
@@ -43,7 +46,7 @@ class Params:
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
-        if trainable is not None and trainable > blocks:
+        if self.pretrained == NOT_PUBLISHED and trainable is not None and trainable > blocks:
             raise BadInput(
                 f"finetune_spam.trainable_blocks is {trainable}; model.n_layer gives {blocks} blocks; lower the one, "
                 f"or say null for all"
@@ -77,3 +80,20 @@ def checked(kind: type[Sections], values: Any, path: Path) -> Sections:
         raise BadInput(
             f"{path} has {error.error_count()} problem(s): {describe(error)}. Correct them and run again."
         ) from error
+
+
+def load_beside(kind: type[Sections], names: Iterable[str], root_params: Path, own_params: Path) -> Sections:
+    """The params.yaml of a further pipeline, with the sections `names` of the main one beside its own.
+
+    Raises:
+        BadInput: as for `checked`; or the file has one of these sections itself.
+    """
+    root, values = load_params(root_params), read_values(own_params)
+    if isinstance(values, dict):
+        for name in names:
+            if name in values:
+                raise BadInput(
+                    f"{own_params} has a section {name}; the one of {root_params} holds here too: remove it."
+                )
+            values = {**values, name: getattr(root, name)}
+    return checked(kind, values, own_params)

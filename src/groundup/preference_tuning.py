@@ -5,9 +5,10 @@ answer more than the reference does, the implicit reward beta · log(p / p_refer
 the loss -log sigmoid(reward chosen - reward rejected) small. The reference reads every answer once, before training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from groundup.datasets.batching import completion_batch, sorted_batches
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
 from groundup.objectives import IGNORE_INDEX, Batch
+from groundup.prompts import Prompter
 from groundup.recipes import ComputeConfig, PreferenceConfig
 from groundup.training import Log, Resume, fit
 
@@ -28,6 +30,13 @@ class Preference:
     prompt: Sequence[int]
     chosen: Sequence[int]
     rejected: Sequence[int]
+
+
+def preferences(prompter: Prompter, rows: Sequence[Mapping[str, Any]]) -> list[Preference]:
+    """Pairs of rows with instruction, input, chosen, rejected."""
+    prompts = prompter.prompts([(row["instruction"], row["input"]) for row in rows])
+    chosen, rejected = (prompter.completions([row[name] for row in rows]) for name in ("chosen", "rejected"))
+    return [Preference(*pair) for pair in zip(prompts, chosen, rejected, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from groundup.datasets.catalogue import StudyDataConfig
 from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
-from groundup.errors import BadInput
 from groundup.evaluation.explain_config import ExplainConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
-from groundup.params import checked, load_params, read_values
+from groundup.params import load_beside
 from groundup.recipes import (
     ComputeConfig,
     EvaluateTranslationConfig,
@@ -47,13 +46,5 @@ class StudyParams:
 
 
 def load_study_params(root_params: Path, study_params: Path) -> StudyParams:
-    """Read and check every section of both files; errors as for `groundup.params.checked`."""
-    root = load_params(root_params)
-    values = read_values(study_params)
-    if isinstance(values, dict):
-        if "compute" in values:
-            raise BadInput(
-                f"{study_params} has a section compute; the one of {root_params} holds here too: remove it."
-            )
-        values = {**values, "compute": root.compute}
-    return checked(StudyParams, values, study_params)
+    """Read and check every section of both files; errors as for `groundup.params.load_beside`."""
+    return load_beside(StudyParams, ("compute",), root_params, study_params)

@@ -23,3 +23,17 @@ class EvaluateConfig:
     before_per_family: Annotated[int, Ge(1)]
     samples: Annotated[int, Ge(0)]  # tasks of each family shown in reports/samples.jsonl
     seed: int
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """How a starting point is scored."""
+
+    __pydantic_config__ = STRICT
+
+    conversations: Annotated[int, Ge(1)]  # of the corpus's val split, for bits per byte
+    window: Annotated[int, Ge(1)]  # tokens read at a time there, or the model's context if that is shorter
+    instances: Annotated[int, Ge(1)]  # of each split of the instructions, every family in its proportion
+    max_new_tokens: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1)]
+    seed: int  # of the choice of instances

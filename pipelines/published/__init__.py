@@ -1,0 +1,1 @@
+"""What published weights bring to the same tasks: further stages in a dvc.yaml of their own (`make published`)."""

@@ -1,0 +1,91 @@
+"""Stage tune_preferences: of a right and a wrong answer to a task, the right one made likelier."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from groundup.atomic import write_json
+from groundup.datasets.answers import check_for
+from groundup.datasets.jsonl import read_splits
+from groundup.datasets.preferences import with_wrong_answers
+from groundup.datasets.subsets import nested_subset
+from groundup.evaluation.curves import write_curve
+from groundup.published_params import load_published_params
+from groundup.recipes import ComputeConfig, PreferenceConfig
+from groundup.sampling import INFERENCE_PARAMS
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+MODEL_NAME = "groundup-published-preferred"  # in the model registry
+
+
+def main(
+    run: Run,
+    taught: Path,
+    instructions: Path,
+    out: Path,
+    metrics: Path,
+    curve: Path,
+    state: Path,
+    *,
+    tune_preferences: PreferenceConfig,
+    compute: ComputeConfig,
+) -> None:
+    """Write adapters for the model `taught`, which is also the reference."""
+    from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+    from groundup.preference_tuning import preferences, tune
+    from groundup.training import Resume, pick_device
+
+    config = tune_preferences
+    reference = load_checkpoint(taught, pick_device(compute), "decoder")
+    rows = read_splits(instructions, ("train", "val"))
+    pairs = {split: with_wrong_answers(part, check_for(part), config.seed) for split, part in rows.items()}
+    sizes = {"train": config.max_examples, "val": config.eval_examples}
+    for split, size in sizes.items():
+        chosen = nested_subset([pair["family"] for pair in pairs[split]], size, config.seed)
+        pairs[split] = [pairs[split][i] for i in chosen]
+    prompter = reference.prompter()
+    train, val = (preferences(prompter, pairs[split]) for split in sizes)
+    data = {split: fingerprint(instructions / f"{split}.jsonl") for split in sizes}
+    data["reference"] = fingerprint(taught / "model.safetensors")
+    resume = Resume(state, config=config, compute=compute, data=data)
+    history = tune(
+        reference.model,
+        train,
+        val,
+        config,
+        compute,
+        log=run.log,
+        resume=resume,
+        description="tune_preferences",
+    )
+    save_checkpoint(
+        out,
+        reference.model,
+        reference.tokenizer,
+        base=taught,
+        lora=config.lora,
+        prompt_style=reference.prompt_style,
+        chat_template=reference.config.chat_template,
+        params={"tune_preferences": asdict(config)},
+        data=data,
+    )
+    scores = {name.removeprefix("val/"): v for name, v in history[-1].items() if name.startswith("val/")}
+    write_json(
+        metrics, {"pairs": len(train), "val": {name: round(value, 6) for name, value in scores.items()}}
+    )
+    write_curve(curve, history)
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    run.register(
+        out,
+        MODEL_NAME,
+        input_example=["Say the first word.\n\ntea, red, house"],
+        params=INFERENCE_PARAMS,
+        metrics={f"val_{name}": value for name, value in scores.items()},
+    )
+    resume.clear()
+
+
+if __name__ == "__main__":
+    params = load_published_params(Path("params.yaml"), Path("pipelines/published/params.yaml"))
+    run_stage(main, tune_preferences=params.tune_preferences, compute=params.compute)
