@@ -1,16 +1,25 @@
-"""Pretrain the decoder on the token shards and measure it on held-out conversations."""
+"""Pretrain the decoder on the token shards, or take over a published model; measure it on held-out conversations."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from groundup.atomic import write_json
 from groundup.evaluation.curves import write_curve
 from groundup.nn.config import ModelParams
-from groundup.params import load_params
+from groundup.params import NOT_PUBLISHED, load_params
 from groundup.recipes import ComputeConfig, PretrainConfig
 from groundup.sampling import CONTINUATION
 from groundup.tracking import Run
 from pipelines.stage import run_stage
+
+if TYPE_CHECKING:
+    import torch
+
+WINDOW = (
+    1024  # tokens a published model reads at a time when it is measured; more costs more and tells little
+)
 
 
 def main(
@@ -18,6 +27,7 @@ def main(
     tokens: Path,
     tokenizer: Path,
     contamination: Path,
+    catalogue: Path,
     out: Path,
     metrics: Path,
     curve: Path,
@@ -25,14 +35,18 @@ def main(
     *,
     model: ModelParams,
     pretrain: PretrainConfig,
+    pretrained: str,
     compute: ComputeConfig,
 ) -> None:
-    """Train from random weights; `contamination` is the gate's file: its existence is what counts."""
+    """Train from random weights, or fetch what the catalogue has under the name `pretrained`.
+
+    `contamination` is the gate's file: its existence is what counts.
+    """
     import torch
 
     from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.datasets.batching import window_batches
-    from groundup.datasets.shards import open_shard, read_meta
+    from groundup.datasets.shards import open_shard, read_meta, read_texts
     from groundup.evaluation.language_model import bits_per_byte, total_nats
     from groundup.generation import generate
     from groundup.nn.decoder import Decoder
@@ -44,6 +58,12 @@ def main(
     meta = read_meta(tokens)
     train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
     device = pick_device(compute)
+    if pretrained != NOT_PUBLISHED:
+        texts = read_texts(val, vocabulary)
+        figures = _take_over(run, pretrained, catalogue, texts, out, state, pretrain.eval_tokens, device)
+        row = {"step": 0, "val/loss": figures["val"]["loss"]} if "val" in figures else {"step": 0}
+        _write(run, out, metrics, curve, figures, [row])
+        return
     torch.manual_seed(pretrain.seed)
     decoder = Decoder(model.config(vocabulary.vocab_size)).to(device)
     parameters = sum(p.numel() for p in decoder.parameters())
@@ -85,19 +105,75 @@ def main(
     sections = {"model": asdict(model), "pretrain": asdict(pretrain)}
     save_checkpoint(out, decoder, vocabulary, params=sections, data=data)
     figures = {
-        "val": {"loss": round(final["val/loss"], 6), "bpb": round(final["val/bpb"], 6)},
+        "val": _rounded(final, meta["val"]["message_bytes"]),
         "tokens": int(history[-1]["tokens_seen"]),
         "parameters": parameters,
         "steps": int(history[-1]["step"]),
     }
+    _write(run, out, metrics, curve, figures, history)
+    resume.clear()
+
+
+def _take_over(
+    run: Run,
+    pretrained: str,
+    catalogue: Path,
+    texts: Iterable[str],
+    out: Path,
+    state: Path,
+    eval_tokens: int,
+    device: "torch.device",
+) -> dict[str, Any]:
+    """Write the published model as a checkpoint, and measure it with its own tokenizer on the first texts."""
+    from groundup.evaluation.language_model import bits_per_byte, nats_of_texts
+    from groundup.interop.fetching import fetch_published
+    from groundup.interop.published import save_published
+    from groundup.nn.decoder import Decoder
+
+    published = fetch_published(pretrained, catalogue, cache=state)
+    save_published(published, out)
+    run.tag("pretrained", pretrained)
+    figures = {"tokens": 0, "parameters": sum(p.numel() for p in published.model.parameters()), "steps": 0}
+    if not isinstance(published.model, Decoder):
+        return figures  # an encoder guesses hidden words: it gives no text a probability
+    some, n_tokens = [], 0
+    for text in texts:
+        if n_tokens >= eval_tokens:
+            break
+        some.append(text)
+        n_tokens += len(published.tokenizer.encode_batch([text])[0]) + 1
+    nats = nats_of_texts(published.model.to(device), published.tokenizer, some, WINDOW)
+    n_bytes = sum(len(text.encode()) - text.count("\n") for text in some)  # of the messages, one a line
+    final = {"val/loss": nats / n_tokens, "val/bpb": bits_per_byte(nats, n_bytes)}
+    run.log(final, step=0)
+    return {"val": _rounded(final, n_bytes), **figures}
+
+
+def _rounded(final: Mapping[str, float], n_bytes: int) -> dict[str, float]:
+    return {"loss": round(final["val/loss"], 6), "bpb": round(final["val/bpb"], 6), "bytes": n_bytes}
+
+
+def _write(
+    run: Run,
+    out: Path,
+    metrics: Path,
+    curve: Path,
+    figures: dict[str, Any],
+    history: Sequence[Mapping[str, float]],
+) -> None:
     write_json(metrics, figures)
     write_curve(curve, history)
     run.artifact(curve, "curves")
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")
-    resume.clear()
 
 
 if __name__ == "__main__":
     params = load_params(Path("params.yaml"))
-    run_stage(main, model=params.model, pretrain=params.pretrain, compute=params.compute)
+    run_stage(
+        main,
+        model=params.model,
+        pretrain=params.pretrain,
+        pretrained=params.pretrained,
+        compute=params.compute,
+    )

@@ -83,7 +83,8 @@ class PretrainConfig:
 
     seed: int  # of the weights, the order of the text and dropout
     training: TrainingConfig
-    eval_tokens: Positive  # tokens of the val split scored during training; the last figure is over all of it
+    # tokens of the val split scored during training; the last figure is over all of it, but that of a published model
+    eval_tokens: Positive
     sample_prompts: tuple[str, ...]  # continued at every evaluation
     sample_tokens: Count  # length of each continuation
 
@@ -119,15 +120,15 @@ class InstructionTrainingConfig:
     __pydantic_config__ = STRICT
 
     seed: int  # of the order of the examples and dropout
-    prompt_style: Literal["alpaca", "alpaca_short"]  # see prompts.py
+    prompt_style: Literal["alpaca", "alpaca_short", "chat_template"]  # see prompts.py
     trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
     lora: LoRAConfig | None  # adapters instead: every weight of the base stays as it is
     max_examples: Positive | None  # so many training examples, every family in its proportion; null = all
     eval_examples: Positive  # of the val split, for the loss shown during training
-    training: TrainingConfig
     packed_tokens: (
         Positive | None
     )  # pack a micro-batch into rows of at most so many tokens; null = pad to the longest
+    training: TrainingConfig
 
     @property
     def keeps_base(self) -> bool:

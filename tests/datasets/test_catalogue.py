@@ -15,6 +15,7 @@ from groundup.errors import BadInput
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
 TEXT = b"once upon a time\n" * 20_000  # 340 kB: several chunks
 SHA = hashlib.sha256(TEXT).hexdigest()
+GPT2_SIZES = ("124m", "355m", "774m", "1558m")
 MIRROR = os.environ.get("GROUNDUP_MIRROR")
 needs_mirror = pytest.mark.skipif(
     not MIRROR, reason="the book's files: set GROUNDUP_MIRROR to a folder with them"
@@ -147,11 +148,13 @@ def test_catalogue_of_the_project():
         "gpt2_encoder_json": "vocabulary",
         "bible_kjv": "verses",
         "bible_bbe": "verses",
+        "smollm2_135m": "model",
+        **{f"gpt2_{size}_{file}": "model" for size in GPT2_SIZES for file in ("weights", "config")},
     }
     readme = (CATALOGUE.parent / "README.md").read_text()
     for dataset in catalogue.values():
         assert dataset.generate or dataset.sha256, f"{dataset.name} is not pinned"
-        assert dataset.expect or dataset.role in ("vocabulary", "word_pairs", "analogies"), (
+        assert dataset.expect or dataset.role in ("vocabulary", "word_pairs", "analogies", "model"), (
             f"{dataset.name} has no expectations"
         )
         assert dataset.name in readme

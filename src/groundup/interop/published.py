@@ -42,6 +42,12 @@ def load_published(path: Path) -> Published:
 def import_model(path: Path, out: Path) -> Published:
     """Write the model at `path` as a checkpoint to `out`; errors as for `load_published`."""
     found = load_published(path)
+    save_published(found, out)
+    return found
+
+
+def save_published(found: Published, out: Path) -> None:
+    """Write the model as a checkpoint that asks by its chat template, where it brought one."""
     save_checkpoint(
         out,
         found.model,
@@ -50,7 +56,6 @@ def import_model(path: Path, out: Path) -> Published:
         chat_template=found.chat_template,
         data=found.weights,
     )
-    return found
 
 
 def _from_huggingface(folder: Path) -> Published:

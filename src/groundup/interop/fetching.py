@@ -1,0 +1,52 @@
+"""Published models by name: their files are fetched by the catalogue, and read as if they had been here."""
+
+import tempfile
+from pathlib import Path
+
+from groundup.datasets.catalogue import fetch, load_catalogue
+from groundup.errors import BadInput
+from groundup.interop.published import Published, load_published
+
+GPT2_TOKENIZER = {"merges.txt": "gpt2_vocab_bpe", "vocab.json": "gpt2_encoder_json"}
+# name -> its files, each with its name in the catalogue
+MODELS = {
+    "smollm2-135m": {"SmolLM2-135M-Instruct.Q4_1.gguf": "smollm2_135m"},
+    **{
+        f"gpt2-{size}": {
+            "config.json": f"gpt2_{size}_config",
+            "model.safetensors": f"gpt2_{size}_weights",
+            **GPT2_TOKENIZER,
+        }
+        for size in ("124m", "355m", "774m", "1558m")
+    },
+}
+
+
+def fetch_published(
+    name_or_path: str, catalogue: Path, *, cache: Path | None = None, progress: bool = True
+) -> Published:
+    """The model of that name, downloaded into a temporary folder; or of a folder or file that is here, read in place.
+
+    Args:
+        catalogue: where each file comes from, with its checksum.
+        cache: folder in which a download that breaks off waits to be continued; by default it is begun anew.
+
+    Raises:
+        BadInput: nothing is known by the name, no location has a file, or see `load_published`.
+    """
+    path = Path(name_or_path)
+    if name_or_path not in MODELS:
+        if not path.exists():
+            raise BadInput(
+                f"pretrained is {name_or_path}, which is neither a known model nor here; expected none, "
+                f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file."
+            )
+        return load_published(path)
+    datasets, files = load_catalogue(catalogue), MODELS[name_or_path]
+    missing = sorted(set(files.values()) - set(datasets))
+    if missing:
+        raise BadInput(f"{catalogue} has no {', '.join(missing)}; {name_or_path} needs it: add it again.")
+    with tempfile.TemporaryDirectory() as folder:
+        for file, entry in files.items():
+            fetch(datasets[entry], Path(folder, file), cache=cache, progress=progress)
+        return load_published(Path(folder, *files) if len(files) == 1 else Path(folder))

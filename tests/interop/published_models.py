@@ -1,0 +1,51 @@
+"""Folders as Hugging Face publishes models: tiny, random, with tokenizer and perhaps a chat template."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CHAT = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def save_published(folder: Path, model: Any, chat_template: str | None = CHAT) -> None:
+    """The model with a byte-level vocabulary of 330 tokens."""
+    from tests.tokenizers.test_published_bpe import reference, save
+
+    model.save_pretrained(folder)
+    save(reference("gpt2"), folder)
+    config = {"eos_token": "<|im_end|>", "bos_token": "<|im_start|>", "chat_template": chat_template}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({key: value for key, value in config.items() if value is not None})
+    )
+
+
+def random_llama(**changes: Any) -> Any:
+    """Grouped queries, tied embeddings, a context longer than anything here."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    values: dict[str, Any] = {
+        "vocab_size": 330,
+        "max_position_embeddings": 4096,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    }
+    return LlamaForCausalLM(LlamaConfig(**{**values, **changes})).eval()
+
+
+def random_gpt2() -> Any:
+    """A base model: it has no chat template."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 330, "n_positions": 128, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    return GPT2LMHeadModel(GPT2Config(**sizes)).eval()
