@@ -109,11 +109,24 @@ def test_classify_takes_arguments_or_lines(folders: dict[str, Path]) -> None:
 
 
 def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
-    dialogue = "Say the first word.\ntea, cake\n\nRepeat.\n\n/quit\n"
-    printed = run("chat", "--model", str(folders["instructions"]), "--max-new-tokens", "4", stdin=dialogue)
+    dialogue = "Say it.\ntea\n\nRepeat.\n\n/quit\n"
+    command = ["chat", "--model", str(folders["instructions"]), "--max-new-tokens", "4"]
+    result = CliRunner().invoke(app, command, input=dialogue)
+    assert result.exit_code == 0, (result.output, result.exception)
     # the blank line is no instruction; the second instruction has an empty input
-    assert printed.count("input> ") == 2
-    assert printed.count("instruction> ") == 4
+    assert result.stderr.count("input> ") == 2
+    assert result.stderr.count("instruction> ") == 4
+    checkpoint = load_checkpoint(folders["instructions"])
+    requests = [("Say it.", "tea"), ("Repeat.", "")]
+    answers = generate(
+        checkpoint.model,
+        checkpoint.prompter().prompts(requests),
+        max_new_tokens=4,
+        sampling=Sampling(),
+        stop_ids=[checkpoint.tokenizer.eot_id],
+    )
+    texts = [checkpoint.tokenizer.decode(ids).rstrip("\N{REPLACEMENT CHARACTER}") for ids in answers]
+    assert result.stdout == "".join(f"{text}\n" for text in texts)
 
 
 @pytest.mark.parametrize(

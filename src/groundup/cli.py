@@ -8,7 +8,7 @@ import typer
 
 from groundup.errors import BadInput
 from groundup.labels import label_of
-from groundup.sampling import CONTINUATION, MAX_NEW_TOKENS, Sampling
+from groundup.sampling import CONTINUATION, Sampling
 
 if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
@@ -44,51 +44,49 @@ def generate(
     samples: Annotated[int, typer.Option(min=1, help="Number of continuations.")] = 1,
 ) -> None:
     """Continue a text with the pretrained model."""
+    from groundup.generation import stream_text
+
     checkpoint = _language_model(model)
     tokenizer = checkpoint.tokenizer
     for i in range(samples):
         typer.echo(prompt, nl=False)
-        _print_stream(
-            checkpoint,
+        for piece in stream_text(
+            checkpoint.model,
+            tokenizer,
             tokenizer.encode(prompt),
-            max_new_tokens,
-            Sampling(temperature, top_k, top_p, seed + i),
-        )
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(temperature, top_k, top_p, seed + i),
+            stop_ids=[tokenizer.eot_id],
+        ):
+            typer.echo(piece, nl=False)
+        typer.echo("")
 
 
 @app.command()
 def chat(
     model: Model = MODELS / "instructions",
-    max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
+    system: Annotated[str | None, typer.Option(help="System prompt: what the model is told first.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Conversation to go on with; kept here after every reply.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest answer, in tokens. By default 64, in a conversation 512."),
+    ] = None,
     temperature: Temperature = Sampling.temperature,
     top_k: TopK = Sampling.top_k,
     top_p: TopP = Sampling.top_p,
     seed: Seed = Sampling.seed,
 ) -> None:
-    """Give the instruction model one instruction after another.
+    """Talk with a model that brings a chat template, or give the instruction model one instruction after another.
 
-    After the instruction it asks for an input, which may stay empty. Ctrl-C stops an answer, Ctrl-D ends.
+    After an instruction it asks for an input, which may stay empty. Ctrl-C stops an answer, Ctrl-D ends; /help lists
+    commands. Without a terminal every line of standard input is a message.
     """
-    checkpoint = _language_model(model)
+    from groundup.chat import Chat
+
     sampling = Sampling(temperature, top_k, top_p, seed)
-    prompter = checkpoint.prompter()
-    typer.echo("An instruction, then its input (or just Enter). Ctrl-D or /quit ends.", err=True)
-    while True:
-        instruction = _ask("instruction> ")
-        if instruction is None or instruction.strip() == "/quit":
-            return
-        if not instruction.strip():
-            continue
-        text = _ask("input> ")
-        if text is None:
-            return
-        try:
-            [ids] = prompter.prompts([(instruction.strip(), text.strip())])
-            _print_stream(checkpoint, ids, max_new_tokens, sampling)
-        except BadInput as error:
-            typer.echo(f"error: {error}", err=True)
-        except KeyboardInterrupt:
-            typer.echo("")
+    Chat(_language_model(model), sampling, max_new_tokens, history, system).run()
 
 
 @app.command()
@@ -239,29 +237,11 @@ def main() -> None:
 
 def _language_model(folder: Path) -> "Checkpoint":
     from groundup.checkpoint import load_checkpoint
+    from groundup.nn.weights import lay_out_for_single_tokens
 
-    return load_checkpoint(folder, kind="decoder")
-
-
-def _print_stream(checkpoint: Any, prompt: list[int], max_new_tokens: int, sampling: Sampling) -> None:
-    """Print tokens as they come; bytes that are not yet a whole character wait for the next token."""
-    from groundup.generation import stream
-
-    tokenizer = checkpoint.tokenizer
-    new: list[int] = []
-    shown = ""
-    for step in stream(
-        checkpoint.model,
-        [prompt],
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        stop_ids=[tokenizer.eot_id],
-    ):
-        new += step.values()
-        text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
-        typer.echo(text[len(shown) :], nl=False)
-        shown = text
-    typer.echo("")
+    checkpoint = load_checkpoint(folder, kind="decoder")
+    lay_out_for_single_tokens(checkpoint.model)
+    return checkpoint
 
 
 def _lines_of_stdin() -> list[str]:
@@ -274,20 +254,6 @@ def _lines_of_stdin() -> list[str]:
 
     text = decode(sys.stdin.buffer.read(), "standard input")
     return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
-
-
-def _ask(prompt: str) -> str | None:
-    """A line from the terminal; None at the end of input. BadInput where it is not text in the terminal's encoding."""
-    try:
-        return input(prompt)
-    except (EOFError, KeyboardInterrupt):
-        typer.echo("")
-        return None
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise BadInput(
-            f"standard input holds byte 0x{byte:02x}, which is not {error.encoding}; give text in that encoding."
-        ) from error
 
 
 if __name__ == "__main__":

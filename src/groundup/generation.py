@@ -1,6 +1,6 @@
 """Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -124,7 +124,7 @@ def stream_text(
     sampling: Sampling,
     stop_ids: Collection[int],
     cache: KVCache | None = None,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Yield the text of one answer piece by piece; arguments and errors as for `stream`.
 
     Bytes that are not yet a whole character wait for the next token; where none comes they are left out.
