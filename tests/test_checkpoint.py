@@ -221,6 +221,7 @@ def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, 
     expected = model.logits(model(idx))
     found = load_checkpoint(tmp_path / "adapted")
     assert found.config.base is not None and found.config.base.folder == "../base"
+    assert all(p.requires_grad for p in found.model.parameters())  # as those of any other checkpoint
     torch.testing.assert_close(found.model.logits(found.model(idx)), expected, rtol=1e-4, atol=1e-5)
     (tmp_path / "base").rename(tmp_path / "elsewhere")
     moved = load_checkpoint(tmp_path / "adapted", base=tmp_path / "elsewhere")

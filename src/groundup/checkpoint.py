@@ -183,6 +183,7 @@ def load_checkpoint(
     model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
     absorb(model)
+    model.requires_grad_(True)  # adapters have frozen what they stand on
     return Checkpoint(model.to(device).eval(), tokenizer, config)
 
 

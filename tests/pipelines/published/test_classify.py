@@ -1,0 +1,46 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.checkpoint import load_checkpoint
+from groundup.datasets.jsonl import read_splits
+from groundup.evaluation.predictions import read_predictions
+from groundup.tracking import silent
+from pipelines.published.classify import main
+from tests.pipelines.prepared import SPAM, make_spam
+from tests.pipelines.published.starts import make_published, make_taught
+from tests.tiny import CPU
+
+RECIPES = {
+    "own": replace(SPAM, seeds=(1,)),
+    "published": replace(SPAM, seeds=(1, 2), trainable_blocks=1, token_dropout=0.0),
+    "book": replace(SPAM, seeds=(1, 2, 3), trainable_blocks=0, token_dropout=0.0),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_starting_point_by_the_recipe_of_its_size(recipe: str, tmp_path: Path) -> None:
+    make_published(tmp_path)
+    make_taught(tmp_path)
+    make_spam(tmp_path / "spam")
+    names = ("taught", "spam", "out", "predictions.csv", "curve.csv", "state/classify")
+    own, published, book = RECIPES.values()
+    main(
+        silent(),
+        recipe,
+        *(tmp_path / name for name in names),
+        finetune_spam=own,
+        classify=published,
+        classify_book=book,
+        compute=CPU,
+    )
+    seeds, _ = read_predictions(
+        tmp_path / "predictions.csv", read_splits(tmp_path / "spam", ("test",))["test"]
+    )
+    assert seeds == RECIPES[recipe].seeds
+    found, base = load_checkpoint(tmp_path / "out", kind="classifier"), load_checkpoint(tmp_path / "taught")
+    same = torch.equal(found.model.trunk.h[0].mlp.c_fc.weight, base.model.h[0].mlp.c_fc.weight)
+    assert same == (recipe != "own")  # of a frozen trunk the classifier keeps only the top
+    assert (found.config.base is None) == (recipe == "own")
