@@ -49,3 +49,15 @@ def random_gpt2() -> Any:
     torch.manual_seed(0)
     sizes = {"vocab_size": 330, "n_positions": 128, "n_layer": 2, "n_head": 2, "n_embd": 16}
     return GPT2LMHeadModel(GPT2Config(**sizes)).eval()
+
+
+def save_bert(folder: Path) -> None:
+    """BERT, which reads and does not write, with a WordPiece vocabulary."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    from tests.tokenizers.test_published_wordpiece import TOKENS, save_wordpiece
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    BertForMaskedLM(BertConfig(vocab_size=len(TOKENS), **sizes)).eval().save_pretrained(folder)
+    save_wordpiece(folder)

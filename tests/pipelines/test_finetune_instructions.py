@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from groundup.checkpoint import load_checkpoint
 from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
 from groundup.instruction_tuning import encode_examples, respond
+from groundup.interop.published import import_model
 from groundup.recipes import InstructionTrainingConfig
 from groundup.tracking import Run, silent
 from pipelines.finetune_instructions import main
+from tests.interop.published_models import random_llama, save_bert, save_published
 from tests.pipelines.prepared import (
     INSTRUCTIONS,
     TALK,
@@ -98,6 +101,26 @@ def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
         BadInput, match=r"prompt of instruction long has \d+ tokens; the model reads at most 64"
     ):
         finetune(data, tmp_path / "out", run)
+
+
+def test_a_published_model_is_asked_with_its_chat_template(data: Path, tmp_path: Path) -> None:
+    save_published(tmp_path / "hf", random_llama())
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="chat_template"))
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert checkpoint.prompt_style == "chat_template"
+    [prompt] = checkpoint.prompter().prompts([("Say the last word", "tea, red")])
+    expected = "<|im_start|>user\nSay the last word\n\ntea, red<|im_end|>\n<|im_start|>assistant\n"
+    assert checkpoint.tokenizer.decode(prompt) == expected
+
+
+def test_an_encoder_cannot_follow_instructions(data: Path, tmp_path: Path) -> None:
+    save_bert(tmp_path / "hf")
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    with pytest.raises(BadInput, match="which reads texts but writes none; expected a decoder"):
+        finetune(data, tmp_path / "out")
 
 
 def test_an_unknown_prompt_style(data: Path, tmp_path: Path) -> None:

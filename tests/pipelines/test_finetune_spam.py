@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 from groundup.checkpoint import load_checkpoint
 from groundup.classification import spam_probabilities
 from groundup.datasets.jsonl import read_jsonl
+from groundup.interop.published import import_model
 from groundup.recipes import SpamTrainingConfig
 from groundup.tracking import Run, silent
 from pipelines.finetune_spam import main
+from tests.interop.published_models import save_bert
 from tests.pipelines.prepared import SPAM, Interrupted, content, interrupted_run, make_pretrained, make_spam
 from tests.tiny import CPU
 
@@ -33,6 +36,16 @@ def finetune(data: Path, out: Path, run: Run | None = None, config: SpamTraining
         finetune_spam=config,
         compute=CPU,
     )
+
+
+def test_an_encoder_works_too(data: Path, tmp_path: Path) -> None:
+    save_bert(tmp_path / "hf")
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    finetune(data, tmp_path / "out", config=replace(SPAM, pooling="mean"))
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert not checkpoint.model.trunk.config.causal
+    assert 0 < spam_probabilities(checkpoint, ["unable"])[0] < 1
 
 
 def test_writes_the_best_classifier_and_what_every_seed_predicts(data: Path, tmp_path: Path) -> None:

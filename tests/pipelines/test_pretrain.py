@@ -13,7 +13,7 @@ from groundup.recipes import PretrainConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from pipelines.pretrain import main
-from tests.interop.published_models import CHAT, random_gpt2, random_llama, save_published
+from tests.interop.published_models import CHAT, random_gpt2, random_llama, save_bert, save_published
 from tests.pipelines.prepared import (
     MODEL,
     PRETRAIN,
@@ -150,6 +150,14 @@ def test_a_published_model_is_taken_over_and_measured(kind: str, data: Path, tmp
     assert (tmp_path / "out" / "curve.csv").read_text().startswith("step,val/loss\n0,")
     pretrain(data, tmp_path / "again", pretrained=str(tmp_path / "hf"))
     assert content(tmp_path / "again") == content(tmp_path / "out")
+
+
+def test_an_encoder_has_no_bits_per_byte(data: Path, tmp_path: Path) -> None:
+    save_bert(tmp_path / "hf")
+    pretrain(data, tmp_path / "out", pretrained=str(tmp_path / "hf"))
+    assert load_checkpoint(tmp_path / "out" / "model").kind == "encoder"
+    assert set(read_json(tmp_path / "out" / "metrics.json")) == {"tokens", "steps", "parameters"}
+    assert (tmp_path / "out" / "curve.csv").read_text() == "step\n0\n"
 
 
 def test_an_unknown_published_model(data: Path, tmp_path: Path) -> None:

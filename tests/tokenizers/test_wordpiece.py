@@ -178,7 +178,7 @@ def test_a_small_corpus_gives_a_smaller_vocabulary(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"tokens": ["a"]}, "begins with"),
+        ({"tokens": ["a", "[UNK]"]}, r"lacks \[PAD\], \[CLS\]"),
         ({"tokens": list(SPECIAL_TOKENS)}, "expected at least one"),
         ({"tokens": [*SPECIAL_TOKENS, "a", "a"]}, "repeat"),
         ({"tokens": [*SPECIAL_TOKENS, 7]}, "list of strings"),

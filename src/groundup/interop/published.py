@@ -13,6 +13,7 @@ from groundup.nn.encoder import Encoder
 from groundup.prompts import CHAT_TEMPLATE
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.published import gguf_tokenizer, gpt2_tokenizer, huggingface_tokenizer
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Published:
     """A model with what came along."""
 
     model: Decoder | Encoder
-    tokenizer: BPETokenizer
+    tokenizer: BPETokenizer | WordPieceTokenizer
     chat_template: ChatTemplate | None
     weights: dict[str, str]  # file name -> sha256
 
@@ -60,7 +61,8 @@ def save_published(found: Published, out: Path) -> None:
 
 def _from_huggingface(folder: Path) -> Published:
     if (folder / "tokenizer.json").is_file():
-        tokenizer, template = huggingface_tokenizer(folder), huggingface.chat_template(folder)
+        template = huggingface.chat_template(folder)
+        tokenizer: BPETokenizer | WordPieceTokenizer = huggingface_tokenizer(folder)
     else:  # OpenAI's files, as GPT-2 was first published
         tokenizer, template = gpt2_tokenizer(folder / "merges.txt", folder / "vocab.json"), None
     weights = {file.name: fingerprint(file) for file in sorted(folder.glob("*.safetensors"))}

@@ -7,7 +7,10 @@ from typing import Any
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
+from groundup.tokenizers.likelihood import CONTINUES
+from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.spelling import unspell
+from groundup.tokenizers.wordpiece import WordPieceTokenizer, WordRules
 
 CONTROL, USER = 3, 4  # kinds of token in GGUF that are not learned from text
 # The published expressions of models whose GGUF only names them.
@@ -48,8 +51,10 @@ def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
     return BPETokenizer(ranks, "gpt2")
 
 
-def huggingface_tokenizer(folder: Path) -> BPETokenizer:
-    """The byte-level BPE of a Hugging Face folder: tokenizer.json, and of tokenizer_config.json what ends a text.
+def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
+    """The tokenizer of a Hugging Face folder: tokenizer.json, and of tokenizer_config.json what ends a text.
+
+    Byte-level BPE, or WordPiece with BERT's steps before it.
 
     Raises:
         BadInput: a file is missing or damaged, or the tokenizer does something that ours does not.
@@ -57,10 +62,12 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer:
     folder = Path(folder)
     found, config = (_read_object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json"))
     model, where = found.get("model") or {}, str(folder / "tokenizer.json")
+    if model.get("type") == "WordPiece":
+        return _wordpiece(found, where)
     if model.get("type") != "BPE" or found.get("normalizer"):
         raise BadInput(
             f"{where} is of type {model.get('type')!r} with normalizer {found.get('normalizer')!r}; expected "
-            f"byte-level BPE without one: choose another model."
+            f"byte-level BPE without one, or BERT's WordPiece: choose another model."
         )
     special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
     end = config.get("eos_token")
@@ -72,6 +79,35 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer:
         end["content"] if isinstance(end, dict) else end,
         where,
     )
+
+
+def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
+    """What stands in a tokenizer.json of BERT's."""
+    model, steps = found["model"], found.get("normalizer") or {}
+    shown = {
+        "normalizer": steps.get("type"),
+        "pre_tokenizer": (found.get("pre_tokenizer") or {}).get("type"),
+        "unk_token": model.get("unk_token"),
+        "continuing_subword_prefix": model.get("continuing_subword_prefix"),
+    }
+    expected = dict(zip(shown, ("BertNormalizer", "BertPreTokenizer", "[UNK]", CONTINUES), strict=True))
+    if shown != expected:
+        raise BadInput(f"{where} is WordPiece with {shown}; expected {expected}: choose another model.")
+    accents = steps["strip_accents"]
+    rules = WordRules(
+        Normalization(
+            clean=steps["clean_text"],
+            space_cjk=steps["handle_chinese_chars"],
+            strip_accents=steps["lowercase"] if accents is None else accents,  # as the library reads it
+            lowercase=steps["lowercase"],
+        ),
+        "bert",
+        model["max_input_chars_per_word"],
+    )
+    vocabulary: dict[str, int] = model["vocab"]
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise BadInput(f"{where}: the ids have gaps or repeat; expected 0, 1, 2, ...: download it again.")
+    return WordPieceTokenizer(sorted(vocabulary, key=vocabulary.__getitem__), rules)
 
 
 def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:

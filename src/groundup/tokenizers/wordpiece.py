@@ -59,22 +59,20 @@ class WordPieceConfig:
 
 
 class WordPieceTokenizer:
-    """Text to ids and back. The five special tokens have the ids 0 to 4; a text cannot spell them."""
-
-    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
-    eot_id = sep_id
+    """Text to ids and back. A text cannot spell the five special tokens, which here have the ids 0 to 4."""
 
     def __init__(self, tokens: Sequence[str], rules: WordRules) -> None:
-        """`tokens`: SPECIAL_TOKENS, then the pieces, in the order of their ids.
+        """`tokens`: SPECIAL_TOKENS and the pieces, in the order of their ids; in BERT's own they do not stand first.
 
         Raises:
-            BadInput: the special tokens are not the first, there is no other, or one is empty or repeats.
+            BadInput: a special token is missing, there is no other, or one is empty or repeats.
         """
-        if tuple(tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+        missing = [token for token in SPECIAL_TOKENS if token not in tokens]
+        if missing:
             raise BadInput(
-                f"the vocabulary begins with {list(tokens[:5])}; expected {list(SPECIAL_TOKENS)}: train it again."
+                f"the vocabulary lacks {', '.join(missing)}; expected {', '.join(SPECIAL_TOKENS)}: train it again."
             )
-        pieces = tokens[len(SPECIAL_TOKENS) :]
+        pieces = [token for token in tokens if token not in SPECIAL_TOKENS]
         if not pieces or "" in pieces or CONTINUES in pieces or len(set(tokens)) < len(tokens):
             raise BadInput(
                 f"the vocabulary's {len(pieces)} pieces are none, repeat or hold an empty one; expected at least one, "
@@ -84,7 +82,9 @@ class WordPieceTokenizer:
         self.vocab_size = len(tokens)
         self.rules = rules
         self.merges: list[PieceMerge] = []  # how it was learned; empty where it was loaded
-        self._ids = {piece: len(SPECIAL_TOKENS) + i for i, piece in enumerate(pieces)}
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(tokens.index, SPECIAL_TOKENS)
+        self.eot_id = self.sep_id
+        self._ids = {token: i for i, token in enumerate(tokens) if token not in SPECIAL_TOKENS}
         self._longest = max(map(len, pieces))
         self._remembered = lru_cache(REMEMBERED)(lambda part: tuple(self.encode(part)))
 
@@ -202,7 +202,7 @@ class WordPieceTokenizer:
 
     def word_starts(self, ids: Iterable[int]) -> list[bool]:
         """Whether each token begins a word; special tokens do."""
-        return [i < len(SPECIAL_TOKENS) or not self.tokens[i].startswith(CONTINUES) for i in ids]
+        return [not self.tokens[i].startswith(CONTINUES) for i in ids]
 
     @cached_property
     def fingerprint(self) -> str:

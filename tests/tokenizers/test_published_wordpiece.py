@@ -1,0 +1,68 @@
+"""BERT's tokenizer as Hugging Face publishes it, against its own library."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.errors import BadInput
+from groundup.tokenizers.published import huggingface_tokenizer
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
+
+# as in BERT: placeholders between [PAD] and the other special tokens
+TOKENS = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abelnuABN.,!é", "una", "un"]
+TOKENS += [f"##{piece}" for piece in ("a", "b", "e", "l", "n", "able", "bel")]
+
+
+def save_wordpiece(folder: Path, lowercase: bool = True) -> Any:
+    """tokenizer.json and tokenizer_config.json; returns the library's tokenizer."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    theirs = Tokenizer(models.WordPiece({token: i for i, token in enumerate(TOKENS)}, unk_token="[UNK]"))
+    theirs.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    theirs.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    folder.mkdir(parents=True, exist_ok=True)
+    theirs.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text("{}")
+    return theirs
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    folder = tmp_path_factory.mktemp("bert")
+    theirs = save_wordpiece(folder, request.param)
+    return huggingface_tokenizer(folder), theirs
+
+
+@given(text=st.text(st.sampled_from("abelnuABNé.,!  ü中"), max_size=30))
+def test_ids_are_those_of_the_library(both: tuple[Any, Any], text: str) -> None:
+    ours, theirs = both
+    assert ours.encode(text) == theirs.encode(text).ids == ours.encode_batch([text])[0]
+
+
+def test_special_tokens_keep_their_ids(both: tuple[Any, Any], tmp_path: Path) -> None:
+    ours, _ = both
+    assert (ours.pad_id, ours.unk_id, ours.cls_id, ours.sep_id, ours.mask_id) == (0, 2, 3, 4, 5)
+    assert ours.eot_id == ours.sep_id and ours.decode([3, *ours.encode("unable"), 4]) == "unable"
+    ours.save(tmp_path / "t.json")
+    assert WordPieceTokenizer.load(tmp_path / "t.json").fingerprint == ours.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["pre_tokenizer"].update(type="Whitespace"), "'pre_tokenizer': 'Whitespace'"),
+        (lambda d: d.update(normalizer=None), "'normalizer': None"),
+        (lambda d: d["model"]["vocab"].pop("una"), "gaps"),
+    ],
+)
+def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+    save_wordpiece(tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    change(document)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=words):
+        huggingface_tokenizer(tmp_path)
