@@ -17,7 +17,8 @@ from groundup.interop.huggingface import load_model
 from groundup.interop.model_card import CardFacts
 from groundup.interop.published import load_published
 from groundup.nn.classifier import SequenceClassifier
-from groundup.nn.config import RopeScaling
+from groundup.nn.config import LoRAConfig, RopeScaling
+from groundup.nn.lora import add_adapters
 from groundup.prompts import format_prompt, format_response
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder, random_encoder_decoder, randomised
@@ -311,3 +312,23 @@ def test_nothing_is_replaced(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing is replaced"):
         export_huggingface(checkpoint, tmp_path)
     assert asdict(load_checkpoint(tmp_path / "ours").config) == asdict(checkpoint.config)
+
+
+@torch.no_grad()
+def test_adapters_are_merged(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = random_decoder(vocab_size=tokenizer.vocab_size, **LLAMA)
+    save_checkpoint(tmp_path / "base", model, tokenizer)
+    lora = LoRAConfig(rank=2, alpha=4, dropout=0.0, targets=("c_attn", "c_fc"))
+    add_adapters(model, lora)
+    randomised(model, seed=2)
+    for name, parameter in load_checkpoint(tmp_path / "base").model.named_parameters():
+        model.get_parameter(name).copy_(parameter)
+    checkpoint = saved(tmp_path / "ours", model, tokenizer, base=tmp_path / "base", lora=lora)
+    export_huggingface(checkpoint, tmp_path / "out")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    idx = torch.randint(tokenizer.vocab_size, (2, 16))
+    torch.testing.assert_close(model.logits(model(idx)), theirs(idx).logits, atol=1e-4, rtol=1e-4)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"{sum(p.numel() for p in theirs.parameters()):,} parameters" in card
