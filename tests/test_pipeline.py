@@ -387,7 +387,9 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
 
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]
-    defaults = {str(p.default) for command in commands for p in command.params if p.name == "model" and p.default}
+    defaults = {
+        str(p.default) for command in commands for p in command.params if p.name == "model" and p.default
+    }
     assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
@@ -467,9 +469,8 @@ def test_layout_in_the_readme_names_every_module() -> None:
 
 def test_params_load() -> None:
     from groundup.params import load_params
-    from groundup.study_params import load_study_params
-
     from groundup.published_params import OF_THE_MAIN_FILE, load_published_params
+    from groundup.study_params import load_study_params
 
     main, study, published = (ROOT / pipeline.params_yaml for pipeline in PIPELINES.values())
     assert set(asdict(load_params(main))) == set(values(PIPELINES["main"]))
@@ -493,6 +494,10 @@ def test_the_study_s_datasets_are_known_and_its_tiny_profile_changes_existing_va
 
     params = changed(PIPELINES["study"], overrides("study_tiny"))
     assert set(params["data"]["datasets"]) <= set(load_catalogue(ROOT / CATALOGUE))
+
+
+def test_the_tiny_profile_of_the_published_pipeline_changes_existing_values() -> None:
+    changed(PIPELINES["published"], overrides("published_tiny"))
 
 
 def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from groundup import tracking
 from groundup.checkpoint import load_checkpoint, save_checkpoint
@@ -13,7 +14,9 @@ from groundup.classification import spam_probabilities
 from groundup.instruction_tuning import respond
 from groundup.labels import LABELS
 from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
+from groundup.nn.lora import adapter_weights, add_adapters
 from groundup.sampling import INFERENCE_PARAMS, Sampling
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import registry
@@ -106,6 +109,46 @@ def test_instruction_model_answers_like_its_checkpoint(
     )
     assert model.predict(asked, params=hot) != greedy
     assert {param.name for param in model.metadata.get_params_schema()} == set(INFERENCE_PARAMS)
+
+
+def test_adapters_are_registered_alone_and_answer_on_their_base(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+) -> None:
+    import mlflow
+
+    base = load_checkpoint(checkpoints["decoder"])
+    lora = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
+    add_adapters(base.model, lora)
+    for tensor in adapter_weights(base.model).values():
+        torch.nn.init.normal_(tensor)
+    facts: dict[str, Any] = {"prompt_style": "alpaca_short", "lora": lora, "base": checkpoints["decoder"]}
+    save_checkpoint(tmp_path / "adapters", base.model, base.tokenizer, **facts)
+    with tracking.stage_run("adapters", {}, {"stage_key": "key"}, root=tmp_path) as run:
+        version = run.register(
+            tmp_path / "adapters",
+            "test-adapters",
+            input_example=TEXTS[:1],
+            params=INFERENCE_PARAMS,
+            metrics={"val_loss": 1.0},
+        )
+    assert version == "1"
+    tags = store.client.get_model_version("test-adapters", version).tags
+    assert tags["base.folder"] == str(checkpoints["decoder"])
+    expected = respond(load_checkpoint(tmp_path / "adapters"), [("Say it.", "tea")], max_new_tokens=8)
+    model = load(store, "models:/test-adapters/1")
+    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    assert expected != respond(
+        load_checkpoint(checkpoints["decoder"]), [("Say it.", "tea")], max_new_tokens=8
+    )
+    folder = Path(
+        mlflow.artifacts.download_artifacts("models:/test-adapters/1", dst_path=str(tmp_path / "m"))
+    )
+    stored = load_file(folder / "artifacts/adapters/model.safetensors")
+    assert all(name.endswith(("lora_a", "lora_b")) for name in stored)
+    newest = registry.made_by(store, "test-adapters", "key")
+    assert newest is not None
+    fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
+    assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
 
 
 def test_answers_over_http(registered: dict[str, str], store: Any) -> None:

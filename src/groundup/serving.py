@@ -25,7 +25,12 @@ class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
 
-        self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]))
+        base = (context.model_config or {}).get(
+            "base"
+        )  # of adapters: where the model lies that they stand on
+        self.checkpoint = load_checkpoint(
+            Path(context.artifacts["checkpoint"]), base=Path(base) if base else None
+        )
 
 
 class ServedClassifier(_Served):

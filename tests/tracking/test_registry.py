@@ -1,5 +1,6 @@
 """Aliases move and versions are found again; what a version holds is tested with the models in test_serving.py."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def add(store: Any, folder: Path, name: str, content: str, **tags: str) -> str:
     """The next version of a model, as far as the registry looks at it: a folder with the checkpoint, and tags."""
     source = folder / content
     (source / "artifacts" / "checkpoint").mkdir(parents=True)
-    (source / "artifacts" / "checkpoint" / "config.json").write_text(content)
+    (source / "artifacts" / "checkpoint" / "config.json").write_text(json.dumps({"kind": content}))
     run = store.client.create_run(store.experiment_id)
     made = store.client.create_model_version(name, source.as_uri(), run.info.run_id, tags=tags)
     return str(made.version)
@@ -45,4 +46,4 @@ def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, 
     registry.promote(store, name, "3")
     assert registry.champion(store, name) == newest
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
-    assert (fetched / "config.json").read_text() == "three"
+    assert json.loads((fetched / "config.json").read_text()) == {"kind": "three"}

@@ -5,16 +5,28 @@ Numbers decide elsewhere; here aliases are moved.
 
 import importlib.metadata
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundup.atomic import write_json
 from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION = "champion"
-REQUIREMENTS = ("mlflow", "torch", "safetensors", "tiktoken", "regex", "numpy", "pydantic", "pyyaml")
+REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "safetensors",
+    "tiktoken",
+    "regex",
+    "numpy",
+    "pydantic",
+    "pyyaml",
+    "jinja2",
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,19 @@ def register(
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
+    What a checkpoint of adapters stands on is not copied: the model and the version's tags say where it lies and what
+    its fingerprint is.
+
     The model folder holds the safetensors, the package's source and serving.py as its entry: no pickle.
     Raises MlflowException; an error of the model itself at the example passes through.
     """
     import mlflow
 
-    kind = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["kind"]
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    base = config.get(
+        "base"
+    )  # adapters are registered by themselves, with a pointer to the model they stand on
+    pointer = "" if base is None else str((checkpoint / base["folder"]).resolve())
     client = connection.client
     mlflow.set_tracking_uri(connection.uri)
     mlflow.set_registry_uri(connection.uri)
@@ -52,7 +71,7 @@ def register(
             name=name,
             python_model=str(PACKAGE / "serving.py"),
             artifacts={"checkpoint": str(checkpoint)},
-            model_config={"kind": kind},
+            model_config={"kind": config["kind"], "base": pointer},
             code_paths=[str(PACKAGE)],
             pip_requirements=_requirements(),
             input_example=(input_example, dict(params)) if params else input_example,
@@ -65,6 +84,7 @@ def register(
         "stage_key": key,
         "run_id": run_id,
         **{f"metric.{k}": repr(float(v)) for k, v in metrics.items()},
+        **({} if base is None else {"base.folder": pointer, "base.weights": base["weights"]}),
     }
     for tag, value in facts.items():
         client.set_model_version_tag(name, version, tag, value)
@@ -89,13 +109,19 @@ def promote(connection: Connection, name: str, version: str) -> None:
 
 
 def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> Path:
-    """Copy the version's checkpoint into `folder` and return where it lies."""
+    """Copy the version's checkpoint into `folder` and return where it lies; adapters point to their base from there."""
     import mlflow
 
     source = connection.client.get_model_version_download_uri(version.name, version.version)
     mlflow.set_tracking_uri(connection.uri)
     local = mlflow.artifacts.download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=str(folder))
-    return next(path for path in Path(local).iterdir() if path.is_dir())
+    checkpoint = next(path for path in Path(local).iterdir() if path.is_dir())
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    if config.get("base"):
+        tags = connection.client.get_model_version(version.name, version.version).tags
+        config["base"]["folder"] = os.path.relpath(tags["base.folder"], checkpoint.resolve())
+        write_json(checkpoint / "config.json", config)
+    return checkpoint
 
 
 def _find(connection: Connection, name: str, wanted: Any) -> Version | None:
