@@ -92,6 +92,7 @@ class BPETokenizer:
         self._compiled = compile_pattern(pattern)
         self.ranks = dict(ranks)
         self.tokens = sorted(self.ranks, key=self.ranks.__getitem__)
+        _check_special_tokens(list(special_tokens), end)
         if isinstance(special_tokens, Mapping):
             self.special_tokens = dict(special_tokens)
         else:
@@ -107,7 +108,6 @@ class BPETokenizer:
                 f"the vocabulary lacks {len(missing)} of the 256 single bytes (first: 0x{missing[0]:02x}); "
                 f"text with them could not be encoded: train the tokenizer again."
             )
-        _check_special_tokens(list(special_tokens), end)
         self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
         self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
         self.end, self.eot_id = end, self.special_tokens[end]
