@@ -64,6 +64,7 @@ PUBLISHED = [
     "published.prepare_book_spam",
     "published.classify",
     "published.score",
+    "published.ask_judge",
     "published.compare",
 ]
 STAGES = MAIN + STUDY + PUBLISHED

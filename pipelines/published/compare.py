@@ -15,7 +15,9 @@ from groundup.tracking import Run
 from pipelines.stage import run_stage
 
 
-def main(run: Run, spam: Path, book: Path, curve: Path, *paths: Path, evaluate: EvaluateConfig) -> None:
+def main(
+    run: Run, spam: Path, book: Path, curve: Path, judge: Path, *paths: Path, evaluate: EvaluateConfig
+) -> None:
     """Read scores, responses and predictions of every starting point, in the same order, and those of the book's split.
 
     `paths`: three of each starting point, the book's predictions, and the outputs: metrics, plots and page.
@@ -34,6 +36,7 @@ def main(run: Run, spam: Path, book: Path, curve: Path, *paths: Path, evaluate: 
         evaluate,
     )
     found["book"]["leakage"] = leakage(of_the_book)
+    found["judge"] = read_json(judge)
     given = {path.stem: read_jsonl(path) for path in responses}
     check = check_for(given[names[0]])
     right = {

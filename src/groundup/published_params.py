@@ -5,6 +5,7 @@ from pathlib import Path
 
 from groundup.datasets.spam import SpamConfig
 from groundup.evaluation.config import EvaluateConfig, ScoreConfig
+from groundup.evaluation.judge import JudgeConfig
 from groundup.params import load_beside
 from groundup.recipes import (
     ComputeConfig,
@@ -35,6 +36,7 @@ class PublishedParams:
     classify: SpamTrainingConfig
     classify_book: SpamTrainingConfig
     score: ScoreConfig
+    ask_judge: JudgeConfig
 
 
 def load_published_params(root_params: Path, published_params: Path) -> PublishedParams:

@@ -31,6 +31,7 @@ def found() -> dict[str, object]:
         EVALUATE,
     )
     result["book"]["leakage"] = {"exact": 2, "normalised": 3, "share": 0.3}
+    result["judge"] = {"judge": None, "scores": {}}
     return result
 
 
@@ -79,3 +80,14 @@ def test_the_words_follow_the_intervals() -> None:
     )
     assert "2 of which are in its training set word for word" in said[-1]
     assert "98.67%" in said[-1]
+
+
+def test_a_judge_has_a_column_of_its_own() -> None:
+    result = found()
+    scores = {name: {"mean": 10.0 * i, "apart": float(i), "instances": 9} for i, name in enumerate(TITLES)}
+    result |= {"judge": {"judge": "wise", "scores": scores}, "gains": {}}
+    assert rows_of(result)[-1][-1] == "50.0 of 100"
+    assert any(
+        "wise as judge: two of its scores for one answer are up to 5.0 points apart" in s
+        for s in conclusions(result)
+    )

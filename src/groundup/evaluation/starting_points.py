@@ -97,7 +97,8 @@ def gains(
 
 
 def rows_of(found: Figures) -> list[list[str]]:
-    """The table as text, a row a starting point."""
+    """The table as text, a row a starting point; the last column is a judge's, where there was one."""
+    judged = found["judge"]["scores"]
     return [
         [
             TITLES[name],
@@ -107,6 +108,7 @@ def rows_of(found: Figures) -> list[list[str]]:
             percent(row["held_out"]["exact_match"]),
             interval(row["spam"]["f1"]),
             interval(row["spam"]["mcc"]),
+            *([f"{judged[name]['mean']:.1f} of 100"] if judged else []),
         ]
         for name, row in found["starts"].items()
     ]
@@ -140,6 +142,12 @@ def conclusions(found: Figures) -> list[str]:
         said.append(
             f"Spam F1 from {TITLES[name]}, against the character n-gram SVM: {difference(gap)}{words}."
         )
+    if found["judge"]["scores"]:
+        apart = max(row["apart"] for row in found["judge"]["scores"].values())
+        said.append(
+            f"{found['judge']['judge']} as judge: two of its scores for one answer are up to {apart:.1f} points apart "
+            f"on average; it has an opinion, exact match has the answer."
+        )
     book = found["book"]
     said.append(
         f"The book's protocol, from the published model: accuracy {interval(book['accuracy'], 4)} over "
@@ -152,7 +160,8 @@ def conclusions(found: Figures) -> list[str]:
 
 def page(found: Figures, preferences: Picture, overview: Picture) -> str:
     """The page of the published pipeline."""
-    starts = found["starts"]
+    starts, judge = found["starts"], found["judge"]
+    head = (*HEAD, f"score by {judge['judge']}") if judge["scores"] else HEAD
     cards = Cards(
         [
             Card(
@@ -177,7 +186,7 @@ def page(found: Figures, preferences: Picture, overview: Picture) -> str:
             "A published model has read much more than ours and so answers and classifies better; on this kind of "
             "text bits per byte say how well it predicts a stranger's chat. Intervals are 95%.",
             "Hu et al. 2021, https://arxiv.org/abs/2106.09685",
-            _parts(cards, overview, Table(HEAD, rows_of(found)), Text("\n\n".join(found["conclusions"]))),
+            _parts(cards, overview, Table(head, rows_of(found)), Text("\n\n".join(found["conclusions"]))),
         ),
         Section(
             "Preferences",

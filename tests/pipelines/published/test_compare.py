@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
         write_jsonl(tmp_path / f"responses/{name}.jsonl", rows)
         write_predictions(tmp_path / f"predictions/{name}.csv", splits, sure)
     write_predictions(tmp_path / "predictions/book.csv", splits, sure)
+    write_json(tmp_path / "judge.json", {"judge": None, "scores": {}})
     header = "step,val/margin,val/accuracy,val/kl\n"
     (tmp_path / "curve.csv").write_text(header + "1,,,\n2,0.5,0.75,0.01\n4,1.0,1.0,0.02\n")
     return tmp_path
@@ -44,6 +45,7 @@ def test_one_table_one_plot_one_page(folder: Path) -> None:
         folder / "spam",
         folder / "spam",
         folder / "curve.csv",
+        folder / "judge.json",
         *inputs,
         folder / "predictions/book.csv",
         *outputs,

@@ -1,0 +1,105 @@
+"""A language model as judge: scores of 0 to 100 for answers, by the rubric of the book (Raschka 2024, section 7.8).
+
+Any server that speaks OpenAI's protocol: Ollama, llama.cpp, vLLM, or a service. A judge's word is no measurement: it
+stands beside exact match, and nothing depends on it. Each answer is judged several times, and how well a judge agrees
+with itself is told.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import requests
+from annotated_types import Ge, Gt
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from groundup.errors import BadInput
+from groundup.settings import STRICT
+
+KEY = "GROUNDUP_JUDGE_KEY"  # the environment variable of a service's key
+RUBRIC = (
+    "Given the instruction `{instruction}`, its input `{input}` and the correct output `{output}`, score the response "
+    "`{response}` on a scale from 0 to 100, where 100 is the best score. Respond with the integer number only."
+)
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """Who judges, and how often."""
+
+    __pydantic_config__ = STRICT
+
+    url: str | None  # such as http://127.0.0.1:11434/v1 for Ollama; null = nobody judges
+    model: str  # its name there
+    repeats: Annotated[int, Ge(1)]  # scores of each answer
+    instances: Annotated[int, Ge(1)]  # answers judged of each model: the first of them
+    temperature: Annotated[float, Ge(0)]
+    timeout_seconds: Annotated[float, Gt(0)]
+
+
+def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[int]]:
+    """Scores of each row (with instruction, input, output, response), `repeats` of them.
+
+    Raises:
+        BadInput: the server cannot be reached, refuses, or does not answer with a number from 0 to 100.
+    """
+    assert config.url is not None
+    with requests.Session() as session:
+        key = os.environ.get(KEY)
+        if key:
+            session.headers["Authorization"] = f"Bearer {key}"
+        return [[_score(session, row, config) for _ in range(config.repeats)] for row in rows]
+
+
+def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Mean score, and how far two scores of one answer are apart on average (0 where each was judged once)."""
+    apart = [abs(a - b) for repeats in scores for i, a in enumerate(repeats) for b in repeats[:i]]
+    every = [score for repeats in scores for score in repeats]
+    return {"mean": sum(every) / len(every), "apart": sum(apart) / len(apart) if apart else 0.0}
+
+
+def _score(session: requests.Session, row: Mapping[str, Any], config: JudgeConfig) -> int:
+    question = RUBRIC.format(**{name: row[name] for name in ("instruction", "input", "output", "response")})
+    said = _ask(session, question, config)
+    found = re.search(r"\d+", said)
+    if found is None or int(found[0]) > 100:
+        raise BadInput(
+            f"the judge {config.model} answered {said[:60]!r}; expected an integer from 0 to 100: choose another "
+            f"ask_judge.model."
+        )
+    return int(found[0])
+
+
+def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:
+    """The server's answer; what may pass (no connection, a busy server) is tried three times."""
+    address = f"{str(config.url).rstrip('/')}/chat/completions"
+    asked: dict[str, Any] = {
+        "model": config.model,
+        "temperature": config.temperature,
+        "messages": [{"role": "user", "content": question}],
+    }
+    try:
+        for attempt in Retrying(
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(max=10),
+            retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout, _Busy)),
+            reraise=True,
+        ):
+            with attempt:
+                answer = session.post(address, json=asked, timeout=config.timeout_seconds)
+                if answer.status_code in (429, 502, 503, 504):
+                    raise _Busy(f"status {answer.status_code}")
+                answer.raise_for_status()
+                return str(answer.json()["choices"][0]["message"]["content"])
+    except (requests.RequestException, _Busy, LookupError, TypeError) as error:
+        raise BadInput(
+            f"the judge at {address} gave no answer ({' '.join(str(error).split())[:200]}); start it, correct "
+            f"ask_judge.url and model, or set the url to null."
+        ) from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+class _Busy(Exception):
+    """The server asks to come again later."""
