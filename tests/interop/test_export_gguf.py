@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,20 +152,40 @@ def test_what_llama_cpp_does_not_do_is_refused(tokenizer: BPETokenizer, tmp_path
         export_gguf(llama(tokenizer, tmp_path / "ours"), out)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("make", [llama, gpt2])
-def test_llama_cpp_writes_the_same_text(make: Any, pattern: str, tmp_path: Path) -> None:
+STRETCHED = {"linear": RopeScaling("linear", 2.0), "llama3": RopeScaling("llama3", 8.0, original_context=32)}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("make", "pattern", "bound"),
+    [
+        pytest.param(llama, "gpt2", 1e-4, id="llama"),
+        pytest.param(llama, "smollm", 1e-4, id="llama smollm"),
+        *(
+            pytest.param(partial(llama, rope_scaling=scaling), "gpt2", 1e-4, id=f"llama {name}")
+            for name, scaling in STRETCHED.items()
+        ),
+        pytest.param(gpt2, "gpt2", 5e-3, id="gpt2"),  # llama.cpp looks GELU up in a table of half precision
+    ],
+)
+def test_llama_cpp_computes_the_same(make: Any, pattern: str, bound: float, tmp_path: Path) -> None:
     llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
     tokenizer = a_tokenizer(pattern)
     checkpoint = make(tokenizer, tmp_path / "ours")
     export_gguf(checkpoint, tmp_path / "m.gguf")
-    theirs = llama_cpp.Llama(str(tmp_path / "m.gguf"), n_ctx=64, logits_all=True, verbose=False)
+    cache = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}  # half precision else
+    theirs = llama_cpp.Llama(str(tmp_path / "m.gguf"), n_ctx=64, logits_all=True, verbose=False, **cache)
     for text in [*TEXTS, "<|im_start|>tea 1984!\n\n  <|endoftext|>"]:
         ids = tokenizer.encode(text, allow_special=True)
         assert theirs.tokenize(text.encode(), add_bos=False, special=True) == ids
-        (new,) = generate(checkpoint.model, [ids], max_new_tokens=16, sampling=Sampling(), stop_ids=[])
-        steps = theirs.generate(ids, temp=0.0, repeat_penalty=1.0, reset=True)
-        assert [token for token, _ in zip(steps, new, strict=False)] == new
+        theirs.reset()
+        theirs.eval(ids)
+        ours = checkpoint.model.logits(checkpoint.model(torch.tensor([ids])))[0]
+        torch.testing.assert_close(torch.tensor(theirs.scores[: len(ids)]), ours, atol=bound, rtol=0)
+        if make is not gpt2:
+            (new,) = generate(checkpoint.model, [ids], max_new_tokens=16, sampling=Sampling(), stop_ids=[])
+            steps = theirs.generate(ids, temp=0.0, repeat_penalty=1.0, reset=True)
+            assert [token for token, _ in zip(steps, new, strict=False)] == new
 
 
 def test_the_template_is_that_of_the_folder(tokenizer: BPETokenizer, tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def _scaling(config: ModelConfig) -> dict[str, Any]:
         return {}
     if scaling.kind == "yarn":
         raise BadInput(
-            "the model stretches rotary positions by yarn, for which llama.cpp rounds otherwise; export to Hugging "
-            "Face instead."
+            "the model stretches rotary positions by yarn, which is not exported to GGUF; export to Hugging Face "
+            "instead."
         )
     return {"rope.scaling.type": "linear", "rope.scaling.factor": scaling.factor}
 
