@@ -79,7 +79,7 @@ def teach(
         out,
         base.model,
         base.tokenizer,
-        base=pretrained if config.keeps_base else None,
+        base=pretrained if config.lora else None,
         lora=config.lora,
         prompt_style=config.prompt_style,
         chat_template=base.config.chat_template,

@@ -101,7 +101,8 @@ def train_classifiers(
         out,
         best[1],
         best[2],
-        base=pretrained if config.keeps_base else None,
+        # what serves by itself is kept whole, unless it is adapters
+        base=pretrained if config.lora or (config.trainable_blocks is not None and not model_name) else None,
         lora=config.lora,
         labels=LABELS,
         params={"finetune_spam": asdict(config)},

@@ -176,7 +176,7 @@ def compare(contest: Contest, root: Path, params: Params) -> str:
             )
         try:
             before = contest.figures(old, test, params) if old else None
-        except BadInput as error:  # it still serves, with the code that was saved with it
+        except BadInput as error:  # it may still serve: with the code that was saved with it
             why = (
                 f"the champion cannot be tested by this code ({error}); to let the candidate serve all the same, "
                 f"give version {candidate.version} the alias champion in MLflow"

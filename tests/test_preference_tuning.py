@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
@@ -14,10 +15,13 @@ from groundup.preference_tuning import (
     dpo,
     preference_batch,
     preference_scores,
+    preferences,
     tune,
     with_reference,
 )
+from groundup.prompts import Prompter
 from groundup.recipes import ComputeConfig, PreferenceConfig
+from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import ADAMW, random_decoder, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
@@ -59,7 +63,7 @@ def test_log_p_of_answers_token_by_token() -> None:
 @torch.no_grad()
 def test_the_loss_by_hand() -> None:
     reference, model = random_decoder(), random_decoder(seed=1)
-    judged = with_reference(reference, PAIRS, batch_size=2)
+    judged = with_reference(reference, PAIRS, batch_size=2, compute=COMPUTE)
     expected = 0.0
     for pair in PAIRS:
         gained = [
@@ -74,9 +78,9 @@ def test_the_loss_by_hand() -> None:
 
 def test_a_model_that_is_its_reference_prefers_nothing() -> None:
     model = random_decoder()
-    judged = with_reference(model, PAIRS, batch_size=3)
+    judged = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
     add_adapters(model, LORA)
-    scores = preference_scores(model, judged, beta=0.1, batch_size=2)
+    scores = preference_scores(model, judged, beta=0.1, batch_size=2, compute=COMPUTE)
     assert scores["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert scores["margin"] == pytest.approx(0, abs=1e-5)
     assert scores["kl"] == pytest.approx(0, abs=1e-6)
@@ -86,7 +90,7 @@ def test_a_model_that_is_its_reference_prefers_nothing() -> None:
 @torch.no_grad()
 def test_divergence_from_the_reference_by_hand() -> None:
     model = random_decoder()
-    judged = with_reference(model, PAIRS, batch_size=3)
+    judged = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
     add_adapters(model, LORA)
     for name, p in model.named_parameters():
         if name.endswith("lora_b"):
@@ -101,7 +105,7 @@ def test_divergence_from_the_reference_by_hand() -> None:
                 before = model.logits(model(idx)[0, -1]).log_softmax(-1)
             total, tokens = total + float((now.exp() * (now - before)).sum()), tokens + 1
             read.append(token)
-    scores = preference_scores(model, judged, beta=0.1, batch_size=2)
+    scores = preference_scores(model, judged, beta=0.1, batch_size=2, compute=COMPUTE)
     assert scores["kl"] == pytest.approx(total / tokens, rel=1e-4)
     assert scores["kl"] > 0.01
 
@@ -115,3 +119,21 @@ def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
     idx = torch.tensor([[1, 2, 3, 4]])
     with torch.no_grad(), bypassed(model):
         assert torch.equal(model(idx), untouched(idx))
+
+
+def test_in_half_precision_too_a_model_that_is_its_reference_prefers_nothing() -> None:
+    half = replace(COMPUTE, dtype="bfloat16")
+    model = random_decoder()
+    judged = with_reference(model, PAIRS, batch_size=3, compute=half)
+    add_adapters(model, LORA)
+    scores = preference_scores(model, judged, beta=0.1, batch_size=3, compute=half)
+    assert scores["margin"] == 0
+    assert scores["chosen_gain"] == 0
+
+
+def test_a_pair_that_does_not_fit() -> None:
+    tokenizer = BPETokenizer.train(["tea and cake and tea"], 261)
+    rows = [{"id": "x-1", "instruction": "Say", "input": "", "chosen": "tea", "rejected": "cake " * 30}]
+    assert len(preferences(Prompter("alpaca_short", tokenizer), rows, 400)) == 1
+    with pytest.raises(BadInput, match=r"pair x-1 has \d+ tokens; the context holds 40"):
+        preferences(Prompter("alpaca_short", tokenizer), rows, 40)

@@ -33,7 +33,7 @@ def main(
     """Write adapters for the model `taught`, which is also the reference."""
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
     from groundup.preference_tuning import preferences, tune
-    from groundup.training import Resume, pick_device
+    from groundup.training import Resume, kept_row, pick_device
 
     config = tune_preferences
     reference = load_checkpoint(taught, pick_device(compute), "decoder")
@@ -44,7 +44,9 @@ def main(
         chosen = nested_subset([pair["family"] for pair in pairs[split]], size, config.seed)
         pairs[split] = [pairs[split][i] for i in chosen]
     prompter = reference.prompter()
-    train, val = (preferences(prompter, pairs[split]) for split in sizes)
+    train, val = (
+        preferences(prompter, pairs[split], reference.config.model.context_length) for split in sizes
+    )
     data = {split: fingerprint(instructions / f"{split}.jsonl") for split in sizes}
     data["reference"] = fingerprint(taught / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
@@ -69,7 +71,9 @@ def main(
         params={"tune_preferences": asdict(config)},
         data=data,
     )
-    scores = {name.removeprefix("val/"): v for name, v in history[-1].items() if name.startswith("val/")}
+    scores = {
+        name.removeprefix("val/"): v for name, v in kept_row(history).items() if name.startswith("val/")
+    }
     write_json(
         metrics, {"pairs": len(train), "val": {name: round(value, 6) for name, value in scores.items()}}
     )

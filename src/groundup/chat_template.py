@@ -6,6 +6,7 @@ The template is text from outside, so it runs in Jinja's sandbox, which gives it
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,7 @@ class ChatTemplate:
             value, ensure_ascii=False, indent=options.get("indent")
         )
         environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         try:
             return environment.from_string(self.source)
         except jinja2.TemplateError as error:
@@ -56,10 +58,10 @@ class ChatTemplate:
                 bos_token=self.bos_token or "",
                 eos_token=self.eos_token or "",
             )
-        except (jinja2.TemplateError, TypeError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise BadInput(
-                f"the chat template fails on a conversation of {len(messages)} messages ({error}); expected roles "
-                f"system, user and assistant in turn: correct them."
+                f"the chat template fails on a conversation of {len(messages)} messages ({type(error).__name__}: "
+                f"{error}); most expect roles system, user and assistant in turn: correct these, or take another model."
             ) from error
 
     def turns(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:

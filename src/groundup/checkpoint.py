@@ -202,16 +202,21 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
     place = given or Path(os.path.normpath(folder / base.folder))
     if not (place / WEIGHTS).is_file():
         raise BadInput(
-            f"{folder} was trained on the model in {place}, where there is none; give the folder it lies in, or "
-            f"restore it with `dvc checkout`."
+            f"{folder} was trained on the model in {place}, where there is none; restore it with "
+            f"`dvc checkout`, or put the model back there."
         )
     found = fingerprint(place / WEIGHTS)
     if found != base.weights:
         raise BadInput(
-            f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: give "
-            f"the folder of the right one, or train again."
+            f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: "
+            f"restore the right one with `dvc checkout`, or train again."
         )
     trunk = load_checkpoint(place).model
+    if trunk.config != config.model:
+        raise BadInput(
+            f"{folder} was trained on a model of another shape than the one in {place}; restore the right one with "
+            f"`dvc checkout`, or train again."
+        )
     if config.lora is not None:
         add_adapters(trunk, config.lora)
     return (

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from groundup.datasets.batching import completion_batch, sorted_batches
+from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
 from groundup.objectives import IGNORE_INDEX, Batch
 from groundup.prompts import Prompter
 from groundup.recipes import ComputeConfig, PreferenceConfig
-from groundup.training import Log, Resume, fit
+from groundup.training import Log, Resume, autocast, fit
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,22 @@ class Preference:
     rejected: Sequence[int]
 
 
-def preferences(prompter: Prompter, rows: Sequence[Mapping[str, Any]]) -> list[Preference]:
-    """Pairs of rows with instruction, input, chosen, rejected."""
+def preferences(
+    prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
+) -> list[Preference]:
+    """Pairs of rows with id, instruction, input, chosen, rejected.
+
+    Raises:
+        BadInput: a prompt with one of its answers is longer than the context.
+    """
     prompts = prompter.prompts([(row["instruction"], row["input"]) for row in rows])
     chosen, rejected = (prompter.completions([row[name] for row in rows]) for name in ("chosen", "rejected"))
+    for row, prompt, *answers in zip(rows, prompts, chosen, rejected, strict=True):
+        longest = len(prompt) + max(map(len, answers))
+        if longest > context_length + 1:
+            raise BadInput(
+                f"pair {row['id']} has {longest} tokens; the context holds {context_length}; shorten or remove it."
+            )
     return [Preference(*pair) for pair in zip(prompts, chosen, rejected, strict=True)]
 
 
@@ -83,12 +96,18 @@ def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def with_reference(model: Decoder, pairs: Sequence[Preference], batch_size: int) -> list[Judged]:
-    """The pairs with what the model says of their answers now: it is the reference as long as it is not trained."""
+def with_reference(
+    model: Decoder, pairs: Sequence[Preference], batch_size: int, compute: ComputeConfig
+) -> list[Judged]:
+    """The pairs with what the model says of their answers now: it is the reference as long as it is not trained.
+
+    In the precision of the training: rounding would otherwise look like a preference.
+    """
     device, found = model.wte.weight.device, []
     for start in range(0, len(pairs), batch_size):
         some = pairs[start : start + batch_size]
-        chosen, rejected = answer_log_probs(model, both_answers(some).to(device)).view(2, -1).tolist()
+        with autocast(compute, device):
+            chosen, rejected = answer_log_probs(model, both_answers(some).to(device)).view(2, -1).tolist()
         found += [Judged(*judged) for judged in zip(some, chosen, rejected, strict=True)]
     return found
 
@@ -114,7 +133,7 @@ def dpo(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Te
 
 @torch.inference_mode()
 def preference_scores(
-    model: Decoder, pairs: Sequence[Judged], beta: float, batch_size: int
+    model: Decoder, pairs: Sequence[Judged], beta: float, batch_size: int, compute: ComputeConfig
 ) -> dict[str, float]:
     """How far the model has moved: means over the pairs.
 
@@ -130,13 +149,15 @@ def preference_scores(
     divergence = tokens = 0.0
     for start in range(0, len(pairs), batch_size):
         batch = preference_batch(pairs[start : start + batch_size]).to(device)
-        chosen, rejected = rewards(model, batch, beta)
+        with autocast(compute, device):
+            chosen, rejected = rewards(model, batch, beta)
         margins += (chosen - rejected).tolist()
         gains += (chosen / beta).tolist()
         half = Batch(*(part[: len(chosen)] for part in (batch.both.idx, batch.both.targets)))
-        now = _answer_distributions(model, half)
-        with bypassed(model):
-            before = _answer_distributions(model, half)
+        with autocast(compute, device):
+            now = _answer_distributions(model, half)
+            with bypassed(model):
+                before = _answer_distributions(model, half)
         divergence += float((now.exp() * (now - before)).sum())
         tokens += len(now)
     found = torch.tensor(margins)
@@ -176,13 +197,13 @@ def tune(
         BadInput: adapters that do not fit the model, or see `fit`.
     """
     size = config.training.batch_size
-    learned, scored = (with_reference(model, pairs, size) for pairs in (train, val))
+    learned, scored = (with_reference(model, pairs, size, compute) for pairs in (train, val))
     torch.manual_seed(config.seed)
     add_adapters(model, config.lora)
     lengths = [len(j.pair.prompt) + max(len(j.pair.chosen), len(j.pair.rejected)) for j in learned]
 
     def evaluate(step: int) -> dict[str, float]:
-        scores = preference_scores(model, scored, config.beta, size)
+        scores = preference_scores(model, scored, config.beta, size, compute)
         return {f"val/{name}": value for name, value in scores.items()}
 
     return fit(

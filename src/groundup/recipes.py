@@ -107,11 +107,6 @@ class SpamTrainingConfig:
         if not self.seeds:
             raise BadInput("seeds is empty; give at least one seed, three for an interval.")
 
-    @property
-    def keeps_base(self) -> bool:
-        """Whether weights of the base stay as they are, so that a checkpoint need not repeat them."""
-        return self.lora is not None or self.trainable_blocks is not None
-
 
 @dataclass(frozen=True)
 class InstructionTrainingConfig:
@@ -129,11 +124,6 @@ class InstructionTrainingConfig:
         Positive | None
     )  # pack a micro-batch into rows of at most so many tokens; null = pad to the longest
     training: TrainingConfig
-
-    @property
-    def keeps_base(self) -> bool:
-        """Whether weights of the base stay as they are, so that a checkpoint need not repeat them."""
-        return self.lora is not None or self.trainable_blocks is not None
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Server], JudgeConfig]]:
     handler = type(
-        "Handler", (Server,), {"asked": [], "replies": {"`cake`": "Score: 5", "": "100"}, "busy": 0}
+        "Handler", (Server,), {"asked": [], "replies": {"`cake`": " 5/100.", "": "100"}, "busy": 0}
     )
     monkeypatch.setattr(module, "wait_exponential", lambda max: 0)
     with HTTPServer(("127.0.0.1", 0), handler) as http:
@@ -71,7 +71,7 @@ def test_every_answer_is_judged_as_often_as_asked(
     }
 
 
-@pytest.mark.parametrize("reply", ["good", "101"])
+@pytest.mark.parametrize("reply", ["good", "101", "8/10", "On a scale from 0 to 100: 85"])
 def test_what_is_no_score_is_refused(server: tuple[type[Server], JudgeConfig], reply: str) -> None:
     handler, config = server
     handler.replies = {"": reply}

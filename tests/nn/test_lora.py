@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -99,7 +101,7 @@ def test_what_does_not_fit_is_told() -> None:
 
 @pytest.mark.parametrize("targets", [(), ("c_attn", "q_proj")])
 def test_a_target_that_is_not_there_is_told(targets: tuple[str, ...]) -> None:
-    with pytest.raises(BadInput, match="linear layers are called c_attn, c_fc, c_proj, lm_head"):
+    with pytest.raises(BadInput, match="linear layers are called c_attn, c_fc, c_proj"):
         add_adapters(random_decoder("gpt2"), LoRAConfig(2, 4.0, 0.0, targets))
 
 
@@ -115,3 +117,10 @@ def test_absorbed_adapters_leave_plain_layers_with_the_same_answers() -> None:
     torch.testing.assert_close(model(idx), expected, rtol=1e-4, atol=1e-5)
     assert not adapters(model)
     assert {name for name, _ in model.named_parameters()} == names
+
+
+def test_the_output_head_gets_no_adapter() -> None:
+    with pytest.raises(
+        BadInput, match=r"lora\.targets names lm_head; the model's linear layers are called c_attn"
+    ):
+        add_adapters(random_decoder("gpt2"), replace(CONFIG, targets=("lm_head",)))

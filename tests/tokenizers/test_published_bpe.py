@@ -120,3 +120,27 @@ def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Pat
 def test_a_missing_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"tokenizer.json does not exist"):
         huggingface_tokenizer(tmp_path)
+
+
+def test_a_token_may_be_listed_with_every_pair_that_makes_it(tmp_path: Path) -> None:
+    """As in Llama 3's file."""
+    from tokenizers import Tokenizer
+
+    theirs = reference("gpt2")
+    save(theirs, tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    vocabulary, merges = document["model"]["vocab"], document["model"]["merges"]
+    vocabulary |= {"aa": len(vocabulary), "aaa": len(vocabulary) + 1}
+    merges += [["a", "a"], ["a", "aa"], ["aa", "a"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    text = "lower and aa, aaa aaaa aaaaa"
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert huggingface_tokenizer(tmp_path).encode(text) == again.encode(text).ids
+
+
+def test_the_end_that_only_the_model_s_config_tells(tmp_path: Path) -> None:
+    theirs = reference("gpt2")
+    save(theirs, tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": theirs.token_to_id("<|endoftext|>")}))
+    assert huggingface_tokenizer(tmp_path).end == "<|endoftext|>"

@@ -63,13 +63,13 @@ def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:
 def _score(session: requests.Session, row: Mapping[str, Any], config: JudgeConfig) -> int:
     question = RUBRIC.format(**{name: row[name] for name in ("instruction", "input", "output", "response")})
     said = _ask(session, question, config)
-    found = re.search(r"\d+", said)
-    if found is None or int(found[0]) > 100:
+    found = re.fullmatch(r"(\d{1,3})(\s*/\s*100)?\.?", said.strip())
+    if found is None or int(found[1]) > 100:
         raise BadInput(
             f"the judge {config.model} answered {said[:60]!r}; expected an integer from 0 to 100: choose another "
             f"ask_judge.model."
         )
-    return int(found[0])
+    return int(found[1])
 
 
 def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:

@@ -39,7 +39,7 @@ def table(
     Returns:
         {"starts": {name: {"parameters", "bits_per_byte", "test", "held_out": exact match, "spam": {metric: {"mean",
         "low", "high"}}, "spam_difference": to the baseline, paired}}, "baseline": {metric: {…}}, "book": {"accuracy",
-        "seeds"}}.
+        "per_seed", "baseline", "items"}}.
     """
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     found: dict[str, Any] = {"starts": {}}
@@ -78,7 +78,7 @@ def gains(
         responses: rows with `split`, by name, in the same order. right: whether each of them is right.
 
     Returns:
-        {"taught - published": {"test": {"mean", "low", "high", "significant"}, "held_out": …}, …}
+        {"taught - published": {"test": {"mean", "low", "high"}, "held_out": …}, …}
     """
     found: dict[str, Any] = {}
     rng = np.random.default_rng(config.seed)
@@ -184,7 +184,7 @@ def page(found: Figures, preferences: Picture, overview: Picture) -> str:
             "The same held-out conversations, tasks and messages for every model: random weights, what the main "
             "pipeline pretrained and taught, and a published model as it came, with adapters, and with preferences.",
             "A published model has read much more than ours and so answers and classifies better; on this kind of "
-            "text bits per byte say how well it predicts a stranger's chat. Intervals are 95%.",
+            "text bits per byte say how well it predicts a stranger's chat.",
             "Hu et al. 2021, https://arxiv.org/abs/2106.09685",
             _parts(cards, overview, Table(head, rows_of(found)), Text("\n\n".join(found["conclusions"]))),
         ),

@@ -99,7 +99,7 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         ours |= _llama(found, where)
     return architecture, ModelConfig(
         **{
-            "dropout": found.get(DROPOUT.get(architecture, ""), 0.0),
+            "dropout": 0.0,  # that of its pretraining; what finetuning needs is a matter of the recipe
             "ngram_rows": 0,
             "ngram_embd": 0,
             "ngram_orders": (),

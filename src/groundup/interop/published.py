@@ -33,11 +33,28 @@ def load_published(path: Path) -> Published:
         BadInput: nothing is there, something is damaged or missing, or the model is of a kind that ours is not.
     """
     path = Path(path)
-    if path.is_dir():
-        return _from_huggingface(path)
-    if path.suffix == ".gguf":
-        return _from_gguf(path)
-    raise BadInput(f"{path} is no folder and no .gguf file; expected a Hugging Face folder or a GGUF file.")
+    if not path.is_dir() and path.suffix != ".gguf":
+        raise BadInput(
+            f"{path} is no folder and no .gguf file; expected a Hugging Face folder or a GGUF file."
+        )
+    try:
+        found = _from_huggingface(path) if path.is_dir() else _from_gguf(path)
+    except (
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:  # a field is not there, or of no use
+        raise BadInput(
+            f"{path} is not whole, or laid out as groundup does not know it ({type(error).__name__}: {error}); "
+            f"download it again, or choose another model."
+        ) from error
+    if found.tokenizer.vocab_size > found.model.config.vocab_size:
+        raise BadInput(
+            f"{path} has {found.tokenizer.vocab_size} tokens and a table of {found.model.config.vocab_size} rows; "
+            f"expected a row a token: the tokenizer is that of another model."
+        )
+    return found
 
 
 def import_model(path: Path, out: Path) -> Published:

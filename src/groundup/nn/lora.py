@@ -55,6 +55,8 @@ class LoRALinear(nn.Linear):
 def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
     """Freeze the model and put an adapter beside every linear layer whose last name is one of `config.targets`.
 
+    The output head gets none: it may be the token table once more, and losses read its weight alone.
+
     Returns:
         The names of the layers.
 
@@ -62,6 +64,7 @@ def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
         BadInput: no layer, or a target that no layer is called; the names there are are told.
     """
     linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
+    linear.pop("lm_head", None)
     last = {name: name.rpartition(".")[2] for name in linear}
     unknown = sorted(set(config.targets) - set(last.values()))
     if unknown or not config.targets:

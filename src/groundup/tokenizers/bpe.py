@@ -186,7 +186,7 @@ class BPETokenizer:
         """Return the ids of each text, by tiktoken; the same as `encode`, raises alike."""
         for text in texts:
             check_text(text)
-        if self.drops_bytes and any(byte in text.encode() for text in texts for byte in self._unknown_bytes):
+        if self.drops_bytes and any(not set(self._unknown_bytes).isdisjoint(text.encode()) for text in texts):
             return [self.encode(text, allow_special=allow_special) for text in texts]  # tiktoken would panic
         if allow_special:
             return self.encoding.encode_batch(list(texts), num_threads=num_threads, allowed_special="all")

@@ -71,6 +71,9 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         )
     special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
     end = config.get("eos_token")
+    if end is None and (folder / "config.json").is_file():  # GPT-2's own folder says it there alone
+        wanted = _read_object(folder / "config.json").get("eos_token_id")
+        end = next((text for text, i in special.items() if i == wanted), None)
     return _tokenizer(
         {token: i for token, i in model["vocab"].items() if token not in special},
         [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]],
@@ -153,7 +156,7 @@ def _tokenizer(
         raise BadInput(
             f"{where} is not sound byte-level BPE: {error} is no byte, or a merge gives no token; download it again."
         ) from error
-    if joined != sorted(set(joined)):
+    if joined != sorted(joined):  # a token may be listed with every pair that makes it, as in Llama 3
         raise BadInput(
             f"{where} joins tokens in an order that is not that of their ids; groundup knows vocabularies in which it "
             f"is: choose another model."

@@ -1,4 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from groundup.datasets.jsonl import write_jsonl
 from groundup.evaluation.judge import JudgeConfig
@@ -20,6 +23,18 @@ def test_the_first_answers_to_unseen_tasks_are_judged(
         "judge": "wise",
         "scores": {"taught": {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}},
     }
+
+
+def test_a_judge_that_is_not_there_stops_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    server: tuple[type[Server], JudgeConfig],  # noqa: F811
+) -> None:
+    write_jsonl(tmp_path / "taught.jsonl", [{**ROWS[0], "split": "test"}])
+    config = replace(server[1], url="http://127.0.0.1:9")
+    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
+    assert read_json(tmp_path / "judge.json") == {"judge": None, "scores": {}}
+    assert "gave no answer" in capsys.readouterr().err
 
 
 def test_nobody_judges(tmp_path: Path) -> None:
