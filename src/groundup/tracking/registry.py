@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import write_json
+from groundup.atomic import read_json, write_json
 from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -116,10 +116,10 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
     mlflow.set_tracking_uri(connection.uri)
     local = mlflow.artifacts.download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=str(folder))
     checkpoint = next(path for path in Path(local).iterdir() if path.is_dir())
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    if config.get("base"):
-        tags = connection.client.get_model_version(version.name, version.version).tags
-        config["base"]["folder"] = os.path.relpath(tags["base.folder"], checkpoint.resolve())
+    base = connection.client.get_model_version(version.name, version.version).tags.get("base.folder")
+    if base:
+        config = read_json(checkpoint / "config.json")
+        config["base"]["folder"] = os.path.relpath(base, checkpoint.resolve())
         write_json(checkpoint / "config.json", config)
     return checkpoint
 
