@@ -165,3 +165,16 @@ def test_packed_completions_by_hand() -> None:
     assert batch.documents.tolist() == [[0, 0, 0, 0, 2], [1, 1, 1, -1, -1]]
     assert batch.lengths.tolist() == [5, 3]
     assert batch.tokens == 8
+
+
+def test_what_all_prompts_begin_with_stands_once_in_a_row_by_hand() -> None:
+    batch = packed_completion_batch([[1, 2, 3], [1, 2, 4, 5]], [[6, 7], [8]], 9)
+    x = IGNORE_INDEX
+    assert batch.idx.tolist() == [[1, 2, 3, 6, 4, 5]]
+    assert batch.targets.tolist() == [[x, x, 6, 7, x, 8]]
+    assert batch.documents is not None
+    assert batch.documents.tolist() == [[-2, -2, 0, 0, 1, 1]]
+    # the last token of a prompt guesses its completion, so it is nobody else's
+    apart = packed_completion_batch([[1, 2], [1, 2]], [[3], [4]], 9)
+    assert apart.idx.tolist() == [[1, 2, 2]]
+    assert apart.targets.tolist() == [[x, 3, 4]]

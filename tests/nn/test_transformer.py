@@ -8,6 +8,8 @@ from groundup.nn.config import PRESETS
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import (
+    COMMON,
+    PADDING,
     Transformer,
     positions_within,
     real_tokens,
@@ -115,6 +117,29 @@ def test_packed_documents_are_read_as_if_each_were_alone(preset: str) -> None:
     for b, row in enumerate(rows):
         for text, found in zip(row, packed[b].split([*lengths[b], 20 - sum(lengths[b])]), strict=False):
             torch.testing.assert_close(found, model.read(text[None])[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", sorted(name for name in PRESETS if PRESETS[name].get("causal", True)))
+@torch.no_grad()
+def test_documents_with_a_common_beginning_are_read_as_if_each_were_alone(preset: str) -> None:
+    model = random_decoder(preset)
+    torch.manual_seed(0)
+    begins = [torch.randint(11, (5,)), torch.randint(11, (3,))]
+    lengths = [[4, 1, 7], [2, 9]]
+    rows = [[torch.randint(11, (n,)) for n in row] for row in lengths]
+    idx, documents = torch.zeros(2, 18, dtype=torch.long), torch.full((2, 18), PADDING)
+    for b, (begin, row) in enumerate(zip(begins, rows, strict=True)):
+        texts = torch.cat([begin, *row])
+        numbers = [torch.full_like(begin, COMMON), *(torch.full_like(text, i) for i, text in enumerate(row))]
+        idx[b, : len(texts)], documents[b, : len(texts)] = texts, torch.cat(numbers)
+    packed = model.read(idx, documents=documents)
+    for b, (begin, row) in enumerate(zip(begins, rows, strict=True)):
+        place = len(begin)
+        torch.testing.assert_close(packed[b, :place], model.read(begin[None])[0], atol=1e-5, rtol=1e-5)
+        for text in row:
+            alone = model.read(torch.cat([begin, text])[None])[0, len(begin) :]
+            torch.testing.assert_close(packed[b, place : place + len(text)], alone, atol=1e-5, rtol=1e-5)
+            place += len(text)
 
 
 def test_a_packed_document_must_fit_the_context() -> None:

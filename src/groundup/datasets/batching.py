@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from os.path import commonprefix  # of any sequences, in spite of its name
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from groundup.errors import BadInput
+from groundup.nn.transformer import COMMON, PADDING
 from groundup.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
@@ -119,17 +121,26 @@ def packed_completion_batch(
 ) -> Batch:
     """The same as `completion_batch`, with several pairs, as documents, in a row of at most `row_tokens`.
 
+    What all prompts begin with, such as a system prompt, stands once at the beginning of each row, for all of them.
     Every pair must fit a row by itself.
     """
     idx, targets = _shifted(prompts, completions)
-    documents = [[number] * len(i) for number, i in enumerate(idx)]
-    rows = first_fit_decreasing([len(i) for i in idx], row_tokens)
+    common = len(
+        commonprefix([prompt[:-1] for prompt in prompts])
+    )  # what guesses a completion is each prompt's own
+    documents = [[COMMON] * common + [number] * (len(i) - common) for number, i in enumerate(idx)]
+    rows = first_fit_decreasing([len(i) - common for i in idx], row_tokens - common)
 
     def packed(parts: Sequence[Sequence[int]]) -> list[list[int]]:
-        return [[token for number in row for token in parts[number]] for row in rows]
+        return [
+            [*parts[row[0]][:common], *(token for number in row for token in parts[number][common:])]
+            for row in rows
+        ]
 
     lengths = torch.tensor([len(row) for row in packed(idx)])
-    return Batch(pad(packed(idx), 0), pad(packed(targets), IGNORE_INDEX), lengths, pad(packed(documents), -1))
+    return Batch(
+        pad(packed(idx), 0), pad(packed(targets), IGNORE_INDEX), lengths, pad(packed(documents), PADDING)
+    )
 
 
 def _shifted(

@@ -122,6 +122,7 @@ class Reading:
     mask: Tensor | None = None  # (B, 1, T or 1, S) True = may look; None = all, or the past if causal
     memory: Memory | None = None
     record: Record | None = None
+    common: Tensor | None = None  # (B,) tokens that all documents of a packed row begin with
 
 
 def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

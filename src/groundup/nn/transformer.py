@@ -15,6 +15,11 @@ from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
 from groundup.nn.rotary import rotary_tables
 
+PADDING, COMMON = (
+    -1,
+    -2,
+)  # among numbers of documents: nobody's token, and one that all documents of the row begin with
+
 
 class NgramEmbedding(nn.Module):
     """Adds vectors for the last n tokens, looked up by hash: what an n-gram model knows, for next to no arithmetic.
@@ -100,7 +105,8 @@ class Transformer(nn.Module):
             lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
             segments: (B, T) the segment of each token; all 0 where left out.
             documents: (B, T) the number of the document that each token belongs to, of several in one row, one behind
-                the other; each is read as if it were alone. -1 at padding.
+                the other; each is read as if it were alone. PADDING at padding; in causal trunks COMMON at the tokens that
+                all documents of the row begin with: they stand first, once, and cost once.
             cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
                 `cache.lengths`.
             memory: the encoder's text, for a trunk with cross-attention.
@@ -130,12 +136,12 @@ class Transformer(nn.Module):
         record: Record | None = None,
     ) -> Reading:
         """Where the tokens x (B, T) or their states (B, T, C) stand, and who may look where; see `read`."""
-        T, causal = x.shape[1], self.config.causal
+        T, causal, common = x.shape[1], self.config.causal, None
         shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
         if cache is not None:
             positions = cache.positions(T)
         elif documents is not None:
-            positions = positions_within(documents)
+            positions, common = positions_within(documents), (documents == COMMON).sum(dim=1)
         else:
             positions = torch.arange(T, device=x.device)
         longest = before + T if documents is None else int(positions.max()) + 1
@@ -151,7 +157,9 @@ class Transformer(nn.Module):
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
-        return Reading(self.rotary(positions), causal, cache, positions, before + T, mask, memory, record)
+        return Reading(
+            self.rotary(positions), causal, cache, positions, before + T, mask, memory, record, common
+        )
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor, reading: Reading) -> Tensor:
         """x (B, T, C) through some of the blocks."""
@@ -187,37 +195,47 @@ class Transformer(nn.Module):
         if self.wse is not None:
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
         if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
-            previous = self._with_past(idx, cache, positions, reach=1)[..., 0]
+            previous = self._with_past(idx, reading, reach=1)[..., 0]
             known = (previous < config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
         if self.ngrams is not None:
-            x = x + self.ngrams(self._with_past(idx, cache, positions, self.ngrams.reach))
+            x = x + self.ngrams(self._with_past(idx, reading, self.ngrams.reach))
         return self.drop(x if self.ln_e is None else self.ln_e(x))
 
-    def _with_past(self, idx: Tensor, cache: KVCache | None, positions: Tensor, reach: int) -> Tensor:
+    def _with_past(self, idx: Tensor, reading: Reading, reach: int) -> Tensor:
         """(B, T, reach + 1): each token of idx behind those before it; the id vocab_size where its text begins."""
-        where = positions[..., None] + torch.arange(-reach, 1, device=idx.device)
-        if cache is None:
-            tokens = F.pad(idx, (reach, 0)).unfold(1, reach + 1, 1)
+        assert reading.positions is not None
+        back = torch.arange(-reach, 1, device=idx.device)
+        where = reading.positions[..., None] + back
+        if reading.cache is not None:
+            tokens = reading.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
+        elif reading.common is not None:  # what stands before the first token of a document is not next to it
+            places = torch.arange(idx.shape[1], device=idx.device)[:, None] + back
+            places = torch.where(where < reading.common[:, None, None], where, places).clamp(min=0)
+            tokens = idx.gather(1, places.flatten(1)).view_as(where)
         else:
-            tokens = cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
+            tokens = F.pad(idx, (reach, 0)).unfold(1, reach + 1, 1)
         return tokens.masked_fill(where < 0, self.config.vocab_size)
 
 
 def positions_within(documents: Tensor) -> Tensor:
     """Numbers of documents (B, T), one behind the other -> the position of each token in its own, from 0, (B, T).
 
-    Padding, -1, stands at position 0 throughout: there may be more of it than the context holds.
+    Each continues the common beginning of the row, if there is one. Padding, -1, stands at position 0 throughout: there
+    may be more of it than the context holds.
     """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     continues = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
     within = places - places.masked_fill(continues, 0).cummax(dim=1).values
-    return within.masked_fill(documents < 0, 0)
+    common = documents == COMMON
+    return (within + ~common * common.sum(dim=1, keepdim=True)).masked_fill(documents == PADDING, 0)
 
 
 def same_document(documents: Tensor, causal: bool) -> Tensor:
-    """documents (B, T) -> (B, 1, T, T), True where a query may look: in its document, and if causal at its past."""
-    mask = (documents[:, :, None] == documents[:, None])[:, None]
+    """documents (B, T) -> (B, 1, T, T), True where a query may look: in its document and at what all of the row begin
+    with, and if causal at its past.
+    """
+    mask = ((documents[:, :, None] == documents[:, None]) | (documents == COMMON)[:, None])[:, None]
     return mask.tril() if causal else mask
 
 
