@@ -1,6 +1,7 @@
 """Finetune the pretrained decoder to classify messages: one classifier a seed, the best on val is kept."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def train_classifiers(
 
     from groundup import classification
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+    from groundup.datasets.batching import Texts
     from groundup.training import Resume, kept_row, pick_device
+    from groundup.trunk_features import compute_features, fixed_blocks
 
     device = pick_device(compute)
     splits = read_splits(spam, ("train", "val", "test"))
@@ -62,26 +65,31 @@ def train_classifiers(
     found: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []
     resumes: list[Resume] = []
-    best: tuple[float, Any, Any] | None = None
-    for seed in config.seeds:
-        base = load_checkpoint(pretrained, device)
-        context = base.config.model.context_length
-        ids = {
-            split: classification.encode_texts(base.tokenizer, [row["text"] for row in rows], context)
-            for split, rows in splits.items()
-        }
+    best: tuple[float, Any] | None = None
+    base = load_checkpoint(pretrained, device)
+    context, blocks = base.config.model.context_length, fixed_blocks(base.model, config)
+    ids = {
+        split: classification.encode_texts(base.tokenizer, [row["text"] for row in rows], context)
+        for split, rows in splits.items()
+    }
+    if (
+        blocks is not None
+    ):  # every seed begins with the same trunk: its lower blocks read each text once for all
+        texts = {split: compute_features(base.model, ids, blocks, compute) for split, ids in texts.items()}
 
-        def val_scores(model: Any, ids: Any = ids["val"]) -> dict[str, float]:
-            called = [label_of(p) for p in classification.predict_spam(model, ids)]
-            return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
+    def val_scores(model: Any) -> dict[str, float]:
+        called = [label_of(p) for p in classification.predict_spam(model, texts["val"], blocks=blocks)]
+        return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
+
+    for seed in config.seeds:
 
         def log(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
             run.log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
 
         resumes.append(Resume(state / f"seed_{seed}", config=config, compute=compute, data=data, seed=seed))
         model, history = classification.finetune(
-            base.model,
-            ids["train"],
+            deepcopy(base.model),
+            texts["train"],
             labels["train"],
             config,
             compute,
@@ -90,17 +98,19 @@ def train_classifiers(
             evaluate=val_scores,
             resume=resumes[-1],
             description=f"finetune_spam, seed {seed}",
+            blocks=blocks,
         )
         curves += [{"seed": seed, **row} for row in history]
-        found |= {(seed, split): classification.predict_spam(model, ids[split]) for split in ("val", "test")}
+        for split in ("val", "test"):
+            found[seed, split] = classification.predict_spam(model, texts[split], blocks=blocks)
         score = kept_row(history)["val/mcc"]
         if best is None or score > best[0]:
-            best = (score, model, base.tokenizer)
+            best = (score, model)
     assert best is not None
     save_checkpoint(
         out,
         best[1],
-        best[2],
+        base.tokenizer,
         # what serves by itself is kept whole, unless it is adapters
         base=pretrained if config.lora or (config.trainable_blocks is not None and not model_name) else None,
         lora=config.lora,

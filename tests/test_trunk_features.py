@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup import trunk_features
-from groundup.classification import finetune, make_classifier, training_batches
+from groundup.classification import finetune, make_classifier, predict, training_batches
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.objectives import classification
@@ -47,8 +47,13 @@ def test_the_finetuned_weights_are_those_without_the_cache(preset: str, trainabl
     config = replace(CONFIG, trainable_blocks=trainable)
     cached, read = trunk(), []
     cached.wte.register_forward_hook(lambda module, args, output: read.append(len(args[0])))
-    model, _ = finetune(cached, IDS, LABELS, config, CPU, seed=5, description="")
+    blocks = fixed_blocks(cached, config)
+    assert blocks == 2 - trainable
+    features = compute_features(cached, IDS, blocks, CPU)
+    model, _ = finetune(cached, features, LABELS, config, CPU, seed=5, description="", blocks=blocks)
+    seen = predict(model, features, blocks=blocks)
     assert sum(read) <= 2 * len(IDS)  # each text once; the token shift asks for embeddings a second time
+    torch.testing.assert_close(torch.tensor(seen), torch.tensor(predict(model, IDS)), atol=1e-6, rtol=1e-5)
     start = trunk()
     found = model.state_dict()
     torch.testing.assert_close(found, without_cache(trunk(), config), atol=1e-6, rtol=1e-5)

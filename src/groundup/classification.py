@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup import objectives
 from groundup.checkpoint import TITLES, Checkpoint
-from groundup.datasets.batching import Batches, classification_batch, pad, sorted_batches
+from groundup.datasets.batching import Batches, Texts, classification_batch, sorted_batches
 from groundup.errors import BadInput
 from groundup.labels import LABELS, SPAM
 from groundup.nn.classifier import SequenceClassifier
@@ -19,7 +19,7 @@ from groundup.nn.trainable import choose_trainable
 from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training import Log, Resume, fit
-from groundup.trunk_features import Top, compute_features, feature_batches, fixed_blocks
+from groundup.trunk_features import Top
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
@@ -48,14 +48,12 @@ def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor |
     return torch.tensor([len(labels) / (len(LABELS) * max(counts[label], 1)) for label in LABELS])
 
 
-def training_batches(
-    ids: Sequence[Sequence[int]], labels: Sequence[str], training: TrainingConfig, seed: int
-) -> Batches:
-    """Seeded batches of labelled texts."""
+def training_batches(texts: Texts, labels: Sequence[str], training: TrainingConfig, seed: int) -> Batches:
+    """Seeded batches of labelled texts: ids, or features of each."""
     classes = [LABELS.index(label) for label in labels]
     return sorted_batches(
-        [len(i) for i in ids],
-        lambda chosen: classification_batch([ids[i] for i in chosen], [classes[i] for i in chosen]),
+        list(map(len, texts)),
+        lambda chosen: classification_batch([texts[i] for i in chosen], [classes[i] for i in chosen]),
         training.batch_size,
         training.grad_accum_steps,
         seed,
@@ -64,23 +62,23 @@ def training_batches(
 
 def finetune(
     trunk: Decoder | Encoder,
-    ids: Sequence[Sequence[int]],
+    texts: Texts,
     labels: Sequence[str],
     config: SpamTrainingConfig,
     compute: ComputeConfig,
     *,
     seed: int,
     description: str,
+    blocks: int | None = None,
     log: Log = lambda metrics, step: None,
     evaluate: Callable[[SequenceClassifier], Mapping[str, float]] | None = None,
     resume: Resume | None = None,
 ) -> tuple[SequenceClassifier, list[dict[str, float]]]:
     """A classifier on the given model, which it takes over, trained on labelled texts; and the history of `fit`.
 
-    Where the lower blocks say the same of a text at every step, they read it once, before all (trunk_features.py).
-
     Args:
-        ids: texts as from `encode_texts`. labels: of each text, one of LABELS.
+        texts: ids as from `encode_texts`, or features of a frozen trunk after its first `blocks` blocks. labels: of
+            each text, one of LABELS.
         config: its `seeds` are not read.
         seed: of the head, the order of the texts, the tokens hidden and dropout.
         log, resume, description: see `fit`.
@@ -91,20 +89,14 @@ def finetune(
     """
     torch.manual_seed(seed)
     model = make_classifier(trunk, config)
-    trained: nn.Module = model
-    batches = training_batches(ids, labels, config.training, seed)
-    blocks = fixed_blocks(trunk, config)
-    if blocks is not None:
-        trained, features = Top(model, blocks), compute_features(trunk, ids, blocks, compute)
-        batches = feature_batches(features, [LABELS.index(label) for label in labels], config.training, seed)
     history = fit(
-        trained,
+        model if blocks is None else Top(model, blocks),
         partial(
             objectives.classification,
             class_weights=class_weights(labels, config),
             token_dropout=config.token_dropout,
         ),
-        batches,
+        training_batches(texts, labels, config.training, seed),
         config.training,
         compute,
         seed=seed,
@@ -120,26 +112,30 @@ def finetune(
 
 @torch.inference_mode()
 def predict(
-    model: SequenceClassifier, ids: Sequence[Sequence[int]], batch_size: int = 64
+    model: SequenceClassifier, texts: Texts, batch_size: int = 64, *, blocks: int | None = None
 ) -> list[list[float]]:
-    """Class probabilities of each text, in order; batched by length, so that little is spent on padding."""
+    """Class probabilities of each text, in order; batched by length, so that little is spent on padding.
+
+    `texts` and `blocks` as in `finetune`.
+    """
     device = model.score.weight.device
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    asked = model if blocks is None else Top(model, blocks)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     found: dict[int, list[float]] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        idx = pad([ids[i] for i in chosen], 0).to(device)
-        lengths = torch.tensor([len(ids[i]) for i in chosen], device=device)
-        found |= dict(zip(chosen, model(idx, lengths).float().softmax(dim=-1).tolist(), strict=True))
-    return [found[i] for i in range(len(ids))]
+        batch = classification_batch([texts[i] for i in chosen], [0] * len(chosen)).to(device)
+        scores = asked(batch.idx, batch.lengths).float()
+        found |= dict(zip(chosen, scores.softmax(dim=-1).tolist(), strict=True))
+    return [found[i] for i in range(len(texts))]
 
 
 def predict_spam(
-    model: SequenceClassifier, ids: Sequence[Sequence[int]], labels: Sequence[str] = LABELS
+    model: SequenceClassifier, texts: Texts, labels: Sequence[str] = LABELS, *, blocks: int | None = None
 ) -> list[float]:
-    """The probability of spam of each text, in order; `labels` name the model's scores."""
+    """The probability of spam of each text, in order; `labels` name the model's scores; otherwise as `predict`."""
     spam = labels.index(SPAM)
-    return [probabilities[spam] for probabilities in predict(model, ids)]
+    return [probabilities[spam] for probabilities in predict(model, texts, blocks=blocks)]
 
 
 def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:

@@ -7,14 +7,12 @@ from math import prod
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from groundup.datasets.batching import Batches, pad, sorted_batches
+from groundup.datasets.batching import pad
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.objectives import Batch
-from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
+from groundup.recipes import ComputeConfig, SpamTrainingConfig
 from groundup.training import autocast
 
 MEMORY = 2 * 2**30  # bytes of features kept in memory; more lie in a temporary file
@@ -59,21 +57,6 @@ def compute_features(
         for row, i in zip(x, chosen, strict=True):
             features[i].copy_(row[: lengths[i]])
     return features
-
-
-def feature_batches(
-    features: Sequence[Tensor], classes: Sequence[int], training: TrainingConfig, seed: int
-) -> Batches:
-    """Seeded batches of features (T_i, C) and class ids, in the order of `training_batches`."""
-    lengths = [len(x) for x in features]
-
-    def collate(chosen: Sequence[int]) -> Batch:
-        x = pad_sequence([features[i] for i in chosen], batch_first=True)
-        return Batch(
-            x, torch.tensor([classes[i] for i in chosen]), torch.tensor([lengths[i] for i in chosen])
-        )
-
-    return sorted_batches(lengths, collate, training.batch_size, training.grad_accum_steps, seed)
 
 
 def _empty(shape: tuple[int, int]) -> Tensor:

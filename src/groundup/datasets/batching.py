@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from os.path import commonprefix  # of any sequences, in spite of its name
+from itertools import takewhile
 from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from groundup.errors import BadInput
 from groundup.nn.transformer import COMMON, PADDING
 from groundup.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
+Texts = (
+    Sequence[Sequence[int]] | Sequence[torch.Tensor]
+)  # the ids of each, or its features (T, C) of a frozen trunk
 B = TypeVar("B")  # a kind of batch
 
 
@@ -105,9 +109,10 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     return padded
 
 
-def classification_batch(texts: Sequence[Sequence[int]], classes: Sequence[int]) -> Batch:
-    """Token ids and class ids -> a padded batch with the real length of each row."""
-    return Batch(pad(texts, 0), torch.tensor(classes), torch.tensor([len(t) for t in texts]))
+def classification_batch(texts: Texts, classes: Sequence[int]) -> Batch:
+    """Texts and class ids -> a padded batch with the real length of each row."""
+    rows = [torch.as_tensor(text) for text in texts]
+    return Batch(pad_sequence(rows, batch_first=True), torch.tensor(classes), torch.tensor([*map(len, rows)]))
 
 
 def completion_batch(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Batch:
@@ -125,9 +130,10 @@ def packed_completion_batch(
     Every pair must fit a row by itself.
     """
     idx, targets = _shifted(prompts, completions)
-    common = len(
-        commonprefix([prompt[:-1] for prompt in prompts])
-    )  # what guesses a completion is each prompt's own
+    beginnings = zip(
+        *(prompt[:-1] for prompt in prompts), strict=False
+    )  # the last token guesses, so it is nobody else's
+    common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, beginnings))
     documents = [[COMMON] * common + [number] * (len(i) - common) for number, i in enumerate(idx)]
     rows = first_fit_decreasing([len(i) - common for i in idx], row_tokens - common)
 

@@ -105,8 +105,8 @@ class Transformer(nn.Module):
             lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
             segments: (B, T) the segment of each token; all 0 where left out.
             documents: (B, T) the number of the document that each token belongs to, of several in one row, one behind
-                the other; each is read as if it were alone. PADDING at padding; in causal trunks COMMON at the tokens that
-                all documents of the row begin with: they stand first, once, and cost once.
+                the other; each is read as if it were alone. PADDING at padding; in causal trunks COMMON at what all
+                documents of the row begin with: it stands first, once, and costs once.
             cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
                 `cache.lengths`.
             memory: the encoder's text, for a trunk with cross-attention.
