@@ -72,10 +72,9 @@ def train_classifiers(
         split: classification.encode_texts(base.tokenizer, [row["text"] for row in rows], context)
         for split, rows in splits.items()
     }
-    if (
-        blocks is not None
-    ):  # every seed begins with the same trunk: its lower blocks read each text once for all
-        texts = {split: compute_features(base.model, ids, blocks, compute) for split, ids in texts.items()}
+    texts: dict[str, Texts] = {**ids}
+    if blocks is not None:  # every seed begins with the same trunk: its lower blocks read each text only once
+        texts |= {split: compute_features(base.model, ids[split], blocks, compute) for split in splits}
 
     def val_scores(model: Any) -> dict[str, float]:
         called = [label_of(p) for p in classification.predict_spam(model, texts["val"], blocks=blocks)]

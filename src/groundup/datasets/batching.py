@@ -16,9 +16,7 @@ from groundup.nn.transformer import COMMON, PADDING
 from groundup.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
-Texts = (
-    Sequence[Sequence[int]] | Sequence[torch.Tensor]
-)  # the ids of each, or its features (T, C) of a frozen trunk
+Texts = Sequence[Sequence[int] | torch.Tensor]  # ids of each, or its features (T, C) of a frozen trunk
 B = TypeVar("B")  # a kind of batch
 
 
