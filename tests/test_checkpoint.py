@@ -268,6 +268,15 @@ def test_adapters_without_their_base_are_refused(tokenizer: BPETokenizer, tmp_pa
         load_checkpoint(tmp_path / "adapted")
 
 
+def test_a_head_of_other_kind_is_told(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    """As a head with a bias, which a decoder without biases no longer has where it is read at the last token."""
+    model = SequenceClassifier(decoder(tokenizer), 2, "last")
+    model.score = nn.Linear(16, 2)
+    save_checkpoint(tmp_path / "model", model, tokenizer, labels=("ham", "spam"))
+    with pytest.raises(BadInput, match=r"unexpected score\.bias; .* train it again"):
+        load_checkpoint(tmp_path / "model")
+
+
 def test_a_missing_adapter_is_named(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     adapted(tmp_path, tokenizer)
     weights = load_file(tmp_path / "adapted/model.safetensors")

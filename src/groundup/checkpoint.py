@@ -253,7 +253,8 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
             problems = misfits(wanted, found)
             if problems:
                 raise BadInput(
-                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}."
+                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; restore it "
+                    f"with `dvc checkout`, or train it again with this version of groundup."
                 )
             with torch.no_grad():
                 for name in found:

@@ -12,7 +12,7 @@ from groundup.nn.encoder import Encoder
 from tests.tiny import random_decoder, random_encoder
 
 
-@pytest.mark.parametrize("trunk", [random_decoder(), random_encoder(), random_encoder("bert")])
+@pytest.mark.parametrize("trunk", [random_decoder(), random_decoder("gpt2"), random_encoder(), random_encoder("bert")])
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 @torch.no_grad()
 def test_a_classifier_ignores_padding(pooling: Pooling, trunk: Decoder | Encoder) -> None:
@@ -28,7 +28,12 @@ def test_a_classifier_ignores_padding(pooling: Pooling, trunk: Decoder | Encoder
     text = torch.tensor([5, 7, 2])
     x = trunk(text[None])[0]
     vector = {"first": x[0], "last": x[-1], "mean": x.mean(dim=0), "max": x.max(dim=0).values}[pooling]
-    expected = vector @ model.score.weight.T + model.score.bias
+    expected = vector @ model.score.weight.T
+    if model.score.bias is None:
+        assert pooling == "last" and trunk.config.causal and not trunk.config.bias
+    else:
+        nn.init.normal_(model.score.bias)
+        expected = expected + model.score.bias
     for padding in (0, 9):
         idx = torch.full((2, 6), padding)
         idx[0, :3] = text

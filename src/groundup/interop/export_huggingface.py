@@ -161,24 +161,18 @@ def _model(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> tuple[dict[str, A
     heads = ("lm_head.", "cls.", "bert.pooler.")  # of the language model; the classifier does not use them
     trunk = _weights(checkpoint.model.trunk, architecture, shape)
     weights = {name: tensor for name, tensor in trunk.items() if not name.startswith(heads)}
-    score = checkpoint.model.score.weight.detach(), checkpoint.model.score.bias.detach()
+    score = {name: tensor.detach() for name, tensor in checkpoint.model.score.named_parameters()}
     if architecture == "bert":
-        return config, weights | _bert_head(*score)
+        return config, weights | _bert_head(**score)
     padding = _padding(checkpoint, tokenizer)
     if padding not in tokenizer.special_tokens:
         table = "transformer.wte.weight" if architecture == "gpt2" else "model.embed_tokens.weight"
         weights[table] = torch.cat([weights[table], torch.zeros(1, shape.n_embd)])
         config["vocab_size"] += 1
     config["pad_token_id"] = tokenizer.special_tokens.get(padding, tokenizer.vocab_size)
-    weights["score.weight"], bias = score
-    if bias.any():
-        if architecture == "llama":
-            raise BadInput(
-                f"the classifier adds a bias of up to {bias.abs().max():.2g} to its scores; "
-                f"{CLASSIFIERS[architecture]} has none, and nothing that could stand for it: train with model.preset "
-                f"gpt2, or keep the checkpoint."
-            )
-        weights["transformer.ln_f.bias"] = _with_head_bias(weights["transformer.ln_f.bias"], *score)
+    weights["score.weight"] = score["weight"]
+    if architecture == "gpt2" and score["bias"].any():
+        weights["transformer.ln_f.bias"] = _with_head_bias(weights["transformer.ln_f.bias"], **score)
     return config, weights
 
 

@@ -16,6 +16,9 @@ class SequenceClassifier(nn.Module):
     this is in BERT; `mean` averages over the real tokens; `max` takes the largest value of each channel, so that one
     telling phrase is enough.
 
+    The head has a bias, except that of a decoder without biases that is read by `last`: so have the classifiers that
+    others know for such decoders (LlamaForSequenceClassification), and they have nothing that could stand for one.
+
     Raises:
         BadInput: `first` with a decoder, whose first position has seen nothing of the text.
     """
@@ -28,9 +31,11 @@ class SequenceClassifier(nn.Module):
             )
         super().__init__()
         self.trunk, self.pooling = trunk, pooling
-        self.score = nn.Linear(trunk.config.n_embd, n_classes)
-        nn.init.zeros_(self.score.weight)
-        nn.init.zeros_(self.score.bias)
+        config = trunk.config
+        bias = config.bias or not config.causal or pooling != "last"
+        self.score = nn.Linear(config.n_embd, n_classes, bias)
+        for parameter in self.score.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, idx: Tensor, lengths: Tensor) -> Tensor:
         """idx (B, T) padded on the right, lengths (B,) real tokens a row -> class scores (B, n_classes)."""
