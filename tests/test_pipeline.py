@@ -60,6 +60,7 @@ PUBLISHED = [
     "published.published_weights",
     "published.random_weights",
     "published.teach",
+    "published.prepare_preferences",
     "published.tune_preferences",
     "published.prepare_book_spam",
     "published.classify",

@@ -1,12 +1,10 @@
-"""Stage tune_preferences: of a right and a wrong answer to a task, the right one made likelier."""
+"""Stage tune_preferences: of two answers to a request, the chosen one made likelier than the rejected one."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 from groundup.atomic import write_json
-from groundup.datasets.answers import check_for
 from groundup.datasets.jsonl import read_splits
-from groundup.datasets.preferences import with_wrong_answers
 from groundup.datasets.subsets import nested_subset
 from groundup.evaluation.curves import write_curve
 from groundup.published_params import load_published_params
@@ -21,7 +19,7 @@ MODEL_NAME = "groundup-published-preferred"  # in the model registry
 def main(
     run: Run,
     taught: Path,
-    instructions: Path,
+    pairs: Path,
     out: Path,
     metrics: Path,
     curve: Path,
@@ -37,17 +35,16 @@ def main(
 
     config = tune_preferences
     reference = load_checkpoint(taught, pick_device(compute), "decoder")
-    rows = read_splits(instructions, ("train", "val"))
-    pairs = {split: with_wrong_answers(part, check_for(part), config.seed) for split, part in rows.items()}
     sizes = {"train": config.max_examples, "val": config.eval_examples}
+    rows = read_splits(pairs, sizes)
     for split, size in sizes.items():
-        chosen = nested_subset([pair["family"] for pair in pairs[split]], size, config.seed)
-        pairs[split] = [pairs[split][i] for i in chosen]
+        chosen = nested_subset([row["family"] for row in rows[split]], size, config.seed)
+        rows[split] = [rows[split][i] for i in chosen]
     prompter = reference.prompter()
     train, val = (
-        preferences(prompter, pairs[split], reference.config.model.context_length) for split in sizes
+        preferences(prompter, rows[split], reference.config.model.context_length) for split in sizes
     )
-    data = {split: fingerprint(instructions / f"{split}.jsonl") for split in sizes}
+    data = {split: fingerprint(pairs / f"{split}.jsonl") for split in sizes}
     data["reference"] = fingerprint(taught / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
     history = tune(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.datasets.preferences import PairsConfig
 from groundup.datasets.spam import SpamConfig
 from groundup.evaluation.config import EvaluateConfig, ScoreConfig
 from groundup.evaluation.judge import JudgeConfig
@@ -31,6 +32,7 @@ class PublishedParams:
     evaluate: EvaluateConfig
     pretrained: str
     teach: InstructionTrainingConfig
+    preferences: PairsConfig
     tune_preferences: PreferenceConfig
     book_spam: SpamConfig
     classify: SpamTrainingConfig

@@ -1,17 +1,52 @@
-"""Pairs of a right and a wrong answer to the same request."""
+"""Pairs of answers to the same request: made of verifiable tasks, or split out of a dataset that brings them along.
+
+A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
+"""
 
 import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from annotated_types import Gt, Lt
+
+from groundup.datasets.catalogue import Dataset
+from groundup.datasets.corpus import unit_hash
+from groundup.datasets.duplicates import keep_first
+from groundup.datasets.instructions import prompt_of
+from groundup.errors import BadInput
+from groundup.evaluation.contamination import normalise
 from groundup.evaluation.exact_match import Check
+from groundup.settings import STRICT
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output
+Pair = dict[str, Any]
+Splits = dict[str, list[Pair]]  # "train", "val"
+
+VERIFIABLE = "verifiable"
+KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 
-def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[dict[str, Any]]:
-    """Rows of verifiable tasks with `chosen`, their output, and `rejected`, another row's output that is wrong here.
+@dataclass(frozen=True)
+class PairsConfig:
+    """Where the pairs come from, and how they are split.
+
+    source: "verifiable", a right and a wrong answer to each of the prepared instructions; or a dataset of the
+        catalogue with the role preferences.
+    seed: another seed is another choice of wrong answers, or another split.
+    val_fraction: share of a dataset's pairs; those made of instructions stay in the split of these.
+    """
+
+    __pydantic_config__ = STRICT
+
+    source: str
+    seed: int
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+
+
+def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
+    """Pairs of rows of verifiable tasks: chosen is their output, rejected another row's output that is wrong here.
 
     Right and wrong answers are of one kind (the same family), so that only what they say tells them apart. A row
     to which every other answer of its family would be right is left out.
@@ -26,5 +61,80 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[dic
         request = (row["family"], row["instruction"], row["input"])
         wrong = next((other for other in others if not check(*request, other)), None)
         if wrong is not None:
-            found.append({**row, "chosen": row["output"], "rejected": wrong})
+            asked = {key: value for key, value in row.items() if key != "output"}
+            found.append({**asked, "chosen": row["output"], "rejected": wrong})
     return found
+
+
+def preferences_named(source: str, catalogue: Mapping[str, Dataset]) -> Dataset:
+    """The dataset of preferences of that name; BadInput where the catalogue has none."""
+    fitting = sorted(name for name, dataset in catalogue.items() if dataset.role == "preferences")
+    if source not in fitting:
+        found = f"has role {catalogue[source].role}" if source in catalogue else "is not in the catalogue"
+        raise BadInput(
+            f"preferences.source: '{source}' {found}; choose {VERIFIABLE} or one of {', '.join(fitting)}."
+        )
+    return catalogue[source]
+
+
+def split_pairs(
+    rows: Sequence[Row], config: PairsConfig, evaluated: Iterable[Row] = ()
+) -> tuple[Splits, Counter[str]]:
+    """The pairs of a dataset as "train" and "val", and why how many were dropped.
+
+    Dropped are pairs of equal answers, which say nothing (6 of the book's 1,100), repeated pairs, and those that ask
+    what one of the rows `evaluated` asks. Requests with the same input (the same instruction, where there is no
+    input) lie in one split; which one depends on nothing but them and the seed.
+
+    Raises:
+        BadInput: a row without text under a key, or a split left empty.
+    """
+    _require(rows, config)
+    told_apart = [row for row in rows if row["chosen"].strip() != row["rejected"].strip()]
+    kept, dropped = keep_first([{key: row[key] for key in KEYS} for row in told_apart], _text, _key)
+    if len(told_apart) < len(rows):
+        dropped["equal answers"] = len(rows) - len(told_apart)
+    asked = {_key(prompt_of(dict(row))) for row in evaluated}
+    pairs = [pair for pair in kept if _key(prompt_of(pair)) not in asked]
+    if len(pairs) < len(kept):
+        dropped["asked in the evaluation"] = len(kept) - len(pairs)
+
+    sizes, room, val = Counter(map(_group, pairs)), round(len(pairs) * config.val_fraction), set[str]()
+    for group in sorted(sizes, key=lambda group: unit_hash(config.seed, "preferences", group)):
+        if sizes[group] <= room:
+            val.add(group)
+            room -= sizes[group]
+    splits: Splits = {
+        "train": [pair for pair in pairs if _group(pair) not in val],
+        "val": [pair for pair in pairs if _group(pair) in val],
+    }
+    empty = [name for name, part in splits.items() if not part]
+    if empty:
+        raise BadInput(
+            f"{config.source}: {len(pairs)} pairs to split leave nothing for {' and '.join(empty)}; expected at least "
+            f"one in each; add pairs, or change preferences.val_fraction."
+        )
+    return splits, dropped
+
+
+def _require(rows: Sequence[Row], config: PairsConfig) -> None:
+    for number, row in enumerate(rows, start=1):
+        wrong = [key for key in KEYS if not isinstance(row.get(key), str)]
+        wrong += [key for key in ("instruction", "chosen", "rejected") if not wrong and not row[key].strip()]
+        if wrong:
+            raise BadInput(
+                f"{config.source}, row {number}: no text under {', '.join(wrong)}; expected the keys "
+                f"{', '.join(KEYS)}, each with a string, of which only input may be empty; correct or remove the row."
+            )
+
+
+def _text(pair: Pair) -> str:
+    return "\n".join((prompt_of(pair), pair["chosen"], pair["rejected"]))
+
+
+def _key(text: str) -> str:
+    return normalise(text, keep_digits=True)
+
+
+def _group(pair: Pair) -> str:
+    return _key(pair["input"]) or _key(pair["instruction"])

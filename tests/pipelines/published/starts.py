@@ -3,17 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+from groundup.datasets.preferences import PairsConfig
 from groundup.evaluation.config import ScoreConfig
 from groundup.nn.config import LoRAConfig
 from groundup.recipes import PreferenceConfig
 from groundup.tracking import silent
-from pipelines.published import published_weights, teach, tune_preferences
+from pipelines.published import prepare_preferences, published_weights, teach, tune_preferences
 from tests.interop.published_models import random_llama, save_published
 from tests.pipelines.prepared import INSTRUCTIONS, make_instructions
 from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
+PAIRS = PairsConfig(source="verifiable", seed=1, val_fraction=0.2)
 PREFERENCES = PreferenceConfig(
     seed=1,
     beta=0.1,
@@ -40,6 +42,8 @@ def make_taught(folder: Path) -> None:
 
 def make_preferred(folder: Path) -> None:
     """Adapters on these, at folder/preferred."""
-    names = ("taught", "instructions", "preferred", "preferences.json", "preferred.csv", "state/preferences")
+    pairs = folder / "pairs"
+    prepare_preferences.main(silent(), folder / "instructions", Path("unused"), pairs, preferences=PAIRS)
+    names = ("taught", "pairs", "preferred", "preferences.json", "preferred.csv", "state/preferences")
     paths = (folder / name for name in names)
     tune_preferences.main(silent(), *paths, tune_preferences=PREFERENCES, compute=CPU)

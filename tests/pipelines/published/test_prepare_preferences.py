@@ -1,0 +1,85 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.datasets import locations
+from groundup.datasets.answers import check_for
+from groundup.datasets.catalogue import load_catalogue
+from groundup.datasets.jsonl import read_jsonl, read_splits, write_jsonl
+from groundup.datasets.preferences import KEYS, PairsConfig, with_wrong_answers
+from groundup.datasets.tasks import check, generate
+from groundup.tracking import silent
+from pipelines.published.prepare_preferences import main
+from tests.pipelines.prepared import content, make_instructions, read_json
+
+CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
+BOOK = "instruction-data-with-preference.json"
+MIRROR = Path(os.environ.get("GROUNDUP_MIRROR", ""))
+OWN = """
+mine: {role: preferences, title: t, licence: l, citation: c, locations: [{url: 'mirror:pairs.json', reader: book_json}]}
+"""
+
+
+def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: Path) -> None:
+    tasks = generate(6, seed=1)
+    for name, rows in (("train", tasks[::2]), ("val", tasks[1::2])):
+        write_jsonl(tmp_path / f"instructions/{name}.jsonl", rows)
+    config = PairsConfig(source="verifiable", seed=4, val_fraction=0.5)
+    main(silent(), tmp_path / "instructions", Path("unused"), tmp_path / "out", preferences=config)
+    for name, rows in read_splits(tmp_path / "instructions", ("train", "val")).items():
+        pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
+        assert pairs == with_wrong_answers(rows, check_for(rows), seed=4)
+        outputs = {row["id"]: row["output"] for row in rows}
+        for pair in pairs:
+            request = (pair["family"], pair["instruction"], pair["input"])
+            assert pair["chosen"] == outputs[pair["id"]] and not check(*request, pair["rejected"])
+    report: Any = read_json(tmp_path / "out/report.json")
+    kept = sum(part["rows"] for part in report["splits"].values())
+    assert report["source"] == "verifiable" and report["read"] == len(tasks)
+    assert sum(report["dropped"].values()) == len(tasks) - kept
+
+
+def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a mirror; what the instructions are tested with is left out."""
+    make_instructions(tmp_path / "instructions")
+    [tested, *_] = read_jsonl(tmp_path / "instructions/test.jsonl")
+    rows = [
+        {"instruction": f"Name {i}", "input": "", "output": "", "chosen": f"yes {i}", "rejected": "no"}
+        for i in range(10)
+    ]
+    rows.append({**rows[0], "instruction": tested["instruction"].upper(), "input": tested["input"]})
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    (tmp_path / "catalogue.yaml").write_text(OWN)
+    monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
+    paths = [tmp_path / name for name in ("instructions", "catalogue.yaml", "out")]
+    config = PairsConfig(source="mine", seed=1, val_fraction=0.2)
+    main(silent(), *paths, preferences=config)
+    assert read_json(tmp_path / "out/report.json") == {
+        "source": "mine",
+        "read": 11,
+        "dropped": {"asked in the evaluation": 1},
+        "splits": {
+            "train": {"rows": 8, "families": {"book": 8}},
+            "val": {"rows": 2, "families": {"book": 2}},
+        },
+    }
+    found = [pair for name in ("train", "val") for pair in read_jsonl(tmp_path / f"out/{name}.jsonl")]
+    assert {pair["chosen"] for pair in found} == {row["chosen"] for row in rows}
+    assert all(tuple(pair) == KEYS for pair in found)
+    first = content(tmp_path / "out")
+    main(silent(), *paths, preferences=config)
+    assert content(tmp_path / "out") == first
+
+
+@pytest.mark.skipif(not (MIRROR / BOOK).is_file(), reason=f"GROUNDUP_MIRROR has no {BOOK}")
+def test_the_book_s_pairs(tmp_path: Path) -> None:
+    make_instructions(tmp_path / "instructions")
+    assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
+    config = PairsConfig(source="instruction_preferences", seed=1, val_fraction=0.15)
+    main(silent(), tmp_path / "instructions", CATALOGUE, tmp_path / "out", preferences=config)
+    report: Any = read_json(tmp_path / "out/report.json")
+    assert report["dropped"] == {"equal answers": 6}
+    assert {name: part["rows"] for name, part in report["splits"].items()} == {"train": 930, "val": 164}
