@@ -54,6 +54,17 @@ def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETok
     ]
 
 
+def test_the_token_that_a_model_expects_before_each_text() -> None:
+    special = {"<|endoftext|>": 259, "<|begin|>": 258}
+    ranks = BPETokenizer.train(["low low lower"], 259).ranks
+    begins = BPETokenizer(ranks, "gpt2", special, begin="<|begin|>")
+    assert encode_texts(begins, ["abc", "", "abcdefgh"], 5) == [
+        [258, *b"abc", 259],
+        [258, 259],
+        [258, *b"abc", 259],
+    ]
+
+
 @pytest.mark.parametrize("trunk", [random_decoder("gpt2"), random_decoder(), random_encoder("modern")])
 @pytest.mark.parametrize("trainable", [None, 0, 1, 2])
 def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: int | None) -> None:

@@ -17,6 +17,7 @@ from groundup.classification import spam_probabilities
 from groundup.cli import app
 from groundup.errors import BadInput
 from groundup.generation import generate
+from groundup.interop.published import import_model
 from groundup.labels import LABELS
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
@@ -26,6 +27,7 @@ from groundup.sampling import Sampling
 from groundup.study_params import load_study_params
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.translation import translate
+from tests.interop.published_models import random_llama, save_published
 from tests.tiny import randomised
 
 SENTENCES = ["tea and cake and tea and milk", "the cat sat on the mat and the hat"]
@@ -87,6 +89,27 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(folders: dict
     )
     assert printed == "tea and" + tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}") + "\n"
     assert run("generate", "tea and", *options) == printed
+
+
+def test_a_published_model_reads_its_beginning_before_the_prompt(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs, folder = random_llama(), tmp_path / "theirs"
+    save_published(folder, theirs, begins=True)
+    import_model(folder, tmp_path / "ours")
+    options = ("--model", str(tmp_path / "ours"), "--max-new-tokens", "6", "--temperature", "0")
+    read = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = read("low newer", return_tensors="pt").input_ids
+    assert ids[0, 0] == read.bos_token_id
+    new = theirs.generate(ids, max_new_tokens=6, do_sample=False, eos_token_id=read.eos_token_id)[
+        0, ids.shape[1] :
+    ]
+    assert run("generate", "low newer", *options).startswith(
+        "low newer" + read.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+    )
+    checkpoint = load_checkpoint(tmp_path / "ours")
+    messages = [{"role": "user", "content": "low"}]
+    told = read.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert checkpoint.prompter().conversation(messages) == told and told.count(read.bos_token_id) == 2
 
 
 def test_samples_differ_by_their_seed(folders: dict[str, Path]) -> None:

@@ -25,10 +25,12 @@ from groundup.trunk_features import Top
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
     """Ids of each text with the end-of-text token behind it; of a text too long for the context, the beginning.
 
-    The end token is the last real one: the position at which the pretrained model has read a whole document.
+    The end token is the last real one: the position at which the pretrained model has read a whole document. Where
+    the model expects a token before each text, that stands there: a published BERT reads [CLS] text [SEP].
     """
-    room = context_length - 1
-    return [[*ids[:room], tokenizer.eot_id] for ids in tokenizer.encode_batch(list(texts))]
+    begin, end = tokenizer.prefix_ids, tokenizer.eot_id
+    room = context_length - len(begin) - 1
+    return [[*begin, *ids[:room], end] for ids in tokenizer.encode_batch(list(texts))]
 
 
 def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:

@@ -53,7 +53,7 @@ def generate(
         for piece in stream_text(
             checkpoint.model,
             tokenizer,
-            tokenizer.encode(prompt),
+            [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
             max_new_tokens=max_new_tokens,
             sampling=Sampling(temperature, top_k, top_p, seed + i),
             stop_ids=[tokenizer.eot_id],

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,29 @@ def test_bits_per_byte_by_hand() -> None:
     # "naïve" has five characters and six bytes; a uniform guess over 256 values costs eight bits each.
     assert bits_per_byte(6 * math.log(256), len("naïve".encode())) == pytest.approx(8.0)
     assert bits_per_byte(math.log(2), 4) == pytest.approx(0.25)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("begin", ["<|begin|>", "<|endoftext|>"])
+def test_a_token_before_each_text_is_read_and_not_scored(begin: str) -> None:
+    """Texts apart, as transformers reads each; in one row with a window that long, up to what the first one tells."""
+    special = {"<|endoftext|>": 259, "<|begin|>": 258}
+    ranks = BPETokenizer.train(["low low lower"], 259).ranks
+    tokenizer = BPETokenizer(ranks, "gpt2", special, begin=begin)
+    model, texts = random_decoder(vocab_size=260, ngram_rows=0, ngram_orders=()), ["low lower", "lowest"]
+    for text in texts:
+        row = torch.tensor([[special[begin], *tokenizer.encode(text), 259]])
+        expected = torch.nn.functional.cross_entropy(
+            model.logits(model(row[:, :-1]))[0], row[0, 1:], reduction="sum"
+        )
+        assert nats_of_texts(model, tokenizer, [text], window=12) == pytest.approx(float(expected), rel=1e-5)
+    between = [259] if begin == "<|endoftext|>" else [259, 258]
+    both = [special[begin], *tokenizer.encode(texts[0]), *between, *tokenizer.encode(texts[1]), 259]
+    log_p = model.logits(model(torch.tensor([both[:-1]])))[0].log_softmax(dim=-1)
+    scored = [n for n, i in enumerate(both[1:]) if i != 258]
+    expected = -sum(log_p[n, both[n + 1]] for n in scored)
+    model.config = replace(model.config, context_length=64)
+    assert nats_of_texts(model, tokenizer, texts, window=64) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_texts_are_read_as_the_shards_hold_them() -> None:

@@ -12,12 +12,21 @@ CHAT = (
 )
 
 
-def save_published(folder: Path, model: Any, chat_template: str | None = CHAT) -> None:
-    """The model with a byte-level vocabulary of 330 tokens."""
+def save_published(
+    folder: Path, model: Any, chat_template: str | None = CHAT, *, begins: bool = False
+) -> None:
+    """The model with a byte-level vocabulary of 330 tokens; `begins`: <|im_start|> stands before each text."""
+    from tokenizers.processors import TemplateProcessing
+
     from tests.tokenizers.test_published_bpe import reference, save
 
     model.save_pretrained(folder)
-    save(reference("gpt2"), folder)
+    tokenizer = reference("gpt2")
+    if begins:
+        begin = "<|im_start|>"
+        special = [(begin, tokenizer.token_to_id(begin))]
+        tokenizer.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=special)
+    save(tokenizer, folder)
     config = {"eos_token": "<|im_end|>", "bos_token": "<|im_start|>", "chat_template": chat_template}
     (folder / "tokenizer_config.json").write_text(
         json.dumps({key: value for key, value in config.items() if value is not None})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from groundup.classification import encode_texts
+from groundup.classification import encode_texts, spam_probabilities
 from groundup.errors import BadInput
 from groundup.interop.export_huggingface import PADDING, chat_template_of, export_huggingface
 from groundup.interop.huggingface import load_model
@@ -21,6 +21,8 @@ from groundup.nn.config import LoRAConfig, RopeScaling
 from groundup.nn.lora import add_adapters
 from groundup.prompts import format_prompt, format_response
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.normalization import Normalization
+from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer, WordRules
 from tests.tiny import random_decoder, random_encoder, random_encoder_decoder, randomised
 
 CHATML = (
@@ -238,6 +240,79 @@ def test_the_template_that_a_model_brings(tmp_path: Path) -> None:
     back = load_published(tmp_path / "out")
     assert back.chat_template == template
     assert back.tokenizer.fingerprint == tokenizer.fingerprint
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("split", ["bert", "whitespace"])
+@pytest.mark.parametrize("begins", [False, True])
+def test_encoders_with_wordpiece(begins: bool, split: Any, tmp_path: Path) -> None:
+    import transformers
+
+    normalization = Normalization(clean=True, space_cjk=True, strip_accents=begins, lowercase=not begins)
+    rules = WordRules(normalization, split, max_word_chars=12)
+    trained = WordPieceTokenizer.train(MESSAGES * 2, WordPieceConfig("wordpiece", 90, rules, 40, 2))
+    tokenizer = WordPieceTokenizer(trained.tokens, rules, begins=begins)
+    trunk = random_encoder("bert", vocab_size=tokenizer.vocab_size, **SIZES)
+    checkpoint = saved(tmp_path / "ours", trunk, tokenizer)
+    export_huggingface(checkpoint, tmp_path / "out")
+    read = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    texts = [*MESSAGES[:3], "tea \u4e2d cÀké, unbelievable\x00 Tea-and", "now" * 9]
+    batch = read(texts, truncation=True, padding=True, return_tensors="pt")
+    ids = encode_texts(tokenizer, texts, context_length=32)
+    lengths = torch.tensor([len(row) for row in ids])
+    assert [row[:n] for row, n in zip(batch["input_ids"].tolist(), lengths, strict=True)] == ids
+    assert (read.pad_token_id, read.mask_token_id) == (tokenizer.pad_id, tokenizer.mask_id)
+    theirs, report = transformers.AutoModelForMaskedLM.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    ours = checkpoint.model.logits(checkpoint.model(batch["input_ids"], lengths=lengths))
+    for mine, other, n in zip(ours, theirs.eval()(**batch).logits, lengths, strict=True):
+        torch.testing.assert_close(mine[:n], other[:n], atol=1e-4, rtol=1e-4)
+    if split == "bert":
+        assert load_published(tmp_path / "out").tokenizer.fingerprint == tokenizer.fingerprint
+    judge = saved(tmp_path / "judge", classifier(trunk, "first"), tokenizer, labels=("ham", "spam"))
+    export_huggingface(judge, tmp_path / "judge out")
+    judges = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "judge out").eval()
+    read = transformers.AutoTokenizer.from_pretrained(tmp_path / "judge out")
+    texts = [*texts, "tea [MASK][SEP] cake"]  # what a message spells is no special token
+    batch = read(texts, truncation=True, padding=True, return_tensors="pt")
+    probabilities = judges(**batch).logits.softmax(dim=-1)[:, 1].tolist()
+    assert spam_probabilities(judge, texts) == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_a_decoder_with_wordpiece_is_refused(tmp_path: Path) -> None:
+    rules = WordRules(Normalization(True, True, True, True), "bert", max_word_chars=12)
+    tokenizer = WordPieceTokenizer.train(MESSAGES * 2, WordPieceConfig("wordpiece", 90, rules, 40, 2))
+    checkpoint = saved(tmp_path / "ours", random_decoder("gpt2", vocab_size=tokenizer.vocab_size), tokenizer)
+    with pytest.raises(BadInput, match=r"a decoder \(language model\) with a WordPieceTokenizer"):
+        export_huggingface(checkpoint, tmp_path / "out")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("classifies", [False, True])
+def test_the_token_before_each_text_goes_out_too(classifies: bool, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    special = ["<|endoftext|>", "<|begin|>"]
+    ranks = BPETokenizer.train(MESSAGES * 2, 281, special_tokens=special).ranks
+    tokenizer = BPETokenizer(ranks, "gpt2", special, begin="<|begin|>")
+    model: Any = random_decoder(vocab_size=tokenizer.vocab_size, preset="llama", **SIZES)
+    facts = {"labels": ("ham", "spam")} if classifies else {}
+    checkpoint = saved(tmp_path / "ours", classifier(model) if classifies else model, tokenizer, **facts)
+    assert checkpoint.tokenizer.prefix_ids == tokenizer.prefix_ids
+    export_huggingface(checkpoint, tmp_path / "out")
+    read = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (read.bos_token, read.eos_token) == ("<|begin|>", "<|endoftext|>")
+    found = read(MESSAGES, truncation=True).input_ids
+    if classifies:
+        assert found == encode_texts(tokenizer, MESSAGES, context_length=32)
+    else:
+        whole = [
+            [*tokenizer.prefix_ids, *tokenizer.encode(text, allow_special=True)][:32] for text in MESSAGES
+        ]
+        assert found == whole
+        assert load_published(tmp_path / "out").tokenizer.fingerprint == tokenizer.fingerprint
 
 
 def test_the_model_card(tokenizer: BPETokenizer, tmp_path: Path) -> None:

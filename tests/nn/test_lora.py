@@ -12,7 +12,6 @@ from groundup.nn.lora import (
     adapter_weights,
     adapters,
     add_adapters,
-    load_adapter_weights,
     merge,
     unmerge,
 )
@@ -72,31 +71,6 @@ def test_merged_equals_beside_and_can_be_taken_off() -> None:
     unmerge(model)
     for layer, weight in zip(adapters(model), weights, strict=True):
         torch.testing.assert_close(layer.weight, weight, atol=1e-6, rtol=1e-6)
-
-
-@torch.no_grad()
-def test_adapters_travel_alone() -> None:
-    model, idx = taught(), torch.randint(11, (2, 7))
-    other = random_decoder("gpt2")
-    other.load_state_dict({k: v for k, v in model.state_dict().items() if "lora" not in k})
-    add_adapters(other, CONFIG)
-    load_adapter_weights(other, adapter_weights(model), "here")
-    assert torch.equal(model.logits(model(idx)), other.logits(other(idx)))
-
-
-def test_what_does_not_fit_is_told() -> None:
-    model = taught()
-    weights = adapter_weights(model)
-    weights["h.9.attn.c_attn.lora_a"] = weights.pop("h.0.attn.c_attn.lora_a")
-    weights["h.1.mlp.c_fc.lora_b"] = torch.zeros(3, 2)
-    with pytest.raises(BadInput) as caught:
-        load_adapter_weights(model, weights, "here")
-    for words in (
-        "missing h.0.attn.c_attn.lora_a",
-        "unexpected h.9.attn.c_attn.lora_a",
-        "(3, 2) instead of (64, 2)",
-    ):
-        assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("targets", [(), ("c_attn", "q_proj")])

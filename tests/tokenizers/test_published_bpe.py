@@ -17,6 +17,7 @@ TEXTS = [
     "In 1984 it's 12,345.67  \n\n ok!",
     "naïve Ünïcödé 😀 ١٢٣ Ⅷ",
 ] * 3
+ADD = "tokenizer.ggml.add_bos_token"
 CUTS = ["gpt2", "smollm", "llama"]
 
 
@@ -91,6 +92,12 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
         "tokenizer.ggml.eos_token_id": theirs.token_to_id("<|im_end|>"),
     }
     assert gguf_tokenizer(facts, "m.gguf").fingerprint == ours.fingerprint
+    begins = {**facts, "tokenizer.ggml.bos_token_id": 1}
+    for told, expected in (
+        ({}, cut == "llama-bpe"),
+        *((dict.fromkeys([ADD], told), told) for told in (True, False)),
+    ):
+        assert gguf_tokenizer({**begins, **told}, "m.gguf").prefix_ids == ((1,) if expected else ())
     with pytest.raises(BadInput, match="of kind 'llama'"):
         gguf_tokenizer({**facts, "tokenizer.ggml.model": "llama"}, "m.gguf")
     with pytest.raises(BadInput, match="cuts texts like 'deepseek'"):
@@ -114,6 +121,131 @@ def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Pat
     change(document)
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
     with pytest.raises(BadInput, match=words):
+        huggingface_tokenizer(tmp_path)
+
+
+def template(before: str, behind: str = "") -> dict[str, Any]:
+    from tokenizers import processors
+
+    named = [(token, {"<|im_start|>": 1, "<|im_end|>": 2}[token]) for token in (before, behind) if token]
+    return json.loads(
+        processors.TemplateProcessing(
+            single=f"{before} $A {behind}".strip(), special_tokens=named
+        ).__getstate__()
+    )
+
+
+BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "config", "begins"),
+    [
+        (None, {}, False),
+        (BYTES, {}, False),
+        (template("<|im_start|>"), {}, True),
+        (template("<|im_start|>"), {"add_bos_token": False}, True),
+        ({"type": "Sequence", "processors": [BYTES, template("<|im_start|>")]}, {}, True),  # as in Llama 3
+        (None, {"add_bos_token": True}, False),
+        (template("<|im_start|>", "<|im_end|>"), {}, True),
+    ],
+)
+def test_the_token_before_each_text(
+    post_processor: Any, config: dict[str, bool], begins: bool, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    save(reference("gpt2"), tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "post_processor": post_processor}))
+    names = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+    facts = {"tokenizer_class": "PreTrainedTokenizerFast", **names, **config}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(facts))
+    ours, theirs = huggingface_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    expected = theirs("low newer").input_ids
+    assert (ours.prefix_ids == (theirs.bos_token_id,)) == begins
+    ends = expected[-1] == ours.eot_id  # which we add where a text ends, and not where it goes on
+    assert [*ours.prefix_ids, *ours.encode("low newer")] == expected[: -1 if ends else None]
+    ours.save(tmp_path / "ours.json")
+    again = BPETokenizer.load(tmp_path / "ours.json")
+    assert (again.prefix_ids, again.fingerprint) == (ours.prefix_ids, ours.fingerprint)
+
+
+@pytest.mark.parametrize(
+    "post_processor", [template("<|im_end|>", "<|im_start|>"), {"type": "RobertaProcessing"}]
+)
+def test_other_tokens_around_a_text_are_refused(post_processor: Any, tmp_path: Path) -> None:
+    save(reference("gpt2"), tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "post_processor": post_processor}))
+    with pytest.raises(BadInput, match="puts tokens around each text by"):
+        huggingface_tokenizer(tmp_path)
+
+
+SILENT = {
+    "unk_token": "<|endoftext|>",
+    "fuse_unk": True,
+    "byte_fallback": True,
+    "ignore_merges": True,
+    "dropout": 0.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "vocabulary", "refused"),
+    [
+        ({**SILENT, "continuing_subword_prefix": "", "end_of_word_suffix": ""}, {}, False),
+        ({"ignore_merges": True}, {"qzq": 330}, False),
+        ({"ignore_merges": False}, {"qzq": 330}, True),
+        ({"unk_token": "<|endoftext|>"}, {"\u0106": None}, True),  # the byte 6 is unknown
+        ({"dropout": 1.0}, {}, True),
+        ({"end_of_word_suffix": "w"}, {}, True),
+    ],
+)
+def test_options_of_the_model(
+    options: dict[str, Any], vocabulary: dict[str, int | None], refused: bool, tmp_path: Path
+) -> None:
+    """What the library does by them is what ours does without, or refused by name."""
+    from tokenizers import Tokenizer
+
+    save(reference("gpt2"), tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    vocab = {token: i for token, i in {**document["model"]["vocab"], **vocabulary}.items() if i is not None}
+    vocab = {token: i for i, token in enumerate(sorted(vocab, key=vocab.__getitem__))}
+    document["model"] |= {**options, "vocab": vocab}
+    plain = {
+        **document,
+        "model": {
+            **document["model"],
+            **SILENT,
+            "byte_fallback": False,
+            "unk_token": None,
+            "end_of_word_suffix": None,
+        },
+    }
+    for name, content in (("given", document), ("plain", plain)):
+        (tmp_path / name).mkdir()
+        save(Tokenizer.from_str(json.dumps(content)), tmp_path / name)
+    text = "qzq low newer\x06 l w"
+    expected, ours = (
+        Tokenizer.from_str(json.dumps(document)).encode(text).ids,
+        huggingface_tokenizer(tmp_path / "plain"),
+    )
+    assert (ours.encode(text) != expected) == refused
+    if not refused:
+        assert huggingface_tokenizer(tmp_path / "given").encode(text) == expected
+        return
+    (name,) = options
+    with pytest.raises(BadInput, match=f"has {name} {options[name]!r}, which gives other ids"):
+        huggingface_tokenizer(tmp_path / "given")
+
+
+def test_a_prefix_inside_words_is_refused(tmp_path: Path) -> None:
+    save(reference("gpt2"), tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    document["model"]["continuing_subword_prefix"] = "##"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="has continuing_subword_prefix '##'"):
         huggingface_tokenizer(tmp_path)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.classification import encode_texts
 from groundup.errors import BadInput
 from groundup.tokenizers.published import huggingface_tokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
@@ -19,11 +20,16 @@ TOKENS += [f"##{piece}" for piece in ("a", "b", "e", "l", "n", "able", "bel")]
 
 def save_wordpiece(folder: Path, lowercase: bool = True) -> Any:
     """tokenizer.json and tokenizer_config.json; returns the library's tokenizer."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     theirs = Tokenizer(models.WordPiece({token: i for i, token in enumerate(TOKENS)}, unk_token="[UNK]"))
     theirs.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     theirs.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    theirs.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, TOKENS.index(token)) for token in ("[CLS]", "[SEP]")],
+    )
     folder.mkdir(parents=True, exist_ok=True)
     theirs.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text("{}")
@@ -40,7 +46,10 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @given(text=st.text(st.sampled_from("abelnuABNé.,!  ü中"), max_size=30))
 def test_ids_are_those_of_the_library(both: tuple[Any, Any], text: str) -> None:
     ours, theirs = both
-    assert ours.encode(text) == theirs.encode(text).ids == ours.encode_batch([text])[0]
+    assert (
+        ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids == ours.encode_batch([text])[0]
+    )
+    assert [*ours.prefix_ids, *ours.encode(text), ours.eot_id] == theirs.encode(text).ids
 
 
 def test_special_tokens_keep_their_ids(both: tuple[Any, Any], tmp_path: Path) -> None:
@@ -48,7 +57,22 @@ def test_special_tokens_keep_their_ids(both: tuple[Any, Any], tmp_path: Path) ->
     assert (ours.pad_id, ours.unk_id, ours.cls_id, ours.sep_id, ours.mask_id) == (0, 2, 3, 4, 5)
     assert ours.eot_id == ours.sep_id and ours.decode([3, *ours.encode("unable"), 4]) == "unable"
     ours.save(tmp_path / "t.json")
-    assert WordPieceTokenizer.load(tmp_path / "t.json").fingerprint == ours.fingerprint
+    again = WordPieceTokenizer.load(tmp_path / "t.json")
+    assert (again.fingerprint, again.prefix_ids) == (ours.fingerprint, (ours.cls_id,))
+
+
+@pytest.mark.parametrize("length", [4, 30])
+def test_a_classifier_reads_texts_as_bert_does(both: tuple[Any, Any], tmp_path: Path, length: int) -> None:
+    from transformers import BertTokenizer
+
+    ours, theirs = both
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    lowercase = json.loads(theirs.to_str())["normalizer"]["lowercase"]
+    read = BertTokenizer(dict(zip(TOKENS, range(len(TOKENS)), strict=True)), do_lower_case=lowercase)
+    texts = ["un able BAN!", "", "unable, unable une abel", "zz"]
+    batch = read(texts, truncation=True, max_length=length)
+    assert encode_texts(ours, texts, length) == batch.input_ids
+    assert not any(map(any, batch.token_type_ids))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +81,7 @@ def test_special_tokens_keep_their_ids(both: tuple[Any, Any], tmp_path: Path) ->
         (lambda d: d["pre_tokenizer"].update(type="Whitespace"), "'pre_tokenizer': 'Whitespace'"),
         (lambda d: d.update(normalizer=None), "'normalizer': None"),
         (lambda d: d["model"]["vocab"].pop("una"), "gaps"),
+        (lambda d: d["post_processor"]["single"].reverse(), "puts tokens around each text by"),
     ],
 )
 def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:

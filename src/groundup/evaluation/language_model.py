@@ -19,11 +19,12 @@ def total_nats(
     first_id: int,
     batch_size: int = 16,
     window: int | None = None,
+    given_id: int | None = None,
 ) -> float:
     """-log p of all of `ids` (N,), read in windows of the model's context, or of `window` tokens if that is less.
 
     Each token is scored once. `first_id`, the end-of-text token, stands before the first token; every later window
-    begins with the last token of the one before, and knows nothing older.
+    begins with the last token of the one before, and knows nothing older. `given_id` is a token that is only read.
     """
     context, device = model.config.context_length, model.wte.weight.device
     context = min(context, window or context)
@@ -31,6 +32,8 @@ def total_nats(
     inputs = np.zeros(n_windows * context, dtype=np.int64)
     targets = np.full(n_windows * context, IGNORE_INDEX, dtype=np.int64)
     inputs[0], inputs[1 : len(ids)], targets[: len(ids)] = first_id, ids[:-1], ids
+    if given_id is not None:
+        targets[targets == given_id] = IGNORE_INDEX
     idx = torch.from_numpy(inputs).view(n_windows, context)
     wanted = torch.from_numpy(targets).view(n_windows, context)
     total = 0.0
@@ -45,10 +48,15 @@ def nats_of_texts(
 ) -> float:
     """-log p of the texts, one after the other, with the end-of-text token behind each: as the shards hold them.
 
-    For models whose tokenizer is not the shards'. Args: window: tokens read at a time, as in `total_nats`.
+    For models whose tokenizer is not the shards'. A token that the model expects before each text is read and not
+    scored. Args: window: tokens read at a time, as in `total_nats`.
     """
-    ids = np.array([i for text in tokenizer.encode_batch(texts) for i in (*text, tokenizer.eot_id)])
-    return total_nats(model, ids, tokenizer.eot_id, batch_size, window)
+    end = tokenizer.eot_id
+    begin = tuple(i for i in tokenizer.prefix_ids if i != end)  # the end of the text before may be it as well
+    ids = np.array([i for text in tokenizer.encode_batch(texts) for i in (*begin, *text, end)])
+    if not begin:
+        return total_nats(model, ids, end, batch_size, window)
+    return total_nats(model, ids[1:], begin[0], batch_size, window, given_id=begin[0])
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from groundup.atomic import atomic_path
 from groundup.chat_template import ChatTemplate
-from groundup.checkpoint import Checkpoint, fingerprint
+from groundup.checkpoint import TITLES, Checkpoint, fingerprint
 from groundup.errors import BadInput
 from groundup.interop.configs import architecture_of, to_huggingface
 from groundup.interop.layouts import LAYOUTS
@@ -18,7 +18,8 @@ from groundup.interop.model_card import CardFacts, model_card
 from groundup.nn.config import ModelConfig
 from groundup.prompts import PROMPT_STYLES
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.exported import huggingface_document
+from groundup.tokenizers.exported import huggingface_document, wordpiece_document
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 Weights = dict[str, Tensor]
 
@@ -54,24 +55,17 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         BadInput: before anything is written, where `out` exists or transformers has nothing that computes the same.
     """
     refuse_existing(out)
-    tokenizer = bpe_of(checkpoint)
-    config, weights = _model(checkpoint, tokenizer)
+    config, weights = _model(checkpoint)
     template = chat_template_of(checkpoint)
-    classifies = checkpoint.kind == "classifier"
-    padding = _padding(checkpoint, tokenizer)
-    document = huggingface_document(tokenizer, ends=classifies, padding=padding)
-    begin = beginning(checkpoint, tokenizer)
+    document, names, ids = _tokenizer(checkpoint)
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": begin,
-        "eos_token": tokenizer.end,
-        "pad_token": padding,
+        **names,
         "model_max_length": checkpoint.config.model.context_length,
         "clean_up_tokenization_spaces": False,
         # a message that is to be judged may hold anything: as here, none of it is special
-        "split_special_tokens": classifies,
+        "split_special_tokens": checkpoint.kind == "classifier",
     }
-    ids = {"bos_token_id": tokenizer.special_tokens[begin], "eos_token_id": tokenizer.eot_id}
     with atomic_path(out) as temporary:
         temporary.mkdir()
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
@@ -79,7 +73,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         _write(temporary / "tokenizer.json", document)
         _write(temporary / "tokenizer_config.json", tokenizer_config)
         if checkpoint.kind == "decoder":
-            generation = {**ids, "pad_token_id": tokenizer.eot_id, "do_sample": False}
+            generation = {**ids, "pad_token_id": ids["eos_token_id"], "do_sample": False}
             _write(temporary / "generation_config.json", generation)
         if template is not None:
             (temporary / "chat_template.jinja").write_text(template.source, encoding="utf-8")
@@ -103,14 +97,17 @@ def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
     """The checkpoint's tokenizer; BadInput where it is of another kind than byte-level BPE."""
     if not isinstance(checkpoint.tokenizer, BPETokenizer):
         raise BadInput(
-            f"the model has a {type(checkpoint.tokenizer).__name__}; models with byte-level BPE can be exported: "
-            f"train with tokenizer.kind bpe."
+            f"the model is {TITLES[checkpoint.kind]} with a {type(checkpoint.tokenizer).__name__}; models with "
+            f"byte-level BPE, and to Hugging Face encoders with WordPiece too, can be exported: train with "
+            f"tokenizer.kind bpe."
         )
     return checkpoint.tokenizer
 
 
 def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """The special token that begins a text: the chat template's, or as in GPT-2 the one that ended the text before."""
+    """The special token that begins a text: its own, the chat template's, or as in GPT-2 that which ends a text."""
+    if tokenizer.begin is not None:
+        return tokenizer.begin
     template = checkpoint.config.chat_template
     begin = template.bos_token if template else None
     return begin if begin in tokenizer.special_tokens else tokenizer.end
@@ -134,7 +131,26 @@ def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
     return ChatTemplate(assigned + TURNS, end, end)
 
 
-def _model(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> tuple[dict[str, Any], Weights]:
+def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
+    """tokenizer.json, the names of the special tokens, and the ids of those that the model's config tells."""
+    tokenizer = checkpoint.tokenizer
+    if isinstance(tokenizer, WordPieceTokenizer) and not checkpoint.config.model.causal:
+        parts = {"pad_token": tokenizer.pad_id, "unk_token": tokenizer.unk_id, "cls_token": tokenizer.cls_id}
+        parts |= {"sep_token": tokenizer.sep_id, "mask_token": tokenizer.mask_id}
+        names = {name: tokenizer.tokens[i] for name, i in parts.items()}
+        return wordpiece_document(tokenizer), names, {"pad_token_id": tokenizer.pad_id}
+    tokenizer = bpe_of(checkpoint)
+    begin, padding = beginning(checkpoint, tokenizer), _padding(checkpoint, tokenizer)
+    document = huggingface_document(tokenizer, ends=checkpoint.kind == "classifier", padding=padding)
+    names = {"bos_token": begin, "eos_token": tokenizer.end, "pad_token": padding}
+    return (
+        document,
+        names,
+        {"bos_token_id": tokenizer.special_tokens[begin], "eos_token_id": tokenizer.eot_id},
+    )
+
+
+def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
     """config.json and the weights under transformers' names."""
     shape = checkpoint.config.model
     if checkpoint.kind == "encoder_decoder":
@@ -164,6 +180,7 @@ def _model(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> tuple[dict[str, A
     score = {name: tensor.detach() for name, tensor in checkpoint.model.score.named_parameters()}
     if architecture == "bert":
         return config, weights | _bert_head(**score)
+    tokenizer = bpe_of(checkpoint)
     padding = _padding(checkpoint, tokenizer)
     if padding not in tokenizer.special_tokens:
         table = "transformer.wte.weight" if architecture == "gpt2" else "model.embed_tokens.weight"

@@ -1,6 +1,5 @@
 """Folders of Hugging Face models in: GPT-2, Llama and its kin, BERT. Nothing in them is ever run."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +9,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from groundup.chat_template import ChatTemplate
-from groundup.errors import BadInput
 from groundup.interop.configs import from_huggingface
 from groundup.interop.layouts import LAYOUTS
 from groundup.interop.weights import SafetensorsFolder, read_weights
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
+from groundup.tokenizers.published import read_json_object
 
 
 def load_model(folder: Path) -> Decoder | Encoder:
@@ -66,23 +65,6 @@ class _NothingDrawn(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        BadInput: the file is missing, or holds something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist; expected the folder of a Hugging Face model.") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
-    if not isinstance(found, dict):
-        raise BadInput(f"{path} is not a JSON object; expected that of a Hugging Face model.")
-    return found
 
 
 # Names of published files as transformers writes them today; None for what is no weight.

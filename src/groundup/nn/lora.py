@@ -4,7 +4,7 @@ y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, ra
 it was. Only A and B are trained and saved; merged into W they cost nothing when the model is asked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
-from groundup.nn.weights import misfits, shapes_of
 
 ADAPTER = ("lora_a", "lora_b")
 
@@ -86,20 +85,6 @@ def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if name.endswith(ADAPTER)}
 
 
-def load_adapter_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy saved adapters into a model that has the same.
-
-    Raises:
-        BadInput: naming every missing, unexpected and misshapen tensor.
-    """
-    own = adapter_weights(model)
-    problems = misfits(shapes_of(own), shapes_of(weights))
-    if problems:
-        raise BadInput(f"{source}: the adapter does not fit the model: {'; '.join(problems)}.")
-    for name, tensor in own.items():
-        tensor.copy_(weights[name])
-
-
 def merge(model: nn.Module) -> None:
     """Add every adapter to its layer's weight."""
     for layer in adapters(model):
@@ -107,7 +92,7 @@ def merge(model: nn.Module) -> None:
 
 
 def unmerge(model: nn.Module) -> None:
-    """Take every adapter off its layer's weight again."""
+    """Undo `merge`: the adapters stand beside the weights again, to be trained further or saved by themselves."""
     for layer in adapters(model):
         layer.unmerge()
 

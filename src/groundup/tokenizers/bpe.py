@@ -73,6 +73,7 @@ class BPETokenizer:
         special_tokens: Sequence[str] | Mapping[str, int] = (END_OF_TEXT,),
         end: str = END_OF_TEXT,
         drops_bytes: bool = False,
+        begin: str | None = None,
     ) -> None:
         """A vocabulary.
 
@@ -83,16 +84,22 @@ class BPETokenizer:
             end: the special token that ends a text.
             drops_bytes: single bytes may be missing (SmolLM2 lacks 21 that no usual text holds); where they occur
                 they are left out, as `tokenizers` does.
+            begin: the special token that the model expects before each text, as Llama 3 does; ours expect none.
 
         Raises:
-            BadInput: the pattern is not valid, a single byte or `end` is missing, ids have gaps, or special tokens
-                repeat or begin one another.
+            BadInput: the pattern is not valid, a single byte, `end` or `begin` is missing, ids have gaps, or special
+                tokens repeat or begin one another.
         """
         self.pattern = PATTERNS.get(pattern, pattern)
         self._compiled = compile_pattern(pattern)
         self.ranks = dict(ranks)
         self.tokens = sorted(self.ranks, key=self.ranks.__getitem__)
         _check_special_tokens(list(special_tokens), end)
+        if begin is not None and begin not in special_tokens:
+            raise BadInput(
+                f"texts begin with {begin!r}, which is none of the special tokens {', '.join(special_tokens)}; "
+                f"expected one of these: take the tokenizer anew."
+            )
         if isinstance(special_tokens, Mapping):
             self.special_tokens = dict(special_tokens)
         else:
@@ -111,6 +118,8 @@ class BPETokenizer:
         self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
         self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
         self.end, self.eot_id = end, self.special_tokens[end]
+        self.begin = begin
+        self.prefix_ids = () if begin is None else (self.special_tokens[begin],)
         self.drops_bytes = bool(missing)
         self._unknown_bytes = bytes(missing)
 
@@ -241,7 +250,7 @@ class BPETokenizer:
         """Return the file's text: tokens in the order of their ids, each byte as one printable character.
 
         Special tokens are a list where their ids follow the others' and "<|endoftext|>" ends a text; else a mapping to
-        their ids, beside the one that ends a text.
+        their ids, beside the one that ends a text. The one that begins a text is there where there is one.
         """
         first = len(self.ranks)
         usual = self.end == END_OF_TEXT and [*self.special_tokens.values()] == list(
@@ -254,6 +263,7 @@ class BPETokenizer:
                 "special_tokens": list(self.special_tokens) if usual else self.special_tokens,
                 **({} if usual else {"end": self.end}),
                 **({"drops_bytes": True} if self.drops_bytes else {}),
+                **({"begin": self.begin} if self.begin else {}),
                 "tokens": [spell(token) for token in self.tokens],
             }
         )
@@ -269,14 +279,15 @@ class BPETokenizer:
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
         """
-        document = {"end": END_OF_TEXT, "drops_bytes": False, **read_document(path)}
-        keys = {"version", "pattern", "special_tokens", "tokens", "end", "drops_bytes"}
+        document = {"end": END_OF_TEXT, "drops_bytes": False, "begin": None, **read_document(path)}
+        keys = {"version", "pattern", "special_tokens", "tokens", "end", "drops_bytes", "begin"}
         check_document(document, path, keys, FORMAT_VERSION)
         tokens, special_tokens = document["tokens"], document["special_tokens"]
         placed = isinstance(special_tokens, dict) and all(type(i) is int for i in special_tokens.values())
         if not (
             isinstance(document["pattern"], str)
             and are_strings([document["end"]])
+            and (document["begin"] is None or are_strings([document["begin"]]))
             and are_strings(tokens)
             and (placed or are_strings(special_tokens))
         ):
@@ -301,7 +312,12 @@ class BPETokenizer:
             ranks[in_bytes] = rank
         try:
             return cls(
-                ranks, document["pattern"], special_tokens, document["end"], document["drops_bytes"] is True
+                ranks,
+                document["pattern"],
+                special_tokens,
+                document["end"],
+                document["drops_bytes"] is True,
+                document["begin"],
             )
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error

@@ -22,6 +22,7 @@ class CharacterTokenizer:
     """Ids: 0 the end of a text, 1 an unknown character, then the characters, the most frequent first."""
 
     eot_id, unk_id = 0, 1
+    prefix_ids: tuple[int, ...] = ()
 
     def __init__(self, characters: Sequence[str]) -> None:
         """`characters`: distinct, one character each, in the order of their ids.

@@ -1,19 +1,23 @@
-"""Our byte-level BPE as others keep it: tokenizer.json of Hugging Face and the fields of GGUF; see published.py.
+"""Our tokenizers as others keep them: tokenizer.json of Hugging Face and the fields of GGUF; see published.py.
 
-They join pairs by a list of merges, we by the ranks of the joined tokens. Both give the same ids: what is joined
-within the bytes of a token does not depend on what stands around them, so its last two parts are always the same pair.
+Of byte-level BPE, they join pairs by a list of merges, we by the ranks of the joined tokens. Both give the same ids:
+what is joined within the bytes of a token does not depend on what stands around them, so its last two parts are always
+the same pair.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import regex
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.likelihood import CONTINUES
 from groundup.tokenizers.merges import merge_bytes
 from groundup.tokenizers.pretokenization import PATTERNS
 from groundup.tokenizers.published import CONTROL, LLAMA_3, QWEN_2
 from groundup.tokenizers.spelling import spell
+from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 NORMAL = 1  # kind of a token in GGUF that is learned from text
 BYTE_LEVEL: dict[str, Any] = {
@@ -65,35 +69,14 @@ def huggingface_document(
     special = dict(tokenizer.special_tokens)
     if padding is not None and padding not in special:
         special[padding] = tokenizer.vocab_size
-    end = {"id": tokenizer.end, "type_id": 0}
-    text = {"id": "A", "type_id": 0}
-    behind = {
-        "type": "TemplateProcessing",
-        "single": [{"Sequence": text}, {"SpecialToken": end}],
-        "pair": [
-            {"Sequence": text},
-            {"SpecialToken": end},
-            {"Sequence": {**text, "id": "B"}},
-            {"SpecialToken": end},
-        ],
-        "special_tokens": {
-            tokenizer.end: {"id": tokenizer.end, "ids": [tokenizer.eot_id], "tokens": [tokenizer.end]}
-        },
-    }
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {"id": i, "content": content, **flags, "special": True}
-            for content, i in sorted(special.items(), key=lambda entry: entry[1])
-        ],
-        "normalizer": None,
-        "pre_tokenizer": _pre_tokenizer(tokenizer.pattern),
-        "post_processor": behind if ends else None,
-        "decoder": BYTE_LEVEL,
-        "model": {
+    return _document(
+        special,
+        pre_tokenizer=_pre_tokenizer(tokenizer.pattern),
+        post_processor=_around(
+            special, [tokenizer.begin] if tokenizer.begin else [], [tokenizer.end] if ends else []
+        ),
+        decoder=BYTE_LEVEL,
+        model={
             "type": "BPE",
             "dropout": None,
             "unk_token": None,
@@ -104,6 +87,70 @@ def huggingface_document(
             "ignore_merges": True,  # a word that is a token is that token
             "vocab": _vocabulary(tokenizer, special),
             "merges": [[spell(left), spell(right)] for left, right in merges(tokenizer)],
+        },
+    )
+
+
+def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
+    """What tokenizer.json holds; [SEP] stands behind each text, and before it what the model expects there."""
+    vocabulary = {token: i for i, token in enumerate(tokenizer.tokens)}
+    rules, normalization = tokenizer.rules, tokenizer.rules.normalization
+    cls, sep = (tokenizer.tokens[i] for i in (tokenizer.cls_id, tokenizer.sep_id))
+    return _document(
+        {token: vocabulary[token] for token in SPECIAL_TOKENS},
+        normalizer={
+            "type": "BertNormalizer",
+            "clean_text": normalization.clean,
+            "handle_chinese_chars": normalization.space_cjk,
+            "strip_accents": normalization.strip_accents,
+            "lowercase": normalization.lowercase,
+        },
+        pre_tokenizer={"type": "BertPreTokenizer" if rules.split == "bert" else "WhitespaceSplit"},
+        post_processor=_around(vocabulary, [cls] if tokenizer.prefix_ids else [], [sep]),
+        decoder={"type": "WordPiece", "prefix": CONTINUES, "cleanup": False},
+        model={
+            "type": "WordPiece",
+            "unk_token": tokenizer.tokens[tokenizer.unk_id],
+            "continuing_subword_prefix": CONTINUES,
+            "max_input_chars_per_word": rules.max_word_chars,
+            "vocab": vocabulary,
+        },
+    )
+
+
+def _document(special: Mapping[str, int], **steps: Any) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": i, "content": content, **flags, "special": True}
+            for content, i in sorted(special.items(), key=lambda entry: entry[1])
+        ],
+        "normalizer": None,
+        **steps,
+    }
+
+
+def _around(ids: Mapping[str, int], before: Sequence[str], behind: Sequence[str]) -> dict[str, Any] | None:
+    """A post-processor that puts special tokens around each text; of two, the second is of segment 1."""
+    if not before and not behind:
+        return None
+
+    def part(text: str, segment: int) -> list[dict[str, Any]]:
+        special = [
+            [{"SpecialToken": {"id": token, "type_id": segment}} for token in side]
+            for side in (before, behind)
+        ]
+        return [*special[0], {"Sequence": {"id": text, "type_id": segment}}, *special[1]]
+
+    return {
+        "type": "TemplateProcessing",
+        "single": part("A", 0),
+        "pair": [*part("A", 0), *part("B", 1)],
+        "special_tokens": {
+            token: {"id": token, "ids": [ids[token]], "tokens": [token]} for token in (*before, *behind)
         },
     }
 
@@ -131,7 +178,7 @@ def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
     """The fields tokenizer.ggml.* of a GGUF file.
 
     Args:
-        begin: the special token named as the one that begins a text; it is not put in front.
+        begin: the special token named as the one that begins a text; it is put in front where `tokenizer.begin` is.
 
     Raises:
         BadInput: llama.cpp does not cut texts so, cannot reach a token, or a token is spelled like a special one.
@@ -157,7 +204,7 @@ def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
         "merges": [f"{spell(left)} {spell(right)}" for left, right in pairs],
         "bos_token_id": tokenizer.special_tokens[begin],
         "eos_token_id": tokenizer.eot_id,
-        "add_bos_token": False,
+        "add_bos_token": tokenizer.begin is not None,
         "add_space_prefix": False,
     }
 

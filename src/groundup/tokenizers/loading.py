@@ -23,6 +23,10 @@ class Tokenizer(Protocol):
         """The token that ends a text; `encode` does not add it."""
 
     @property
+    def prefix_ids(self) -> tuple[int, ...]:
+        """The token that the model expects before each text, as [CLS] of BERT, or none; `encode` does not add it."""
+
+    @property
     def unk_id(self) -> int | None:
         """The token for what the vocabulary cannot write; None where it can write everything."""
 

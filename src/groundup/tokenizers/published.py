@@ -60,7 +60,7 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         BadInput: a file is missing or damaged, or the tokenizer does something that ours does not.
     """
     folder = Path(folder)
-    found, config = (_read_object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json"))
+    found, config = (read_json_object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json"))
     model, where = found.get("model") or {}, str(folder / "tokenizer.json")
     if model.get("type") == "WordPiece":
         return _wordpiece(found, where)
@@ -71,16 +71,65 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         )
     special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
     end = config.get("eos_token")
+    end = end["content"] if isinstance(end, dict) else end
     if end is None and (folder / "config.json").is_file():  # GPT-2's own folder says it there alone
-        wanted = _read_object(folder / "config.json").get("eos_token_id")
+        wanted = read_json_object(folder / "config.json").get("eos_token_id")
         end = next((text for text, i in special.items() if i == wanted), None)
-    return _tokenizer(
-        {token: i for token, i in model["vocab"].items() if token not in special},
-        [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]],
+    vocabulary = {token: i for token, i in model["vocab"].items() if token not in special}
+    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    tokenizer = _tokenizer(
+        vocabulary,
+        merges,
         _pattern(found.get("pre_tokenizer"), where),
         special,
-        end["content"] if isinstance(end, dict) else end,
+        end,
         where,
+        # beside a tokenizer.json, transformers does not read add_bos_token of tokenizer_config.json
+        _begin(found.get("post_processor"), end, where),
+    )
+    _check_options(model, vocabulary, merges, where)
+    return tokenizer
+
+
+def _check_options(
+    model: Mapping[str, Any], vocabulary: Mapping[str, int], merges: Sequence[Sequence[str]], where: str
+) -> None:
+    """Raise BadInput where a field of the BPE model would give other ids than ours.
+
+    With every byte in the vocabulary nothing is unknown, so that unk_token, fuse_unk and byte_fallback do nothing. A
+    token that no merge gives is one where it is a whole word, if ignore_merges is set; so it is with ours.
+    """
+    given = {one + other for one, other in merges}
+    odd = [token for token in vocabulary if len(token) > 1 and token not in given]
+    missing = sum(len(token) == 1 for token in vocabulary) < 256  # characters that stand for bytes
+    wrong = [
+        name for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(name)
+    ]
+    wrong += [name for name in ("unk_token", "byte_fallback") if model.get(name) and missing]
+    wrong += ["ignore_merges"] if odd and not model.get("ignore_merges") else []
+    if wrong:
+        raise BadInput(
+            f"{where} has {' and '.join(f'{name} {model.get(name)!r}' for name in wrong)}, which gives other ids with "
+            f"this vocabulary; groundup reads byte-level BPE without: choose another model."
+        )
+
+
+def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str) -> str | None:
+    """The special token that the post-processor of a tokenizer.json puts before each text; behind may stand `end`."""
+    steps = (post_processor or {}).get("processors") or [post_processor or {}]
+    steps = [
+        step for step in steps if step.get("type") not in (None, "ByteLevel")
+    ]  # which moves offsets alone
+    if not steps:
+        return None
+    if [step["type"] for step in steps] == ["TemplateProcessing"]:
+        parts = [part.get("SpecialToken", {"id": None})["id"] for part in steps[0]["single"]]
+        before, behind = parts[: parts.index(None)], parts[parts.index(None) + 1 :]
+        if len(before) <= 1 and behind in ([], [end]):
+            return before[0] if before else None
+    raise BadInput(
+        f"{where} puts tokens around each text by {steps}; groundup knows TemplateProcessing with at most one token "
+        f"before the text, and at most {end!r} behind: choose another model."
     )
 
 
@@ -110,7 +159,11 @@ def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
     vocabulary: dict[str, int] = model["vocab"]
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise BadInput(f"{where}: the ids have gaps or repeat; expected 0, 1, 2, ...: download it again.")
-    return WordPieceTokenizer(sorted(vocabulary, key=vocabulary.__getitem__), rules)
+    begin = _begin(found.get("post_processor"), "[SEP]", where)
+    if begin not in (None, "[CLS]"):
+        raise BadInput(f"{where} begins texts with {begin}; expected [CLS] or nothing: choose another model.")
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    return WordPieceTokenizer(tokens, rules, begins=begin is not None)
 
 
 def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
@@ -133,7 +186,12 @@ def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
     end = tokens[int(facts["tokenizer.ggml.eos_token_id"])]
     vocabulary = {token: i for i, token in enumerate(tokens) if token not in special}
     merges = [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]]
-    return _tokenizer(vocabulary, merges, names[cut], special, end, where)
+    begin = facts.get("tokenizer.ggml.bos_token_id")
+    if not facts.get("tokenizer.ggml.add_bos_token", cut == "llama-bpe"):  # as llama.cpp reads it
+        begin = None
+    return _tokenizer(
+        vocabulary, merges, names[cut], special, end, where, None if begin is None else tokens[int(begin)]
+    )
 
 
 def _tokenizer(
@@ -143,6 +201,7 @@ def _tokenizer(
     special: Mapping[str, int],
     end: str | None,
     where: str,
+    begin: str | None,
 ) -> BPETokenizer:
     """Check that the ids of joined tokens are in the order of their joining: then the id is the rank."""
     if end is None or end not in special:
@@ -161,7 +220,7 @@ def _tokenizer(
             f"{where} joins tokens in an order that is not that of their ids; groundup knows vocabularies in which it "
             f"is: choose another model."
         )
-    return BPETokenizer(ranks, pattern, dict(special), end, drops_bytes=True)
+    return BPETokenizer(ranks, pattern, dict(special), end, drops_bytes=True, begin=begin)
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
@@ -186,11 +245,16 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        BadInput: the file is missing, or holds something else.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist; expected the tokenizer of a Hugging Face model.") from error
+        raise BadInput(f"{path} does not exist; expected the folder of a Hugging Face model.") from error
     except ValueError as error:
         raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
     if not isinstance(found, dict):

@@ -61,8 +61,13 @@ class WordPieceConfig:
 class WordPieceTokenizer:
     """Text to ids and back. A text cannot spell the five special tokens, which here have the ids 0 to 4."""
 
-    def __init__(self, tokens: Sequence[str], rules: WordRules) -> None:
-        """`tokens`: SPECIAL_TOKENS and the pieces, in the order of their ids; in BERT's own they do not stand first.
+    def __init__(self, tokens: Sequence[str], rules: WordRules, *, begins: bool = False) -> None:
+        """A vocabulary.
+
+        Args:
+            tokens: SPECIAL_TOKENS and the pieces, in the order of their ids; in BERT's own they do not stand first.
+            rules: what is done to a text before.
+            begins: the model expects [CLS] before each text, as BERT does; ours learns from texts without.
 
         Raises:
             BadInput: a special token is missing, there is no other, or one is empty or repeats.
@@ -84,6 +89,7 @@ class WordPieceTokenizer:
         self.merges: list[PieceMerge] = []  # how it was learned; empty where it was loaded
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(tokens.index, SPECIAL_TOKENS)
         self.eot_id = self.sep_id
+        self.prefix_ids = (self.cls_id,) if begins else ()
         self._ids = {token: i for i, token in enumerate(tokens) if token not in SPECIAL_TOKENS}
         self._longest = max(map(len, pieces))
         self._remembered = lru_cache(REMEMBERED)(lambda part: tuple(self.encode(part)))
@@ -217,6 +223,7 @@ class WordPieceTokenizer:
                 "version": FORMAT_VERSION,
                 "rules": asdict(self.rules),
                 "tokens": list(self.tokens),
+                **({"begins": True} if self.prefix_ids else {}),
             }
         )
 
@@ -231,12 +238,13 @@ class WordPieceTokenizer:
         Raises:
             BadInput: the file is missing, not JSON, of another version or no sound vocabulary.
         """
-        document = read_document(path)
-        check_document(document, path, {"kind", "version", "rules", "tokens"}, FORMAT_VERSION)
+        document = {"begins": False, **read_document(path)}
+        check_document(document, path, {"kind", "version", "rules", "tokens", "begins"}, FORMAT_VERSION)
         if not are_strings(document["tokens"]):
             raise BadInput(f"{path}: expected a list of strings as tokens: train the tokenizer again.")
         try:
-            return cls(document["tokens"], TypeAdapter(WordRules).validate_python(document["rules"]))
+            rules = TypeAdapter(WordRules).validate_python(document["rules"])
+            return cls(document["tokens"], rules, begins=document["begins"] is True)
         except ValidationError as error:
             raise BadInput(f"{path}: {describe(error)}: train the tokenizer again.") from error
         except BadInput as error:
