@@ -114,6 +114,7 @@ def _respond(
     """What both models answer to the rows of "test" and "held_out", in the finetuned model's prompt style."""
     from groundup.checkpoint import Checkpoint, load_checkpoint
     from groundup.instruction_tuning import respond
+    from groundup.prompts import Request
     from groundup.sampling import Sampling
     from groundup.training import pick_device
 
@@ -123,7 +124,7 @@ def _respond(
     def ask(model: Checkpoint, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return respond(
             model,
-            [(row["instruction"], row["input"]) for row in rows],
+            [Request.of(row) for row in rows],
             max_new_tokens=evaluate.max_new_tokens,
             sampling=Sampling(seed=evaluate.seed),
             batch_size=evaluate.batch_size,

@@ -71,11 +71,12 @@ def instruction_figures(checkpoint: Path, test: Path, params: Params) -> dict[st
     from groundup.datasets.answers import check_for
     from groundup.evaluation.exact_match import score
     from groundup.instruction_tuning import respond
+    from groundup.prompts import Request
 
     rows = read_jsonl(test)
     wanted = min(len(rows), params.retrain.test_instructions)
     rows = [rows[i * len(rows) // wanted] for i in range(wanted)]
-    requests = [(row["instruction"], row["input"]) for row in rows]
+    requests = [Request.of(row) for row in rows]
     answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
     return {"exact_match": float(score(rows, answers, check_for(rows))["exact_match"]["mean"])}
 

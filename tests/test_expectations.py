@@ -275,3 +275,16 @@ def test_long_and_odd_values_are_shown_shortened(expectations):
     assert check["unexpected"] == 20
     assert len(check["rows"]) == expectations.SHOWN_ROWS
     assert check["rows"][0]["text"] == "\\u0007" + "x" * (expectations.SHOWN_CHARS - 6) + "…"
+
+
+def test_conversations_among_the_instructions(expectations):
+    before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    rows = [*sound("instructions")[:9], {**sound("instructions")[9], "history": before}]
+    datasets = {"instructions": DATASETS["instructions"]}
+    report = expectations.validate_raw({"instructions": rows}, datasets)
+    assert validation_page.problems(report) == ""
+    for wrong in (before[:1], "hi", [{"role": "user"}]):
+        report = expectations.validate_raw(
+            {"instructions": [*rows, {**rows[9], "id": "x", "history": wrong}]}, datasets
+        )
+        assert "A history, where there is one, ends with an answer" in validation_page.problems(report)

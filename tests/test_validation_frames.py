@@ -61,3 +61,13 @@ def test_families_that_leak() -> None:
     splits = {"train": [task("a"), task("b")], "held_out": [task("b"), task("c")]}
     found: pd.DataFrame = split_frame("instructions", splits)
     assert found["_family_is"].tolist() == ["trained", "leaked", "held out", "held out"]
+
+
+def test_histories_belong_to_the_text() -> None:
+    task = {"id": "1", "family": "f", "instruction": "Do.", "input": "", "output": "ok"}
+    before = [{"role": "user", "content": "Hi \ud83d"}, {"role": "assistant", "content": "Hello"}]
+    frame = raw_frame([task, {**task, "history": before}, {**task, "history": before[:1]}], "instructions")
+    assert frame["_text"].tolist() == ["Do.\n\nok", "Hi \ufffd\ufffd\ufffd\nHello\nDo.\n\nok", None]
+    assert list(frame.columns) == [*task, "history", *DERIVED["instructions"]]
+    splits = {"train": [task, {**task, "history": before}], "test": [task]}
+    assert split_frame("instructions", splits)["_splits_of_text"].tolist() == [2, 1, 2]

@@ -64,10 +64,11 @@ class ChatTemplate:
                 f"{error}); most expect roles system, user and assistant in turn: correct these, or take another model."
             ) from error
 
-    def turns(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+    def turns(self, messages: Sequence[Message], *, answer: bool = False) -> list[tuple[str, bool]]:
         """The conversation in pieces: (text, whether the assistant writes it), which together are the whole text.
 
-        Only pieces of the assistant are to be learned; what the template puts in front of an answer is not.
+        With `answer`, up to where the model's next message begins. Only pieces of the assistant are to be learned; what
+        the template puts in front of an answer is not.
 
         Raises:
             BadInput: as for `render`; or the template writes earlier messages otherwise when later ones follow.
@@ -80,7 +81,7 @@ class ChatTemplate:
                 answered = self.render(messages[: n + 1], answer=False)
                 pieces += [(self._rest(done, asked), False), (self._rest(asked, answered), True)]
                 done = answered
-        whole = self.render(messages, answer=False)
+        whole = self.render(messages, answer=answer)
         rest = self._rest(done, whole)
         return pieces + ([(rest, False)] if rest else [])
 

@@ -53,17 +53,21 @@ def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> R
             "sha256": dataset.sha256 or "not pinned",
             "rows": len(role_rows),
         }
-        suites.append(_run(role, facts, raw_frame(role_rows, role), _raw_checks(role, dataset)))
+        frame = raw_frame(role_rows, role)
+        talks = role == "instructions" and "history" in frame
+        suites.append(_run(role, facts, frame, _raw_checks(role, dataset, talks)))
     return {"success": all(suite["success"] for suite in suites), "suites": suites}
 
 
-def _raw_checks(role: str, dataset: Dataset) -> list[Check]:
+def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
+    """`talks`: some instruction rows have a history."""
     columns = COLUMNS[role]
+    whole = (*columns, "history") if talks else columns
     texts = [column for column in columns if column != "messages"]
     checks: list[Check] = [
         (
-            f"The columns are {', '.join(columns)}, in this order.",
-            gxe.ExpectTableColumnsToMatchOrderedList(column_list=[*columns, *DERIVED[role]]),
+            f"The columns are {', '.join(whole)}, in this order.",
+            gxe.ExpectTableColumnsToMatchOrderedList(column_list=[*whole, *DERIVED[role]]),
         )
     ]
     checks += [(f"No {c} is missing.", gxe.ExpectColumnValuesToNotBeNull(column=c)) for c in columns]
@@ -72,6 +76,11 @@ def _raw_checks(role: str, dataset: Dataset) -> list[Check]:
     ]
     if role == "pretraining":
         checks.append(("The messages are strings.", gxe.ExpectColumnValuesToNotBeNull(column="_text")))
+    if talks:
+        says = (
+            "A history, where there is one, ends with an answer; before it user and assistant speak in turn."
+        )
+        checks.append((says, gxe.ExpectColumnValuesToNotBeNull(column="_text")))
     blank = {"pretraining": ["_text"], "spam": ["text"]}.get(role, ["instruction", "output"])
     checks += [
         (

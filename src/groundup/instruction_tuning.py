@@ -8,6 +8,7 @@ import torch
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import (
     Batches,
+    Example,
     completion_batch,
     packed_completion_batch,
     sorted_batches,
@@ -17,58 +18,58 @@ from groundup.generation import check_room, generate
 from groundup.nn.decoder import Decoder
 from groundup.nn.trainable import choose_trainable
 from groundup.objectives import Batch, causal_lm
-from groundup.prompts import Prompter
+from groundup.prompts import Prompter, Request
 from groundup.recipes import ComputeConfig, InstructionTrainingConfig, TrainingConfig
 from groundup.sampling import Sampling
 from groundup.training import Log, Resume, fit
 
-Row = Mapping[str, Any]  # id, family, instruction, input, output
+Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
 
 
 def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[list[int]]:
-    """Prompts of rows with id, instruction, input.
+    """Prompts of rows with id, instruction, input, perhaps history.
 
     Raises:
-        BadInput: a prompt leaves no room for an answer in the context.
+        BadInput: a prompt leaves no room for an answer in the context; or see `Prompter.prompts`.
     """
-    prompts = prompter.prompts([(row["instruction"], row["input"]) for row in rows])
+    prompts = prompter.prompts([Request.of(row) for row in rows])
     for row, prompt in zip(rows, prompts, strict=True):
         check_room(len(prompt), context_length, f"the prompt of instruction {row['id']}")
     return prompts
 
 
-def encode_examples(
-    prompter: Prompter, rows: Sequence[Row], context_length: int
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and completions (with the end token behind them) of rows with id, instruction, input, output.
+def encode_examples(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[Example]:
+    """Prompts with their answers of rows with id, instruction, input, output, perhaps history.
+
+    To be learned are the answers, those in the history too, each with the end token behind it.
 
     Raises:
-        BadInput: an example is longer than the context.
+        BadInput: an example is longer than the context; or see `Prompter.prompts`.
     """
-    prompts = encode_prompts(prompter, rows, context_length)
-    completions = prompter.completions([row["output"] for row in rows])
-    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
-        if len(prompt) + len(completion) > context_length + 1:
+    encode_prompts(prompter, rows, context_length)  # tells which prompt has no room for an answer
+    turns = prompter.answered([Request.of(row) for row in rows], [row["output"] for row in rows])
+    examples = [Example.of(some) for some in turns]
+    for row, (ids, _) in zip(rows, examples, strict=True):
+        if len(ids) > context_length + 1:
             raise BadInput(
-                f"instruction {row['id']} has {len(prompt) + len(completion)} tokens; the context holds "
-                f"{context_length}; shorten it or train with a larger model.context_length."
+                f"instruction {row['id']} has {len(ids)} tokens; the context holds {context_length}; shorten it or "
+                f"train with a larger model.context_length."
             )
-    return prompts, completions
+    return examples
 
 
 def completion_batches(
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
+    examples: Sequence[Example],
     training: TrainingConfig,
     seed: int,
     packed_tokens: int | None = None,
 ) -> Batches:
-    """Seeded batches in which only the completions are targets; packed into rows of `packed_tokens`, or padded.
+    """Seeded batches in which only what is to be learned are targets; packed into rows of `packed_tokens`, or padded.
 
     Raises:
         BadInput: an example is longer than a packed row.
     """
-    lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+    lengths = [len(example.ids) for example in examples]
     longest = max(lengths, default=1) - 1  # the last token is only a target
     if packed_tokens is not None and longest > packed_tokens:
         raise BadInput(
@@ -77,10 +78,10 @@ def completion_batches(
         )
 
     def collate(chosen: Sequence[int]) -> Batch:
-        pairs = [prompts[i] for i in chosen], [completions[i] for i in chosen]
-        if packed_tokens is None:
-            return completion_batch(*pairs)
-        return packed_completion_batch(*pairs, packed_tokens)
+        some = [examples[i] for i in chosen]
+        return (
+            completion_batch(some) if packed_tokens is None else packed_completion_batch(some, packed_tokens)
+        )
 
     return sorted_batches(
         lengths,
@@ -93,8 +94,8 @@ def completion_batches(
 
 def finetune(
     model: Decoder,
-    train: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
-    val: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
+    train: Sequence[Example],
+    val: Sequence[Example],
     config: InstructionTrainingConfig,
     compute: ComputeConfig,
     *,
@@ -105,7 +106,7 @@ def finetune(
     """Teach the model, in place, to answer; returns the history of `fit`.
 
     Args:
-        train, val: prompts and completions as from `encode_examples`; the first `eval_examples` of val are scored.
+        train, val: as from `encode_examples`; the first `eval_examples` of val are scored.
         log, resume, description: see `fit`.
 
     Raises:
@@ -114,48 +115,42 @@ def finetune(
     torch.manual_seed(config.seed)
     choose_trainable(model, config.trainable_blocks, config.lora)
     training = config.training
-    prompts, completions = (part[: config.eval_examples] for part in val)
+    scored = val[: config.eval_examples]
     return fit(
         model,
         causal_lm,
-        completion_batches(*train, training, config.seed, config.packed_tokens),
+        completion_batches(train, training, config.seed, config.packed_tokens),
         training,
         compute,
         seed=config.seed,
         log=log,
-        evaluate=lambda step: {"val/loss": answer_loss(model, prompts, completions, training.batch_size)},
+        evaluate=lambda step: {"val/loss": answer_loss(model, scored, training.batch_size)},
         resume=resume,
         description=description,
     )
 
 
 @torch.inference_mode()
-def answer_loss(
-    model: Decoder,
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
-    batch_size: int,
-) -> float:
-    """Mean loss over all tokens of the completions, in nats per token."""
+def answer_loss(model: Decoder, examples: Sequence[Example], batch_size: int) -> float:
+    """Mean loss over all tokens that are to be learned, in nats per token."""
     device = model.wte.weight.device
     nats = count = 0.0
-    for start in range(0, len(prompts), batch_size):
-        rows = slice(start, start + batch_size)
-        loss, terms = causal_lm(model, completion_batch(prompts[rows], completions[rows]).to(device))
+    for start in range(0, len(examples), batch_size):
+        loss, terms = causal_lm(model, completion_batch(examples[start : start + batch_size]).to(device))
         nats, count = nats + float(loss), count + float(terms)
     return nats / count
 
 
 def respond(
     checkpoint: Checkpoint,
-    requests: Sequence[tuple[str, str]],
+    requests: Sequence[tuple[str, str] | Request],
     *,
     max_new_tokens: int,
     sampling: Sampling | None = None,
     batch_size: int = 64,
     style: str | None = None,
 ) -> list[str]:
-    """The model's answers to (instruction, input) pairs, in order; greedy unless `sampling` says otherwise.
+    """The model's answers to requests, such as (instruction, input), in order; greedy unless `sampling` says otherwise.
 
     Args:
         style: prompt style; the checkpoint's own by default.

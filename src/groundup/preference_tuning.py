@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from groundup.datasets.batching import completion_batch, sorted_batches
+from groundup.datasets.batching import Example, completion_batch, sorted_batches
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
@@ -83,8 +83,9 @@ class PreferenceBatch:
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
     """The chosen answers, then the rejected ones, each behind its question; only answers are targets."""
-    prompts = [pair.prompt for pair in pairs] * 2
-    return completion_batch(prompts, [*(p.chosen for p in pairs), *(p.rejected for p in pairs)])
+    answers = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
+    both = zip([*pairs, *pairs], answers, strict=True)
+    return completion_batch([Example.of([(pair.prompt, False), (answer, True)]) for pair, answer in both])
 
 
 def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:

@@ -4,8 +4,10 @@ A checkpoint saves the name of its style, so that generation asks the way traini
 template of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
 
 from groundup.chat_template import ChatTemplate, Message
 from groundup.errors import BadInput
@@ -14,6 +16,20 @@ from groundup.tokenizers.loading import Tokenizer
 
 CHAT_TEMPLATE = "chat_template"  # the style of a published model that brings its own
 DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
+Turn = tuple[list[int], bool]  # ids, and whether the model is to write them
+
+
+class Request(NamedTuple):
+    """What a model is asked; `history` holds the messages before, of perhaps the system, then user and assistant."""
+
+    instruction: str
+    input: str = ""
+    history: Sequence[Message] = ()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Request":
+        """That of an instruction row."""
+        return cls(row["instruction"], row["input"], row.get("history", ()))
 
 
 @dataclass(frozen=True)
@@ -81,23 +97,94 @@ class Prompter:
                 f"{', '.join(PROMPT_STYLES)}."
             )
 
-    def prompts(self, requests: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """The ids of (instruction, input) pairs, up to where the answer begins.
+    def prompts(self, requests: Sequence[tuple[str, str] | Request]) -> list[list[int]]:
+        """The ids of requests, up to where the answer begins.
 
         Raises:
-            BadInput: a request holds a special token of a chat template.
+            BadInput: a request holds a special token of a chat template, or a history that the style cannot write.
         """
-        if self.template is None or self.style != CHAT_TEMPLATE:
-            return self.tokenizer.encode_batch([format_prompt(self.style, *request) for request in requests])
-        asked = ["\n\n".join(part for part in request if part.strip()) for request in requests]
-        return [self.conversation([{"role": "user", "content": text}]) for text in asked]
+        turns = self._encode([self._texts(Request(*request)) for request in requests])
+        return [[*chain.from_iterable(ids for ids, _ in conversation)] for conversation in turns]
 
     def completions(self, outputs: Sequence[str]) -> list[list[int]]:
         """The ids of answers, each with the token that ends it."""
-        texts = outputs
-        if self.style != CHAT_TEMPLATE:
-            texts = [format_response(self.style, output) for output in outputs]
-        return [[*ids, self.tokenizer.eot_id] for ids in self.tokenizer.encode_batch(texts)]
+        return [turn[0] for [turn] in self._encode([[(self._response(output), True)] for output in outputs])]
+
+    def answered(self, requests: Sequence[Request], outputs: Sequence[str]) -> list[list[Turn]]:
+        """The ids of requests with their answers, turn by turn; the answers in the histories are to be written too.
+
+        Each answer ends with the token that ends it. A prompt and an answer are encoded apart, as when the model is
+        asked; where answers begin with a word, the ids together are those of the whole text.
+
+        Raises:
+            BadInput: as for `prompts`.
+        """
+        return self._encode(
+            [self._texts(request, output) for request, output in zip(requests, outputs, strict=True)]
+        )
+
+    def _encode(self, conversations: Sequence[Sequence[tuple[str, bool]]]) -> list[list[Turn]]:
+        """Encode the pieces of conversations, those of the model each with the token that ends it."""
+        written = [text for pieces in conversations for text, learned in pieces if learned]
+        read = [text for pieces in conversations for text, learned in pieces if not learned]
+        answers = iter(self.tokenizer.encode_batch(written))
+        if self.style == CHAT_TEMPLATE:
+            assert isinstance(self.tokenizer, BPETokenizer)
+            others = iter(self.tokenizer.encode_batch(read, allow_special=True))
+        else:
+            others = iter(self.tokenizer.encode_batch(read))
+        return [
+            [
+                ([*next(answers), self.tokenizer.eot_id], True) if learned else (next(others), False)
+                for _, learned in pieces
+            ]
+            for pieces in conversations
+        ]
+
+    def _texts(self, request: Request, output: str | None = None) -> list[tuple[str, bool]]:
+        """A request, perhaps with its answer, in pieces: (text, whether the model writes it, and then its end)."""
+        if self.style == CHAT_TEMPLATE:
+            asked = "\n\n".join(part for part in (request.instruction, request.input) if part.strip())
+            messages = [*request.history, {"role": "user", "content": asked}]
+            if request.history and output is not None:
+                return self._turns([*messages, {"role": "assistant", "content": output}])
+            pieces = self._turns(messages)
+        else:
+            pieces = [self._piece(message) for message in request.history]
+            pieces.append((format_prompt(self.style, request.instruction, request.input), False))
+        return pieces if output is None else [*pieces, (self._response(output), True)]
+
+    def _response(self, output: str) -> str:
+        return output if self.style == CHAT_TEMPLATE else format_response(self.style, output)
+
+    def _piece(self, message: Message) -> tuple[str, bool]:
+        if message["role"] == "system":
+            raise BadInput(
+                f"a conversation begins with a message of the system, for which the prompt style {self.style} has no "
+                f"place; choose the style {CHAT_TEMPLATE} with a model that brings a template, or remove the message."
+            )
+        if message["role"] == "assistant":
+            return format_response(self.style, message["content"]), True
+        return format_prompt(self.style, message["content"]), False
+
+    def _turns(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+        """The pieces of a conversation in the chat template; what it writes behind an answer goes to the next one."""
+        assert self.template is not None and isinstance(self.tokenizer, BPETokenizer)
+        check_messages(messages, self.tokenizer)
+        end, behind = self.tokenizer.end, ""
+        pieces: list[tuple[str, bool]] = []
+        for text, learned in self.template.turns(messages, answer=messages[-1]["role"] == "user"):
+            if not learned:
+                pieces.append((behind + text, False))
+                continue
+            answer, found, behind = text.partition(end)
+            if not found:
+                raise BadInput(
+                    f"the chat template does not end the answers of a conversation with {end}, at which the model "
+                    f"stops; give conversations of one question and one answer, or take another model."
+                )
+            pieces.append((answer, True))
+        return pieces
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the chat template, up to where the model's next message begins.

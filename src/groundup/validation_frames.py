@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from groundup.datasets.conversations import is_history
 from groundup.datasets.documents import text_of
+from groundup.datasets.instructions import prompt_of
 from groundup.datasets.readers import COLUMNS, Rows
 from groundup.datasets.verses import chapter_of, testament_of
 from groundup.evaluation.contamination import normalise
@@ -28,7 +30,7 @@ def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
     """One row a line of the file, labelled by its number from 1: the keys found, then `_text` (all its text),
     `_repeats` (1 where an earlier row has that text), for spam `_spam` (1.0 or 0.0).
 
-    `_text` is None where a part of it is missing or not a string.
+    `_text` is None where a part of it is missing or not a string, or where a history is no conversation.
     """
     rows = [{key: _repaired(value) for key, value in row.items()} for row in rows]
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -45,6 +47,8 @@ def _repaired(value: Any) -> Any:
     """Halves of surrogate pairs as U+FFFD: pandas cannot hold them, and an expectation looks for it."""
     if isinstance(value, list):
         return [_repaired(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _repaired(item) for key, item in value.items()}
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return value
@@ -54,7 +58,11 @@ def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
     if role == "pretraining":
         parts = row.get("messages")
     else:
-        parts = [row.get(column) for column in COLUMNS[role][2:]]
+        history = row.get("history", [])
+        if not is_history(history):
+            return None
+        parts = [message["content"] for message in history]
+        parts += [row.get(column) for column in COLUMNS[role][2:]]
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         return None
     return "\n".join(parts)
@@ -121,7 +129,7 @@ def _key(row: Mapping[str, Any], role: str) -> str:
         return normalise(text_of(row["messages"]))
     if role == "spam":
         return normalise(row["text"])
-    return normalise(f"{row['instruction']}\n{row['input']}", keep_digits=True)
+    return normalise(prompt_of(dict(row)), keep_digits=True)
 
 
 def _spread(keys: Sequence[Hashable], places: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 
 from groundup.datasets.batching import (
+    Example,
     classification_batch,
     completion_batch,
     first_fit_decreasing,
@@ -135,8 +136,13 @@ def test_padding_by_hand() -> None:
     )
 
 
+def example(*turns: list[int]) -> Example:
+    """Of prompt, completion, prompt, ..."""
+    return Example.of([(ids, number % 2 == 1) for number, ids in enumerate(turns)])
+
+
 def test_only_completions_are_targets() -> None:
-    batch = completion_batch([[1, 2, 3], [4]], [[5, 6], [7, 8, 9]])
+    batch = completion_batch([example([1, 2, 3], [5, 6]), example([4], [7, 8, 9])])
     x = IGNORE_INDEX
     assert batch.idx.tolist() == [[1, 2, 3, 5], [4, 7, 8, 0]]
     assert batch.targets.tolist() == [[x, x, 5, 6], [7, 8, 9, x]]
@@ -157,7 +163,9 @@ def test_first_fit_decreasing_by_hand() -> None:
 
 def test_packed_completions_by_hand() -> None:
     # read are 4, 3 and 1 tokens: the first and the last fit into a row of five
-    batch = packed_completion_batch([[1, 2, 3], [4], [5]], [[5, 6], [7, 8, 9], [6]], 5)
+    batch = packed_completion_batch(
+        [example([1, 2, 3], [5, 6]), example([4], [7, 8, 9]), example([5], [6])], 5
+    )
     x = IGNORE_INDEX
     assert batch.idx.tolist() == [[1, 2, 3, 5, 5], [4, 7, 8, 0, 0]]
     assert batch.targets.tolist() == [[x, x, 5, 6, 6], [7, 8, 9, x, x]]
@@ -168,13 +176,30 @@ def test_packed_completions_by_hand() -> None:
 
 
 def test_what_all_prompts_begin_with_stands_once_in_a_row_by_hand() -> None:
-    batch = packed_completion_batch([[1, 2, 3], [1, 2, 4, 5]], [[6, 7], [8]], 9)
+    batch = packed_completion_batch([example([1, 2, 3], [6, 7]), example([1, 2, 4, 5], [8])], 9)
     x = IGNORE_INDEX
     assert batch.idx.tolist() == [[1, 2, 3, 6, 4, 5]]
     assert batch.targets.tolist() == [[x, x, 6, 7, x, 8]]
     assert batch.documents is not None
     assert batch.documents.tolist() == [[-2, -2, 0, 0, 1, 1]]
     # the last token of a prompt guesses its completion, so it is nobody else's
-    apart = packed_completion_batch([[1, 2], [1, 2]], [[3], [4]], 9)
+    apart = packed_completion_batch([example([1, 2], [3]), example([1, 2], [4])], 9)
     assert apart.idx.tolist() == [[1, 2, 2]]
     assert apart.targets.tolist() == [[x, 3, 4]]
+
+
+def test_every_answer_of_a_conversation_is_a_target_by_hand() -> None:
+    talk, single = example([1, 2, 3], [4, 5], [6, 7], [8, 9]), example([1, 2, 6], [7])
+    assert talk == Example([1, 2, 3, 4, 5, 6, 7, 8, 9], [False] * 3 + [True] * 2 + [False] * 2 + [True] * 2)
+    x = IGNORE_INDEX
+    batch = completion_batch([talk, single])
+    assert batch.idx.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 6, 0, 0, 0, 0, 0]]
+    assert batch.targets.tolist() == [[x, x, 4, 5, x, x, 8, 9], [x, x, 7, x, x, x, x, x]]
+    packed = packed_completion_batch([talk, single], 9)
+    assert packed.idx.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 6]]
+    assert packed.targets.tolist() == [[x, x, 4, 5, x, x, 8, 9, 7]]
+    assert packed.documents is not None
+    assert packed.documents.tolist() == [[-2, -2, 0, 0, 0, 0, 0, 0, 1]]
+    # what conversations have in common behind a target is not read once for all
+    apart = packed_completion_batch([example([1, 2], [3], [4], [5]), example([1, 2], [3], [4], [6])], 9)
+    assert apart.idx.tolist() == [[1, 2, 3, 4, 2, 3, 4]]

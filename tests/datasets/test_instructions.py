@@ -194,3 +194,52 @@ def test_book_data() -> None:
 def test_bad_input(rows: list[Row], config: InstructionsConfig, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         prepare(rows, config)
+
+
+def talk(number: int, *texts: str, system: str = "") -> Row:
+    """User and assistant in turn; the last two are the row's own."""
+    roles = ["user", "assistant"] * len(texts)
+    messages = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+    before = [{"role": "system", "content": system}] if system else []
+    return {**row(number, texts[-2], "", texts[-1]), "history": [*before, *messages[:-2]]}
+
+
+def test_what_a_conversation_shows_by_hand() -> None:
+    found = talk(1, "Hi.", "Hello.", "Bye.", "See you.", system="Be kind.")
+    assert prompt_of(found) == "Hi.\nBye."
+    assert training_texts(found) == ["Hi.", "Hi.\nHello.", "Hi.\nBye.", "Hi.\nBye.\nSee you."]
+
+
+def test_conversations_are_told_apart_by_what_the_user_says() -> None:
+    rows = [
+        talk(n, f"Say {word}.", word, "Thanks!", "Welcome.") for n, word in enumerate(("one", "two", "ONE"))
+    ]
+    assert [r["id"] for r in dedupe(rows)[0]] == ["0", "1"]
+
+
+def test_conversations_that_begin_alike_stay_together() -> None:
+    words = [chr(ord("a") + n) * 3 for n in range(20)]
+    system = "You are a helpful assistant that answers every question kindly, briefly and to the point."
+    rows = [
+        talk(100 * n + m, f"Say {word}.", word, *["Again, please!", word] * m, system=system)
+        for n, word in enumerate(words)
+        for m in range(3)
+    ]
+    splits, report = prepare(rows, replace(CONFIG, held_out_families=()))
+    place = places(splits)
+    assert len(place) == 60 and not report["dropped"]  # what the system says is no contamination
+    assert all(len({place[str(100 * n + m)] for m in range(3)}) == 1 for n in range(20))
+    assert {place[str(100 * n)] for n in range(20)} == {"train", "val", "test"}
+
+
+def test_an_evaluation_item_that_a_training_conversation_answers_on_the_way_is_found() -> None:
+    asked = row(1, "Say the first word.", "tea, red")
+    index = TextIndex(training_texts(talk(2, prompt_of(asked), "tea", "Why?", "So.")))
+    assert index.find(prompt_of(asked)) is not None
+    assert index.find("Why?") is None  # that alone asks something else
+
+
+def test_a_history_that_is_no_conversation() -> None:
+    wrong = {**row(2, "Hi"), "history": [{"role": "user", "content": "Hi"}]}
+    with pytest.raises(BadInput, match="row 2 has a history that is no conversation"):
+        prepare([row(1, "Hi"), wrong], replace(CONFIG, held_out_families=()))

@@ -172,3 +172,25 @@ def test_word_pairs_and_analogies():
     for bad in (b"boy girl king queen\n", b": family\nboy girl king\n"):
         with pytest.raises(BadInput, match="then four words"):
             READERS["analogy_questions"](bad, "analogies", "f")
+
+
+def test_jsonl_of_conversations():
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    more = [{"role": "user", "content": "Bye"}, {"role": "assistant", "content": "See you"}]
+    single = {"id": "own", "family": "f", "instruction": "i", "input": "", "output": "o"}
+    lines = [
+        {"messages": talk, "source": "x"},
+        {"id": "b", "family": "g", "messages": [*talk, *more]},
+        single,
+    ]
+    data = "\n".join(map(json.dumps, lines)).encode()
+    rows = READERS["jsonl"](data, "instructions", "f")
+    assert rows == [
+        {"id": "row-000001", "family": "own", "instruction": "Hi", "input": "", "output": "Hello"},
+        {"id": "b", "family": "g", "instruction": "Bye", "input": "", "output": "See you", "history": talk},
+        single,
+    ]
+    assert all(tuple(row)[:5] == COLUMNS["instructions"] for row in rows)
+    assert READERS["jsonl"](data, "preferences", "f") == lines  # of no other role
+    with pytest.raises(BadInput, match="f, line 2: found no message of the assistant"):
+        READERS["jsonl"](b'\n{"messages": []}', "instructions", "f")

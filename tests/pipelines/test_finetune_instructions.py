@@ -7,12 +7,17 @@ import pytest
 import torch
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.jsonl import write_jsonl
+from groundup.datasets.catalogue import DataConfig
+from groundup.datasets.instructions import InstructionsConfig
+from groundup.datasets.jsonl import read_jsonl, write_jsonl
+from groundup.datasets.spam import SpamConfig
 from groundup.errors import BadInput
 from groundup.instruction_tuning import encode_examples, respond
 from groundup.interop.published import import_model
+from groundup.prompts import Request
 from groundup.recipes import InstructionTrainingConfig
 from groundup.tracking import Run, silent
+from pipelines import check_splits, download, prepare_instructions, validate
 from pipelines.finetune_instructions import main
 from tests.interop.published_models import random_llama, save_bert, save_published
 from tests.pipelines.prepared import (
@@ -68,12 +73,13 @@ def test_the_curve_holds_the_loss_on_val_per_answer_token(data: Path, tmp_path: 
         for text in TALK[: INSTRUCTIONS.eval_examples]
     ]
     nats = count = 0.0
-    for prompt, completion in zip(*encode_examples(checkpoint.prompter(), rows, 64), strict=True):
-        ids = torch.tensor([*prompt, *completion])
+    for ids, learned in encode_examples(checkpoint.prompter(), rows, 64):
+        start = learned.index(True)
+        ids = torch.tensor(ids)
         with torch.no_grad():
             log_p = checkpoint.model.logits(checkpoint.model(ids[None, :-1]))[0].log_softmax(dim=-1)
-        nats -= float(log_p[len(prompt) - 1 :].gather(1, ids[len(prompt) :, None]).sum())
-        count += len(completion)
+        nats -= float(log_p[start - 1 :].gather(1, ids[start:, None]).sum())
+        count += len(ids) - start
     assert curve["val/loss"].iloc[-1] == pytest.approx(nats / count, rel=1e-4)
 
 
@@ -127,3 +133,59 @@ def test_an_unknown_prompt_style(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="prompt style 'haiku'"):
         finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="haiku"))
     assert not (tmp_path / "out").exists()
+
+
+def test_conversations_of_a_users_file_from_download_to_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        f"{one} {two}" for one in ("tea", "fine", "hello", "good") for two in ("you", "there", "like", "hear")
+    ]
+    talks = [
+        [("user", text), ("assistant", "ok"), ("user", "again"), ("assistant", "fine")] for text in asked
+    ]
+    messages = [[{"role": role, "content": text} for role, text in talk] for talk in talks]
+    write_jsonl(Path("mine.jsonl"), [{"messages": talk} for talk in messages])
+    roles = ("pretraining", "spam", "instructions")
+    place = "{url: 'file:mine.jsonl', reader: jsonl}"
+    entries = (
+        f"{role}: {{role: {role}, title: t, licence: l, citation: c, locations: [{place}]}}\n"
+        for role in roles
+    )
+    Path("catalogue.yaml").write_text("".join(entries))
+    config = DataConfig(Path("catalogue.yaml"), *roles)
+    raw = [Path(f"raw/{role}.jsonl") for role in roles]
+    for file, rows in ((raw[0], [{"id": "c", "messages": ["see you"]}]), (raw[1], [spam_row("at home")])):
+        write_jsonl(file, rows)
+    for split in ("train", "val", "test"):
+        write_jsonl(Path("corpus") / f"{split}.jsonl", [{"id": split, "messages": [f"see you {split}"]}])
+        write_jsonl(Path("spam") / f"{split}.jsonl", [{**spam_row(f"at home {split}"), "group": split}])
+    Path("corpus/report.json").write_text('{"cut_inside": false}')
+    texts, prepared = (Path("corpus"), Path("spam")), data / "instructions"
+    shutil.rmtree(prepared)
+
+    download.main(silent(), "instructions", raw[2], data=config)
+    validate.main(silent(), *raw, Path("raw.json"), Path("raw.html"), Path("gate.json"), data=config)
+    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), seed=1)
+    prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
+    found = (Path("splits.json"), Path("splits.html"), Path("contamination.json"))
+    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", seed=1)
+    check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
+    training = training_config(max_steps=60, batch_size=8)
+    finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))
+
+    rows = read_jsonl(prepared / "test.jsonl")
+    assert [(row["instruction"], len(row["history"])) for row in rows] == [("again", 2)] * 3
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert respond(checkpoint, [Request.of(row) for row in rows], max_new_tokens=8) == ["fine"] * 3
+    # the answers on the way are learned too
+    assert (
+        respond(checkpoint, [(row["history"][0]["content"], "") for row in rows], max_new_tokens=8)
+        == ["ok"] * 3
+    )
+
+
+def spam_row(text: str) -> dict[str, str]:
+    """A message that is none."""
+    return {"id": text, "label": "ham", "text": text}

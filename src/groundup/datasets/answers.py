@@ -14,8 +14,8 @@ def check_for(rows: Sequence[Mapping[str, Any]]) -> Check:
 
 
 def stored_answers(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """A check against the rows' own outputs (any of them, where a prompt is repeated), up to surrounding whitespace
-    and one final full stop.
+    """A check against the rows' own outputs (any of them, where a request is repeated, whatever was said before), up
+    to surrounding whitespace and one final full stop.
     """
     answers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row in rows:

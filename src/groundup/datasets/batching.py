@@ -1,9 +1,9 @@
 """Which examples a training step reads: pure functions of the step, so that a resumed run needs no loader state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,22 @@ from groundup.objectives import IGNORE_INDEX, Batch
 Batches = Callable[[int], list[Batch]]
 Texts = Sequence[Sequence[int] | torch.Tensor]  # ids of each, or its features (T, C) of a frozen trunk
 B = TypeVar("B")  # a kind of batch
+
+
+class Example(NamedTuple):
+    """Token ids of a text, and which of them are to be learned; the first one cannot be."""
+
+    ids: Sequence[int]
+    learned: Sequence[bool]
+
+    @classmethod
+    def of(cls, turns: Iterable[tuple[Sequence[int], bool]]) -> "Example":
+        """A prompt and its completion, or a conversation: (ids, whether they are to be learned) of each turn."""
+        turns = list(turns)
+        return cls(
+            [token for ids, _ in turns for token in ids],
+            [learned for ids, learned in turns for _ in ids],
+        )
 
 
 def window_batches(
@@ -113,25 +129,25 @@ def classification_batch(texts: Texts, classes: Sequence[int]) -> Batch:
     return Batch(pad_sequence(rows, batch_first=True), torch.tensor(classes), torch.tensor([*map(len, rows)]))
 
 
-def completion_batch(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Batch:
-    """Prompts and their completions -> a causal LM batch in which only completion tokens are targets."""
-    idx, targets = _shifted(prompts, completions)
+def completion_batch(examples: Sequence[Example]) -> Batch:
+    """Examples -> a causal LM batch in which only what is to be learned, such as completions, are targets."""
+    idx, targets = _shifted(examples)
     return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
 
 
-def packed_completion_batch(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], row_tokens: int
-) -> Batch:
-    """The same as `completion_batch`, with several pairs, as documents, in a row of at most `row_tokens`.
+def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Batch:
+    """The same as `completion_batch`, with several examples, as documents, in a row of at most `row_tokens`.
 
-    What all prompts begin with, such as a system prompt, stands once at the beginning of each row, for all of them.
-    Every pair must fit a row by itself.
+    What all examples begin with before their first target, such as a system prompt, stands once at the beginning of
+    each row, for all of them. Every example must fit a row by itself.
     """
-    idx, targets = _shifted(prompts, completions)
-    beginnings = zip(
-        *(prompt[:-1] for prompt in prompts), strict=False
-    )  # the last token guesses, so it is nobody else's
-    common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, beginnings))
+    idx, targets = _shifted(examples)
+    prompts = []
+    for read, guessed in zip(idx, targets, strict=True):
+        # the last token of a prompt guesses, so it is nobody else's
+        idle = sum(1 for _ in takewhile(lambda target: target == IGNORE_INDEX, guessed))
+        prompts.append(read[:idle])
+    common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False)))
     documents = [[COMMON] * common + [number] * (len(i) - common) for number, i in enumerate(idx)]
     rows = first_fit_decreasing([len(i) - common for i in idx], row_tokens - common)
 
@@ -147,12 +163,14 @@ def packed_completion_batch(
     )
 
 
-def _shifted(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
-) -> tuple[list[list[int]], list[list[int]]]:
-    """What is read of each pair, all but its last token, and what is to be guessed, the completion."""
-    pairs = list(zip(prompts, completions, strict=True))
-    return [[*p, *c][:-1] for p, c in pairs], [[IGNORE_INDEX] * (len(p) - 1) + list(c) for p, c in pairs]
+def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
+    """What is read of each example, all but its last token, and what is to be guessed at each of these."""
+    read = [list(ids[:-1]) for ids, _ in examples]
+    guessed = [
+        [token if learned else IGNORE_INDEX for token, learned in zip(*example, strict=True)][1:]
+        for example in examples
+    ]
+    return read, guessed
 
 
 def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Instruction data: deduplicate, hold whole families out, split by group, drop contaminated evaluation rows.
 
-A row is {"id", "family", "instruction", "input", "output"}, all strings. The splits are lists of unchanged rows:
+A row is {"id", "family", "instruction", "input", "output"}, all strings; of a conversation these are the last request
+and its answer, and "history" holds the messages before (see `conversations`). The splits are lists of unchanged rows:
 "train", "val", "test" (unseen instances of trained families) and "held_out" (families never trained on).
 """
 
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Lt
 
+from groundup.datasets.conversations import is_history, said_before
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.duplicates import keep_first
 from groundup.errors import BadInput
@@ -47,13 +49,24 @@ class InstructionsConfig:
 
 
 def prompt_of(row: Row) -> str:
-    """What an evaluation row must not share with training: its instruction and input."""
-    return f"{row['instruction']}\n{row['input']}".strip()
+    """What an evaluation row must not share with training: its instruction and input, after what the user said before.
+
+    System messages do not count: a whole dataset may begin with the same one.
+    """
+    return "\n".join(_requests(row))
 
 
-def training_texts(row: Row) -> tuple[str, str]:
-    """What a training row shows the model: its prompt, and its prompt with the response."""
-    return prompt_of(row), f"{prompt_of(row)}\n{row['output']}"
+def training_texts(row: Row) -> list[str]:
+    """What a training row shows the model: its prompt, and its prompt with the response; so for every answer in it."""
+    texts = []
+    for n, answer in enumerate([*said_before(row, "assistant"), row["output"]], start=1):
+        prompt = "\n".join(_requests(row)[:n])
+        texts += [prompt, f"{prompt}\n{answer}"]
+    return texts
+
+
+def _requests(row: Row) -> list[str]:
+    return [*said_before(row, "user"), f"{row['instruction']}\n{row['input']}".strip()]
 
 
 def prepare(
@@ -126,6 +139,11 @@ def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
                 f"Instruction row {number} has no text under {', '.join(wrong)}; expected the keys {', '.join(KEYS)}, "
                 f"each with a string; correct the row."
             )
+        if not is_history(row.get("history", [])):
+            raise BadInput(
+                f"Instruction row {number} has a history that is no conversation; expected messages of perhaps the "
+                f"system, then user and assistant in turn, the last of the assistant; correct the row."
+            )
     families = sorted({row["family"] for row in rows})
     unknown = sorted(set(config.held_out_families) - set(families))
     if unknown:
@@ -145,8 +163,9 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
     """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
 
     A group is the rows of a family with the same input (the same instruction, where there is no input): other words
-    for the same question never straddle two splits. The order depends on nothing but the group and the seed. Rows
-    come out mixed, so that the first rows of a split are a sample of all families.
+    for the same question never straddle two splits; nor do conversations that the user begins alike. The order depends
+    on nothing but the group and the seed. Rows come out mixed, so that the first rows of a split are a sample of all
+    families.
     """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -171,7 +190,8 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
 
 
 def _group(row: Row) -> tuple[str, str]:
-    return row["family"], _key(row["input"]) or _key(row["instruction"])
+    opening = "".join(said_before(row, "user")[:1]) or row["input"]
+    return row["family"], _key(opening) or _key(row["instruction"])
 
 
 def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:

@@ -5,6 +5,7 @@
 | pretraining  | {"id": str, "messages": [str, ...]}                         one document a row   |
 | spam         | {"id": str, "label": "ham" or "spam", "text": str}                               |
 | instructions | {"id": str, "family": str, "instruction": str, "input": str, "output": str}      |
+|              | perhaps "history": [message, ...] before them, as in `conversations`              |
 | preferences  | the keys of instructions, then "chosen": str, "rejected": str                    |
 | word_pairs   | {"id": str, "word1": str, "word2": str, "score": float}  higher = more alike      |
 | analogies    | {"id": str, "category": str, "a": str, "b": str, "c": str, "d": str}             |
@@ -24,6 +25,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from groundup.datasets import bibles
+from groundup.datasets.conversations import last_turn
 from groundup.errors import BadInput
 
 Rows = list[dict[str, Any]]
@@ -125,14 +127,20 @@ def text(data: bytes, role: str, name: str) -> Rows:
 
 
 def jsonl(data: bytes, role: str, name: str) -> Rows:
-    """A canonical file of the user's own, taken as it is; the expectations check it."""
-    rows = []
+    """A canonical file of the user's own, taken as it is; the expectations check it.
+
+    An instruction row may be a conversation, {"messages": [...]} and perhaps id and family (see `conversations`).
+    """
+    rows: Rows = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
         if line.strip():
             where = f"{name}, line {number}"
             row = _parse_json(line.encode("utf-8"), where)
             if not isinstance(row, dict):
                 raise BadInput(f"{where}: found {type(row).__name__}; expected one JSON object a line.")
+            if role == "instructions" and "messages" in row:
+                named = {"id": f"row-{len(rows) + 1:06d}", "family": OPTIONAL_COLUMNS["family"], **row}
+                row = {key: named[key] for key in ("id", "family")} | last_turn(row["messages"], where)
             rows.append(row)
     return rows
 

@@ -47,14 +47,14 @@ def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any
 
 def samples(unseen: Responses, held_out: Responses, check: Check, count: int) -> list[dict[str, Any]]:
     """The first `count` rows of every family with both responses: {"split", "family", "instruction", "input",
-    "expected", "before", "after", "right": is `after` right?}.
+    perhaps "history", "expected", "before", "after", "right": is `after` right?}.
     """
     chosen = []
     for split, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
         first = {row["id"] for row in first_of_each_family(part.rows, count)}
         for row, after in zip(part.rows, part.after, strict=True):
             if row["id"] in first:
-                asked = {key: row[key] for key in ("family", "instruction", "input")}
+                asked = {key: row[key] for key in ("family", "instruction", "input", "history") if key in row}
                 right = check(row["family"], row["instruction"], row["input"], after)
                 answers = {
                     "expected": row["output"],
