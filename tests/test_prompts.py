@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.prompts import PROMPT_STYLES, format_prompt, format_response
+from groundup.prompts import PROMPT_STYLES, Prompter, Request, format_prompt, format_response
+from groundup.tokenizers.bpe import BPETokenizer
 
 # Taori et al. 2023, "Stanford Alpaca", README, section "Data Release".
 WITH_INPUT = """\
@@ -57,3 +58,14 @@ def test_sections_stand_in_order_and_the_response_is_left_out(
 def test_unknown_style_names_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"'vicuna'.*alpaca, alpaca_short"):
         format_prompt("vicuna", "Say hello.")
+
+
+def test_the_token_before_each_text_stands_once_in_a_conversation() -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    tokenizer = BPETokenizer(ranks, "gpt2", ["<|endoftext|>", "<|begin|>"], begin="<|begin|>")
+    prompter = Prompter("alpaca_short", tokenizer)
+    history = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    [single, later] = prompter.prompts([("Say hello.", ""), Request("Say hello.", history=history)])
+    assert single == [257, *format_prompt("alpaca_short", "Say hello.").encode()]
+    assert later[0] == 257 and later.count(257) == 1 and later.count(256) == 1
+    assert prompter.completions(["Hello."]) == [[*b" Hello.", 256]]

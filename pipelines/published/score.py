@@ -9,6 +9,7 @@ from groundup.datasets.documents import text_of
 from groundup.datasets.jsonl import read_splits, write_jsonl
 from groundup.datasets.shards import read_documents
 from groundup.evaluation.config import ScoreConfig
+from groundup.prompts import Request
 from groundup.published_params import load_published_params
 from groundup.recipes import ComputeConfig
 from groundup.tracking import Run
@@ -51,7 +52,7 @@ def main(
         asked = [rows[i] for i in chosen]
         given = respond(
             checkpoint,
-            [(row["instruction"], row["input"]) for row in asked],
+            [Request.of(row) for row in asked],
             max_new_tokens=score.max_new_tokens,
             batch_size=score.batch_size,
         )

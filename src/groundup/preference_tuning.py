@@ -19,7 +19,7 @@ from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
 from groundup.objectives import IGNORE_INDEX, Batch
-from groundup.prompts import Prompter
+from groundup.prompts import Prompter, Request
 from groundup.recipes import ComputeConfig, PreferenceConfig
 from groundup.training import Log, Resume, autocast, fit
 
@@ -36,12 +36,12 @@ class Preference:
 def preferences(
     prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
 ) -> list[Preference]:
-    """Pairs of rows with id, instruction, input, chosen, rejected.
+    """Pairs of rows with id, instruction, input, chosen, rejected, and perhaps history.
 
     Raises:
         BadInput: a prompt with one of its answers is longer than the context.
     """
-    prompts = prompter.prompts([(row["instruction"], row["input"]) for row in rows])
+    prompts = prompter.prompts([Request.of(row) for row in rows])
     chosen, rejected = (prompter.completions([row[name] for row in rows]) for name in ("chosen", "rejected"))
     for row, prompt, *answers in zip(rows, prompts, chosen, rejected, strict=True):
         longest = len(prompt) + max(map(len, answers))

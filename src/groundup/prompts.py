@@ -131,12 +131,16 @@ class Prompter:
         if self.style == CHAT_TEMPLATE:
             assert isinstance(self.tokenizer, BPETokenizer)
             others = iter(self.tokenizer.encode_batch(read, allow_special=True))
+            begin: tuple[int, ...] = ()  # a template writes it itself
         else:
             others = iter(self.tokenizer.encode_batch(read))
+            begin = self.tokenizer.prefix_ids
         return [
             [
-                ([*next(answers), self.tokenizer.eot_id], True) if learned else (next(others), False)
-                for _, learned in pieces
+                ([*next(answers), self.tokenizer.eot_id], True)
+                if learned
+                else ([*(begin if n == 0 else ()), *next(others)], False)
+                for n, (_, learned) in enumerate(pieces)
             ]
             for pieces in conversations
         ]

@@ -12,7 +12,9 @@ from groundup.nn.encoder import Encoder
 from tests.tiny import random_decoder, random_encoder
 
 
-@pytest.mark.parametrize("trunk", [random_decoder(), random_decoder("gpt2"), random_encoder(), random_encoder("bert")])
+@pytest.mark.parametrize(
+    "trunk", [random_decoder(), random_decoder("gpt2"), random_encoder(), random_encoder("bert")]
+)
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 @torch.no_grad()
 def test_a_classifier_ignores_padding(pooling: Pooling, trunk: Decoder | Encoder) -> None:
