@@ -23,6 +23,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.half_precision import halve
 from groundup.sampling import Sampling
 from groundup.study_params import load_study_params
 from groundup.tokenizers.bpe import BPETokenizer
@@ -63,7 +64,10 @@ def run(*arguments: str, stdin: str | None = None) -> str:
     return result.stdout
 
 
-def test_generate_prints_the_prompt_and_what_the_library_generates(folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("weights", ["float16", "float32"])
+def test_generate_prints_the_prompt_and_what_the_library_generates(
+    folders: dict[str, Path], weights: str
+) -> None:
     model = str(folders["pretrained"])
     options = (
         "--model",
@@ -76,9 +80,13 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(folders: dict
         "0.8",
         "--seed",
         "3",
+        "--weights",
+        weights,
     )
     printed = run("generate", "tea and", *options)
     checkpoint = load_checkpoint(folders["pretrained"])
+    if weights == "float16":
+        halve(checkpoint.model)
     tokenizer = checkpoint.tokenizer
     (new,) = generate(
         checkpoint.model,

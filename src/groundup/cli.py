@@ -30,6 +30,12 @@ TopP = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal text.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Weights = Annotated[
+    Literal["float16", "float32"],
+    typer.Option(
+        help="float16 writes up to twice as fast where the CPU can; float32 is the model as it was trained."
+    ),
+]
 
 
 @app.command()
@@ -42,11 +48,12 @@ def generate(
     top_p: TopP = CONTINUATION.top_p,
     seed: Seed = CONTINUATION.seed,
     samples: Annotated[int, typer.Option(min=1, help="Number of continuations.")] = 1,
+    weights: Weights = "float16",
 ) -> None:
     """Continue a text with the pretrained model."""
     from groundup.generation import stream_text
 
-    checkpoint = _language_model(model)
+    checkpoint = _language_model(model, weights)
     tokenizer = checkpoint.tokenizer
     for i in range(samples):
         typer.echo(prompt, nl=False)
@@ -77,6 +84,7 @@ def chat(
     top_k: TopK = Sampling.top_k,
     top_p: TopP = Sampling.top_p,
     seed: Seed = Sampling.seed,
+    weights: Weights = "float16",
 ) -> None:
     """Talk with a model that brings a chat template, or give the instruction model one instruction after another.
 
@@ -86,7 +94,7 @@ def chat(
     from groundup.chat import Chat
 
     sampling = Sampling(temperature, top_k, top_p, seed)
-    Chat(_language_model(model), sampling, max_new_tokens, history, system).run()
+    Chat(_language_model(model, weights), sampling, max_new_tokens, history, system).run()
 
 
 @app.command()
@@ -235,12 +243,13 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-def _language_model(folder: Path) -> "Checkpoint":
+def _language_model(folder: Path, weights: str) -> "Checkpoint":
     from groundup.checkpoint import load_checkpoint
-    from groundup.nn.weights import lay_out_for_single_tokens
+    from groundup.nn.half_precision import halve
 
     checkpoint = load_checkpoint(folder, kind="decoder")
-    lay_out_for_single_tokens(checkpoint.model)
+    if weights == "float16":
+        halve(checkpoint.model)
     return checkpoint
 
 

@@ -1,0 +1,54 @@
+"""Weights in half precision for generation on a CPU: half of the memory to read, and so up to twice as fast."""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+LARGEST = torch.finfo(torch.float16).max
+M = TypeVar("M", bound=nn.Module)
+
+
+class HalfLinear(nn.Module):
+    """A linear layer that keeps its weights in float16 and computes in float32, by FBGEMM's kernel in torch.
+
+    For one token a layer is a matrix times a vector, which takes as long as reading the matrix. Weights are rounded
+    to 11 bits: what the layer says changes by about 2e-4 of its size.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach().float().contiguous()
+        bias = None if linear.bias is None else linear.bias.detach().float()
+        self.packed: Any = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., in) float32 -> (..., out) float32."""
+        return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+
+
+def supported() -> bool:
+    """Does this machine have the kernel? It is written for x86 processors with AVX2."""
+    return (
+        "fbgemm" in torch.backends.quantized.supported_engines
+        and torch.backends.cpu.get_cpu_capability() != "DEFAULT"
+    )
+
+
+def halve(model: M) -> M:
+    """The model with its linear layers in half precision, in place; as it is where the machine has no kernel for it.
+
+    It can then be asked, but neither trained nor saved. Layers elsewhere than on the CPU stay, and those with a
+    weight beyond float16.
+    """
+    if not supported():
+        return model
+    for parent in [*model.modules()]:
+        for name, layer in [*parent.named_children()]:
+            if type(layer) is nn.Linear and _fits(layer.weight):
+                setattr(parent, name, HalfLinear(layer))
+    return model
+
+
+def _fits(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and float(weight.detach().abs().amax()) <= LARGEST
