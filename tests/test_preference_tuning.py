@@ -53,9 +53,7 @@ def log_p(model: Decoder, prompt: list[int], answer: list[int]) -> float:
 @torch.no_grad()
 def test_log_p_of_answers_token_by_token() -> None:
     model = random_decoder()
-    expected = [log_p(model, p.prompt, p.chosen) for p in PAIRS] + [
-        log_p(model, p.prompt, p.rejected) for p in PAIRS
-    ]
+    expected = [[log_p(model, p.prompt, answer) for answer in (p.chosen, p.rejected)] for p in PAIRS]
     found = answer_log_probs(model, both_answers(PAIRS))
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-4)
 

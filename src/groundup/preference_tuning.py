@@ -13,8 +13,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
-from groundup.datasets.batching import Example, completion_batch, sorted_batches
+from groundup.datasets.batching import Example, document_batch, sorted_batches
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
@@ -63,9 +64,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class PreferenceBatch:
-    """P pairs: `both` holds the chosen answers in its first P rows, the rejected ones in the others.
+    """P pairs, one a row: `both` holds a question and its two answers, document 0 the chosen one, 1 the rejected.
 
-    reference: (2 P,) what the frozen model says, in nats: sum of log p over each answer's tokens.
+    reference: (P, 2) what the frozen model says, in nats: sum of log p over each answer's tokens.
     """
 
     both: Batch
@@ -82,18 +83,35 @@ class PreferenceBatch:
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
-    """The chosen answers, then the rejected ones, each behind its question; only answers are targets."""
-    answers = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
-    both = zip([*pairs, *pairs], answers, strict=True)
-    return completion_batch([Example.of([(pair.prompt, False), (answer, True)]) for pair, answer in both])
+    """A row for each pair, in which the question is read once; only answers are targets."""
+    return document_batch(
+        [
+            [Example.of([(pair.prompt, False), (answer, True)]) for answer in (pair.chosen, pair.rejected)]
+            for pair in pairs
+        ]
+    )
 
 
 def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
-    """(B,): the sum of log p of the targets of each row, in nats."""
-    hidden, real = model(batch.idx), batch.targets != IGNORE_INDEX
-    log_p = -F.cross_entropy(model.logits(hidden[real]).float(), batch.targets[real], reduction="none")
+    """(P, 2): the sum of log p over the tokens of the chosen and of the rejected answers, in nats."""
+    return _sums(_distributions(model, batch), batch)
+
+
+def _distributions(model: Decoder, batch: Batch) -> Tensor:
+    """log p of every token of the vocabulary where a token is to be guessed: (N, V)."""
+    assert batch.documents is not None
+    hidden = model(batch.idx, documents=batch.documents)[batch.targets != IGNORE_INDEX]
+    return model.logits(hidden).float().log_softmax(dim=-1)
+
+
+def _sums(distributions: Tensor, batch: Batch) -> Tensor:
+    """(N, V) -> (P, 2): log p of the right tokens, summed over each answer."""
+    assert batch.documents is not None
+    real = batch.targets != IGNORE_INDEX
+    log_p = distributions.gather(1, batch.targets[real][:, None])[:, 0]
     row = torch.arange(len(real), device=real.device)[:, None].expand_as(real)[real]
-    return log_p.new_zeros(len(real)).index_add(0, row, log_p)
+    sums = log_p.new_zeros(2 * len(real)).index_add(0, 2 * row + batch.documents[real], log_p)
+    return sums.view(-1, 2)
 
 
 @torch.inference_mode()
@@ -105,30 +123,28 @@ def with_reference(
     In the precision of the training: rounding would otherwise look like a preference.
     """
     device, found = model.wte.weight.device, []
-    for start in range(0, len(pairs), batch_size):
-        some = pairs[start : start + batch_size]
-        with autocast(compute, device):
-            chosen, rejected = answer_log_probs(model, both_answers(some).to(device)).view(2, -1).tolist()
-        found += [Judged(*judged) for judged in zip(some, chosen, rejected, strict=True)]
+    with tqdm(total=len(pairs), desc="reference", unit="pair", disable=None) as bar:
+        for start in range(0, len(pairs), batch_size):
+            some = pairs[start : start + batch_size]
+            with autocast(compute, device):
+                said = answer_log_probs(model, both_answers(some).to(device)).tolist()
+            found += [Judged(pair, *nats) for pair, nats in zip(some, said, strict=True)]
+            bar.update(len(some))
     return found
 
 
 def preference_batch(pairs: Sequence[Judged]) -> PreferenceBatch:
     """A padded batch of pairs."""
-    reference = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
+    reference = [(pair.chosen, pair.rejected) for pair in pairs]
     return PreferenceBatch(both_answers([pair.pair for pair in pairs]), torch.tensor(reference))
 
 
-def rewards(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Tensor]:
-    """Implicit rewards of the chosen and of the rejected answers (P,), (P,): beta · log(p / p_reference)."""
-    gained = beta * (answer_log_probs(model, batch.both) - batch.reference)
-    chosen, rejected = gained.view(2, -1)
-    return chosen, rejected
-
-
 def dpo(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Tensor]:
-    """-log sigmoid of the margin between both rewards, summed over pairs, and their number (ibid., eq. 7)."""
-    chosen, rejected = rewards(model, batch, beta)
+    """-log sigmoid of the margin between both implicit rewards, summed over pairs, and their number (ibid., eq. 7).
+
+    The reward of an answer is beta · log(p / p_reference).
+    """
+    chosen, rejected = (beta * (answer_log_probs(model, batch.both) - batch.reference)).unbind(dim=1)
     return -F.logsigmoid(chosen - rejected).sum(), torch.tensor(len(chosen), device=chosen.device)
 
 
@@ -145,36 +161,29 @@ def preference_scores(
         where both answers become less likely and the rejected one only faster.
     """
     device = model.wte.weight.device
-    margins: list[float] = []
-    gains: list[float] = []
+    gains = torch.zeros(0, 2)
     divergence = tokens = 0.0
     for start in range(0, len(pairs), batch_size):
         batch = preference_batch(pairs[start : start + batch_size]).to(device)
+        both = batch.both
+        assert both.documents is not None
         with autocast(compute, device):
-            chosen, rejected = rewards(model, batch, beta)
-        margins += (chosen - rejected).tolist()
-        gains += (chosen / beta).tolist()
-        half = Batch(*(part[: len(chosen)] for part in (batch.both.idx, batch.both.targets)))
-        with autocast(compute, device):
-            now = _answer_distributions(model, half)
+            now = _distributions(model, both)
             with bypassed(model):
-                before = _answer_distributions(model, half)
+                before = _distributions(model, both)
+        gains = torch.cat([gains, (_sums(now, both) - batch.reference).cpu()])
+        chosen = both.documents[both.targets != IGNORE_INDEX] == 0
+        now, before = now[chosen], before[chosen]
         divergence += float((now.exp() * (now - before)).sum())
         tokens += len(now)
-    found = torch.tensor(margins)
+    margins = beta * (gains[:, 0] - gains[:, 1])
     return {
-        "loss": float(-F.logsigmoid(found).mean()),
-        "margin": float(found.mean()),
-        "accuracy": float((found > 0).float().mean()),
+        "loss": float(-F.logsigmoid(margins).mean()),
+        "margin": float(margins.mean()),
+        "accuracy": float((margins > 0).float().mean()),
         "kl": divergence / tokens,
-        "chosen_gain": sum(gains) / len(gains),
+        "chosen_gain": float(gains[:, 0].mean()),
     }
-
-
-def _answer_distributions(model: Decoder, batch: Batch) -> Tensor:
-    """log p of every token of the vocabulary at each answer token: (N, V)."""
-    hidden = model(batch.idx)[batch.targets != IGNORE_INDEX]
-    return model.logits(hidden).float().log_softmax(dim=-1)
 
 
 def tune(

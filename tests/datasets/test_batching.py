@@ -10,6 +10,7 @@ from groundup.datasets.batching import (
     Example,
     classification_batch,
     completion_batch,
+    document_batch,
     first_fit_decreasing,
     packed_completion_batch,
     pad,
@@ -170,7 +171,7 @@ def test_packed_completions_by_hand() -> None:
     assert batch.idx.tolist() == [[1, 2, 3, 5, 5], [4, 7, 8, 0, 0]]
     assert batch.targets.tolist() == [[x, x, 5, 6, 6], [7, 8, 9, x, x]]
     assert batch.documents is not None and batch.lengths is not None
-    assert batch.documents.tolist() == [[0, 0, 0, 0, 2], [1, 1, 1, -1, -1]]
+    assert batch.documents.tolist() == [[0, 0, 0, 0, 1], [0, 0, 0, -1, -1]]
     assert batch.lengths.tolist() == [5, 3]
     assert batch.tokens == 8
 
@@ -186,6 +187,21 @@ def test_what_all_prompts_begin_with_stands_once_in_a_row_by_hand() -> None:
     apart = packed_completion_batch([example([1, 2], [3]), example([1, 2], [4])], 9)
     assert apart.idx.tolist() == [[1, 2, 2]]
     assert apart.targets.tolist() == [[x, 3, 4]]
+
+
+def test_two_answers_to_one_question_share_it_by_hand() -> None:
+    batch = document_batch(
+        [
+            [example([1, 2, 3], [4, 9]), example([1, 2, 3], [5, 6, 9])],
+            [example([7], [9]), example([7], [8, 9])],
+        ]
+    )
+    x = IGNORE_INDEX
+    assert batch.idx.tolist() == [[1, 2, 3, 4, 3, 5, 6], [7, 7, 8, 0, 0, 0, 0]]
+    assert batch.targets.tolist() == [[x, x, 4, 9, 5, 6, 9], [9, 8, 9, x, x, x, x]]
+    assert batch.documents is not None and batch.lengths is not None
+    assert batch.documents.tolist() == [[-2, -2, 0, 0, 1, 1, 1], [0, 1, 1, -1, -1, -1, -1]]
+    assert batch.lengths.tolist() == [7, 3]
 
 
 def test_every_answer_of_a_conversation_is_a_target_by_hand() -> None:

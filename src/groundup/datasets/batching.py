@@ -138,29 +138,44 @@ def completion_batch(examples: Sequence[Example]) -> Batch:
 def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Batch:
     """The same as `completion_batch`, with several examples, as documents, in a row of at most `row_tokens`.
 
-    What all examples begin with before their first target, such as a system prompt, stands once at the beginning of
-    each row, for all of them. Every example must fit a row by itself.
+    Every example must fit a row by itself.
     """
-    idx, targets = _shifted(examples)
+    common = _common_prompt(examples)
+    sizes = [len(example.ids) - 1 - common for example in examples]  # the last token is only a target
+    rows = first_fit_decreasing(sizes, row_tokens - common)
+    return document_batch([[examples[i] for i in row] for row in rows])
+
+
+def document_batch(rows: Sequence[Sequence[Example]]) -> Batch:
+    """Rows of examples -> a causal LM batch in which each example is a document, numbered from 0 in its row.
+
+    What all examples of a row begin with before their first target, such as a system prompt, or the question to
+    several answers, stands once at the beginning of the row, for all of them.
+    """
+    read: list[list[int]] = []
+    guessed: list[list[int]] = []
+    documents: list[list[int]] = []
+    for examples in rows:
+        common = _common_prompt(examples)
+        idx, targets = _shifted(examples)
+        read.append([*idx[0][:common], *(token for document in idx for token in document[common:])])
+        guessed.append(
+            [*targets[0][:common], *(token for document in targets for token in document[common:])]
+        )
+        own = [number for number, document in enumerate(idx) for _ in document[common:]]
+        documents.append([COMMON] * common + own)
+    lengths = torch.tensor([len(row) for row in read])
+    return Batch(pad(read, 0), pad(guessed, IGNORE_INDEX), lengths, pad(documents, PADDING))
+
+
+def _common_prompt(examples: Sequence[Example]) -> int:
+    """How many tokens all examples begin with before they differ, or one of them has to guess."""
     prompts = []
-    for read, guessed in zip(idx, targets, strict=True):
+    for read, guessed in zip(*_shifted(examples), strict=True):
         # the last token of a prompt guesses, so it is nobody else's
         idle = sum(1 for _ in takewhile(lambda target: target == IGNORE_INDEX, guessed))
         prompts.append(read[:idle])
-    common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False)))
-    documents = [[COMMON] * common + [number] * (len(i) - common) for number, i in enumerate(idx)]
-    rows = first_fit_decreasing([len(i) - common for i in idx], row_tokens - common)
-
-    def packed(parts: Sequence[Sequence[int]]) -> list[list[int]]:
-        return [
-            [*parts[row[0]][:common], *(token for number in row for token in parts[number][common:])]
-            for row in rows
-        ]
-
-    lengths = torch.tensor([len(row) for row in packed(idx)])
-    return Batch(
-        pad(packed(idx), 0), pad(packed(targets), IGNORE_INDEX), lengths, pad(packed(documents), PADDING)
-    )
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False)))
 
 
 def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
