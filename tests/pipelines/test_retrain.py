@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from groundup import tracking
 from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
+from groundup.prompts import Request
 from groundup.retraining import RetrainConfig
 from groundup.tracking import registry
 from pipelines import retrain
@@ -215,8 +216,8 @@ def test_instruction_figures_ask_a_spread_of_the_test_set(
     write_jsonl(tmp_path / "test.jsonl", rows)
     asked: list[str] = []
 
-    def respond(model: object, requests: list[tuple[str, str]], *, max_new_tokens: int) -> list[str]:
-        asked.extend(instruction for instruction, _ in requests)
+    def respond(model: object, requests: list[Request], *, max_new_tokens: int) -> list[str]:
+        asked.extend(request.instruction for request in requests)
         return ["0", "no", "no", "no"]
 
     monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
