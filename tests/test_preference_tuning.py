@@ -28,6 +28,7 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 CONFIG = PreferenceConfig(
     seed=1,
     beta=0.5,
+    nll_weight=0.0,
     lora=LORA,
     max_examples=None,
     eval_examples=4,
@@ -58,8 +59,9 @@ def test_log_p_of_answers_token_by_token() -> None:
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("nll_weight", [0.0, 0.7])
 @torch.no_grad()
-def test_the_loss_by_hand() -> None:
+def test_the_loss_by_hand(nll_weight: float) -> None:
     reference, model = random_decoder(), random_decoder(seed=1)
     judged = with_reference(reference, PAIRS, batch_size=2, compute=COMPUTE)
     expected = 0.0
@@ -69,16 +71,19 @@ def test_the_loss_by_hand() -> None:
             for answer in (pair.chosen, pair.rejected)
         ]
         expected += math.log1p(math.exp(-0.5 * (gained[0] - gained[1])))
-    loss, count = dpo(model, preference_batch(judged), beta=0.5)
+        expected -= nll_weight * log_p(model, pair.prompt, pair.chosen) / len(pair.chosen)
+    loss, count = dpo(model, preference_batch(judged), beta=0.5, nll_weight=nll_weight)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
     assert int(count) == 3
+    scores = preference_scores(model, judged, 0.5, nll_weight, batch_size=2, compute=COMPUTE)
+    assert scores["loss"] == pytest.approx(expected / 3, rel=1e-4)
 
 
 def test_a_model_that_is_its_reference_prefers_nothing() -> None:
     model = random_decoder()
     judged = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
     add_adapters(model, LORA)
-    scores = preference_scores(model, judged, beta=0.1, batch_size=2, compute=COMPUTE)
+    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
     assert scores["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert scores["margin"] == pytest.approx(0, abs=1e-5)
     assert scores["kl"] == pytest.approx(0, abs=1e-6)
@@ -103,7 +108,7 @@ def test_divergence_from_the_reference_by_hand() -> None:
                 before = model.logits(model(idx)[0, -1]).log_softmax(-1)
             total, tokens = total + float((now.exp() * (now - before)).sum()), tokens + 1
             read.append(token)
-    scores = preference_scores(model, judged, beta=0.1, batch_size=2, compute=COMPUTE)
+    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
     assert scores["kl"] == pytest.approx(total / tokens, rel=1e-4)
     assert scores["kl"] > 0.01
 
@@ -119,12 +124,24 @@ def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
         assert torch.equal(model(idx), untouched(idx))
 
 
+def test_with_its_own_loss_the_chosen_answer_does_not_become_less_likely() -> None:
+    # where both answers begin alike, pushing the one down drags the other along
+    pairs = [Preference([1, 2], [3, 4, 5], [3, 4, 6])]
+    config = replace(CONFIG, training=replace(CONFIG.training, batch_size=1))
+    alone, beside = (
+        tune(random_decoder(), pairs, pairs, replace(config, nll_weight=w), COMPUTE, description="tune")[-1]
+        for w in (0.0, 1.0)
+    )
+    assert alone["val/accuracy"] == beside["val/accuracy"] == 1
+    assert beside["val/chosen_gain"] > max(0.0, alone["val/chosen_gain"])
+
+
 def test_in_half_precision_too_a_model_that_is_its_reference_prefers_nothing() -> None:
     half = replace(COMPUTE, dtype="bfloat16")
     model = random_decoder()
     judged = with_reference(model, PAIRS, batch_size=3, compute=half)
     add_adapters(model, LORA)
-    scores = preference_scores(model, judged, beta=0.1, batch_size=3, compute=half)
+    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=3, compute=half)
     assert scores["margin"] == 0
     assert scores["chosen_gain"] == 0
 

@@ -3,6 +3,10 @@
 The model and a frozen copy of it, the reference, say how likely each answer is. Where the model favours the chosen
 answer more than the reference does, the implicit reward beta · log(p / p_reference) of the chosen one is higher, and
 the loss -log sigmoid(reward chosen - reward rejected) small. The reference reads every answer once, before training.
+
+Alone, that loss may make both answers less likely and the rejected one only faster, and a model that could answer
+unlearns it; so the chosen answer's own loss stands beside it (Pang et al. 2024, "Iterative Reasoning Preference
+Optimization", eq. 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +27,8 @@ from groundup.objectives import IGNORE_INDEX, Batch
 from groundup.prompts import Prompter, Request
 from groundup.recipes import ComputeConfig, PreferenceConfig
 from groundup.training import Log, Resume, autocast, fit
+
+CHOSEN = 0  # number of the chosen answer's document; the rejected one's is 1
 
 
 @dataclass(frozen=True)
@@ -139,18 +145,32 @@ def preference_batch(pairs: Sequence[Judged]) -> PreferenceBatch:
     return PreferenceBatch(both_answers([pair.pair for pair in pairs]), torch.tensor(reference))
 
 
-def dpo(model: Decoder, batch: PreferenceBatch, beta: float) -> tuple[Tensor, Tensor]:
+def dpo(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
     """-log sigmoid of the margin between both implicit rewards, summed over pairs, and their number (ibid., eq. 7).
 
-    The reward of an answer is beta · log(p / p_reference).
+    The reward of an answer is beta · log(p / p_reference). Added is `nll_weight` times -log p of the chosen answer,
+    in nats a token.
     """
-    chosen, rejected = (beta * (answer_log_probs(model, batch.both) - batch.reference)).unbind(dim=1)
-    return -F.logsigmoid(chosen - rejected).sum(), torch.tensor(len(chosen), device=chosen.device)
+    losses = _losses(answer_log_probs(model, batch.both), batch, beta, nll_weight)
+    return losses.sum(), torch.tensor(len(losses), device=losses.device)
+
+
+def _losses(said: Tensor, batch: PreferenceBatch, beta: float, nll_weight: float) -> Tensor:
+    """log p of both answers (P, 2) -> (P,)."""
+    assert batch.both.documents is not None
+    chosen, rejected = (beta * (said - batch.reference)).unbind(dim=1)
+    tokens = ((batch.both.documents == CHOSEN) & (batch.both.targets != IGNORE_INDEX)).sum(dim=1)
+    return -F.logsigmoid(chosen - rejected) - nll_weight * said[:, 0] / tokens
 
 
 @torch.inference_mode()
 def preference_scores(
-    model: Decoder, pairs: Sequence[Judged], beta: float, batch_size: int, compute: ComputeConfig
+    model: Decoder,
+    pairs: Sequence[Judged],
+    beta: float,
+    nll_weight: float,
+    batch_size: int,
+    compute: ComputeConfig,
 ) -> dict[str, float]:
     """How far the model has moved: means over the pairs.
 
@@ -162,6 +182,7 @@ def preference_scores(
     """
     device = model.wte.weight.device
     gains = torch.zeros(0, 2)
+    losses: list[float] = []
     divergence = tokens = 0.0
     for start in range(0, len(pairs), batch_size):
         batch = preference_batch(pairs[start : start + batch_size]).to(device)
@@ -171,14 +192,16 @@ def preference_scores(
             now = _distributions(model, both)
             with bypassed(model):
                 before = _distributions(model, both)
-        gains = torch.cat([gains, (_sums(now, both) - batch.reference).cpu()])
-        chosen = both.documents[both.targets != IGNORE_INDEX] == 0
+        said = _sums(now, both)
+        losses += _losses(said, batch, beta, nll_weight).tolist()
+        gains = torch.cat([gains, (said - batch.reference).cpu()])
+        chosen = both.documents[both.targets != IGNORE_INDEX] == CHOSEN
         now, before = now[chosen], before[chosen]
         divergence += float((now.exp() * (now - before)).sum())
         tokens += len(now)
     margins = beta * (gains[:, 0] - gains[:, 1])
     return {
-        "loss": float(-F.logsigmoid(margins).mean()),
+        "loss": sum(losses) / len(losses),
         "margin": float(margins.mean()),
         "accuracy": float((margins > 0).float().mean()),
         "kl": divergence / tokens,
@@ -213,12 +236,12 @@ def tune(
     lengths = [len(j.pair.prompt) + max(len(j.pair.chosen), len(j.pair.rejected)) for j in learned]
 
     def evaluate(step: int) -> dict[str, float]:
-        scores = preference_scores(model, scored, config.beta, size, compute)
+        scores = preference_scores(model, scored, config.beta, config.nll_weight, size, compute)
         return {f"val/{name}": value for name, value in scores.items()}
 
     return fit(
         model,
-        partial(dpo, beta=config.beta),
+        partial(dpo, beta=config.beta, nll_weight=config.nll_weight),
         sorted_batches(
             lengths,
             lambda chosen: preference_batch([learned[i] for i in chosen]),

@@ -134,6 +134,8 @@ class PreferenceConfig:
 
     seed: int  # of the choice of pairs, their order, the adapters and dropout
     beta: Annotated[float, Gt(0)]  # how dearly the model pays for leaving the reference; the rewards' unit
+    # of the chosen answer's own loss a token beside the preference's; 0 = none: then both answers may become unlikely
+    nll_weight: Rate
     lora: LoRAConfig  # the reference is the model without its adapters, so there must be some
     max_examples: Positive | None  # so many training pairs, every family in its proportion; null = all
     eval_examples: Positive  # of the val split

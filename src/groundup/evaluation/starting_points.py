@@ -191,7 +191,8 @@ def page(found: Figures, preferences: Picture, overview: Picture) -> str:
         Section(
             "Preferences",
             "Direct preference optimisation: of two answers to the same request, such as a right and a wrong one, the "
-            "chosen one becomes likelier than the rejected one, and the model pays for leaving its reference.",
+            "chosen one becomes likelier than the rejected one, and the model pays for leaving its reference. Alone, "
+            "that can make both less likely, so the chosen answer's own loss stands beside it (Pang et al. 2024).",
             "Margin and accuracy should rise while the divergence from the reference stays small; the share of right "
             "answers in the table above must not fall.",
             "Rafailov et al. 2023, https://arxiv.org/abs/2305.18290",

@@ -19,6 +19,7 @@ PAIRS = PairsConfig(source="verifiable", seed=1, val_fraction=0.2)
 PREFERENCES = PreferenceConfig(
     seed=1,
     beta=0.1,
+    nll_weight=1.0,
     lora=LORA,
     max_examples=6,
     eval_examples=2,
