@@ -121,7 +121,7 @@ def _respond(
     device = pick_device(compute)
     after, before = load_checkpoint(finetuned, device), load_checkpoint(pretrained, device)
 
-    def ask(model: Checkpoint, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    def ask(model: Checkpoint, rows: Sequence[Mapping[str, Any]], description: str) -> list[str]:
         return respond(
             model,
             [Request.of(row) for row in rows],
@@ -129,13 +129,16 @@ def _respond(
             sampling=Sampling(seed=evaluate.seed),
             batch_size=evaluate.batch_size,
             style=after.prompt_style,
+            description=description,
         )
 
     found = []
-    for rows in (tests["test"], tests["held_out"]):
+    for name in ("test", "held_out"):
+        rows = tests[name]
         some = first_of_each_family(rows, max(evaluate.before_per_family, evaluate.samples))
-        answers = dict(zip([row["id"] for row in some], ask(before, some), strict=True))
-        found.append(Responses(rows, answers, ask(after, rows)))
+        answers = ask(before, some, f"{name}, before")
+        ids = [row["id"] for row in some]
+        found.append(Responses(rows, dict(zip(ids, answers, strict=True)), ask(after, rows, name)))
     return found[0], found[1]
 
 

@@ -74,7 +74,12 @@ def train_classifiers(
     }
     texts: dict[str, Texts] = {**ids}
     if blocks is not None:  # every seed begins with the same trunk: its lower blocks read each text only once
-        texts |= {split: compute_features(base.model, ids[split], blocks, compute) for split in splits}
+        texts |= {
+            split: compute_features(
+                base.model, ids[split], blocks, compute, description=f"features of {split}"
+            )
+            for split in splits
+        }
 
     def val_scores(model: Any) -> dict[str, float]:
         called = [label_of(p) for p in classification.predict_spam(model, texts["val"], blocks=blocks)]

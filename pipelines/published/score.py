@@ -55,6 +55,7 @@ def main(
             [Request.of(row) for row in asked],
             max_new_tokens=score.max_new_tokens,
             batch_size=score.batch_size,
+            description=f"answer {name}",
         )
         found[name] = exact_match.score(asked, given, check_for(rows))
         run.log({f"{name}/exact_match": found[name]["exact_match"]["mean"]})

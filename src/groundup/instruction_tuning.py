@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.batching import (
@@ -149,11 +150,13 @@ def respond(
     sampling: Sampling | None = None,
     batch_size: int = 64,
     style: str | None = None,
+    description: str | None = None,
 ) -> list[str]:
     """The model's answers to requests, such as (instruction, input), in order; greedy unless `sampling` says otherwise.
 
     Args:
         style: prompt style; the checkpoint's own by default.
+        description: of the bar that a terminal shows; none by default.
 
     Raises:
         BadInput: the checkpoint is a classifier, or a prompt does not fit the context.
@@ -166,14 +169,18 @@ def respond(
     prompts = checkpoint.prompter(style).prompts(requests)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers: dict[int, str] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        new = generate(
-            checkpoint.model,
-            [prompts[i] for i in chosen],
-            max_new_tokens=max_new_tokens,
-            sampling=sampling or Sampling(),
-            stop_ids=[tokenizer.eot_id],
-        )
-        answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
+    with tqdm(
+        total=len(order), desc=description, unit="answer", disable=None if description else True
+    ) as bar:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            new = generate(
+                checkpoint.model,
+                [prompts[i] for i in chosen],
+                max_new_tokens=max_new_tokens,
+                sampling=sampling or Sampling(),
+                stop_ids=[tokenizer.eot_id],
+            )
+            answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
+            bar.update(len(chosen))
     return [answers[i] for i in range(len(requests))]

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from groundup.datasets.batching import pad
 from groundup.nn.classifier import SequenceClassifier
@@ -42,20 +43,32 @@ def fixed_blocks(trunk: Decoder | Encoder, config: SpamTrainingConfig) -> int | 
 
 @torch.no_grad()
 def compute_features(
-    trunk: Decoder | Encoder, ids: Sequence[Sequence[int]], blocks: int, compute: ComputeConfig
+    trunk: Decoder | Encoder,
+    ids: Sequence[Sequence[int]],
+    blocks: int,
+    compute: ComputeConfig,
+    *,
+    description: str | None = None,
 ) -> list[Tensor]:
-    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks; float32, not on the GPU."""
+    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks; float32, not on the GPU.
+
+    `description`: of the bar that a terminal shows; none by default.
+    """
     device = trunk.wte.weight.device
     lengths = [len(i) for i in ids]
     features = list(_empty((sum(lengths), trunk.config.n_embd)).split(lengths))
     order = sorted(range(len(ids)), key=lambda i: lengths[i])
-    for start in range(0, len(order), BATCH_SIZE):
-        chosen = order[start : start + BATCH_SIZE]
-        idx = pad([ids[i] for i in chosen], 0).to(device)
-        with autocast(compute, device):
-            x = trunk.below(idx, blocks, lengths=torch.tensor([lengths[i] for i in chosen], device=device))
-        for row, i in zip(x, chosen, strict=True):
-            features[i].copy_(row[: lengths[i]])
+    with tqdm(total=len(order), desc=description, unit="text", disable=None if description else True) as bar:
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            idx = pad([ids[i] for i in chosen], 0).to(device)
+            with autocast(compute, device):
+                x = trunk.below(
+                    idx, blocks, lengths=torch.tensor([lengths[i] for i in chosen], device=device)
+                )
+            for row, i in zip(x, chosen, strict=True):
+                features[i].copy_(row[: lengths[i]])
+            bar.update(len(chosen))
     return features
 
 
