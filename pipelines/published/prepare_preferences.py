@@ -2,32 +2,57 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from groundup.datasets.answers import check_for
 from groundup.datasets.catalogue import fetch, load_catalogue
 from groundup.datasets.jsonl import read_jsonl, read_splits, write_splits
 from groundup.datasets.preferences import (
-    VERIFIABLE,
+    MISTAKES,
+    OWN_SOURCES,
     PairsConfig,
+    Row,
+    Splits,
     preferences_named,
     split_pairs,
+    with_mistakes,
     with_wrong_answers,
 )
+from groundup.datasets.subsets import nested_subset
+from groundup.errors import BadInput
 from groundup.published_params import load_published_params
+from groundup.recipes import ComputeConfig
 from groundup.tracking import Run
 from pipelines.stage import run_stage
 
 
-def main(run: Run, instructions: Path, catalogue: Path, out: Path, *, preferences: PairsConfig) -> None:
+def main(
+    run: Run,
+    instructions: Path,
+    taught: Path,
+    catalogue: Path,
+    out: Path,
+    *,
+    preferences: PairsConfig,
+    compute: ComputeConfig,
+) -> None:
     """Make the pairs of the instructions, or fetch those of a dataset and leave out what these are tested with."""
-    if preferences.source == VERIFIABLE:
+    if preferences.source in OWN_SOURCES:
         rows = read_splits(instructions, ("train", "val"))
-        splits = {
-            name: with_wrong_answers(part, check_for(part), preferences.seed) for name, part in rows.items()
-        }
+        if preferences.source == MISTAKES:
+            rows = _asked(rows, preferences)
+            splits = _mistakes(rows, taught, preferences, compute)
+            reason = "answered right"
+        else:
+            splits = {
+                name: with_wrong_answers(part, check_for(part), preferences.seed)
+                for name, part in rows.items()
+            }
+            reason = "every answer right"
         read = sum(map(len, rows.values()))
-        dropped = Counter({"every answer right": read - sum(map(len, splits.values()))})
+        dropped = Counter({reason: read - sum(map(len, splits.values()))})
     else:
         dataset = preferences_named(preferences.source, load_catalogue(catalogue))
         with tempfile.TemporaryDirectory() as folder:
@@ -53,6 +78,43 @@ def main(run: Run, instructions: Path, catalogue: Path, out: Path, *, preference
     print(f"preferences ({preferences.source}): {sizes}, dropped {report['dropped']}")
 
 
+def _asked(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict[str, list[dict[str, Any]]]:
+    """Some instructions of each split, every family in its proportion."""
+    sizes = {"train": config.asked, "val": round(config.asked * config.val_fraction)}
+    chosen = {
+        name: nested_subset([row["family"] for row in part], min(sizes[name], len(part)), config.seed)
+        for name, part in rows.items()
+    }
+    return {name: [rows[name][i] for i in numbers] for name, numbers in chosen.items()}
+
+
+def _mistakes(
+    rows: Mapping[str, Sequence[Row]], taught: Path, config: PairsConfig, compute: ComputeConfig
+) -> Splits:
+    """Pairs of what the model answers wrongly, greedily and in the prompt style that it was taught in."""
+    from groundup.checkpoint import load_checkpoint
+    from groundup.instruction_tuning import respond
+    from groundup.prompts import Request
+    from groundup.training import pick_device
+
+    model = load_checkpoint(taught, pick_device(compute), "decoder")
+    splits: Splits = {}
+    for name, part in rows.items():
+        answers = respond(
+            model,
+            [Request.of(row) for row in part],
+            max_new_tokens=config.max_new_tokens,
+            description=f"answer {name}",
+        )
+        splits[name] = with_mistakes(part, answers, check_for(part))
+        if not splits[name]:
+            raise BadInput(
+                f"preferences.source: the model answers all {len(part)} instructions asked of {name} right, so that "
+                f"there is no mistake to learn from; raise preferences.asked, or choose verifiable."
+            )
+    return splits
+
+
 if __name__ == "__main__":
     params = load_published_params(Path("params.yaml"), Path("pipelines/published/params.yaml"))
-    run_stage(main, preferences=params.preferences)
+    run_stage(main, preferences=params.preferences, compute=params.compute)

@@ -138,7 +138,7 @@ class PreferenceConfig:
     nll_weight: Rate
     lora: LoRAConfig  # the reference is the model without its adapters, so there must be some
     max_examples: Positive | None  # so many training pairs, every family in its proportion; null = all
-    eval_examples: Positive  # of the val split
+    eval_examples: Positive | None  # of the val split; null = all
     training: TrainingConfig
 
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from groundup.datasets.preferences import (
     PairsConfig,
     preferences_named,
     split_pairs,
+    with_mistakes,
     with_wrong_answers,
 )
 from groundup.errors import BadInput
 
-CONFIG = PairsConfig(source="mine", seed=1, val_fraction=0.2)
+CONFIG = PairsConfig(source="mine", seed=1, val_fraction=0.2, asked=1, max_new_tokens=1)
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:
@@ -82,7 +84,7 @@ def test_every_pair_lies_in_one_split_in_the_share_asked_for() -> None:
 def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
     rows = [pair(i) for i in range(50)]
     assert parts(rows) == parts(rows[::-1])
-    assert parts(rows) != parts(rows, PairsConfig(source="mine", seed=2, val_fraction=0.2))
+    assert parts(rows) != parts(rows, replace(CONFIG, seed=2))
 
 
 def test_one_input_lies_in_one_split() -> None:
@@ -143,6 +145,36 @@ def test_too_few_pairs(rows: list[dict[str, Any]], said: str) -> None:
         split_pairs(rows, CONFIG)
 
 
+def test_of_mistakes_the_model_s_own_answer_is_rejected() -> None:
+    answers = ["house", "red", "", "dog", "cow"]
+    assert with_mistakes(ROWS, answers, check) == [
+        {
+            "id": "1",
+            "family": "last",
+            "instruction": "Say",
+            "input": "red tea",
+            "chosen": "tea",
+            "rejected": "red",
+        },
+        {
+            "id": "2",
+            "family": "last",
+            "instruction": "Say",
+            "input": "big house",
+            "chosen": "house",
+            "rejected": "",
+        },
+        {
+            "id": "4",
+            "family": "any",
+            "instruction": "Say",
+            "input": "dog cat",
+            "chosen": "dog",
+            "rejected": "cow",
+        },
+    ]
+
+
 def test_only_datasets_of_preferences_are_a_source() -> None:
     catalogue = {
         name: Dataset(name, role, "t", "l", "c", generate=Generate(1, 1))
@@ -150,8 +182,10 @@ def test_only_datasets_of_preferences_are_a_source() -> None:
     }
     assert preferences_named("mine", catalogue) is catalogue["mine"]
     with pytest.raises(
-        BadInput, match=r"preferences.source: 'mail' has role spam; choose verifiable or one of mine"
+        BadInput, match=r"preferences.source: 'mail' has role spam; choose one of verifiable, mistakes, mine"
     ):
         preferences_named("mail", catalogue)
-    with pytest.raises(BadInput, match=r"'other' is not in the catalogue; choose verifiable or one of mine"):
+    with pytest.raises(
+        BadInput, match=r"'other' is not in the catalogue; choose one of verifiable, mistakes, mine"
+    ):
         preferences_named("other", catalogue)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Lt
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
 
-VERIFIABLE = "verifiable"
+VERIFIABLE, MISTAKES = OWN_SOURCES = ("verifiable", "mistakes")
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 
@@ -32,10 +32,14 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 class PairsConfig:
     """Where the pairs come from, and how they are split.
 
-    source: "verifiable", a right and a wrong answer to each of the prepared instructions; or a dataset of the
-        catalogue with the role preferences.
-    seed: another seed is another choice of wrong answers, or another split.
-    val_fraction: share of a dataset's pairs; those made of instructions stay in the split of these.
+    source: "verifiable", a right and a wrong answer to each of the prepared instructions; "mistakes", the same of
+        those that the taught model answers wrongly, its answer being the wrong one; or a dataset of the catalogue
+        with the role preferences.
+    seed: another seed is another choice of wrong answers or of instructions asked, or another split.
+    val_fraction: share of a dataset's pairs; those made of instructions stay in the split of these, and of val so
+        many times `asked` are asked.
+    asked: of source "mistakes": instructions of train that the model answers.
+    max_new_tokens: of such an answer.
     """
 
     __pydantic_config__ = STRICT
@@ -43,6 +47,8 @@ class PairsConfig:
     source: str
     seed: int
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    asked: Annotated[int, Ge(1)]
+    max_new_tokens: Annotated[int, Ge(1)]
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
@@ -66,13 +72,30 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pai
     return found
 
 
+def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> list[Pair]:
+    """Pairs of the rows that a model answered wrongly: chosen is their output, rejected the model's answer.
+
+    A model learns more from what it says itself than from errors that it would not make (Pang et al. 2024,
+    https://arxiv.org/abs/2404.19733, section 2).
+    """
+    return [
+        {
+            **{key: value for key, value in row.items() if key != "output"},
+            "chosen": row["output"],
+            "rejected": answer,
+        }
+        for row, answer in zip(rows, answers, strict=True)
+        if not check(row["family"], row["instruction"], row["input"], answer)
+    ]
+
+
 def preferences_named(source: str, catalogue: Mapping[str, Dataset]) -> Dataset:
     """The dataset of preferences of that name; BadInput where the catalogue has none."""
     fitting = sorted(name for name, dataset in catalogue.items() if dataset.role == "preferences")
     if source not in fitting:
         found = f"has role {catalogue[source].role}" if source in catalogue else "is not in the catalogue"
         raise BadInput(
-            f"preferences.source: '{source}' {found}; choose {VERIFIABLE} or one of {', '.join(fitting)}."
+            f"preferences.source: '{source}' {found}; choose one of {', '.join((*OWN_SOURCES, *fitting))}."
         )
     return catalogue[source]
 

@@ -15,7 +15,7 @@ from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
-PAIRS = PairsConfig(source="verifiable", seed=1, val_fraction=0.2)
+PAIRS = PairsConfig(source="verifiable", seed=1, val_fraction=0.2, asked=4, max_new_tokens=3)
 PREFERENCES = PreferenceConfig(
     seed=1,
     beta=0.1,
@@ -43,8 +43,8 @@ def make_taught(folder: Path) -> None:
 
 def make_preferred(folder: Path) -> None:
     """Adapters on these, at folder/preferred."""
-    pairs = folder / "pairs"
-    prepare_preferences.main(silent(), folder / "instructions", Path("unused"), pairs, preferences=PAIRS)
+    paths = [folder / "instructions", folder / "taught", Path("unused"), folder / "pairs"]
+    prepare_preferences.main(silent(), *paths, preferences=PAIRS, compute=CPU)
     names = ("taught", "pairs", "preferred", "preferences.json", "preferred.csv", "state/preferences")
     paths = (folder / name for name in names)
     tune_preferences.main(silent(), *paths, tune_preferences=PREFERENCES, compute=CPU)

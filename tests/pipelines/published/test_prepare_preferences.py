@@ -1,19 +1,26 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from groundup.checkpoint import load_checkpoint
 from groundup.datasets import locations
 from groundup.datasets.answers import check_for
 from groundup.datasets.catalogue import load_catalogue
 from groundup.datasets.jsonl import read_jsonl, read_splits, write_jsonl
-from groundup.datasets.preferences import KEYS, PairsConfig, with_wrong_answers
+from groundup.datasets.preferences import KEYS, with_wrong_answers
 from groundup.datasets.tasks import check, generate
+from groundup.errors import BadInput
+from groundup.instruction_tuning import respond
+from groundup.prompts import Request
 from groundup.tracking import silent
 from pipelines.published.prepare_preferences import main
 from tests.pipelines.prepared import content, make_instructions, read_json
+from tests.pipelines.published.starts import PAIRS, make_published, make_taught
+from tests.tiny import CPU
 
 CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
 BOOK = "instruction-data-with-preference.json"
@@ -27,8 +34,8 @@ def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: 
     tasks = generate(6, seed=1)
     for name, rows in (("train", tasks[::2]), ("val", tasks[1::2])):
         write_jsonl(tmp_path / f"instructions/{name}.jsonl", rows)
-    config = PairsConfig(source="verifiable", seed=4, val_fraction=0.5)
-    main(silent(), tmp_path / "instructions", Path("unused"), tmp_path / "out", preferences=config)
+    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    main(silent(), *paths, preferences=replace(PAIRS, seed=4), compute=CPU)
     for name, rows in read_splits(tmp_path / "instructions", ("train", "val")).items():
         pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
         assert pairs == with_wrong_answers(rows, check_for(rows), seed=4)
@@ -40,6 +47,36 @@ def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: 
     kept = sum(part["rows"] for part in report["splits"].values())
     assert report["source"] == "verifiable" and report["read"] == len(tasks)
     assert sum(report["dropped"].values()) == len(tasks) - kept
+
+
+def test_mistakes_are_the_answers_of_the_taught_model(tmp_path: Path) -> None:
+    make_published(tmp_path)
+    make_taught(tmp_path)
+    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    asked = {"train": 4, "val": 1}
+    config = replace(PAIRS, source="mistakes", asked=4, val_fraction=0.25)
+    main(silent(), *paths, preferences=config, compute=CPU)
+    model = load_checkpoint(tmp_path / "taught")
+    report: Any = read_json(tmp_path / "out/report.json")
+    assert report["read"] == 5
+    for name, rows in read_splits(tmp_path / "instructions", asked).items():
+        pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
+        by_id = {row["id"]: row for row in rows}
+        right = check_for(rows)
+        answers = respond(model, [Request.of(pair) for pair in pairs], max_new_tokens=config.max_new_tokens)
+        assert [pair["rejected"] for pair in pairs] == answers and 0 < len(pairs) <= asked[name]
+        for pair, answer in zip(pairs, answers, strict=True):
+            assert pair["chosen"] == by_id[pair["id"]]["output"]
+            assert not right(pair["family"], pair["instruction"], pair["input"], answer)
+
+
+def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_published(tmp_path)
+    make_taught(tmp_path)
+    monkeypatch.setattr("pipelines.published.prepare_preferences.check_for", lambda rows: lambda *asked: True)
+    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    with pytest.raises(BadInput, match="answers all 4 instructions asked of train right"):
+        main(silent(), *paths, preferences=replace(PAIRS, source="mistakes"), compute=CPU)
 
 
 def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +91,9 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
-    paths = [tmp_path / name for name in ("instructions", "catalogue.yaml", "out")]
-    config = PairsConfig(source="mine", seed=1, val_fraction=0.2)
-    main(silent(), *paths, preferences=config)
+    paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
+    config = replace(PAIRS, source="mine")
+    main(silent(), *paths, preferences=config, compute=CPU)
     assert read_json(tmp_path / "out/report.json") == {
         "source": "mine",
         "read": 11,
@@ -70,7 +107,7 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {pair["chosen"] for pair in found} == {row["chosen"] for row in rows}
     assert all(tuple(pair) == KEYS for pair in found)
     first = content(tmp_path / "out")
-    main(silent(), *paths, preferences=config)
+    main(silent(), *paths, preferences=config, compute=CPU)
     assert content(tmp_path / "out") == first
 
 
@@ -78,8 +115,9 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_book_s_pairs(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
     assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
-    config = PairsConfig(source="instruction_preferences", seed=1, val_fraction=0.15)
-    main(silent(), tmp_path / "instructions", CATALOGUE, tmp_path / "out", preferences=config)
+    paths = [tmp_path / "instructions", Path("unused"), CATALOGUE, tmp_path / "out"]
+    config = replace(PAIRS, source="instruction_preferences", val_fraction=0.15)
+    main(silent(), *paths, preferences=config, compute=CPU)
     report: Any = read_json(tmp_path / "out/report.json")
     assert report["dropped"] == {"equal answers": 6}
     assert {name: part["rows"] for name, part in report["splits"].items()} == {"train": 930, "val": 164}
