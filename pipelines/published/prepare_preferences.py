@@ -10,8 +10,6 @@ from groundup.datasets.answers import check_for
 from groundup.datasets.catalogue import fetch, load_catalogue
 from groundup.datasets.jsonl import read_jsonl, read_splits, write_splits
 from groundup.datasets.preferences import (
-    MISTAKES,
-    OWN_SOURCES,
     PairsConfig,
     Row,
     Splits,
@@ -39,9 +37,9 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Make the pairs of the instructions, or fetch those of a dataset and leave out what these are tested with."""
-    if preferences.source in OWN_SOURCES:
+    if preferences.source != "dataset":
         rows = read_splits(instructions, ("train", "val"))
-        if preferences.source == MISTAKES:
+        if preferences.source == "mistakes":
             rows = _asked(rows, preferences)
             splits = _mistakes(rows, taught, preferences, compute)
             reason = "answered right"
@@ -54,7 +52,7 @@ def main(
         read = sum(map(len, rows.values()))
         dropped = Counter({reason: read - sum(map(len, splits.values()))})
     else:
-        dataset = preferences_named(preferences.source, load_catalogue(catalogue))
+        dataset = preferences_named(preferences.dataset, load_catalogue(catalogue))
         with tempfile.TemporaryDirectory() as folder:
             fetched = fetch(dataset, Path(folder, "pairs.jsonl"))
             pairs = read_jsonl(Path(folder, "pairs.jsonl"))
@@ -63,7 +61,7 @@ def main(
         splits, dropped = split_pairs(pairs, preferences, [*tested["test"], *tested["held_out"]])
         read = len(pairs)
     report = {
-        "source": preferences.source,
+        "source": preferences.dataset if preferences.source == "dataset" else preferences.source,
         "read": read,
         "dropped": dict(+dropped),
         "splits": {
@@ -75,7 +73,7 @@ def main(
     sizes = {name: len(part) for name, part in splits.items()}
     run.log({f"{name}/rows": size for name, size in sizes.items()})
     run.artifact(out / "report.json")
-    print(f"preferences ({preferences.source}): {sizes}, dropped {report['dropped']}")
+    print(f"preferences ({report['source']}): {sizes}, dropped {report['dropped']}")
 
 
 def _asked(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict[str, list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from groundup.datasets.preferences import (
 )
 from groundup.errors import BadInput
 
-CONFIG = PairsConfig(source="mine", seed=1, val_fraction=0.2, asked=1, max_new_tokens=1)
+CONFIG = PairsConfig(source="dataset", dataset="mine", seed=1, val_fraction=0.2, asked=1, max_new_tokens=1)
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:
@@ -182,10 +182,9 @@ def test_only_datasets_of_preferences_are_a_source() -> None:
     }
     assert preferences_named("mine", catalogue) is catalogue["mine"]
     with pytest.raises(
-        BadInput, match=r"preferences.source: 'mail' has role spam; choose one of verifiable, mistakes, mine"
+        BadInput,
+        match=r"preferences.dataset: 'mail' has role spam; choose one with the role preferences: mine",
     ):
         preferences_named("mail", catalogue)
-    with pytest.raises(
-        BadInput, match=r"'other' is not in the catalogue; choose one of verifiable, mistakes, mine"
-    ):
+    with pytest.raises(BadInput, match=r"'other' is not in the catalogue; choose one .*: mine"):
         preferences_named("other", catalogue)

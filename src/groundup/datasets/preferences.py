@@ -7,7 +7,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -24,7 +24,6 @@ Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
 
-VERIFIABLE, MISTAKES = OWN_SOURCES = ("verifiable", "mistakes")
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 
@@ -33,8 +32,8 @@ class PairsConfig:
     """Where the pairs come from, and how they are split.
 
     source: "verifiable", a right and a wrong answer to each of the prepared instructions; "mistakes", the same of
-        those that the taught model answers wrongly, its answer being the wrong one; or a dataset of the catalogue
-        with the role preferences.
+        those that the taught model answers wrongly, its answer being the wrong one; or "dataset".
+    dataset: of source "dataset": one of the catalogue with the role preferences.
     seed: another seed is another choice of wrong answers or of instructions asked, or another split.
     val_fraction: share of a dataset's pairs; those made of instructions stay in the split of these, and of val so
         many times `asked` are asked.
@@ -44,7 +43,8 @@ class PairsConfig:
 
     __pydantic_config__ = STRICT
 
-    source: str
+    source: Literal["mistakes", "verifiable", "dataset"]
+    dataset: str
     seed: int
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     asked: Annotated[int, Ge(1)]
@@ -89,15 +89,15 @@ def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> 
     ]
 
 
-def preferences_named(source: str, catalogue: Mapping[str, Dataset]) -> Dataset:
+def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
     """The dataset of preferences of that name; BadInput where the catalogue has none."""
-    fitting = sorted(name for name, dataset in catalogue.items() if dataset.role == "preferences")
-    if source not in fitting:
-        found = f"has role {catalogue[source].role}" if source in catalogue else "is not in the catalogue"
+    fitting = sorted(other for other, dataset in catalogue.items() if dataset.role == "preferences")
+    if name not in fitting:
+        found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
         raise BadInput(
-            f"preferences.source: '{source}' {found}; choose one of {', '.join((*OWN_SOURCES, *fitting))}."
+            f"preferences.dataset: '{name}' {found}; choose one with the role preferences: {', '.join(fitting)}."
         )
-    return catalogue[source]
+    return catalogue[name]
 
 
 def split_pairs(
@@ -134,7 +134,7 @@ def split_pairs(
     empty = [name for name, part in splits.items() if not part]
     if empty:
         raise BadInput(
-            f"{config.source}: {len(pairs)} pairs to split leave nothing for {' and '.join(empty)}; expected at least "
+            f"{config.dataset}: {len(pairs)} pairs to split leave nothing for {' and '.join(empty)}; expected at least "
             f"one in each; add pairs, or change preferences.val_fraction."
         )
     return splits, dropped
@@ -146,7 +146,7 @@ def _require(rows: Sequence[Row], config: PairsConfig) -> None:
         wrong += [key for key in ("instruction", "chosen", "rejected") if not wrong and not row[key].strip()]
         if wrong:
             raise BadInput(
-                f"{config.source}, row {number}: no text under {', '.join(wrong)}; expected the keys "
+                f"{config.dataset}, row {number}: no text under {', '.join(wrong)}; expected the keys "
                 f"{', '.join(KEYS)}, each with a string, of which only input may be empty; correct or remove the row."
             )
 

@@ -92,7 +92,7 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
     paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
-    config = replace(PAIRS, source="mine")
+    config = replace(PAIRS, source="dataset", dataset="mine")
     main(silent(), *paths, preferences=config, compute=CPU)
     assert read_json(tmp_path / "out/report.json") == {
         "source": "mine",
@@ -116,7 +116,7 @@ def test_the_book_s_pairs(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
     assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
     paths = [tmp_path / "instructions", Path("unused"), CATALOGUE, tmp_path / "out"]
-    config = replace(PAIRS, source="instruction_preferences", val_fraction=0.15)
+    config = replace(PAIRS, source="dataset", dataset="instruction_preferences", val_fraction=0.15)
     main(silent(), *paths, preferences=config, compute=CPU)
     report: Any = read_json(tmp_path / "out/report.json")
     assert report["dropped"] == {"equal answers": 6}
