@@ -136,9 +136,11 @@ def _respond(
     for name in ("test", "held_out"):
         rows = tests[name]
         some = first_of_each_family(rows, max(evaluate.before_per_family, evaluate.samples))
-        answers = ask(before, some, f"{name}, before")
+        answers = ask(before, some, f"answer {name}, before")
         ids = [row["id"] for row in some]
-        found.append(Responses(rows, dict(zip(ids, answers, strict=True)), ask(after, rows, name)))
+        found.append(
+            Responses(rows, dict(zip(ids, answers, strict=True)), ask(after, rows, f"answer {name}"))
+        )
     return found[0], found[1]
 
 

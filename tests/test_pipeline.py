@@ -498,8 +498,11 @@ def test_the_study_s_datasets_are_known_and_its_tiny_profile_changes_existing_va
     assert set(params["data"]["datasets"]) <= set(load_catalogue(ROOT / CATALOGUE))
 
 
-def test_the_tiny_profile_of_the_published_pipeline_changes_existing_values() -> None:
-    changed(PIPELINES["published"], overrides("published_tiny"))
+def test_the_published_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_existing_values() -> None:
+    from groundup.datasets.catalogue import load_catalogue
+
+    params = changed(PIPELINES["published"], overrides("published_tiny"))
+    assert load_catalogue(ROOT / CATALOGUE)[params["preferences"]["dataset"]].role == "preferences"
 
 
 def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

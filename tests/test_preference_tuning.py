@@ -124,8 +124,7 @@ def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
         assert torch.equal(model(idx), untouched(idx))
 
 
-def test_with_its_own_loss_the_chosen_answer_does_not_become_less_likely() -> None:
-    # where both answers begin alike, pushing the one down drags the other along
+def test_with_its_own_loss_the_chosen_answer_becomes_likelier_still() -> None:
     pairs = [Preference([1, 2], [3, 4, 5], [3, 4, 6])]
     config = replace(CONFIG, training=replace(CONFIG.training, batch_size=1))
     alone, beside = (

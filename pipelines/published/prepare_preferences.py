@@ -12,7 +12,6 @@ from groundup.datasets.jsonl import read_jsonl, read_splits, write_splits
 from groundup.datasets.preferences import (
     PairsConfig,
     Row,
-    Splits,
     preferences_named,
     split_pairs,
     with_mistakes,
@@ -37,21 +36,7 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Make the pairs of the instructions, or fetch those of a dataset and leave out what these are tested with."""
-    if preferences.source != "dataset":
-        rows = read_splits(instructions, ("train", "val"))
-        if preferences.source == "mistakes":
-            rows = _asked(rows, preferences)
-            splits = _mistakes(rows, taught, preferences, compute)
-            reason = "answered right"
-        else:
-            splits = {
-                name: with_wrong_answers(part, check_for(part), preferences.seed)
-                for name, part in rows.items()
-            }
-            reason = "every answer right"
-        read = sum(map(len, rows.values()))
-        dropped = Counter({reason: read - sum(map(len, splits.values()))})
-    else:
+    if preferences.source == "dataset":
         dataset = preferences_named(preferences.dataset, load_catalogue(catalogue))
         with tempfile.TemporaryDirectory() as folder:
             fetched = fetch(dataset, Path(folder, "pairs.jsonl"))
@@ -60,6 +45,25 @@ def main(
         tested = read_splits(instructions, ("test", "held_out"))
         splits, dropped = split_pairs(pairs, preferences, [*tested["test"], *tested["held_out"]])
         read = len(pairs)
+    else:
+        known = read_splits(instructions, ("train", "val"))
+        checks = {name: check_for(part) for name, part in known.items()}
+        rows = _some(known, preferences)
+        if preferences.source == "mistakes":
+            answers = _answers(rows, taught, preferences, compute)
+            splits = {name: with_mistakes(rows[name], answers[name], checks[name]) for name in rows}
+            reason = "answered right"
+        else:
+            splits = {name: with_wrong_answers(rows[name], checks[name], preferences.seed) for name in rows}
+            reason = "every answer right"
+        for name, part in splits.items():
+            if not part:
+                raise BadInput(
+                    f"preferences.source {preferences.source}: none of the {len(rows[name])} instructions of {name} "
+                    f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+                )
+        read = sum(map(len, rows.values()))
+        dropped = Counter({reason: read - sum(map(len, splits.values()))})
     report = {
         "source": preferences.dataset if preferences.source == "dataset" else preferences.source,
         "read": read,
@@ -76,41 +80,41 @@ def main(
     print(f"preferences ({report['source']}): {sizes}, dropped {report['dropped']}")
 
 
-def _asked(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict[str, list[dict[str, Any]]]:
+def _some(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict[str, list[dict[str, Any]]]:
     """Some instructions of each split, every family in its proportion."""
-    sizes = {"train": config.asked, "val": round(config.asked * config.val_fraction)}
-    chosen = {
-        name: nested_subset([row["family"] for row in part], min(sizes[name], len(part)), config.seed)
-        for name, part in rows.items()
-    }
-    return {name: [rows[name][i] for i in numbers] for name, numbers in chosen.items()}
+    sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
+    found = {}
+    for name, part in rows.items():
+        try:
+            chosen = nested_subset([row["family"] for row in part], min(sizes[name], len(part)), config.seed)
+        except BadInput as error:
+            raise BadInput(
+                f"preferences.instructions is {config.instructions} and val_fraction {config.val_fraction}, which is "
+                f"too few for {name}: {error}"
+            ) from error
+        found[name] = [part[i] for i in chosen]
+    return found
 
 
-def _mistakes(
+def _answers(
     rows: Mapping[str, Sequence[Row]], taught: Path, config: PairsConfig, compute: ComputeConfig
-) -> Splits:
-    """Pairs of what the model answers wrongly, greedily and in the prompt style that it was taught in."""
+) -> dict[str, list[str]]:
+    """What the model says, greedily and in the prompt style that it was taught in; cut off at `max_new_tokens`."""
     from groundup.checkpoint import load_checkpoint
     from groundup.instruction_tuning import respond
     from groundup.prompts import Request
     from groundup.training import pick_device
 
     model = load_checkpoint(taught, pick_device(compute), "decoder")
-    splits: Splits = {}
-    for name, part in rows.items():
-        answers = respond(
+    return {
+        name: respond(
             model,
             [Request.of(row) for row in part],
             max_new_tokens=config.max_new_tokens,
             description=f"answer {name}",
         )
-        splits[name] = with_mistakes(part, answers, check_for(part))
-        if not splits[name]:
-            raise BadInput(
-                f"preferences.source: the model answers all {len(part)} instructions asked of {name} right, so that "
-                f"there is no mistake to learn from; raise preferences.asked, or choose verifiable."
-            )
-    return splits
+        for name, part in rows.items()
+    }
 
 
 if __name__ == "__main__":

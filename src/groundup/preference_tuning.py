@@ -6,7 +6,7 @@ the loss -log sigmoid(reward chosen - reward rejected) small. The reference read
 
 Alone, that loss may make both answers less likely and the rejected one only faster, and a model that could answer
 unlearns it; so the chosen answer's own loss stands beside it (Pang et al. 2024, "Iterative Reasoning Preference
-Optimization", eq. 1).
+Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,10 +146,10 @@ def preference_batch(pairs: Sequence[Judged]) -> PreferenceBatch:
 
 
 def dpo(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
-    """-log sigmoid of the margin between both implicit rewards, summed over pairs, and their number (ibid., eq. 7).
+    """-log sigmoid of the margin between both implicit rewards, summed over pairs, and their number.
 
-    The reward of an answer is beta · log(p / p_reference). Added is `nll_weight` times -log p of the chosen answer,
-    in nats a token.
+    The reward of an answer is beta · log(p / p_reference) (Rafailov et al. 2023, eq. 7). Added is
+    `nll_weight` times -log p of the chosen answer, in nats a token (Pang et al. 2024, eq. 1).
     """
     losses = _losses(answer_log_probs(model, batch.both), batch, beta, nll_weight)
     return losses.sum(), torch.tensor(len(losses), device=losses.device)

@@ -15,7 +15,9 @@ from groundup.datasets.preferences import (
 )
 from groundup.errors import BadInput
 
-CONFIG = PairsConfig(source="dataset", dataset="mine", seed=1, val_fraction=0.2, asked=1, max_new_tokens=1)
+CONFIG = PairsConfig(
+    source="dataset", dataset="mine", seed=1, val_fraction=0.2, instructions=1, max_new_tokens=1
+)
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:

@@ -31,14 +31,13 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 class PairsConfig:
     """Where the pairs come from, and how they are split.
 
-    source: "verifiable", a right and a wrong answer to each of the prepared instructions; "mistakes", the same of
-        those that the taught model answers wrongly, its answer being the wrong one; or "dataset".
+    source: "mistakes", of verifiable instructions the right answer and the taught model's own, where that is wrong;
+        "verifiable", the right answer and another instruction's; or "dataset", pairs that somebody judged.
     dataset: of source "dataset": one of the catalogue with the role preferences.
-    seed: another seed is another choice of wrong answers or of instructions asked, or another split.
-    val_fraction: share of a dataset's pairs; those made of instructions stay in the split of these, and of val so
-        many times `asked` are asked.
-    asked: of source "mistakes": instructions of train that the model answers.
-    max_new_tokens: of such an answer.
+    seed: another seed is another choice of instructions and of wrong answers, or another split.
+    val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
+    instructions: so many of train are taken, every family in its proportion.
+    max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
     """
 
     __pydantic_config__ = STRICT
@@ -47,7 +46,7 @@ class PairsConfig:
     dataset: str
     seed: int
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    asked: Annotated[int, Ge(1)]
+    instructions: Annotated[int, Ge(1)]
     max_new_tokens: Annotated[int, Ge(1)]
 
 
@@ -75,8 +74,8 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pai
 def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> list[Pair]:
     """Pairs of the rows that a model answered wrongly: chosen is their output, rejected the model's answer.
 
-    A model learns more from what it says itself than from errors that it would not make (Pang et al. 2024,
-    https://arxiv.org/abs/2404.19733, section 2).
+    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2) what is rejected is said by the model itself,
+    not an error that it would hardly make.
     """
     return [
         {

@@ -15,7 +15,9 @@ from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
-PAIRS = PairsConfig(source="verifiable", dataset="", seed=1, val_fraction=0.2, asked=4, max_new_tokens=3)
+PAIRS = PairsConfig(
+    source="verifiable", dataset="", seed=1, val_fraction=0.25, instructions=20, max_new_tokens=3
+)
 PREFERENCES = PreferenceConfig(
     seed=1,
     beta=0.1,

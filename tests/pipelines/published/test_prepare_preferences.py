@@ -12,8 +12,10 @@ from groundup.datasets.answers import check_for
 from groundup.datasets.catalogue import load_catalogue
 from groundup.datasets.jsonl import read_jsonl, read_splits, write_jsonl
 from groundup.datasets.preferences import KEYS, with_wrong_answers
+from groundup.datasets.subsets import nested_subset
 from groundup.datasets.tasks import check, generate
 from groundup.errors import BadInput
+from groundup.evaluation.exact_match import Check
 from groundup.instruction_tuning import respond
 from groundup.prompts import Request
 from groundup.tracking import silent
@@ -35,7 +37,7 @@ def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: 
     for name, rows in (("train", tasks[::2]), ("val", tasks[1::2])):
         write_jsonl(tmp_path / f"instructions/{name}.jsonl", rows)
     paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
-    main(silent(), *paths, preferences=replace(PAIRS, seed=4), compute=CPU)
+    main(silent(), *paths, preferences=replace(PAIRS, seed=4, instructions=600), compute=CPU)
     for name, rows in read_splits(tmp_path / "instructions", ("train", "val")).items():
         pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
         assert pairs == with_wrong_answers(rows, check_for(rows), seed=4)
@@ -49,25 +51,37 @@ def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: 
     assert sum(report["dropped"].values()) == len(tasks) - kept
 
 
-def test_mistakes_are_the_answers_of_the_taught_model(tmp_path: Path) -> None:
+def test_mistakes_are_the_answers_of_the_taught_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows chosen by the seed; what is right by a program that knows all rows gives no pair."""
     make_published(tmp_path)
     make_taught(tmp_path)
+    known: list[int] = []
+
+    def program(rows: list[Any]) -> Check:
+        known.append(len(rows))
+        return lambda family, instruction, input, response: input.endswith("tea")
+
+    monkeypatch.setattr("pipelines.published.prepare_preferences.check_for", program)
     paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
-    asked = {"train": 4, "val": 1}
-    config = replace(PAIRS, source="mistakes", asked=4, val_fraction=0.25)
+    config = replace(PAIRS, source="mistakes", instructions=8, val_fraction=0.5)
     main(silent(), *paths, preferences=config, compute=CPU)
     model = load_checkpoint(tmp_path / "taught")
-    report: Any = read_json(tmp_path / "out/report.json")
-    assert report["read"] == 5
-    for name, rows in read_splits(tmp_path / "instructions", asked).items():
+    dropped = 0
+    for name, rows in read_splits(tmp_path / "instructions", {"train": 8, "val": 4}).items():
+        size = {"train": 8, "val": 4}[name]
+        asked = [rows[i] for i in nested_subset(["last"] * len(rows), size, config.seed)]
+        wrong = [row for row in asked if not row["input"].endswith("tea")]
+        dropped += len(asked) - len(wrong)
+        answers = respond(model, [Request.of(row) for row in wrong], max_new_tokens=config.max_new_tokens)
         pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
-        by_id = {row["id"]: row for row in rows}
-        right = check_for(rows)
-        answers = respond(model, [Request.of(pair) for pair in pairs], max_new_tokens=config.max_new_tokens)
-        assert [pair["rejected"] for pair in pairs] == answers and 0 < len(pairs) <= asked[name]
-        for pair, answer in zip(pairs, answers, strict=True):
-            assert pair["chosen"] == by_id[pair["id"]]["output"]
-            assert not right(pair["family"], pair["instruction"], pair["input"], answer)
+        found = [(pair["id"], pair["chosen"], pair["rejected"]) for pair in pairs]
+        assert found == [(row["id"], row["output"], said) for row, said in zip(wrong, answers, strict=True)]
+        assert found
+    report: Any = read_json(tmp_path / "out/report.json")
+    assert report["read"] == 12 and report["dropped"] == {"answered right": dropped} and dropped > 0
+    assert known == [12, 5]
 
 
 def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +89,20 @@ def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     make_taught(tmp_path)
     monkeypatch.setattr("pipelines.published.prepare_preferences.check_for", lambda rows: lambda *asked: True)
     paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
-    with pytest.raises(BadInput, match="answers all 4 instructions asked of train right"):
+    with pytest.raises(
+        BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
+    ):
         main(silent(), *paths, preferences=replace(PAIRS, source="mistakes"), compute=CPU)
+
+
+def test_too_few_instructions(tmp_path: Path) -> None:
+    make_instructions(tmp_path / "instructions")
+    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    said = (
+        r"preferences.instructions is 1 and val_fraction 0.25, which is too few for val: a subset of 0 of 5"
+    )
+    with pytest.raises(BadInput, match=said):
+        main(silent(), *paths, preferences=replace(PAIRS, instructions=1), compute=CPU)
 
 
 def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +118,7 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
     paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
-    config = replace(PAIRS, source="dataset", dataset="mine")
+    config = replace(PAIRS, source="dataset", dataset="mine", val_fraction=0.2)
     main(silent(), *paths, preferences=config, compute=CPU)
     assert read_json(tmp_path / "out/report.json") == {
         "source": "mine",
