@@ -183,8 +183,9 @@ def page(found: Figures, preferences: Picture, overview: Picture) -> str:
             "Where to start from",
             "The same held-out conversations, tasks and messages for every model: random weights, what the main "
             "pipeline pretrained and taught, and a published model as it came, with adapters, and with preferences.",
-            "A published model has read much more than ours and so answers and classifies better; on this kind of "
-            "text bits per byte say how well it predicts a stranger's chat.",
+            "A published model has read much more than ours, which should show most where the finetuning data ends: in "
+            "families of tasks that it was not taught. Bits per byte say how well a model predicts strangers' chats; "
+            "being taught to answer briefly costs some of that.",
             "Hu et al. 2021, https://arxiv.org/abs/2106.09685",
             _parts(cards, overview, Table(head, rows_of(found)), Text("\n\n".join(found["conclusions"]))),
         ),
