@@ -26,12 +26,12 @@ def main(
 ) -> None:
     """Write the classifier, every seed's predictions and the loss curves.
 
-    `recipe` is "own" for models of the main pipeline's size, by its values; "published"; or "book", on the book's
-    split.
+    `recipe` names the section of values: finetune_spam, the main pipeline's, for models of its size; classify; or
+    classify_book, on the book's split.
     """
-    config = {"own": finetune_spam, "published": classify, "book": classify_book}[recipe]
+    sections = {"finetune_spam": finetune_spam, "classify": classify, "classify_book": classify_book}
     paths = (model, spam, out, predictions, curve, state)
-    train_classifiers(run, *paths, config=config, compute=compute, model_name=None)
+    train_classifiers(run, *paths, config=sections[recipe], compute=compute, model_name=None)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from tests.pipelines.published.starts import make_published, make_taught
 from tests.tiny import CPU
 
 RECIPES = {
-    "own": replace(SPAM, seeds=(1,)),
-    "published": replace(SPAM, seeds=(1, 2), trainable_blocks=1, token_dropout=0.0),
-    "book": replace(SPAM, seeds=(1, 2, 3), trainable_blocks=0, token_dropout=0.0),
+    "finetune_spam": replace(SPAM, seeds=(1,)),
+    "classify": replace(SPAM, seeds=(1, 2), trainable_blocks=1, token_dropout=0.0),
+    "classify_book": replace(SPAM, seeds=(1, 2, 3), trainable_blocks=0, token_dropout=0.0),
 }
 
 
@@ -26,14 +26,11 @@ def test_every_starting_point_by_the_recipe_of_its_size(recipe: str, tmp_path: P
     make_taught(tmp_path)
     make_spam(tmp_path / "spam")
     names = ("taught", "spam", "out", "predictions.csv", "curve.csv", "state/classify")
-    own, published, book = RECIPES.values()
     main(
         silent(),
         recipe,
         *(tmp_path / name for name in names),
-        finetune_spam=own,
-        classify=published,
-        classify_book=book,
+        **RECIPES,
         compute=CPU,
     )
     seeds, _ = read_predictions(
@@ -42,5 +39,5 @@ def test_every_starting_point_by_the_recipe_of_its_size(recipe: str, tmp_path: P
     assert seeds == RECIPES[recipe].seeds
     found, base = load_checkpoint(tmp_path / "out", kind="classifier"), load_checkpoint(tmp_path / "taught")
     same = torch.equal(found.model.trunk.h[0].mlp.c_fc.weight, base.model.h[0].mlp.c_fc.weight)
-    assert same == (recipe != "own")  # of a frozen trunk the classifier keeps only the top
-    assert (found.config.base is None) == (recipe == "own")
+    assert same == (recipe != "finetune_spam")  # of a frozen trunk the classifier keeps only the top
+    assert (found.config.base is None) == (recipe == "finetune_spam")
