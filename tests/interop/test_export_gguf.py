@@ -57,6 +57,8 @@ def gpt2(tokenizer: BPETokenizer, folder: Path) -> Checkpoint:
         {},
         {"tie_embeddings": False, "rope_base": 500.0},
         {"rope_scaling": RopeScaling("linear", 2.0), "n_inner": 96},
+        {"rope_scaling": RopeScaling("llama3", 8.0, original_context=32)},
+        {"rope_scaling": RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.2, beta_fast=8.0)},
     ],
 )
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -130,14 +132,12 @@ def test_name_and_licence(tokenizer: BPETokenizer, tmp_path: Path) -> None:
 
 def test_what_llama_cpp_does_not_do_is_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     n, out = tokenizer.vocab_size, tmp_path / "m.gguf"
-    stretched = RopeScaling("yarn", 4.0, original_context=16)
     own = a_tokenizer(r"\S+|\s+")
     for number, (model, words, vocabulary) in enumerate(
         [
             (random_decoder("modern", vocab_size=n), "no Hugging Face model computes", tokenizer),
             (random_encoder("bert", vocab_size=n), "is an encoder .*; llama.cpp runs decoders", tokenizer),
             (classifier(random_decoder("gpt2", vocab_size=n)), "is a classifier", tokenizer),
-            (random_decoder("llama", vocab_size=n, rope_scaling=stretched), "by yarn", tokenizer),
             (random_decoder("llama", vocab_size=n + 3), "rows of embeddings", tokenizer),
             (random_decoder("llama", vocab_size=own.vocab_size), "does not cut texts by", own),
         ]
@@ -152,7 +152,11 @@ def test_what_llama_cpp_does_not_do_is_refused(tokenizer: BPETokenizer, tmp_path
         export_gguf(llama(tokenizer, tmp_path / "ours"), out)
 
 
-STRETCHED = {"linear": RopeScaling("linear", 2.0), "llama3": RopeScaling("llama3", 8.0, original_context=32)}
+STRETCHED = {
+    "linear": RopeScaling("linear", 2.0),
+    "llama3": RopeScaling("llama3", 8.0, original_context=32),
+    "yarn": RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.2),
+}
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -6,7 +9,8 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours
+from groundup.interop.gguf import NAMES, halves, llama3, load_gguf, neighbours
+from groundup.nn.config import RopeScaling
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -21,13 +25,23 @@ SIZES = {
 }
 
 
-def write(path: Path, model: Any, kind: Any = None, architecture: str = "llama", **facts: int) -> None:
+def write(
+    path: Path,
+    model: Any,
+    kind: Any = None,
+    architecture: str = "llama",
+    scaling: Mapping[str, str | float] = MappingProxyType({}),
+    **facts: int,
+) -> None:
     """The model as llama.cpp's converter writes it: queries and keys in pairs of neighbours."""
     writer = gguf.GGUFWriter(path, architecture)
     for name, value in {**SIZES, **facts}.items():
         writer.add_uint32(f"llama.{name}", value)
     writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
     writer.add_float32("llama.rope.freq_base", 500.0)
+    for name, told in scaling.items():
+        add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32}[type(told)]
+        add(f"llama.rope.scaling.{name}", told)
     weights = model.state_dict()
     for n in range(2):
         for pattern, theirs in NAMES.items():
@@ -81,6 +95,33 @@ def test_quantised_weights_are_those_of_the_package(tmp_path: Path) -> None:
     assert not np.array_equal(expected, down)
 
 
+@pytest.mark.parametrize(("factor", "base", "head_dim"), [(8.0, 5e5, 128), (32.0, 5e5, 64)])
+def test_llama_3_from_its_factors(factor: float, base: float, head_dim: int) -> None:
+    """Those of Llama 3.1 and 3.2, by the lines of llama.cpp's converter."""
+    factors = []
+    for i in range(0, head_dim, 2):
+        length = 2 * math.pi * base ** (i / head_dim)
+        smooth = (8192 / length - 1) / (4 - 1)
+        between = 1 / ((1 - smooth) / factor + smooth)
+        factors.append(1 if length < 8192 / 4 else factor if length > 8192 else between)
+    assert llama3(torch.tensor(factors), base, "m") == RopeScaling("llama3", factor, original_context=8192)
+    for wrong in ([1.0] * 8, [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]):
+        with pytest.raises(BadInput, match="factors that are not Llama 3"):
+            llama3(torch.tensor(wrong), base, "m")
+
+
+@torch.no_grad()
+def test_yarn_as_transformers_stretches_it(tmp_path: Path) -> None:
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 500.0}
+    reference = randomised(lambda: llama(intermediate_size=64, rope_parameters=rope))
+    write(
+        tmp_path / "m.gguf", reference, scaling={"type": "yarn", "factor": 4.0, "original_context_length": 8}
+    )
+    model = load_gguf(tmp_path / "m.gguf")
+    idx = torch.randint(61, (3, 32))
+    torch.testing.assert_close(model.logits(model(idx)), reference(idx).logits, atol=1e-4, rtol=0)
+
+
 def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     with pytest.raises(BadInput, match="does not exist"):
@@ -91,6 +132,12 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
         load_gguf(path)
     write(path, reference, **{"rope.dimension_count": 4})
     with pytest.raises(BadInput, match="turns 4 of 8 channels"):
+        load_gguf(path)
+    write(path, reference, scaling={"type": "longrope"})
+    with pytest.raises(BadInput, match="by 'longrope'; groundup reads linear, yarn"):
+        load_gguf(path)
+    write(path, reference, scaling={"type": "yarn", "factor": 4.0})
+    with pytest.raises(BadInput, match=r"by yarn but lacks llama\.rope\.scaling\.original_context_length"):
         load_gguf(path)
     write(path, reference, block_count=3)
     with pytest.raises(BadInput, match=r"missing model.layers.2.input_layernorm.weight"):

@@ -12,7 +12,7 @@ from groundup.checkpoint import TITLES, Checkpoint
 from groundup.errors import BadInput
 from groundup.interop.configs import architecture_of
 from groundup.interop.export_huggingface import beginning, bpe_of, chat_template_of, refuse_existing
-from groundup.interop.gguf import NAMES, SIZES, neighbours
+from groundup.interop.gguf import NAMES, ROPE_FACTORS, SIZES, YARN_BETAS, neighbours, yarn_attention
 from groundup.interop.layouts import llama
 from groundup.interop.model_card import CardFacts
 from groundup.nn.config import ModelConfig
@@ -109,12 +109,14 @@ def _scaling(config: ModelConfig) -> dict[str, Any]:
     scaling = config.rope_scaling
     if scaling is None or scaling.kind == "llama3":  # whose factors are a tensor
         return {}
+    facts: dict[str, Any] = {"type": scaling.kind, "factor": scaling.factor}
     if scaling.kind == "yarn":
-        raise BadInput(
-            "the model stretches rotary positions by yarn, which is not exported to GGUF; export to Hugging Face "
-            "instead."
-        )
-    return {"rope.scaling.type": "linear", "rope.scaling.factor": scaling.factor}
+        facts |= {
+            "original_context_length": scaling.original_context,
+            "attn_factor": scaling.attention_factor / yarn_attention(scaling.factor),
+            **{f"yarn_{name}": getattr(scaling, name) for name in YARN_BETAS},
+        }
+    return {f"rope.scaling.{name}": value for name, value in facts.items()}
 
 
 def _tensors(
@@ -141,7 +143,7 @@ def _tensors(
         head = config.n_embd // config.n_head
         plain, _ = frequencies(head, config.rope_base)
         slowed, _ = frequencies(head, config.rope_base, config.rope_scaling)
-        yield "rope_freqs.weight", plain / slowed
+        yield ROPE_FACTORS, plain / slowed
 
 
 def _add(writer: Any, name: str, value: Any) -> None:
