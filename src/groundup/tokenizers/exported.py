@@ -15,7 +15,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.likelihood import CONTINUES
 from groundup.tokenizers.merges import merge_bytes
 from groundup.tokenizers.pretokenization import PATTERNS
-from groundup.tokenizers.published import CONTROL, LLAMA_3, QWEN_2
+from groundup.tokenizers.published import CONTROL, LLAMA_3, QWEN_2, WORD_SPLITS
 from groundup.tokenizers.spelling import spell
 from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
@@ -95,6 +95,7 @@ def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
     """What tokenizer.json holds; [SEP] stands behind each text, and before it what the model expects there."""
     vocabulary = {token: i for i, token in enumerate(tokenizer.tokens)}
     rules, normalization = tokenizer.rules, tokenizer.rules.normalization
+    [cut] = [theirs for theirs, ours in WORD_SPLITS.items() if ours == rules.split]
     cls, sep = (tokenizer.tokens[i] for i in (tokenizer.cls_id, tokenizer.sep_id))
     return _document(
         {token: vocabulary[token] for token in SPECIAL_TOKENS},
@@ -105,7 +106,7 @@ def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
             "strip_accents": normalization.strip_accents,
             "lowercase": normalization.lowercase,
         },
-        pre_tokenizer={"type": "BertPreTokenizer" if rules.split == "bert" else "WhitespaceSplit"},
+        pre_tokenizer={"type": cut},
         post_processor=_around(vocabulary, [cls] if tokenizer.prefix_ids else [], [sep]),
         decoder={"type": "WordPiece", "prefix": CONTINUES, "cleanup": False},
         model={

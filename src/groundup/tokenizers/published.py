@@ -8,7 +8,7 @@ from typing import Any
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from groundup.tokenizers.likelihood import CONTINUES
-from groundup.tokenizers.normalization import Normalization
+from groundup.tokenizers.normalization import Normalization, WordSplit
 from groundup.tokenizers.spelling import unspell
 from groundup.tokenizers.wordpiece import WordPieceTokenizer, WordRules
 
@@ -19,6 +19,8 @@ LLAMA_3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN_2 = LLAMA_3.replace("{1,3}", "")
+# What WordPiece may cut texts into words with, by the names of Hugging Face's library.
+WORD_SPLITS: dict[str, WordSplit] = {"BertPreTokenizer": "bert", "WhitespaceSplit": "whitespace"}
 
 
 def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
@@ -134,15 +136,17 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
 
 
 def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
-    """What stands in a tokenizer.json of BERT's."""
+    """What stands in a tokenizer.json of BERT's, or of ours."""
     model, steps = found["model"], found.get("normalizer") or {}
+    cut = (found.get("pre_tokenizer") or {}).get("type")
     shown = {
         "normalizer": steps.get("type"),
-        "pre_tokenizer": (found.get("pre_tokenizer") or {}).get("type"),
+        "pre_tokenizer": cut,
         "unk_token": model.get("unk_token"),
         "continuing_subword_prefix": model.get("continuing_subword_prefix"),
     }
-    expected = dict(zip(shown, ("BertNormalizer", "BertPreTokenizer", "[UNK]", CONTINUES), strict=True))
+    known = cut if cut in WORD_SPLITS else " or ".join(WORD_SPLITS)
+    expected = dict(zip(shown, ("BertNormalizer", known, "[UNK]", CONTINUES), strict=True))
     if shown != expected:
         raise BadInput(f"{where} is WordPiece with {shown}; expected {expected}: choose another model.")
     accents = steps["strip_accents"]
@@ -153,7 +157,7 @@ def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
             strip_accents=steps["lowercase"] if accents is None else accents,  # as the library reads it
             lowercase=steps["lowercase"],
         ),
-        "bert",
+        WORD_SPLITS[cut],
         model["max_input_chars_per_word"],
     )
     vocabulary: dict[str, int] = model["vocab"]
