@@ -12,6 +12,7 @@ from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import Checkpoint
 from groundup.errors import BadInput
 from groundup.generation import generate
+from groundup.interop.configs import yarn_attention
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.gguf import load_gguf
 from groundup.interop.model_card import CardFacts
@@ -58,7 +59,8 @@ def gpt2(tokenizer: BPETokenizer, folder: Path) -> Checkpoint:
         {"tie_embeddings": False, "rope_base": 500.0},
         {"rope_scaling": RopeScaling("linear", 2.0), "n_inner": 96},
         {"rope_scaling": RopeScaling("llama3", 8.0, original_context=32)},
-        {"rope_scaling": RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.2, beta_fast=8.0)},
+        {"rope_scaling": RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.2)},
+        {"rope_scaling": RopeScaling("yarn", 4.0, original_context=16, attention_factor=yarn_attention(4.0))},
     ],
 )
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -132,12 +134,14 @@ def test_name_and_licence(tokenizer: BPETokenizer, tmp_path: Path) -> None:
 
 def test_what_llama_cpp_does_not_do_is_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     n, out = tokenizer.vocab_size, tmp_path / "m.gguf"
+    steep = RopeScaling("yarn", 4.0, original_context=16, beta_fast=8.0)
     own = a_tokenizer(r"\S+|\s+")
     for number, (model, words, vocabulary) in enumerate(
         [
             (random_decoder("modern", vocab_size=n), "no Hugging Face model computes", tokenizer),
             (random_encoder("bert", vocab_size=n), "is an encoder .*; llama.cpp runs decoders", tokenizer),
             (classifier(random_decoder("gpt2", vocab_size=n)), "is a classifier", tokenizer),
+            (random_decoder("llama", vocab_size=n, rope_scaling=steep), "beta_fast 8 and", tokenizer),
             (random_decoder("llama", vocab_size=n + 3), "rows of embeddings", tokenizer),
             (random_decoder("llama", vocab_size=own.vocab_size), "does not cut texts by", own),
         ]

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,8 +8,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, halves, llama3, load_gguf, neighbours
-from groundup.nn.config import RopeScaling
+from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -95,21 +93,6 @@ def test_quantised_weights_are_those_of_the_package(tmp_path: Path) -> None:
     assert not np.array_equal(expected, down)
 
 
-@pytest.mark.parametrize(("factor", "base", "head_dim"), [(8.0, 5e5, 128), (32.0, 5e5, 64)])
-def test_llama_3_from_its_factors(factor: float, base: float, head_dim: int) -> None:
-    """Those of Llama 3.1 and 3.2, by the lines of llama.cpp's converter."""
-    factors = []
-    for i in range(0, head_dim, 2):
-        length = 2 * math.pi * base ** (i / head_dim)
-        smooth = (8192 / length - 1) / (4 - 1)
-        between = 1 / ((1 - smooth) / factor + smooth)
-        factors.append(1 if length < 8192 / 4 else factor if length > 8192 else between)
-    assert llama3(torch.tensor(factors), base, "m") == RopeScaling("llama3", factor, original_context=8192)
-    for wrong in ([1.0] * 8, [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]):
-        with pytest.raises(BadInput, match="factors that are not Llama 3"):
-            llama3(torch.tensor(wrong), base, "m")
-
-
 @torch.no_grad()
 def test_yarn_as_transformers_stretches_it(tmp_path: Path) -> None:
     rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 500.0}
@@ -134,10 +117,7 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="turns 4 of 8 channels"):
         load_gguf(path)
     write(path, reference, scaling={"type": "longrope"})
-    with pytest.raises(BadInput, match="by 'longrope'; groundup reads linear, yarn"):
-        load_gguf(path)
-    write(path, reference, scaling={"type": "yarn", "factor": 4.0})
-    with pytest.raises(BadInput, match=r"by yarn but lacks llama\.rope\.scaling\.original_context_length"):
+    with pytest.raises(BadInput, match="by 'longrope'; groundup reads linear, plain yarn"):
         load_gguf(path)
     write(path, reference, block_count=3)
     with pytest.raises(BadInput, match=r"missing model.layers.2.input_layernorm.weight"):

@@ -128,6 +128,11 @@ def _llama(found: Facts, where: str) -> dict[str, Any]:
     }
 
 
+def yarn_attention(factor: float) -> float:
+    """The factor of cosines and sines where yarn is given none (Peng et al. 2023, eq. 22)."""
+    return 0.1 * math.log(factor) + 1
+
+
 def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
@@ -150,7 +155,7 @@ def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None
             )
         fields |= {name: float(rope[name]) for name in ("beta_fast", "beta_slow") if rope.get(name)}
         given = rope.get("attention_factor")
-        fields["attention_factor"] = 0.1 * math.log(factor) + 1 if given is None else float(given)
+        fields["attention_factor"] = yarn_attention(factor) if given is None else float(given)
     return RopeScaling(**fields)
 
 

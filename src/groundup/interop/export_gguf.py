@@ -12,11 +12,11 @@ from groundup.checkpoint import TITLES, Checkpoint
 from groundup.errors import BadInput
 from groundup.interop.configs import architecture_of
 from groundup.interop.export_huggingface import beginning, bpe_of, chat_template_of, refuse_existing
-from groundup.interop.gguf import NAMES, ROPE_FACTORS, SIZES, YARN_BETAS, neighbours, yarn_attention
+from groundup.interop.gguf import NAMES, SIZES, neighbours
+from groundup.interop.gguf_rotary import FACTORS, factors_of, scaling_fields
 from groundup.interop.layouts import llama
 from groundup.interop.model_card import CardFacts
 from groundup.nn.config import ModelConfig
-from groundup.nn.rotary import frequencies
 from groundup.tokenizers.exported import gguf_fields
 
 Dtype = Literal["float32", "float16", "q8_0"]
@@ -100,23 +100,9 @@ def _shape(architecture: str, config: ModelConfig) -> dict[str, Any]:
             "attention.layer_norm_rms_epsilon": config.norm_eps,
             "rope.dimension_count": config.n_embd // config.n_head,
             "rope.freq_base": config.rope_base,
-            **_scaling(config),
+            **scaling_fields(config.rope_scaling),
         }
     return {f"{architecture}.{name}": value for name, value in facts.items()}
-
-
-def _scaling(config: ModelConfig) -> dict[str, Any]:
-    scaling = config.rope_scaling
-    if scaling is None or scaling.kind == "llama3":  # whose factors are a tensor
-        return {}
-    facts: dict[str, Any] = {"type": scaling.kind, "factor": scaling.factor}
-    if scaling.kind == "yarn":
-        facts |= {
-            "original_context_length": scaling.original_context,
-            "attn_factor": scaling.attention_factor / yarn_attention(scaling.factor),
-            **{f"yarn_{name}": getattr(scaling, name) for name in YARN_BETAS},
-        }
-    return {f"rope.scaling.{name}": value for name, value in facts.items()}
 
 
 def _tensors(
@@ -140,10 +126,7 @@ def _tensors(
                 tensor = neighbours(tensor, config.n_head if "q_proj" in theirs else config.n_kv_head)
             yield names[theirs], tensor
     if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
-        head = config.n_embd // config.n_head
-        plain, _ = frequencies(head, config.rope_base)
-        slowed, _ = frequencies(head, config.rope_base, config.rope_scaling)
-        yield ROPE_FACTORS, plain / slowed
+        yield FACTORS, factors_of(config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
 
 def _add(writer: Any, name: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 One tensor at a time is dequantised, by the package gguf; gguf_file.py reads the file.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from torch import Tensor
 
 from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
-from groundup.interop.gguf_file import GGUFFile, GGUFTensor, open_gguf
+from groundup.interop.gguf_file import GGUFFile, open_gguf
+from groundup.interop.gguf_rotary import FACTORS, read_scaling
 from groundup.interop.huggingface import empty_model
 from groundup.interop.layouts import llama
 from groundup.interop.weights import read_weights
-from groundup.nn.config import PRESETS, ModelConfig, RopeScaling
+from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
-from groundup.nn.rotary import frequencies
 from groundup.nn.weights import Shape
 
 # name of llama.cpp -> name in Hugging Face's Llama; {n} is the layer
@@ -44,10 +43,6 @@ SIZES = {
     "n_embd": "embedding_length",
     "n_inner": "feed_forward_length",
 }
-
-ROPE_FACTORS = "rope_freqs.weight"  # no weight of the model: how much slower each pair of channels turns
-SCALING = "llama.rope.scaling."
-YARN_BETAS = ("beta_fast", "beta_slow")
 
 
 def load_gguf(path: Path) -> Decoder:
@@ -96,6 +91,7 @@ def read_config(file: GGUFFile) -> ModelConfig:
         )
     base = float(facts.get("llama.rope.freq_base", 10_000.0))
     tensors = file.tensors
+    factors = torch.from_numpy(tensors[FACTORS].values()) if FACTORS in tensors else None
     if "token_embd.weight" not in tensors:
         raise BadInput(f"{where} has no tensor token_embd.weight; expected a whole Llama: download it again.")
     return ModelConfig(
@@ -111,75 +107,8 @@ def read_config(file: GGUFFile) -> ModelConfig:
             "tie_embeddings": "output.weight" not in tensors,
             "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),  # kept in 32 bits
             "rope_base": base,
-            "rope_scaling": _scaling(facts, tensors, base, where),
+            "rope_scaling": read_scaling(facts, factors, width, base, where),
         }
-    )
-
-
-def _scaling(
-    facts: Mapping[str, Any], tensors: Mapping[str, GGUFTensor], base: float, where: str
-) -> RopeScaling | None:
-    if ROPE_FACTORS in tensors:
-        return llama3(torch.from_numpy(tensors[ROPE_FACTORS].values()), base, where)
-    told = {name.removeprefix(SCALING): value for name, value in facts.items() if name.startswith(SCALING)}
-    kind = told.get("type", "none")
-    if kind == "none":
-        return None
-    if kind not in ("linear", "yarn"):
-        raise BadInput(
-            f"{where} stretches rotary positions by {kind!r}; groundup reads linear, yarn and Llama 3's factors from "
-            f"GGUF: choose another model."
-        )
-    lacking = {"factor", *(["original_context_length"] if kind == "yarn" else [])} - told.keys()
-    if lacking:
-        raise BadInput(
-            f"{where} stretches rotary positions by {kind} but lacks "
-            f"{', '.join(SCALING + name for name in sorted(lacking))}: take the model's Hugging Face folder instead."
-        )
-    factor = float(told["factor"])
-    if kind == "linear":
-        return RopeScaling("linear", factor)
-    betas = {name: float(told[f"yarn_{name}"]) for name in YARN_BETAS if f"yarn_{name}" in told}
-    return RopeScaling(
-        "yarn",
-        factor,
-        original_context=int(told["original_context_length"]),
-        attention_factor=round(yarn_attention(factor) * float(told.get("attn_factor", 1.0)), 6),
-        **betas,
-    )
-
-
-def yarn_attention(factor: float) -> float:
-    """The factor of cosines and sines that llama.cpp gives yarn by itself (Peng et al. 2023, eq. 22)."""
-    return 1 + 0.1 * math.log(factor)
-
-
-def llama3(factors: Tensor, base: float, where: str) -> RopeScaling:
-    """The numbers of Llama 3's scaling, of which a file has what they come to: how much slower each pair turns.
-
-    The largest is `factor`. How much a pair between slow and fast ones is slowed tells the original context, given
-    from how many turns to how many they are between: 1 to 4 in every model published.
-
-    Args:
-        factors: (D / 2,), the most 1 or the largest.
-
-    Raises:
-        BadInput: other factors.
-    """
-    factor = round(float(factors.max()), 4)  # kept in 32 bits, as the others
-    plain, _ = frequencies(2 * len(factors), base)
-    between = ~(factors.isclose(factors.min(), rtol=1e-4) | factors.isclose(factors.max(), rtol=1e-4))
-    if between.any():
-        kept = (1 / factors - 1 / factor) / (1 - 1 / factor)
-        low, high = RopeScaling.low_freq_factor, RopeScaling.high_freq_factor
-        contexts = (low + kept * (high - low)) * 2 * math.pi / plain
-        scaling = RopeScaling("llama3", factor, original_context=round(float(contexts[between].median())))
-        slowed, _ = frequencies(2 * len(factors), base, scaling)
-        if torch.allclose(plain / slowed, factors, rtol=1e-3):
-            return scaling
-    raise BadInput(
-        f"{where} slows rotary positions down by factors that are not Llama 3's: take the model's Hugging Face folder "
-        f"instead."
     )
 
 
@@ -194,7 +123,7 @@ class GGUFWeights:
             for pattern, name in NAMES.items()
         }
         self._tensors = {
-            theirs.get(name, name): tensor for name, tensor in file.tensors.items() if name != ROPE_FACTORS
+            theirs.get(name, name): tensor for name, tensor in file.tensors.items() if name != FACTORS
         }
 
     @property

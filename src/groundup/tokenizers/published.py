@@ -138,7 +138,7 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
 def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
     """What stands in a tokenizer.json of BERT's, or of ours."""
     model, steps = found["model"], found.get("normalizer") or {}
-    cut = (found.get("pre_tokenizer") or {}).get("type")
+    cut: str = (found.get("pre_tokenizer") or {}).get("type", "")
     shown = {
         "normalizer": steps.get("type"),
         "pre_tokenizer": cut,
