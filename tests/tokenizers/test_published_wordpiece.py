@@ -13,7 +13,7 @@ from groundup.errors import BadInput
 from groundup.tokenizers.published import huggingface_tokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
-# as in BERT: placeholders between [PAD] and the other special tokens
+# as in BERT: a token that no text has stands between [PAD] and the other special tokens
 TOKENS = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abelnuABN.,!é", "una", "un"]
 TOKENS += [f"##{piece}" for piece in ("a", "b", "e", "l", "n", "able", "bel")]
 

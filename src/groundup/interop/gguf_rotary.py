@@ -105,8 +105,7 @@ def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> Rop
     else:
         context = math.floor(2 * math.pi / float(plain[slow].max()))
     scaling = RopeScaling("llama3", factor, original_context=context)
-    slowed, _ = frequencies(head_dim, base, scaling)
-    if not torch.allclose(plain / slowed, factors, rtol=1e-3):
+    if not torch.allclose(factors_of(head_dim, base, scaling), factors, rtol=1e-3):
         raise BadInput(
             f"{where} slows rotary positions down by factors that are not Llama 3's: take the model's Hugging Face "
             f"folder instead."
