@@ -197,7 +197,7 @@ def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: 
         closed.setattr(registry, "champion", refuses)
         shown = CliRunner().invoke(retrain.app, ["run"])
     assert shown.exit_code == 1
-    assert f"error: MLflow at {store.uri} cannot be used (the registry is closed); start" in shown.output
+    assert f"error: MLflow at {store.uri} cannot be used (the registry is closed); check" in shown.output
     assert "**Failed**: MLflow at" in summary()
 
     (folder / "dvc.yaml").write_text("stages: {left: {cmdd: true}}\n")
