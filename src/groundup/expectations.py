@@ -141,29 +141,40 @@ def validate_splits(
     spam: Splits,
     instructions: Splits,
     *,
+    corpus_digits_count: bool = False,
     spam_protocol: Protocol = "deduplicated",
     spam_balance: Literal["none", "undersample"] = "none",
     instructions_protocol: Protocol = "deduplicated",
 ) -> Report:
     """Hold the prepared splits (rows as in the raw files; spam rows with "group") to what splitting promises.
 
-    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`;
-    digits count in instructions) and no spam group lies in two; the spam splits have one class balance (train
-    half and half where `spam_balance` undersamples it); no family in "held_out" occurs elsewhere. Under a
-    "book" protocol, whose splits overlap and are not stratified, overlaps and balance are warnings.
+    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`; digits
+    count in instructions, and in a corpus where `datasets.corpus.split` says so) and no spam group lies in two; the
+    spam splits have one class balance (train half and half where `spam_balance` undersamples it); no family in
+    "held_out" occurs elsewhere. Under a "book" protocol, whose splits overlap and are not stratified, overlaps and
+    balance are warnings.
 
     Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
     """
     suites = [
-        _validate_split_set("corpus", "pretraining", corpus, "deduplicated"),
+        _validate_split_set(
+            "corpus", "pretraining", corpus, "deduplicated", digits_count=corpus_digits_count
+        ),
         _validate_split_set("spam", "spam", spam, spam_protocol, spam_balance == "undersample"),
-        _validate_split_set("instructions", "instructions", instructions, instructions_protocol),
+        _validate_split_set(
+            "instructions", "instructions", instructions, instructions_protocol, digits_count=True
+        ),
     ]
     return {"success": all(suite["success"] for suite in suites), "suites": suites}
 
 
 def _validate_split_set(
-    name: str, role: str, splits: Splits, protocol: Protocol, undersampled: bool = False
+    name: str,
+    role: str,
+    splits: Splits,
+    protocol: Protocol,
+    undersampled: bool = False,
+    digits_count: bool = False,
 ) -> dict[str, Any]:
     overlap = "critical" if protocol == "deduplicated" else "warning"
     needed = [split for split in splits if split != "held_out"]
@@ -181,7 +192,7 @@ def _validate_split_set(
             gxe.ExpectColumnValuesToBeInSet(column="_splits_of_text", value_set=[1], severity=overlap),
         ),
     ]
-    frame = split_frame(role, splits)
+    frame = split_frame(role, splits, digits_count)
     if role == "spam":
         in_one = gxe.ExpectColumnValuesToBeInSet(column="_splits_of_group", value_set=[1], severity=overlap)
         checks.append(("No group of near-equal messages lies in two splits.", in_one))
