@@ -98,3 +98,8 @@ def test_files_that_are_no_params(tmp_path: Path, content: bytes, words: str) ->
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="was not found"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_folder_is_no_params(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_params(tmp_path)

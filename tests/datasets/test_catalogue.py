@@ -172,14 +172,16 @@ def test_every_problem_at_once(tmp_path):
         "c: {role: vocabulary, title: t, licence: l, citation: c, locations: [{url: 'ftp://x', reader: csv},"
         " {url: 'pypi:x/y', reader: bytes}]}\n"
         "d: {role: spam, title: t, licence: l}\n"
+        "sms.v2: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
+        "2024: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
     )
     with pytest.raises(BadInput) as error:
         load_catalogue(path)
     message = str(error.value)
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
-                  "c.locations.1.url", "d.citation"):  # fmt: skip
+                  "c.locations.1.url", "d.citation", "sms.v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
-    assert message.splitlines()[0] == f"{path}: 7 problem(s) to put right:"
+    assert message.splitlines()[0] == f"{path}: 9 problem(s) to put right:"
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "a: 1", ""])

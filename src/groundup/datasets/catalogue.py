@@ -10,6 +10,7 @@ gives the canonical bytes; they are the same whichever serves them, and pinned b
 import hashlib
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from groundup.errors import BadInput
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # also the name of a stage, of a file, and of a parameter to DVC
 Role = Literal[
     "pretraining",
     "spam",
@@ -142,7 +144,11 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
 
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:  # ValueError: not UTF-8, or a path that cannot be one
         raise BadInput(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise BadInput(f"{path}: expected dataset names, each with its keys indented below it.")
@@ -150,12 +156,17 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     catalogue: dict[str, Dataset] = {}
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append(
+                f"{name}: expected a name of letters, digits, _ and -, a letter first (to DVC a dot is a path)"
+            )
+            continue
         try:
-            catalogue[str(name)] = adapter.validate_python({**entry, "name": str(name)})
+            catalogue[name] = adapter.validate_python({**entry, "name": name})
         except ValidationError as error:
             problems += [f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in error.errors()]
         else:
-            problems += _contradictions(catalogue[str(name)])
+            problems += _contradictions(catalogue[name])
     if problems:
         raise BadInput(f"{path}: {len(problems)} problem(s) to put right:\n  " + "\n  ".join(problems))
     return catalogue
