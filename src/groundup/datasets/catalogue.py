@@ -210,27 +210,46 @@ def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Datas
     return catalogue[name]
 
 
-def fetch(dataset: Dataset, out: Path, *, cache: Path | None = None, progress: bool = True) -> Fetched:
+def fetch(
+    dataset: Dataset,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    kept: Path | None = None,
+    watched: Path | None = None,
+    progress: bool = True,
+) -> Fetched:
     """Write the dataset's canonical file to `out`, atomically.
 
     Args:
-        cache: folder for unfinished downloads; by default `.part` beside `out`.
+        cache: folder for unfinished downloads; by default `.part` in `kept`, or else beside `out`.
+        kept: folder that keeps the file of the location that served, so that it is not fetched again as long as its
+            checksum is the catalogue's, or its server says that it has not changed.
+        watched: folder in which DVC notices changes: own files lie in it, or have a checksum.
 
     Raises:
-        BadInput: no location gave the file; the message lists each with its reason, and what to do.
+        BadInput: no location gave the file; the message lists each with its reason, and what to do. Or a change of an
+            own file would not be noticed.
     """
+    _require_watched(dataset, watched)
     if dataset.generate is not None:
         return _write(dataset, _generate(dataset.generate, dataset.name), out, "generated")
     reasons = []
-    for location in _in_order(dataset.locations):
+    at_hand = {
+        place: locations.kept_bytes(kept, place.sha256, dataset.max_bytes) for place in dataset.locations
+    }
+    for location in sorted(_in_order(dataset.locations), key=lambda place: at_hand[place] is None):
         try:
-            data = locations.get(
-                location.url,
-                sha256=location.sha256,
-                max_bytes=dataset.max_bytes,
-                cache=cache or out.parent / ".part",
-                progress=progress,
-            )
+            data = at_hand[location]
+            if data is None:
+                data = locations.get(
+                    location.url,
+                    sha256=location.sha256,
+                    max_bytes=dataset.max_bytes,
+                    cache=cache or (kept or out.parent) / ".part",
+                    progress=progress,
+                    kept=kept,
+                )
             if location.member:
                 data = locations.from_zip(data, location.member, dataset.max_bytes, location.url)
             return _write(dataset, _canonical(dataset, location, data), out, location.url)
@@ -239,6 +258,28 @@ def fetch(dataset: Dataset, out: Path, *, cache: Path | None = None, progress: b
             _log.warning("%s: skipped %s", dataset.name, reasons[-1])
     tried = "\n  ".join(reasons)
     raise BadInput(f"{dataset.name} could not be fetched; tried in order:\n  {tried}\n{_remedy(dataset)}")
+
+
+def _require_watched(dataset: Dataset, watched: Path | None) -> None:
+    """Refuse own files that could change unnoticed: outside the folder that DVC watches, and without a checksum."""
+    for place in dataset.locations:
+        scheme, _, path = place.url.partition(":")
+        if scheme != "file" or place.sha256:
+            continue
+        if watched is None:
+            raise BadInput(
+                f"{dataset.name}: nothing notices when {place.url} changes; give its location the file's sha256."
+            )
+        if not _normal(Path(path).expanduser()).is_relative_to(_normal(watched)):
+            raise BadInput(
+                f"{dataset.name}: {place.url} lies outside {watched}, where changes are noticed; move the file there "
+                f"and correct its url in the catalogue, or give its location the file's sha256."
+            )
+
+
+def _normal(path: Path) -> Path:
+    """The absolute path without "..": where a link lies, not where it leads."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _in_order(places: tuple[Location, ...]) -> list[Location]:
