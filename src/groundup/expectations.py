@@ -395,7 +395,7 @@ def _named(character: str) -> str:
 
 def _shortened(text: str, at: int = 0) -> str:
     """At most SHOWN_CHARS of a text, the character at `at` among them."""
-    start = max(0, at - SHOWN_CHARS // 2)
+    start = max(0, at - SHOWN_CHARS // 2) if len(text) > SHOWN_CHARS else 0
     spelt = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text[start:])
     cut = spelt if len(spelt) <= SHOWN_CHARS else spelt[:SHOWN_CHARS] + "…"
     return f"…{cut}" if start else cut
