@@ -37,6 +37,7 @@ def main(
     instructions_curve: Path,
     spam_metrics: Path,
     instruction_metrics: Path,
+    headline: Path,
     samples: Path,
     pictures: Path,
     report: Path,
@@ -92,13 +93,14 @@ def main(
         "samples": shown,
         "confidence": evaluate.confidence,
     }
+    write_json(headline, report_page.headline(facts))
     write_text(report, report_page.render(facts, pictures))
 
     run.log({f"spam/{name}": entry["mean"] for name, entry in spam_table["test"].items()})
     for name in ("unseen_instances", "held_out_families"):
         if instruction_table[name]["instances"]:
             run.log({f"instructions/{name}": instruction_table[name]["exact_match"]["mean"]})
-    for path in (spam_metrics, instruction_metrics, samples, report):
+    for path in (spam_metrics, instruction_metrics, headline, samples, report):
         run.artifact(path)
     run.artifact(pictures, "plots")
     print(report_page.comparison(spam_table, report_page.REFERENCE, "f1"))

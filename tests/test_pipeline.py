@@ -400,6 +400,25 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
     assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
+@each_pipeline
+def test_the_last_stage_alone_writes_metrics(pipeline: Pipeline) -> None:
+    stages = yaml.safe_load((ROOT / pipeline.dvc_yaml).read_text(encoding="utf-8"))["stages"]
+    metrics = {name: stage.get("do", stage).get("metrics") for name, stage in stages.items()}
+    written = {name: paths for name, paths in metrics.items() if paths}
+    folder = "reports" if pipeline.folder == "." else f"reports/{Path(pipeline.folder).name}"
+    assert written == {[*stages][-1]: [{f"{folder}/headline.json": {"cache": False}}]}, (
+        "`dvc metrics`, `dvc exp show` and Prefect's summary print every figure of every file under `metrics:`; "
+        "details go under `plots:`, see the head of dvc.yaml"
+    )
+
+
+def test_headline_figures_of_all_pipelines_fit_a_terminal() -> None:
+    command = [sys.executable, "-m", "dvc", "metrics", "show"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = shown.splitlines()
+    assert len(lines) == 1 + len(PIPELINES) and max(map(len, lines)) < 100, shown
+
+
 def test_every_input_is_an_output_or_a_committed_file() -> None:
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     for stanza in stanzas():

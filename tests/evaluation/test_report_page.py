@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from groundup.evaluation.report_page import comparison, interval, render
+from groundup.evaluation.report_page import comparison, headline, interval, render
 
 ENTRY = {"mean": 0.9, "low": 0.85, "high": 0.95}
 METRICS = ("accuracy", "f1", "mcc", "precision", "recall", "roc_auc", "pr_auc", "brier", "ece")
@@ -126,6 +126,13 @@ def test_a_run_without_held_out_families(pictures):
     some = facts()
     some["instructions"]["held_out_families"] = {"instances": 0}
     assert "families held out whole" not in render(some, pictures)
+
+
+def test_headline_figures_are_means():
+    some = facts()
+    assert headline(some) == {"bpb": 1.7, "spam_f1": 0.9, "unseen": 0.9, "held_out": 0.9}
+    some["instructions"]["held_out_families"] = {"instances": 0}
+    assert headline(some) == {"bpb": 1.7, "spam_f1": 0.9, "unseen": 0.9}
 
 
 @pytest.mark.parametrize(
