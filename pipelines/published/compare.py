@@ -20,7 +20,8 @@ def main(
 ) -> None:
     """Read scores, responses and predictions of every starting point, in the same order, and those of the book's split.
 
-    `paths`: three of each starting point, the book's predictions, and the outputs: metrics, headline figures, plots and page.
+    `paths`: three of each starting point, the book's predictions, and the outputs: metrics, headline figures, plots and
+    page.
     """
     *starts, of_book, metrics, headline, plots, page = paths
     third = len(starts) // 3
