@@ -105,7 +105,7 @@ def test_writes_every_output_and_the_same_bytes_twice(inputs, tmp_path):
     files = sorted(
         path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
     )
-    assert len(files) == 5 + 8  # five files, six pictures and two tables
+    assert len(files) == 5 + 13  # five files, eleven pictures and two tables
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
