@@ -94,7 +94,8 @@ plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, which lets `dvc pl
 	python -m pip install --quiet vl-convert-python==1.9.0.post1
 	@python -c 'import pathlib, vl_convert; \
 	js = vl_convert.javascript_bundle(vl_version="5.21").replace("</script", "<\\/script"); \
-	pathlib.Path(".dvc/plots/offline.html").write_text("<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>DVC plots</title><script>" + js + "</script></head><body>{plot_divs}</body></html>\n", encoding="utf-8")'
+	frame, page = (pathlib.Path(".dvc/plots", name) for name in ("frame.html", "offline.html")); \
+	page.write_text(frame.read_text(encoding="utf-8").replace("{vega}", js), encoding="utf-8")'
 
 $(READY): requirements.lock pyproject.toml
 	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \
