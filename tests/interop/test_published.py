@@ -14,7 +14,9 @@ from groundup.errors import BadInput
 from groundup.evaluation.language_model import total_nats
 from groundup.generation import generate, probabilities
 from groundup.instruction_tuning import respond
+from groundup.interop.export_gguf import export_gguf
 from groundup.interop.export_huggingface import export_huggingface
+from groundup.interop.gguf_file import open_gguf
 from groundup.interop.huggingface import load_model
 from groundup.interop.published import import_model, load_published
 from groundup.preference_tuning import Preference, answer_log_probs, both_answers
@@ -175,6 +177,9 @@ def test_ends_go_out_again(tmp_path: Path) -> None:
     for name in ("config.json", "generation_config.json"):
         assert json.loads((tmp_path / "out" / name).read_text())["eos_token_id"] == [2, 0]
     assert load_published(tmp_path / "out").stop_ids == (0,)
+    export_gguf(load_checkpoint(tmp_path / "ours"), tmp_path / "out.gguf")
+    assert open_gguf(tmp_path / "out.gguf").fields["tokenizer.ggml.eot_token_id"] == 0
+    assert load_published(tmp_path / "out.gguf").stop_ids == (0,)
 
 
 @pytest.mark.parametrize("make", [random_llama, random_gpt2])

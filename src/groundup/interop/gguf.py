@@ -192,8 +192,8 @@ def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
     """The tokens that end an answer beside the one that ends a text: those that the file names, and END_NAMES."""
     tokens = facts["tokenizer.ggml.tokens"]
     eos, eot, eom = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
-    named = {i for i, token in enumerate(tokens) if token in END_NAMES}
-    return tuple(sorted((named | {i for i in (eot, eom) if i in range(len(tokens))}) - {eos}))
+    ends = [i for i, token in enumerate(tokens) if token in END_NAMES or i in (eot, eom)]
+    return tuple(i for i in ends if i != eos)
 
 
 def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:

@@ -58,5 +58,5 @@ def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     model.config = replace(model.config, vocab_size=n)
 
 
-def _first_rows(parameter: nn.Parameter, n: int) -> nn.Parameter:
+def _first_rows(parameter: Tensor, n: int) -> nn.Parameter:
     return nn.Parameter(parameter.detach()[:n], requires_grad=parameter.requires_grad)
