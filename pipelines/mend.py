@@ -54,6 +54,7 @@ def mend(root: Path) -> list[str]:
         done += _mend_rwlock(root, root / rwlock)
     with _locked(root / ".dvc/tmp/lock") as ours:
         if ours:  # else DVC is at work on the lock files, and will say so
+            done += _mend_run_cache(root)
             for name, dvc_yaml in PIPELINES.items():
                 done += _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"))
     return done
@@ -141,6 +142,22 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return 0.0
+
+
+def _mend_run_cache(root: Path) -> list[str]:
+    """Remove what was begun in DVC's cache of runs: at an empty folder there, DVC ends with a TypeError."""
+    removed = 0
+    for run in _cache_folder(root).glob("runs/??/*"):
+        files = list(run.iterdir())
+        begun = [file for file in files if file.suffix == ".tmp" or file.stat().st_size == 0]
+        for file in begun:
+            file.unlink()
+        if len(begun) == len(files):
+            run.rmdir()
+        removed += bool(begun) or not files
+    return [
+        f"{removed} entries of DVC's cache of runs, left unfinished by a run that died, were removed"
+    ] * bool(removed)
 
 
 def _mend_lock_file(root: Path, pipeline: str, lock: Path) -> list[str]:
