@@ -154,8 +154,7 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
-        for done in mend(root):
-            get_run_logger().warning(f"Mended: {done}.")
+        mend(root, get_run_logger().warning)
         with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]

@@ -11,10 +11,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import md5
-from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -34,33 +33,47 @@ WRITTEN = (
     "dvc.lock",
     "reports",
 )  # what a profile's run changes among the files that git tracks
+WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
 CLOCK_SECONDS = 2.0  # by which the start times of processes may be wrong
 
 Entry = dict[str, Any]  # a stage in a lock file
 
 
-def mend(root: Path) -> list[str]:
-    """Mend what DVC would refuse or lose; returns a sentence for each thing done. Costs a fraction of a second.
+def mend(root: Path, say: Callable[[str], None]) -> None:
+    """Mend what DVC would refuse or lose, and say each thing done; costs half a second where there is nothing.
+
+    Waits for a dvc that is at work here: one that lives on after its `make` was killed goes on by itself, and DVC
+    refuses the paths that it holds.
 
     Raises:
         BadInput: only the user can put it right.
     """
     root = root.resolve()
     if not (root / ".dvc").is_dir():
-        return []
+        return
     (root / ".dvc/tmp").mkdir(exist_ok=True)
-    done = _stop_orphans(root)
+    _wait_for_dvc(root, say)
+    _stop_orphans(root, say)
     for rwlock in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
-        done += _mend_rwlock(root, root / rwlock)
+        _mend_rwlock(root, root / rwlock, say)
     with _locked(root / ".dvc/tmp/lock") as ours:
         if ours:  # else DVC is at work on the lock files, and will say so
-            done += _mend_run_cache(root)
+            _mend_run_cache(root, say)
             for name, dvc_yaml in PIPELINES.items():
-                done += _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"))
-    return done
+                _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"), say)
 
 
-def _stop_orphans(root: Path) -> list[str]:
+def _wait_for_dvc(root: Path, say: Callable[[str], None]) -> None:
+    """Wait until no command of DVC that writes runs in this folder."""
+    above = psutil.Process().parents()
+    for process in psutil.process_iter():
+        at_work = _is_dvc(process) and _works_in(process, root) and WRITING & set(_command(process))
+        if at_work and process not in above:
+            say(f"dvc is already at work here (process {process.pid}); waiting until it has ended")
+            psutil.wait_procs([process])
+
+
+def _stop_orphans(root: Path, say: Callable[[str], None]) -> None:
     """Stop stages whose dvc was killed: nobody can record their result, and the next run would start a second copy."""
     ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     orphans: dict[psutil.Process, str] = {}
@@ -76,64 +89,69 @@ def _stop_orphans(root: Path) -> list[str]:
                 end(process)
         if not psutil.wait_procs(orphans, timeout=GRACE_SECONDS)[1]:
             break
-    return [
-        f"stage {stage} was still running without the dvc that started it, so that nothing could record its result; "
-        f"it was stopped and goes on from its last saved state"
-        for stage in sorted(set(orphans.values()))
-    ]
+    for stage in sorted(set(orphans.values())):
+        say(
+            f"stage {stage} was still running without the dvc that started it, so that nothing could record its "
+            f"result; it was stopped and goes on from its last saved state"
+        )
 
 
 def _is_dvc(process: psutil.Process) -> bool:
     """Whether a process runs as `dvc …`, `python …/dvc …` or `python -m dvc …`."""
+    command = _command(process)
+    return any(PurePath(word).name == "dvc" for word in command[:2]) or command[1:3] == ["-m", "dvc"]
+
+
+def _command(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
-        command = process.cmdline()
-        return any(PurePath(word).name == "dvc" for word in command[:2]) or command[1:3] == ["-m", "dvc"]
+        return list(process.cmdline())
+    return []
+
+
+def _works_in(process: psutil.Process, root: Path) -> bool:
+    with suppress(psutil.Error):
+        return Path(process.cwd()).resolve() == root
     return False
 
 
-def _mend_rwlock(root: Path, rwlock: Path) -> list[str]:
-    """Remove a list of locked paths that cannot be read, and entries whose process id belongs to another by now."""
+def _mend_rwlock(root: Path, rwlock: Path, say: Callable[[str], None]) -> None:
+    """Remove a list of locked paths that cannot be read, and one that names processes whose ids are others' by now."""
     name = rwlock.relative_to(root)
     if not rwlock.exists():
-        return []
+        return
     with _locked(rwlock.with_name("rwlock.lock")) as ours:
         if not ours or not rwlock.exists():
-            return []
-        written = rwlock.stat().st_mtime
-        try:
-            locked = json.loads(rwlock.read_text(encoding="utf-8"))
-            entries = [*locked.get("write", {}).values(), *chain(*locked.get("read", {}).values())]
-            pids = {int(entry["pid"]) for entry in entries}
-            readable = all(isinstance(entry["cmd"], str) for entry in entries)
-        except (ValueError, TypeError, AttributeError, KeyError):
-            readable, pids = False, set()
-        if not readable:
+            return
+        holders = _holders(rwlock)
+        if holders is None:
             if alive := [p.pid for p in psutil.process_iter() if _is_dvc(p) and _works_in(p, root)]:
                 raise BadInput(
                     f"{name} cannot be read, and dvc still runs here (process {alive[0]}); wait until it has ended, "
                     f"or stop it, and try again"
                 )
+            say(f"{name}, left unreadable by a run that died, was removed")
             rwlock.unlink()
-            return [f"{name}, left unreadable by a run that died, was removed"]
-        others = {pid for pid in pids if _started(pid) > written + CLOCK_SECONDS}
-        if not others:  # DVC drops the entries of processes that are gone
-            return []
-        write = {path: entry for path, entry in locked.get("write", {}).items() if entry["pid"] not in others}
-        read = {
-            p: [e for e in found if e["pid"] not in others] for p, found in locked.get("read", {}).items()
-        }
-        write_text(
-            rwlock, json.dumps({"write": write, "read": {p: found for p, found in read.items() if found}})
-        )
-        return [
-            f"{name} named processes that ended long ago (their ids are others' now); they were removed from it"
-        ]
+        elif holders:
+            written = rwlock.stat().st_mtime
+            # DVC itself drops the entries of processes that are gone, and takes others with their ids for them
+            if all(_started(pid) == 0 or _started(pid) > written + CLOCK_SECONDS for pid in holders):
+                rwlock.unlink()
+                if any(map(_started, holders)):
+                    say(
+                        f"{name} named processes that ended long ago, whose ids are others' now; it was removed"
+                    )
 
 
-def _works_in(process: psutil.Process, root: Path) -> bool:
-    with suppress(psutil.Error):
-        return Path(process.cwd()).is_relative_to(root)
-    return False
+def _holders(rwlock: Path) -> set[int] | None:
+    """The processes that a list of locked paths names; None if DVC could not have written it."""
+    try:
+        locked = json.loads(rwlock.read_text(encoding="utf-8"))
+        entries = list(locked.get("write", {}).values())
+        for readers in locked.get("read", {}).values():
+            entries += readers[:]
+        return {int(entry["pid"]) for entry in entries if entry["cmd"] is not None}
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
 
 
 def _started(pid: int) -> float:
@@ -144,7 +162,7 @@ def _started(pid: int) -> float:
         return 0.0
 
 
-def _mend_run_cache(root: Path) -> list[str]:
+def _mend_run_cache(root: Path, say: Callable[[str], None]) -> None:
     """Remove what was begun in DVC's cache of runs: at an empty folder there, DVC ends with a TypeError."""
     removed = 0
     for run in _cache_folder(root).glob("runs/??/*"):
@@ -155,18 +173,18 @@ def _mend_run_cache(root: Path) -> list[str]:
         if len(begun) == len(files):
             run.rmdir()
         removed += bool(begun) or not files
-    return [
-        f"{removed} entries of DVC's cache of runs, left unfinished by a run that died, were removed"
-    ] * bool(removed)
+    if removed:
+        say(
+            f"DVC's cache of runs had entries that a run left unfinished when it died; {removed} were removed"
+        )
 
 
-def _mend_lock_file(root: Path, pipeline: str, lock: Path) -> list[str]:
+def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Callable[[str], None]) -> None:
     """Put back a lock file that was cut short, let it name outputs that are here, and keep a copy of it."""
     name = lock.relative_to(root)
     copy = root / ".dvc/tmp/mend" / f"{pipeline}.lock"
-    done = []
     if not lock.exists():
-        return []
+        return
     text = _text(lock)
     entries = _entries(text)
     if entries is None:
@@ -178,29 +196,25 @@ def _mend_lock_file(root: Path, pipeline: str, lock: Path) -> list[str]:
             ["git", "show", f"HEAD:{name}"], cwd=root, capture_output=True, check=False
         )
         sources = {
-            "as it was before that run": _text(copy) if copy.exists() else "",
-            "as it was committed": committed.stdout.decode(errors="replace"),
+            "put back as it was before that run": _text(copy) if copy.exists() else "",
+            "put back as it was committed": committed.stdout.decode(errors="replace"),
         }
-        source, text = next(((s, t) for s, t in sources.items() if _entries(t) is not None), ("", ""))
-        if source:
+        what, text = next(((s, t) for s, t in sources.items() if _entries(t) is not None), ("removed", ""))
+        if text:
             write_text(lock, text)
         else:
             lock.unlink()
-        what = f"put back {source}" if source else "removed"
-        done.append(
-            f"{name}, left cut short by a run that died, was {what}; what was made since comes from DVC's cache"
-        )
+        say(f"{name}, left cut short by a run that died, was {what}; DVC's cache has what was made since")
         entries = _entries(text) or {}
-    if found := _outs_of_runs_here(root, entries):
+    if found := _runs_here(root, entries):
         text = _with_outs(text, found)
         write_text(lock, text)
-        done.append(
+        say(
             f"{name} named results of {', '.join(sorted(found))} that are not here; it now names those of the last run "
             f"here with the same inputs"
         )
     if text and not (copy.exists() and _text(copy) == text):
         write_text(copy, text)
-    return done
 
 
 def _text(file: Path) -> str:
@@ -220,21 +234,21 @@ def _entries(text: str) -> dict[str, Entry] | None:
     return stages if whole and text.endswith("\n") else None
 
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # all scalars as text: an md5 may look like a number
 
 
-def _with_outs(text: str, outs: Mapping[str, Any]) -> str:
-    """The text of a lock file with other outputs of some stages, as DVC writes it."""
-    from dvc.utils.serialize import dumps_yaml, loads_yaml  # numbers stay as DVC wrote them
+def _with_outs(text: str, runs: Mapping[str, Path]) -> str:
+    """The text of a lock file with the outputs that DVC's cache of runs names for some stages."""
+    from dvc.utils.serialize import dumps_yaml, loads_yaml  # they keep numbers as DVC wrote them
 
     lock = loads_yaml(text)
-    for stage, written in outs.items():
-        lock["stages"][stage]["outs"] = written
+    for stage, run in runs.items():
+        lock["stages"][stage]["outs"] = loads_yaml(_text(run))["outs"]
     return str(dumps_yaml(lock))
 
 
-def _outs_of_runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, Any]:
-    """The outputs of the last run here of the same work, of each stage whose own outputs are not here.
+def _runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, Path]:
+    """The last run here of the same work, of each stage whose outputs are not here.
 
     After `git checkout` of a lock file from elsewhere DVC would run such a stage again: it asks its cache of runs only
     about stages whose inputs have changed.
@@ -244,12 +258,12 @@ def _outs_of_runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, An
     for stage, entry in entries.items():
         if not _all_here(entry, cache, root):
             lost.setdefault(_work(entry), []).append(stage)
-    runs = [path for path in cache.glob("runs/??/*/*") if path.suffix != ".tmp"] if lost else []
-    found: dict[str, Any] = {}
-    for path in sorted(runs, key=lambda path: path.stat().st_mtime):  # the newest comes last
+    found: dict[str, Path] = {}
+    paths = list(cache.glob("runs/??/*/*")) if lost else []
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime):  # the newest comes last
         run = (_entries(f"stages:\n  run:\n{_indented(_text(path))}") or {}).get("run")
         if run and _work(run) in lost and _all_here(run, cache):
-            found |= dict.fromkeys(lost[_work(run)], run["outs"])
+            found |= dict.fromkeys(lost[_work(run)], path)
     return found
 
 
@@ -336,7 +350,7 @@ def _has_values_of(root: Path, profile: str) -> bool:
     return True
 
 
-def back(root: Path) -> list[str]:
+def back(root: Path, say: Callable[[str], None]) -> None:
     """Bring back values, metrics, data and models as they were before the last profile's run.
 
     Raises:
@@ -349,38 +363,35 @@ def back(root: Path) -> list[str]:
             "to a commit you come with: git checkout . && dvc checkout dvc.yaml"
         )
     _git(root, "update-ref", LEFT, _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD"))
-    _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *WRITTEN)
-    done = mend(root)
+    written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
+    _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *written)
+    mend(root, say)
     subprocess.run(
         [sys.executable, "-m", "dvc", "checkout", "--allow-missing", "dvc.yaml"], cwd=root, check=True
     )
     _git(root, "update-ref", "-d", kept[-1])
     profile = kept[-1].partition("-")[2]
-    done.append(
+    say(
         f"everything is as it was before make repro-{profile}; what you left is kept: "
-        f"git restore --source={LEFT} {' '.join(WRITTEN)} && dvc checkout dvc.yaml"
+        f"git restore --source={LEFT} {' '.join(written)} && dvc checkout dvc.yaml"
     )
-    return done
 
 
-def to_commit(root: Path) -> list[str]:
-    """What to do with the results of a run, if they differ from the last commit."""
-    changed = [
-        line[3:] for line in _git(root, "status", "--porcelain", strip=False).splitlines() if line[:2] != "??"
-    ]
-    if not any(PurePath(name).name == "dvc.lock" for name in changed):
-        return []
-    return [
-        "commit the results, and the commit stands for exactly these data and models: git checkout of it and "
-        "dvc checkout bring them back (git add --update && git commit)"
-    ]
+def to_commit(root: Path, say: Callable[[str], None]) -> None:
+    """Say what to do with the results of a run, if they differ from the last commit."""
+    changed = _git(root, "diff", "--name-only", "HEAD").splitlines()
+    if any(PurePath(name).name == "dvc.lock" for name in changed):
+        say(
+            "commit the results (git add --update && git commit): the commit stands for exactly these data and models, "
+            "and from any later state git checkout of it and dvc checkout bring them back"
+        )
 
 
-def _git(root: Path, *arguments: str, strip: bool = True) -> str:
+def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BadInput(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip() if strip else done.stdout
+    return done.stdout.strip()
 
 
 def main() -> None:
@@ -394,22 +405,24 @@ def main() -> None:
     commands.add_parser("to-commit", help="say what to do with the results of a run")
     arguments = parser.parse_args()
     root = Path(__file__).resolve().parents[1]
+
+    def say(sentence: str) -> None:
+        print(f"{sentence[0].upper()}{sentence[1:]}.", flush=True)
+
     try:
         match arguments.command:
             case "back":
-                done = back(root)
+                back(root, say)
             case "to-commit":
-                done = to_commit(root)
+                to_commit(root, say)
             case _:
-                done = mend(root)
+                mend(root, say)
                 if arguments.command == "keep":
                     keep(root, arguments.profile)
     except BadInput as error:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
-    for sentence in done:
-        print(f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 if __name__ == "__main__":

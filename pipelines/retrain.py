@@ -112,8 +112,7 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
     try:
         root = Path(Repo.find_root())
         params = load_params(root / "params.yaml")
-        for done in mend(root):
-            get_run_logger().warning(f"Mended: {done}.")
+        mend(root, get_run_logger().warning)
         refresh(root)
         changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
         if changed or force:
