@@ -69,7 +69,7 @@ def _wait_for_dvc(root: Path, say: Callable[[str], None]) -> None:
     for process in psutil.process_iter():
         at_work = _is_dvc(process) and _works_in(process, root) and WRITING & set(_command(process))
         if at_work and process not in above:
-            say(f"dvc is already at work here (process {process.pid}); waiting until it has ended")
+            say(f"another dvc is at work here (process {process.pid}); waiting until it has ended")
             psutil.wait_procs([process])
 
 
