@@ -9,6 +9,7 @@ import argparse
 import configparser
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ import psutil
 import yaml
 from zc.lockfile import LockError, LockFile
 
-from groundup.atomic import write_text
+from groundup.atomic import atomic_path, write_text
 from groundup.errors import BadInput
 from pipelines.lineage import PIPELINES, stage_key
 
@@ -206,6 +207,7 @@ def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Callable[[str], 
             lock.unlink()
         say(f"{name}, left cut short by a run that died, was {what}; DVC's cache has what was made since")
         entries = _entries(text) or {}
+    _mend_objects(root, entries, say)
     if found := _runs_here(root, entries):
         text = _with_outs(text, found)
         write_text(lock, text)
@@ -292,7 +294,7 @@ def _all_here(entry: Entry, cache: Path, root: Path | None = None) -> bool:
 
 
 def _is_cached(name: str, cache: Path) -> bool:
-    file = cache / "files/md5" / name[:2] / name[2:]
+    file = _object(cache, name)
     if not file.exists():
         return False
     if not name.endswith(".dir"):
@@ -302,6 +304,46 @@ def _is_cached(name: str, cache: Path) -> bool:
         return all(_is_cached(member["md5"], cache) for member in members)
     except (ValueError, TypeError, KeyError):
         return False
+
+
+def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Callable[[str], None]) -> None:
+    """Replace files in DVC's cache that are cut short, which DVC would check out and call up to date; sizes tell."""
+    cache = _cache_folder(root)
+    for out in [out for entry in entries.values() for out in entry.get("outs", []) if "size" in out]:
+        for file, name, place in _cut_short(cache, root, out):
+            file.unlink()
+            if _lies_there(place, name):
+                with atomic_path(file) as temporary:
+                    shutil.copyfile(place, temporary)
+                    temporary.chmod(0o444)  # as DVC has them
+            what = "replaced by a copy of it" if file.exists() else "removed, and its stage will run again"
+            say(f"the copy of {place.relative_to(root)} in DVC's cache was cut short; it was {what}")
+
+
+def _cut_short(cache: Path, root: Path, out: Mapping[str, str]) -> Iterator[tuple[Path, str, Path]]:
+    """The files in the cache that are not what an output was: each with its md5, and where it lies in the project."""
+    place, file = root / out["path"], _object(cache, out["md5"])
+    if not file.exists():
+        return
+    if not out["md5"].endswith(".dir"):
+        if file.stat().st_size != int(out["size"]):
+            yield file, out["md5"], place
+        return
+    try:
+        members = [(_object(cache, member["md5"]), member) for member in json.loads(_text(file))]
+    except (ValueError, TypeError, KeyError):
+        yield file, out["md5"], place
+        return
+    if all(file.exists() for file, _ in members) and sum(f.stat().st_size for f, _ in members) != int(
+        out["size"]
+    ):
+        for file, member in members:
+            if file.exists() and not _lies_there(file, member["md5"]):
+                yield file, member["md5"], place / member["relpath"]
+
+
+def _object(cache: Path, name: str) -> Path:
+    return cache / "files/md5" / name[:2] / name[2:]
 
 
 def _lies_there(path: Path, name: str) -> bool:
@@ -407,7 +449,7 @@ def main() -> None:
     root = Path(__file__).resolve().parents[1]
 
     def say(sentence: str) -> None:
-        print(f"{sentence[0].upper()}{sentence[1:]}.", flush=True)
+        print(f"mend: {sentence}.", flush=True)
 
     try:
         match arguments.command:
@@ -423,6 +465,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
+    except OSError as error:
+        sys.exit(f"error: nothing can be mended: {error}; put that right and try again")
 
 
 if __name__ == "__main__":

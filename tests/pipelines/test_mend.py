@@ -199,6 +199,24 @@ def test_an_unfinished_entry_in_the_cache_of_runs_is_removed(project: Path) -> N
     assert repro(project).returncode == 0
 
 
+@pytest.mark.parametrize("intact", [True, False])
+def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Path, intact: bool) -> None:
+    expected = outputs(project)
+    [cached] = {path.resolve() for path in project.glob(".dvc/cache/files/md5/??/*") if path.suffix != ".dir"}
+    cached.chmod(0o644)
+    cached.write_bytes(cached.read_bytes()[:-3])
+    cached.chmod(0o444)
+    if not intact:
+        for path in expected:
+            (project / path).unlink()
+    done = mend(project)
+    assert any("was cut short; it was replaced" in sentence for sentence in done) == intact
+    again = repro(project)
+    assert (again.returncode, ran(again.stdout) == []) == (0, intact)
+    toy.run(project, *DVC, "checkout", "--force", "dvc.yaml")
+    assert outputs(project) == expected
+
+
 def sleeper(root: Path) -> subprocess.Popen[bytes]:
     """What a stage is once its dvc has been killed: nobody above it is a dvc."""
     environment = os.environ | {"DVC_STAGE": "left", "DVC_ROOT": str(root)}
