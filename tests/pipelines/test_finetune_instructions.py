@@ -146,9 +146,9 @@ def test_conversations_of_a_users_file_from_download_to_training(
         [("user", text), ("assistant", "ok"), ("user", "again"), ("assistant", "fine")] for text in asked
     ]
     messages = [[{"role": role, "content": text} for role, text in talk] for talk in talks]
-    write_jsonl(Path("mine.jsonl"), [{"messages": talk} for talk in messages])
+    write_jsonl(Path("own/mine.jsonl"), [{"messages": talk} for talk in messages])
     roles = ("pretraining", "spam", "instructions")
-    place = "{url: 'file:mine.jsonl', reader: jsonl}"
+    place = "{url: 'file:own/mine.jsonl', reader: jsonl}"
     entries = (
         f"{role}: {{role: {role}, title: t, licence: l, citation: c, locations: [{place}]}}\n"
         for role in roles
@@ -161,16 +161,16 @@ def test_conversations_of_a_users_file_from_download_to_training(
     for split in ("train", "val", "test"):
         write_jsonl(Path("corpus") / f"{split}.jsonl", [{"id": split, "messages": [f"see you {split}"]}])
         write_jsonl(Path("spam") / f"{split}.jsonl", [{**spam_row(f"at home {split}"), "group": split}])
-    Path("corpus/report.json").write_text('{"cut_inside": false}')
+    Path("corpus/report.json").write_text('{"cut_inside": false, "digits_count": false}')
     texts, prepared = (Path("corpus"), Path("spam")), data / "instructions"
     shutil.rmtree(prepared)
 
-    download.main(silent(), "instructions", raw[2], data=config)
+    download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
     validate.main(silent(), *raw, Path("raw.json"), Path("raw.html"), Path("gate.json"), data=config)
-    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), seed=1)
+    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
     prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
     found = (Path("splits.json"), Path("splits.html"), Path("contamination.json"))
-    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", seed=1)
+    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))
