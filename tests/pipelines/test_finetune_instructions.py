@@ -109,13 +109,15 @@ def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
         finetune(data, tmp_path / "out", run)
 
 
-def test_a_published_model_is_asked_with_its_chat_template(data: Path, tmp_path: Path) -> None:
-    save_published(tmp_path / "hf", random_llama())
+def test_a_published_model_is_asked_with_its_chat_template_and_keeps_its_ends(
+    data: Path, tmp_path: Path
+) -> None:
+    save_published(tmp_path / "hf", random_llama(eos_token_id=[2, 0]))
     shutil.rmtree(data / "pretrained")
     import_model(tmp_path / "hf", data / "pretrained")
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="chat_template"))
     checkpoint = load_checkpoint(tmp_path / "out" / "model")
-    assert checkpoint.prompt_style == "chat_template"
+    assert (checkpoint.prompt_style, checkpoint.stop_ids) == ("chat_template", (0, 2))
     [prompt] = checkpoint.prompter().prompts([("Say the last word", "tea, red")])
     expected = "<|im_start|>user\nSay the last word\n\ntea, red<|im_end|>\n<|im_start|>assistant\n"
     assert checkpoint.tokenizer.decode(prompt) == expected
