@@ -10,12 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from groundup.errors import BadInput
 from pipelines import mend as module
 from pipelines.lineage import PIPELINES
 from pipelines.mend import keep
-from tests.clone import NOTHING_TO_DO, ran
+from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
 from tests.test_pipeline import HEAVY
 
@@ -292,6 +293,17 @@ def test_says_to_commit_what_has_changed(project: Path) -> None:
     assert to_commit(project) == []
     (project / "dvc.lock").write_text("")
     assert "commit the results" in to_commit(project)[0]
+
+
+@pytest.mark.parametrize("dvc_yaml", PIPELINES.values())
+def test_the_cache_of_runs_can_give_back_every_output(dvc_yaml: str) -> None:
+    """DVC switches it off for a stage with a persistent output, or without dependencies or outputs."""
+
+    stages = yaml.safe_load((ROOT / dvc_yaml).read_text(encoding="utf-8"))["stages"].values()
+    for stage in (stage.get("do", stage) for stage in stages):
+        outs = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
+        options = [option for out in outs if isinstance(out, dict) for option in out.values()]
+        assert stage["deps"] and outs and not any("persist" in option for option in options), stage["cmd"]
 
 
 def test_is_light() -> None:
