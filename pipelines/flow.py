@@ -27,9 +27,11 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from groundup.atomic import read_json
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
 from pipelines.lineage import PIPELINES, address, recorded_keys, revision_tags, split
+from pipelines.mend import mend
 from pipelines.stage import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
@@ -153,6 +155,7 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
+        mend(root, get_run_logger().warning)
         with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]
@@ -220,7 +223,7 @@ def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) 
 
 
 def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str:
-    """Markdown: a table of the stages, then DVC's table of the pipeline's metrics as far as they exist."""
+    """Markdown: a table of the stages, then one of the pipeline's headline figures as far as they exist."""
     rows = [
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
@@ -232,13 +235,15 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
 
 
 def _metrics(dvc_yaml: str, root: Path) -> str:
-    """DVC's table of the metrics that the stages of one dvc.yaml have written; empty if there are none."""
+    """A table of the figures in the files that one dvc.yaml has under `metrics:`; empty if there are none."""
     outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
-    files = [out.fs_path for out in outs if out.metric and Path(out.fs_path).exists()]
-    if not files:  # DVC would show those of every dvc.yaml
-        return ""
-    command = [sys.executable, "-m", "dvc", "metrics", "show", "--md", *files]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    files = [Path(out.fs_path) for out in outs if out.is_metric and Path(out.fs_path).exists()]
+    rows = [
+        f"| {file.relative_to(root)} | {name} | {value} |"
+        for file in files
+        for name, value in read_json(file).items()
+    ]
+    return "\n".join(["| file | figure | |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _cell(message: str) -> str:

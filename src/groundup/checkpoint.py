@@ -9,7 +9,7 @@ tokenizer.json      the tokenizer
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, absorb, add_adapters
-from groundup.nn.weights import misfits, shapes_of
+from groundup.nn.weights import keep_tokens, misfits, shapes_of
 from groundup.prompts import DEFAULT_STYLE, Prompter
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
@@ -67,6 +67,7 @@ class CheckpointConfig:
     pooling: Pooling = "last"
     prompt_style: str | None = None  # of an instruction model
     chat_template: ChatTemplate | None = None  # of a published one
+    stop_ids: tuple[int, ...] = ()  # of a published one: tokens that end an answer beside the tokenizer's own
     base: Base | None = None  # of a model whose other weights stayed as they were
     lora: LoRAConfig | None = None  # the adapters beside them
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
@@ -91,6 +92,11 @@ class Checkpoint:
     def prompt_style(self) -> str | None:
         """The style of an instruction model's prompts; None for other models."""
         return self.config.prompt_style
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Every token at which the model's answers end."""
+        return tuple(sorted({self.tokenizer.eot_id, *self.config.stop_ids}))
 
     def prompter(self, style: str | None = None) -> Prompter:
         """How to ask the model; in its own style, or the default one where it was taught none, unless `style` says."""
@@ -150,6 +156,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Load a folder written by `save_checkpoint`; adapters come merged into the weights beside them.
 
+    Rows of the token table beyond the tokenizer's tokens are left out.
+
     Args:
         kind: what the model must be; None takes any.
         base: where the base of this model lies, if not where its config says.
@@ -162,15 +170,14 @@ def load_checkpoint(
     for name in ("config.json", WEIGHTS, "tokenizer.json"):
         if not (folder / name).is_file():
             raise BadInput(
-                f"{folder} has no {name}; expected a checkpoint folder written by groundup: "
-                f"run `dvc repro`, or `dvc pull` where a remote has it."
+                f"{folder} has no {name}; expected a checkpoint folder written by groundup: {_restore(folder)}."
             )
     try:
         config = TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
     except ValidationError as error:
         raise BadInput(
             f"{folder}/config.json is not that of a checkpoint of this version of groundup: {describe(error)}; "
-            f"train it again with `dvc repro`."
+            f"train or import the model again."
         ) from error
     if kind is not None and config.kind != kind:
         raise BadInput(f"{folder} holds {TITLES[config.kind]}; expected {TITLES[kind]}: give another folder.")
@@ -178,12 +185,17 @@ def load_checkpoint(
     if tokenizer.fingerprint != config.tokenizer:
         raise BadInput(
             f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}, the model was trained with "
-            f"{config.tokenizer[:12]}; restore the folder with `dvc checkout` or train again."
+            f"{config.tokenizer[:12]}; {_restore(folder)}."
         )
     model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
     absorb(model)
     model.requires_grad_(True)  # adapters have frozen what they stand on
+    trunk = model.trunk if isinstance(model, SequenceClassifier) else model
+    assert isinstance(trunk, Decoder | Encoder | EncoderDecoder)
+    if trunk.config.vocab_size > tokenizer.vocab_size:
+        keep_tokens(trunk, tokenizer.vocab_size)
+        config = replace(config, model=trunk.config)
     return Checkpoint(model.to(device).eval(), tokenizer, config)
 
 
@@ -202,20 +214,18 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
     place = given or Path(os.path.normpath(folder / base.folder))
     if not (place / WEIGHTS).is_file():
         raise BadInput(
-            f"{folder} was trained on the model in {place}, where there is none; restore it with "
-            f"`dvc checkout`, or put the model back there."
+            f"{folder} was trained on the model in {place}, where there is none; {_restore(place)}."
         )
     found = fingerprint(place / WEIGHTS)
     if found != base.weights:
         raise BadInput(
             f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: "
-            f"restore the right one with `dvc checkout`, or train again."
+            f"{_restore(place)}."
         )
     trunk = load_checkpoint(place).model
     if trunk.config != config.model:
         raise BadInput(
-            f"{folder} was trained on a model of another shape than the one in {place}; restore the right one with "
-            f"`dvc checkout`, or train again."
+            f"{folder} was trained on a model of another shape than the one in {place}; {_restore(place)}."
         )
     if config.lora is not None:
         add_adapters(trunk, config.lora)
@@ -253,11 +263,16 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
             problems = misfits(wanted, found)
             if problems:
                 raise BadInput(
-                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; restore it "
-                    f"with `dvc checkout`, or train it again with this version of groundup."
+                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; "
+                    f"{_restore(file.parent)}."
                 )
             with torch.no_grad():
                 for name in found:
                     own[name].copy_(opened.get_tensor(name))
     except SafetensorError as error:
-        raise BadInput(f"{file} is damaged ({error}); restore it with `dvc checkout`.") from error
+        raise BadInput(f"{file} is damaged ({error}); {_restore(file.parent)}.") from error
+
+
+def _restore(folder: Path) -> str:
+    """What to do about a folder that is not what it was."""
+    return f"restore it (`dvc checkout --force {folder}` if DVC tracks it), or train or import it again"
