@@ -5,6 +5,9 @@ The study's stages run one after the other: many train for equal times, which wo
 Run it by hand with `python -m pipelines.flow [--pipeline study|published] [--force] [--stage NAME] [--workers N]`.
 """
 
+from pipelines import server  # before Prefect, whose settings it reads
+
+# isort: split
 import os
 import signal
 import subprocess
@@ -29,7 +32,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
-from pipelines.lineage import PIPELINES, address, recorded_keys, revision_tags, split
+from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
 from pipelines.stage import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
@@ -88,6 +91,9 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     Returns a state named Cached when there was nothing to do. Raises RuntimeError when the stage fails.
     """
     log = get_run_logger()
+    if not force and is_up_to_date(stage, root):
+        log.info("Stage '%s' didn't change, skipping", stage)
+        return Completed(name="Cached", message="nothing to do")
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
     command += [*(["--force"] if force else []), stage]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
@@ -111,6 +117,19 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     if process.returncode:
         raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")
     return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
+
+
+def is_up_to_date(stage: str, root: Path) -> bool:
+    """Whether `dvc repro` would skip the stage, by the same question to DVC, but without a process of seconds.
+
+    A stage of which DVC cannot say it is not: the process that then runs says why.
+    """
+    try:
+        asked = find_stage(root, stage)
+        with asked.repo.lock:
+            return not asked.changed()
+    except DvcException:  # another DVC at work, a file that is missing
+        return False
 
 
 def stage_task(step: Step) -> Task[..., State[None]]:
@@ -260,6 +279,22 @@ def interruptible() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
+@contextmanager
+def by_hand() -> Iterator[None]:
+    """Around a flow started on the command line: exit codes for Ctrl-C and SIGTERM, a sentence for lack of a server."""
+    interruptible()
+    try:
+        with server.one_sentence():
+            yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+    except BadInput as error:
+        typer.echo(f"error: {error}", err=True)
+        if isinstance(error, server.Lost):
+            server.leave(1)
+        raise typer.Exit(1) from None
+
+
 app = typer.Typer(add_completion=False)
 
 
@@ -281,14 +316,11 @@ def main(
 
     `make repro`, `make study` and `make published` do the same work without Prefect, one stage after the other.
     """
-    interruptible()
     chosen = FLOWS[pipeline]
     if workers:
         chosen = chosen.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers))
-    try:
+    with by_hand():
         state = chosen(force=force, stages=stage, return_state=True)
-    except KeyboardInterrupt as error:
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     if not state.is_completed():
         typer.echo(f"error: {state.message}", err=True)
         raise typer.Exit(1)
