@@ -12,9 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,7 +32,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
-from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
+from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
 from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
 from pipelines.stage import PARENT_VARIABLE
 
@@ -285,6 +286,7 @@ def by_hand() -> Iterator[None]:
     interruptible()
     try:
         with server.one_sentence():
+            threading.Thread(target=_open_tracking, daemon=True).start()
             yield
     except KeyboardInterrupt as error:
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
@@ -293,6 +295,12 @@ def by_hand() -> Iterator[None]:
         if isinstance(error, server.Lost):
             server.leave(1)
         raise typer.Exit(1) from None
+
+
+def _open_tracking() -> None:
+    """Import MLflow while Prefect's temporary server starts: each takes seconds. Errors are the flow's to report."""
+    with suppress(*FORESEEN):
+        connect(Path(Repo.find_root()))
 
 
 app = typer.Typer(add_completion=False)

@@ -117,7 +117,7 @@ def _asking() -> Iterator[SyncPrefectClient]:
 
 
 def _ask(client: SyncPrefectClient, url: str) -> None:
-    what_to_do = "start `prefect server start`, correct PREFECT_API_URL, or unset it for a temporary server"
+    what_to_do = "run `prefect server start`, correct PREFECT_API_URL, or unset it for a temporary server"
     try:
         client.request("GET", "/health")
         if client.server_type is ServerType.CLOUD:
@@ -137,7 +137,7 @@ def _ask(client: SyncPrefectClient, url: str) -> None:
         raise BadInput(f"no Prefect server answers at {url} ({why}); {what_to_do}") from None
     except ValueError:
         raise BadInput(
-            f"the server at {url} answers something other than JSON; expected a Prefect server's API, whose address "
+            f"the server at {url} does not answer as a Prefect server does; expected the address of its API, which "
             f"usually ends with /api; {what_to_do}"
         ) from None
     ours = client.client_version()
