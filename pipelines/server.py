@@ -272,6 +272,7 @@ def serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
     """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the run of the moment and pause the schedule."""
     runner = Runner(name=name, limit=1)
     runner.add_flow(flow, name=name, schedule=schedule)
+    print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)
     with suppress(asyncio.CancelledError):
         asyncio.run(_until_signal(runner))
 
