@@ -270,28 +270,30 @@ def _server(port: int, url: str) -> Iterator[None]:
 
 def serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
     """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the run of the moment and pause the schedule."""
+    asyncio.run(_serve(flow, name, schedule))
+
+
+async def _serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
+    asked_to_end = asyncio.Event()
+
+    def listen() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
+
+    listen()
     runner = Runner(name=name, limit=1)
-    runner.add_flow(flow, name=name, schedule=schedule)
-    print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)
-    with suppress(asyncio.CancelledError):
-        asyncio.run(_until_signal(runner))
-
-
-async def _until_signal(runner: Runner) -> None:
+    await runner.aadd_flow(flow, name=name, schedule=schedule)
     serving = asyncio.create_task(runner.start())
-    await asyncio.sleep(0)  # start() takes SIGTERM for itself; its handler does not wait for the runner's end
-    stopping: list[asyncio.Task[None]] = []
-
-    async def stop() -> None:
-        if runner.started and len(stopping) == 1:
-            await runner.astop()
-        else:  # not up yet, or a second Ctrl-C
-            serving.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(
-            number, lambda: stopping.append(asyncio.create_task(stop()))
-        )
+    await asyncio.sleep(0)
+    listen()  # start() has taken SIGTERM for itself, and would end before the schedule is paused
+    while not runner.started and not serving.done():
+        await asyncio.sleep(0.1)
+    print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)
+    asked = asyncio.create_task(asked_to_end.wait())
+    await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not serving.done():
+        await runner.astop()
     await serving
 
 

@@ -92,7 +92,7 @@ class Pipeline:
 
 
 PIPELINES = {
-    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "flow", "retrain"}),
+    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "server", "flow", "retrain"}),
     "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
     "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),
 }
