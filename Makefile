@@ -20,25 +20,28 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study published repro-book repro-smollm2 test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study published status repro-book repro-smollm2 test lint ui schedule serve-spam clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to date, nothing else
 	dvc repro
-	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; dvc metrics show --json)"
+	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline figures: dvc metrics show)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
 
 study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the main pipeline
 	dvc repro pipelines/study/dvc.yaml
-	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; dvc metrics show --json)"
+	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 
 published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
 	dvc repro pipelines/published/dvc.yaml
-	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; dvc metrics show --json)"
+	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/published/   Values: pipelines/published/params.yaml   Runs: make ui"
+
+status: $(READY) .git/HEAD  ## show what changed since the last run; the study and published only if they ran here
+	@dvc status dvc.yaml $(foreach name,study published,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
 repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)
@@ -87,7 +90,8 @@ plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, which lets `dvc pl
 	python -m pip install --quiet vl-convert-python==1.9.0.post1
 	@python -c 'import pathlib, vl_convert; \
 	js = vl_convert.javascript_bundle(vl_version="5.21").replace("</script", "<\\/script"); \
-	pathlib.Path(".dvc/plots/offline.html").write_text("<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>DVC plots</title><script>" + js + "</script></head><body>{plot_divs}</body></html>\n", encoding="utf-8")'
+	frame, page = (pathlib.Path(".dvc/plots", name) for name in ("frame.html", "offline.html")); \
+	page.write_text(frame.read_text(encoding="utf-8").replace("{vega}", js), encoding="utf-8")'
 
 $(READY): requirements.lock pyproject.toml
 	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \

@@ -45,17 +45,18 @@ def main(
         "spam": read_splits(spam_dir, ("train", "val", "test")),
         "instructions": read_splits(instructions_dir, INSTRUCTION_SPLITS),
     }
-    found = check(splits["corpus"], splits["spam"], splits["instructions"])
+    facts = json.loads((corpus / "report.json").read_text(encoding="utf-8"))
+    found = check(splits["corpus"], splits["spam"], splits["instructions"], facts["digits_count"])
     report = validate_splits(
         **splits,
+        corpus_digits_count=facts["digits_count"],
         spam_protocol=spam.protocol,
         spam_balance=spam.balance,
         instructions_protocol=instructions.protocol,
     )
-    cut_inside = json.loads((corpus / "report.json").read_text(encoding="utf-8"))["cut_inside"]
     protocols = {"spam": spam.protocol, "instructions": instructions.protocol}
     leaky = {name for name, protocol in protocols.items() if protocol == "book"}
-    report["suites"].append(suite(found, leaky, cut_inside))
+    report["suites"].append(suite(found, leaky, facts["cut_inside"]))
     report["success"] = all(one["success"] for one in report["suites"])
     write_json(results, report)
     write_text(page, render_page(report, "Validation of the prepared splits"))
@@ -68,19 +69,21 @@ def main(
         raise BadInput(
             f"the splits break these promises; repair the data or the splitting:\n{problems(report)}"
         )
-    for facts in found["sets"].values():
-        for pair in facts["training"].values():
+    for items in found["sets"].values():
+        for pair in items["training"].values():
             del pair["examples"]  # they are on the page
     write_json(contamination, found)
     run.artifact(contamination, "validation")
     print(f"contaminated evaluation items: {found['contaminated']} (all canaries found)")
 
 
-def check(corpus: Splits, spam: Splits, instructions: Splits) -> dict[str, Any]:
+def check(
+    corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False
+) -> dict[str, Any]:
     """Hold every evaluation set against every training set (see `find_contamination`).
 
     Items are whole documents of the corpus, messages, and prompts. Digits count between instruction sets, whose sums
-    differ in nothing else.
+    differ in nothing else, and between the parts of a corpus of which that is true.
     """
     sets = ("val", "test", "held_out")
     evaluation = {"corpus/val": [text_of(document["messages"]) for document in corpus["val"]]}
@@ -91,9 +94,10 @@ def check(corpus: Splits, spam: Splits, instructions: Splits) -> dict[str, Any]:
         "spam": [row["text"] for row in spam["train"]],
         "instructions": [text for row in instructions["train"] for text in training_texts(row)],
     }
-    return find_contamination(
-        evaluation, training, digits_count={(f"instructions/{name}", "instructions") for name in sets}
-    )
+    digits_count = {(f"instructions/{name}", "instructions") for name in sets}
+    if corpus_digits_count:
+        digits_count.add(("corpus/val", "corpus"))
+    return find_contamination(evaluation, training, digits_count=digits_count)
 
 
 def suite(found: dict[str, Any], leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:

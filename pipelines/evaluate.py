@@ -37,6 +37,7 @@ def main(
     instructions_curve: Path,
     spam_metrics: Path,
     instruction_metrics: Path,
+    headline: Path,
     samples: Path,
     pictures: Path,
     report: Path,
@@ -59,19 +60,22 @@ def main(
     instruction_table = instruction_results.table(unseen, held_out, check)
     shown = instruction_results.samples(unseen, held_out, check, evaluate.samples)
 
-    curves = {
-        "pretrain": pretrain_curve,
-        "finetune_spam": spam_curve,
-        "finetune_instructions": instructions_curve,
-    }
+    pretraining, of_spam, of_instructions = map(read_curve, (pretrain_curve, spam_curve, instructions_curve))
     with atomic_path(pictures) as folder:
         folder.mkdir()
         for name, figure in {
             "confusion": plots.confusion_matrix(answers),
-            "roc_pr": plots.roc_and_precision_recall(answers),
+            "roc": plots.roc(answers),
+            "precision_recall": plots.precision_recall(answers),
             "calibration": plots.calibration(answers),
-            "spam_comparison": plots.spam_comparison(spam_table),
-            "loss": plots.loss_curves({name: read_curve(path) for name, path in curves.items()}),
+            "spam_accuracy": plots.spam_scores(spam_table, "accuracy"),
+            "spam_f1": plots.spam_scores(spam_table, "f1"),
+            "spam_mcc": plots.spam_scores(spam_table, "mcc"),
+            "loss_pretraining": plots.loss_curve(pretraining, "Pretraining", "nats per token"),
+            "loss_spam": plots.loss_curve(of_spam, "Spam finetuning", "nats per message"),
+            "loss_instructions": plots.loss_curve(
+                of_instructions, "Instruction finetuning", "nats per token"
+            ),
             "exact_match": plots.exact_match_by_family(instruction_table["families"]),
         }.items():
             figures.save(figure, folder / f"{name}.png")
@@ -92,13 +96,14 @@ def main(
         "samples": shown,
         "confidence": evaluate.confidence,
     }
+    write_json(headline, report_page.headline(facts))
     write_text(report, report_page.render(facts, pictures))
 
     run.log({f"spam/{name}": entry["mean"] for name, entry in spam_table["test"].items()})
     for name in ("unseen_instances", "held_out_families"):
         if instruction_table[name]["instances"]:
             run.log({f"instructions/{name}": instruction_table[name]["exact_match"]["mean"]})
-    for path in (spam_metrics, instruction_metrics, samples, report):
+    for path in (spam_metrics, instruction_metrics, headline, samples, report):
         run.artifact(path)
     run.artifact(pictures, "plots")
     print(report_page.comparison(spam_table, report_page.REFERENCE, "f1"))

@@ -83,6 +83,7 @@ def teach(
         lora=config.lora,
         prompt_style=config.prompt_style,
         chat_template=base.config.chat_template,
+        stop_ids=base.config.stop_ids,
         params={"finetune_instructions": asdict(config)},
         data=data,
     )

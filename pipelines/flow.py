@@ -31,6 +31,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from groundup.atomic import read_json
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
 from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
@@ -240,7 +241,7 @@ def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) 
 
 
 def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str:
-    """Markdown: a table of the stages, then DVC's table of the pipeline's metrics as far as they exist."""
+    """Markdown: a table of the stages, then one of the pipeline's headline figures as far as they exist."""
     rows = [
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
@@ -252,13 +253,15 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
 
 
 def _metrics(dvc_yaml: str, root: Path) -> str:
-    """DVC's table of the metrics that the stages of one dvc.yaml have written; empty if there are none."""
+    """A table of the figures in the files that one dvc.yaml has under `metrics:`; empty if there are none."""
     outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
-    files = [out.fs_path for out in outs if out.metric and Path(out.fs_path).exists()]
-    if not files:  # DVC would show those of every dvc.yaml
-        return ""
-    command = [sys.executable, "-m", "dvc", "metrics", "show", "--md", *files]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    files = [Path(out.fs_path) for out in outs if out.is_metric and Path(out.fs_path).exists()]
+    rows = [
+        f"| {file.relative_to(root)} | {name} | {value} |"
+        for file in files
+        for name, value in read_json(file).items()
+    ]
+    return "\n".join(["| file | figure | |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _cell(message: str) -> str:

@@ -22,6 +22,7 @@ def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConf
         frame = pandas.DataFrame({"id": [document["id"] for document in side], "text": texts})
         run.dataset(frame, f"corpus-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
+    run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")
     print(f"corpus: {report['splits']}, dropped {report['dropped']}")
 

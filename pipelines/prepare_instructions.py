@@ -31,7 +31,7 @@ def main(
         frame = pandas.DataFrame(rows, columns=list(KEYS))
         run.dataset(frame, f"instructions-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/rows": len(rows)})
-    run.log({"dropped/rows": sum(report["dropped"].values())})
+    run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")
     sizes = {name: len(rows) for name, rows in splits.items()}
     print(

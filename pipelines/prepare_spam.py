@@ -20,6 +20,7 @@ def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, spam
     for name, messages in splits.items():
         run.dataset(pandas.DataFrame(messages), f"spam-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
+    run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")
     print(
         f"spam ({spam.protocol}): {report['splits']}, dropped {report['dropped']}, leaks {report['leakage']}"

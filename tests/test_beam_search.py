@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from groundup.beam_search import beam_search, penalty
+from groundup.errors import BadInput
 from groundup.nn.encoder_decoder import EncoderDecoder
 from tests.tiny import random_encoder_decoder
 
@@ -100,3 +101,12 @@ def test_penalty_of_wu() -> None:
     assert penalty(1, 0.6) == 1.0
     assert penalty(7, 1.0) == 2.0
     assert penalty(30, 0.0) == 1.0
+
+
+def test_scores_that_are_not_finite_are_told() -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.decoder.wte.weight.fill_(float("nan"))
+    for beam_size in (1, 3):
+        with pytest.raises(BadInput, match="scores that are not finite numbers"):
+            search(model, beam_size)

@@ -124,6 +124,9 @@ def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> Non
             alone = model(torch.tensor([row]), torch.tensor([len(row)]))[0].softmax(dim=-1)
         assert probabilities == pytest.approx(alone.tolist(), abs=1e-5)
     assert predict(model, []) == []
+    nn.init.constant_(model.score.weight, float("nan"))
+    with pytest.raises(BadInput, match="scores that are not finite numbers"):
+        predict(model, ids)
 
 
 def test_asks_the_checkpoint_for_the_place_of_spam(tokenizer: BPETokenizer) -> None:

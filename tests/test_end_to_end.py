@@ -62,7 +62,7 @@ def test_a_changed_finetuning_value_reruns_that_stage_and_evaluate_and_metrics_d
     restored.change({"finetune_spam.class_weights": "balanced"})
     assert ran(restored.run("dvc", "repro").stdout) == ["finetune_spam", "evaluate"]
     changes = json.loads(restored.run("dvc", "metrics", "diff", "--json").stdout)
-    assert list(changes) == ["reports/metrics/spam.json"]
+    assert list(changes) == ["reports/headline.json"]
 
 
 def test_a_remote_restores_another_clone_without_training(restored: Clone, tmp_path: Path) -> None:

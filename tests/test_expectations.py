@@ -277,6 +277,34 @@ def test_long_and_odd_values_are_shown_shortened(expectations):
     assert check["rows"][0]["text"] == "\\u0007" + "x" * (expectations.SHOWN_CHARS - 6) + "…"
 
 
+LONG = "x" * 50 + "\n\n" + "y" * 60 + "\fpage" + "z" * 500
+PLACES = [
+    # role, what is done to the sound rows, what is found, in which column, and what is shown of it
+    ("spam", put(4, "text", "a\x00b"), "U+0000 (null) in text, line 1, column 2", "a\\u0000b"),
+    ("spam", put(4, "text", "caf\ufffd"), "U+FFFD (replacement character) in text, line 1, column 4", "caf\ufffd"),
+    ("spam", put(4, "text", "a\x92"), "U+0092 (control character) in text, line 1, column 2", "a\\u0092"),
+    ("pretraining", put(3, "messages", ["fine", LONG]), "U+000C (form feed) in messages 2, line 3, column 61",
+     "…" + "x" * 18 + "\n\n" + "y" * 60 + "\\u000cpage" + "z" * 70 + "…"),
+    ("instructions", put(2, "output", "one\r\ntwo"), "U+000D (carriage return) in output, line 1, column 4",
+     "one\\u000d\ntwo"),
+    ("instructions", put(2, "history", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b\x1b"}]),
+     "U+001B (escape) in history 2, line 1, column 2", "b\\u001b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("role", "plant", "found", "shown"), PLACES)
+def test_a_character_is_named_with_its_place(expectations, role, plant, found, shown):
+    rows = sound(role)
+    plant(rows)
+    report = expectations.validate_raw({role: rows}, {role: Dataset("own", role, "t", "l", "c")})
+    (check,) = [check for suite in report["suites"] for check in suite["checks"] if not check["success"]]
+    (row,) = check["rows"]
+    assert list(row)[:2] == ["row", "found"]
+    assert row["found"] == found
+    assert row[found.partition(" in ")[2].split(",")[0].split()[0]] == shown
+    assert found in validation_page.problems(report, check["severity"])
+
+
 def test_conversations_among_the_instructions(expectations):
     before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
     rows = [*sound("instructions")[:9], {**sound("instructions")[9], "history": before}]

@@ -70,7 +70,8 @@ LOGITS = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()[None]
     ("sampling", "expected"),
     [
         (Sampling(temperature=0.0), [1, 0, 0, 0]),
-        (Sampling(temperature=1e-40), [1, 0, 0, 0]),
+        *((Sampling(temperature=t), [1, 0, 0, 0]) for t in (1e-37, 1e-40, 1e-45, 1e-46, 1e-300, 5e-324)),
+        (Sampling(temperature=1.0, top_p=1e-46), [1, 0, 0, 0]),
         (Sampling(temperature=1.0), [0.4, 0.3, 0.2, 0.1]),
         (Sampling(temperature=0.5), [16 / 30, 9 / 30, 4 / 30, 1 / 30]),
         (Sampling(temperature=1.0, top_k=2), [4 / 7, 3 / 7, 0, 0]),
@@ -148,3 +149,30 @@ def test_prompts_that_cannot_be_answered() -> None:
     for prompts, words in (([[1], []], "no tokens"), ([[1] * 12], "12 tokens; the model reads at most 12")):
         with pytest.raises(BadInput, match=words):
             generate(model, prompts, max_new_tokens=5, sampling=Sampling(), stop_ids=[])
+
+
+@pytest.mark.parametrize("temperature", [1e-46, 5e-324])
+def test_very_small_temperatures_are_greedy_among_equals_too(temperature: float) -> None:
+    model = random_decoder(context_length=20)
+    with torch.no_grad():
+        model.lm_head.weight[5] = model.lm_head.weight[2] = model.lm_head.weight.sum(dim=0)
+    greedy = generate(model, PROMPTS, max_new_tokens=8, sampling=Sampling(), stop_ids=[])
+    small = Sampling(temperature=temperature, seed=3)
+    assert generate(model, PROMPTS, max_new_tokens=8, sampling=small, stop_ids=[]) == greedy
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), BOLD, Sampling(temperature=1e-46)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_scores_that_are_not_finite_are_told(sampling: Sampling, value: float) -> None:
+    model = random_decoder()
+    with torch.no_grad():
+        model.lm_head.weight.fill_(value)
+    with pytest.raises(BadInput, match="scores that are not finite numbers"):
+        generate(model, PROMPTS, max_new_tokens=3, sampling=sampling, stop_ids=[])
+    with pytest.raises(BadInput, match="scores that are not finite numbers"):
+        probabilities(torch.full((1, 4), value), sampling)
+
+
+def test_a_masked_token_is_never_drawn_and_no_error() -> None:
+    logits = torch.tensor([[0.0, -torch.inf, 1.0]])
+    assert float(probabilities(logits, Sampling(temperature=1.0))[0, 1]) == 0

@@ -98,3 +98,18 @@ def test_files_that_are_no_params(tmp_path: Path, content: bytes, words: str) ->
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="was not found"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("section", ["corpus", "spam", "instructions"])
+@pytest.mark.parametrize("share", [-0.1, 1.1, "much", None])
+def test_a_share_of_what_may_be_dropped_is_a_share(
+    tmp_path: Path, values: dict[str, Any], section: str, share: Any
+) -> None:
+    values[section]["max_dropped_share"] = share
+    with pytest.raises(BadInput, match=rf"{section}\.max_dropped_share: Input should be"):
+        load_params(write(tmp_path, values))
+
+
+def test_a_folder_is_no_params(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_params(tmp_path)

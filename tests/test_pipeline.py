@@ -10,6 +10,7 @@ import ast
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,7 @@ HEADINGS = {"pipelines/study": "## The study", "pipelines/published": "## Publis
 CODE = (".py", ".j2")
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
+OWN = "data/own"  # the user's files
 
 # The frame around every stage is neither listed as a dependency nor looked into: stage.py unpacks argv, tracking
 # only listens, what params.py and study_params.py read is tracked value by value under `params:`, and
@@ -400,12 +402,75 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
     assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
 
 
+@each_pipeline
+def test_the_last_stage_alone_writes_metrics(pipeline: Pipeline) -> None:
+    stages = yaml.safe_load((ROOT / pipeline.dvc_yaml).read_text(encoding="utf-8"))["stages"]
+    metrics = {name: stage.get("do", stage).get("metrics") for name, stage in stages.items()}
+    written = {name: paths for name, paths in metrics.items() if paths}
+    folder = "reports" if pipeline.folder == "." else f"reports/{Path(pipeline.folder).name}"
+    assert written == {[*stages][-1]: [{f"{folder}/headline.json": {"cache": False}}]}, (
+        "`dvc metrics`, `dvc exp show` and Prefect's summary print every figure of every file under `metrics:`; "
+        "details go under `plots:`, see the head of dvc.yaml"
+    )
+
+
+def test_headline_figures_of_all_pipelines_fit_a_terminal() -> None:
+    command = [sys.executable, "-m", "dvc", "metrics", "show"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = shown.splitlines()
+    assert len(lines) == 1 + len(PIPELINES) and max(map(len, lines)) < 100, shown
+
+
+def test_the_page_of_dvc_plots_reads_offline_and_on_a_phone(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots")
+    shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc/config")
+    main = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    # a file of figures is under `plots:` too, and must leave no trace on the page
+    stage = {"cmd": "true", "plots": [{"figures.json": {"cache": False}}]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"a": stage}, "plots": main["plots"][:-1]}))
+    curve = "step,seed,train/loss,val/loss\n1,1,3.5,\n2,1,2.5,2.75\n"
+    for name, text in {
+        "figures.json": '{"test": {"f1": {"mean": 0.5}}}',
+        "reports/curves/pretrain.csv": curve,
+        "reports/curves/finetune_spam.csv": curve,
+        "reports/curves/finetune_instructions.csv": curve,
+        "reports/plots/confusion.csv": "seed,actual,predicted\n1,ham,spam\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "dvc", "plots", "show"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    page = (tmp_path / "dvc_plots/index.html").read_text(encoding="utf-8")
+    head, body = page[: page.rindex("<body>")], page[page.rindex("<body>") :]
+    assert 'name="viewport"' in head and not re.search(r"(?:src|href)=", body)
+    charts = dict(
+        re.findall(r'<div id = "(\w+)">\s*<script type = "text/javascript">\s*var spec = (.*);\n', page)
+    )
+    assert list(charts) == ["pretraining", "spam", "instructions", "confusion", "figures_json"]
+    assert charts.pop("figures_json") == "{}" and "Object.keys(chart).length" in head
+    assert "<DVC_METRIC" not in "".join(charts.values())
+    chart = {name: json.loads(text) for name, text in charts.items()}
+    for name in ("pretraining", "spam", "instructions"):
+        assert chart[name]["width"] == "container", f"{name} is cut on a phone"
+    assert chart["spam"]["mark"]["type"] == "line"
+    assert chart["spam"]["encoding"]["color"]["field"] == "seed"
+    assert {"seed", "train/loss"} <= set(chart["spam"]["data"]["values"][0])
+    cells, numbers = chart["confusion"]["spec"]["layer"]
+    assert (cells["mark"], numbers["mark"]["type"], numbers["encoding"]["text"]["field"]) == (
+        "rect",
+        "text",
+        "count",
+    )
+    assert chart["confusion"]["spec"]["width"] < 300
+
+
 def test_every_input_is_an_output_or_a_committed_file() -> None:
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     for stanza in stanzas():
         for dep in stanza.inputs:
             made = any(holds(out, dep) or holds(dep, out) for out in outputs)
-            assert made or (ROOT / dep).is_file(), f"{stanza.name}: nothing makes {dep}"
+            assert made or (ROOT / dep).is_file() or dep == OWN, f"{stanza.name}: nothing makes {dep}"
 
 
 def holds(outer: str, inner: str) -> bool:

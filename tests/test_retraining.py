@@ -45,7 +45,8 @@ def test_cron_accepted(good: str) -> None:
 
 @pytest.mark.parametrize(
     "bad", ["", "0 3 * *", "0 3 * * 1 2", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8",
-            "5-1 * * * *", "*/0 * * * *", "a * * * *", "@daily", "1,,2 * * * *", "-1 * * * *", "* * mon * *"],
+            "5-1 * * * *", "*/0 * * * *", "a * * * *", "@daily", "1,,2 * * * *", "-1 * * * *", "* * mon * *",
+            "0 3 31 2 *", "0 3 LW * *", "0 3 * * 5L", "0 3 * * 1#2", "0 3 L * *", "٣ 3 * * *"],
 )  # fmt: skip
 def test_cron_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="cron"):
@@ -60,12 +61,19 @@ def test_cron_agrees_with_prefect() -> None:
         assert Cron(expression).cron == expression
 
 
+# a folder of the database, other files in it, paths, names of another case, no name, a name too long for a file
+NO_ZONES = ("Europe", "America/Argentina", "tzdata.zi", "zone.tab", "posix/UTC", "posixrules", "/etc/localtime", "..",
+            "../zoneinfo/UTC", "Europe/Berlin/", "Europe/Berlin ", "utc", "Mars", "", "a" * 300, "UTC\0")  # fmt: skip
+
+
 def test_config_names_the_trouble() -> None:
     sound = {"cron": "0 3 * * 1", "timezone": "UTC", "min_improvement": 0, "test_instructions": 1}
     TypeAdapter(RetrainConfig).validate_python(sound)
     for change, words in (
-        ({"timezone": "Mars"}, "IANA name such as"),
+        *(({"timezone": name}, "IANA name such as") for name in NO_ZONES),
+        ({"timezone": None}, "timezone"),
         ({"min_improvement": -1}, "min_improvement is -1"),
+        ({"min_improvement": math.nan}, "min_improvement is nan"),
         ({"test_instructions": 0}, "test_instructions"),
     ):
         with pytest.raises(ValidationError, match=words):

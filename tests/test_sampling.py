@@ -17,3 +17,17 @@ def test_requests_default_to_greedy_answers() -> None:
     asked = dict(INFERENCE_PARAMS)
     assert asked.pop("max_new_tokens") == MAX_NEW_TOKENS
     assert Sampling(**asked) == Sampling() and Sampling().temperature == 0 < CONTINUATION.temperature
+
+
+def test_a_seed_fits_into_64_bits() -> None:
+    assert Sampling(seed=-1).seed == -1
+    for seed in (2**63, -(2**63) - 1, 10**30):
+        with pytest.raises(BadInput, match="expected a whole number of at most 64 bits"):
+            Sampling(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "greedy"), [(0.0, True), (1e-46, True), (1e-37, False), (1.0, False)]
+)
+def test_greedy_is_what_float32_cannot_divide_by(temperature: float, greedy: bool) -> None:
+    assert Sampling(temperature=temperature).greedy == greedy

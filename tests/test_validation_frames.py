@@ -48,7 +48,7 @@ def test_digits_tell_instructions_apart_and_documents_not() -> None:
     def task(number: int) -> dict[str, str]:
         return {"id": "", "family": "f", "instruction": f"Add {number}.", "input": "", "output": ""}
 
-    tasks = split_frame("instructions", {"train": [task(1)], "test": [task(2)]})
+    tasks = split_frame("instructions", {"train": [task(1)], "test": [task(2)]}, digits_count=True)
     assert tasks["_splits_of_text"].tolist() == [1, 1]
     talk = {name: [{"id": "", "messages": ["call", text]}] for name, text in (("train", "1"), ("val", "2"))}
     assert split_frame("pretraining", talk)["_splits_of_text"].tolist() == [2, 2]
@@ -59,7 +59,7 @@ def test_families_that_leak() -> None:
         return {"id": "", "family": family, "instruction": family, "input": "", "output": ""}
 
     splits = {"train": [task("a"), task("b")], "held_out": [task("b"), task("c")]}
-    found: pd.DataFrame = split_frame("instructions", splits)
+    found: pd.DataFrame = split_frame("instructions", splits, digits_count=True)
     assert found["_family_is"].tolist() == ["trained", "leaked", "held out", "held out"]
 
 
@@ -70,4 +70,4 @@ def test_histories_belong_to_the_text() -> None:
     assert frame["_text"].tolist() == ["Do.\n\nok", "Hi \ufffd\ufffd\ufffd\nHello\nDo.\n\nok", None]
     assert list(frame.columns) == [*task, "history", *DERIVED["instructions"]]
     splits = {"train": [task, {**task, "history": before}], "test": [task]}
-    assert split_frame("instructions", splits)["_splits_of_text"].tolist() == [2, 1, 2]
+    assert split_frame("instructions", splits, digits_count=True)["_splits_of_text"].tolist() == [2, 1, 2]

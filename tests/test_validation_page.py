@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from groundup.validation_page import problems, render_page, summary
+from tests.page_text import GLUED, text_of
 
 
 def check(says: str, success: bool = True, **changes: Any) -> dict[str, Any]:
@@ -25,7 +26,11 @@ def report() -> dict[str, Any]:
         ),
     ]
     facts = {"licence": "A <b>.", "rows": 5574}
-    talk = [check("There are 2 to 50 rows.", False, observed=99)]
+    talk = [
+        check("There are 2 to 50 rows.", False, observed=1234),
+        check("The columns are id, text, in this order.", observed=["id", "text"]),
+        check("At most 10.0% of the rows repeat.", unexpected=2),
+    ]
     parts = {"rows in train": 7, "rows in val": 2}
     return {
         "success": False,
@@ -40,7 +45,7 @@ def test_lines(report: dict[str, Any]) -> None:
     assert problems(report).splitlines() == [
         "spam: No text holds control characters. 1,234 row(s) against it:",
         '    {"row": 3, "text": "<script>alert(1)</script>\\\\u0000 ü"}',
-        "talk: There are 2 to 50 rows. Found: 99.",
+        "talk: There are 2 to 50 rows. Found: 1234.",
     ]
     assert problems(report, "warning").splitlines() == [
         "spam: At most 10.0% of the rows repeat. 2 row(s) against it:",
@@ -53,9 +58,21 @@ def test_counts(report: dict[str, Any]) -> None:
         "success": False,
         "datasets": {
             "spam": {"rows": 5574, "expectations": 3, "failed": 1, "warnings": 1},
-            "talk": {"rows": 9, "expectations": 1, "failed": 1, "warnings": 0},
+            "talk": {"rows": 9, "expectations": 3, "failed": 1, "warnings": 0},
         },
     }
+
+
+def test_sentences_have_a_blank_between_them(report: dict[str, Any]) -> None:
+    text = text_of(render_page(report, "Raw"))
+    for said in (
+        "There are 2 to 50 rows. Found: 1,234.",
+        "in this order. Found: id, text.",
+        "rows repeat. Found: 2 such rows.",
+        "control characters. 1,234 rows against it, the first 1:",
+    ):
+        assert said in text, said
+    assert not GLUED.findall(text)
 
 
 def test_page_is_whole_and_escapes(report: dict[str, Any]) -> None:

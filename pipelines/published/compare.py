@@ -20,9 +20,10 @@ def main(
 ) -> None:
     """Read scores, responses and predictions of every starting point, in the same order, and those of the book's split.
 
-    `paths`: three of each starting point, the book's predictions, and the outputs: metrics, plots and page.
+    `paths`: three of each starting point, the book's predictions, and the outputs: metrics, headline figures, plots and
+    page.
     """
-    *starts, of_book, metrics, plots, page = paths
+    *starts, of_book, metrics, headline, plots, page = paths
     third = len(starts) // 3
     scores, responses, predictions = (starts[i * third : (i + 1) * third] for i in range(3))
     names = [path.stem for path in scores]
@@ -46,6 +47,7 @@ def main(
     found["gains"] = starting_points.gains(given, right, evaluate)
     found["conclusions"] = starting_points.conclusions(found)
     write_json(metrics, found)
+    write_json(headline, starting_points.headline(found))
     with atomic_path(plots) as folder:
         folder.mkdir()
         figures.save(starting_points_plots.overview(found), folder / "starting_points.png")

@@ -76,6 +76,7 @@ def main(
     write_splits(out, splits, report)
     sizes = {name: len(part) for name, part in splits.items()}
     run.log({f"{name}/rows": size for name, size in sizes.items()})
+    run.log({f"dropped/{reason}": count for reason, count in dropped.items()})
     run.artifact(out / "report.json")
     print(f"preferences ({report['source']}): {sizes}, dropped {report['dropped']}")
 

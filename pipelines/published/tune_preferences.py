@@ -65,6 +65,7 @@ def main(
         lora=config.lora,
         prompt_style=reference.prompt_style,
         chat_template=reference.config.chat_template,
+        stop_ids=reference.config.stop_ids,
         params={"tune_preferences": asdict(config)},
         data=data,
     )

@@ -9,10 +9,10 @@ from pipelines.download import download
 from pipelines.stage import run_stage
 
 
-def main(run: Run, name: str, out: Path, *, data: StudyDataConfig) -> None:
+def main(run: Run, name: str, own: Path, out: Path, kept: Path, *, data: StudyDataConfig) -> None:
     """Fetch, and log which location served."""
     dataset = dataset_named(name, data.catalogue, load_catalogue(data.catalogue))
-    download(run, dataset, out)
+    download(run, dataset, own, out, kept)
 
 
 if __name__ == "__main__":

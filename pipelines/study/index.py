@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.atomic import read_json, write_text
+from groundup.atomic import read_json, write_json, write_text
 from groundup.evaluation import study_index
 from groundup.tracking import Run
 from pipelines.stage import run_stage
@@ -18,9 +18,10 @@ def main(
     transfer: Path,
     transformer: Path,
     translation: Path,
+    headline: Path,
     page: Path,
 ) -> None:
-    """Read the metrics, write the page."""
+    """Read the metrics of the other stages; write the headline figures and the page."""
     found = {
         "tokenizers": read_json(tokenizers),
         "embeddings": read_json(embeddings),
@@ -31,6 +32,7 @@ def main(
         "transformer": read_json(transformer),
         "translation": read_json(translation),
     }
+    write_json(headline, study_index.headline(found))
     write_text(page, study_index.page(found))
     run.artifact(page)
 

@@ -18,6 +18,7 @@ def main(run: Run, king_james: Path, basic: Path, out: Path, *, verses: VersesCo
     for name, pairs in splits.items():
         run.dataset(pandas.DataFrame(pairs), f"verses-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
+    run.log({f"dropped/{reason.replace(',', '')}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")
     print(f"verses: {report['splits']}, dropped {report['dropped']}")
 

@@ -16,6 +16,7 @@ import torch
 
 from groundup.nn.attention import Memory
 from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.transformer import check_finite
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ def beam_search(
     A text ends with `end_id`, or is cut at the row's number of `max_tokens`. A source leaves the batch, so that the
     others get faster, when it has `beam_size` finished texts and the best unfinished one, if it ended here, would score
     no higher than any of them: to stop at the first `beam_size` would keep bad texts only because they are short.
+
+    Raises:
+        BadInput: the model's logits are not finite.
     """
     n, device = len(memory.mask), memory.mask.device
     limits = torch.tensor(list(max_tokens), device=device)
@@ -62,6 +66,7 @@ def beam_search(
     last = torch.full((n * beam_size, 1), start_id, device=device)
     for length in range(1, int(limits.max()) + 1):
         logits = model.logits(model.decode(last, cache)[:, -1]).float()
+        check_finite(logits.amax(dim=-1))
         cache.lengths += 1
         scores = totals[:, :, None] + logits.log_softmax(dim=-1).view(len(rows), beam_size, -1)
         # 2 K candidates: however many of them end here, K are left to go on

@@ -158,7 +158,7 @@ class Chat:
             ids,
             max_new_tokens=self.max_new_tokens,
             sampling=self.sampling,
-            stop_ids=[self.prompter.tokenizer.eot_id],
+            stop_ids=self.checkpoint.stop_ids,
         )
 
     def keep(self) -> None:

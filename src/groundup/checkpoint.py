@@ -9,7 +9,7 @@ tokenizer.json      the tokenizer
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, absorb, add_adapters
-from groundup.nn.weights import misfits, shapes_of
+from groundup.nn.weights import keep_tokens, misfits, shapes_of
 from groundup.prompts import DEFAULT_STYLE, Prompter
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
@@ -67,6 +67,7 @@ class CheckpointConfig:
     pooling: Pooling = "last"
     prompt_style: str | None = None  # of an instruction model
     chat_template: ChatTemplate | None = None  # of a published one
+    stop_ids: tuple[int, ...] = ()  # of a published one: tokens that end an answer beside the tokenizer's own
     base: Base | None = None  # of a model whose other weights stayed as they were
     lora: LoRAConfig | None = None  # the adapters beside them
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
@@ -91,6 +92,11 @@ class Checkpoint:
     def prompt_style(self) -> str | None:
         """The style of an instruction model's prompts; None for other models."""
         return self.config.prompt_style
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Every token at which the model's answers end."""
+        return tuple(sorted({self.tokenizer.eot_id, *self.config.stop_ids}))
 
     def prompter(self, style: str | None = None) -> Prompter:
         """How to ask the model; in its own style, or the default one where it was taught none, unless `style` says."""
@@ -150,6 +156,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Load a folder written by `save_checkpoint`; adapters come merged into the weights beside them.
 
+    Rows of the token table beyond the tokenizer's tokens are left out.
+
     Args:
         kind: what the model must be; None takes any.
         base: where the base of this model lies, if not where its config says.
@@ -184,6 +192,11 @@ def load_checkpoint(
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
     absorb(model)
     model.requires_grad_(True)  # adapters have frozen what they stand on
+    trunk = model.trunk if isinstance(model, SequenceClassifier) else model
+    assert isinstance(trunk, Decoder | Encoder | EncoderDecoder)
+    if trunk.config.vocab_size > tokenizer.vocab_size:
+        keep_tokens(trunk, tokenizer.vocab_size)
+        config = replace(config, model=trunk.config)
     return Checkpoint(model.to(device).eval(), tokenizer, config)
 
 

@@ -16,6 +16,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.trainable import choose_trainable
+from groundup.nn.transformer import check_finite
 from groundup.recipes import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training import Log, Resume, fit
@@ -119,6 +120,9 @@ def predict(
     """Class probabilities of each text, in order; batched by length, so that little is spent on padding.
 
     `texts` and `blocks` as in `finetune`.
+
+    Raises:
+        BadInput: the model's scores are not finite.
     """
     device = model.score.weight.device
     asked = model if blocks is None else Top(model, blocks)
@@ -128,6 +132,7 @@ def predict(
         chosen = order[start : start + batch_size]
         batch = classification_batch([texts[i] for i in chosen], [0] * len(chosen)).to(device)
         scores = asked(batch.idx, batch.lengths).float()
+        check_finite(scores)
         found |= dict(zip(chosen, scores.softmax(dim=-1).tolist(), strict=True))
     return [found[i] for i in range(len(texts))]
 

@@ -63,7 +63,7 @@ def generate(
             [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
             max_new_tokens=max_new_tokens,
             sampling=Sampling(temperature, top_k, top_p, seed + i),
-            stop_ids=[tokenizer.eot_id],
+            stop_ids=checkpoint.stop_ids,
         ):
             typer.echo(piece, nl=False)
         typer.echo("")

@@ -32,6 +32,8 @@ class Conversation:
             checkpoint.tokenizer,
             checkpoint.prompter(),
         )
+        # a control token ends its message too, or would begin another's
+        self.stop_ids = {*checkpoint.stop_ids, *checkpoint.tokenizer.special_tokens.values()}
         self.messages = list(messages)
         self.forgotten = 0
         self._cache: KVCache | None = None  # of what the model has read and written
@@ -79,7 +81,7 @@ class Conversation:
                 ids,
                 max_new_tokens=max_new_tokens,
                 sampling=sampling,
-                stop_ids=special.values(),  # it ends its message, or would begin another's
+                stop_ids=self.stop_ids,
                 cache=self._remembered(ids, max_new_tokens),
             ):
                 pieces.append(piece)

@@ -8,11 +8,15 @@ A report is plain, deterministic JSON (no times, ids or paths):
     {"success": bool, "suites": [{"name", "facts", "success", "checks": [{"says", "type", "severity",
      "success", "observed", "unexpected", "rows": [{"row": label, column: value, ...}, ... the first 10]}]}]}
 
-`unexpected` counts the offending rows; it is null for a check about a whole column or table. A failing check
-of severity "warning" is reported and stops nothing. `groundup.validation_page` shows a report.
+The rows of a check that looks for characters say which was found, and where: {"row": 3, "found": "U+000C (form feed)
+in messages 2, line 14, column 1", ...}. `unexpected` counts the offending rows; it is null for a check about a whole
+column or table. A failing check of severity "warning" is reported and stops nothing. `groundup.validation_page` shows a
+report.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import great_expectations as gx
@@ -37,6 +41,16 @@ BROKEN = "\ufffd"  # what lossy decoding leaves, and what a frame has in place o
 CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f]"  # all but tab and newline
 C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were read as Latin-1
 APPARATUS = r"[\d\[\]*\\+]"  # of a Bible: verse numbers, added words, gaps
+NAMES = {  # of characters that Unicode gives none
+    0x00: "null",
+    0x07: "bell",
+    0x08: "backspace",
+    0x0B: "vertical tab",
+    0x0C: "form feed",
+    0x0D: "carriage return",
+    0x1B: "escape",
+    0x7F: "delete",
+}
 SHARE_TOLERANCE = 0.02  # by how much a split's spam share may differ from the whole's, plus one message
 
 
@@ -141,29 +155,40 @@ def validate_splits(
     spam: Splits,
     instructions: Splits,
     *,
+    corpus_digits_count: bool = False,
     spam_protocol: Protocol = "deduplicated",
     spam_balance: Literal["none", "undersample"] = "none",
     instructions_protocol: Protocol = "deduplicated",
 ) -> Report:
     """Hold the prepared splits (rows as in the raw files; spam rows with "group") to what splitting promises.
 
-    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`;
-    digits count in instructions) and no spam group lies in two; the spam splits have one class balance (train
-    half and half where `spam_balance` undersamples it); no family in "held_out" occurs elsewhere. Under a
-    "book" protocol, whose splits overlap and are not stratified, overlaps and balance are warnings.
+    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`; digits
+    count in instructions, and in a corpus where `datasets.corpus.split` says so) and no spam group lies in two; the
+    spam splits have one class balance (train half and half where `spam_balance` undersamples it); no family in
+    "held_out" occurs elsewhere. Under a "book" protocol, whose splits overlap and are not stratified, overlaps and
+    balance are warnings.
 
     Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
     """
     suites = [
-        _validate_split_set("corpus", "pretraining", corpus, "deduplicated"),
+        _validate_split_set(
+            "corpus", "pretraining", corpus, "deduplicated", digits_count=corpus_digits_count
+        ),
         _validate_split_set("spam", "spam", spam, spam_protocol, spam_balance == "undersample"),
-        _validate_split_set("instructions", "instructions", instructions, instructions_protocol),
+        _validate_split_set(
+            "instructions", "instructions", instructions, instructions_protocol, digits_count=True
+        ),
     ]
     return {"success": all(suite["success"] for suite in suites), "suites": suites}
 
 
 def _validate_split_set(
-    name: str, role: str, splits: Splits, protocol: Protocol, undersampled: bool = False
+    name: str,
+    role: str,
+    splits: Splits,
+    protocol: Protocol,
+    undersampled: bool = False,
+    digits_count: bool = False,
 ) -> dict[str, Any]:
     overlap = "critical" if protocol == "deduplicated" else "warning"
     needed = [split for split in splits if split != "held_out"]
@@ -181,7 +206,7 @@ def _validate_split_set(
             gxe.ExpectColumnValuesToBeInSet(column="_splits_of_text", value_set=[1], severity=overlap),
         ),
     ]
-    frame = split_frame(role, splits)
+    frame = split_frame(role, splits, digits_count)
     if role == "spam":
         in_one = gxe.ExpectColumnValuesToBeInSet(column="_splits_of_group", value_set=[1], severity=overlap)
         checks.append(("No group of near-equal messages lies in two splits.", in_one))
@@ -307,6 +332,8 @@ def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:
     observed = detail.get("observed_value")
     if not detail and not result.success:
         observed = "could not be checked: " + _exception(result.exception_info)
+    sought = config.kwargs.get("regex") if "not_match_regex" in config.type else None
+    pattern = re.compile(sought) if sought else None
     if isinstance(observed, list):
         observed = [str(item) for item in observed if not str(item).startswith("_")]
     return {
@@ -316,7 +343,9 @@ def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:
         "success": bool(result.success),
         "observed": round(observed, 6) if isinstance(observed, float) else observed,
         "unexpected": len(labels) if labels is not None else None,
-        "rows": [] if result.success else [_shown(frame, label) for label in (labels or [])[:SHOWN_ROWS]],
+        "rows": []
+        if result.success
+        else [_shown(frame, label, pattern) for label in (labels or [])[:SHOWN_ROWS]],
     }
 
 
@@ -328,12 +357,45 @@ def _exception(info: Mapping[str, Any]) -> str:
     return "no reason given"
 
 
-def _shown(frame: pd.DataFrame, label: Hashable) -> dict[str, Any]:
-    """One row for people: its label and its columns, shortened, with what cannot be seen spelt out."""
-    shown: dict[str, Any] = {"row": label}
-    for column, value in frame.loc[label].items():
-        if not str(column).startswith("_"):
-            text = value if isinstance(value, str) else repr(value)
-            text = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
-            shown[str(column)] = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
+def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
+    """One row for people: its label and its columns, shortened, with what cannot be seen spelt out.
+
+    With a pattern also the first character that it finds, where it is, and of that text what is around it.
+    """
+    columns = {str(name): value for name, value in frame.loc[label].items() if not str(name).startswith("_")}
+    shown: dict[str, Any] = {"row": label} | ({"found": ""} if pattern else {})
+    for column, value in columns.items():
+        shown[column] = _shortened(value if isinstance(value, str) else repr(value))
+        for part, text in _texts(value):
+            match = pattern.search(text) if pattern and not shown["found"] else None
+            if match:
+                at = match.start()
+                line, start = text.count("\n", 0, at) + 1, text.rfind("\n", 0, at) + 1
+                shown["found"] = f"{_named(text[at])} in {column}{part}, line {line}, column {at - start + 1}"
+                shown[column] = _shortened(text, at)
     return shown
+
+
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """The texts of a cell, each with its number where there are several: messages, turns of a history."""
+    if isinstance(value, str):
+        yield "", value
+    for number, part in enumerate(value if isinstance(value, list) else [], start=1):
+        text = part.get("content") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield f" {number}", text
+
+
+def _named(character: str) -> str:
+    """Such as "U+000C (form feed)"."""
+    number = ord(character)
+    name = NAMES.get(number) or unicodedata.name(character, "control character").lower()
+    return f"U+{number:04X} ({name})"
+
+
+def _shortened(text: str, at: int = 0) -> str:
+    """At most SHOWN_CHARS of a text, the character at `at` among them."""
+    start = max(0, at - SHOWN_CHARS // 2) if len(text) > SHOWN_CHARS else 0
+    spelt = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text[start:])
+    cut = spelt if len(spelt) <= SHOWN_CHARS else spelt[:SHOWN_CHARS] + "…"
+    return f"…{cut}" if start else cut

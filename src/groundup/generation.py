@@ -8,17 +8,22 @@ from torch import Tensor
 from groundup.errors import BadInput
 from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import check_finite
 from groundup.sampling import Sampling
 from groundup.tokenizers.loading import Tokenizer
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Logits (B, V) -> the distribution (B, V) that is drawn from."""
-    if sampling.temperature == 0:
+    """Logits (B, V) -> the distribution (B, V) that is drawn from.
+
+    Raises:
+        BadInput: a row's highest logit is infinite, or one is not a number.
+    """
+    highest = logits.amax(dim=-1, keepdim=True)
+    check_finite(highest)
+    if sampling.greedy:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    logits = (
-        logits - logits.amax(dim=-1, keepdim=True)
-    ) / sampling.temperature  # the largest is 0: no overflow
+    logits = (logits - highest) / sampling.temperature  # the largest is 0: no overflow
     if 0 < sampling.top_k < logits.shape[-1]:
         likeliest = logits.topk(sampling.top_k, dim=-1).indices
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
@@ -26,6 +31,7 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_p < 1:
         ordered, order = probs.sort(dim=-1, descending=True)
         outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the set before already reaches p
+        outside[..., 0] = False  # the likeliest stays, even where float32 takes p for 0
         probs = probs.masked_fill(outside.scatter(-1, order, outside), 0.0)
         probs = probs / probs.sum(dim=-1, keepdim=True)
     return probs
@@ -44,9 +50,11 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
-    """One token (B,) for each row of logits (B, V); the likeliest needs no draw."""
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
+    """One token (B,) for each row of logits (B, V); the likeliest needs no draw. Errors as for `probabilities`."""
+    if sampling.greedy:
+        tokens = logits.argmax(dim=-1)  # that of a logit which is not a number, if there is one
+        check_finite(logits.gather(-1, tokens[:, None]))
+        return tokens
     return draw(probabilities(logits.float(), sampling), generators)
 
 
@@ -77,7 +85,7 @@ def stream(
         cache: of prompts whose first tokens it holds: only the others are read. It is filled on the way.
 
     Raises:
-        BadInput: a prompt is empty, or leaves no room in the context.
+        BadInput: a prompt is empty, or leaves no room in the context; or the model's logits are not finite.
     """
     if not prompts:
         return

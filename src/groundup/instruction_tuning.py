@@ -179,7 +179,7 @@ def respond(
                 [prompts[i] for i in chosen],
                 max_new_tokens=max_new_tokens,
                 sampling=sampling or Sampling(),
-                stop_ids=[tokenizer.eot_id],
+                stop_ids=checkpoint.stop_ids,
             )
             answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
             bar.update(len(chosen))

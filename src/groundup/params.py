@@ -66,6 +66,10 @@ def read_values(path: Path) -> Any:
         raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); expected the file of parameters."
+        ) from error
 
 
 def checked(kind: type[Sections], values: Any, path: Path) -> Sections:

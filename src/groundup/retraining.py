@@ -1,6 +1,7 @@
 """When to retrain, and whether the result may replace the model that serves."""
 
 import math
+import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from annotated_types import Ge
 from cronsim import CronSim, CronSimError
 
 from groundup.settings import STRICT
+
+CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec".split())
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,12 @@ class RetrainConfig:
 
     def __post_init__(self) -> None:
         check_cron(self.cron)
-        try:
-            zoneinfo.ZoneInfo(self.timezone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-            expected = "expected an IANA name such as Europe/Berlin or UTC"
-            raise ValueError(f"timezone is {self.timezone!r}; {expected}") from None
-        if self.min_improvement < 0:
-            raise ValueError(f"min_improvement is {self.min_improvement}; expected 0 or more")
+        if self.timezone not in zoneinfo.available_timezones():  # Prefect's own rule
+            raise ValueError(
+                f"timezone is {self.timezone!r}; expected an IANA name such as Europe/Berlin or UTC"
+            )
+        if not 0 <= self.min_improvement < math.inf:
+            raise ValueError(f"min_improvement is {self.min_improvement}; expected a number, 0 or more")
 
 
 def check_cron(expression: str) -> None:
@@ -45,6 +47,8 @@ def check_cron(expression: str) -> None:
         if len(expression.split()) != 5:
             raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")
         CronSim(expression, datetime.now(UTC))
+        if unknown := set(re.findall(r"[^\d\s*/,-]+", expression.lower())) - CRON_NAMES:
+            raise CronSimError(f"not every scheduler understands {', '.join(sorted(unknown))}")
     except CronSimError as error:
         raise ValueError(f"cron is {expression!r}: {error}; write '0 3 * * 1' for Mondays at three") from None
 

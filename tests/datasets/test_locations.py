@@ -26,6 +26,8 @@ class Site:
     url: str
     answers: list[Callable[[http.server.BaseHTTPRequestHandler], None]] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
+    conditions: list[str | None] = field(default_factory=list)  # If-None-Match, else If-Modified-Since
+    bodies: int = 0  # answers with a body
 
 
 @pytest.fixture
@@ -33,6 +35,9 @@ def site() -> Iterator[Site]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.ranges.append(self.headers.get("Range"))
+            served.conditions.append(
+                self.headers.get("If-None-Match") or self.headers.get("If-Modified-Since")
+            )
             (served.answers.pop(0) if len(served.answers) > 1 else served.answers[0])(self)
 
         def log_message(self, *_: object) -> None:
@@ -77,8 +82,29 @@ def status(code: int):
     )
 
 
-def get(url: str, tmp_path: Path, sha256: str | None = SHA) -> bytes:
-    return locations.get(url, sha256=sha256, max_bytes=1_000_000, cache=tmp_path / ".part", progress=False)
+def get(url: str, tmp_path: Path, sha256: str | None = SHA, kept: Path | None = None) -> bytes:
+    return locations.get(
+        url, sha256=sha256, max_bytes=1_000_000, cache=tmp_path / ".part", progress=False, kept=kept
+    )
+
+
+def versioned(site: Site, data: bytes, name: str, header: str = "ETag"):
+    """Answer with `data` unless the client has this version already; counts the bodies."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        if site.conditions[-1] == name:
+            handler.send_response(304)
+            handler.send_header(header, name)
+            handler.end_headers()
+            return
+        site.bodies += 1
+        handler.send_response(200)
+        handler.send_header(header, name)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
 
 
 def part_of(url: str, tmp_path: Path, content: bytes) -> Path:
@@ -245,3 +271,76 @@ def test_pip_bundled_with_python_serves_where_the_environment_has_none(monkeypat
     command = locations.pip_command()
     path, _, folder = command[1].rpartition("/")
     assert f"{folder}/__main__.py" in zipfile.ZipFile(path).namelist()  # what `python path.whl/pip` runs
+
+
+@pytest.mark.parametrize(
+    ("header", "one", "two"),
+    [
+        ("ETag", '"v1"', '"v2"'),
+        ("ETag", 'W/"v1"', 'W/"v2"'),
+        ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT", "Thu, 22 Oct 2015 07:28:00 GMT"),
+    ],
+)
+def test_a_server_sends_the_file_again_only_when_it_has_changed(site, tmp_path, header, one, two):
+    kept = tmp_path / "kept"
+    site.answers = [versioned(site, TEXT, one, header)]
+    for _ in range(3):
+        assert get(site.url, tmp_path, None, kept) == TEXT
+    assert (site.bodies, site.conditions) == (1, [None, one, one])
+    assert sorted(path.name for path in kept.iterdir()) == sorted([SHA, "kept.json"])
+    site.answers = [versioned(site, b"another text", two, header)]
+    for _ in range(2):
+        assert get(site.url, tmp_path, None, kept) == b"another text"
+    assert (site.bodies, site.conditions[3:]) == (2, [one, two])
+    assert len(list(kept.iterdir())) == 2  # the older one is gone
+    assert get(f"{site.url}?other", tmp_path, None, kept) == b"another text"
+    assert (site.bodies, site.conditions[-1]) == (3, None)  # another URL is another file
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "changed", "gone", "no json", "another json", "longer than allowed"]
+)
+def test_what_is_kept_but_damaged_is_fetched_again(site, tmp_path, damage):
+    kept = tmp_path / "kept"
+    site.answers = [versioned(site, TEXT, '"v1"')]
+    assert get(site.url, tmp_path, None, kept) == TEXT
+    content, about = kept / SHA, kept / "kept.json"
+    match damage:
+        case "cut":
+            content.write_bytes(TEXT[:100])
+        case "changed":
+            content.write_bytes(b"x" + TEXT[1:])
+        case "gone":
+            content.unlink()
+        case "no json":
+            about.write_text("{")
+        case "another json":
+            about.write_text("[]")
+        case "longer than allowed":
+            content.write_bytes(TEXT * 4)
+    assert get(site.url, tmp_path, None, kept) == TEXT
+    assert (site.bodies, site.conditions) == (2, [None, None])
+    assert get(site.url, tmp_path, None, kept) == TEXT
+    assert site.bodies == 2
+    assert locations.kept_bytes(kept, SHA, len(TEXT)) == TEXT
+    assert locations.kept_bytes(kept, SHA, len(TEXT) - 1) is None
+
+
+def test_an_answer_without_a_version_is_not_kept(site, tmp_path):
+    site.answers = [serve(TEXT)]
+    for _ in range(2):
+        assert get(site.url, tmp_path, None, tmp_path / "kept") == TEXT
+    assert site.conditions == [None, None] and list(tmp_path.iterdir()) == []
+    assert get(site.url, tmp_path, SHA, tmp_path / "kept") == TEXT  # its checksum names it
+    assert locations.kept_bytes(tmp_path / "kept", SHA, 1_000_000) == TEXT
+
+
+def test_not_modified_although_nobody_asked(site, tmp_path):
+    site.answers = [status(304)]
+    with pytest.raises(BadInput, match="HTTP 304"):
+        get(site.url, tmp_path, None, tmp_path / "kept")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(BadInput, match=r"cannot be read|no file"):
+        get(f"file:{tmp_path / ('a' * 300)}", tmp_path)

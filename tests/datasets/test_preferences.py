@@ -16,7 +16,13 @@ from groundup.datasets.preferences import (
 from groundup.errors import BadInput
 
 CONFIG = PairsConfig(
-    source="dataset", dataset="mine", seed=1, val_fraction=0.2, instructions=1, max_new_tokens=1
+    source="dataset",
+    dataset="mine",
+    seed=1,
+    val_fraction=0.2,
+    instructions=1,
+    max_new_tokens=1,
+    max_dropped_share=1,
 )
 
 

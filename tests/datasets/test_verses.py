@@ -14,7 +14,9 @@ from groundup.datasets.verses import (
 )
 from groundup.errors import BadInput
 
-CONFIG = VersesConfig(val_fraction=0.1, test_fraction=0.2, length_ratio=(0.4, 2.5), seed=1)
+CONFIG = VersesConfig(
+    val_fraction=0.1, test_fraction=0.2, length_ratio=(0.4, 2.5), max_dropped_share=1, seed=1
+)
 LETTERS = string.ascii_letters  # no digits: those count as equal
 BAND = CONFIG.length_ratio
 

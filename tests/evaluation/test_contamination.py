@@ -85,10 +85,10 @@ def test_find_equals_a_search_with_sets(texts, data):
 def test_linked_groups_equal_a_search_for_components(texts):
     grams = [ngrams(text, 3) for text in texts]
     group = list(range(len(texts)))
-    for _ in texts:  # spread the smallest number over shared grams until nothing changes
+    for _ in texts:  # spread the smallest number over equal texts and shared grams until nothing changes
         for i in range(len(texts)):
             for j in range(len(texts)):
-                if grams[i] & grams[j]:
+                if grams[i] & grams[j] or texts[i] == texts[j]:
                     group[i] = group[j] = min(group[i], group[j])
     assert linked_groups(texts, 3) == group
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from groundup.evaluation import figures, plots
 from groundup.evaluation.baselines import Predictions
@@ -25,20 +26,14 @@ FAMILIES = {
     f"f{i}": {"exact_match": share(i / 4), "before": share(0.0), "held_out": i == 2, "instances": 9}
     for i in range(4)
 }
-CURVES = {
-    "pretrain": [
-        {"step": s, "train/loss": 9 - s, "val/loss": 8.5 - s if s % 2 else float("nan")} for s in range(4)
-    ],
-    "finetune_spam": [
-        {"step": s, "seed": seed, "train/loss": 1 / (s + seed)} for seed in (1, 2) for s in range(4)
-    ],
-}
+CURVE = [{"step": s, "train/loss": 9 - s, "val/loss": 8.5 - s if s % 2 else float("nan")} for s in range(4)]
 FIGURES = {
     "confusion": lambda: plots.confusion_matrix(answers()),
-    "roc_pr": lambda: plots.roc_and_precision_recall(answers()),
+    "roc": lambda: plots.roc(answers()),
+    "precision_recall": lambda: plots.precision_recall(answers()),
     "calibration": lambda: plots.calibration(answers()),
-    "comparison": lambda: plots.spam_comparison(table(answers(), EVALUATE)),
-    "loss": lambda: plots.loss_curves(CURVES),
+    "scores": lambda: plots.spam_scores(table(answers(), EVALUATE), "mcc"),
+    "loss": lambda: plots.loss_curve(CURVE, "Pretraining", "nats per token"),
     "families": lambda: plots.exact_match_by_family(FAMILIES),
 }
 
@@ -64,8 +59,35 @@ def test_families_are_sorted_and_held_out_ones_come_last():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["f3 (9)", "f1 (9)", "f0 (9)", "f2 (9)"]
 
 
-def test_a_curve_each_seed_without_gaps():
-    pretrain, spam = plots.loss_curves(CURVES).axes
-    assert [len(line.get_xdata()) for line in pretrain.lines] == [4, 2]
-    assert len(spam.lines) == 2
-    assert [text.get_text() for text in spam.get_legend().get_texts()] == ["train"]
+@pytest.mark.parametrize("name", FIGURES.keys() - {"families"})
+def test_a_figure_is_legible_at_the_width_of_a_phone(name):
+    drawing = FIGURES[name]()
+    drawing.draw_without_rendering()
+    scale = 343 / (drawing.get_figwidth() * 72)  # pixels of a phone's column to a point
+    texts = [t for t in drawing.findobj(Text) if t.get_visible() and t.get_text()]
+    assert len(texts) > 4 and min(text.get_fontsize() * scale for text in texts) >= 9
+
+
+def test_a_loss_without_gaps_under_its_running_mean():
+    rows = [
+        {"step": s, "train/loss": float(s % 2), "val/loss": 0.5 if s == 50 else np.nan} for s in range(1, 101)
+    ]
+    [axes] = plots.loss_curve(rows, "Pretraining", "nats per token").axes
+    raw, mean, val = axes.lines
+    assert list(raw.get_ydata()) == [row["train/loss"] for row in rows] and raw.get_alpha() < 0.5
+    assert list(mean.get_ydata()[2:98]) == [0.5] * 96  # of 100 / 25 = 4 values
+    assert list(val.get_xdata()) == [50]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["train", "val"]
+
+
+def test_the_seeds_are_one_line_with_their_range():
+    rows = [{"step": s, "seed": seed, "train/loss": float(seed * s)} for seed in (1, 2, 6) for s in (1, 2, 3)]
+    rows.append({"step": 4, "seed": 1, "train/loss": 99.0})  # the others ended before
+    [axes] = plots.loss_curve(rows, "Spam finetuning", "nats per message").axes
+    [line], [band] = axes.lines, axes.collections
+    assert list(line.get_xdata()) == [1, 2, 3] and list(line.get_ydata()) == [3, 6, 9]
+    assert {tuple(point) for point in band.get_paths()[0].vertices} == {
+        (s, k * s) for s in (1, 2, 3) for k in (1, 6)
+    }
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["lowest to highest seed", "train, mean of 3 seeds"]

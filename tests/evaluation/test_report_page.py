@@ -1,14 +1,17 @@
-import re
 from html.parser import HTMLParser
 
 import pytest
 
-from groundup.evaluation.report_page import comparison, interval, render
+from groundup.evaluation.report_page import comparison, headline, interval, render
+from tests.page_text import GLUED, text_of
 
 ENTRY = {"mean": 0.9, "low": 0.85, "high": 0.95}
 METRICS = ("accuracy", "f1", "mcc", "precision", "recall", "roc_auc", "pr_auc", "brier", "ece")
 BASELINES = ("majority", "naive_bayes", "logistic_regression", "char_svm")
-PICTURES = ("loss", "spam_comparison", "roc_pr", "confusion", "calibration", "exact_match")
+PICTURES = (
+    "loss_pretraining", "loss_spam", "loss_instructions", "spam_accuracy", "spam_f1", "spam_mcc",
+    "roc", "precision_recall", "confusion", "calibration", "exact_match",
+)  # fmt: skip
 
 
 def facts():
@@ -69,7 +72,7 @@ def facts():
 class Balance(HTMLParser):
     """Fails on a tag that is closed out of order; collects what a browser would fetch."""
 
-    EMPTY = frozenset({"meta", "img", "br", "link"})
+    EMPTY = frozenset({"meta", "img", "br", "wbr", "link"})
 
     def __init__(self):
         super().__init__()
@@ -105,16 +108,19 @@ def test_the_page_reads_offline_and_is_well_formed(pictures):
 
 def test_the_page_shows_the_figures_and_escapes_text(pictures):
     page = render(facts(), pictures)
-    text = re.sub(r"\s+", " ", page)
+    text = text_of(page)
     for expected in (
         "0.900 (0.850–0.950)",
         "1,228,800",
         "1.700",
         "4.00 bytes a token",
         "exact duplicates 12.",
-        "90.0%",
+        "90.0% (85.0%–95.0%)",
+        "+0.900 * (+0.850 to +0.950)",
+        "seed 2 0.910. Brier score",
     ):
         assert expected in text, expected
+    assert not GLUED.findall(text)
     assert "1 &lt; 2 &amp; &lt;script&gt;" in page
 
 
@@ -126,6 +132,13 @@ def test_a_run_without_held_out_families(pictures):
     some = facts()
     some["instructions"]["held_out_families"] = {"instances": 0}
     assert "families held out whole" not in render(some, pictures)
+
+
+def test_headline_figures_are_means():
+    some = facts()
+    assert headline(some) == {"bpb": 1.7, "spam_f1": 0.9, "unseen": 0.9, "held_out": 0.9}
+    some["instructions"]["held_out_families"] = {"instances": 0}
+    assert headline(some) == {"bpb": 1.7, "spam_f1": 0.9, "unseen": 0.9}
 
 
 @pytest.mark.parametrize(

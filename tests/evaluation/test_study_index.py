@@ -1,6 +1,6 @@
 import re
 
-from groundup.evaluation.study_index import page
+from groundup.evaluation.study_index import headline, page
 from tests.evaluation.study_facts import study_facts
 
 
@@ -42,6 +42,16 @@ def test_the_thread_goes_from_counts_to_context():
     assert encoder[2] == shown(auc[4]["cosine"]["auc"])  # its last layer
     assert decoder[2] == shown(auc[7]["cosine"]["auc"])  # of the word, not of the last token
     assert [row[4] for row in (decoder, encoder)] == ["next", "hidden"]
+
+
+def test_the_headline_figures_are_those_of_the_cards():
+    found = study_facts()
+    cards = re.findall(r"<b>(-?[+\d.]+)", page(found))
+    figures = headline(found)
+    shown_too = [f"{figures[name]:.3f}" for name in ("bpb", "wordsim", "wic")]
+    assert shown_too == cards[:3] and f"{figures['chrf']:.1f}" == cards[-1]
+    f1 = found["transfer"]["f1"]
+    assert figures["spam_f1"] == round(max(f1[name]["3000"]["mean"] for name in ("causal", "masked")), 4)
 
 
 def test_a_card_leads_to_every_page():

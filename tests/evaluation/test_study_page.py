@@ -150,11 +150,14 @@ def test_pieces_keep_their_spaces_and_are_counted():
 
 
 def test_wide_pictures_scroll_at_the_width_of_a_phone(tmp_path):
-    for width, wide in ((5.0, False), (11.0, True)):
+    for width, least in ((5.0, 0), (11.0, 858)):  # 78 pixels an inch
         drawing, _ = figures.figure(width, 2.0)
         figures.save(drawing, tmp_path / "p.png")
-        assert Picture(tmp_path / "p.png", "").wide == wide
-        assert ('class="wide"' in render("T", "L", [section(Picture(tmp_path / "p.png", ""))])) == wide
+        assert Picture(tmp_path / "p.png", "").legible_width == least
+        page = render("T", "L", [section(Picture(tmp_path / "p.png", ""))])
+        assert re.findall(r'<figure class="wide" style="--least: (\d+)px">', page) == [str(least)] * bool(
+            least
+        )
 
 
 def test_long_cells_keep_a_readable_width():

@@ -42,7 +42,8 @@ def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
     catalogue = gpt2_catalogue(tmp_path)
     entries = json.loads(catalogue.read_text())
     for entry, name in (("weights", "model.safetensors"), ("config", "config.json")):
-        place = {"url": f"file:{tmp_path}/model/{name}", "reader": "bytes"}
+        sha256 = hashlib.sha256((tmp_path / "model" / name).read_bytes()).hexdigest()
+        place = {"url": f"file:{tmp_path}/model/{name}", "reader": "bytes", "sha256": sha256}
         rest = {"role": "model", "title": "t", "licence": "l", "citation": "c"}
         entries[f"gpt2_124m_{entry}"] = {**rest, "locations": [place]}
     catalogue.write_text(json.dumps(entries))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours
+from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours, stop_ids, without_padding
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -129,3 +129,30 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no model at all, whatever its name says")
     with pytest.raises(BadInput, match="no GGUF file"):
         load_gguf(path)
+
+
+FIELDS: dict[str, Any] = {
+    "tokenizer.ggml.tokens": ["a", "b", "<|end_of_text|>", "<|eot_id|>", "c", "[PAD5]", "[PAD6]"],
+    "tokenizer.ggml.token_type": [1, 1, 3, 3, 1, 5, 5],
+    "tokenizer.ggml.eos_token_id": 3,
+}
+
+
+def test_the_ends_that_llama_cpp_stops_at() -> None:
+    assert stop_ids(FIELDS) == (2,)  # by its name
+    assert stop_ids({**FIELDS, "tokenizer.ggml.eot_token_id": 4}) == (2, 4)
+    assert stop_ids({**FIELDS, "tokenizer.ggml.eom_token_id": 0, "tokenizer.ggml.eot_token_id": 99}) == (0, 2)
+
+
+def test_tokens_that_only_fill_the_table_are_none() -> None:
+    found = without_padding(FIELDS)
+    assert found["tokenizer.ggml.tokens"] == FIELDS["tokenizer.ggml.tokens"][:5]
+    assert found["tokenizer.ggml.token_type"] == [1, 1, 3, 3, 1]
+    assert found["tokenizer.ggml.eos_token_id"] == 3
+    assert without_padding(found) == found
+
+
+def test_a_config_of_more_layers_than_tensors_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", randomised(lambda: llama(intermediate_size=64)), block_count=2**31 - 1)
+    with pytest.raises(BadInput, match="tensors for the 2147483647 layers of its config"):
+        load_gguf(tmp_path / "m.gguf")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from groundup.errors import BadInput
-from groundup.interop.gguf_file import open_gguf
+from groundup.interop.gguf_file import can_read, open_gguf
 
 gguf = pytest.importorskip("gguf")
 Q8 = gguf.GGMLQuantizationType.Q8_0
@@ -71,3 +71,79 @@ def test_an_empty_and_a_missing_file(tmp_path: Path) -> None:
         open_gguf(tmp_path / "m.gguf")
     with pytest.raises(BadInput, match="does not exist"):
         open_gguf(tmp_path / "n.gguf")
+
+
+PLAIN = [
+    (gguf.GGMLQuantizationType.F64, np.float64),
+    (gguf.GGMLQuantizationType.I8, np.int8),
+    (gguf.GGMLQuantizationType.I16, np.int16),
+    (gguf.GGMLQuantizationType.I32, np.int32),
+    (gguf.GGMLQuantizationType.I64, np.int64),
+]
+
+
+def of_kind(path: Path, values: np.ndarray, kind: gguf.GGMLQuantizationType, parts: int = 0) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    if parts:
+        writer.add_uint16("split.count", parts)
+    writer.add_tensor("blk.0.ffn_up.weight", values, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(("kind", "dtype"), PLAIN)
+def test_plain_numbers_of_any_width(kind: gguf.GGMLQuantizationType, dtype: type, tmp_path: Path) -> None:
+    values = np.array([[-3, 0, 1, 127], [5, -128, 7, 8]], dtype)
+    path = of_kind(tmp_path / "m.gguf", values, kind)
+    found = open_gguf(path).tensors["blk.0.ffn_up.weight"].values()
+    assert found.dtype == np.float32 and np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("name", ["Q8_1", "Q8_K", "Q1_0"])
+def test_a_kind_that_is_not_read_is_named_with_its_tensor(name: str, tmp_path: Path) -> None:
+    kind = gguf.GGMLQuantizationType[name]
+    _, size = gguf.GGML_QUANT_SIZES[kind]
+    path = of_kind(tmp_path / "m.gguf", np.zeros((2, size), np.uint8), kind)
+    with pytest.raises(
+        BadInput, match=rf"keeps blk\.0\.ffn_up\.weight as {name}, which groundup cannot read"
+    ):
+        open_gguf(path)
+
+
+def test_a_kind_of_the_future_is_named_by_its_number(tmp_path: Path) -> None:
+    path = of_kind(tmp_path / "m.gguf", np.zeros((2, 4), np.float32), gguf.GGMLQuantizationType.F32)
+    whole = bytearray(path.read_bytes())
+    place = whole.index(b"blk.0.ffn_up.weight") + len(b"blk.0.ffn_up.weight") + 4 + 2 * 8
+    whole[place : place + 4] = struct.pack("<I", 77)
+    path.write_bytes(whole)
+    with pytest.raises(BadInput, match=r"keeps blk\.0\.ffn_up\.weight as kind 77"):
+        open_gguf(path)
+
+
+def test_every_other_kind_is_read() -> None:
+    unread = {kind.name for kind in gguf.GGMLQuantizationType if not can_read(kind)}
+    assert unread == {"Q8_1", "Q8_K", "Q1_0"}
+
+
+def test_a_part_of_a_model_is_told(tmp_path: Path) -> None:
+    values = np.zeros((2, 4), np.float32)
+    path = of_kind(tmp_path / "m-00001-of-00003.gguf", values, gguf.GGMLQuantizationType.F32, parts=3)
+    with pytest.raises(BadInput, match="is one of 3 parts of a model"):
+        open_gguf(path)
+
+
+def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    for name in ("here", "also"):
+        writer.add_tensor(name, np.ones((2, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    path = tmp_path / "m.gguf"
+    path.write_bytes(path.read_bytes().replace(b"also", b"here"))
+    with pytest.raises(BadInput, match="it holds here twice"):
+        open_gguf(path)

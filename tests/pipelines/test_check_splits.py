@@ -9,9 +9,16 @@ from groundup.errors import BadInput
 from groundup.tracking import silent
 from pipelines.check_splits import check, main, suite
 
-SPAM = SpamConfig(protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", seed=1)
+SPAM = SpamConfig(
+    protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", max_dropped_share=1, seed=1
+)
 INSTRUCTIONS = InstructionsConfig(
-    protocol="deduplicated", val_fraction=0.1, test_fraction=0.1, held_out_families=("c",), seed=1
+    protocol="deduplicated",
+    val_fraction=0.1,
+    test_fraction=0.1,
+    held_out_families=("c",),
+    max_dropped_share=1,
+    seed=1,
 )
 
 
@@ -89,12 +96,28 @@ def test_common_phrases_of_a_cut_document_are_reported_only():
     assert not suite(found, set(), cut_inside=False)["success"]
 
 
+def test_a_corpus_that_only_numbers_tell_apart_is_compared_with_its_numbers(tmp_path):
+    corpus, spam, instructions = splits()
+    corpus["train"][0]["messages"] = ["10 + 11 = 21"]
+    corpus["val"][0]["messages"] = ["12 + 13 = 25"]
+    folders = write(tmp_path, corpus, spam, instructions)
+    facts = tmp_path / "corpus" / "report.json"
+    with pytest.raises(BadInput, match="No text occurs in two splits"):
+        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+    facts.write_text('{"cut_inside": false, "digits_count": true}')
+    main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+    corpus["val"][0]["messages"] = ["10 + 11 = 21!"]
+    write_jsonl(tmp_path / "corpus" / "val.jsonl", corpus["val"])
+    with pytest.raises(BadInput, match="No text occurs in two splits"):
+        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+
+
 def write(root, corpus, spam, instructions):
     for folder, parts in (("corpus", corpus), ("spam", spam), ("instructions", instructions)):
         (root / folder).mkdir(parents=True)
         for name, rows in parts.items():
             write_jsonl(root / folder / f"{name}.jsonl", rows)
-    (root / "corpus" / "report.json").write_text('{"cut_inside": false}')
+    (root / "corpus" / "report.json").write_text('{"cut_inside": false, "digits_count": false}')
     return [root / "corpus", root / "spam", root / "instructions"]
 
 

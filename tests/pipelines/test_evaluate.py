@@ -18,7 +18,7 @@ from tests.tiny import EVALUATE as TINY
 
 COMPUTE = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
 EVALUATE = replace(TINY, max_new_tokens=3, batch_size=8)
-OUTS = ("spam.json", "instructions.json", "samples.jsonl", "plots", "report.html")
+OUTS = ("spam.json", "instructions.json", "headline.json", "samples.jsonl", "plots", "report.html")
 
 
 def write_json(path, value):
@@ -105,7 +105,7 @@ def test_writes_every_output_and_the_same_bytes_twice(inputs, tmp_path):
     files = sorted(
         path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
     )
-    assert len(files) == 4 + 8  # four files, six pictures and two tables
+    assert len(files) == 5 + 13  # five files, eleven pictures and two tables
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
@@ -116,6 +116,9 @@ def test_writes_every_output_and_the_same_bytes_twice(inputs, tmp_path):
     assert instructions["unseen_instances"]["instances"] == 6
     assert instructions["held_out_families"]["instances"] == 2
     assert len(instructions["families"]) == 4
+    exact = [instructions[part]["exact_match"]["mean"] for part in ("unseen_instances", "held_out_families")]
+    headline = json.loads((tmp_path / "one/headline.json").read_text())
+    assert headline == {"bpb": 2.0, "spam_f1": 1.0, "unseen": exact[0], "held_out": exact[1]}
     assert len(read_jsonl(tmp_path / "one/samples.jsonl")) == 4
     assert str(tmp_path) not in (tmp_path / "one/report.html").read_text()
 

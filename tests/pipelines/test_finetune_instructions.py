@@ -109,13 +109,15 @@ def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
         finetune(data, tmp_path / "out", run)
 
 
-def test_a_published_model_is_asked_with_its_chat_template(data: Path, tmp_path: Path) -> None:
-    save_published(tmp_path / "hf", random_llama())
+def test_a_published_model_is_asked_with_its_chat_template_and_keeps_its_ends(
+    data: Path, tmp_path: Path
+) -> None:
+    save_published(tmp_path / "hf", random_llama(eos_token_id=[2, 0]))
     shutil.rmtree(data / "pretrained")
     import_model(tmp_path / "hf", data / "pretrained")
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="chat_template"))
     checkpoint = load_checkpoint(tmp_path / "out" / "model")
-    assert checkpoint.prompt_style == "chat_template"
+    assert (checkpoint.prompt_style, checkpoint.stop_ids) == ("chat_template", (0, 2))
     [prompt] = checkpoint.prompter().prompts([("Say the last word", "tea, red")])
     expected = "<|im_start|>user\nSay the last word\n\ntea, red<|im_end|>\n<|im_start|>assistant\n"
     assert checkpoint.tokenizer.decode(prompt) == expected
@@ -146,9 +148,9 @@ def test_conversations_of_a_users_file_from_download_to_training(
         [("user", text), ("assistant", "ok"), ("user", "again"), ("assistant", "fine")] for text in asked
     ]
     messages = [[{"role": role, "content": text} for role, text in talk] for talk in talks]
-    write_jsonl(Path("mine.jsonl"), [{"messages": talk} for talk in messages])
+    write_jsonl(Path("own/mine.jsonl"), [{"messages": talk} for talk in messages])
     roles = ("pretraining", "spam", "instructions")
-    place = "{url: 'file:mine.jsonl', reader: jsonl}"
+    place = "{url: 'file:own/mine.jsonl', reader: jsonl}"
     entries = (
         f"{role}: {{role: {role}, title: t, licence: l, citation: c, locations: [{place}]}}\n"
         for role in roles
@@ -161,16 +163,16 @@ def test_conversations_of_a_users_file_from_download_to_training(
     for split in ("train", "val", "test"):
         write_jsonl(Path("corpus") / f"{split}.jsonl", [{"id": split, "messages": [f"see you {split}"]}])
         write_jsonl(Path("spam") / f"{split}.jsonl", [{**spam_row(f"at home {split}"), "group": split}])
-    Path("corpus/report.json").write_text('{"cut_inside": false}')
+    Path("corpus/report.json").write_text('{"cut_inside": false, "digits_count": false}')
     texts, prepared = (Path("corpus"), Path("spam")), data / "instructions"
     shutil.rmtree(prepared)
 
-    download.main(silent(), "instructions", raw[2], data=config)
+    download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
     validate.main(silent(), *raw, Path("raw.json"), Path("raw.html"), Path("gate.json"), data=config)
-    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), seed=1)
+    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
     prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
     found = (Path("splits.json"), Path("splits.html"), Path("contamination.json"))
-    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", seed=1)
+    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))

@@ -145,10 +145,11 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
     runs = mlflow_runs(project)
     assert set(runs) == {"study"}
     assert (project / "left.environment").read_text() == runs["study"].info.run_id
-    assert "| beyond@big | Completed |" in summary("study") and "study/big.json" in summary("study")
+    written = summary("study")
+    assert "| beyond@big | Completed |" in written and "| study/big.json | score | 0.5 |" in written
 
     flow.pipeline()
-    assert "numbers.json" in summary() and "study/big.json" not in summary()
+    assert "| numbers.json | score | 0.5 |" in summary() and "study/big.json" not in summary()
     assert flow.study(return_state=True).message == "4 cached"
     markers = {
         run.data.tags["stage"]: run

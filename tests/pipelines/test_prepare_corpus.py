@@ -9,7 +9,9 @@ from pipelines.prepare_corpus import main
 def test_writes_the_same_folder_twice(tmp_path):
     rows = [{"id": f"d{i}", "messages": [f"hello {chr(97 + i)}", "bye"]} for i in range(20)]
     write_jsonl(tmp_path / "raw.jsonl", [*rows, rows[0] | {"id": "copy"}])
-    config = CorpusConfig(val_fraction=0.3, min_messages=1, min_chars=1, max_documents=None, seed=1)
+    config = CorpusConfig(
+        val_fraction=0.3, min_messages=1, min_chars=1, max_documents=None, max_dropped_share=1, seed=1
+    )
     for out in ("one", "two"):
         main(silent(), tmp_path / "raw.jsonl", tmp_path / "absent.json", tmp_path / out, corpus=config)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())

@@ -13,7 +13,7 @@ from groundup.errors import BadInput
 from groundup.tracking import silent
 from pipelines.prepare_instructions import main
 
-CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word",), seed=3)
+CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word",), 1, seed=3)
 
 
 @pytest.fixture

@@ -13,7 +13,14 @@ def test_messages_of_the_corpus_are_not_evaluated(tmp_path):
     write_jsonl(tmp_path / "raw.jsonl", rows)
     known = {f"hello {x}" for x in letters[:30]}
     write_jsonl(tmp_path / "corpus" / "train.jsonl", [{"id": "d", "messages": sorted(known)}])
-    config = SpamConfig(protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", seed=1)
+    config = SpamConfig(
+        protocol="deduplicated",
+        val_fraction=0.1,
+        test_fraction=0.2,
+        balance="none",
+        max_dropped_share=1,
+        seed=1,
+    )
     out = tmp_path / "out"
     main(silent(), tmp_path / "raw.jsonl", tmp_path / "corpus", tmp_path / "absent.json", out, spam=config)
     splits = {name: read_jsonl(out / f"{name}.jsonl") for name in ("train", "val", "test")}

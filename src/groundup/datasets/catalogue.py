@@ -10,6 +10,7 @@ gives the canonical bytes; they are the same whichever serves them, and pinned b
 import hashlib
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from groundup.errors import BadInput
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # also the name of a stage, of a file, and of a parameter to DVC
 Role = Literal[
     "pretraining",
     "spam",
@@ -142,7 +144,11 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
 
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:  # ValueError: not UTF-8, or a path that cannot be one
         raise BadInput(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise BadInput(f"{path}: expected dataset names, each with its keys indented below it.")
@@ -150,12 +156,17 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     catalogue: dict[str, Dataset] = {}
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append(
+                f"{name}: expected a name of letters, digits, _ and -, a letter first (to DVC a dot is a path)"
+            )
+            continue
         try:
-            catalogue[str(name)] = adapter.validate_python({**entry, "name": str(name)})
+            catalogue[name] = adapter.validate_python({**entry, "name": name})
         except ValidationError as error:
             problems += [f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in error.errors()]
         else:
-            problems += _contradictions(catalogue[str(name)])
+            problems += _contradictions(catalogue[name])
     if problems:
         raise BadInput(f"{path}: {len(problems)} problem(s) to put right:\n  " + "\n  ".join(problems))
     return catalogue
@@ -199,27 +210,46 @@ def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Datas
     return catalogue[name]
 
 
-def fetch(dataset: Dataset, out: Path, *, cache: Path | None = None, progress: bool = True) -> Fetched:
+def fetch(
+    dataset: Dataset,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    kept: Path | None = None,
+    watched: Path | None = None,
+    progress: bool = True,
+) -> Fetched:
     """Write the dataset's canonical file to `out`, atomically.
 
     Args:
-        cache: folder for unfinished downloads; by default `.part` beside `out`.
+        cache: folder for unfinished downloads; by default `.part` in `kept`, or else beside `out`.
+        kept: folder that keeps the file of the location that served, so that it is not fetched again as long as its
+            checksum is the catalogue's, or its server says that it has not changed.
+        watched: folder in which DVC notices changes: own files lie in it, or have a checksum.
 
     Raises:
-        BadInput: no location gave the file; the message lists each with its reason, and what to do.
+        BadInput: no location gave the file; the message lists each with its reason, and what to do. Or a change of an
+            own file would not be noticed.
     """
+    _require_watched(dataset, watched)
     if dataset.generate is not None:
         return _write(dataset, _generate(dataset.generate, dataset.name), out, "generated")
     reasons = []
-    for location in _in_order(dataset.locations):
+    at_hand = {
+        place: locations.kept_bytes(kept, place.sha256, dataset.max_bytes) for place in dataset.locations
+    }
+    for location in sorted(_in_order(dataset.locations), key=lambda place: at_hand[place] is None):
         try:
-            data = locations.get(
-                location.url,
-                sha256=location.sha256,
-                max_bytes=dataset.max_bytes,
-                cache=cache or out.parent / ".part",
-                progress=progress,
-            )
+            data = at_hand[location]
+            if data is None:
+                data = locations.get(
+                    location.url,
+                    sha256=location.sha256,
+                    max_bytes=dataset.max_bytes,
+                    cache=cache or (kept or out.parent) / ".part",
+                    progress=progress,
+                    kept=kept,
+                )
             if location.member:
                 data = locations.from_zip(data, location.member, dataset.max_bytes, location.url)
             return _write(dataset, _canonical(dataset, location, data), out, location.url)
@@ -228,6 +258,28 @@ def fetch(dataset: Dataset, out: Path, *, cache: Path | None = None, progress: b
             _log.warning("%s: skipped %s", dataset.name, reasons[-1])
     tried = "\n  ".join(reasons)
     raise BadInput(f"{dataset.name} could not be fetched; tried in order:\n  {tried}\n{_remedy(dataset)}")
+
+
+def _require_watched(dataset: Dataset, watched: Path | None) -> None:
+    """Refuse own files that could change unnoticed: outside the folder that DVC watches, and without a checksum."""
+    for place in dataset.locations:
+        scheme, _, path = place.url.partition(":")
+        if scheme != "file" or place.sha256:
+            continue
+        if watched is None:
+            raise BadInput(
+                f"{dataset.name}: nothing notices when {place.url} changes; give its location the file's sha256."
+            )
+        if not _normal(Path(path).expanduser()).is_relative_to(_normal(watched)):
+            raise BadInput(
+                f"{dataset.name}: {place.url} lies outside {watched}, where changes are noticed; move the file there "
+                f"and correct its url in the catalogue, or give its location the file's sha256."
+            )
+
+
+def _normal(path: Path) -> Path:
+    """The absolute path without "..": where a link lies, not where it leads."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _in_order(places: tuple[Location, ...]) -> list[Location]:

@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.documents import Document, text_of
-from groundup.datasets.duplicates import keep_first
+from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import linked_groups, normalise
 from groundup.settings import STRICT
 
+BLANK_MESSAGES = "blank messages"  # parts of documents; all other reasons are about whole ones
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
 
 DOMINANT = 0.5  # a document with a larger share of all characters is cut in two
+NUMERIC = 0.5  # with a larger share of documents that only numbers tell apart, numbers count in the split too
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class CorpusConfig:
     val_fraction: share of documents (of characters, where one document is cut) for validation.
     min_messages, min_chars: documents with fewer are dropped (messages; characters of all messages together).
     max_documents: keep a random sample of this many documents after deduplication; null for all.
+    max_dropped_share: the largest share of the documents read that the filters and the search for duplicates may drop;
+        above it the stage stops.
     seed: another seed is another split and another sample.
     """
 
@@ -39,6 +43,7 @@ class CorpusConfig:
     min_messages: Annotated[int, Ge(1)]
     min_chars: Annotated[int, Ge(1)]
     max_documents: Annotated[int, Ge(1)] | None
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
     seed: int
 
 
@@ -69,7 +74,7 @@ def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Doc
     kept, reasons = [], Counter[str]()
     for document in documents:
         messages = [message for message in document["messages"] if message.strip()]
-        reasons["blank messages"] += len(document["messages"]) - len(messages)
+        reasons[BLANK_MESSAGES] += len(document["messages"]) - len(messages)
         document = document | {"messages": messages}
         for keep in filters(config):
             passed, reason = keep(document)
@@ -82,7 +87,7 @@ def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Doc
 
 
 def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]:
-    """Keep the first of all documents with the same text, exactly or normalised; count the others."""
+    """Keep the first of all documents with the same text (see `duplicates.key_of`); count the others."""
     return keep_first(documents, lambda document: text_of(document["messages"]))
 
 
@@ -118,12 +123,13 @@ def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
 def split(
     documents: Sequence[Document], config: CorpusConfig
 ) -> tuple[list[Document], list[Document], dict[str, Any]]:
-    """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool}).
+    """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool, "digits_count": bool}).
 
     A document goes to val if the hash of its normalised text says so, so adding or removing others leaves it
-    where it is. Unless it is found in train: one that equals a message of another document, or shares 13
-    words in a row (directly or over others) with a document of train, goes to train. Of a document that is
-    cut, the two parts may share phrases.
+    where it is. Unless it is found in train: one that equals a message of another document, or that has the same
+    text as a document of train but for its numbers, or shares 13 words in a row (directly or over others) with one,
+    goes to train. Where numbers alone tell most documents apart (a corpus of sums), they count as words do, here
+    and for whoever searches train for val: `digits_count`. Of a document that is cut, the two parts may share phrases.
 
     Raises:
         BadInput: fewer than two documents that share no text, and none large enough to be cut.
@@ -131,10 +137,24 @@ def split(
     total = sum(map(size_of, documents))
     dominant = next((i for i, d in enumerate(documents) if size_of(d) > max(1, DOMINANT * total)), None)
     texts = [normalise(text_of(document["messages"])) for document in documents]
-    groups = linked_groups(texts)
-    messages = {normalise(m) for d in documents if len(d["messages"]) > 1 for m in d["messages"]}
+    keys = [key_of(text_of(document["messages"])) for document in documents]
+    twins = Counter(texts)
+    digits_count = sum(twins[text] > 1 for text in texts) > NUMERIC * len(documents)
+    # where others have the same text but for its numbers, each draws by its own
+    coin = [
+        unit_hash(config.seed, "corpus val", key if twins[text] > 1 else text)
+        for key, text in zip(keys, texts, strict=True)
+    ]
+    if digits_count:
+        texts = keys
+    groups = linked_groups(texts, keep_digits=digits_count)
+    messages = {
+        normalise(m, keep_digits=digits_count)
+        for d in documents
+        if len(d["messages"]) > 1
+        for m in d["messages"]
+    }
     bound = {groups[i] for i, text in enumerate(texts) if text in messages or i == dominant}  # never in val
-    coin = [unit_hash(config.seed, "corpus val", text) for text in texts]
     stays = bound | {group for group, value in zip(groups, coin, strict=True) if value >= config.val_fraction}
     if dominant is None and (len(stays) == len(set(groups)) or not stays):
         # A handful of documents, and the coin fell on one side: the one nearest to the other side goes there.
@@ -157,7 +177,15 @@ def split(
     moved = sum(
         value < config.val_fraction and groups[i] in stays and i != dominant for i, value in enumerate(coin)
     )
-    return train, val, {"moved_to_train": moved, "cut_inside": dominant is not None}
+    return (
+        train,
+        val,
+        {
+            "moved_to_train": moved,
+            "cut_inside": dominant is not None,
+            "digits_count": digits_count,
+        },
+    )
 
 
 def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:
@@ -175,7 +203,7 @@ def prepare(
     """Clean, deduplicate, sample and split: (train, val, report with every count).
 
     Raises:
-        BadInput: no document, or none left after the filters.
+        BadInput: no document, none left after the filters, or more dropped than `config` allows.
     """
     kept, dropped = clean(documents, config)
     kept, duplicates = dedupe(kept)
@@ -184,6 +212,8 @@ def prepare(
             f"the corpus is empty: {len(documents)} document(s) read, 0 left {dict(dropped)}; "
             f"expected at least one; check the source, or lower corpus.min_messages and corpus.min_chars."
         )
+    lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}
+    check_loss(lost, len(documents), "corpus", config.max_dropped_share)
     sampled = sample(kept, config)
     train, val, facts = split(sampled, config)
     sides = {"train": train, "val": val}

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.conversations import is_history, said_before
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import keep_first
+from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, normalise
+from groundup.evaluation.contamination import TextIndex
 from groundup.settings import STRICT
 
 Row = dict[str, Any]
@@ -36,6 +36,7 @@ class InstructionsConfig:
         85% train, the next 10% test, the rest val; it knows no families, and the values below must say the same.
     val_fraction, test_fraction: shares of each trained family; the rest is train.
     held_out_families: families of which nothing is trained on.
+    max_dropped_share: the largest share of the rows read that "deduplicated" may drop; above it the stage stops.
     seed: another seed is another split.
     """
 
@@ -45,6 +46,7 @@ class InstructionsConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     test_fraction: Annotated[float, Gt(0), Lt(1)]
     held_out_families: tuple[str, ...]
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
     seed: int
 
 
@@ -78,8 +80,8 @@ def prepare(
     dropped under "deduplicated" and counted as a leak under "book".
 
     Raises:
-        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, or a value that
-            the book's protocol does not have.
+        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, more dropped than
+            `config` allows, or a value that the book's protocol does not have.
     """
     _require(rows, config)
     if config.protocol == "book":
@@ -90,6 +92,7 @@ def prepare(
         splits = _split(kept, config)
         splits, found = _contaminated(splits, earlier)
         dropped += found
+        check_loss(dropped, len(rows), "instructions", config.max_dropped_share)
         leaks = Counter[str]()
     empty = [name for name in SPLITS[:3] if not splits[name]]
     if empty:
@@ -111,20 +114,15 @@ def prepare(
 
 
 def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
-    """Keep the first row of every prompt, compared without case, punctuation and spaces (digits count: "1 + 2" is
-    not "3 + 4"); drop rows without an instruction or an output.
+    """Keep the first row of every prompt (see `duplicates.key_of`); drop rows without an instruction or an output.
 
     Returns the rows kept and the count of every reason.
     """
     whole = [row for row in rows if row["instruction"].strip() and row["output"].strip()]
-    kept, reasons = keep_first(whole, prompt_of, _key)
+    kept, reasons = keep_first(whole, prompt_of)
     if len(whole) < len(rows):
         reasons["blank instructions or outputs"] = len(rows) - len(whole)
     return kept, reasons
-
-
-def _key(text: str) -> str:
-    return normalise(text, keep_digits=True)
 
 
 def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
@@ -191,7 +189,7 @@ def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
 
 def _group(row: Row) -> tuple[str, str]:
     opening = "".join(said_before(row, "user")[:1]) or row["input"]
-    return row["family"], _key(opening) or _key(row["instruction"])
+    return row["family"], key_of(opening) or key_of(row["instruction"])
 
 
 def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:

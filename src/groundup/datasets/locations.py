@@ -5,6 +5,9 @@
     mirror:file                `file` in the folder (or below the URL) that the variable GROUNDUP_MIRROR names
     file:path                  a local file, relative to the working folder
 
+What was fetched can be kept in a folder, with the server's name for this version of it. The same file is then not
+fetched again: one whose checksum is known is taken from there, and a server is asked only for what has changed.
+
 Each failure is a BadInput whose sentence is the reason; the caller adds the location and tries the next.
 """
 
@@ -13,6 +16,7 @@ import ensurepip
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import re
 import subprocess
@@ -22,6 +26,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from groundup.atomic import atomic_path, write_json
 from groundup.errors import BadInput
 
 MIRROR_VARIABLE = "GROUNDUP_MIRROR"
@@ -30,6 +35,7 @@ WAIT_SECONDS = 0.5  # before the second attempt; doubled before each one after, 
 TIMEOUT_SECONDS = (10, 60)  # to connect, and between two chunks
 CHUNK_BYTES = 1 << 16
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+ABOUT = "kept.json"  # beside what is kept, which is called by its sha256: url, sha256, etag, last_modified
 PYPI_URL = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9.!+]+)/(?P<member>.+)")
 
 
@@ -37,12 +43,20 @@ class _TryAgain(Exception):
     """The network's fault, perhaps gone a second later."""
 
 
-def get(url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: bool) -> bytes:
+class _NotModified(Exception):
+    """HTTP 304: what is kept is what the server has."""
+
+
+def get(
+    url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None = None
+) -> bytes:
     """Return the bytes at `url`, checked against `sha256` where given.
 
     Args:
         max_bytes: largest file accepted; nothing beyond it is kept in memory or on disk.
         cache: folder for unfinished downloads, so that the next call can resume.
+        kept: folder for what comes over the network: it replaces what was kept there before. Where that is from the
+            same URL, the server is asked whether it has changed since.
 
     Raises:
         BadInput: not reachable, not there, too large, truncated, or with another checksum.
@@ -55,15 +69,54 @@ def get(url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: 
         url = f"{root.rstrip('/')}/{rest}"
         scheme, rest = ("https", url) if re.match("https?://", root) else ("file", url)
     if scheme in ("http", "https"):
-        return _download(url, sha256, max_bytes, cache, progress)
+        return _download(url, sha256, max_bytes, cache, progress, kept)
     if scheme == "pypi":
         data = _from_package_index(url, max_bytes, progress)
-    elif scheme == "file":
+        _check(data, sha256)
+        if kept and sha256:
+            _keep(kept, data, {"url": url})
+        return data
+    if scheme == "file":
         data = _from_file(Path(rest).expanduser(), max_bytes)
     else:
         raise BadInput(f"unknown kind of location '{scheme}:'; expected https:, pypi:, mirror: or file:")
     _check(data, sha256)
     return data
+
+
+def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes | None:
+    """What is kept with this checksum, or None; what was cut off or changed on the disk does not count."""
+    if kept is None or sha256 is None:
+        return None
+    path = kept / sha256
+    try:
+        data = path.read_bytes() if path.stat().st_size <= max_bytes else b""
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def _keep(kept: Path, data: bytes, about: dict[str, str]) -> None:
+    """Keep these bytes and what is known of them, instead of what was kept before."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    with atomic_path(kept / sha256) as temporary:
+        temporary.write_bytes(data)
+    write_json(kept / ABOUT, about | {"sha256": sha256})
+    for path in kept.iterdir():
+        if re.fullmatch(r"[0-9a-f]{64}|\.[0-9a-f]{64}\..*tmp", path.name) and path.name != sha256:
+            path.unlink()
+
+
+def _known(kept: Path | None, url: str, max_bytes: int) -> tuple[bytes, dict[str, str]] | None:
+    """What was kept of this URL and how to ask whether it has changed: (bytes, HTTP headers); None where one lacks."""
+    try:
+        about = json.loads((kept / ABOUT).read_text(encoding="utf-8")) if kept else {}
+        data = kept_bytes(kept, str(about["sha256"]), max_bytes) if about["url"] == url else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    asked = {"If-None-Match": about.get("etag"), "If-Modified-Since": about.get("last_modified")}
+    headers = {name: str(value) for name, value in asked.items() if value}
+    return (data, headers) if data is not None and headers else None
 
 
 def from_zip(data: bytes, member: str, max_bytes: int, archive: str) -> bytes:
@@ -91,11 +144,14 @@ def _check(data: bytes, sha256: str | None) -> None:
 
 
 def _from_file(path: Path, max_bytes: int) -> bytes:
-    if not path.is_file():
-        raise BadInput(f"no file {path}")
-    if path.stat().st_size > max_bytes:
-        raise BadInput(f"{path} has {path.stat().st_size:,} bytes; the limit is {max_bytes:,}")
-    return path.read_bytes()
+    try:
+        if not path.is_file():
+            raise BadInput(f"no file {path}")
+        if path.stat().st_size > max_bytes:
+            raise BadInput(f"{path} has {path.stat().st_size:,} bytes; the limit is {max_bytes:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
@@ -136,8 +192,13 @@ def pip_reason(requirement: str, stderr: str) -> str:
     return f"pip: {(errors or lines)[-1]}"
 
 
-def _download(url: str, sha256: str | None, max_bytes: int, cache: Path, progress: bool) -> bytes:
-    """Stream `url` into the cache folder until it is whole, then return it and remove it there."""
+def _download(
+    url: str, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None
+) -> bytes:
+    """Stream `url` into the cache folder until it is whole, then return it and remove it there.
+
+    Where it is kept and the server says that it has not changed, what is kept is returned.
+    """
     import requests
     import tenacity
 
@@ -147,6 +208,7 @@ def _download(url: str, sha256: str | None, max_bytes: int, cache: Path, progres
     if sha256 is None:
         part.unlink(missing_ok=True)  # without a checksum nothing proves that two halves belong together
     resumed = part.exists()
+    known = None if resumed else _known(kept, url, max_bytes)
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_exponential(WAIT_SECONDS, max=30) + tenacity.wait_random(0, WAIT_SECONDS),
@@ -156,7 +218,11 @@ def _download(url: str, sha256: str | None, max_bytes: int, cache: Path, progres
         reraise=True,
     )
     try:
-        attempts(_stream, url, part, max_bytes, progress)
+        about = attempts(_stream, url, part, max_bytes, progress, known[1] if known else {})
+    except _NotModified:
+        assert known is not None
+        _check(known[0], sha256)
+        return known[0]
     except (_TryAgain, requests.RequestException) as error:
         raise BadInput(_network_reason(error)) from error
     finally:
@@ -168,8 +234,10 @@ def _download(url: str, sha256: str | None, max_bytes: int, cache: Path, progres
         _check(data, sha256)
     except BadInput:
         if resumed:  # the older half may come from another version of the file
-            return _download(url, sha256, max_bytes, cache, progress)
+            return _download(url, sha256, max_bytes, cache, progress, kept)
         raise
+    if kept and (sha256 or about):  # else there is nothing to know it by
+        _keep(kept, data, {"url": url, **about})
     return data
 
 
@@ -180,17 +248,23 @@ def _remove_if_empty(cache: Path) -> None:
             cache.rmdir()
 
 
-def _stream(url: str, part: Path, max_bytes: int, progress: bool) -> None:
-    """One request; appends to `part` where the server resumes, starts it anew otherwise."""
+def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[str, str]) -> dict[str, str]:
+    """One request; appends to `part` where the server resumes, starts it anew otherwise.
+
+    Returns the server's name for this version: "etag" and "last_modified", as far as it gives them. With the headers
+    `unless` it sends nothing if that is still the one.
+    """
     import requests
     from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else unless)
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         if response.status_code == 416:  # the part is as long as the file, or longer
             part.unlink(missing_ok=True)
             raise _TryAgain("the server refused to resume")
+        if response.status_code == 304 and unless and not have:
+            raise _NotModified
         if response.status_code in RETRIED_STATUS:
             raise _TryAgain(f"HTTP {response.status_code} {response.reason}")
         if response.status_code not in (200, 206):
@@ -213,6 +287,8 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool) -> None:
                 bar.update(len(chunk))
         if total and have != total:
             raise _TryAgain(f"truncated: {have:,} of {total:,} bytes came")
+        names = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
+        return {name: value for name, value in names.items() if value}
 
 
 def _network_reason(error: Exception) -> str:

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import keep_first
+from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.datasets.instructions import prompt_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import normalise
 from groundup.evaluation.exact_match import Check
 from groundup.settings import STRICT
 
@@ -38,6 +37,7 @@ class PairsConfig:
     val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
     instructions: so many of train are taken, every family in its proportion.
     max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
+    max_dropped_share: the largest share of a dataset's pairs that may be dropped; above it the stage stops.
     """
 
     __pydantic_config__ = STRICT
@@ -48,6 +48,7 @@ class PairsConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     instructions: Annotated[int, Ge(1)]
     max_new_tokens: Annotated[int, Ge(1)]
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
@@ -109,17 +110,18 @@ def split_pairs(
     input) lie in one split; which one depends on nothing but them and the seed.
 
     Raises:
-        BadInput: a row without text under a key, or a split left empty.
+        BadInput: a row without text under a key, a split left empty, or more dropped than `config` allows.
     """
     _require(rows, config)
     told_apart = [row for row in rows if row["chosen"].strip() != row["rejected"].strip()]
-    kept, dropped = keep_first([{key: row[key] for key in KEYS} for row in told_apart], _text, _key)
+    kept, dropped = keep_first([{key: row[key] for key in KEYS} for row in told_apart], _text)
     if len(told_apart) < len(rows):
         dropped["equal answers"] = len(rows) - len(told_apart)
-    asked = {_key(prompt_of(dict(row))) for row in evaluated}
-    pairs = [pair for pair in kept if _key(prompt_of(pair)) not in asked]
+    asked = {key_of(prompt_of(dict(row))) for row in evaluated}
+    pairs = [pair for pair in kept if key_of(prompt_of(pair)) not in asked]
     if len(pairs) < len(kept):
         dropped["asked in the evaluation"] = len(kept) - len(pairs)
+    check_loss(dropped, len(rows), "preferences", config.max_dropped_share)
 
     sizes, room, val = Counter(map(_group, pairs)), round(len(pairs) * config.val_fraction), set[str]()
     for group in sorted(sizes, key=lambda group: unit_hash(config.seed, "preferences", group)):
@@ -154,9 +156,5 @@ def _text(pair: Pair) -> str:
     return "\n".join((prompt_of(pair), pair["chosen"], pair["rejected"]))
 
 
-def _key(text: str) -> str:
-    return normalise(text, keep_digits=True)
-
-
 def _group(pair: Pair) -> str:
-    return _key(pair["input"]) or _key(pair["instruction"])
+    return key_of(pair["input"]) or key_of(pair["instruction"])

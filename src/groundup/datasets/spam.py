@@ -1,7 +1,7 @@
 """Spam data: deduplicate, split by group, two protocols.
 
 A message is {"id": str, "label": "ham" | "spam", "text": str}; the splits add "group": messages of one group
-say the same thing (equal after `normalise`, or 13 words in a row in common, directly or over others).
+say the same thing (equal but for numbers, or 13 words in a row in common, directly or over others).
 """
 
 from collections import Counter, defaultdict
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import keep_first
+from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex, linked_groups, normalise
 from groundup.labels import HAM, LABELS, SPAM
@@ -32,12 +32,15 @@ BOOK_GLUED = ("Keep ur problems in ur heart", "Yeah, give me a call if", "HI BAB
 class SpamConfig:
     """How the messages are split.
 
-    protocol: "deduplicated" drops duplicates before splitting and keeps groups together. "book" is the
+    protocol: "deduplicated" drops duplicates before splitting and keeps groups together: messages that differ in
+    numbers alone are no duplicates, but of one group. "book" is the
     protocol of "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included; its balance,
     fractions and seed are part of it, so the values below must say the same.
     val_fraction, test_fraction: shares of each label; the rest is train.
     balance: "undersample" drops messages of the larger label at random until both are as large;
     "deduplicated" does it in train only (val and test keep the real proportion), "book" before splitting.
+    max_dropped_share: the largest share of the messages read that "deduplicated" may drop, but for those of `balance`;
+    above it the stage stops.
     seed: another seed is another split.
     """
 
@@ -47,6 +50,7 @@ class SpamConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     test_fraction: Annotated[float, Gt(0), Lt(1)]
     balance: Literal["none", "undersample"]
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
     seed: int
 
 
@@ -59,8 +63,8 @@ def prepare(
     found there goes to train.
 
     Raises:
-        BadInput: no message, a label missing, fractions that leave no train part, or a value the book's
-            protocol does not have.
+        BadInput: no message, a label missing, fractions that leave no train part, more dropped than `config` allows,
+            groups too large for val or test, or a value the book's protocol does not have.
     """
     labels = Counter(message["label"] for message in messages)
     if not labels[HAM] or not labels[SPAM]:
@@ -103,17 +107,17 @@ def leakage(splits: Splits) -> dict[str, Any]:
 
 
 def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Keep the first message of every normalised text; drop blank ones and all of those that bear both
-    labels.
+    """Keep the first message of every text (see `duplicates.key_of`); drop blank ones and all of those that bear
+    both labels.
 
     Returns the messages kept and the count of every reason.
     """
     labels: dict[str, set[str]] = defaultdict(set)
     for message in messages:
-        labels[normalise(message["text"])].add(message["label"])
+        labels[key_of(message["text"])].add(message["label"])
     sound, reasons = [], Counter[str]()
     for message in messages:
-        key = normalise(message["text"])
+        key = key_of(message["text"])
         if not key:
             reasons["blank"] += 1
         elif len(labels[key]) > 1:
@@ -128,6 +132,7 @@ def _deduplicated(
     messages: Sequence[Message], config: SpamConfig, pretraining: TextIndex | None
 ) -> tuple[Splits, dict[str, Any]]:
     kept, dropped = dedupe(messages)
+    check_loss(dropped, len(messages), "spam", config.max_dropped_share)
     groups = [kept[first]["id"] for first in linked_groups([message["text"] for message in kept])]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
     seen = {m["group"] for m in kept if pretraining is not None and pretraining.find(m["text"])}
@@ -135,6 +140,13 @@ def _deduplicated(
     splits: Splits = {
         name: [m for m in kept if place[m["group"]] == name] for name in ("train", "val", "test")
     }
+    for name, fraction in (("val", config.val_fraction), ("test", config.test_fraction)):
+        if not splits[name] and fraction * len(kept) >= 1:
+            raise BadInput(
+                f"the {len(kept):,} messages form {len(set(groups))} groups that say the same thing but for numbers "
+                f"or share 13 words in a row; expected one small enough for {name} ({fraction:.0%}), since a group is "
+                f"never divided: add messages of other kinds, or raise spam.{name}_fraction."
+            )
     if config.balance == "undersample":
         before = len(splits["train"])
         splits["train"] = _undersample(splits["train"], config.seed)

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.corpus import unit_hash
+from groundup.datasets.duplicates import check_loss
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import TextIndex
 from groundup.settings import STRICT
@@ -35,6 +36,7 @@ class VersesConfig:
 
     val_fraction, test_fraction: shares of the chapters of each testament; the rest is train.
     length_ratio: least and greatest characters of the target for one of the source.
+    max_dropped_share: the largest share of the verses of both texts that may be dropped; above it the stage stops.
     seed: another seed is another split.
     """
 
@@ -43,6 +45,7 @@ class VersesConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     test_fraction: Annotated[float, Gt(0), Lt(1)]
     length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
     seed: int
 
 
@@ -52,9 +55,11 @@ def prepare(
     """Align the verses (rows with id and text) by id, drop what is no pair, split: (splits, report with every count).
 
     Raises:
-        BadInput: the two sides do not align, or a testament has too few chapters for three splits.
+        BadInput: the two sides do not align, a testament has too few chapters for three splits, or more was dropped
+            than `config` allows.
     """
     pairs, dropped = align(source, target, config.length_ratio)
+    read = len(pairs) + sum(dropped.values())
     place = _place(pairs, config)
     splits: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for pair in pairs:
@@ -62,6 +67,7 @@ def prepare(
     for name, held_out in (("val", splits["test"]), ("train", [*splits["test"], *splits["val"]])):
         splits[name], repeated = _without(splits[name], held_out)
         dropped[f"in {name}, repeated in what evaluates it"] = repeated
+    check_loss(dropped, read, "verses", config.max_dropped_share)
     report = {
         "read": {"source": len(source), "target": len(target)},
         "dropped": dict(dropped),

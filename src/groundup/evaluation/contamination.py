@@ -141,13 +141,14 @@ def window_hashes(
     return hashes[inside], owners[:count][inside]
 
 
-def linked_groups(texts: Sequence[str], n: int = N) -> list[int]:
-    """Number texts so that two which share `n` normalised words in a row, directly or over others, get one
-    number.
+def linked_groups(texts: Sequence[str], n: int = N, *, keep_digits: bool = False) -> list[int]:
+    """Number texts so that two which are equal after `normalise`, or share `n` normalised words in a row, get one
+    number, directly or over others.
 
     The number is the position of the group's first text; a text that shares nothing is its own group.
     """
-    hashes, owners = window_hashes([normalise(text) for text in texts], n, {})
+    normalised = [normalise(text, keep_digits=keep_digits) for text in texts]
+    hashes, owners = window_hashes(normalised, n, {})
     order = np.argsort(hashes, kind="stable")
     hashes, owners = hashes[order], owners[order]
     equal = np.flatnonzero(hashes[1:] == hashes[:-1])
@@ -159,7 +160,10 @@ def linked_groups(texts: Sequence[str], n: int = N) -> list[int]:
             number = parent[number]
         return number
 
-    for left, right in zip(owners[equal].tolist(), owners[equal + 1].tolist(), strict=True):
+    earliest: dict[str, int] = {}
+    twins = [(earliest.setdefault(text, number), number) for number, text in enumerate(normalised)]
+    windows = zip(owners[equal].tolist(), owners[equal + 1].tolist(), strict=True)
+    for left, right in [*twins, *windows]:
         first, second = sorted((root(left), root(right)))
         parent[second] = first
     return [root(number) for number in range(len(texts))]

@@ -1,9 +1,10 @@
-"""The figures of the main report, in the house style."""
+"""The figures of the main report, in the house style: one panel each, legible at the width of a phone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from groundup.evaluation.baselines import TITLES
 from groundup.evaluation.figures import COLOURS, INK, OURS, SOFT, figure, styled
@@ -14,13 +15,14 @@ from groundup.labels import LABELS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PANEL = 4.6  # inches: three side by side on a page
 MIN_IN_BIN = 5  # smaller bins of the calibration plot show chance, not calibration
 
 
 @styled
 def confusion_matrix(answers: Answers) -> "Figure":
     """Counts of the test messages by label and decision, mean over seeds, with shares of the label."""
-    drawing, [axes] = figure(5.2, 4.2)
+    drawing, [axes] = figure(PANEL, 3.9)
     counts = np.array(
         [
             [np.mean(np.sum((answers.truth == t) & (answers.pred == p), axis=1)) for p in (0, 1)]
@@ -41,44 +43,56 @@ def confusion_matrix(answers: Answers) -> "Figure":
 
 
 @styled
-def roc_and_precision_recall(answers: Answers) -> "Figure":
-    """ROC and precision-recall curves, a thin line a seed for ours; the legend gives the areas."""
-    from sklearn.metrics import precision_recall_curve, roc_curve
+def roc(answers: Answers) -> "Figure":
+    """ROC curves, one thin line per seed for ours; the legend gives the areas."""
+    from sklearn.metrics import roc_curve
 
-    drawing, (left, right) = figure(11.5, 5.0, columns=2)
-    once = np.ones((1, len(answers.truth)))
-    rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
-    for name, rows in {**rankings, OURS: answers.prob}.items():
-        areas = {
-            key: np.mean([metric(answers.truth, row, once)[0] for row in rows])
-            for key, metric in RANKING.items()
-        }
-        for number, row in enumerate(rows):
-            style: dict[str, Any] = {"color": COLOURS[name], "linewidth": 1.3 if len(rows) > 1 else 2.0}
-            title = f"{TITLES.get(name, OURS)}: " if number == 0 else "_"  # one entry of the legend a system
-            false, true, _ = roc_curve(answers.truth, row)
-            precision, recall, _ = precision_recall_curve(answers.truth, row)
-            left.plot(false, true, **style, label=f"{title}{areas['roc_auc']:.3f}")
-            right.step(recall, precision, where="post", **style, label=f"{title}{areas['pr_auc']:.3f}")
-    left.set(
+    drawing, [axes] = figure(PANEL, 4.4)
+    for row, style in _rankings(answers, "roc_auc"):
+        false, true, _ = roc_curve(answers.truth, row)
+        axes.plot(false, true, **style)
+    axes.set(
         title="ROC (area)",
         xlabel="share of ham called spam (square root scale)",
         ylabel="share of spam found",
     )
-    left.set_xscale("function", functions=(np.sqrt, np.square))
-    left.set_xticks((0, 0.01, 0.05, 0.1, 0.25, 0.5, 1), ("0", "1%", "5%", "10%", "25%", "50%", "100%"))
-    right.set(title="Precision and recall (area)", xlabel="recall: share of spam found", ylabel="precision")
-    for axes in (left, right):
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlim(0, 1.005)
-        axes.legend(loc="lower left" if axes is right else "lower right")
+    axes.set_xscale("function", functions=(np.sqrt, np.square))
+    axes.set_xticks((0, 0.01, 0.05, 0.1, 0.25, 0.5, 1), ("0", "1%", "5%", "10%", "25%", "50%", "100%"))
+    axes.set(xlim=(0, 1.005), ylim=(-0.02, 1.02))
+    axes.legend(loc="lower right")
     return drawing
+
+
+@styled
+def precision_recall(answers: Answers) -> "Figure":
+    """Precision-recall curves, one thin line per seed for ours; the legend gives the areas."""
+    from sklearn.metrics import precision_recall_curve
+
+    drawing, [axes] = figure(PANEL, 4.4)
+    for row, style in _rankings(answers, "pr_auc"):
+        precision, recall, _ = precision_recall_curve(answers.truth, row)
+        axes.step(recall, precision, where="post", **style)
+    axes.set(title="Precision and recall (area)", xlabel="recall: share of spam found", ylabel="precision")
+    axes.set(xlim=(0, 1.005), ylim=(-0.02, 1.02))
+    axes.legend(loc="lower left")
+    return drawing
+
+
+def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.float64], dict[str, Any]]]:
+    """The scores (n,) of each system, ours once per seed, with the line's style; one legend entry per system."""
+    once = np.ones((1, len(answers.truth)))
+    rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
+    for name, rows in {**rankings, OURS: answers.prob}.items():
+        mean = np.mean([RANKING[area](answers.truth, row, once)[0] for row in rows])
+        for number, row in enumerate(rows):
+            label = f"_{TITLES.get(name, OURS)}" if number else f"{TITLES.get(name, OURS)}: {mean:.3f}"
+            yield row, {"color": COLOURS[name], "linewidth": 1.3 if len(rows) > 1 else 2.0, "label": label}
 
 
 @styled
 def calibration(answers: Answers) -> "Figure":
     """Share of spam against mean probability in ten bins of some size; marks grow with the number of messages."""
-    drawing, [axes] = figure(6.0, 5.2)
+    drawing, [axes] = figure(PANEL, 4.4)
     axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
     systems = {
         name: p.prob for name, p in answers.baselines.items() if p.prob is not None and name != "majority"
@@ -102,60 +116,78 @@ def calibration(answers: Answers) -> "Figure":
 
 
 @styled
-def spam_comparison(table: Mapping[str, Any]) -> "Figure":
-    """Accuracy, F1 and MCC with intervals of all but the majority class; `table` as from `spam_results.table`."""
-    shown = ("accuracy", "f1", "mcc")
-    drawing, panels = figure(11.5, 3.4, columns=len(shown))
+def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
+    """A metric with intervals of all systems but the majority class; `table` as from `spam_results.table`."""
+    drawing, [axes] = figure(PANEL, 2.9)
     systems = {name: table["baselines"][name] for name in TITLES if name != "majority"}
     systems[OURS] = table["test"]
-    for axes, metric in zip(panels, shown, strict=True):
-        for place, (name, scores) in enumerate(systems.items()):
-            entry = scores[metric]
-            axes.hlines(place, entry["low"], entry["high"], color=COLOURS[name], linewidth=3)
-            axes.plot(entry["mean"], place, "o", color=COLOURS[name], markersize=8)
-            place_of_text: dict[str, Any] = {
-                "xy": (entry["mean"], place),
-                "xytext": (0, 7),
-                "textcoords": "offset points",
-            }
-            axes.annotate(f"{entry['mean']:.3f}", **place_of_text, ha="center", fontsize=9, color=INK)
-        axes.set_yticks(
-            range(len(systems)), [TITLES.get(name, name) for name in systems] if axes is panels[0] else []
-        )
-        axes.set_ylim(-0.6, len(systems) - 0.3)
-        axes.margins(x=0.12)
-        axes.set_title({"accuracy": "accuracy", "f1": "F1 of spam", "mcc": "MCC"}[metric])
+    for place, (name, scores) in enumerate(systems.items()):
+        entry = scores[metric]
+        axes.hlines(place, entry["low"], entry["high"], color=COLOURS[name], linewidth=3)
+        axes.plot(entry["mean"], place, "o", color=COLOURS[name], markersize=8)
+        beside: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(f"{entry['mean']:.3f}", (entry["mean"], place), **beside, fontsize=10, color=INK)
+    names = [TITLES.get(name, name).replace(", ", ",\n") for name in systems]
+    axes.set_yticks(range(len(systems)), names)
+    axes.set_ylim(-0.5, len(systems) - 0.4)
+    axes.margins(x=0.12)
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_title({"accuracy": "Accuracy", "f1": "F1 of spam", "mcc": "MCC"}[metric])
     return drawing
 
 
 @styled
-def loss_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """One panel a training: every `…/loss` column over steps, val with dots; rows may have a "seed" and gaps."""
-    drawing, panels = figure(4.2 * len(curves), 3.8, columns=len(curves))
-    colours = {"train/loss": COLOURS[OURS], "val/loss": COLOURS["char_svm"]}
-    for axes, (name, rows) in zip(panels, curves.items(), strict=True):
-        for column, colour in colours.items():
-            for number, seed in enumerate(sorted({row.get("seed", 0) for row in rows})):
-                points = [(row["step"], row[column]) for row in rows
-                          if row.get("seed", 0) == seed and not np.isnan(row.get(column, np.nan))]  # fmt: skip
-                if points:
-                    marker = "o" if column == "val/loss" else ""
-                    axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4,
-                              label=None if number else column.removesuffix("/loss"))  # fmt: skip
-        axes.set(title=name, xlabel="step")
-        axes.legend()
-    panels[0].set_ylabel("loss, nats per term")
+def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "Figure":
+    """The `…/loss` columns of a training over its steps; rows may have a "seed", and gaps (nan).
+
+    The loss on training batches is pale, its running mean strong; of several seeds, the mean over those steps that all
+    have, and as a pale band the lowest to the highest. The loss on val has a dot where it was measured.
+    """
+    drawing, [axes] = figure(PANEL, 3.6)
+    seeds = sorted({row.get("seed", 0) for row in rows})
+    curves = [_points(rows, "train/loss", seed) for seed in seeds]
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    train = np.array([[curve[step] for step in steps] for curve in curves])
+    smooth = np.array([_running_mean(losses) for losses in train])
+    many = len(seeds) > 1
+    if many:
+        bounds = smooth.min(axis=0), smooth.max(axis=0)
+        axes.fill_between(
+            steps, *bounds, color=COLOURS[OURS], alpha=0.25, linewidth=0, label="lowest to highest seed"
+        )
+    else:
+        axes.plot(steps, train[0], color=COLOURS[OURS], alpha=0.3, linewidth=0.8)
+    name = f"train, mean of {len(seeds)} seeds" if many else "train"
+    axes.plot(steps, smooth.mean(axis=0), color=COLOURS[OURS], label=name)
+    for number, seed in enumerate(seeds):
+        if val := _points(rows, "val/loss", seed):
+            label = "_val" if number else "val"
+            axes.plot([*val], [*val.values()], "o-", color=COLOURS["char_svm"], markersize=4, label=label)
+    axes.set(title=title, xlabel="step", ylabel=f"loss, {unit}")
+    axes.legend()
     return drawing
+
+
+def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> dict[float, float]:
+    """Step -> value of one seed, without gaps."""
+    own = [row for row in rows if row.get("seed", 0) == seed]
+    return {row["step"]: row[column] for row in own if not np.isnan(row.get(column, np.nan))}
+
+
+def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean over a window around each value, 1/25 of all wide; narrower at both ends."""
+    window = np.ones(max(1, len(values) // 25))
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 @styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """A bar a task family with its interval, best first; grey: before finetuning; families held out come last.
+    """One bar per task family with its interval, best first; grey: before finetuning; families held out come last.
 
     `families`: {name: {"exact_match": {"mean", "low", "high"}, "before": {same}, "held_out": bool, "instances": int}}.
     """
     order = sorted(families, key=lambda n: (families[n]["held_out"], -families[n]["exact_match"]["mean"], n))
-    drawing, [axes] = figure(9.0, 1.4 + 0.27 * max(1, len(order)))
+    drawing, [axes] = figure(PANEL, 1.9 + 0.27 * max(1, len(order)))
     for place, name in enumerate(order):
         entry, before = families[name]["exact_match"], families[name]["before"]
         colour = COLOURS["held_out"] if families[name]["held_out"] else COLOURS[OURS]
@@ -165,15 +197,13 @@ def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure"
             place, entry["mean"], 0.62, xerr=np.maximum(0, error), **style
         )  # rounded ends may cross by 1e-6
         axes.barh(place + 0.36, before["mean"], 0.12, color=COLOURS["before"])
-    axes.set_yticks(
-        range(len(order)), [f"{name} ({families[name]['instances']})" for name in order], fontsize=9.5
-    )
+    axes.set_yticks(range(len(order)), [f"{name} ({families[name]['instances']})" for name in order])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xticks(np.arange(0, 1.01, 0.2), [f"{tick:.0%}" for tick in np.arange(0, 1.01, 0.2)])
     axes.grid(False, axis="y")
-    axes.set_title("Exact match by task family (instances)")
+    drawing.suptitle("Exact match by task family (instances)", weight="bold", fontsize=12)
     from matplotlib.patches import Patch
 
     kinds = {
@@ -182,5 +212,5 @@ def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure"
         "before finetuning": "before",
     }
     handles = [Patch(color=COLOURS[key], label=label) for label, key in kinds.items()]
-    drawing.legend(handles=handles, loc="outside lower center", ncols=3)
+    drawing.legend(handles=handles, loc="outside lower center")
     return drawing

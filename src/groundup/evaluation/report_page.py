@@ -26,6 +26,22 @@ def render(facts: Mapping[str, Any], pictures: Path) -> str:
     return fill("templates/report.html.j2", filters, values)
 
 
+def headline(facts: Mapping[str, Any]) -> dict[str, float]:
+    """The figures that `dvc metrics show` prints: means alone, few enough for one line of a terminal.
+
+    Args:
+        facts: as for `render`.
+    """
+    exact = {"unseen": "unseen_instances", "held_out": "held_out_families"}
+    tasks = {name: facts["instructions"][key] for name, key in exact.items()}
+    figures = {
+        "bpb": facts["pretrain"]["val"]["bpb"],
+        "spam_f1": facts["spam"]["test"]["f1"]["mean"],
+        **{name: part["exact_match"]["mean"] for name, part in tasks.items() if part["instances"]},
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
 def comparison(spam: Mapping[str, Any], baseline: str, metric: str) -> str:
     """One sentence: is our classifier better or worse than a baseline, and is that more than chance?"""
     entry = spam["difference"][baseline][metric]

@@ -96,6 +96,18 @@ def gains(
     return found
 
 
+def headline(found: Figures) -> dict[str, float]:
+    """The figures that `dvc metrics show` prints: means alone, few enough for one line of a terminal."""
+    published, taught = found["starts"]["published"], found["starts"]["taught"]
+    figures = {
+        "bpb": published["bits_per_byte"],
+        "spam_f1": published["spam"]["f1"]["mean"],
+        "unseen": taught["test"]["exact_match"]["mean"],
+        "held_out": taught["held_out"]["exact_match"]["mean"],
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
 def rows_of(found: Figures) -> list[list[str]]:
     """The table as text, a row a starting point; the last column is a judge's, where there was one."""
     judged = found["judge"]["scores"]

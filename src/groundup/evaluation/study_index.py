@@ -26,6 +26,18 @@ def page(found: Facts) -> str:
     return render("The study: from counts to context", lead, [_thread(found), _pages(found)], home="")
 
 
+def headline(found: Facts) -> dict[str, float]:
+    """The figures that `dvc metrics show` prints: means alone, few enough for one line of a terminal."""
+    figures = {
+        "bpb": min(entry["mean"] for entry in _lossless(found).values()),
+        "spam_f1": max(_all_messages(found, objective)["mean"] for objective in GUESSES),
+        "wordsim": max(v["mean"] for k, v in _word_similarity(found).items() if k.startswith("groundup")),
+        "wic": max(row["cosine"]["auc"]["mean"] for row in _last_layers(found).values()),
+        "chrf": found["translation"]["systems"]["model"]["chrF2"]["score"],
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
 def _thread(found: Facts) -> Section:
     return Section(
         "One thread, the same measures",
@@ -123,9 +135,7 @@ def _pages(found: Facts) -> Section:
 
 
 def _tokenizers(found: Facts) -> Card:
-    fair = {
-        name: row["val_bpb"] for name, row in found["tokenizers"]["tokenizers"].items() if row["comparable"]
-    }
+    fair = _lossless(found)
     best = min(fair, key=lambda name: fair[name]["mean"])
     return Card(
         "Tokenizers",
@@ -135,8 +145,14 @@ def _tokenizers(found: Facts) -> Card:
     )
 
 
+def _lossless(found: Facts) -> dict[str, Entry]:
+    """Bits per byte over each tokenizer that gives every text back; those of others cannot be compared."""
+    rows = found["tokenizers"]["tokenizers"]
+    return {name: row["val_bpb"] for name, row in rows.items() if row["comparable"]}
+
+
 def _embeddings(found: Facts) -> Card:
-    entry = found["embeddings"]["corpora"][MIX]["benchmarks"]["WordSim-353"]["scores"]
+    entry = _word_similarity(found)
     ours, theirs = (
         _best((k, v) for k, v in entry.items() if k.startswith(by)) for by in ("groundup", "gensim")
     )
@@ -147,9 +163,13 @@ def _embeddings(found: Facts) -> Card:
     return Card("Word embeddings", f"{entry[ours]['mean']:.3f}", says, "embeddings.html")
 
 
+def _word_similarity(found: Facts) -> Mapping[str, Entry]:
+    scores: Mapping[str, Entry] = found["embeddings"]["corpora"][MIX]["benchmarks"]["WordSim-353"]["scores"]
+    return scores
+
+
 def _contextual(found: Facts) -> Card:
-    names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
-    rows = {name: _last_layer(found["contextual"], name) for name in sorted(names)}
+    rows = _last_layers(found)
     best = _best((name, row["cosine"]["auc"]) for name, row in rows.items())
     auc = rows[best]["cosine"]["auc"]
     return Card(
@@ -158,6 +178,12 @@ def _contextual(found: Facts) -> Card:
         f"word in context, {best}, layer {rows[best]['layer']}; one vector a word: 0.5",
         "contextual.html",
     )
+
+
+def _last_layers(found: Facts) -> dict[str, Mapping[str, Any]]:
+    """The last layer of each model."""
+    names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
+    return {name: _last_layer(found["contextual"], name) for name in sorted(names)}
 
 
 def _objectives(found: Facts) -> Card:

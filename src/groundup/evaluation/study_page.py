@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.evaluation.figures import DPI
 from groundup.pages import data_uri, fill
 
 WIDE, LONG = 700, 32  # pixels of a picture, characters of a cell: more need care at the width of a phone
+INCH = 78  # CSS pixels for an inch of a figure: letters of 9 points then have almost 10 pixels
 SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # what would be an empty box
 MISSING = ("", "–", "-")  # cells that say nothing about their column
 ADDRESS = re.compile(r"(https?://[^\s;,]*[^\s;,.:!?)])")
@@ -22,11 +24,15 @@ class Picture:
     alt: str
 
     @property
-    def wide(self) -> bool:
-        """Too wide to be read at the width of a phone: there it scrolls in its box."""
+    def legible_width(self) -> int:
+        """The least width in CSS pixels at which it can be read, where that is wider than a phone; else 0.
+
+        A phone scrolls it in its box.
+        """
         with open(self.path, "rb") as file:
             head = file.read(24)  # of a PNG: the width in pixels are the bytes 16 to 19
-        return head.startswith(b"\x89PNG") and int.from_bytes(head[16:20]) > WIDE
+        width = int.from_bytes(head[16:20]) if head.startswith(b"\x89PNG") else 0
+        return round(width / DPI * INCH) if width > WIDE else 0
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from groundup.errors import BadInput
 from groundup.nn.config import PRESETS, ModelConfig, RopeScaling
+from groundup.settings import describe
 
 Facts = Mapping[str, Any]
 
@@ -97,8 +100,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         ours["n_inner"] = found.get("n_inner")
     if architecture == "llama":
         ours |= _llama(found, where)
-    return architecture, ModelConfig(
-        **{
+    return architecture, checked(
+        {
             "dropout": 0.0,  # that of its pretraining; what finetuning needs is a matter of the recipe
             "ngram_rows": 0,
             "ngram_embd": 0,
@@ -106,8 +109,24 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
             "norm_eps": found.get(NORM_EPS[architecture], NORM_EPS_DEFAULT[architecture]),
             **PRESETS[architecture],
             **ours,
-        }
+        },
+        where,
     )
+
+
+def checked(fields: Mapping[str, Any], where: str) -> ModelConfig:
+    """Our config of these fields, which stand under other names in `where`.
+
+    Raises:
+        BadInput: a value is of another kind, or out of range.
+    """
+    try:
+        return TypeAdapter(ModelConfig).validate_python(fields)
+    except ValidationError as error:
+        raise BadInput(
+            f"{where} describes no model that groundup knows: {describe(error)}; download it again, or choose another "
+            f"model."
+        ) from error
 
 
 def _llama(found: Facts, where: str) -> dict[str, Any]:

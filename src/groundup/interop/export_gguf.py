@@ -56,11 +56,7 @@ def export_gguf(
     shape, facts = checkpoint.config.model, facts or CardFacts()
     architecture = architecture_of(shape)
     tokenizer = bpe_of(checkpoint)
-    if shape.vocab_size != tokenizer.vocab_size:
-        raise BadInput(
-            f"the model has {shape.vocab_size} rows of embeddings and the tokenizer {tokenizer.vocab_size} tokens; "
-            f"llama.cpp expects as many: export to Hugging Face instead."
-        )
+    assert shape.vocab_size == tokenizer.vocab_size, "padding is left out where a checkpoint is loaded"
     described = {
         "general.type": "model",
         "general.name": Path(out).stem,
@@ -72,6 +68,9 @@ def export_gguf(
             for name, value in gguf_fields(tokenizer, beginning(checkpoint, tokenizer)).items()
         },
     }
+    # where llama.cpp is to stop too; it finds further ends by their names
+    for name, end in zip(("eot", "eom"), checkpoint.config.stop_ids, strict=False):
+        described[f"tokenizer.ggml.{name}_token_id"] = end
     template = chat_template_of(checkpoint)
     if template is not None:
         described["tokenizer.chat_template"] = template.source

@@ -73,7 +73,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         _write(temporary / "tokenizer.json", document)
         _write(temporary / "tokenizer_config.json", tokenizer_config)
         if checkpoint.kind == "decoder":
-            generation = {**ids, "pad_token_id": ids["eos_token_id"], "do_sample": False}
+            generation = {**ids, "pad_token_id": checkpoint.tokenizer.eot_id, "do_sample": False}
             _write(temporary / "generation_config.json", generation)
         if template is not None:
             (temporary / "chat_template.jinja").write_text(template.source, encoding="utf-8")
@@ -131,7 +131,7 @@ def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
     return ChatTemplate(assigned + TURNS, end, end)
 
 
-def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
+def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     """tokenizer.json, the names of the special tokens, and the ids of those that the model's config tells."""
     tokenizer = checkpoint.tokenizer
     if isinstance(tokenizer, WordPieceTokenizer) and not checkpoint.config.model.causal:
@@ -143,11 +143,12 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], 
     begin, padding = beginning(checkpoint, tokenizer), _padding(checkpoint, tokenizer)
     document = huggingface_document(tokenizer, ends=checkpoint.kind == "classifier", padding=padding)
     names = {"bos_token": begin, "eos_token": tokenizer.end, "pad_token": padding}
-    return (
-        document,
-        names,
-        {"bos_token_id": tokenizer.special_tokens[begin], "eos_token_id": tokenizer.eot_id},
-    )
+    ends = [tokenizer.eot_id, *checkpoint.config.stop_ids]
+    ids = {
+        "bos_token_id": tokenizer.special_tokens[begin],
+        "eos_token_id": ends if len(ends) > 1 else tokenizer.eot_id,
+    }
+    return document, names, ids
 
 
 def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
+from groundup.interop.configs import checked
 from groundup.interop.gguf_file import GGUFFile, open_gguf
 from groundup.interop.gguf_rotary import FACTORS, read_scaling
 from groundup.interop.huggingface import empty_model
 from groundup.interop.layouts import llama
-from groundup.interop.weights import read_weights
+from groundup.interop.weights import check_layers, read_weights
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.weights import Shape
@@ -36,6 +37,30 @@ NAMES = {
     "blk.{n}.ffn_up.weight": "model.layers.{n}.mlp.up_proj.weight",
     "blk.{n}.ffn_down.weight": "model.layers.{n}.mlp.down_proj.weight",
 }
+UNUSED = 5  # kind of a token that only fills the table
+# tokens at which llama.cpp stops by their names, whatever else the file says (llama-vocab.cpp)
+END_NAMES = (
+    *(
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<end_of_turn>",
+    ),
+    *(
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "<end_of_utterance>",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+    ),
+)
 SIZES = {
     "context_length": "context_length",
     "n_layer": "block_count",
@@ -58,6 +83,7 @@ def load_gguf(path: Path) -> Decoder:
 def load_model(file: GGUFFile) -> Decoder:
     """The same of an open file."""
     config = read_config(file)
+    check_layers(config, file.where, len(file.tensors))
     model = empty_model(config)
     assert isinstance(model, Decoder)
     read_weights(model, llama(config), GGUFWeights(file, config))
@@ -94,8 +120,8 @@ def read_config(file: GGUFFile) -> ModelConfig:
     factors = torch.from_numpy(tensors[FACTORS].values()) if FACTORS in tensors else None
     if "token_embd.weight" not in tensors:
         raise BadInput(f"{where} has no tensor token_embd.weight; expected a whole Llama: download it again.")
-    return ModelConfig(
-        **{
+    return checked(
+        {
             "vocab_size": tensors["token_embd.weight"].shape[0],
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
             "dropout": 0.0,
@@ -108,7 +134,8 @@ def read_config(file: GGUFFile) -> ModelConfig:
             "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),  # kept in 32 bits
             "rope_base": base,
             "rope_scaling": read_scaling(facts, factors, width, base, where),
-        }
+        },
+        where,
     )
 
 
@@ -151,6 +178,22 @@ def halves(weight: Tensor, heads: int) -> Tensor:
 def neighbours(weight: Tensor, heads: int) -> Tensor:
     """The inverse of `halves`."""
     return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+
+
+def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with a vocabulary that ends where its tokens do: what stands behind fills rows of a padded table."""
+    kinds = facts["tokenizer.ggml.token_type"]
+    n = max((i + 1 for i, kind in enumerate(kinds) if kind != UNUSED), default=0)
+    cut = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores")}
+    return {name: value[:n] if name in cut else value for name, value in facts.items()}
+
+
+def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The tokens that end an answer beside the one that ends a text: those that the file names, and END_NAMES."""
+    tokens = facts["tokenizer.ggml.tokens"]
+    eos, eot, eom = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
+    ends = [i for i, token in enumerate(tokens) if token in END_NAMES or i in (eot, eom)]
+    return tuple(i for i in ends if i != eos)
 
 
 def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:

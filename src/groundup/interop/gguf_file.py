@@ -7,6 +7,7 @@ token of a vocabulary: more memory than most tensors, and seconds. What the kind
 import math
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,35 @@ from groundup.nn.weights import Shape
 
 SCALARS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}  # type of a field -> its name in struct
 STRING, ARRAY = 8, 9
+PLAIN = {
+    "I8": np.int8,
+    "I16": np.int16,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F64": np.float64,
+}  # kinds of tensor
 ROWS = 1024  # of a tensor, dequantised at once: what that takes beside is small
+
+
+@cache
+def can_read(kind: int) -> bool:
+    """Whether `GGUFTensor.values` knows this kind."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+    try:
+        known = GGMLQuantizationType(kind)
+        _, size = GGML_QUANT_SIZES[known]
+        if known.name not in PLAIN:
+            dequantize(np.zeros((1, size), np.uint8), known)
+    except (ValueError, KeyError, NotImplementedError):
+        return False
+    return True
+
+
+def _kind_name(kind: int) -> str:
+    from gguf import GGMLQuantizationType
+
+    return GGMLQuantizationType(kind).name if kind in [*GGMLQuantizationType] else f"kind {kind}"
 
 
 @dataclass(frozen=True)
@@ -33,9 +62,12 @@ class GGUFTensor:
         """Dequantised, in `shape`."""
         from gguf import GGMLQuantizationType, dequantize
 
-        found = np.empty((len(self.data), self.shape[-1]), np.float32)
+        found, kind = np.empty((len(self.data), self.shape[-1]), np.float32), GGMLQuantizationType(self.kind)
         for n in range(0, len(found), ROWS):
-            found[n : n + ROWS] = dequantize(self.data[n : n + ROWS], GGMLQuantizationType(self.kind))
+            rows = self.data[n : n + ROWS]
+            found[n : n + ROWS] = (
+                rows.view(PLAIN[kind.name]) if kind.name in PLAIN else dequantize(rows, kind)
+            )
         return found.reshape(self.shape)
 
 
@@ -52,13 +84,16 @@ def open_gguf(path: Path) -> GGUFFile:
     """Read the header and map the rest.
 
     Raises:
-        BadInput: the file is missing, cut short or no GGUF.
+        BadInput: the file is missing, cut short, one part of several or no GGUF, or a tensor is of a kind that cannot
+            be read; it is named.
     """
     if not Path(path).is_file():
         raise BadInput(f"{path} does not exist; expected a GGUF file.")
     try:
         return _Header(np.memmap(path, np.uint8, "r")).read(str(path))
-    except (ValueError, KeyError, struct.error, OverflowError, MemoryError) as error:
+    except BadInput:
+        raise
+    except (ValueError, KeyError, TypeError, struct.error, ArithmeticError, MemoryError) as error:
         raise BadInput(
             f"{path} is no GGUF file, or cut short ({error}); expected a whole one: download it again."
         ) from error
@@ -78,7 +113,22 @@ class _Header:
             raise ValueError(f"its version is {version} instead of 2 or 3")
         n_tensors, n_fields = self._numbers("Q", 2)
         fields = {self._string(): self._value(*self._numbers("I")) for _ in range(n_fields)}
+        parts = fields.get("split.count", 1)
+        if parts > 1:
+            raise BadInput(
+                f"{where} is one of {parts} parts of a model; expected a whole one: join them with llama-gguf-split "
+                f"--merge."
+            )
         found = [(self._string(), *self._tensor()) for _ in range(n_tensors)]
+        names = [name for name, *_ in found]
+        if len(set(names)) < len(names):
+            raise ValueError(f"it holds {max(names, key=names.count)} twice")
+        for name, _, kind, _ in found:
+            if not can_read(kind):
+                raise BadInput(
+                    f"{where} keeps {name} as {_kind_name(kind)}, which groundup cannot read; expected floats or a "
+                    f"usual quantisation such as Q8_0 or Q4_K: choose another file of the model."
+                )
         alignment = fields.get("general.alignment", 32)
         start = -(-self._place // alignment) * alignment
         return GGUFFile(

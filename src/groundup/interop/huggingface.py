@@ -11,11 +11,13 @@ from torch.overrides import TorchFunctionMode
 from groundup.chat_template import ChatTemplate
 from groundup.interop.configs import from_huggingface
 from groundup.interop.layouts import LAYOUTS
-from groundup.interop.weights import SafetensorsFolder, read_weights
+from groundup.interop.weights import SafetensorsFolder, check_layers, read_weights
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.tokenizers.published import read_json_object
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.published import eos_token_ids, read_json_object
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 def load_model(folder: Path) -> Decoder | Encoder:
@@ -30,6 +32,7 @@ def load_model(folder: Path) -> Decoder | Encoder:
     source = SafetensorsFolder(Path(folder), partial(RENAMES[architecture], config))
     if architecture == "bert":  # the class for hidden words is saved without
         config = replace(config, pooler="bert.pooler.dense.weight" in source.shapes)
+    check_layers(config, str(folder), len(source.shapes))
     model = empty_model(config)
     read_weights(model, LAYOUTS[architecture](config), source)
     return model.eval()
@@ -50,6 +53,22 @@ def chat_template(folder: Path) -> ChatTemplate | None:
         return None
     tokens = (config.get(f"{name}_token") for name in ("bos", "eos"))
     return ChatTemplate(source, *(token["content"] if isinstance(token, dict) else token for token in tokens))
+
+
+def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tuple[int, ...]:
+    """The tokens that end an answer beside the tokenizer's own, by generation_config.json and config.json.
+
+    As in transformers, config.json counts where generation_config.json names none. Where it does, only the special
+    tokens of config.json count too: a config saved without thought names 2, which may be any piece of text.
+
+    Raises:
+        BadInput: a file is damaged, or names no ids.
+    """
+    first, second = (eos_token_ids(folder / name) for name in ("generation_config.json", "config.json"))
+    if first and isinstance(tokenizer, BPETokenizer):
+        second = [i for i in second if i in tokenizer.special_tokens.values()]
+    known = {i for i in (*first, *second) if 0 <= i < tokenizer.vocab_size}
+    return tuple(sorted(known - {tokenizer.eot_id}))
 
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:

@@ -8,8 +8,10 @@ from groundup.checkpoint import fingerprint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.interop import gguf, huggingface
 from groundup.interop.gguf_file import open_gguf
+from groundup.interop.weights import weight_files
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
+from groundup.nn.weights import keep_tokens
 from groundup.prompts import CHAT_TEMPLATE
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.published import gguf_tokenizer, gpt2_tokenizer, huggingface_tokenizer
@@ -24,10 +26,13 @@ class Published:
     tokenizer: BPETokenizer | WordPieceTokenizer
     chat_template: ChatTemplate | None
     weights: dict[str, str]  # file name -> sha256
+    stop_ids: tuple[int, ...] = ()  # tokens that end an answer beside the tokenizer's own
 
 
 def load_published(path: Path) -> Published:
     """The model of a Hugging Face folder or of a GGUF file, in float32 and evaluation mode.
+
+    Rows of its token table that are no tokens are left out.
 
     Raises:
         BadInput: nothing is there, something is damaged or missing, or the model is of a kind that ours is not.
@@ -39,11 +44,16 @@ def load_published(path: Path) -> Published:
         )
     try:
         found = _from_huggingface(path) if path.is_dir() else _from_gguf(path)
+    except BadInput:
+        raise
     except (
         LookupError,
         TypeError,
+        ValueError,
         ArithmeticError,
         AttributeError,
+        RuntimeError,
+        OSError,
     ) as error:  # a field is not there, or of no use
         raise BadInput(
             f"{path} is not whole, or laid out as groundup does not know it ({type(error).__name__}: {error}); "
@@ -54,6 +64,8 @@ def load_published(path: Path) -> Published:
             f"{path} has {found.tokenizer.vocab_size} tokens and a table of {found.model.config.vocab_size} rows; "
             f"expected a row a token: the tokenizer is that of another model."
         )
+    if found.tokenizer.vocab_size < found.model.config.vocab_size:
+        keep_tokens(found.model, found.tokenizer.vocab_size)
     return found
 
 
@@ -72,21 +84,28 @@ def save_published(found: Published, out: Path) -> None:
         found.tokenizer,
         prompt_style=CHAT_TEMPLATE if found.chat_template else None,
         chat_template=found.chat_template,
+        stop_ids=found.stop_ids,
         data=found.weights,
     )
 
 
 def _from_huggingface(folder: Path) -> Published:
+    weights = {file.name: fingerprint(file) for file in weight_files(folder)}
     if (folder / "tokenizer.json").is_file():
         template = huggingface.chat_template(folder)
         tokenizer: BPETokenizer | WordPieceTokenizer = huggingface_tokenizer(folder)
     else:  # OpenAI's files, as GPT-2 was first published
         tokenizer, template = gpt2_tokenizer(folder / "merges.txt", folder / "vocab.json"), None
-    weights = {file.name: fingerprint(file) for file in sorted(folder.glob("*.safetensors"))}
-    return Published(huggingface.load_model(folder), tokenizer, template, weights)
+    ends = huggingface.stop_ids(folder, tokenizer)
+    return Published(huggingface.load_model(folder), tokenizer, template, weights, ends)
 
 
 def _from_gguf(path: Path) -> Published:
     file = open_gguf(path)
-    tokenizer, template = gguf_tokenizer(file.fields, file.where), gguf.chat_template(file.fields)
-    return Published(gguf.load_model(file), tokenizer, template, {path.name: fingerprint(path)})
+    fields = gguf.without_padding(file.fields)
+    tokenizer, template, ends = (
+        gguf_tokenizer(fields, file.where),
+        gguf.chat_template(fields),
+        gguf.stop_ids(fields),
+    )
+    return Published(gguf.load_model(file), tokenizer, template, {path.name: fingerprint(path)}, ends)

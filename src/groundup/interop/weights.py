@@ -1,6 +1,5 @@
 """Weights from elsewhere into a model of ours: mapped from disk, every name and shape checked before any is read."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,9 +11,14 @@ from torch import Tensor
 
 from groundup.errors import BadInput
 from groundup.interop.layouts import Layout
+from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.weights import Shape, misfits
+from groundup.tokenizers.published import read_json_object
+
+INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
+FLOATS = ("F64", "F32", "F16", "BF16")  # kinds of tensors that hold weights as they are
 
 
 class Source(Protocol):
@@ -32,33 +36,64 @@ class Source(Protocol):
         """One of them."""
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights: those of the index, else model.safetensors, else the only one there is.
+
+    Raises:
+        BadInput: the index is damaged or names a file that is missing, no file is there, or nothing says which.
+    """
+    index, every = folder / INDEX, sorted(folder.glob("*.safetensors"))
+    if index.is_file():
+        listed = read_json_object(index).get("weight_map")
+        if not isinstance(listed, dict) or not listed or not all(map(_is_file_name, listed.values())):
+            raise BadInput(
+                f"{index} does not say which file of the folder holds each tensor; expected "
+                f'{{"weight_map": {{tensor: file}}}}: download it again.'
+            )
+        files = [folder / name for name in sorted(set(listed.values()))]
+    elif (folder / WHOLE).is_file():
+        files = [folder / WHOLE]
+    else:
+        files = every
+    missing = [file.name for file in files if not file.is_file()]
+    if missing or not files:
+        raise BadInput(
+            f"{folder} has no {', '.join(missing) or '*.safetensors'}; expected the weights of a Hugging Face "
+            f"model: download them again, or save them with save_pretrained(folder, safe_serialization=True)."
+        )
+    if len(files) > 1 and not index.is_file():
+        raise BadInput(
+            f"{folder} has {', '.join(file.name for file in files)}, and nothing says which is the model; expected "
+            f"{WHOLE}, {INDEX} or a single file: remove the others, or download {INDEX} too."
+        )
+    if [file.name for file in files] == ["adapter_model.safetensors"]:
+        raise BadInput(
+            f"{folder} holds an adapter and not the model that it was trained on; expected a whole model: merge the "
+            f"two with merge_and_unload() of the package peft, and save the result."
+        )
+    return files
+
+
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and Path(value).name == value != ".."
+
+
 class SafetensorsFolder:
-    """The *.safetensors of a folder, in one file or in several with an index; mapped, so only what is used is read.
+    """The weights in the safetensors of a folder (see `weight_files`); mapped, so only what is used is read.
 
     Args:
         rename: their name -> the name it is known by; None for what is no weight.
 
     Raises:
-        BadInput: no such file, one that the index names is missing, or one is damaged.
+        BadInput: as for `weight_files`; a file is damaged, two tensors have one name, or one holds no floats.
     """
 
     def __init__(self, folder: Path, rename: Callable[[str], str | None]) -> None:
         self.where = str(folder)
-        index = folder / "model.safetensors.index.json"
-        if index.is_file():
-            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            files = [folder / name for name in sorted(set(listed))]
-        else:
-            files = sorted(folder.glob("*.safetensors"))
-        missing = [file.name for file in files if not file.is_file()]
-        if missing or not files:
-            raise BadInput(
-                f"{folder} has no {', '.join(missing) or '*.safetensors'}; expected the weights of a Hugging Face "
-                f"model: download them again, or save them with save_pretrained(folder, safe_serialization=True)."
-            )
         self.shapes: dict[str, Shape] = {}
         self._places: dict[str, tuple[Any, str]] = {}
-        for file in files:
+        found: dict[str, str] = {}  # name -> where the tensor is, for messages
+        for file in weight_files(folder):
             try:
                 opened = safe_open(file, framework="pt")
             except SafetensorError as error:
@@ -67,15 +102,37 @@ class SafetensorsFolder:
                 ) from error
             for theirs in opened.keys():  # noqa: SIM118 - no mapping, though it looks like one
                 name = rename(theirs)
-                if name is not None:
-                    self.shapes[name] = tuple(opened.get_slice(theirs).get_shape())
-                    self._places[name] = (opened, theirs)
+                if name is None:
+                    continue
+                if name in found:
+                    raise BadInput(
+                        f"{folder} holds {name} twice: {found[name]} and {theirs} in {file.name}; expected one: "
+                        f"download the folder again."
+                    )
+                tensor = opened.get_slice(theirs)
+                if tensor.get_dtype() not in FLOATS:
+                    raise BadInput(
+                        f"{file} keeps {theirs} as {tensor.get_dtype()}; expected {', '.join(FLOATS)}: groundup reads "
+                        f"no quantised safetensors, so choose the model as it was before."
+                    )
+                found[name] = f"{theirs} in {file.name}"
+                self.shapes[name] = tuple(tensor.get_shape())
+                self._places[name] = (opened, theirs)
 
     def tensor(self, name: str) -> Tensor:
         """One of them, a view of the file until it is written to."""
         file, theirs = self._places[name]
         found: Tensor = file.get_tensor(theirs)
         return found
+
+
+def check_layers(config: ModelConfig, where: str, n_tensors: int) -> None:
+    """Raise BadInput where a config names more layers than there are tensors: making them could take forever."""
+    if config.n_layer > n_tensors:
+        raise BadInput(
+            f"{where} has {n_tensors} tensors for the {config.n_layer} layers of its config; expected more: "
+            f"download it again."
+        )
 
 
 def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> None:

@@ -155,9 +155,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
-        small = [f"{name} {getattr(self, name)}" for name in sizes if getattr(self, name) < 1]
-        if small:
-            raise BadInput(f"model: found {', '.join(small)}; each must be at least 1.")
+        wrong = [f"{name} {getattr(self, name)}" for name in sizes if not 1 <= getattr(self, name) < 2**31]
+        if wrong:
+            raise BadInput(f"model: found {', '.join(wrong)}; each must be at least 1, and fit into 32 bits.")
         if self.n_inner is not None and self.n_inner < 1:
             raise BadInput(
                 f"model: n_inner is {self.n_inner}; expected at least 1, or null for the usual width."

@@ -244,6 +244,15 @@ def real_tokens(lengths: Tensor, T: int) -> Tensor:
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
+def check_finite(scores: Tensor) -> None:
+    """Raise BadInput where a score that a model computed is infinite or not a number: nothing can be chosen by it."""
+    if not bool(scores.isfinite().all()):
+        raise BadInput(
+            "the model computes scores that are not finite numbers; expected probabilities: its weights are damaged "
+            "or, as float16, too large: try float32, or restore the checkpoint."
+        )
+
+
 @torch.no_grad()
 def init_weights(model: nn.Module, config: ModelConfig) -> None:
     """GPT-2's N(0, 0.02), or zero with `zero_init` for residual projections; the head too is then zero.

@@ -1,8 +1,14 @@
-"""Do these tensors belong to this model?"""
+"""Which tensors belong to a model, and which rows of its tables belong to tokens."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.nn.encoder_decoder import EncoderDecoder
 
 Shape = tuple[int, ...]
 
@@ -23,3 +29,34 @@ def misfits(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str
             if found[name] != wanted[name]
         ),
     ]
+
+
+def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
+    """Cut the token table and the head to their first `n` rows, in place; published models pad them to a round number.
+
+    A row that is no token is then never drawn or guessed, and no probability goes to it.
+
+    Raises:
+        BadInput: the model has n-gram embeddings, which would change: their hashes depend on vocab_size.
+    """
+    if isinstance(model, EncoderDecoder):
+        keep_tokens(model.decoder, n)  # the encoder shares its table
+        model.config = model.decoder.config
+        model.encoder.config = replace(model.encoder.config, vocab_size=n)
+        return
+    if model.ngrams is not None:
+        raise BadInput(
+            f"the model has {model.config.vocab_size} rows of token embeddings for {n} tokens, and n-gram embeddings; "
+            f"expected a row a token: train it again with the vocabulary size of its tokenizer."
+        )
+    head, tied = model.lm_head, model.lm_head.weight is model.wte.weight
+    model.wte.weight = _first_rows(model.wte.weight, n)
+    head.weight = model.wte.weight if tied else _first_rows(head.weight, n)
+    if head.bias is not None:
+        head.bias = _first_rows(head.bias, n)
+    model.wte.num_embeddings = head.out_features = n
+    model.config = replace(model.config, vocab_size=n)
+
+
+def _first_rows(parameter: Tensor, n: int) -> nn.Parameter:
+    return nn.Parameter(parameter.detach()[:n], requires_grad=parameter.requires_grad)

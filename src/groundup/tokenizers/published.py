@@ -74,9 +74,12 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
     special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
     end = config.get("eos_token")
     end = end["content"] if isinstance(end, dict) else end
-    if end is None and (folder / "config.json").is_file():  # GPT-2's own folder says it there alone
-        wanted = read_json_object(folder / "config.json").get("eos_token_id")
-        end = next((text for text, i in special.items() if i == wanted), None)
+    if end is None:  # GPT-2's own folder says it in config.json alone
+        wanted = [
+            i for name in ("config.json", "generation_config.json") for i in eos_token_ids(folder / name)
+        ]
+        texts = {i: text for text, i in special.items()}
+        end = next((texts[i] for i in wanted if i in texts), None)
     vocabulary = {token: i for token, i in model["vocab"].items() if token not in special}
     merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
     tokenizer = _tokenizer(
@@ -249,6 +252,21 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
     )
 
 
+def eos_token_ids(path: Path) -> list[int]:
+    """The tokens that end a text by a config.json or generation_config.json: none, one or several.
+
+    Raises:
+        BadInput: the file is damaged, or holds something else there.
+    """
+    found = read_json_object(path).get("eos_token_id") if path.is_file() else None
+    ids = found if isinstance(found, list) else [] if found is None else [found]
+    if not all(type(i) is int for i in ids):
+        raise BadInput(
+            f"{path} has eos_token_id {found!r}; expected an id or a list of ids: download it again."
+        )
+    return ids
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON object.
 
@@ -259,7 +277,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist; expected the folder of a Hugging Face model.") from error
-    except ValueError as error:
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); expected a file.") from error
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path} is not a JSON object; expected that of a Hugging Face model.")

@@ -31,7 +31,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path} does not exist; expected a saved tokenizer: run the stage train_tokenizer."
         ) from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError
         raise BadInput(
             f"{path} is not JSON ({error}); expected a saved tokenizer: train it again."
         ) from error

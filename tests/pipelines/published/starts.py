@@ -16,7 +16,13 @@ from tests.tiny import CPU, training_config
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
 PAIRS = PairsConfig(
-    source="verifiable", dataset="", seed=1, val_fraction=0.25, instructions=20, max_new_tokens=3
+    source="verifiable",
+    dataset="",
+    seed=1,
+    val_fraction=0.25,
+    instructions=20,
+    max_new_tokens=3,
+    max_dropped_share=1,
 )
 PREFERENCES = PreferenceConfig(
     seed=1,

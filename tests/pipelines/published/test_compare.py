@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def test_one_table_one_plot_one_page(folder: Path) -> None:
     kinds = (("scores", "json"), ("responses", "jsonl"), ("predictions", "csv"))
     inputs = [folder / kind / f"{name}.{suffix}" for kind, suffix in kinds for name in TITLES]
-    outputs = [folder / name for name in ("table.json", "plots", "index.html")]
+    outputs = [folder / name for name in ("table.json", "headline.json", "plots", "index.html")]
     main(
         silent(),
         folder / "spam",
@@ -53,6 +53,10 @@ def test_one_table_one_plot_one_page(folder: Path) -> None:
     )
     found = read_json(folder / "table.json")
     assert isinstance(found, dict)
+    # the score files are made by number: published is the fourth, taught the fifth
+    f1 = found["starts"]["published"]["spam"]["f1"]["mean"]
+    figures = {"bpb": 2.0, "spam_f1": f1, "unseen": 0.4, "held_out": 0.4}
+    assert read_json(folder / "headline.json") == pytest.approx(figures, abs=1e-4)
     assert list(found["starts"]) == sorted(TITLES)  # as JSON sorts them
     # of the three instances of test none is right as published, one after teaching, two with preferences
     assert found["gains"]["taught - published"]["test"]["mean"] == pytest.approx(1 / 3, abs=1e-6)

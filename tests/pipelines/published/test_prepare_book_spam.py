@@ -14,7 +14,14 @@ def test_as_many_ham_as_spam_and_duplicates_stay(tmp_path: Path) -> None:
         for i in range(60)
     ]
     write_jsonl(tmp_path / "spam.jsonl", rows)
-    config = SpamConfig(protocol="book", val_fraction=0.1, test_fraction=0.2, balance="undersample", seed=123)
+    config = SpamConfig(
+        protocol="book",
+        val_fraction=0.1,
+        test_fraction=0.2,
+        balance="undersample",
+        max_dropped_share=1,
+        seed=123,
+    )
     paths = (tmp_path / name for name in ("spam.jsonl", "corpus", "contamination.json", "out"))
     main(silent(), *paths, book_spam=config)
     splits = read_splits(tmp_path / "out", ("train", "val", "test"))

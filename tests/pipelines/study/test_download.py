@@ -9,7 +9,7 @@ from groundup.tracking import silent
 from pipelines.study import download
 
 CATALOGUE = """
-mine: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:mine.csv', reader: csv}]}
+mine: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:own/mine.csv', reader: csv}]}
 """
 
 
@@ -17,12 +17,13 @@ mine: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:mi
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDataConfig:
     monkeypatch.chdir(tmp_path)
     Path("catalogue.yaml").write_text(CATALOGUE)
-    Path("mine.csv").write_text("label,text\nham,hi\nspam,WIN\n")
+    Path("own").mkdir()
+    Path("own/mine.csv").write_text("label,text\nham,hi\nspam,WIN\n")
     return StudyDataConfig(Path("catalogue.yaml"), datasets=("mine",))
 
 
 def test_writes_the_canonical_file_of_the_dataset_by_its_name(data: StudyDataConfig) -> None:
-    download.main(silent(), "mine", Path("raw/mine.jsonl"), data=data)
+    download.main(silent(), "mine", Path("own"), Path("raw/mine.jsonl"), Path("kept"), data=data)
     assert [row["label"] for row in read_jsonl(Path("raw/mine.jsonl"))] == ["ham", "spam"]
 
 
@@ -30,5 +31,5 @@ def test_a_name_that_is_not_in_the_catalogue(data: StudyDataConfig) -> None:
     with pytest.raises(
         BadInput, match=r"data\.datasets: 'yours' is not in the catalogue catalogue\.yaml; .* mine\."
     ):
-        download.main(silent(), "yours", Path("raw/yours.jsonl"), data=data)
+        download.main(silent(), "yours", Path("own"), Path("raw/yours.jsonl"), Path("kept"), data=data)
     assert not Path("raw").exists()
