@@ -13,16 +13,12 @@ PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 export PATH := $(BIN):$(PATH)
 # the code of this folder, also where the environment is shared with another checkout
 export PYTHONPATH := $(CURDIR)/src$(if $(PYTHONPATH),:$(PYTHONPATH))
-# an empty value is as good as none for these tools, hence the test for it
+# an empty value is as good as none for MLflow, hence the test for it
 ifeq ($(strip $(MLFLOW_TRACKING_URI)),)
 export MLFLOW_TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 endif
-ifeq ($(strip $(PREFECT_HOME)),)
-export PREFECT_HOME := $(CURDIR)/.prefect
-endif
-# nothing here reports to anybody
+# nothing here reports to anybody (Prefect's settings: prefect.toml)
 export MLFLOW_DISABLE_TELEMETRY := true
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 # tiktoken caches local vocabularies by path, and would answer with an old one
