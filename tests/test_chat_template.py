@@ -1,5 +1,6 @@
 from typing import Any
 
+import jinja2
 import pytest
 
 from groundup.chat_template import ChatTemplate
@@ -42,6 +43,61 @@ def test_texts_are_those_of_transformers(messages: list[Any], answer: bool) -> N
         conversations=[messages], chat_template=CHATML.source, add_generation_prompt=answer
     )
     assert CHATML.render(messages, answer=answer) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        CHATML.source,
+        # a part that the assistant writes, as in SmolLM3; what is set in it is not known behind it
+        "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{% set x = 1 %}{{ m.content }}"
+        "{{ eos_token }}{% endgeneration %}{{ x is defined }}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+        "{% if tools is not none %}TOOLS {{ tools | length }}{% endif %}{% if documents is not none %}DOCS{% endif %}"
+        "{{ tools is defined }} {% if not tools %}none{% endif %}",
+        "{{ messages | tojson }}\n{{ messages | tojson(indent=2) }}\n{{ messages[0] | tojson(sort_keys=true) }}"
+        "{{ messages | tojson(separators=(',', ':'), ensure_ascii=true) }}{{ '<é&\"' | tojson }}"
+        "{{ [1] | tojson(true, 4) }}",
+        "{{ strftime_now('%Y') }} {{ strftime_now(format='%Y-%m') }}",
+        "{% for m in messages %}{% if loop.index0 == 1 %}{% continue %}{% endif %}{{ m.content }}"
+        "{% if loop.index0 == 2 %}{% break %}{% endif %}{% endfor %}",
+        "  {% if true %}\n    a\n  {% endif %}\n  {# no #}\n  b\n{% set ns = namespace(n=0) %}\n"
+        "{% for m in messages %}\n{% set ns.n = ns.n + 1 %}\n{% endfor %}\n  {{- ns.n -}}  \n\n",
+        "{{ bos_token is defined }} {{ eos_token }} {{ bos_token }}|{{ dict(a=1).a }}{{ pad_token is defined }}",
+        "{% macro say(m) %}{{ m.role | upper }}: {{ m.content | trim }}{% endmacro %}{{ say(messages[0]) }}"
+        "{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages[::-1][0].content[1:] }}",
+        "{{ (messages[-1].content.split('</think>')[-1]).lstrip('\n') }}"
+        "{{ 'x' if enable_thinking is defined else 'y' }}",
+    ],
+)
+def test_templates_of_every_kind_render_as_in_transformers(source: str) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    for answer in (False, True):
+        [expected], _ = render_jinja_template(
+            conversations=[TALK], chat_template=source, add_generation_prompt=answer, eos_token="<|end|>"
+        )
+        assert ChatTemplate(source, eos_token="<|end|>").render(TALK, answer=answer) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ raise_exception('no') }}",
+        "{{ bos_token + 'a' }}",
+        "{% set ns = namespace(_a=1) %}",
+        "{% set ns = namespace() %}{% set ns._a = 1 %}",
+        "{{ messages.append(1) }}",
+        "{{ tools | length }}",
+        "{{ messages | tojson(default=1) }}",
+    ],
+)
+def test_what_transformers_refuses_is_refused(source: str) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    with pytest.raises((jinja2.TemplateError, TypeError)):
+        render_jinja_template(conversations=[TALK], chat_template=source)
+    with pytest.raises(BadInput, match="fails on a conversation of 4 messages"):
+        ChatTemplate(source).render(TALK, answer=False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Conversations with a tiny random model: what it is asked, what is kept, what is forgotten."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from groundup.conversation import Conversation, common, fitting, load_messages, 
 from groundup.errors import BadInput
 from groundup.generation import generate
 from groundup.sampling import Sampling
+from groundup.tokenizers.bpe import BPETokenizer
 from tests.chat_model import by_hand, chat_checkpoint
 
 GREEDY: dict[str, Any] = {"max_new_tokens": 8, "sampling": Sampling()}
@@ -208,3 +210,27 @@ def test_messages_that_are_refused(text: str) -> None:
 def test_common_beginnings() -> None:
     for one, other, n in (([], [1], 0), ([1, 2], [1, 2, 3], 2), ([1, 2, 3], [1, 3, 3], 1), ([2], [1], 0)):
         assert common(one, other) == n
+
+
+def test_added_tokens_are_text_in_messages_and_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """<think> is a token of one id, and no control token: it is asked, answered, shown and learned."""
+    checkpoint = chat_checkpoint()
+    own: Any = checkpoint.tokenizer
+    first = own.vocab_size
+    added = {"<think>": first, "</think>": first + 1}
+    tokenizer = BPETokenizer(own.ranks, "gpt2", own.special_tokens, added_tokens=added)
+    reply = [first, *tokenizer.encode("tea"), first + 1]
+    prompts: list[Any] = []
+
+    def stream(_: Any, given: Any, **__: Any) -> Any:
+        prompts.extend(given)
+        yield from ({0: i} for i in reply)
+
+    monkeypatch.setattr(generation, "stream", stream)
+    talk = Conversation(replace(checkpoint, tokenizer=tokenizer))
+    assert "".join(talk.ask("a <think> of tea", **GREEDY)) == "<think>tea</think>"
+    assert talk.messages[1]["content"] == "<think>tea</think>"
+    list(talk.ask("cake", **GREEDY))
+    assert prompts[0].count(first) == 1
+    assert [i for i in prompts[1] if i >= first] == [first, *[first, first + 1]]
+    assert talk.prompter.completions(["<think>tea</think>"]) == [[*reply, tokenizer.eot_id]]

@@ -1,17 +1,22 @@
 """Chat templates: a conversation as the text that a model was taught to read, by the Jinja template published with it.
 
-The template is text from outside, so it runs in Jinja's sandbox, which gives it nothing but the conversation.
+The template is text from outside, so it runs in Jinja's sandbox, which gives it nothing but the conversation. Templates
+are written for the environment of transformers, so this one has the same settings, names and filters.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 from groundup.errors import BadInput
 
@@ -28,15 +33,15 @@ class ChatTemplate:
 
     @cached_property
     def _compiled(self) -> jinja2.Template:
-        # as transformers compiles them: templates are written for these settings
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
         )
-        environment.filters["tojson"] = lambda value, **options: json.dumps(
-            value, ensure_ascii=False, indent=options.get("indent")
-        )
-        environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        environment.filters["tojson"] = _to_json
+        environment.globals |= {
+            "raise_exception": _refuse,
+            "strftime_now": lambda format: datetime.now().strftime(format),
+            "namespace": _PublicNamespace,
+        }
         try:
             return environment.from_string(self.source)
         except jinja2.TemplateError as error:
@@ -51,12 +56,14 @@ class ChatTemplate:
         Raises:
             BadInput: the template is damaged, or refuses the conversation; its own words are told.
         """
+        tokens = {"bos_token": self.bos_token, "eos_token": self.eos_token}
         try:
             return self._compiled.render(
                 messages=[dict(message) for message in messages],
+                tools=None,
+                documents=None,
                 add_generation_prompt=answer,
-                bos_token=self.bos_token or "",
-                eos_token=self.eos_token or "",
+                **{name: token for name, token in tokens.items() if token is not None},
             )
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise BadInput(
@@ -92,6 +99,47 @@ class ChatTemplate:
                 "apart; give conversations of one question and one answer."
             )
         return text[len(beginning) :]
+
+
+class _Generation(Extension):
+    """`{% generation %}` ... `{% endgeneration %}` marks what the assistant writes, and adds nothing."""
+
+    tags = {"generation"}  # noqa: RUF012  Jinja's own attribute
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """A call, as in transformers: what is set inside is not known behind it."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
+
+    def _written(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+class _PublicNamespace(Namespace):
+    """Jinja's `namespace`, which stores no name with an underscore in front: these lead to Python's own attributes."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__()
+        for name, value in dict(*args, **values).items():
+            self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(name, str) and name.startswith("_"):
+            raise jinja2.exceptions.SecurityError(f"a namespace stores no name with an underscore: {name}")
+        super().__setitem__(name, value)
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _refuse(message: str) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
+from groundup.tokenizers.pretokenization import LLAMA_3, PATTERNS, QWEN_2
 
 TEXTS = [
     "Hello! How are you doing today?\nI'm good, thanks; how about you?",
@@ -197,3 +198,64 @@ def test_the_encoding_serves_numpy_too() -> None:
     ids = encoding.encode_to_numpy(TEXTS[0], allowed_special=set(), disallowed_special=())
     assert ids.dtype == np.uint32
     assert ids.tolist() == small().encode(TEXTS[0])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "run"),
+    [*((pattern, " ") for pattern in (*PATTERNS, LLAMA_3, QWEN_2)), ("gpt2", "\n"), ("smollm", "\r")],
+)
+def test_long_runs_of_white_space_follow_the_rule_of_short_ones(pattern: str, run: str) -> None:
+    """The rule: all but the last character of the run are a word, with the last goes on what follows."""
+    tokenizer = BPETokenizer.train(["low low"], 259, pattern=pattern)
+    for n in (9, 999_999):
+        text = f"{run * n}low"
+        rest = tokenizer.encode(f"{run}low")
+        expected = [ord(run)] * (n - 1) + rest
+        assert tokenizer.encode_batch([text])[0] == expected == tokenizer.encode_array(text).tolist()
+        if n == 9:
+            assert tokenizer.encoding.encode_ordinary(text) == expected
+
+
+def test_words_of_a_pattern_that_leaves_some_out_are_not_lost() -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)} | {b", ": 256, b"at": 257}
+    tokenizer = BPETokenizer(ranks, r"\p{L}+")
+    ids = tokenizer.encode("The cat, 2 mats!")
+    assert tokenizer.decode(ids) == "The cat, 2 mats!" and 256 in ids
+    assert tokenizer.encode_batch(["The cat, 2 mats!"]) == [ids]
+
+
+def with_added_tokens() -> BPETokenizer:
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    added = {"<think>": 257, "  ": 258, "   ": 259}
+    return BPETokenizer(
+        ranks, "gpt2", {END_OF_TEXT: 256}, added_tokens=added, matching={"<think>": ["rstrip"]}
+    )
+
+
+def test_added_tokens_are_found_in_every_text(tmp_path: Path) -> None:
+    tokenizer = with_added_tokens()
+    text = f"a<think> b     {END_OF_TEXT}"
+    plain = [97, 257, 98, 259, 258]
+    assert tokenizer.encode(text, allow_special=True) == [*plain, 256]
+    assert tokenizer.encode(text) == plain + list(END_OF_TEXT.encode()) == tokenizer.encode_batch([text])[0]
+    assert tokenizer.encode_array(text).tolist() == tokenizer.encode(text)
+    assert tokenizer.decode([257, 98, 259]) == "<think>b   "
+    tokenizer.save(tmp_path / "t.json")
+    again = BPETokenizer.load(tmp_path / "t.json")
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.encode(text, allow_special=True) == [*plain, 256]
+
+
+@pytest.mark.parametrize(
+    ("added", "matching"),
+    [
+        ({"": 257}, {}),
+        ({END_OF_TEXT: 257}, {}),
+        ({"a b": 257}, {"a b": ["single_word"]}),
+        ({}, {"x": ["lstrip"]}),
+    ],
+)
+def test_added_tokens_of_no_use(added: dict[str, int], matching: dict[str, list[str]]) -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    with pytest.raises(BadInput, match=r"added token|gaps"):
+        BPETokenizer(ranks, "gpt2", {END_OF_TEXT: 256}, added_tokens=added, matching=matching)

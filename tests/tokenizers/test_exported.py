@@ -98,5 +98,5 @@ def test_what_others_would_read_otherwise_is_refused() -> None:
 def test_a_token_spelled_like_a_special_one() -> None:
     ranks = {bytes([byte]): byte for byte in range(256)} | {b"ab": 256}
     tokenizer = BPETokenizer(ranks, "gpt2", [END_OF_TEXT, "ab"])
-    with pytest.raises(BadInput, match="learned ab from text, which is also a special token"):
+    with pytest.raises(BadInput, match="learned ab from text, which is also a special or added token"):
         huggingface_document(tokenizer)

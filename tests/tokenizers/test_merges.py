@@ -3,9 +3,11 @@
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.tokenizers import merges
 from groundup.tokenizers.merges import Merge, join_pair, learn_merges, merge_bytes
 
 BYTES = [bytes([byte]) for byte in range(256)]
@@ -115,3 +117,14 @@ def test_a_long_word_takes_no_quadratic_time() -> None:
     ranks = {token: i for i, token in enumerate([*BYTES, *learned({b"a" * 64: 2}, 6)])}
     ids = merge_bytes(b"a" * 100_000, ranks)  # 64 a's are one token; 100,000 = 1,562 * 64 + 32
     assert len(ids) == 1_563
+
+
+@given(
+    st.dictionaries(st.text("aab", min_size=1, max_size=40).map(str.encode), st.integers(1, 3), max_size=4)
+)
+def test_long_words_give_the_same_merges(words: dict[bytes, int]) -> None:
+    """Joined at once or one by one; few letters, so that joins overlap and follow each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        expected = learn_merges(words, 60)
+        patch.setattr(merges, "LONG", 0)
+        assert learn_merges(words, 60) == expected

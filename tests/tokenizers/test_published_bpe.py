@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
@@ -276,3 +277,233 @@ def test_the_end_that_only_the_model_s_config_tells(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": theirs.token_to_id("<|endoftext|>")}))
     assert huggingface_tokenizer(tmp_path).end == "<|endoftext|>"
+
+
+def change(folder: Path, **parts: Any) -> Any:
+    """Write the reference with other parts; the library's tokenizer of it."""
+    from tokenizers import Tokenizer
+
+    save(reference("gpt2"), folder)
+    document = json.loads((folder / "tokenizer.json").read_text()) | parts
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def split(expression: str, behavior: str = "Isolated") -> dict[str, Any]:
+    cut = {"type": "Split", "pattern": {"Regex": expression}, "behavior": behavior, "invert": False}
+    return {
+        "type": "Sequence",
+        "pretokenizers": [cut, {**BYTES, "add_prefix_space": False, "use_regex": False}],
+    }
+
+
+@pytest.mark.parametrize("expression", [r"\p{L}+", r"\p{N}", r" ?\p{L}+|\s", r"[^\s]+", r"'s|low", r"\bt|x"])
+def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> None:
+    theirs = change(tmp_path, pre_tokenizer=split(expression))
+    if expression.startswith(r"\b"):  # a rule of words that may differ
+        with pytest.raises(BadInput, match=r"reads '\\\\b' otherwise"):
+            huggingface_tokenizer(tmp_path)
+        return
+    ours = huggingface_tokenizer(tmp_path)
+    for text in ("The cat, 2 mats!", "low lower's lowest  \n\n newer 1984", "", " ,  "):
+        expected = theirs.encode(text).ids
+        assert ours.encode(text) == expected == ours.encode_batch([text])[0]
+        assert ours.decode(expected) == text
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        *(
+            ({"pre_tokenizer": split(r"\s+|\S+", behavior)}, "cuts texts by")
+            for behavior in ("Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+        ),
+        *(
+            ({"pre_tokenizer": split(expression)}, "otherwise than groundup")
+            for expression in (
+                r"^a|\S+|\s",
+                r"\S+$|\S|\s",
+                r"\p{N}{1,3}+|\P{N}",
+                r"\h+|\H",
+                r"[a-z&&[^b]]|.",
+                r"(?m).+",
+            )
+        ),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "cuts texts by"),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": False, "use_regex": False}}, "cuts texts by"),
+        ({"decoder": None}, "decodes by None"),
+        ({"decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}}, "decodes by"),
+        ({"normalizer": {"type": "Lowercase"}}, "with normalizer"),
+    ],
+)
+def test_other_steps_are_refused(parts: dict[str, Any], words: str, tmp_path: Path) -> None:
+    save(reference("gpt2"), tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text()) | parts
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=words):
+        huggingface_tokenizer(tmp_path)
+
+
+ADDED = ["<think>", "</think>", "  ", "   ", "\n\n", "<|im_end|>x", "think>", "ä b", " <"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    tokens=st.lists(
+        st.tuples(st.sampled_from(ADDED), *[st.booleans()] * 4), max_size=5, unique_by=lambda token: token[0]
+    ),
+    texts=st.lists(
+        st.lists(st.sampled_from([*ADDED, " ", "low ", "\n", "<|im_start|>", "1", "\u3000"]), max_size=10),
+        min_size=5,
+        max_size=5,
+    ),
+)
+def test_added_tokens_are_those_of_the_library(tokens: list[Any], texts: list[list[str]]) -> None:
+    """Whatever is added and how: read, saved, loaded and written again."""
+    from tokenizers import AddedToken, Tokenizer
+
+    from groundup.tokenizers.exported import huggingface_document
+
+    theirs = reference("gpt2")
+    for content, special, normalized, lstrip, rstrip in tokens:
+        theirs.add_tokens(
+            [AddedToken(content, special=special, normalized=normalized, lstrip=lstrip, rstrip=rstrip)]
+        )
+    with TemporaryDirectory() as folder:
+        save(theirs, Path(folder))
+        read = huggingface_tokenizer(Path(folder))
+        read.save(Path(folder) / "ours.json")
+        ours = BPETokenizer.load(Path(folder) / "ours.json")
+    document = huggingface_document(ours)
+    flags = {token["content"]: token["special"] for token in document["added_tokens"]}
+    assert flags == {content: token.special for content, token in contents(theirs).items()}
+    text_only = Tokenizer.from_str(theirs.to_str())
+    text_only.encode_special_tokens = True
+    written = Tokenizer.from_str(json.dumps(document))
+    for text in map("".join, texts):
+        expected = theirs.encode(text).ids
+        assert ours.encode(text, allow_special=True) == expected == written.encode(text).ids
+        assert ours.encode_batch([text], allow_special=True)[0] == expected
+        assert ours.encode(text) == text_only.encode(text).ids == ours.encode_batch([text])[0]
+
+
+def contents(theirs: Any) -> dict[str, Any]:
+    return {token.content: token for token in theirs.get_added_tokens_decoder().values()}
+
+
+def test_added_tokens_that_are_refused(tmp_path: Path) -> None:
+    from tokenizers import AddedToken
+
+    for token, words in (
+        (AddedToken("cat", single_word=True), "'cat' with single_word"),
+        (AddedToken("low"), "'low', which is a byte or which merges give too"),
+        (AddedToken("é"), "'é', which is a byte"),
+    ):
+        theirs = reference("gpt2")
+        theirs.add_tokens([token])
+        save(theirs, tmp_path)
+        with pytest.raises(BadInput, match=words):
+            huggingface_tokenizer(tmp_path)
+
+
+def test_what_tokenizer_config_names_is_special(tmp_path: Path) -> None:
+    theirs = reference("gpt2")
+    theirs.add_tokens(["<tool>", "<think>"])
+    save(theirs, tmp_path)
+    names = {"eos_token": "<|im_end|>", "additional_special_tokens": ["<tool>"], "add_bos_token": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    ours = huggingface_tokenizer(tmp_path)
+    assert "<tool>" in ours.special_tokens and ours.added_tokens == {"<think>": theirs.token_to_id("<think>")}
+
+
+def gguf_facts(theirs: Any, kinds: dict[str, int]) -> dict[str, Any]:
+    vocabulary = sorted(theirs.get_vocab(), key=theirs.get_vocab().__getitem__)
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": vocabulary,
+        "tokenizer.ggml.token_type": [kinds.get(t, 3 if t.startswith("<|") else 1) for t in vocabulary],
+        "tokenizer.ggml.merges": [" ".join(m) for m in json.loads(theirs.to_str())["model"]["merges"]],
+        "tokenizer.ggml.eos_token_id": theirs.token_to_id("<|im_end|>"),
+    }
+
+
+def test_user_defined_tokens_of_a_gguf_file() -> None:
+    from groundup.tokenizers.exported import gguf_fields
+
+    theirs = reference("gpt2")
+    theirs.add_tokens(["<think>", "  ", "    "])
+    facts = gguf_facts(theirs, dict.fromkeys(["<think>", "  ", "    "], 4))
+    ours = gguf_tokenizer(facts, "m.gguf")
+    text = "<think>low     <|im_end|>"
+    assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
+    assert ours.decode(ours.encode("<think>low")) == "<think>low" and "<think>" not in ours.special_tokens
+    again = gguf_fields(ours, "<|im_end|>")
+    assert again["token_type"] == facts["tokenizer.ggml.token_type"]
+    assert again["tokens"] == facts["tokenizer.ggml.tokens"]
+
+
+def test_gguf_tokens_that_llama_cpp_finds_in_another_order() -> None:
+    theirs = reference("gpt2")
+    theirs.add_tokens(["ab", "bcd"])
+    with pytest.raises(BadInput, match="'ab' and 'bcd', of which one ends as the other begins"):
+        gguf_tokenizer(gguf_facts(theirs, {"ab": 4, "bcd": 4}), "m.gguf")
+
+
+def test_a_token_of_a_gguf_file_that_no_merge_gives() -> None:
+    theirs = reference("gpt2")
+    theirs.add_tokens(["zzz", "[PAD331]"])  # the second is no word, so nothing depends on it
+    kinds = {"zzz": 1, "[PAD331]": 5}
+    with pytest.raises(BadInput, match="has ignore_merges False"):
+        gguf_tokenizer(gguf_facts(theirs, kinds), "m.gguf")
+    theirs = reference("gpt2")
+    theirs.add_tokens(["[PAD330]"])
+    assert gguf_tokenizer(gguf_facts(theirs, {"[PAD330]": 5}), "m.gguf").vocab_size == theirs.get_vocab_size()
+
+
+@pytest.mark.parametrize("as_strings", [True, False])
+def test_the_file_of_gpt2_s_own_folder(as_strings: bool, tmp_path: Path) -> None:
+    """No type, merges as strings or pairs, silent fields empty, no token named in tokenizer_config.json."""
+    from transformers import AutoTokenizer
+
+    document = json.loads(reference("gpt2").to_str())
+    pairs = document["model"]["merges"]
+    document["model"] = {
+        "dropout": None,
+        "unk_token": "",
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": "",
+        "fuse_unk": False,
+        "vocab": document["model"]["vocab"],
+        "merges": [" ".join(pair) for pair in pairs] if as_strings else pairs,
+    }
+    document["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 1024}))
+    config = {"model_type": "gpt2", "eos_token_id": 0, "architectures": ["GPT2LMHeadModel"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ours, theirs = huggingface_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    assert ours.end == theirs.eos_token == "<|endoftext|>"
+    for text in [*TEXTS[:3], "low  \n\n<|endoftext|>lower"]:
+        assert ours.encode_batch([text], allow_special=True)[0] == theirs(text).input_ids
+
+
+@pytest.mark.parametrize("config", [{}, {"tokenizer_class": "GPT2Tokenizer"}])
+def test_a_folder_with_vocab_json_and_merges_txt(config: dict[str, str], tmp_path: Path) -> None:
+    from transformers import GPT2Tokenizer
+
+    document = json.loads(reference("gpt2").to_str())
+    merges = "\n".join(["#version: 0.2", *map(" ".join, document["model"]["merges"]), ""])
+    (tmp_path / "merges.txt").write_text(merges, encoding="utf-8")
+    (tmp_path / "vocab.json").write_text(json.dumps(document["model"]["vocab"]))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    if config:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours, theirs = huggingface_tokenizer(tmp_path), GPT2Tokenizer.from_pretrained(tmp_path)
+    assert ours.end == theirs.eos_token
+    for text in [*TEXTS[:3], "low  \n\n<|endoftext|>lower"]:
+        assert ours.encode_batch([text], allow_special=True)[0] == theirs(text).input_ids
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Qwen2Tokenizer"}))
+    with pytest.raises(BadInput, match="its vocabulary is that of Qwen2Tokenizer"):
+        huggingface_tokenizer(tmp_path)

@@ -91,3 +91,40 @@ def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Pat
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
     with pytest.raises(BadInput, match=words):
         huggingface_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt"])
+def test_bert_s_own_folder(file: str, lowercase: bool, tmp_path: Path) -> None:
+    """A tokenizer.json without the model's type and with BertProcessing; or vocab.txt alone, as before."""
+    from transformers import BertTokenizer
+
+    theirs = save_wordpiece(tmp_path, lowercase)
+    document = json.loads(theirs.to_str())
+    del document["model"]["type"]
+    document["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", 4], "cls": ["[CLS]", 3]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    if file == "vocab.txt":
+        (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    ours, theirs = huggingface_tokenizer(tmp_path), BertTokenizer.from_pretrained(tmp_path)
+    for text in ("un able BAN!", "", "Unablé unable, une abel \u4e2d", "zz"):
+        assert [*ours.prefix_ids, *ours.encode(text), ours.eot_id] == theirs(text).input_ids
+
+
+@pytest.mark.parametrize("config", [{"do_lower_case": False}, {"strip_accents": False}])
+def test_settings_that_contradict_the_normalizer_are_refused(config: Any, tmp_path: Path) -> None:
+    save_wordpiece(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="expected the same"):
+        huggingface_tokenizer(tmp_path)
+
+
+def test_added_tokens_are_refused(tmp_path: Path) -> None:
+    theirs = save_wordpiece(tmp_path)
+    theirs.add_tokens(["<new>"])
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(BadInput, match="has the added tokens <new>"):
+        huggingface_tokenizer(tmp_path)

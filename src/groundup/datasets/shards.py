@@ -151,8 +151,7 @@ def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any])
     """Return the ids of one document with the end-of-text token after them, (tokens,)."""
     text = text_of(messages)
     if isinstance(tokenizer, BPETokenizer):
-        # With no special token allowed or forbidden this is encode_ordinary, without a Python int for each id.
-        ids = tokenizer.encoding.encode_to_numpy(text, allowed_special=set(), disallowed_special=())
+        ids = tokenizer.encode_array(text)
     else:
         ids = np.array(tokenizer.encode_batch([text])[0], dtype=dtype)
     return np.append(ids, tokenizer.eot_id).astype(dtype)

@@ -16,7 +16,7 @@ from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.published import eos_token_ids, read_json_object
+from groundup.tokenizers.published import eos_token_ids, read_json_object, read_settings
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
@@ -43,7 +43,7 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
     Of several templates in tokenizer_config.json the one called "default" is taken.
     """
-    config = read_json_object(folder / "tokenizer_config.json")
+    config = read_settings(folder)
     file, source = folder / "chat_template.jinja", config.get("chat_template")
     if file.is_file():
         source = file.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.weights import keep_tokens
 from groundup.prompts import CHAT_TEMPLATE
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.published import gguf_tokenizer, gpt2_tokenizer, huggingface_tokenizer
+from groundup.tokenizers.published import gguf_tokenizer, huggingface_tokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
@@ -91,11 +91,7 @@ def save_published(found: Published, out: Path) -> None:
 
 def _from_huggingface(folder: Path) -> Published:
     weights = {file.name: fingerprint(file) for file in weight_files(folder)}
-    if (folder / "tokenizer.json").is_file():
-        template = huggingface.chat_template(folder)
-        tokenizer: BPETokenizer | WordPieceTokenizer = huggingface_tokenizer(folder)
-    else:  # OpenAI's files, as GPT-2 was first published
-        tokenizer, template = gpt2_tokenizer(folder / "merges.txt", folder / "vocab.json"), None
+    tokenizer, template = huggingface_tokenizer(folder), huggingface.chat_template(folder)
     ends = huggingface.stop_ids(folder, tokenizer)
     return Published(huggingface.load_model(folder), tokenizer, template, weights, ends)
 

@@ -6,24 +6,27 @@ training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257;
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import regex
+import numpy as np
 
 from groundup.atomic import write_text
 from groundup.errors import BadInput
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
+    MATCHING,
     PATTERNS,
+    AddedTokens,
     check_text,
     compile_pattern,
     count_words,
     split_words,
+    tiktoken_cuts_alike,
 )
 from groundup.tokenizers.spelling import spell, unspell
 from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
@@ -61,7 +64,8 @@ class BPETokenizer:
     In published vocabularies special tokens may have other ids: the ordinary ones then fill the rest.
 
     Special tokens written in a text are ordinary text unless `allow_special=True`: so no user's message can
-    end a document.
+    end a document. Added tokens, of published vocabularies such as <think> or runs of blanks, are tokens of text like
+    any other, found as a whole before words are cut.
     """
 
     unk_id = None  # nothing is ever unknown: every text is bytes
@@ -74,6 +78,8 @@ class BPETokenizer:
         end: str = END_OF_TEXT,
         drops_bytes: bool = False,
         begin: str | None = None,
+        added_tokens: Mapping[str, int] | None = None,
+        matching: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """A vocabulary.
 
@@ -85,6 +91,8 @@ class BPETokenizer:
             drops_bytes: single bytes may be missing (SmolLM2 lacks 21 that no usual text holds); where they occur
                 they are left out, as `tokenizers` does.
             begin: the special token that the model expects before each text, as Llama 3 does; ours expect none.
+            added_tokens: text -> id of tokens that are found in every text as a whole, and are not special.
+            matching: special or added token -> how it is found, of MATCHING; none unless given.
 
         Raises:
             BadInput: the pattern is not valid, a single byte, `end` or `begin` is missing, ids have gaps, or special
@@ -94,7 +102,10 @@ class BPETokenizer:
         self._compiled = compile_pattern(pattern)
         self.ranks = dict(ranks)
         self.tokens = sorted(self.ranks, key=self.ranks.__getitem__)
-        _check_special_tokens(list(special_tokens), end)
+        self.added_tokens = dict(added_tokens or {})
+        self.matching = {token: sorted(flags) for token, flags in (matching or {}).items() if flags}
+        _check_special_tokens(list(special_tokens), end, trained=not isinstance(special_tokens, Mapping))
+        _check_added_tokens(self.added_tokens, special_tokens, self.matching)
         if begin is not None and begin not in special_tokens:
             raise BadInput(
                 f"texts begin with {begin!r}, which is none of the special tokens {', '.join(special_tokens)}; "
@@ -104,8 +115,9 @@ class BPETokenizer:
             self.special_tokens = dict(special_tokens)
         else:
             self.special_tokens = {text: len(ranks) + i for i, text in enumerate(special_tokens)}
-        self.vocab_size = len(self.ranks) + len(special_tokens)
-        if sorted([*self.ranks.values(), *self.special_tokens.values()]) != list(range(self.vocab_size)):
+        whole = self.special_tokens | self.added_tokens
+        self.vocab_size = len(self.ranks) + len(whole)
+        if sorted([*self.ranks.values(), *whole.values()]) != list(range(self.vocab_size)):
             raise BadInput(
                 "the vocabulary's ids have gaps or repeat; expected 0, 1, 2, ...: train the tokenizer again."
             )
@@ -116,7 +128,7 @@ class BPETokenizer:
                 f"text with them could not be encoded: train the tokenizer again."
             )
         self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
-        self._special_pattern = regex.compile("(" + "|".join(map(regex.escape, special_tokens)) + ")")
+        self._whole_tokens = AddedTokens(whole, self.special_tokens, self.matching)
         self.end, self.eot_id = end, self.special_tokens[end]
         self.begin = begin
         self.prefix_ids = () if begin is None else (self.special_tokens[begin],)
@@ -178,11 +190,10 @@ class BPETokenizer:
             BadInput: `text` has a lone surrogate, which UTF-8 cannot write.
         """
         check_text(text)
-        parts = self._special_pattern.split(text) if allow_special else [text]
         ids: list[int] = []
-        for part in parts:
-            if allow_special and part in self.special_tokens:
-                ids.append(self.special_tokens[part])
+        for part, found in self._parts(text, allow_special):
+            if found is not None:
+                ids.append(found)
             else:
                 for word in split_words(self._compiled, part):
                     known = word.encode().translate(None, delete=self._unknown_bytes)
@@ -195,11 +206,49 @@ class BPETokenizer:
         """Return the ids of each text, by tiktoken; the same as `encode`, raises alike."""
         for text in texts:
             check_text(text)
-        if self.drops_bytes and any(not set(self._unknown_bytes).isdisjoint(text.encode()) for text in texts):
-            return [self.encode(text, allow_special=allow_special) for text in texts]  # tiktoken would panic
-        if allow_special:
-            return self.encoding.encode_batch(list(texts), num_threads=num_threads, allowed_special="all")
-        return self.encoding.encode_ordinary_batch(list(texts), num_threads=num_threads)
+        if not allow_special and all(map(self._tiktoken_reads, texts)):
+            return self.encoding.encode_ordinary_batch(list(texts), num_threads=num_threads)
+        return [
+            [
+                i
+                for part, found in self._parts(text, allow_special)
+                for i in (self._encode_words(part) if found is None else [found])
+            ]
+            for text in texts
+        ]
+
+    def encode_array(self, text: str) -> "np.ndarray[Any, Any]":
+        """The ids of one text as an array (N,), without a Python int for each where tiktoken can read the text."""
+        check_text(text)
+        if self._tiktoken_reads(text):
+            # With no special token allowed or forbidden this is encode_ordinary.
+            return self.encoding.encode_to_numpy(text, allowed_special=set(), disallowed_special=())
+        return np.array(self.encode_batch([text])[0], dtype=np.uint32)
+
+    def _parts(self, text: str, allow_special: bool) -> list[tuple[str, int | None]]:
+        if allow_special or self.added_tokens:
+            return self._whole_tokens.split(text, control=allow_special)
+        return [(text, None)]
+
+    def _tiktoken_reads(self, text: str) -> bool:
+        """Whether tiktoken gives the ids of the text, special tokens in it being ordinary text."""
+        return not self.added_tokens and not self._drops(text) and tiktoken_cuts_alike(self.pattern, text)
+
+    def _drops(self, text: str) -> bool:
+        return self.drops_bytes and not set(self._unknown_bytes).isdisjoint(text.encode())
+
+    def _encode_words(self, text: str) -> list[int]:
+        """The ids of a text without added tokens in it."""
+        if not self._drops(text) and tiktoken_cuts_alike(self.pattern, text):
+            return self.encoding.encode_ordinary(text)
+        words = split_words(self._compiled, text)
+        ids = {word: self._encode_word(word) for word in set(words)}
+        return [*chain.from_iterable(map(ids.__getitem__, words))]
+
+    def _encode_word(self, word: str) -> list[int]:
+        if self._drops(word):  # tiktoken would panic
+            return merge_bytes(word.encode().translate(None, delete=self._unknown_bytes), self.ranks)
+        return self._words_encoding.encode_ordinary(word)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of the tokens; a special token gives its own text."""
@@ -215,12 +264,19 @@ class BPETokenizer:
 
     @cached_property
     def _token_bytes(self) -> dict[int, bytes]:
-        special = {i: text.encode() for text, i in self.special_tokens.items()}
-        return special | {i: token for token, i in self.ranks.items()}
+        whole = {i: text.encode() for text, i in (self.special_tokens | self.added_tokens).items()}
+        return whole | {i: token for token, i in self.ranks.items()}
+
+    @cached_property
+    def _words_encoding(self) -> "tiktoken.Encoding":
+        """The same tokens for texts that are one word each."""
+        import tiktoken
+
+        return tiktoken.Encoding("word", pat_str="(?s).+", mergeable_ranks=self.ranks, special_tokens={})
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
-        """The same vocabulary as tiktoken's Encoding: equal ids, faster.
+        """The same vocabulary as tiktoken's Encoding: equal ids, faster, where `tiktoken_cuts_alike`.
 
         Raises:
             BadInput: a pattern of one's own uses what tiktoken's engine (Rust's fancy-regex) does not know.
@@ -232,7 +288,7 @@ class BPETokenizer:
                 "groundup",
                 pat_str=self.pattern,
                 mergeable_ranks=self.ranks,
-                special_tokens=self.special_tokens,
+                special_tokens=self.special_tokens | self.added_tokens,
                 explicit_n_vocab=self.vocab_size,
             )
         except ValueError as error:
@@ -250,7 +306,8 @@ class BPETokenizer:
         """Return the file's text: tokens in the order of their ids, each byte as one printable character.
 
         Special tokens are a list where their ids follow the others' and "<|endoftext|>" ends a text; else a mapping to
-        their ids, beside the one that ends a text. The one that begins a text is there where there is one.
+        their ids, beside the one that ends a text. The one that begins a text is there where there is one, and so are
+        added tokens and how tokens are found.
         """
         first = len(self.ranks)
         usual = self.end == END_OF_TEXT and [*self.special_tokens.values()] == list(
@@ -264,6 +321,8 @@ class BPETokenizer:
                 **({} if usual else {"end": self.end}),
                 **({"drops_bytes": True} if self.drops_bytes else {}),
                 **({"begin": self.begin} if self.begin else {}),
+                **({"added_tokens": self.added_tokens} if self.added_tokens else {}),
+                **({"matching": self.matching} if self.matching else {}),
                 "tokens": [spell(token) for token in self.tokens],
             }
         )
@@ -279,23 +338,35 @@ class BPETokenizer:
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
         """
-        document = {"end": END_OF_TEXT, "drops_bytes": False, "begin": None, **read_document(path)}
-        keys = {"version", "pattern", "special_tokens", "tokens", "end", "drops_bytes", "begin"}
-        check_document(document, path, keys, FORMAT_VERSION)
+        defaults = {
+            "end": END_OF_TEXT,
+            "drops_bytes": False,
+            "begin": None,
+            "added_tokens": {},
+            "matching": {},
+        }
+        document = {**defaults, **read_document(path)}
+        check_document(
+            document, path, {*defaults, "version", "pattern", "special_tokens", "tokens"}, FORMAT_VERSION
+        )
         tokens, special_tokens = document["tokens"], document["special_tokens"]
-        placed = isinstance(special_tokens, dict) and all(type(i) is int for i in special_tokens.values())
+        added_tokens, matching = document["added_tokens"], document["matching"]
+        placed = _are_placed(special_tokens)
         if not (
             isinstance(document["pattern"], str)
             and are_strings([document["end"]])
             and (document["begin"] is None or are_strings([document["begin"]]))
             and are_strings(tokens)
             and (placed or are_strings(special_tokens))
+            and _are_placed(added_tokens)
+            and isinstance(matching, dict)
+            and all(map(are_strings, matching.values()))
         ):
             raise BadInput(
-                f"{path}: expected strings as pattern and end, and lists of strings as tokens and special_tokens; "
-                f"special_tokens may also be a mapping to ids."
+                f"{path}: expected strings as pattern and end, lists of strings as tokens and special_tokens, and "
+                f"mappings as added_tokens and matching; special_tokens may also be a mapping to ids."
             )
-        taken = set(special_tokens.values()) if placed else set()
+        taken = {*(special_tokens.values() if placed else ()), *added_tokens.values()}
         free = (i for i in count() if i not in taken)
         ranks: dict[bytes, int] = {}
         for rank, token in zip(free, tokens, strict=False):
@@ -318,19 +389,42 @@ class BPETokenizer:
                 document["end"],
                 document["drops_bytes"] is True,
                 document["begin"],
+                added_tokens,
+                matching,
             )
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
 
 
-def _check_special_tokens(special_tokens: Sequence[str], end: str) -> None:
+def _are_placed(tokens: object) -> bool:
+    return isinstance(tokens, dict) and all(type(i) is int for i in tokens.values())
+
+
+def _check_special_tokens(special_tokens: Sequence[str], end: str, *, trained: bool = True) -> None:
+    """Where they are our own, none may begin another: tiktoken would find either."""
     listed = ", ".join(map(repr, special_tokens)) or "none"
     if end not in special_tokens:
         raise BadInput(f"tokenizer.special_tokens are {listed}; expected {end!r} among them: add it.")
     for i, text in enumerate(special_tokens):
         for other in [*special_tokens[:i], *special_tokens[i + 1 :]]:
-            if other.startswith(text):  # an empty one begins every other
+            if not text or text == other or (trained and other.startswith(text)):
                 raise BadInput(
                     f"tokenizer.special_tokens: {text!r} is empty, repeats or begins another ({other!r}); "
                     f"expected distinct ones, none of which begins another: rename it."
                 )
+
+
+def _check_added_tokens(
+    added_tokens: Collection[str], special_tokens: Collection[str], matching: Mapping[str, Collection[str]]
+) -> None:
+    wrong = [text for text in added_tokens if not text or text in special_tokens]
+    wrong += [
+        text
+        for text, flags in matching.items()
+        if (text not in added_tokens and text not in special_tokens) or not set(flags) <= set(MATCHING)
+    ]
+    if wrong:
+        raise BadInput(
+            f"the added token {wrong[0]!r} is empty, special too, or found in a way that is none of "
+            f"{', '.join(MATCHING)}; expected tokens of their own: import the tokenizer again."
+        )

@@ -5,17 +5,15 @@ what is joined within the bytes of a token does not depend on what stands around
 the same pair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-import regex
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.likelihood import CONTINUES
 from groundup.tokenizers.merges import merge_bytes
-from groundup.tokenizers.pretokenization import PATTERNS
-from groundup.tokenizers.published import CONTROL, LLAMA_3, QWEN_2, WORD_SPLITS
+from groundup.tokenizers.pretokenization import LLAMA_3, MATCHING, PATTERNS, QWEN_2
+from groundup.tokenizers.published import CONTROL, READ_OTHERWISE, USER, WORD_SPLITS, check_overlaps
 from groundup.tokenizers.spelling import spell
 from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
@@ -33,7 +31,6 @@ ONIGURUMA = {
         r"|\s+(?!\s|\S)|\s*[\r\n]|\s+(?!\S)|\s"
     )
 }
-READ_OTHERWISE = regex.compile(r"\{[\d,]+\}\+|(?<!\\)\$|(?<![\[\\])\^|\\h")
 GGUF_CUTS = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["smollm"]: "smollm", LLAMA_3: "llama-bpe", QWEN_2: "qwen2"}
 
 
@@ -71,6 +68,8 @@ def huggingface_document(
         special[padding] = tokenizer.vocab_size
     return _document(
         special,
+        tokenizer.added_tokens,
+        tokenizer.matching,
         pre_tokenizer=_pre_tokenizer(tokenizer.pattern),
         post_processor=_around(
             special, [tokenizer.begin] if tokenizer.begin else [], [tokenizer.end] if ends else []
@@ -85,7 +84,7 @@ def huggingface_document(
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": True,  # a word that is a token is that token
-            "vocab": _vocabulary(tokenizer, special),
+            "vocab": _vocabulary(tokenizer, special | tokenizer.added_tokens),
             "merges": [[spell(left), spell(right)] for left, right in merges(tokenizer)],
         },
     )
@@ -99,6 +98,8 @@ def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
     cls, sep = (tokenizer.tokens[i] for i in (tokenizer.cls_id, tokenizer.sep_id))
     return _document(
         {token: vocabulary[token] for token in SPECIAL_TOKENS},
+        {},
+        {},
         normalizer={
             "type": "BertNormalizer",
             "clean_text": normalization.clean,
@@ -119,15 +120,26 @@ def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
     )
 
 
-def _document(special: Mapping[str, int], **steps: Any) -> dict[str, Any]:
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+def _document(
+    special: Mapping[str, int],
+    added: Mapping[str, int],
+    matching: Mapping[str, Collection[str]],
+    **steps: Any,
+) -> dict[str, Any]:
+    whole = sorted({**special, **added}.items(), key=lambda entry: entry[1])
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": i, "content": content, **flags, "special": True}
-            for content, i in sorted(special.items(), key=lambda entry: entry[1])
+            {
+                "id": i,
+                "content": content,
+                "single_word": False,
+                **{flag: flag in matching.get(content, ()) for flag in MATCHING},
+                "special": content in special,
+            }
+            for content, i in whole
         ],
         "normalizer": None,
         **steps,
@@ -189,19 +201,34 @@ def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
             f"llama.cpp does not cut texts by {tokenizer.pattern!r}; expected the pattern gpt2 or smollm, or that of "
             f"Llama 3 or Qwen 2: export to Hugging Face instead."
         )
+    whole = tokenizer.special_tokens | tokenizer.added_tokens
+    check_overlaps([*whole], "the tokenizer")
+    taking = [token for token, flags in tokenizer.matching.items() if {"lstrip", "rstrip"} & {*flags}]
+    if taking:
+        raise BadInput(
+            f"the token {taking[0]} takes the white space beside it with it, which llama.cpp does not do; export to "
+            f"Hugging Face instead."
+        )
+    later = [token for token, flags in tokenizer.matching.items() if "normalized" in flags]
+    if any(token in other for other in later for token in whole.keys() - {*later}):
+        raise BadInput(
+            "one of the added tokens holds another one that Hugging Face's library would find before it, and llama.cpp "
+            "would not; export to Hugging Face instead."
+        )
     pairs = merges(tokenizer)
     if len(pairs) < sum(len(token) > 1 for token in tokenizer.tokens):
         raise BadInput(
             "the vocabulary has tokens that no merge leads to, which llama.cpp would never use; export to Hugging "
             "Face instead."
         )
-    ids = _vocabulary(tokenizer, tokenizer.special_tokens)
-    special = set(tokenizer.special_tokens.values())
+    ids = _vocabulary(tokenizer, whole)
+    kinds = dict.fromkeys(tokenizer.special_tokens.values(), CONTROL)
+    kinds |= dict.fromkeys(tokenizer.added_tokens.values(), USER)
     return {
         "model": "gpt2",
         "pre": GGUF_CUTS[tokenizer.pattern],
         "tokens": list(ids),
-        "token_type": [CONTROL if i in special else NORMAL for i in range(tokenizer.vocab_size)],
+        "token_type": [kinds.get(i, NORMAL) for i in range(tokenizer.vocab_size)],
         "merges": [f"{spell(left)} {spell(right)}" for left, right in pairs],
         "bos_token_id": tokenizer.special_tokens[begin],
         "eos_token_id": tokenizer.eot_id,
@@ -216,7 +243,7 @@ def _vocabulary(tokenizer: BPETokenizer, special: dict[str, int]) -> dict[str, i
     both = sorted(spelled.keys() & special.keys())
     if both:
         raise BadInput(
-            f"the vocabulary learned {', '.join(both)} from text, which is also a special token; other programs keep "
-            f"both in one table: train the tokenizer on text without it."
+            f"the vocabulary learned {', '.join(both)} from text, which is also a special or added token; other "
+            f"programs keep both in one table: train the tokenizer on text without it."
         )
     return dict(sorted({**spelled, **special}.items(), key=lambda entry: entry[1]))

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 Pair = tuple[int, int]  # the ids of two neighbours
+LONG = 4096  # bytes of a word that is kept as an array: its joins are found at once, not one by one
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
     tokens = [bytes([byte]) for byte in range(256)]
     id_of = {token: i for i, token in enumerate(tokens)}
     merges: list[Merge] = []
-    spellings = [list(word) for word in words]  # each word as ids, shorter with every merge
+    # each word as ids, shorter with every merge
+    spellings: list[list[int] | NDArray[np.int64]] = [list(word) for word in words]
     occurrences = list(words.values())
     counts: Counter[Pair] = Counter()
     where: defaultdict[Pair, set[int]] = defaultdict(
@@ -51,6 +55,8 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
         for pair in pairwise(spelling):
             counts[pair] += n
             where[pair].add(index)
+        if len(spelling) > LONG:
+            spellings[index] = np.array(spelling)
     heap = [(-count, pair) for pair, count in counts.items()]
     heapq.heapify(heap)
 
@@ -73,7 +79,14 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
                 bar.update()
             changes: defaultdict[Pair, int] = defaultdict(int)
             for index in where.pop(pair):
-                for added in join_pair(spellings[index], pair, id_of[token], occurrences[index], changes):
+                spelling = spellings[index]
+                if isinstance(spelling, list):
+                    joined = join_pair(spelling, pair, id_of[token], occurrences[index], changes)
+                else:
+                    spellings[index], joined = join_pair_at_once(
+                        spelling, pair, id_of[token], occurrences[index], changes
+                    )
+                for added in joined:
                     where[added].add(index)
             for changed, change in changes.items():
                 counts[changed] += change
@@ -110,6 +123,37 @@ def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pai
         i += 2
     ids[:] = result
     return added
+
+
+def join_pair_at_once(
+    ids: NDArray[np.int64], pair: Pair, joined: int, n: int, changes: dict[Pair, int]
+) -> tuple[NDArray[np.int64], list[Pair]]:
+    """The same as `join_pair` of an array (N,), which is returned too: quick for long words."""
+    left, right = pair
+    at = np.flatnonzero((ids[:-1] == left) & (ids[1:] == right))
+    if left == right:  # of a run of neighbours that overlap, every other one
+        first = np.diff(at, prepend=-2) > 1
+        at = at[(at - at[np.maximum.accumulate(np.where(first, np.arange(len(at)), 0))]) % 2 == 0]
+    after_another = np.diff(at, prepend=-2) == 2
+    after_another[:1] = False
+    before = np.where(after_another, joined, ids[at - 1])[
+        at > 0
+    ]  # of each join that is not the first of the word
+    behind = ids[at[at + 2 < len(ids)] + 2]
+    added = []
+    for neighbours, old, new in (
+        (before, lambda other: (other, left), lambda other: (other, joined)),
+        (behind, lambda other: (right, other), lambda other: (joined, other)),
+    ):
+        for other, times in zip(*(found.tolist() for found in np.unique_counts(neighbours)), strict=True):
+            changes[old(other)] -= n * times
+            changes[new(other)] += n * times
+            added.append(new(other))
+    kept = np.ones(len(ids), dtype=bool)
+    kept[at + 1] = False
+    result = ids.copy()
+    result[at] = joined
+    return result[kept], added
 
 
 def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:

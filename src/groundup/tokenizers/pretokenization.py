@@ -1,11 +1,13 @@
 r"""Cut text into words before byte-pair merging: no token ever crosses a word's border.
 
 "I'll go,  ok" -> ["I", "'ll", " go", ",", " ", " ok"]: a word keeps the one space in front of it, so
-that spaces cost nothing; contractions, digits and punctuation stay apart.
+that spaces cost nothing; contractions, digits and punctuation stay apart. Tokens that were added to a vocabulary as
+whole texts, such as <|im_end|> or <think>, are cut out before.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,22 @@ PATTERNS = {
     # of SmolLM2: every digit by itself, and GPT-2's pattern between them, for which a digit is the end of the text
     "smollm": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s""",
 }
+# The published expressions of models whose GGUF only names them.
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_2 = LLAMA_3.replace("{1,3}", "")
 
+# What tiktoken's engine cuts as `split_words` does: expressions that match every character, and of whose parts only
+# those for white space look back. It keeps a place to return to for each of its characters, and fails at a million.
+_WHOLE = frozenset([*PATTERNS.values(), LLAMA_3, QWEN_2])
+_MANY = 100_000
+_MANY_BLANKS = re.compile(rf"(?<!\s)\s{{{_MANY}}}")
+
+MATCHING = ("lstrip", "rstrip", "normalized")
+
+_WHITE_SPACE = regex.compile(r"\s")
 _NEVER_ASSIGNED = "\uffff"  # a noncharacter: unassigned in every version of Unicode, past and future
 
 
@@ -52,12 +69,89 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
 
 
 def split_words(pattern: "regex.Pattern[str]", text: str) -> list[str]:
-    """Return the pattern's matches in order; what none matches is lost (the patterns above lose nothing)."""
+    """The pattern's matches and what stands between them, in order: together they are the text."""
+    words = _matches(pattern, text)
+    if sum(map(len, words)) == len(text):
+        return words
+    words, done = [], 0
+    for match in pattern.finditer(hide_newer_characters(text)):
+        words += [text[done : match.start()], text[match.start() : match.end()]]
+        done = match.end()
+    return [word for word in (*words, text[done:]) if word]
+
+
+def _matches(pattern: "regex.Pattern[str]", text: str) -> list[str]:
     known = hide_newer_characters(text)
     if known is text:
         words: list[str] = pattern.findall(text)
         return words
     return [text[match.start() : match.end()] for match in pattern.finditer(known)]
+
+
+def tiktoken_cuts_alike(pattern: str, text: str) -> bool:
+    """Whether tiktoken is known to cut `text` by the expression `pattern` as `split_words` does, and not to fail."""
+    return pattern in _WHOLE and (len(text) < _MANY or not _MANY_BLANKS.search(text))
+
+
+class AddedTokens:
+    """Tokens that are found in the text itself, before the rest is cut into words.
+
+    As in Hugging Face's library: of tokens that begin at one place the longest counts, and those that are looked for in
+    the normalised text come after all others.
+    """
+
+    def __init__(
+        self, ids: Mapping[str, int], control: Collection[str], matching: Mapping[str, Collection[str]]
+    ) -> None:
+        """A set of tokens.
+
+        Args:
+            ids: each token's text -> id.
+            control: those that are found only where control tokens are allowed.
+            matching: token -> which of MATCHING hold: it takes the white space before or behind it with it; it is
+                looked for in the normalised text.
+        """
+        self._ids, self._control, self._matching = ids, control, matching
+        later = [text for text in ids if "normalized" in matching.get(text, ())]
+        groups = [[text for text in ids if text not in later], later]
+        self._patterns = [
+            re.compile("|".join(map(re.escape, sorted(group, key=len, reverse=True))))
+            for group in groups
+            if group
+        ]
+
+    def split(self, text: str, *, control: bool) -> list[tuple[str, int | None]]:
+        """The text in parts, each with its id where it is a token."""
+        parts: list[tuple[str, int | None]] = [(text, None)]
+        for pattern in self._patterns:
+            parts = [
+                piece
+                for part, found in parts
+                for piece in (self._cut(pattern, part, control) if found is None else [(part, found)])
+            ]
+        return parts
+
+    def _cut(self, pattern: "re.Pattern[str]", text: str, control: bool) -> Iterator[tuple[str, int | None]]:
+        done = 0
+        for match in pattern.finditer(text):
+            token = match[0]
+            if token in self._control and not control:
+                continue
+            start, stop = match.span()
+            flags = self._matching.get(token, ())
+            if "lstrip" in flags:
+                while start > done and _WHITE_SPACE.match(text, start - 1):
+                    start -= 1
+                start = max(start, done)  # the token before may have taken the white space
+            while "rstrip" in flags and _WHITE_SPACE.match(text, stop):
+                stop += 1
+            if done < start:
+                yield text[done:start], None
+            if start < stop:
+                yield token, self._ids[token]
+            done = stop
+        if done < len(text):
+            yield text[done:], None
 
 
 def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -> Counter[bytes]:
@@ -70,7 +164,7 @@ def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -
     words: Counter[str] = Counter()
     for text in tqdm(texts, desc="words", unit="text", disable=None if progress else True):
         check_text(text)
-        found = split_words(compiled, text)
+        found = _matches(compiled, text)
         if sum(map(len, found)) != len(text):
             raise BadInput(
                 f"tokenizer.pattern matches only a part of a text ({text[:40]!r}...), the rest would be "

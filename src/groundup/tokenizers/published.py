@@ -2,25 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import regex
 
 from groundup.errors import BadInput
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from groundup.tokenizers.likelihood import CONTINUES
 from groundup.tokenizers.normalization import Normalization, WordSplit
+from groundup.tokenizers.pretokenization import LLAMA_3, MATCHING, QWEN_2, compile_pattern, split_words
 from groundup.tokenizers.spelling import unspell
-from groundup.tokenizers.wordpiece import WordPieceTokenizer, WordRules
+from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer, WordRules
 
 CONTROL, USER = 3, 4  # kinds of token in GGUF that are not learned from text
-# The published expressions of models whose GGUF only names them.
-LLAMA_3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-QWEN_2 = LLAMA_3.replace("{1,3}", "")
+UNKNOWN = 2  # another, that no byte-level text needs
 # What WordPiece may cut texts into words with, by the names of Hugging Face's library.
 WORD_SPLITS: dict[str, WordSplit] = {"BertPreTokenizer": "bert", "WhitespaceSplit": "whitespace"}
+# What Oniguruma, with which Hugging Face's library cuts, reads otherwise than `regex`: ends of lines, possessive
+# {1,3}+, sets in sets, named sets, flags, and every escape but those of classes and of signs.
+READ_OTHERWISE = regex.compile(
+    r"\{[\d,]+\}\+|(?<!\\)\$|(?<![\[\\])\^|&&|--|\|\||~~|\[:|\(\?(?!i?:|<?[=!])|(?<!\\)(?:\\\\)*+\K\\[^sSdDwWpPnrtfv\W_]"
+)
 
 
 def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
@@ -62,16 +66,23 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         BadInput: a file is missing or damaged, or the tokenizer does something that ours does not.
     """
     folder = Path(folder)
-    found, config = (read_json_object(folder / name) for name in ("tokenizer.json", "tokenizer_config.json"))
+    config, old = read_settings(folder), _is_old(folder)
+    found = _old_files(folder, config) if old else read_json_object(folder / "tokenizer.json")
     model, where = found.get("model") or {}, str(folder / "tokenizer.json")
-    if model.get("type") == "WordPiece":
-        return _wordpiece(found, where)
-    if model.get("type") != "BPE" or found.get("normalizer"):
+    kind = model.get("type") or _kind(model)
+    if kind == "WordPiece":
+        return _wordpiece(found, config, where)
+    if kind != "BPE" or found.get("normalizer"):
         raise BadInput(
-            f"{where} is of type {model.get('type')!r} with normalizer {found.get('normalizer')!r}; expected "
+            f"{where} is of type {kind!r} with normalizer {found.get('normalizer')!r}; expected "
             f"byte-level BPE without one, or BERT's WordPiece: choose another model."
         )
-    special = {token["content"]: token["id"] for token in found.get("added_tokens", [])}
+    if (found.get("decoder") or {}).get("type") != "ByteLevel":
+        raise BadInput(
+            f"{where} decodes by {found.get('decoder')}; expected the type ByteLevel, as in byte-level BPE: choose "
+            f"another model."
+        )
+    special, added, matching = _added_tokens(found, config, where)
     end = config.get("eos_token")
     end = end["content"] if isinstance(end, dict) else end
     if end is None:  # GPT-2's own folder says it in config.json alone
@@ -80,8 +91,23 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         ]
         texts = {i: text for text, i in special.items()}
         end = next((texts[i] for i in wanted if i in texts), None)
-    vocabulary = {token: i for token, i in model["vocab"].items() if token not in special}
+    if end is None and old:
+        end = END_OF_TEXT
+    vocabulary = {
+        token: i for token, i in model["vocab"].items() if token not in special and token not in added
+    }
     merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    joined = {*map("".join, merges)}
+    both = [
+        token
+        for token in (*special, *added)
+        if token in joined or (token in model["vocab"] and len(token) == 1)  # a byte, as it is spelled
+    ]
+    if both:
+        raise BadInput(
+            f"{where} has the added token {both[0]!r}, which is a byte or which merges give too; groundup finds a "
+            f"token in the text or joins it, not both: choose another model."
+        )
     tokenizer = _tokenizer(
         vocabulary,
         merges,
@@ -91,13 +117,143 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         where,
         # beside a tokenizer.json, transformers does not read add_bos_token of tokenizer_config.json
         _begin(found.get("post_processor"), end, where),
+        added,
+        matching,
     )
-    _check_options(model, vocabulary, merges, where)
+    _check_options(model, vocabulary, merges, tokenizer.pattern, where)
     return tokenizer
 
 
+def _is_old(folder: Path) -> bool:
+    """Whether the folder has no tokenizer.json, but the files of before."""
+    old = any((folder / name).is_file() for name in ("vocab.txt", "merges.txt"))
+    return old and not (folder / "tokenizer.json").is_file()
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What tokenizer_config.json says, and special_tokens_map.json before it; old folders may have neither."""
+    paths = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
+    return {key: value for path in paths if path.is_file() for key, value in read_json_object(path).items()}
+
+
+def _kind(model: Mapping[str, Any]) -> str | None:
+    """The type of a model whose file does not name it, as those of GPT-2 and BERT: by its fields."""
+    if "merges" in model:
+        return "BPE"
+    return "WordPiece" if "max_input_chars_per_word" in model else None
+
+
+def _old_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """As a tokenizer.json: vocab.json and merges.txt of GPT-2, or vocab.txt of BERT.
+
+    Raises:
+        BadInput: a file is missing or damaged, or they are to be read as those of another model.
+    """
+    path = folder / "config.json"
+    model_type = read_json_object(path).get("model_type") if path.is_file() else None
+    name = str(config.get("tokenizer_class") or f"{model_type} of config.json").removesuffix("Fast")
+    try:
+        if name in ("BertTokenizer", "bert of config.json") and (folder / "vocab.txt").is_file():
+            return _old_bert(_lines(folder / "vocab.txt"), config)
+        if name in ("GPT2Tokenizer", "gpt2 of config.json"):
+            more = folder / "added_tokens.json"
+            return _old_gpt2(
+                read_json_object(folder / "vocab.json"),
+                [line for line in _lines(folder / "merges.txt") if not line.startswith("#version")],
+                read_json_object(more) if more.is_file() else {},
+                config,
+            )
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder}: the vocabulary cannot be read ({error}); download it again.") from error
+    raise BadInput(
+        f"{folder} has no tokenizer.json, and its vocabulary is that of {name}; expected tokenizer.json, vocab.json "
+        f"and merges.txt of GPT-2, or vocab.txt of BERT: save the tokenizer again with transformers."
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file: `splitlines` would also cut at characters that are tokens."""
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _old_gpt2(
+    vocabulary: dict[str, Any], merges: list[str], more: dict[str, Any], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    special = {*_named(config), END_OF_TEXT}
+    whole = {token: i for token, i in vocabulary.items() if token in special} | more
+    byte_level = {"type": "ByteLevel", "add_prefix_space": bool(config.get("add_prefix_space"))}
+    begins = {"type": f"add_bos_token {config['add_bos_token']}"} if config.get("add_bos_token") else None
+    return {
+        "added_tokens": [
+            {"id": i, "content": token, "special": token in special} for token, i in whole.items()
+        ],
+        "pre_tokenizer": byte_level,
+        "post_processor": begins,  # which is refused
+        "decoder": byte_level,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
+    }
+
+
+def _old_bert(tokens: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "normalizer": {
+            "type": "BertNormalizer" if config.get("do_basic_tokenize", True) else None,
+            **{theirs: config[ours] for ours, theirs in BERT_SETTINGS.items() if ours in config},
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "cls": ["[CLS]"], "sep": ["[SEP]"]},
+        "decoder": {"type": "WordPiece", "prefix": CONTINUES},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": config.get("unk_token", "[UNK]"),
+            "continuing_subword_prefix": CONTINUES,
+            "max_input_chars_per_word": 100,
+            "vocab": {token: i for i, token in enumerate(tokens)},
+        },
+    }
+
+
+def _named(config: Mapping[str, Any]) -> set[str]:
+    """The tokens that tokenizer_config.json gives a part, such as eos_token."""
+    found = [value for name, value in config.items() if name.endswith("_token")]
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        more = config.get(name) or []
+        found += more.values() if isinstance(more, dict) else more
+    contents = [token.get("content") if isinstance(token, dict) else token for token in found]
+    return {content for content in contents if isinstance(content, str)}
+
+
+def _added_tokens(
+    found: Mapping[str, Any], config: Mapping[str, Any], where: str
+) -> tuple[dict[str, int], dict[str, int], dict[str, list[str]]]:
+    """Special tokens, other tokens that are found as a whole, and how each is found: see AddedTokens.
+
+    tokenizer_config.json may have more of them than tokenizer.json, and names special ones.
+    """
+    entries = {token["content"]: token for token in found.get("added_tokens") or []}
+    for i, token in (config.get("added_tokens_decoder") or {}).items():
+        entries.setdefault(token["content"], {**token, "id": int(i)})
+    alone = [content for content, token in entries.items() if token.get("single_word")]
+    if alone:
+        raise BadInput(
+            f"{where} has the token {alone[0]!r} with single_word, which is found only between signs; groundup finds "
+            f"added tokens everywhere: choose another model."
+        )
+    named = _named(config)
+    special = {
+        content: token["id"] for content, token in entries.items() if token.get("special") or content in named
+    }
+    added = {content: token["id"] for content, token in entries.items() if content not in special}
+    matching = {content: [flag for flag in MATCHING if token.get(flag)] for content, token in entries.items()}
+    return special, added, matching
+
+
 def _check_options(
-    model: Mapping[str, Any], vocabulary: Mapping[str, int], merges: Sequence[Sequence[str]], where: str
+    model: Mapping[str, Any],
+    vocabulary: Mapping[str, int],
+    merges: Sequence[Sequence[str]],
+    pattern: str,
+    where: str,
 ) -> None:
     """Raise BadInput where a field of the BPE model would give other ids than ours.
 
@@ -105,7 +261,9 @@ def _check_options(
     token that no merge gives is one where it is a whole word, if ignore_merges is set; so it is with ours.
     """
     given = {one + other for one, other in merges}
-    odd = [token for token in vocabulary if len(token) > 1 and token not in given]
+    odd = [
+        token for token in vocabulary if len(token) > 1 and token not in given and _is_word(token, pattern)
+    ]
     missing = sum(len(token) == 1 for token in vocabulary) < 256  # characters that stand for bytes
     wrong = [
         name for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(name)
@@ -119,6 +277,12 @@ def _check_options(
         )
 
 
+def _is_word(token: str, pattern: str) -> bool:
+    """Whether the pattern cuts the spelled token out of a text as one word."""
+    text = unspell(token).decode("utf-8", errors="replace")
+    return split_words(compile_pattern(pattern), text) == [text]
+
+
 def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str) -> str | None:
     """The special token that the post-processor of a tokenizer.json puts before each text; behind may stand `end`."""
     steps = (post_processor or {}).get("processors") or [post_processor or {}]
@@ -127,6 +291,8 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
     ]  # which moves offsets alone
     if not steps:
         return None
+    if [step["type"] for step in steps] == ["BertProcessing"] and steps[0]["sep"][0] == end:
+        return str(steps[0]["cls"][0])
     if [step["type"] for step in steps] == ["TemplateProcessing"]:
         parts = [part.get("SpecialToken", {"id": None})["id"] for part in steps[0]["single"]]
         before, behind = parts[: parts.index(None)], parts[parts.index(None) + 1 :]
@@ -138,9 +304,18 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
     )
 
 
-def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
+# of tokenizer_config.json -> of the normalizer in tokenizer.json, which gives way to them in transformers
+BERT_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+
+
+def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) -> WordPieceTokenizer:
     """What stands in a tokenizer.json of BERT's, or of ours."""
-    model, steps = found["model"], found.get("normalizer") or {}
+    defaults = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+    model, steps = found["model"], {**defaults, **(found.get("normalizer") or {})}
     cut: str = (found.get("pre_tokenizer") or {}).get("type", "")
     shown = {
         "normalizer": steps.get("type"),
@@ -152,6 +327,19 @@ def _wordpiece(found: Mapping[str, Any], where: str) -> WordPieceTokenizer:
     expected = dict(zip(shown, ("BertNormalizer", known, "[UNK]", CONTINUES), strict=True))
     if shown != expected:
         raise BadInput(f"{where} is WordPiece with {shown}; expected {expected}: choose another model.")
+    others = {token["content"] for token in found.get("added_tokens") or []} - set(SPECIAL_TOKENS)
+    if others:
+        raise BadInput(
+            f"{where} has the added tokens {', '.join(sorted(others))}, which are found as a whole; groundup reads "
+            f"WordPiece with {', '.join(SPECIAL_TOKENS)} alone: choose another model."
+        )
+    is_bert = str(config.get("tokenizer_class", "BertTokenizer")).startswith("BertTokenizer")
+    for ours, theirs in BERT_SETTINGS.items():
+        if is_bert and ours in config and config[ours] != steps[theirs]:
+            raise BadInput(
+                f"{where} has {theirs} {steps[theirs]!r}, and tokenizer_config.json {ours} {config[ours]!r}; expected "
+                f"the same: save the tokenizer again with transformers."
+            )
     accents = steps["strip_accents"]
     rules = WordRules(
         Normalization(
@@ -187,18 +375,39 @@ def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
             f"and one of {', '.join(names)}: choose another model."
         )
     tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
-    special = {
-        token: i for i, (token, k) in enumerate(zip(tokens, kinds, strict=True)) if k in (CONTROL, USER)
-    }
+    special, added = (
+        {token: i for i, (token, k) in enumerate(zip(tokens, kinds, strict=True)) if k in wanted}
+        for wanted in ((CONTROL, UNKNOWN), (USER,))
+    )
+    check_overlaps([*special, *added], where)
     end = tokens[int(facts["tokenizer.ggml.eos_token_id"])]
-    vocabulary = {token: i for i, token in enumerate(tokens) if token not in special}
+    vocabulary = {token: i for i, token in enumerate(tokens) if token not in special and token not in added}
     merges = [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]]
     begin = facts.get("tokenizer.ggml.bos_token_id")
     if not facts.get("tokenizer.ggml.add_bos_token", cut == "llama-bpe"):  # as llama.cpp reads it
         begin = None
-    return _tokenizer(
-        vocabulary, merges, names[cut], special, end, where, None if begin is None else tokens[int(begin)]
-    )
+    before = None if begin is None else tokens[int(begin)]
+    _check_options(
+        {"ignore_merges": cut == "llama-bpe"}, vocabulary, merges, names[cut], where
+    )  # as llama.cpp
+    return _tokenizer(vocabulary, merges, names[cut], special, end, where, before, added)
+
+
+def check_overlaps(tokens: Sequence[str], where: str) -> None:
+    """Raise BadInput where llama.cpp could find other tokens in a text than Hugging Face's library and we do.
+
+    It looks for the longest token in the whole text, then for the next; we go through the text and take the longest at
+    each place. Both find the same unless one token ends as another begins. Runs of one character are no such case.
+    """
+    for pair in combinations(tokens, 2):
+        if len(set("".join(pair))) == 1:
+            continue
+        for one, other in (pair, pair[::-1]):
+            if other[0] in one and any(one.endswith(other[:n]) for n in range(1, min(len(one), len(other)))):
+                raise BadInput(
+                    f"{where} has the added tokens {one!r} and {other!r}, of which one ends as the other begins; "
+                    f"llama.cpp finds them in another order than other programs: choose another model."
+                )
 
 
 def _tokenizer(
@@ -209,6 +418,8 @@ def _tokenizer(
     end: str | None,
     where: str,
     begin: str | None,
+    added: Mapping[str, int] | None = None,
+    matching: Mapping[str, Sequence[str]] | None = None,
 ) -> BPETokenizer:
     """Check that the ids of joined tokens are in the order of their joining: then the id is the rank."""
     if end is None or end not in special:
@@ -227,7 +438,16 @@ def _tokenizer(
             f"{where} joins tokens in an order that is not that of their ids; groundup knows vocabularies in which it "
             f"is: choose another model."
         )
-    return BPETokenizer(ranks, pattern, dict(special), end, drops_bytes=True, begin=begin)
+    return BPETokenizer(
+        ranks,
+        pattern,
+        dict(special),
+        end,
+        drops_bytes=True,
+        begin=begin,
+        added_tokens=added,
+        matching=matching,
+    )
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
@@ -244,6 +464,11 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
     if len(shown) == 2 and shown[1] == bytes_only and shown[0].get("type") == "Split":
         split = shown[0]
         expression = (split.get("pattern") or {}).get("Regex")
+        if expression and (found := READ_OTHERWISE.search(expression)):
+            raise BadInput(
+                f"{where} cuts texts by {expression!r}, in which Hugging Face's library reads {found[0]!r} otherwise "
+                f"than groundup; expected an expression without it: choose another model."
+            )
         if expression and split.get("behavior") == "Isolated" and not split.get("invert"):
             return str(expression)
     raise BadInput(
