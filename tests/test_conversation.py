@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from groundup import conversation as module
+from groundup import generation
 from groundup.conversation import Conversation, common, fitting, load_messages, save_messages
 from groundup.errors import BadInput
 from groundup.generation import generate
