@@ -24,25 +24,31 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study published status repro-book repro-smollm2 test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study published status repro-book repro-smollm2 back mend test lint ui schedule serve-spam clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to date, nothing else
+	@python -m pipelines.mend
 	dvc repro
 	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline figures: dvc metrics show)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
+	@python -m pipelines.mend to-commit
 
 study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the main pipeline
+	@python -m pipelines.mend
 	dvc repro pipelines/study/dvc.yaml
 	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
+	@python -m pipelines.mend to-commit
 
 published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
+	@python -m pipelines.mend
 	dvc repro pipelines/published/dvc.yaml
 	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/published/   Values: pipelines/published/params.yaml   Runs: make ui"
+	@python -m pipelines.mend to-commit
 
 status: $(READY) .git/HEAD  ## show what changed since the last run; the study and published only if they ran here
 	@dvc status dvc.yaml $(foreach name,study published,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
@@ -53,13 +59,20 @@ repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "boo
 repro-smollm2: $(READY) .git/HEAD  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
 	$(run-profile)
 
+back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
+	@python -m pipelines.mend back
+
+mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro, study and published begin with it)
+	@python -m pipelines.mend
+
 # of repro-<profile>
 define run-profile
+@python -m pipelines.mend keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
 @# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
 set -f; dvc exp run --name $(@:repro-%=%) $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/$(@:repro-%=%).txt) $(ARGS)
 @echo; echo "Results: reports/report.html and reports/metrics/"
-@echo "Back to the default profile: git checkout . && dvc checkout dvc.yaml"
+@echo "Back to what was here before, committed or not: make back"
 endef
 
 test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")

@@ -31,6 +31,7 @@ from groundup.atomic import read_json
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
 from pipelines.lineage import PIPELINES, address, recorded_keys, revision_tags, split
+from pipelines.mend import mend
 from pipelines.stage import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
@@ -154,6 +155,7 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
+        mend(root, get_run_logger().warning)
         with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]

@@ -46,6 +46,7 @@ from pipelines.flow import (
     stages_die_with_us,
 )
 from pipelines.lineage import find_stage, recorded_keys
+from pipelines.mend import mend
 
 SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
 DOWNLOAD = "download"  # the stages that fetch data
@@ -111,6 +112,7 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
     try:
         root = Path(Repo.find_root())
         params = load_params(root / "params.yaml")
+        mend(root, get_run_logger().warning)
         refresh(root)
         changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
         if changed or force:

@@ -31,7 +31,7 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
     pipeline = _pipeline_of(module)
     try:
-        arguments = _arguments(main, name, sys.argv[1:])
+        arguments = _arguments(main, name, sys.argv[1:], PIPELINES[pipeline])
         parent = os.environ.get(PARENT_VARIABLE)
         in_dvc = "DVC_STAGE" in os.environ
         tags = revision_tags(root)
@@ -87,15 +87,15 @@ def _one_sentence(kind: type[BaseException], error: BaseException, trace: Traceb
 sys.excepthook = _one_sentence
 
 
-def _arguments(main: Callable[..., None], name: str, words: list[str]) -> list[Path | str]:
-    """Match the command line with main's positional parameters (after `run`)."""
+def _arguments(main: Callable[..., None], name: str, words: list[str], dvc_yaml: str) -> list[Path | str]:
+    """Match the command line with main's positional parameters (after `run`); the stage is written in `dvc_yaml`."""
     hints = get_type_hints(main)
     expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
     many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL
     if len(words) != len(expected) and not (many and len(words) >= len(expected) - 1):
         raise BadInput(
             f"{name} got {len(words)} arguments; expected {len(expected)}: "
-            f"{', '.join(p.name for p in expected)}; compare with its cmd in dvc.yaml"
+            f"{', '.join(p.name for p in expected)}; compare with its cmd in {dvc_yaml}"
         )
     kinds = [hints.get(p.name, Path) for p in expected]
     kinds += kinds[-1:] * (len(words) - len(kinds))

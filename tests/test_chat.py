@@ -11,8 +11,10 @@ import pytest
 
 from groundup.chat import Chat
 from groundup.chat_template import ChatTemplate
-from groundup.checkpoint import Checkpoint
+from groundup.checkpoint import Checkpoint, fingerprint
 from groundup.conversation import load_messages
+from groundup.datasets.jsonl import write_jsonl
+from groundup.datasets.tasks import generate as generate_tasks
 from groundup.errors import BadInput
 from groundup.generation import generate
 from groundup.sampling import Sampling
@@ -49,7 +51,7 @@ def test_replies_go_out_and_the_rest_to_standard_error(talk: Any) -> None:
     checkpoint = chat_checkpoint()
     first = reply(checkpoint, by_hand(("user", "tea")))
     prompt = by_hand(("user", "tea"), ("assistant", first), ("user", "tea"))
-    second = reply(checkpoint, prompt, Sampling(temperature=2))
+    second = reply(checkpoint, prompt, Sampling(temperature=2, seed=1))  # the seed of the second reply
     assert out == f"{first}\n{second}\n"
     assert err.count("> ") == 5
     assert "Temperature 2, top_p 1." in err
@@ -147,15 +149,75 @@ def test_replies_are_longer_in_conversations_but_leave_half_of_the_window() -> N
 def test_a_model_of_single_instructions(talk: Any) -> None:
     checkpoint = chat_checkpoint()
     checkpoint = replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short"))
-    out, err = talk("Say it.", "tea", "/reset", "Say it.", "", checkpoint=checkpoint)
+    lines = ("Say it.", "tea", "/reset", "Say it.", "", "Say it. tea", "", "/examples")
+    out, err = talk(*lines, checkpoint=checkpoint)
     assert out.splitlines() == [
         reply(checkpoint, "### Instruction: Say it.\n### Input: tea\n### Response:"),
         reply(checkpoint, "### Instruction: Say it.\n### Response:"),
+        # nothing is known of its tasks, so a line is an instruction as it stands
+        reply(checkpoint, "### Instruction: Say it. tea\n### Response:"),
     ]
-    assert "taught single instructions" in err
-    assert "no command /reset; expected one of /temperature, /top_p, /help, /quit" in err
+    assert "trained on single instructions" in err
+    assert "no command /reset; expected one of /examples, /temperature, /top_p, /seed, /help, /quit" in err
+    assert "not known here" in err
     with pytest.raises(BadInput, match="without system prompt or history"):
         talk("tea", checkpoint=checkpoint, system="Be.")
+
+
+ROWS = [row for row in generate_tasks(2, seed=3) if row["family"] in ("opposite", "greet", "plural")]
+
+
+def taught_checkpoint(rows: Path) -> Checkpoint:
+    """A model of single instructions whose validation rows are ROWS, written to `rows`."""
+    write_jsonl(rows, ROWS)
+    checkpoint = chat_checkpoint()
+    data = {"val": fingerprint(rows)}
+    return replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short", data=data))
+
+
+def test_the_greeting_and_examples_show_what_a_model_was_taught(talk: Any, tmp_path: Path) -> None:
+    rows = tmp_path / "val.jsonl"
+    checkpoint = taught_checkpoint(rows)
+    _, err = talk("/examples", checkpoint=checkpoint, examples=rows)
+    assert "trained on 3 kinds of short tasks" in err and "little else" in err
+    for row in ROWS[::2]:
+        asked = f"### Instruction: {row['instruction']}\n"
+        asked += f"### Input: {row['input']}\n" * bool(row["input"])
+        task = f"{row['instruction']} {row['input']}".strip()
+        assert f"  {task} -> {reply(checkpoint, asked + '### Response:').strip()}" in err
+    assert "0 of 3 are right" in err  # the weights are random
+
+
+def test_instruction_and_input_on_one_line(talk: Any, tmp_path: Path) -> None:
+    rows = tmp_path / "val.jsonl"
+    checkpoint = taught_checkpoint(rows)
+    lines = ("Say the opposite. It is hot.", "Give the opposite. hot", "Say the opposite.", "hot")
+    out, err = talk(*lines, checkpoint=checkpoint, examples=rows)
+    assert out.splitlines() == [
+        reply(checkpoint, "### Instruction: Say the opposite.\n### Input: It is hot.\n### Response:"),
+        reply(checkpoint, "### Instruction: Give the opposite.\n### Input: hot\n### Response:"),
+        reply(checkpoint, "### Instruction: Say the opposite.\n### Input: hot\n### Response:"),
+    ]
+    assert err.count("not trained on this wording") == 1
+    assert "The closest is: Give the opposite word." in err
+    assert err.count("input> ") == 1
+
+
+def test_a_model_without_instructions_says_so(talk: Any) -> None:
+    checkpoint = chat_checkpoint()
+    checkpoint = replace(checkpoint, config=replace(checkpoint.config, prompt_style=None))
+    _, err = talk("Say it.", "tea", checkpoint=checkpoint)
+    assert "not trained on instructions" in err and "groundup generate" in err
+
+
+def test_each_reply_has_the_next_seed(talk: Any) -> None:
+    out, err = talk("/seed 7", "/temperature 2", "tea", "/reset", "tea", "/seed", "/seed x")
+    checkpoint, prompt = chat_checkpoint(), by_hand(("user", "tea"))
+    assert out == "".join(
+        reply(checkpoint, prompt, Sampling(temperature=2, seed=seed)) + "\n" for seed in (7, 8)
+    )
+    assert "The next reply has the seed 9." in err
+    assert "/seed x is no whole number" in err
 
 
 def test_help_lists_every_command(talk: Any) -> None:

@@ -133,7 +133,7 @@ def test_tied_weights_are_stored_once(tokenizer: BPETokenizer, tmp_path: Path) -
 def test_truncated_weights(folder: Path, cut: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(BadInput, match=r"model\.safetensors is damaged"):
+    with pytest.raises(BadInput, match=r"model\.safetensors is damaged .*`dvc checkout --force "):
         load_checkpoint(folder)
 
 
@@ -203,6 +203,7 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 
 def adapted(folder: Path, tokenizer: BPETokenizer) -> Decoder:
     """A base, and on it a model with adapters that are no longer zero, both saved."""
+    torch.manual_seed(0)
     model = decoder(tokenizer)
     save_checkpoint(folder / "base", model, tokenizer)
     add_adapters(model, LORA)
@@ -273,7 +274,7 @@ def test_a_head_of_other_kind_is_told(tokenizer: BPETokenizer, tmp_path: Path) -
     model = SequenceClassifier(decoder(tokenizer), 2, "last")
     model.score = nn.Linear(16, 2)
     save_checkpoint(tmp_path / "model", model, tokenizer, labels=("ham", "spam"))
-    with pytest.raises(BadInput, match=r"unexpected score\.bias; .* train it again"):
+    with pytest.raises(BadInput, match=r"unexpected score\.bias; .* train or import it again"):
         load_checkpoint(tmp_path / "model")
 
 

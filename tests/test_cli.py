@@ -23,7 +23,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.half_precision import halve
+from groundup.nn.half_precision import HalfLinear, halve, supported
 from groundup.sampling import Sampling
 from groundup.study_params import load_study_params
 from groundup.tokenizers.bpe import BPETokenizer
@@ -128,6 +128,56 @@ def test_samples_differ_by_their_seed(folders: dict[str, Path]) -> None:
     )
 
 
+def test_without_a_seed_every_text_is_another(folders: dict[str, Path]) -> None:
+    command = ["generate", "the", "--model", str(folders["pretrained"]), "--temperature", "1.5", "--verbose"]
+    results = [CliRunner().invoke(app, command) for _ in range(2)]
+    seeds = [result.stderr.removeprefix("seed ").strip() for result in results]
+    assert results[0].stdout != results[1].stdout and seeds[0] != seeds[1]
+    for result, seed in zip(results, seeds, strict=True):
+        assert CliRunner().invoke(app, [*command, "--seed", seed]).stdout == result.stdout
+    both = CliRunner().invoke(app, [*command, "--seed", "7", "--samples", "2"])
+    assert both.stderr == "seed 7\nseed 8\n"
+
+
+def test_small_models_are_asked_as_they_were_trained_and_by_one_thread(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        small = cli._language_model(folders["pretrained"], None)
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        monkeypatch.setattr(cli, "SMALL", 0)
+        large = cli._language_model(folders["pretrained"], None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert not any(isinstance(layer, HalfLinear) for layer in small.model.modules())
+    assert any(isinstance(layer, HalfLinear) for layer in large.model.modules()) == supported()
+
+
+def test_commands_import_only_what_they_need() -> None:
+    code = (
+        "import sys; import groundup.cli; from groundup import chat, classification, generation, translation; "
+        "from groundup.nn import half_precision; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = "sympy sklearn pandas scipy matplotlib mlflow transformers great_expectations requests gguf"
+    assert not set(heavy.split()) & set(shown.stdout.split())
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["groundup", "--help"])
+    for given, found in (("", "1000"), ("7", "7")):
+        monkeypatch.setenv("GOMP_SPINCOUNT", given)
+        if not given:
+            monkeypatch.delenv("GOMP_SPINCOUNT")
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert os.environ["GOMP_SPINCOUNT"] == found
+
+
 def test_classify_takes_arguments_or_lines(folders: dict[str, Path]) -> None:
     messages = ["free cake", "the cat sat on the mat"]
     given = run("classify", *messages, "--model", str(folders["spam"]))
@@ -169,7 +219,7 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
         (["generate", "tea " * 200, "--model", "{pretrained}"], "the model reads at most 64"),
         (
             ["classify", "hello", "--model", "{pretrained}"],
-            "language model), not a classifier",
+            "language model); expected a classifier",
         ),
     ],
 )
@@ -239,11 +289,72 @@ def test_translate_wants_a_translator_and_a_sentence(folders: dict[str, Path]) -
     assert "no sentence" in str(result.exception)
 
 
-def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, to be in."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_doctor_says_which_pipeline_trains_what_is_missing(project: Path) -> None:
     printed = run("doctor")
-    assert "torch" in printed
-    assert printed.count("not usable") == 4
+    assert "torch" in printed and printed.count("not usable") == 4
+    [translation] = [
+        line for line in printed.splitlines() if line.startswith("data/study/models/translation")
+    ]
+    assert "`make study`" in translation and "`dvc pull data/study/models/translation`" in translation
+    assert printed.count("`make repro`") == 3 and "dvc repro" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["translate", "tea"], "make study"),
+        (["classify", "tea"], "make repro"),
+        (["generate", "tea"], "make repro"),
+        (["chat"], "make repro"),
+        (["chat", "--model", "data/published/models/taught"], "make published"),
+        (["export", "data/models/spam", "out"], "make repro"),
+    ],
+)
+def test_the_advice_is_the_command_that_trains_the_model(
+    project: Path, arguments: list[str], command: str
+) -> None:
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, BadInput) and f"train it with `{command}`" in str(error)
+
+
+def test_outside_the_project_the_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["classify", "tea"], ["generate", "tea"], ["chat"], ["translate", "tea"]):
+        error = CliRunner().invoke(app, arguments).exception
+        assert isinstance(error, BadInput) and "make" not in str(error)
+        assert str(tmp_path / "data") in str(error) and "--model" in str(error)
+    assert f"{tmp_path} is not the project's folder" in run("doctor")
+
+
+def test_examples_are_those_of_the_project_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, elsewhere = tmp_path / "one" / cli.INSTRUCTIONS, tmp_path / "two"
+    rows.parent.mkdir(parents=True)
+    rows.touch()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert cli._instructions(tmp_path / "one/data/models/instructions") == rows
+    assert cli._instructions(Path("data/models/instructions")) == cli.INSTRUCTIONS
+    monkeypatch.chdir(tmp_path / "one")
+    assert cli._instructions(Path("data/models/instructions")) == rows
+
+
+def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for model in (tmp_path, tmp_path / "model.gguf"):
+        error = CliRunner().invoke(app, ["chat", "--model", str(model)]).exception
+        assert isinstance(error, BadInput) and f"`groundup import {model} FOLDER`" in str(error)
 
 
 def test_help_lists_the_commands() -> None:

@@ -93,7 +93,7 @@ class Pipeline:
 
 
 PIPELINES = {
-    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "flow", "retrain"}),
+    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "mend", "flow", "retrain"}),
     "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
     "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),
 }
@@ -392,7 +392,7 @@ def test_no_path_is_written_twice() -> None:
 def test_the_command_line_reads_what_the_stages_write() -> None:
     from typer.main import get_command
 
-    from groundup.cli import app
+    from groundup.cli import INSTRUCTIONS, MADE_BY, app
 
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]
@@ -400,6 +400,12 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
         str(p.default) for command in commands for p in command.params if p.name == "model" and p.default
     }
     assert defaults and defaults <= outputs, f"no stage makes {sorted(defaults - outputs)}"
+    assert str(INSTRUCTIONS.parent) in outputs
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for pipeline, (folder, command) in zip(PIPELINES.values(), MADE_BY.items(), strict=True):
+        own = {out for stanza in stanzas() if stanza.stage in pipeline.stages for out in stanza.outputs}
+        assert any(Path(out).parent == folder for out in own), f"{command} makes nothing in {folder}"
+        assert f"\n{command.removeprefix('make ')}:" in makefile
 
 
 @each_pipeline

@@ -15,16 +15,22 @@ from groundup.errors import BadInput
 from groundup.generation import stream_text
 from groundup.prompts import CHAT_TEMPLATE
 from groundup.sampling import MAX_NEW_TOKENS, Sampling
+from groundup.taught_tasks import TaughtTasks, taught_tasks
 
 MAX_REPLY_TOKENS = 512  # in a conversation; at most half of the window
 
+GREETING_EXAMPLES = 3
+EXAMPLE_WIDTH = 76  # of those in the greeting, so that they fit a line of a terminal
+
 COMMANDS = {
-    "/reset": ("", "begin anew; the system prompt stays"),
-    "/system": ("TEXT", "what the model is told before all else; without TEXT nothing"),
+    "/examples": ("", "tasks that the model was trained on, with its answers"),
+    "/reset": ("", "start over; the system prompt stays"),
+    "/system": ("TEXT", "set the system prompt; without TEXT, remove it"),
     "/history": ("", "show the conversation"),
     "/save": ("FILE", "write the conversation to a file, as JSON Lines"),
     "/temperature": ("X", "0 takes the likeliest token; higher is bolder"),
     "/top_p": ("X", "choose among the tokens that make up this probability"),
+    "/seed": ("N", "equal seeds give equal text; without N, show the next reply's"),
     "/help": ("", "this list"),
     "/quit": ("", "end; so does Ctrl-D"),
 }
@@ -79,8 +85,13 @@ class Chat:
         max_new_tokens: int | None = None,
         history: Path | None = None,
         system: str | None = None,
+        examples: Path | None = None,
     ) -> None:
         """Resume what `history` holds, if it exists.
+
+        Args:
+            sampling: of the first reply; each further one has the next seed.
+            examples: validation rows of instruction models; they show what a model was taught if they are its own.
 
         Raises:
             BadInput: the file is damaged; the system prompt holds a special token; or the model knows no conversation.
@@ -89,13 +100,15 @@ class Chat:
         self.prompter = checkpoint.prompter()
         self.conversation = None
         self.max_new_tokens = max_new_tokens or MAX_NEW_TOKENS
+        self.taught = TaughtTasks(())
+        self._answered: list[tuple[str, str, bool | None]] = []  # examples with the model's answers
         self.commands = [name for name in COMMANDS if name not in OF_CONVERSATIONS]
         if self.prompter.style == CHAT_TEMPLATE:
             self.conversation = Conversation(checkpoint)
             self.max_new_tokens = max_new_tokens or min(
                 MAX_REPLY_TOKENS, checkpoint.model.config.context_length // 2
             )
-            self.commands = list(COMMANDS)
+            self.commands = [name for name in COMMANDS if name != "/examples"]
             if history is not None and history.exists():
                 self.conversation.messages = load_messages(history)
             if system is not None:
@@ -105,12 +118,13 @@ class Chat:
                 "the model was taught single instructions, without system prompt or history; leave --system and "
                 "--history out, or give a --model that brings a chat template."
             )
+        elif examples is not None:
+            self.taught = taught_tasks(checkpoint, examples)
 
     def run(self) -> None:
         """Read and answer until the end."""
         if self.conversation is None:
-            say("This model was taught single instructions: it answers each by itself, and remembers none.")
-            say("An instruction, then its input (or just Enter). /help lists commands, Ctrl-D ends.")
+            self.greet()
         else:
             if self.conversation.messages:
                 say(
@@ -132,7 +146,12 @@ class Chat:
     def answer(self, text: str) -> None:
         """Print the reply as it comes; Ctrl-C stops it."""
         if self.conversation is None:
-            pieces = self.instructed(text, self.lines.read("input> ") or "")
+            instruction, given = self.taught.split(text)
+            if self.taught.families and not self.taught.knows(instruction):
+                closest = self.taught.closest(instruction)
+                advice = f"The closest is: {closest}" if closest else "/examples shows what it knows."
+                say(f"(It was not trained on this wording. {advice})")
+            pieces = self.instructed(instruction, given or self.lines.read("input> ") or "")
         else:
             pieces = self.conversation.ask(text, max_new_tokens=self.max_new_tokens, sampling=self.sampling)
         forgotten = self.conversation.forgotten if self.conversation else 0
@@ -144,10 +163,56 @@ class Chat:
             except KeyboardInterrupt:
                 print(flush=True)
                 say("(stopped)")
+        self.sampling = replace(self.sampling, seed=self.sampling.seed + 1)
         if self.conversation is not None:
             if self.conversation.forgotten and not forgotten:
                 say("The window is full: from now on the model no longer sees the oldest messages.")
             self.keep()
+
+    def greet(self) -> None:
+        """Say what a model of single instructions can be asked."""
+        if self.checkpoint.prompt_style is None:
+            say("This model was not trained on instructions: it only continues texts, for")
+            say("which there is `groundup generate`. Expect no answers from it.")
+        elif not self.taught.rows:
+            say("This model was trained on single instructions, and answers each by itself.")
+            say("Type an instruction, then its input (or just Enter).")
+        elif not self.taught.families:
+            say("This model was trained on single instructions, such as:")
+            for row in self.taught.rows[:GREETING_EXAMPLES]:
+                say(f"  {row['instruction']} {row['input']}".rstrip())
+            say("It answers each by itself. Type an instruction, Enter, and its input (if any).")
+        else:
+            say(f"This small model was trained on {len(self.taught.rows)} kinds of short tasks, such as:")
+            shown = [task for task, _, right in self.examples() if right and len(task) <= EXAMPLE_WIDTH]
+            for task in shown[:GREETING_EXAMPLES]:
+                say(f"  {task}")
+            say("It can do these and little else, and forgets each when the next one comes.")
+            say("Type a task on one line, or the instruction, Enter, and its input.")
+        also = "/examples shows more, " if self.taught.rows else ""
+        say(f"{also}/help lists commands, Ctrl-D ends.")
+
+    def examples(self) -> list[tuple[str, str, bool | None]]:
+        """Tasks on one line each, the model's answers, and whether these are right."""
+        if not self._answered:
+            self._answered = self.taught.answered(self.checkpoint, self.max_new_tokens)
+        return self._answered
+
+    def show_examples(self) -> None:
+        """Show what the model was trained on, and how well it does."""
+        if not self.taught.rows:
+            raise BadInput(
+                "what this model was trained on is not known here: its validation rows are not in the project; "
+                "start chat in the project's folder, with a model that was trained there."
+            )
+        verdicts = {True: "", False: "  (wrong)", None: ""}
+        for task, answer, right in self.examples():
+            say(f"  {task} -> {answer}{verdicts[right]}")
+        if self.taught.families:
+            count = sum(right is True for _, _, right in self.examples())
+            say(
+                f"One task of each kind, none seen in training: {count} of {len(self.taught.rows)} are right."
+            )
 
     def instructed(self, instruction: str, text: str) -> Generator[str, None, None]:
         """The answer to a single instruction, piece by piece."""
@@ -181,6 +246,16 @@ class Chat:
             for name in self.commands:
                 wanted, meaning = COMMANDS[name]
                 say(f"{name + ' ' + wanted:16}{meaning}")
+        elif command == "/examples":
+            self.show_examples()
+        elif command == "/seed":
+            if argument:
+                if not argument.isdecimal():
+                    raise BadInput(
+                        f"/seed {argument} is no whole number from 0 up; expected one, as in /seed 7."
+                    )
+                self.sampling = replace(self.sampling, seed=int(argument))
+            say(f"The next reply has the seed {self.sampling.seed}.")
         elif command in ("/temperature", "/top_p"):
             try:
                 value = float(argument)

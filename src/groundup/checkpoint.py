@@ -170,15 +170,14 @@ def load_checkpoint(
     for name in ("config.json", WEIGHTS, "tokenizer.json"):
         if not (folder / name).is_file():
             raise BadInput(
-                f"{folder} has no {name}; expected a checkpoint folder written by groundup: "
-                f"run `dvc repro`, or `dvc pull` where a remote has it."
+                f"{folder} has no {name}; expected a checkpoint folder written by groundup: {_restore(folder)}."
             )
     try:
         config = TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
     except ValidationError as error:
         raise BadInput(
             f"{folder}/config.json is not that of a checkpoint of this version of groundup: {describe(error)}; "
-            f"train it again with `dvc repro`."
+            f"train or import the model again."
         ) from error
     if kind is not None and config.kind != kind:
         raise BadInput(f"{folder} holds {TITLES[config.kind]}; expected {TITLES[kind]}: give another folder.")
@@ -186,7 +185,7 @@ def load_checkpoint(
     if tokenizer.fingerprint != config.tokenizer:
         raise BadInput(
             f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}, the model was trained with "
-            f"{config.tokenizer[:12]}; restore the folder with `dvc checkout` or train again."
+            f"{config.tokenizer[:12]}; {_restore(folder)}."
         )
     model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
@@ -215,20 +214,18 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
     place = given or Path(os.path.normpath(folder / base.folder))
     if not (place / WEIGHTS).is_file():
         raise BadInput(
-            f"{folder} was trained on the model in {place}, where there is none; restore it with "
-            f"`dvc checkout`, or put the model back there."
+            f"{folder} was trained on the model in {place}, where there is none; {_restore(place)}."
         )
     found = fingerprint(place / WEIGHTS)
     if found != base.weights:
         raise BadInput(
             f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: "
-            f"restore the right one with `dvc checkout`, or train again."
+            f"{_restore(place)}."
         )
     trunk = load_checkpoint(place).model
     if trunk.config != config.model:
         raise BadInput(
-            f"{folder} was trained on a model of another shape than the one in {place}; restore the right one with "
-            f"`dvc checkout`, or train again."
+            f"{folder} was trained on a model of another shape than the one in {place}; {_restore(place)}."
         )
     if config.lora is not None:
         add_adapters(trunk, config.lora)
@@ -266,11 +263,16 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
             problems = misfits(wanted, found)
             if problems:
                 raise BadInput(
-                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; restore it "
-                    f"with `dvc checkout`, or train it again with this version of groundup."
+                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; "
+                    f"{_restore(file.parent)}."
                 )
             with torch.no_grad():
                 for name in found:
                     own[name].copy_(opened.get_tensor(name))
     except SafetensorError as error:
-        raise BadInput(f"{file} is damaged ({error}); restore it with `dvc checkout`.") from error
+        raise BadInput(f"{file} is damaged ({error}); {_restore(file.parent)}.") from error
+
+
+def _restore(folder: Path) -> str:
+    """What to do about a folder that is not what it was."""
+    return f"restore it (`dvc checkout --force {folder}` if DVC tracks it), or train or import it again"

@@ -1,5 +1,7 @@
 """`groundup`: talk to the trained models from a terminal."""
 
+import os
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,29 +13,51 @@ from groundup.labels import label_of
 from groundup.sampling import CONTINUATION, Sampling
 
 if TYPE_CHECKING:
-    from groundup.checkpoint import Checkpoint
+    from groundup.checkpoint import Checkpoint, Kind
 
+HELP = """Build a language model from the ground up: use the trained models.
+
+`make repro` trains the models for generate, chat and classify, `make study` the one for translate. Run groundup in the
+project's folder, or give --model.
+
+\b
+  groundup chat
+  groundup generate "Last night we"
+  groundup classify "Win a new phone! Text WIN to 80082 now"
+  groundup translate "And he said unto them, Go ye into all the world."
+  groundup doctor
+"""
 app = typer.Typer(
-    help="Build a language model from the ground up: ask the models that `dvc repro` trained.",
+    help=HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-MODELS = Path("data/models")  # where `dvc repro` leaves them: the one place that dvc.yaml does not pass on
-STUDY_MODELS = Path("data/study/models")  # and `make study`
+# Where the pipelines leave what is read here: the paths that dvc.yaml does not pass on.
+MODELS = Path("data/models")
+STUDY_MODELS = Path("data/study/models")
+PUBLISHED_MODELS = Path("data/published/models")
+MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", PUBLISHED_MODELS: "make published"}
+INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # shows what the instruction model was taught
+
+SMALL = 30_000_000  # parameters up to which the weights stay in a CPU's cache, so that float32 is no slower
 Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
 TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
 TopP = Annotated[
     float, typer.Option(min=0.01, max=1, help="Choose among the tokens that make up this probability.")
 ]
-Seed = Annotated[int, typer.Option(help="Equal seeds give equal text.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new one each time.")
+]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Weights = Annotated[
-    Literal["float16", "float32"],
+    Literal["float16", "float32"] | None,
     typer.Option(
-        help="float16 writes up to twice as fast where the CPU can; float32 is the model as it was trained."
+        help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that can. "
+        "By default float16 above 30 million parameters: smaller models gain nothing."
     ),
 ]
 
@@ -46,23 +70,37 @@ def generate(
     temperature: Temperature = CONTINUATION.temperature,
     top_k: TopK = CONTINUATION.top_k,
     top_p: TopP = CONTINUATION.top_p,
-    seed: Seed = CONTINUATION.seed,
-    samples: Annotated[int, typer.Option(min=1, help="Number of continuations.")] = 1,
-    weights: Weights = "float16",
+    seed: Seed = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Number of continuations, with seed, seed + 1, seed + 2, ...")
+    ] = 1,
+    weights: Weights = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print the seed of each continuation to standard error.")
+    ] = False,
 ) -> None:
-    """Continue a text with the pretrained model."""
+    """Continue a text with the pretrained model.
+
+    \b
+      groundup generate "Last night we"
+      groundup generate "Last night we" --samples 3 --verbose
+      groundup generate "Last night we" --seed 7 --temperature 0.5
+    """
     from groundup.generation import stream_text
 
     checkpoint = _language_model(model, weights)
     tokenizer = checkpoint.tokenizer
+    first = _seed(seed)
     for i in range(samples):
+        if verbose:
+            typer.echo(f"seed {first + i}", err=True)
         typer.echo(prompt, nl=False)
         for piece in stream_text(
             checkpoint.model,
             tokenizer,
             [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
             max_new_tokens=max_new_tokens,
-            sampling=Sampling(temperature, top_k, top_p, seed + i),
+            sampling=Sampling(temperature, top_k, top_p, first + i),
             stop_ids=checkpoint.stop_ids,
         ):
             typer.echo(piece, nl=False)
@@ -83,18 +121,25 @@ def chat(
     temperature: Temperature = Sampling.temperature,
     top_k: TopK = Sampling.top_k,
     top_p: TopP = Sampling.top_p,
-    seed: Seed = Sampling.seed,
-    weights: Weights = "float16",
+    seed: Seed = None,
+    weights: Weights = None,
 ) -> None:
-    """Talk with a model that brings a chat template, or give the instruction model one instruction after another.
+    """Give tasks to a model, or talk with it.
 
-    After an instruction it asks for an input, which may stay empty. Ctrl-C stops an answer, Ctrl-D ends; /help lists
-    commands. Without a terminal every line of standard input is a message.
+    A model that brings a chat template keeps a conversation; the instruction model answers each task by itself, and
+    /examples shows tasks that it was trained on. Ctrl-C stops an answer, Ctrl-D ends, /help lists commands. Without a
+    terminal every line of standard input is a message.
+
+    \b
+      groundup chat
+      groundup chat --model data/published/models/preferred --system "Be brief."
+      groundup chat --model data/published/models/preferred --history talk.jsonl
     """
     from groundup.chat import Chat
 
-    sampling = Sampling(temperature, top_k, top_p, seed)
-    Chat(_language_model(model, weights), sampling, max_new_tokens, history, system).run()
+    sampling = Sampling(temperature, top_k, top_p, _seed(seed))
+    checkpoint = _language_model(model, weights)
+    Chat(checkpoint, sampling, max_new_tokens, history, system, examples=_instructions(model)).run()
 
 
 @app.command()
@@ -104,8 +149,12 @@ def classify(
     ] = None,
     model: Model = MODELS / "spam",
 ) -> None:
-    """Say of each message whether it is spam, with the probability."""
-    from groundup.checkpoint import load_checkpoint
+    """Say of each message whether it is spam, with the probability.
+
+    \b
+      groundup classify "Win a new phone! Text WIN to 80082 now" "See you at six"
+      groundup classify < messages.txt
+    """
     from groundup.classification import spam_probabilities
 
     messages = texts or _lines_of_stdin()
@@ -113,9 +162,8 @@ def classify(
         raise BadInput(
             'there is no message; give one as an argument, as in `groundup classify "Win a prize"`.'
         )
-    for message, probability in zip(
-        messages, spam_probabilities(load_checkpoint(model), messages), strict=True
-    ):
+    checkpoint = _checkpoint(model, "classifier")
+    for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
         typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
 
 
@@ -128,8 +176,12 @@ def translate(
     beam_size: Annotated[int, typer.Option(min=1, help="Beginnings kept at each step; 1 is greedy.")] = 4,
     length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.5,
 ) -> None:
-    """Write King James English in Basic English."""
-    from groundup.checkpoint import load_checkpoint
+    """Write King James English in Basic English.
+
+    \b
+      groundup translate "And he said unto them, Go ye into all the world."
+      groundup translate < verses.txt
+    """
     from groundup.translation import translate as translations
 
     sentences = texts or _lines_of_stdin()
@@ -137,7 +189,7 @@ def translate(
         raise BadInput(
             'there is no sentence; give one as an argument, as in `groundup translate "He spake unto them."`.'
         )
-    checkpoint = load_checkpoint(model, kind="encoder_decoder")
+    checkpoint = _checkpoint(model, "encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
         typer.echo(text)
 
@@ -164,9 +216,15 @@ def export(
         Path | None, typer.Option(help="For the model card: a JSON object of figures.")
     ] = None,
 ) -> None:
-    """Write a model as transformers or llama.cpp load it, with its tokenizer and chat template."""
+    """Write a model for transformers or llama.cpp.
+
+    Its tokenizer and chat template come along.
+
+    \b
+      groundup export data/models/instructions exported
+      groundup export data/models/instructions model.gguf --format gguf
+    """
     from groundup.atomic import read_json
-    from groundup.checkpoint import load_checkpoint
     from groundup.interop.export_gguf import export_gguf
     from groundup.interop.export_huggingface import export_huggingface
     from groundup.interop.model_card import CardFacts
@@ -184,7 +242,7 @@ def export(
         if not isinstance(figures, dict):
             raise BadInput(f"--metrics {metrics} is no JSON object; expected names with figures.")
     facts = CardFacts(licence, base, revision, figures)
-    checkpoint = load_checkpoint(model)
+    checkpoint = _checkpoint(model)
     if format == "gguf":
         export_gguf(checkpoint, out, dtype, facts)
     else:
@@ -197,7 +255,15 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a .gguf file.")],
     out: Annotated[Path, typer.Argument(help="The checkpoint folder to make; nothing may be there.")],
 ) -> None:
-    """Make a checkpoint of a published model: GPT-2, or Llama and its kin."""
+    """Make a checkpoint of a published model.
+
+    Architectures: GPT-2, Llama and those built like it.
+
+    \b
+      groundup import SmolLM2-135M-Instruct smollm2
+      groundup import model.gguf model
+      groundup chat --model smollm2
+    """
     from groundup.interop.export_huggingface import refuse_existing
     from groundup.interop.published import import_model
 
@@ -211,12 +277,11 @@ def import_(
 
 @app.command()
 def doctor() -> None:
-    """Show what this machine offers and which of the project's models are there."""
+    """Show this machine and the project's models."""
     import platform
 
     import torch
 
-    from groundup.checkpoint import load_checkpoint
     from groundup.training import bf16_is_fast
 
     typer.echo(f"python {platform.python_version()} on {platform.platform()}")
@@ -225,10 +290,13 @@ def doctor() -> None:
     )
     typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
     typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
+    if not _in_project():
+        typer.echo(f"models: none, for {Path.cwd()} is not the project's folder; run groundup doctor there")
+        return
     trained = [MODELS / name for name in ("pretrained", "spam", "instructions")]
     for folder in [*trained, STUDY_MODELS / "translation"]:
         try:
-            found = load_checkpoint(folder)
+            found = _checkpoint(folder)
             size = sum(p.numel() for p in found.model.parameters())
             typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
         except BadInput as error:
@@ -237,18 +305,81 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the `groundup` command: what the user can put right is one sentence, without a traceback."""
+    # A thread that waits soon sleeps: by OpenMP's default it spins, which on a busy machine costs ten times the work.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()
     except BadInput as error:
         sys.exit(f"error: {error}")
 
 
-def _language_model(folder: Path, weights: str) -> "Checkpoint":
+def _seed(given: int | None) -> int:
+    """The seed that the user gave, or a new one, short enough to type."""
+    return secrets.randbelow(1_000_000) if given is None else given
+
+
+def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
+    """Load a checkpoint.
+
+    Raises:
+        BadInput: there is none, and the sentence says how to get one; or see `load_checkpoint`.
+    """
+    problem = _no_checkpoint(folder)
+    if problem:
+        raise BadInput(problem)
     from groundup.checkpoint import load_checkpoint
+
+    return load_checkpoint(folder, kind=kind)
+
+
+def _no_checkpoint(folder: Path) -> str | None:
+    """Why a path is no checkpoint folder, and what to do; None where it looks like one."""
+    if folder.is_file():
+        return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
+    config = folder / "config.json"
+    if config.is_file():
+        if "model_type" in config.read_text(encoding="utf-8", errors="replace"):
+            return (
+                f"{folder} is laid out as Hugging Face does; expected a checkpoint folder: make one with "
+                f"`groundup import {folder} FOLDER`."
+            )
+        return None
+    for models, command in MADE_BY.items():
+        if folder.parent == models and _in_project():
+            return (
+                f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
+                f"where a remote has it."
+            )
+    if folder.is_absolute() or _in_project():
+        return f"{folder} has no config.json; expected a checkpoint folder: give another one."
+    return (
+        f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
+        f"give the path of a model (export: the first argument, other commands: --model)."
+    )
+
+
+def _in_project() -> bool:
+    """Is this the project's folder? There are further dvc.yaml below it."""
+    return Path("dvc.yaml").is_file() and Path("pipelines").is_dir()
+
+
+def _instructions(model: Path) -> Path:
+    """The validation rows in the project that a model lies in, or else in this folder."""
+    places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
+    return next((place for place in places if place.is_file()), INSTRUCTIONS)
+
+
+def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
+    """A decoder, ready to write one token after the other."""
+    import torch
+
     from groundup.nn.half_precision import halve
 
-    checkpoint = load_checkpoint(folder, kind="decoder")
-    if weights == "float16":
+    checkpoint = _checkpoint(folder, "decoder")
+    small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
+    if small:
+        torch.set_num_threads(1)  # to wake others for each token takes longer than the work
+    if weights == "float16" or (weights is None and not small):
         halve(checkpoint.model)
     return checkpoint
 

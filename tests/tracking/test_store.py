@@ -1,6 +1,7 @@
 """Opening the store: created once by many processes, artifacts beside it, clear errors, cheap to import."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,30 @@ def test_two_processes_create_the_database_at_once(tmp_path: Path) -> None:
     ended = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0, 0], ended
     assert ended[0][0] == ended[1][0]  # one experiment, not two
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from groundup.tracking import connect
+import sqlalchemy
+@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "before_cursor_execute")
+def kill(connection, cursor, statement, *others):
+    if statement.startswith("ALTER TABLE runs ADD COLUMN deleted_time"):
+        os.kill(os.getpid(), signal.SIGKILL)
+connect(Path())
+"""
+
+
+def test_a_kill_while_the_database_is_made_blocks_nobody(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+    environment |= {"PYTHONPATH": SOURCE}
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "mlflow.db").exists()
+    code = "from pathlib import Path; from groundup.tracking import connect; connect(Path())"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "mlflow.db").is_file()
 
 

@@ -53,7 +53,7 @@ def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], 
             raise BadInput(
                 f"{path}: seed {seed} has answers to {len(answers)} test messages, "
                 f"{len(set(answers) & set(ids))} of them among the {len(ids)} of the split; "
-                f"expected exactly these; run `dvc repro finetune_spam`."
+                f"expected exactly these; finetune again."
             )
     if not found:
         raise BadInput(

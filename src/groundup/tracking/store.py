@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from groundup import processes
+from groundup.atomic import atomic_path
 from groundup.errors import BadInput
 from groundup.processes import ProcessId
 
@@ -54,6 +55,7 @@ def connect(root: Path) -> Connection:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
         with _locked(uri):  # two processes that create the database at once break each other's migration
+            _make_database(uri)
             client = MlflowClient(uri, registry_uri=uri)
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -66,6 +68,19 @@ def connect(root: Path) -> Connection:
         connection = Connection(client, uri, experiment.experiment_id)
         _sweep(connection)
     return connection
+
+
+def _make_database(uri: str) -> None:
+    """Make an SQLite database that is not there aside, and rename it: MLflow refuses one that a kill left half made."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or "?" in uri or path.exists():
+        return
+    from mlflow.store.db.utils import _safe_initialize_tables, create_sqlalchemy_engine
+
+    with atomic_path(path) as temporary:
+        engine = create_sqlalchemy_engine(f"sqlite:///{temporary}")
+        _safe_initialize_tables(engine)
+        engine.dispose()
 
 
 @contextmanager

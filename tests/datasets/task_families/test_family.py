@@ -30,6 +30,7 @@ def test_the_solver_reads_the_slots_back(instruction: str, answer: str) -> None:
 def test_other_instructions_are_refused(instruction: str) -> None:
     with pytest.raises(ValueError, match="is not an instruction of the family say"):
         SAY.answer(instruction, "")
+    assert SAY.slots(instruction) is None
 
 
 def test_parts_of_a_prompt() -> None:

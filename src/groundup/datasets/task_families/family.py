@@ -36,16 +36,23 @@ class Family:
             for template in self.templates
         )
 
+    def slots(self, instruction: str) -> dict[str, str] | None:
+        """What fills the {slots} of the template that reads like `instruction`; None if none does."""
+        for pattern in self._patterns:
+            if found := pattern.fullmatch(instruction.strip()):
+                return found.groupdict()
+        return None
+
     def answer(self, instruction: str, input: str) -> str:
         """The one right answer, from the prompt alone.
 
         Raises:
             ValueError: the instruction is none of the family's templates.
         """
-        for pattern in self._patterns:
-            if found := pattern.fullmatch(instruction.strip()):
-                return self.solve(found.groupdict(), input.strip())
-        raise ValueError(f"{instruction!r} is not an instruction of the family {self.name}")
+        slots = self.slots(instruction)
+        if slots is None:
+            raise ValueError(f"{instruction!r} is not an instruction of the family {self.name}")
+        return self.solve(slots, input.strip())
 
 
 def listed(input: str) -> list[str]:

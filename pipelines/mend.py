@@ -1,0 +1,473 @@
+"""Put right what a run that died left behind, before the next one starts; and the way back from a profile's run.
+
+DVC writes its list of locked paths (.dvc/tmp/rwlock) and the lock files of the pipelines in place: a kill or a full
+disk at the wrong moment leaves them empty or cut short, and DVC then refuses every command. `make repro` and the flows
+call `mend` first; after a plain `dvc repro` that was killed, `make mend` does the same.
+"""
+
+import argparse
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from hashlib import md5
+from pathlib import Path, PurePath
+from typing import Any
+
+import psutil
+import yaml
+from zc.lockfile import LockError, LockFile
+
+from groundup.atomic import atomic_path, write_text
+from groundup.errors import BadInput
+from pipelines.lineage import PIPELINES, stage_key
+
+GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
+BEFORE = "refs/groundup/before"  # what was here before the runs of profiles, the oldest first
+LEFT = "refs/groundup/left"  # what was here before the last `back`
+WRITTEN = (
+    "params.yaml",
+    "dvc.lock",
+    "reports",
+)  # what a profile's run changes among the files that git tracks
+WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
+CLOCK_SECONDS = 2.0  # by which the start times of processes may be wrong
+
+Entry = dict[str, Any]  # a stage in a lock file
+
+
+def mend(root: Path, say: Callable[[str], None]) -> None:
+    """Mend what DVC would refuse or lose, and say each thing done; costs half a second where there is nothing.
+
+    Waits for a dvc that is at work here: one that lives on after its `make` was killed goes on by itself, and DVC
+    refuses the paths that it holds.
+
+    Raises:
+        BadInput: only the user can put it right.
+    """
+    root = root.resolve()
+    if not (root / ".dvc").is_dir():
+        return
+    (root / ".dvc/tmp").mkdir(exist_ok=True)
+    _wait_for_dvc(root, say)
+    _stop_orphans(root, say)
+    for rwlock in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
+        _mend_rwlock(root, root / rwlock, say)
+    with _locked(root / ".dvc/tmp/lock") as ours:
+        if ours:  # else DVC is at work on the lock files, and will say so
+            _mend_run_cache(root, say)
+            for name, dvc_yaml in PIPELINES.items():
+                _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"), say)
+
+
+def _wait_for_dvc(root: Path, say: Callable[[str], None]) -> None:
+    """Wait until no command of DVC that writes runs in this folder."""
+    above = psutil.Process().parents()
+    for process in psutil.process_iter():
+        at_work = _is_dvc(process) and _works_in(process, root) and WRITING & set(_command(process))
+        if at_work and process not in above:
+            say(f"another dvc is at work here (process {process.pid}); waiting until it has ended")
+            psutil.wait_procs([process])
+
+
+def _stop_orphans(root: Path, say: Callable[[str], None]) -> None:
+    """Stop stages whose dvc was killed: nobody can record their result, and the next run would start a second copy."""
+    ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
+    orphans: dict[psutil.Process, str] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
+            environment = process.environ() if process.pid not in ours else {}
+            stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT", "")
+            if stage and Path(project).resolve() == root and not any(map(_is_dvc, process.parents())):
+                orphans[process] = stage
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in orphans:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        if not psutil.wait_procs(orphans, timeout=GRACE_SECONDS)[1]:
+            break
+    for stage in sorted(set(orphans.values())):
+        say(
+            f"stage {stage} was still running without the dvc that started it, so that nothing could record its "
+            f"result; it was stopped and goes on from its last saved state"
+        )
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    """Whether a process runs as `dvc …`, `python …/dvc …` or `python -m dvc …`."""
+    command = _command(process)
+    return any(PurePath(word).name == "dvc" for word in command[:2]) or command[1:3] == ["-m", "dvc"]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
+def _works_in(process: psutil.Process, root: Path) -> bool:
+    with suppress(psutil.Error):
+        return Path(process.cwd()).resolve() == root
+    return False
+
+
+def _mend_rwlock(root: Path, rwlock: Path, say: Callable[[str], None]) -> None:
+    """Remove a list of locked paths that cannot be read, and one that names processes whose ids are others' by now."""
+    name = rwlock.relative_to(root)
+    if not rwlock.exists():
+        return
+    with _locked(rwlock.with_name("rwlock.lock")) as ours:
+        if not ours or not rwlock.exists():
+            return
+        holders = _holders(rwlock)
+        if holders is None:
+            if alive := [p.pid for p in psutil.process_iter() if _is_dvc(p) and _works_in(p, root)]:
+                raise BadInput(
+                    f"{name} cannot be read, and dvc still runs here (process {alive[0]}); wait until it has ended, "
+                    f"or stop it, and try again"
+                )
+            say(f"{name}, left unreadable by a run that died, was removed")
+            rwlock.unlink()
+        elif holders:
+            written = rwlock.stat().st_mtime
+            # DVC itself drops the entries of processes that are gone, and takes others with their ids for them
+            if all(_started(pid) == 0 or _started(pid) > written + CLOCK_SECONDS for pid in holders):
+                rwlock.unlink()
+                if any(map(_started, holders)):
+                    say(
+                        f"{name} named processes that ended long ago, whose ids are others' now; it was removed"
+                    )
+
+
+def _holders(rwlock: Path) -> set[int] | None:
+    """The processes that a list of locked paths names; None if DVC could not have written it."""
+    try:
+        locked = json.loads(rwlock.read_text(encoding="utf-8"))
+        entries = list(locked.get("write", {}).values())
+        for readers in locked.get("read", {}).values():
+            entries += readers[:]
+        return {int(entry["pid"]) for entry in entries if entry["cmd"] is not None}
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+
+
+def _started(pid: int) -> float:
+    """When a process started, in seconds since the epoch; 0 where there is none."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def _mend_run_cache(root: Path, say: Callable[[str], None]) -> None:
+    """Remove what was begun in DVC's cache of runs: at an empty folder there, DVC ends with a TypeError."""
+    removed = 0
+    for run in _cache_folder(root).glob("runs/??/*"):
+        files = list(run.iterdir())
+        begun = [file for file in files if file.suffix == ".tmp" or file.stat().st_size == 0]
+        for file in begun:
+            file.unlink()
+        if len(begun) == len(files):
+            run.rmdir()
+        removed += bool(begun) or not files
+    if removed:
+        say(
+            f"DVC's cache of runs had entries that a run left unfinished when it died; {removed} were removed"
+        )
+
+
+def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Callable[[str], None]) -> None:
+    """Put back a lock file that was cut short, let it name outputs that are here, and keep a copy of it."""
+    name = lock.relative_to(root)
+    copy = root / ".dvc/tmp/mend" / f"{pipeline}.lock"
+    if not lock.exists():
+        return
+    text = _text(lock)
+    entries = _entries(text)
+    if entries is None:
+        if "\n<<<<<<< " in text:
+            raise BadInput(
+                f"{name} has conflicts of a merge; take one side and run again: git checkout --theirs {name}"
+            )
+        committed = subprocess.run(
+            ["git", "show", f"HEAD:{name}"], cwd=root, capture_output=True, check=False
+        )
+        sources = {
+            "put back as it was before that run": _text(copy) if copy.exists() else "",
+            "put back as it was committed": committed.stdout.decode(errors="replace"),
+        }
+        what, text = next(((s, t) for s, t in sources.items() if _entries(t) is not None), ("removed", ""))
+        if text:
+            write_text(lock, text)
+        else:
+            lock.unlink()
+        say(f"{name}, left cut short by a run that died, was {what}; DVC's cache has what was made since")
+        entries = _entries(text) or {}
+    _mend_objects(root, entries, say)
+    if found := _runs_here(root, entries):
+        text = _with_outs(text, found)
+        write_text(lock, text)
+        say(
+            f"{name} named results of {', '.join(sorted(found))} that are not here; it now names those of the last run "
+            f"here with the same inputs"
+        )
+    if text and not (copy.exists() and _text(copy) == text):
+        write_text(copy, text)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _entries(text: str) -> dict[str, Entry] | None:
+    """The stages of a lock file by name; None if DVC could not have written the text, or not all of it."""
+    try:
+        stages: dict[str, Entry] = yaml.load(text, Loader=_Loader)["stages"]
+        items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
+        whole = all(entry["cmd"] for entry in stages.values()) and all(
+            item["path"] and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", item["md5"]) for item in items
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return None
+    return stages if whole and text.endswith("\n") else None
+
+
+_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # all scalars as text: an md5 may look like a number
+
+
+def _with_outs(text: str, runs: Mapping[str, Path]) -> str:
+    """The text of a lock file with the outputs that DVC's cache of runs names for some stages."""
+    from dvc.utils.serialize import dumps_yaml, loads_yaml  # they keep numbers as DVC wrote them
+
+    lock = loads_yaml(text)
+    for stage, run in runs.items():
+        lock["stages"][stage]["outs"] = loads_yaml(_text(run))["outs"]
+    return str(dumps_yaml(lock))
+
+
+def _runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, Path]:
+    """The last run here of the same work, of each stage whose outputs are not here.
+
+    After `git checkout` of a lock file from elsewhere DVC would run such a stage again: it asks its cache of runs only
+    about stages whose inputs have changed.
+    """
+    cache = _cache_folder(root)
+    lost: dict[str, list[str]] = {}
+    for stage, entry in entries.items():
+        if not _all_here(entry, cache, root):
+            lost.setdefault(_work(entry), []).append(stage)
+    found: dict[str, Path] = {}
+    paths = list(cache.glob("runs/??/*/*")) if lost else []
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime):  # the newest comes last
+        run = (_entries(f"stages:\n  run:\n{_indented(_text(path))}") or {}).get("run")
+        if run and _work(run) in lost and _all_here(run, cache):
+            found |= dict.fromkeys(lost[_work(run)], path)
+    return found
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def _work(entry: Mapping[str, Any]) -> str:
+    """Names what a stage did and where it wrote; see stage_key."""
+    return stage_key(entry) + json.dumps(sorted(out["path"] for out in entry.get("outs", [])))
+
+
+def _cache_folder(root: Path) -> Path:
+    """Where DVC keeps outputs: .dvc/cache, or what `dvc cache dir` has set for this project."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
+    return root / ".dvc" / config.get("cache", "dir", fallback="cache")
+
+
+def _all_here(entry: Entry, cache: Path, root: Path | None = None) -> bool:
+    """Whether all that a stage wrote is in DVC's cache, or lies in its place under `root`."""
+    return all(
+        _is_cached(out["md5"], cache) or (root is not None and _lies_there(root / out["path"], out["md5"]))
+        for out in entry.get("outs", [])
+    )
+
+
+def _is_cached(name: str, cache: Path) -> bool:
+    file = _object(cache, name)
+    if not file.exists():
+        return False
+    if not name.endswith(".dir"):
+        return True
+    try:
+        members = json.loads(file.read_text(encoding="utf-8"))
+        return all(_is_cached(member["md5"], cache) for member in members)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Callable[[str], None]) -> None:
+    """Replace files in DVC's cache that are cut short, which DVC would check out and call up to date; sizes tell."""
+    cache = _cache_folder(root)
+    for out in [out for entry in entries.values() for out in entry.get("outs", []) if "size" in out]:
+        for file, name, place in _cut_short(cache, root, out):
+            file.unlink()
+            if _lies_there(place, name):
+                with atomic_path(file) as temporary:
+                    shutil.copyfile(place, temporary)
+                    temporary.chmod(0o444)  # as DVC has them
+            what = "replaced by a copy of it" if file.exists() else "removed, and its stage will run again"
+            say(f"the copy of {place.relative_to(root)} in DVC's cache was cut short; it was {what}")
+
+
+def _cut_short(cache: Path, root: Path, out: Mapping[str, str]) -> Iterator[tuple[Path, str, Path]]:
+    """The files in the cache that are not what an output was: each with its md5, and where it lies in the project."""
+    place, file = root / out["path"], _object(cache, out["md5"])
+    if not file.exists():
+        return
+    if not out["md5"].endswith(".dir"):
+        if file.stat().st_size != int(out["size"]):
+            yield file, out["md5"], place
+        return
+    try:
+        members = [(_object(cache, member["md5"]), member) for member in json.loads(_text(file))]
+    except (ValueError, TypeError, KeyError):
+        yield file, out["md5"], place
+        return
+    if all(file.exists() for file, _ in members) and sum(f.stat().st_size for f, _ in members) != int(
+        out["size"]
+    ):
+        for file, member in members:
+            if file.exists() and not _lies_there(file, member["md5"]):
+                yield file, member["md5"], place / member["relpath"]
+
+
+def _object(cache: Path, name: str) -> Path:
+    return cache / "files/md5" / name[:2] / name[2:]
+
+
+def _lies_there(path: Path, name: str) -> bool:
+    return path.is_file() and md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[bool]:
+    """Hold one of DVC's locks; False if another process has it."""
+    try:
+        lock = LockFile(str(file))
+    except LockError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.close()
+
+
+def keep(root: Path, profile: str) -> None:
+    """Note what is here before a profile's run, for `back`; a run that only goes on needs no other note."""
+    kept = _kept(root)
+    if kept and kept[-1].endswith(f"-{profile}") and _has_values_of(root, profile):
+        return
+    head = _git(root, "rev-parse", "HEAD")
+    number = int(kept[-1].rpartition("/")[2].partition("-")[0]) + 1 if kept else 1
+    _git(root, "update-ref", f"{BEFORE}/{number:04d}-{profile}", _git(root, "stash", "create") or head)
+
+
+def _kept(root: Path) -> list[str]:
+    return _git(root, "for-each-ref", "--format=%(refname)", BEFORE).split()
+
+
+def _has_values_of(root: Path, profile: str) -> bool:
+    """Whether params.yaml has the values that the profile's run writes into it."""
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    for line in (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines():
+        if line := line.partition("#")[0].strip():
+            key, _, value = line.partition("=")
+            found = params
+            for part in key.split("."):
+                found = found.get(part) if isinstance(found, dict) else None
+            if found != yaml.safe_load(value):
+                return False
+    return True
+
+
+def back(root: Path, say: Callable[[str], None]) -> None:
+    """Bring back values, metrics, data and models as they were before the last profile's run.
+
+    Raises:
+        BadInput: no such run is left.
+    """
+    kept = _kept(root)
+    if not kept:
+        raise BadInput(
+            "there is nothing to go back to: no make repro-<profile> has run here since the last make back; "
+            "to a commit you come with: git checkout . && dvc checkout dvc.yaml"
+        )
+    _git(root, "update-ref", LEFT, _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD"))
+    written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
+    _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *written)
+    mend(root, say)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "checkout", "--allow-missing", "dvc.yaml"], cwd=root, check=True
+    )
+    _git(root, "update-ref", "-d", kept[-1])
+    profile = kept[-1].partition("-")[2]
+    say(
+        f"everything is as it was before make repro-{profile}; what you left is kept: "
+        f"git restore --source={LEFT} {' '.join(written)} && dvc checkout dvc.yaml"
+    )
+
+
+def to_commit(root: Path, say: Callable[[str], None]) -> None:
+    """Say what to do with the results of a run, if they differ from the last commit."""
+    changed = _git(root, "diff", "--name-only", "HEAD").splitlines()
+    if any(PurePath(name).name == "dvc.lock" for name in changed):
+        say(
+            "commit the results (git add --update && git commit): the commit stands for exactly these data and models, "
+            "and from any later state git checkout of it and dvc checkout bring them back"
+        )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BadInput(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """`python -m pipelines.mend`: mend; `… keep PROFILE`, `… back`, `… to-commit`: what the Makefile needs beside."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.mend", description=(__doc__ or "").partition("\n")[0]
+    )
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("keep", help="note what is here, before a profile's run").add_argument("profile")
+    commands.add_parser("back", help="bring back what was here before the last profile's run")
+    commands.add_parser("to-commit", help="say what to do with the results of a run")
+    arguments = parser.parse_args()
+    root = Path(__file__).resolve().parents[1]
+
+    def say(sentence: str) -> None:
+        print(f"mend: {sentence}.", flush=True)
+
+    try:
+        match arguments.command:
+            case "back":
+                back(root, say)
+            case "to-commit":
+                to_commit(root, say)
+            case _:
+                mend(root, say)
+                if arguments.command == "keep":
+                    keep(root, arguments.profile)
+    except BadInput as error:
+        sys.exit(f"error: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    except OSError as error:
+        sys.exit(f"error: nothing can be mended: {error}; put that right and try again")
+
+
+if __name__ == "__main__":
+    main()
