@@ -3,21 +3,22 @@ SHELL  := /bin/bash
 VENV   ?= .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 READY  := $(VENV)/.ready
+# an environment's scripts name the folder that it was made in; that of a moved or copied project is corrected
+MADE_IN := $(shell sed -n '1,2s|^[^/]*\(/.*\)/bin/python.*|\1|p' $(VENV)/bin/pip 2>/dev/null | tail -1)
+MOVED  := $(if $(MADE_IN),$(shell [ "$(MADE_IN)" -ef $(VENV) ] || echo moved))
 # the first of these found on PATH and new enough makes the environment; or say which: make PYTHON=/path/to/python test
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 
 # dvc starts its stages with whatever `python` comes first, so no activation is needed
 export PATH := $(BIN):$(PATH)
-# an empty value is as good as none for these tools, hence the test for it
+# the code of this folder, also where the environment is shared with another checkout
+export PYTHONPATH := $(CURDIR)/src$(if $(PYTHONPATH),:$(PYTHONPATH))
+# an empty value is as good as none for MLflow, hence the test for it
 ifeq ($(strip $(MLFLOW_TRACKING_URI)),)
 export MLFLOW_TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 endif
-ifeq ($(strip $(PREFECT_HOME)),)
-export PREFECT_HOME := $(CURDIR)/.prefect
-endif
-# nothing here reports to anybody
+# nothing here reports to anybody (Prefect's settings: prefect.toml)
 export MLFLOW_DISABLE_TELEMETRY := true
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 # tiktoken caches local vocabularies by path, and would answer with an old one
@@ -53,10 +54,10 @@ published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, 
 status: $(READY) .git/HEAD  ## show what changed since the last run; the study and published only if they ran here
 	@dvc status dvc.yaml $(foreach name,study published,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
-repro-book: $(READY) .git/HEAD  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
+repro-book: $(READY) .git/HEAD identity  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)
 
-repro-smollm2: $(READY) .git/HEAD  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
+repro-smollm2: $(READY) .git/HEAD identity  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
 	$(run-profile)
 
 back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
@@ -85,13 +86,18 @@ lint: $(READY)  ## check style, types and who may import whom
 	lint-imports
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
+	@$(follow-move)
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
 schedule: $(READY) .git/HEAD  ## serve the retraining flow on its schedule until Ctrl-C
 	python -m pipelines.retrain serve
 
 serve-spam: $(READY)  ## answer classification requests over HTTP with the registered spam model (port 5055)
+	@$(follow-move)
 	mlflow models serve -m models:/groundup-spam@champion --env-manager local --port $(or $(PORT),5055)
+
+# MLflow records absolute paths
+follow-move := python -c 'from groundup.tracking import relocation; relocation.main()'
 
 clean:  ## remove the environment and the tools' caches; data, models, reports and recorded runs stay
 	rm -rf $(VENV) .prefect .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
@@ -110,16 +116,46 @@ plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, which lets `dvc pl
 	frame, page = (pathlib.Path(".dvc/plots", name) for name in ("frame.html", "offline.html")); \
 	page.write_text(frame.read_text(encoding="utf-8").replace("{vega}", js), encoding="utf-8")'
 
-$(READY): requirements.lock pyproject.toml
+define CORRECT_SCRIPTS
+import pathlib, re, sys
+old, new = sys.argv[1], str(pathlib.Path(sys.argv[2]).resolve())
+for script in pathlib.Path(new, "bin").iterdir():
+    data = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
+    if old.encode() not in data or b"\0" in data:
+        continue
+    text = data.decode()
+    first, _, rest = text.partition("\n")
+    if first.startswith(f"#!{old}/"):  # the form that pip gives to long paths, and to those with blanks
+        text = f"#!/bin/sh\n{chr(39) * 3}exec' \"{first[2:]}\" \"$$0\" \"$$@\"\n' {chr(39) * 3}\n{rest}"
+    script.write_text(re.sub(re.escape(old) + r"""(?=[/"'\s])""", lambda _: new, text), encoding="utf-8")
+endef
+export CORRECT_SCRIPTS
+
+$(READY): requirements.lock pyproject.toml $(MOVED)
 	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$candidate"; break; fi; done; \
 	if [ -z "$$python" ]; then \
 	  echo "No Python of 3.11 or newer among: $(or $(PYTHON),$(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV); }
+	@if [ -n "$(MOVED)" ]; then \
+	  echo "$(VENV) was made in $(MADE_IN): correcting its scripts and its path to the source"; \
+	  rm -f $@; "$(BIN)/python" -c "$$CORRECT_SCRIPTS" "$(MADE_IN)" $(VENV); fi
 	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+.PHONY: moved identity
+moved:
+
+# DVC commits experiments
+identity:
+	@for role in AUTHOR COMMITTER; do for part in name email; do \
+	  variable=GIT_$${role}_$$(echo $$part | tr a-z A-Z); \
+	  if [ -z "$${!variable:-$$(git config user.$$part)}" ]; then \
+	    echo "DVC commits every experiment, and git does not know in whose name; say it and try again:" >&2; \
+	    echo '  git config --global user.name "Your Name"' >&2; \
+	    echo '  git config --global user.email you@example.com' >&2; exit 1; fi; done; done
 
 # DVC works beside git: a source archive needs a repository around it
 .git/HEAD:

@@ -1,10 +1,22 @@
 """What runs: one thin file per stage of dvc.yaml, and the Prefect flows around them.
 
+The library that a stage imports is the one in src/ next to this folder, for DVC records the hashes of those files: an
+environment may have been installed for another checkout (a git worktree, DVC's temporary folders, a second clone).
 The settings of OpenMP act only when they are made before torch is imported.
 """
 
 import ctypes
 import os
+import sys
+from pathlib import Path
+
+SOURCE = str(Path(__file__).resolve().parents[1] / "src")
+if sys.path[0] != SOURCE:
+    sys.path.insert(0, SOURCE)
+inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", SOURCE)]
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [SOURCE, *inherited]
+)  # for the processes that are started from here
 
 # OpenMP threads that spin long while they wait take the core from whoever needs it: with one busy neighbour a
 # training step took 3 to 10 times as long. Threads that sleep at once double it on a quiet machine. A short spin has

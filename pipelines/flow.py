@@ -5,13 +5,17 @@ The study's stages run one after the other: many train for equal times, which wo
 Run it by hand with `python -m pipelines.flow [--pipeline study|published] [--force] [--stage NAME] [--workers N]`.
 """
 
+from pipelines import server  # before Prefect, whose settings it reads
+
+# isort: split
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,8 +33,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.atomic import read_json
 from groundup.errors import BadInput
-from groundup.tracking import Run, Terminated, mark_cached, pipeline_run
-from pipelines.lineage import PIPELINES, address, recorded_keys, revision_tags, split
+from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
+from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
 from pipelines.mend import mend
 from pipelines.stage import PARENT_VARIABLE
 
@@ -90,6 +94,9 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     Returns a state named Cached when there was nothing to do. Raises RuntimeError when the stage fails.
     """
     log = get_run_logger()
+    if not force and is_up_to_date(stage, root):
+        log.info("Stage '%s' didn't change, skipping", stage)
+        return Completed(name="Cached", message="nothing to do")
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
     command += [*(["--force"] if force else []), stage]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
@@ -113,6 +120,19 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     if process.returncode:
         raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")
     return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
+
+
+def is_up_to_date(stage: str, root: Path) -> bool:
+    """Whether `dvc repro` would skip the stage, by the same question to DVC, but without a process of seconds.
+
+    A stage of which DVC cannot say it is not: the process that then runs says why.
+    """
+    try:
+        asked = find_stage(root, stage)
+        with asked.repo.lock:
+            return not asked.changed()
+    except DvcException:  # another DVC at work, a file that is missing
+        return False
 
 
 def stage_task(step: Step) -> Task[..., State[None]]:
@@ -265,6 +285,29 @@ def interruptible() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
+@contextmanager
+def by_hand() -> Iterator[None]:
+    """Around a flow started on the command line: exit codes for Ctrl-C and SIGTERM, a sentence for lack of a server."""
+    interruptible()
+    try:
+        with server.one_sentence():
+            threading.Thread(target=_open_tracking, daemon=True).start()
+            yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+    except BadInput as error:
+        typer.echo(f"error: {error}", err=True)
+        if isinstance(error, server.Lost):
+            server.leave(1)
+        raise typer.Exit(1) from None
+
+
+def _open_tracking() -> None:
+    """Import MLflow while Prefect's temporary server starts: each takes seconds. Errors are the flow's to report."""
+    with suppress(*FORESEEN):
+        connect(Path(Repo.find_root()))
+
+
 app = typer.Typer(add_completion=False)
 
 
@@ -286,14 +329,11 @@ def main(
 
     `make repro`, `make study` and `make published` do the same work without Prefect, one stage after the other.
     """
-    interruptible()
     chosen = FLOWS[pipeline]
     if workers:
         chosen = chosen.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers))
-    try:
+    with by_hand():
         state = chosen(force=force, stages=stage, return_state=True)
-    except KeyboardInterrupt as error:
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     if not state.is_completed():
         typer.echo(f"error: {state.message}", err=True)
         raise typer.Exit(1)

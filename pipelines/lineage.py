@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groundup.errors import BadInput
+
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
@@ -18,6 +20,20 @@ PIPELINES = {
     "study": "pipelines/study/dvc.yaml",
     "published": "pipelines/published/dvc.yaml",
 }
+
+
+def workspace() -> Path:
+    """The folder whose stages run here: the nearest one that DVC works in, else the working folder.
+
+    DVC_ROOT names another one, the project itself, in the temporary folders of `dvc exp run --temp` and `--queue`.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+
+
+def project_of(root: Path) -> Path:
+    """The project that a workspace belongs to; a temporary one lies in the project's .dvc/tmp and is removed."""
+    return next((folder for folder in root.parents if folder / ".dvc" / "tmp" in root.parents), root)
 
 
 def address(dvc_yaml: str, name: str) -> str:
@@ -70,14 +86,32 @@ def recorded_keys(root: Path) -> dict[str, str]:
     keys: dict[str, str] = {}
     for dvc_yaml in PIPELINES.values():
         lock = (root / dvc_yaml).with_suffix(".lock")
-        stages = load_yaml(str(lock)).get("stages", {}) if lock.exists() else {}
+        recorded = load_yaml(str(lock)) if lock.exists() else None
+        stages = (recorded or {}).get("stages") or {}  # a kill may leave an empty file
         keys |= {address(dvc_yaml, name): stage_key(entry) for name, entry in stages.items()}
     return keys
 
 
 def stage_tags(stage: str, root: Path) -> dict[str, str]:
-    """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency."""
-    entry = lock_entry(find_stage(root, stage))
+    """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency.
+
+    Raises:
+        BadInput: a dependency is missing (`dvc repro --single-item` does not look) or cannot be read.
+    """
+    from dvc.exceptions import DvcException
+
+    try:
+        loaded = find_stage(root, stage)
+        if missing := [dep.def_path for dep in loaded.deps if not dep.exists]:
+            raise BadInput(
+                f"{stage} lacks what it depends on ({', '.join(missing)}); make that first: dvc repro {stage}, without "
+                "--single-item"
+            )
+        entry = lock_entry(loaded)
+    except (DvcException, OSError) as error:
+        raise BadInput(
+            f"DVC cannot read what {stage} depends on ({' '.join(str(error).split())}); make it readable and run again"
+        ) from error
     code = (".py", ".j2")
     data = {
         f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(code)

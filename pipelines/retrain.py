@@ -3,14 +3,13 @@
 `python -m pipelines.retrain serve` keeps the schedule of params.yaml; `… run` retrains once, now.
 """
 
-import os
+from pipelines import server  # before Prefect, whose settings it reads
+
+# isort: split
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +22,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 from prefect.schedules import Cron
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -37,6 +35,7 @@ from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
 from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
 from pipelines.flow import (
     FORESEEN,
+    by_hand,
     interruptible,
     pipeline,
     plan,
@@ -48,7 +47,6 @@ from pipelines.flow import (
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 
-SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
 DOWNLOAD = "download"  # the stages that fetch data
 
 
@@ -200,59 +198,19 @@ def _row(
     return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
 
 
-@contextmanager
-def scheduling_server() -> Iterator[None]:
-    """Use the Prefect server that is configured (PREFECT_API_URL) or runs here; else run one meanwhile.
-
-    Prefect's temporary server, enough for a flow started by hand, starts no scheduled runs.
-    """
-    settings = get_current_settings()
-    if settings.api.url:
-        yield
-        return
-    port = settings.server.api.port
-    url = f"http://127.0.0.1:{port}/api"
-    with ExitStack() as at_end:
-        if not _answers(url):
-            command = [sys.executable, "-m", "prefect", "server", "start"]
-            environment = os.environ | {"PREFECT_SERVER_API_PORT": str(port)}
-            output = subprocess.DEVNULL
-            server = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
-            at_end.callback(server.wait, timeout=30)
-            at_end.callback(server.terminate)
-            give_up = time.monotonic() + SERVER_SECONDS
-            while not _answers(url):
-                if server.poll() is not None or time.monotonic() > give_up:
-                    raise BadInput(
-                        f"no Prefect server came up at {url}; is the port taken? Set PREFECT_SERVER_API_PORT to "
-                        "another, or PREFECT_API_URL to a server that runs"
-                    )
-                time.sleep(0.5)
-        at_end.enter_context(temporary_settings({PREFECT_API_URL: url}))
-        typer.echo(f"Runs and schedule: http://127.0.0.1:{port}   (Ctrl-C pauses the schedule and ends)")
-        yield
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 app = typer.Typer(help="Retraining on a schedule, or now.", add_completion=False)
 
 
 @app.command()
 def serve() -> None:
     """Retrain on the schedule of params.yaml (section retrain) until Ctrl-C."""
+    interruptible()
     try:
         config = load_params(Path(Repo.find_root()) / "params.yaml").retrain
-        with scheduling_server():
-            retrain.serve(name="scheduled", schedule=Cron(config.cron, timezone=config.timezone), limit=1)
+        with server.scheduling_server():
+            server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
+    except KeyboardInterrupt as error:  # before the schedule was there
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except (BadInput, DvcException) as error:
         typer.echo(f"error: {sentence(error)}", err=True)
         raise typer.Exit(1) from None
@@ -264,11 +222,8 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
 ) -> None:
     """Retrain once, now."""
-    interruptible()
-    try:
+    with by_hand():
         state = retrain(force=force, workers=workers, return_state=True)
-    except KeyboardInterrupt as error:
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     if not state.is_completed():
         typer.echo(f"error: {state.message}", err=True)
         raise typer.Exit(1)

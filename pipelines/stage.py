@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, get_type_hints
 
+import groundup
 from groundup import processes
 from groundup.errors import BadInput
 from groundup.tracking import Terminated, stage_run
-from pipelines.lineage import PIPELINES, address, revision_tags, stage_tags
+from pipelines.lineage import PIPELINES, address, project_of, revision_tags, stage_tags, workspace
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 
@@ -28,9 +29,10 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
     module = spec.name if spec else Path(sys.argv[0]).stem
     # of the name that DVC gives, the part before the colon depends on where dvc was started
     name = os.environ.get("DVC_STAGE", module.rpartition(".")[2]).rpartition(":")[2]
-    root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    root = workspace()
     pipeline = _pipeline_of(module)
     try:
+        _check_code(root)
         arguments = _arguments(main, name, sys.argv[1:], PIPELINES[pipeline])
         parent = os.environ.get(PARENT_VARIABLE)
         in_dvc = "DVC_STAGE" in os.environ
@@ -39,7 +41,14 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
             tags |= stage_tags(address(PIPELINES[pipeline], name), root)
         dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
         with stage_run(
-            name, sections, tags, root=root, parent_run_id=parent, pipeline=pipeline, process=dvc
+            name,
+            sections,
+            tags,
+            root=project_of(root),
+            workspace=root,
+            parent_run_id=parent,
+            pipeline=pipeline,
+            process=dvc,
         ) as run:
             main(run, *arguments, **sections)
     except BadInput as error:
@@ -57,6 +66,24 @@ def run_stage(main: Callable[..., None], **sections: Any) -> None:
             f"error: the disk is full{f' while writing {where}' if where else ''}: {free:.0f} MB are free in "
             f"{root}; free some space and run again"
         )
+
+
+def _check_code(root: Path) -> None:
+    """DVC records the hashes of the code in `root`: refuse to run the code of another folder."""
+    frame = Path(__file__).resolve()
+    library = Path(groundup.__file__ or "").resolve().parent
+    beside = frame.parents[1] / "src" / "groundup"
+    here = root / "pipelines" / frame.name
+    if library != beside:
+        found, expected = library, beside
+    elif here.exists() and not here.samefile(frame):
+        found, expected = frame, here
+    else:
+        return
+    raise BadInput(
+        f"this stage would run {found}, but DVC records the code in {root}; expected {expected}: unset PYTHONPATH and "
+        "PYTHONSAFEPATH, or install this folder's code (pip install --no-deps --editable .)"
+    )
 
 
 def _pipeline_of(module: str) -> str:

@@ -93,7 +93,9 @@ class Pipeline:
 
 
 PIPELINES = {
-    "main": Pipeline(".", "pipelines", MAIN, {"__init__", "stage", "lineage", "mend", "flow", "retrain"}),
+    "main": Pipeline(
+        ".", "pipelines", MAIN, {"__init__", "stage", "lineage", "mend", "server", "flow", "retrain"}
+    ),
     "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
     "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),
 }

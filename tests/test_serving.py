@@ -1,6 +1,7 @@
 """Registered models answer like the checkpoints they were made from, over HTTP too, and hold no pickle."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,43 @@ def test_adapters_are_registered_alone_and_answer_on_their_base(
     assert newest is not None
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
     assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+
+
+def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+) -> None:
+    """Its base is looked for in the project, and an experiment is no champion before it is applied."""
+    project = tmp_path / "project"
+    workspace = project / ".dvc/tmp/exps/tmpabc"
+    for folder in (project, workspace):
+        shutil.copytree(checkpoints["decoder"], folder / "data/base")
+    base = load_checkpoint(workspace / "data/base")
+    lora = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
+    add_adapters(base.model, lora)
+    for tensor in adapter_weights(base.model).values():
+        torch.nn.init.normal_(tensor)
+    facts: dict[str, Any] = {"prompt_style": "alpaca_short", "lora": lora, "base": workspace / "data/base"}
+    save_checkpoint(workspace / "data/adapters", base.model, base.tokenizer, **facts)
+    expected = respond(load_checkpoint(workspace / "data/adapters"), [("Say it.", "tea")], max_new_tokens=8)
+    with tracking.stage_run("trial", {}, {"stage_key": "trial"}, root=project, workspace=workspace) as run:
+        run.register(
+            workspace / "data/adapters",
+            "test-trial",
+            input_example=TEXTS[:1],
+            params=INFERENCE_PARAMS,
+            metrics={"val_loss": 1.0},
+        )
+        run.pointer(workspace / "data/base/config.json", "base")
+    shutil.rmtree(workspace)
+    assert registry.champion(store, "test-trial") is None
+    made = registry.made_by(store, "test-trial", "trial")
+    assert made is not None
+    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+    model = load(store, "models:/test-trial/1")
+    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    pointer = store.client.download_artifacts(run.run_id, "pointers/base.json", str(tmp_path))
+    assert [fact["path"] for fact in json.loads(Path(pointer).read_text())] == ["data/base/config.json"]
 
 
 def test_answers_over_http(registered: dict[str, str], store: Any) -> None:

@@ -32,7 +32,7 @@ class ProcessId:
         return cls(host, int(pid), float(started))
 
     def is_alive(self) -> bool:
-        """Whether it still runs. A process of another host cannot be looked at and counts as alive."""
+        """Whether it still runs. One that cannot be looked at, on another host or hidden, counts as alive."""
         if self.host != platform.node():
             return True
         try:
@@ -42,6 +42,8 @@ class ProcessId:
             return abs(process.create_time() - self.started) < _CLOCK_TOLERANCE_SECONDS
         except psutil.NoSuchProcess:
             return False
+        except psutil.AccessDenied:  # somebody else's
+            return True
 
 
 def current() -> ProcessId:
@@ -51,7 +53,11 @@ def current() -> ProcessId:
 
 def nearest_ancestor(program: str) -> ProcessId | None:
     """The closest ancestor run as `program …`, `python …/program …` or `python -m program …`."""
-    for process in psutil.Process().parents():
+    try:
+        ancestors = psutil.Process().parents()
+    except psutil.Error:  # one has just ended, or the system hides them
+        return None
+    for process in ancestors:
         try:
             command = process.cmdline()
         except psutil.Error:

@@ -25,12 +25,11 @@ class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
 
-        base = (context.model_config or {}).get(
-            "base"
-        )  # of adapters: where the model lies that they stand on
-        self.checkpoint = load_checkpoint(
-            Path(context.artifacts["checkpoint"]), base=Path(base) if base else None
-        )
+        # of adapters: where the model lies that they stand on (older versions name one folder)
+        recorded = (context.model_config or {}).get("base") or []
+        places = [Path(place) for place in ([recorded] if isinstance(recorded, str) else recorded)]
+        base = next((place for place in places if place.is_dir()), places[-1] if places else None)
+        self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]), base=base)
 
 
 class ServedClassifier(_Served):

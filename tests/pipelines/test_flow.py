@@ -1,6 +1,7 @@
 """The flow is DVC's graph: derived, cached stages shown as cached, failures named, nothing left running."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,47 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
 
 def test_stages_of_the_study_do_not_take_each_other_s_time() -> None:
     assert flow.study.task_runner._max_workers == 1  # type: ignore[attr-defined]
+
+
+def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not flow.is_up_to_date("left", project)  # never ran
+    flow.pipeline()
+    stages = [step.name for step in flow.plan(project)]
+    assert all(flow.is_up_to_date(stage, project) for stage in stages)
+    started: list[list[str]] = []
+
+    class Recording(subprocess.Popen[Any]):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            started.append(command)
+            super().__init__(command, **options)
+
+    with monkeypatch.context() as recorded:
+        recorded.setattr(flow.subprocess, "Popen", Recording)
+        assert flow.pipeline(return_state=True).message == "4 cached"
+    assert started and not [command for command in started if "repro" in command]
+
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("1.0e-05", "1.0e-04"))
+    assert [stage for stage in stages if not flow.is_up_to_date(stage, project)] == ["left"]
+    (project / "params.yaml").write_text(params)
+    (project / "folder" / "right.txt").write_text("changed by hand")
+    assert {stage for stage in stages if not flow.is_up_to_date(stage, project)} == {"right", "join"}
+    shutil.rmtree(project / "folder")
+    assert flow.pipeline(return_state=True).message == "4 cached"  # one of them from the run cache
+    assert (project / "folder" / "right.txt").read_text() == '{"score": 0.5}\n'
+
+    (project / "dvc.lock").write_text("")  # in doubt the process runs, and says what is wrong
+    assert not flow.is_up_to_date("left", project)
+
+
+def test_a_stage_is_asked_after_the_stages_that_it_needs(project: Path) -> None:
+    flow.pipeline()
+    (project / "source.txt").write_text('{"score": 0.75}\n')
+    assert flow.is_up_to_date("join", project)  # so far: what it needs has not changed yet
+    assert flow.pipeline(return_state=True).message == "4 completed"
+    assert (project / "numbers.json").read_text() == '{"score": 0.75}\n'
 
 
 def test_failure_names_the_stage_and_stops_what_depends_on_it(

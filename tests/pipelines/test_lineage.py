@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from groundup.errors import BadInput
 from pipelines.lineage import (
     PIPELINES,
     address,
     find_stage,
     lock_entry,
+    project_of,
     recorded_keys,
     revision_tags,
     split,
     stage_key,
     stage_tags,
+    workspace,
 )
 from tests.pipelines import toy
 
@@ -65,7 +68,51 @@ def test_tags_hold_the_fingerprints_of_data_not_of_code(project: Path) -> None:
     assert tags["data.folder"].endswith(".dir")
 
 
-def test_no_lock_file_yet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["join", f"{STUDY}:beyond@big"])
+def test_missing_dependencies_are_named_with_the_command_that_makes_them(project: Path, name: str) -> None:
+    """`dvc repro --single-item` starts a stage without looking whether its dependencies are there."""
+    (project / "left.txt").rename(project / "aside.txt")
+    try:
+        with pytest.raises(
+            BadInput, match=rf"{name} lacks .*\(left.txt\); make that first: dvc repro {name}"
+        ):
+            stage_tags(name, project)
+    finally:
+        (project / "aside.txt").rename(project / "left.txt")
+
+
+def test_what_dvc_cannot_read_is_one_sentence(project: Path) -> None:
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text + "  odd: [\n")
+    try:
+        with pytest.raises(BadInput, match="DVC cannot read what left depends on") as error:
+            stage_tags("left", project)
+        assert "\n" not in str(error.value)
+    finally:
+        (project / "dvc.yaml").write_text(text)
+    with pytest.raises(BadInput, match="DVC cannot read"):
+        stage_tags("no-such-stage", project)
+
+
+def test_workspace_is_the_nearest_folder_of_dvc_and_a_temporary_one_has_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "project/.dvc/tmp/exps/tmpabc"
+    (temporary / ".dvc").mkdir(parents=True)
+    (temporary / "data").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))  # as DVC sets it in a temporary workspace
+    monkeypatch.chdir(temporary / "data")
+    assert workspace() == temporary
+    assert project_of(temporary) == tmp_path / "project"
+    monkeypatch.chdir(tmp_path / "project")
+    assert workspace() == project_of(workspace()) == tmp_path / "project"
+    monkeypatch.chdir(tmp_path)
+    assert workspace() == tmp_path  # outside of DVC
+
+
+def test_no_lock_file_yet_or_an_empty_one(tmp_path: Path) -> None:
+    assert recorded_keys(tmp_path) == {}
+    (tmp_path / "dvc.lock").touch()
     assert recorded_keys(tmp_path) == {}
 
 

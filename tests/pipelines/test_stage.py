@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -219,3 +220,118 @@ def test_each_pipeline_that_one_dvc_runs_has_a_parent_of_its_own(
     }
     key = recorded_keys(folder)["pipelines/study/dvc.yaml:beyond@big"]
     assert found["beyond@big"].data.tags["stage_key"] == key
+
+
+def commit(folder: Path) -> None:
+    """Commit everything; who commits is in the environment."""
+    toy.run(folder, "git", "add", "-A")
+    toy.run(folder, "git", "commit", "-q", "-m", "all")
+
+
+@pytest.fixture
+def committer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC commits experiments."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
+
+
+def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_as_its_own_work(
+    tmp_path: Path, committer: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither with the key of the workspace's work nor in a store that goes away with the folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    folder = toy.make(tmp_path / "toy", TWO_STAGES, TRACKED, {".gitignore": "/mlflow.db*\n/mlruns/\n"})
+    dvc = (sys.executable, "-m", "dvc")
+    toy.run(folder, *dvc, "repro", "-q")
+    commit(folder)
+    mine = recorded_keys(folder)
+    toy.run(folder, *dvc, "exp", "run", "--temp", "-n", "trial", "-S", "left.rate=0.5")
+    assert recorded_keys(folder) == mine
+    assert not list(folder.glob(".dvc/tmp/exps/tmp*"))  # it is gone
+    toy.run(folder, *dvc, "exp", "apply", "trial")
+    applied = recorded_keys(folder)["left"]
+    assert applied != mine["left"]
+
+    connection = tracking.connect(folder)
+    assert connection.uri == f"sqlite:///{folder / 'mlflow.db'}"
+    found = connection.client.search_runs([connection.experiment_id], "attributes.run_name = 'left'")
+    by_experiment = {run.data.tags.get("dvc.experiment"): run for run in found}
+    assert {name: run.data.tags["stage_key"] for name, run in by_experiment.items()} == {
+        None: mine["left"],
+        "trial": applied,
+    }
+    assert by_experiment["trial"].info.artifact_uri.startswith(f"{(folder / 'mlruns').as_uri()}/")
+    assert by_experiment["trial"].data.tags["git.revision"].endswith("-dirty")  # its params.yaml differs
+
+
+COPY = """\
+import groundup
+from pathlib import Path
+from groundup.marker import TEXT
+from groundup.tracking import Run
+from pipelines.stage import run_stage
+
+def main(run: Run, out: Path) -> None:
+    import subprocess, sys
+    ask = [sys.executable, "-c", "from groundup.marker import TEXT; print(TEXT)"]
+    child = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    out.write_text(TEXT + child)
+
+if __name__ == "__main__":
+    run_stage(main)
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Another checkout of the project's code, with a stage that writes whose code it is."""
+    for package in ("pipelines", "src/groundup"):
+        ignored = shutil.ignore_patterns("__pycache__", "dvc.*")
+        shutil.copytree(toy.ROOT / package, tmp_path / "checkout" / package, ignore=ignored)
+    more = {
+        ".gitignore": "/mlflow.db*\n/mlruns/\n__pycache__/\n",
+        "src/groundup/marker.py": 'TEXT = "its own"\n',
+        "pipelines/work.py": COPY,
+    }
+    stage = "stages: {work: {cmd: python -m pipelines.work out.txt, deps: [src/groundup/marker.py], outs: [out.txt]}}"
+    return toy.make(tmp_path / "checkout", stage, "", more)
+
+
+def test_a_stage_runs_the_code_of_the_folder_that_dvc_hashes(checkout: Path, committer: None) -> None:
+    """In a clone, a worktree and a temporary folder of DVC, although another checkout is first on PYTHONPATH."""
+    installed = toy.environment()["PYTHONPATH"].split(os.pathsep)
+    assert Path(installed[0]) == toy.ROOT / "src"
+    toy.run(checkout, sys.executable, "-m", "dvc", "repro", "-q")
+    assert (checkout / "out.txt").read_text() == "its ownits own\n"
+    commit(checkout)
+
+    worktree = checkout.parent / "worktree"
+    toy.run(checkout, "git", "worktree", "add", "-q", str(worktree))
+    (worktree / "src/groundup/marker.py").write_text('TEXT = "the worktree"\n')
+    toy.run(worktree, sys.executable, "-m", "dvc", "repro", "-q")
+    assert (worktree / "out.txt").read_text() == "the worktreethe worktree\n"
+
+    (checkout / "src/groundup/marker.py").write_text('TEXT = "trial"\n')
+    toy.run(checkout, sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", "trial")
+    toy.run(checkout, "git", "checkout", "-q", ".")
+    toy.run(checkout, sys.executable, "-m", "dvc", "exp", "apply", "trial")
+    assert (checkout / "out.txt").read_text() == "trialtrial\n"
+
+
+def test_the_code_of_another_folder_is_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python leaves the working folder out in its safe mode, and finds another pipelines/ on PYTHONPATH."""
+    (checkout / "pipelines/work.py").unlink()
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    command = "python -m pipelines.download spam out.txt"
+    (checkout / "dvc.yaml").write_text(f"stages: {{download: {{cmd: {command}, outs: [out.txt]}}}}")
+    (checkout / "data").mkdir()
+    shutil.copy(toy.ROOT / "data/catalogue.yaml", checkout / "data/catalogue.yaml")
+    shutil.copy(toy.ROOT / "params.yaml", checkout / "params.yaml")
+    done = toy.run(checkout, sys.executable, "-m", "dvc", "repro", check=False)
+    there, here = (root / "pipelines/stage.py" for root in (toy.ROOT, checkout))
+    assert (
+        f"error: this stage would run {there}, but DVC records the code in {checkout}; expected {here}"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr and done.returncode and not (checkout / "out.txt").exists()

@@ -95,7 +95,7 @@ def test_deleted_experiment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_mlflow_refuses_is_one_sentence(tmp_path: Path) -> None:
     connection = connect(tmp_path)
     with (
-        pytest.raises(BadInput, match=r"cannot be used \(.*nobody.*\); start") as error,
+        pytest.raises(BadInput, match=r"cannot be used \(.*nobody.*\); check") as error,
         explained(connection.uri),
     ):
         connection.client.set_registered_model_alias("nobody", "champion", "1")

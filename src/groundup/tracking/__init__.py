@@ -39,6 +39,7 @@ def stage_run(
     tags: Mapping[str, str],
     *,
     root: Path,
+    workspace: Path | None = None,
     parent_run_id: str | None = None,
     pipeline: str = "pipeline",
     process: ProcessId | None = None,
@@ -48,6 +49,7 @@ def stage_run(
     Args:
         params: sections (dataclasses or mappings), logged flat as `section.key`.
         root: the project's folder: home of the default database, mlflow.db, and of its artifacts, mlruns/.
+        workspace: the folder that the stage works in, if it is a temporary copy of the project.
         parent_run_id: the run that the stage belongs to, or
         pipeline: the name of a parent run that is found or created here, shared by the pipeline's stages of one
         process: the one that runs them. None: no parent.
@@ -64,7 +66,7 @@ def stage_run(
         run_id = create_run(
             connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
         )
-    run = Run(connection, run_id, root)
+    run = Run(connection, run_id, root, workspace)
     with _sigterm_raises(), _system_metrics(connection, run_id):
         status = "FINISHED"
         try:

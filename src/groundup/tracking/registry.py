@@ -6,7 +6,7 @@ Numbers decide elsewhere; here aliases are moved.
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,13 @@ def register(
     input_example: list[str],
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
+    *,
+    lasting: Callable[[Path], Path] = Path,
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
     What a checkpoint of adapters stands on is not copied: the model and the version's tags say where it lies and what
-    its fingerprint is.
+    its fingerprint is. `lasting` maps a path in a temporary workspace to the same path in the project.
 
     The model folder holds the safetensors, the package's source and serving.py as its entry: no pickle.
     Raises MlflowException; an error of the model itself at the example passes through.
@@ -62,7 +64,10 @@ def register(
     base = config.get(
         "base"
     )  # adapters are registered by themselves, with a pointer to the model they stand on
-    pointer = "" if base is None else str((checkpoint / base["folder"]).resolve())
+    place = None if base is None else (checkpoint / base["folder"]).resolve()
+    pointer = "" if place is None else str(lasting(place))
+    # the first of these folders that exists is used: one in a temporary workspace is soon gone
+    places = [] if place is None else list(dict.fromkeys([str(place), pointer]))
     client = connection.client
     mlflow.set_tracking_uri(connection.uri)
     mlflow.set_registry_uri(connection.uri)
@@ -71,7 +76,7 @@ def register(
             name=name,
             python_model=str(PACKAGE / "serving.py"),
             artifacts={"checkpoint": str(checkpoint)},
-            model_config={"kind": config["kind"], "base": pointer},
+            model_config={"kind": config["kind"], "base": places},
             code_paths=[str(PACKAGE)],
             pip_requirements=_requirements(),
             input_example=(input_example, dict(params)) if params else input_example,
@@ -88,8 +93,6 @@ def register(
     }
     for tag, value in facts.items():
         client.set_model_version_tag(name, version, tag, value)
-    if champion(connection, name) is None:
-        promote(connection, name, version)
     return version
 
 

@@ -25,8 +25,12 @@ VALUE_CHARACTERS = 6000  # what MLflow stores of a parameter
 class Run:
     """What a stage can tell MLflow. Metrics are buffered; everything else is sent at once."""
 
-    def __init__(self, connection: Connection | None, run_id: str, root: Path) -> None:
+    def __init__(
+        self, connection: Connection | None, run_id: str, root: Path, workspace: Path | None = None
+    ) -> None:
+        """`workspace` is where the stage works, if not in the project's folder `root`."""
         self.connection, self.run_id, self.root = connection, run_id, root
+        self.workspace = workspace or root
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
 
@@ -90,7 +94,9 @@ class Run:
         if self.connection is None:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        facts = [{"path": _relative(f, self.root), "md5": _md5(f), "bytes": f.stat().st_size} for f in files]
+        facts = [
+            {"path": _relative(f, self.workspace), "md5": _md5(f), "bytes": f.stat().st_size} for f in files
+        ]
         self.text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", f"pointers/{name}.json")
 
     def tag(self, key: str, value: object) -> None:
@@ -113,17 +119,33 @@ class Run:
             params: inference parameters with their defaults (see sampling.py); empty for a classifier.
             metrics: validation figures, kept as tags of the version.
 
-        Returns the version; the first one ever becomes the champion.
+        Returns the version; the first one that the project itself makes becomes the champion.
         """
         if self.connection is None:
             return None
         from groundup.tracking import registry
 
         with self.forgiving():
-            return registry.register(
-                self.connection, self.run_id, checkpoint, name, input_example, params, metrics
+            version = registry.register(
+                self.connection,
+                self.run_id,
+                checkpoint,
+                name,
+                input_example,
+                params,
+                metrics,
+                lasting=self._lasting,
             )
+            # an experiment in a temporary folder is no work of the project before `dvc exp apply`
+            if self.workspace == self.root and registry.champion(self.connection, name) is None:
+                registry.promote(self.connection, name, version)
+            return version
         return None
+
+    def _lasting(self, path: Path) -> Path:
+        """Where the project has what lies at `path` in a temporary workspace."""
+        path, workspace = path.resolve(), self.workspace.resolve()
+        return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
 
     def send(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Call a method of the MLflow client for this run."""

@@ -16,6 +16,7 @@ from groundup import processes
 from groundup.atomic import atomic_path
 from groundup.errors import BadInput
 from groundup.processes import ProcessId
+from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,6 +40,8 @@ class Connection:
 def connect(root: Path) -> Connection:
     """Open the tracking store named by MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and sweep it.
 
+    An SQLite store that was moved is corrected first: see relocation.py.
+
     Raises:
         BadInput: it cannot be reached, or its schema is of another MLflow version.
     """
@@ -55,6 +58,8 @@ def connect(root: Path) -> Connection:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
         with _locked(uri):  # two processes that create the database at once break each other's migration
+            if database := database_of(uri):
+                follow(database)
             _make_database(uri)
             client = MlflowClient(uri, registry_uri=uri)
             experiment = client.get_experiment_by_name(name)
@@ -91,13 +96,17 @@ def explained(uri: str) -> Iterator[None]:
         BadInput: the store fails, or refuses.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError  # of a file that is no database
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        cause, remedy = first_line(error), "start that server or"
+        if database := database_of(uri):
+            remedy = f"check that {database} and {ARTIFACTS}/ beside it are complete and writable, or"
         raise BadInput(
-            f"MLflow at {uri} cannot be used ({first_line(error)}); start that server or point "
-            "MLFLOW_TRACKING_URI to a store that works (unset: mlflow.db in the project)"
+            f"MLflow at {uri} cannot be used ({cause}); {remedy} point MLFLOW_TRACKING_URI to a store that works "
+            "(unset: mlflow.db in the project)"
         ) from error
 
 
@@ -130,11 +139,8 @@ def _sweep(connection: Connection) -> None:
 
 def _artifacts(uri: str, experiment: str) -> str | None:
     """mlruns/ beside the database file; a server knows its own place. MLflow's default is the working folder."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (
-        Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / quote(experiment, safe="")
-    ).as_uri()
+    database = database_of(uri)
+    return (database.parent / ARTIFACTS / quote(experiment, safe="")).as_uri() if database else None
 
 
 @contextmanager

@@ -1,0 +1,305 @@
+"""The Prefect server that flows report to: is it there, in one sentence if not, and one for the schedule.
+
+Import this module before Prefect, which reads its settings (prefect.toml, the environment, profiles.toml) when it is
+imported. History is kept in the project's .prefect (prefect.toml), unless PREFECT_HOME names another folder.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from groundup.errors import BadInput
+from pipelines import stage  # prints a BadInput raised during an import as one sentence
+
+SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
+STOP_SECONDS = 30.0
+ANSWER_SECONDS = 5.0  # for a server that runs
+
+_BAD_SETTINGS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OSError,
+)  # what Prefect's import raises then
+
+os.environ.setdefault("DO_NOT_TRACK", "true")
+if not os.environ.get("PREFECT_HOME", "").strip():
+    os.environ.pop("PREFECT_HOME", None)  # an empty value would be the working folder
+
+
+def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while the modules are imported, which takes seconds, needs no traceback; a BadInput, one sentence."""
+    if not issubclass(kind, KeyboardInterrupt):
+        stage._one_sentence(kind, error, trace)
+
+
+sys.excepthook = _no_traceback
+
+try:
+    import httpx
+    from prefect.client.base import ServerType
+    from prefect.client.orchestration import SyncPrefectClient, get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.flows import Flow
+    from prefect.logging.configuration import setup_logging
+    from prefect.runner import Runner
+    from prefect.schedules import Schedule
+    from prefect.settings import (
+        PREFECT_API_REQUEST_TIMEOUT,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        get_current_settings,
+        temporary_settings,
+    )
+except _BAD_SETTINGS as error:
+    raise BadInput(
+        f"Prefect's settings cannot be read ({' '.join(str(error).split())}); correct prefect.toml, profiles.toml in "
+        "PREFECT_HOME or the variables PREFECT_…"
+    ) from None
+
+
+class Lost(BadInput):
+    """The server went away during a flow: what Prefect still has to send to it can no longer be delivered."""
+
+
+def check() -> None:
+    """Make sure that flows have a Prefect server to report to: the configured one, or else a temporary one.
+
+    Raises:
+        BadInput: the configured server does not answer or is no Prefect server of this version, none is configured
+            and none may be started, or Prefect's home cannot be written.
+    """
+    settings = get_current_settings()
+    if settings.api.url:
+        _check_url(settings.api.url)
+        with _asking() as client:
+            _ask(client, settings.api.url)
+        return
+    if not settings.server.ephemeral.enabled:
+        raise BadInput(
+            "no Prefect server is configured and temporary ones are switched off; set PREFECT_API_URL or "
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true"
+        )
+    _check_home(settings.home)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        right = False
+    if not right:
+        raise BadInput(
+            f"PREFECT_API_URL is {url!r}; expected an address such as http://127.0.0.1:4200/api; correct it, or unset "
+            "it for a temporary server"
+        )
+
+
+@contextmanager
+def _asking() -> Iterator[SyncPrefectClient]:
+    """A client that gives up soon."""
+    patience = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: ANSWER_SECONDS}
+    with temporary_settings(patience), get_client(sync_client=True) as client:
+        yield client
+
+
+def _ask(client: SyncPrefectClient, url: str) -> None:
+    what_to_do = "run `prefect server start`, correct PREFECT_API_URL, or unset it for a temporary server"
+    try:
+        client.request("GET", "/health")
+        if client.server_type is ServerType.CLOUD:
+            return
+        version = client.api_version()
+        if not isinstance(version, str):
+            raise ValueError(f"/admin/version is {version!r}")
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        hint = "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING" if status in (401, 403) else what_to_do
+        raise BadInput(
+            f"the server at {url} answers {status} {error.response.reason_phrase}; expected a Prefect server's API, "
+            f"whose address usually ends with /api; {hint}"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise BadInput(f"no Prefect server answers at {url} ({why}); {what_to_do}") from None
+    except ValueError:
+        raise BadInput(
+            f"the server at {url} does not answer as a Prefect server does; expected the address of its API, which "
+            f"usually ends with /api; {what_to_do}"
+        ) from None
+    ours = client.client_version()
+    if version.partition(".")[0] != ours.partition(".")[0]:
+        raise BadInput(
+            f"the server at {url} is Prefect {version}; expected {ours.partition('.')[0]}.x, as installed here "
+            f"({ours}); start a server of this version with `prefect server start`, or set PREFECT_API_URL to one"
+        )
+
+
+def _check_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(
+            f"Prefect's home {home} cannot be written ({error.strerror}); make it a folder that can be, or set "
+            "PREFECT_HOME to one"
+        ) from None
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Around flows started by hand: check for a server, and say in a sentence when it goes away meanwhile.
+
+    Raises:
+        BadInput: as `check`.
+        Lost: the server went away.
+    """
+    check()
+    url = get_current_settings().api.url
+    raises, logging.raiseExceptions = logging.raiseExceptions, False  # no "Error logging to API" on stderr
+    setup_logging()
+    gone = _Gone()
+    handlers = [*logging.getLogger().handlers, *logging.getLogger("prefect._internal").handlers]
+    for handler in handlers:
+        handler.addFilter(gone)
+    try:
+        yield
+    except Exception as error:
+        if not _caused_by_transport(error):
+            raise
+        raise Lost(
+            f"the Prefect server{f' at {url}' if url else ''} went away while the flow ran; the stages that ended are "
+            "recorded by DVC: start the server and run the flow again"
+        ) from error
+    finally:
+        logging.raiseExceptions = raises
+        for handler in handlers:
+            handler.removeFilter(gone)
+
+
+class _Gone(logging.Filter):
+    """Leave out Prefect's pages of log about a server that does not answer; the sentence at the end says it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to print a record."""
+        if record.name.startswith(("prefect.events", "prefect._internal")):
+            return False
+        return not (record.exc_info and record.exc_info[1] and _caused_by_transport(record.exc_info[1]))
+
+
+def _caused_by_transport(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, httpx.TransportError) or "Failed to reach API" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def leave(code: int) -> None:
+    """End the process without Prefect's threads, which would try for minutes to reach a server that is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextmanager
+def scheduling_server() -> Iterator[None]:
+    """Use the Prefect server that is configured (PREFECT_API_URL) or runs here; else run one meanwhile.
+
+    Prefect's temporary server, enough for a flow started by hand, starts no scheduled runs.
+    """
+    settings = get_current_settings()
+    check()
+    if settings.api.url:
+        yield
+        return
+    port = settings.server.api.port
+    url = f"http://127.0.0.1:{port}/api"
+    with ExitStack() as at_end:
+        if not _answers(url):
+            at_end.enter_context(_server(port, url))
+        at_end.enter_context(temporary_settings({PREFECT_API_URL: url}))
+        check()  # something else may answer there
+        address = f"http://127.0.0.1:{port}"
+        print(f"Runs and schedule: {address}   (Ctrl-C pauses the schedule and ends)", flush=True)
+        yield
+
+
+@contextmanager
+def _server(port: int, url: str) -> Iterator[None]:
+    """Run a Prefect server."""
+    home = get_current_settings().home
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    environment = os.environ | {"PREFECT_SERVER_API_PORT": str(port)}
+    with open(home / "server.log", "w") as output:
+        server = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        give_up = time.monotonic() + SERVER_SECONDS
+        while not _answers(url):
+            if server.poll() is not None or time.monotonic() > give_up:
+                raise BadInput(
+                    f"no Prefect server came up at {url} (its output: {home / 'server.log'}); if the port is taken, "
+                    "set PREFECT_SERVER_API_PORT to another, or PREFECT_API_URL to a server that runs"
+                )
+            time.sleep(0.5)
+        yield
+    finally:
+        server.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_SECONDS)
+        server.kill()
+        server.wait()
+
+
+def serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
+    """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the run of the moment and pause the schedule."""
+    asyncio.run(_serve(flow, name, schedule))
+
+
+async def _serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
+    asked_to_end = asyncio.Event()
+
+    def listen() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
+
+    listen()
+    runner = Runner(name=name, limit=1)
+    await runner.aadd_flow(flow, name=name, schedule=schedule)
+    serving = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)
+    listen()  # start() has taken SIGTERM for itself, and would end before the schedule is paused
+    while not runner.started and not serving.done():
+        await asyncio.sleep(0.1)
+    print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)
+    asked = asyncio.create_task(asked_to_end.wait())
+    await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not serving.done():
+        await runner.astop()
+    await serving
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False

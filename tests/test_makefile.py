@@ -1,0 +1,88 @@
+"""The environment's part of the Makefile: moved folders are corrected, and git must know who commits."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# the Makefile's own correction of scripts, without the installation that goes with it
+PROBE = """
+probe:
+\t@echo made in: $(MADE_IN)
+\t@echo moved: $(MOVED)
+\t@echo source: $$PYTHONPATH
+\t@[ -z "$(MOVED)" ] || "$(BIN)/python" -c "$$CORRECT_SCRIPTS" "$(MADE_IN)" $(VENV)
+"""
+
+
+def make(folder: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a target of the project's Makefile in another folder; git finds no configuration but that of `folder`."""
+    probe = folder / "probe.mk"
+    probe.write_text(PROBE)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "MAKE", "PYTHONPATH"))}
+    home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    command = ["make", "-f", str(ROOT / "Makefile"), "-f", str(probe), target]
+    return subprocess.run(
+        command, cwd=folder, env=kept | home | variables, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with an environment whose scripts name it, as pip and venv write them."""
+    folder = tmp_path / "first"
+    environment = folder / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    for name in ("pip", "tool"):
+        script = environment / "bin" / name
+        script.write_text(f"#!{environment}/bin/python\nimport sys\nprint(sys.prefix, *sys.argv[1:])\n")
+        script.chmod(0o755)
+    return folder
+
+
+def test_scripts_of_a_moved_environment_run_in_the_new_place(project: Path) -> None:
+    unmoved = make(project, "probe").stdout.splitlines()
+    assert unmoved == [f"made in: {project}/.venv", "moved:", f"source: {project}/src"]
+    for name in ("with a blank", "again", "and-" + "long-" * 40):
+        moved = project.rename(project.with_name(name))
+        done = make(moved, "probe")
+        assert f"made in: {project}/.venv\nmoved: moved\n" in done.stdout and not done.stderr
+        project = moved
+        for script in ("pip", "tool"):
+            said = subprocess.run(
+                [project / ".venv/bin" / script, "two words"], capture_output=True, text=True, check=True
+            )
+            assert said.stdout == f"{project}/.venv two words\n"
+        assert str(project) in (project / ".venv/bin/activate").read_text()
+        assert make(project, "probe").stdout.splitlines()[1] == "moved:"
+
+
+def test_a_copy_is_corrected_and_a_shared_environment_left_alone(project: Path, tmp_path: Path) -> None:
+    copy, sharing = tmp_path / "copy", tmp_path / "sharing"
+    shutil.copytree(project, copy, symlinks=True)
+    assert "moved: moved" in make(copy, "probe").stdout
+    assert str(project) not in (copy / ".venv/bin/tool").read_text()
+    assert str(project) in (project / ".venv/bin/tool").read_text()
+    sharing.mkdir()
+    (sharing / ".venv").symlink_to(project / ".venv")
+    assert make(sharing, "probe", PYTHONPATH="more").stdout.splitlines()[1:] == [
+        "moved:",
+        f"source: {sharing}/src:more",
+    ]
+
+
+def test_experiments_need_an_identity(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    asked = make(tmp_path, "identity")
+    assert asked.returncode and "git config --global user.name" in asked.stderr
+    assert "git config --global user.email" in asked.stderr
+    everything = {f"GIT_{role}_{part}": "x" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    assert make(tmp_path, "identity", **everything).returncode == 0
+    subprocess.run(["git", "config", "user.name", "x"], cwd=tmp_path, check=True)
+    assert make(tmp_path, "identity").returncode
+    subprocess.run(["git", "config", "user.email", "x"], cwd=tmp_path, check=True)
+    assert make(tmp_path, "identity").returncode == 0
