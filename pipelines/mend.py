@@ -28,7 +28,6 @@ from pipelines.lineage import PIPELINES, content_of, stage_key, workspace
 
 GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
 WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
-CLOCK_SECONDS = 2.0  # by which the start times of processes may be wrong
 
 Entry = dict[str, Any]  # a stage in a lock file
 Say = Callable[[str], None]  # takes a sentence without its full stop
@@ -80,8 +79,8 @@ def _stop_orphans(root: Path, say: Say) -> None:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
             environment = process.environ() if process.pid not in ours else {}
-            stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT", "")
-            if stage and Path(project).resolve() == root and not _has_dvc(process):
+            stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT")
+            if stage and project and Path(project).resolve() == root and not _has_dvc(process):
                 orphans[process] = stage
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in orphans:
@@ -129,7 +128,9 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
         elif holders:
             written = rwlock.stat().st_mtime
             # DVC itself drops the entries of processes that are gone, and takes others with their ids for them
-            if all(_started(pid) == 0 or _started(pid) > written + CLOCK_SECONDS for pid in holders):
+            if all(
+                _started(pid) == 0 or _started(pid) > written + processes.CLOCK_SECONDS for pid in holders
+            ):
                 rwlock.unlink()
                 if any(map(_started, holders)):
                     say(

@@ -7,7 +7,7 @@ from pathlib import PurePath
 import psutil
 
 # start times are derived from the boot time, which moves when the clock is set
-_CLOCK_TOLERANCE_SECONDS = 2.0
+CLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ProcessId:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return abs(process.create_time() - self.started) < _CLOCK_TOLERANCE_SECONDS
+            return abs(process.create_time() - self.started) < CLOCK_SECONDS
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:  # somebody else's

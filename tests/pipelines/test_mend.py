@@ -258,9 +258,9 @@ def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Pat
     assert outputs(project) == expected
 
 
-def sleeper(root: Path) -> subprocess.Popen[bytes]:
+def sleeper(root: Path, **environment: str) -> subprocess.Popen[bytes]:
     """What a stage is once its dvc has been killed: nobody above it is a dvc."""
-    environment = os.environ | {"DVC_STAGE": "left", "DVC_ROOT": str(root)}
+    environment = os.environ | ({"DVC_STAGE": "left", "DVC_ROOT": str(root)} | environment)
     program = "print('up', flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -274,13 +274,20 @@ def sleeper(root: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path) -> None:
-    with sleeper(project) as orphan, sleeper(project.parent) as another:
+def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of this project; another's, or what names no project, is left alone wherever one works."""
+    monkeypatch.chdir(project)
+    with (
+        sleeper(project) as orphan,
+        sleeper(project.parent) as another,
+        sleeper(project, DVC_ROOT="") as nobodys,
+    ):
         [done] = mend(project)
         assert done.startswith("stage left was still running without the dvc that started it")
         assert not psutil.pid_exists(orphan.pid)
-        assert another.poll() is None
+        assert another.poll() is None and nobodys.poll() is None
         another.kill()
+        nobodys.kill()
 
 
 def test_a_stage_that_a_program_runs_by_dvc_s_library_goes_on(project: Path) -> None:
