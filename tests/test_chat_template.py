@@ -104,6 +104,8 @@ def test_what_transformers_refuses_is_refused(source: str) -> None:
     ("source", "words"),
     [
         ("{% for", "is no Jinja"),
+        ("{{ raise_exception(message='a', message='b') }}", "is no Jinja"),  # as Python no call
+        ("{{ [1e400, messages] }}", "fails on a conversation of 1 messages"),  # as Python the name inf
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{{ messages[0]['content'] + 1 }}", "fails on a conversation of 1 messages"),
         ("{{ messages.__class__.__mro__ }}", "fails on a conversation"),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from groundup.errors import BadInput
 from groundup.generation import draw, generate, probabilities, stream
 from groundup.nn.decoder import Decoder
-from groundup.sampling import Sampling
+from groundup.sampling import LARGEST_TEMPERATURE, Sampling
 from tests.tiny import random_decoder
 
 BOLD = Sampling(temperature=1.3, top_k=7, top_p=0.9, seed=5)
@@ -175,4 +175,5 @@ def test_scores_that_are_not_finite_are_told(sampling: Sampling, value: float) -
 
 def test_a_masked_token_is_never_drawn_and_no_error() -> None:
     logits = torch.tensor([[0.0, -torch.inf, 1.0]])
-    assert float(probabilities(logits, Sampling(temperature=1.0))[0, 1]) == 0
+    for temperature in (1.0, LARGEST_TEMPERATURE):
+        assert float(probabilities(logits, Sampling(temperature=temperature))[0, 1]) == 0

@@ -6,10 +6,17 @@ from groundup.sampling import CONTINUATION, INFERENCE_PARAMS, MAX_NEW_TOKENS, Sa
 
 @pytest.mark.parametrize(
     "values",
-    [{"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}, {"temperature": float("nan")}],
+    [
+        *({"temperature": float(value)} for value in ("-1", "nan", "inf", "1e39")),
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+    ],
 )
 def test_sampling_values_out_of_range(values: dict[str, float]) -> None:
-    with pytest.raises(BadInput, match=r"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1"):
+    with pytest.raises(
+        BadInput, match=r"expected temperature from 0 to 1e\+38, top_k >= 0 and 0 < top_p <= 1"
+    ):
         Sampling(**values)  # type: ignore[arg-type]
 
 

@@ -44,7 +44,7 @@ class ChatTemplate:
         }
         try:
             return environment.from_string(self.source)
-        except jinja2.TemplateError as error:
+        except Exception as error:  # Jinja writes Python, which may be none
             raise BadInput(
                 f"the chat template is no Jinja ({error}); expected the one published with the model: take its folder "
                 f"anew."
@@ -65,7 +65,9 @@ class ChatTemplate:
                 add_generation_prompt=answer,
                 **{name: token for name, token in tokens.items() if token is not None},
             )
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except BadInput:
+            raise
+        except Exception as error:  # what runs is foreign
             raise BadInput(
                 f"the chat template fails on a conversation of {len(messages)} messages ({type(error).__name__}: "
                 f"{error}); most expect roles system, user and assistant in turn: correct these, or take another model."

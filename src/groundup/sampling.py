@@ -1,6 +1,5 @@
 """How a model is asked for text, where the one who asks says nothing else; needs no torch, so that help is quick."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ from groundup.errors import BadInput
 
 # The smallest normal float32: scores cannot be divided by less, which a processor may take for 0.
 SMALLEST_TEMPERATURE = 2.0**-126
+LARGEST_TEMPERATURE = 1e38  # float32 takes more for infinity
 SEEDS = range(-(2**63), 2**63)  # what torch's generators take
 
 
@@ -27,10 +27,10 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
+        if not 0 <= self.temperature <= LARGEST_TEMPERATURE or self.top_k < 0 or not 0 < self.top_p <= 1:
             raise BadInput(
                 f"sampling with temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}; "
-                f"expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1."
+                f"expected temperature from 0 to {LARGEST_TEMPERATURE:g}, top_k >= 0 and 0 < top_p <= 1."
             )
         if self.seed not in SEEDS:
             raise BadInput(f"sampling with seed {self.seed}; expected a whole number of at most 64 bits.")

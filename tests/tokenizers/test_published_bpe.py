@@ -416,6 +416,33 @@ def test_what_tokenizer_config_names_is_special(tmp_path: Path) -> None:
     assert "<tool>" in ours.special_tokens and ours.added_tokens == {"<think>": theirs.token_to_id("<think>")}
 
 
+@pytest.mark.parametrize("before", [{"rstrip": True}, {"lstrip": True, "special": True}])
+@pytest.mark.parametrize(
+    "after", [{}, {"rstrip": True, "special": True}, {"lstrip": True, "normalized": True}]
+)
+def test_tokenizer_config_says_how_a_token_is_found(
+    before: dict[str, bool], after: dict[str, bool], tmp_path: Path
+) -> None:
+    from tokenizers import AddedToken
+    from transformers import PreTrainedTokenizerFast
+
+    theirs, flags = reference("gpt2"), {"lstrip": False, "rstrip": False, "special": False}
+    token = AddedToken("<think>", **before)
+    theirs.add_special_tokens([token]) if token.special else theirs.add_tokens([token])
+    save(theirs, tmp_path)
+    i = theirs.token_to_id("<think>")
+    decoder = {str(i): {"content": "<think>", "normalized": False, "single_word": False, **flags, **after}}
+    config = {"eos_token": "<|im_end|>", "added_tokens_decoder": decoder}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours, expected = (
+        huggingface_tokenizer(tmp_path),
+        PreTrainedTokenizerFast.from_pretrained(tmp_path, clean_up_tokenization_spaces=False),
+    )
+    text = "low  <think> \nlow"
+    assert ours.encode(text, allow_special=True) == expected.encode(text)
+    assert ("<think>" in ours.special_tokens) == (expected.decode([i], skip_special_tokens=True) == "")
+
+
 def gguf_facts(theirs: Any, kinds: dict[str, int]) -> dict[str, Any]:
     vocabulary = sorted(theirs.get_vocab(), key=theirs.get_vocab().__getitem__)
     return {

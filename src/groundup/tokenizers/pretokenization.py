@@ -40,7 +40,6 @@ QWEN_2 = LLAMA_3.replace("{1,3}", "")
 # those for white space look back. It keeps a place to return to for each of its characters, and fails at a million.
 _WHOLE = frozenset([*PATTERNS.values(), LLAMA_3, QWEN_2])
 _MANY = 100_000
-_MANY_BLANKS = re.compile(rf"(?<!\s)\s{{{_MANY}}}")
 
 MATCHING = ("lstrip", "rstrip", "normalized")
 
@@ -90,7 +89,13 @@ def _matches(pattern: "regex.Pattern[str]", text: str) -> list[str]:
 
 def tiktoken_cuts_alike(pattern: str, text: str) -> bool:
     """Whether tiktoken is known to cut `text` by the expression `pattern` as `split_words` does, and not to fail."""
-    return pattern in _WHOLE and (len(text) < _MANY or not _MANY_BLANKS.search(text))
+    return pattern in _WHOLE and not _has_many_blanks(text)
+
+
+def _has_many_blanks(text: str) -> bool:
+    """Whether the text may hold `_MANY` blanks in a row: a run that long fills one of these windows."""
+    half = _MANY // 2
+    return len(text) >= half and any(text[i : i + half].isspace() for i in range(0, len(text), half))
 
 
 class AddedTokens:

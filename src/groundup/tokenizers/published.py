@@ -229,11 +229,14 @@ def _added_tokens(
 ) -> tuple[dict[str, int], dict[str, int], dict[str, list[str]]]:
     """Special tokens, other tokens that are found as a whole, and how each is found: see AddedTokens.
 
-    tokenizer_config.json may have more of them than tokenizer.json, and names special ones.
+    tokenizer_config.json may have more of them than tokenizer.json, and names special ones. Where both describe a
+    token, transformers finds it as tokenizer_config.json says, and takes it for special if one of them does.
     """
     entries = {token["content"]: token for token in found.get("added_tokens") or []}
     for i, token in (config.get("added_tokens_decoder") or {}).items():
-        entries.setdefault(token["content"], {**token, "id": int(i)})
+        before = entries.get(token["content"], {})
+        special = bool(token.get("special") or before.get("special"))
+        entries[token["content"]] = {"id": int(i), **before, **token, "special": special}
     alone = [content for content, token in entries.items() if token.get("single_word")]
     if alone:
         raise BadInput(
