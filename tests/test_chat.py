@@ -200,7 +200,17 @@ def test_instruction_and_input_on_one_line(talk: Any, tmp_path: Path) -> None:
     ]
     assert err.count("not trained on this wording") == 1
     assert "The closest is: Give the opposite word." in err
-    assert err.count("input> ") == 1
+    assert err.count("input (or Enter)> ") == 1
+
+
+def test_a_command_in_place_of_an_input_is_obeyed(talk: Any) -> None:
+    checkpoint = chat_checkpoint()
+    checkpoint = replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short"))
+    out, err = talk("hello", "/seed", "Say it.", "/tea", "What now?", "/quit", "Repeat.", checkpoint=checkpoint)
+    # what is no command is an input
+    assert out == reply(checkpoint, "### Instruction: Say it.\n### Input: /tea\n### Response:") + "\n"
+    assert "The next reply has the seed 0." in err
+    assert err.endswith("input (or Enter)> /quit\n")
 
 
 def test_a_model_without_instructions_says_so(talk: Any) -> None:

@@ -195,7 +195,7 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
     result = CliRunner().invoke(app, command, input=dialogue)
     assert result.exit_code == 0, (result.output, result.exception)
     # the blank line is no instruction; the second instruction has an empty input
-    assert result.stderr.count("input> ") == 2
+    assert result.stderr.count("input (or Enter)> ") == 2
     assert result.stderr.count("instruction> ") == 4
     checkpoint = load_checkpoint(folders["instructions"])
     requests = [("Say it.", "tea"), ("Repeat.", "")]

@@ -136,22 +136,26 @@ class Chat:
                 if line.startswith("/"):
                     if not self.obey(*line.partition(" ")[::2]):
                         return
-                elif line:
-                    self.answer(line)
+                elif line and not self.answer(line):
+                    return
             except BadInput as error:
                 say(f"error: {error}")
             except KeyboardInterrupt:  # a second one
                 say("")
 
-    def answer(self, text: str) -> None:
-        """Print the reply as it comes; Ctrl-C stops it."""
+    def answer(self, text: str) -> bool:
+        """Print the reply as it comes; Ctrl-C stops it. False where a command, given as input, ends the chat."""
         if self.conversation is None:
             instruction, given = self.taught.split(text)
             if self.taught.families and not self.taught.knows(instruction):
                 closest = self.taught.closest(instruction)
                 advice = f"The closest is: {closest}" if closest else "/examples shows what it knows."
                 say(f"(It was not trained on this wording. {advice})")
-            pieces = self.instructed(instruction, given or self.lines.read("input> ") or "")
+            given = given or self.lines.read("input (or Enter)> ") or ""
+            command, _, argument = given.partition(" ")
+            if command in self.commands:
+                return self.obey(command, argument)
+            pieces = self.instructed(instruction, given)
         else:
             pieces = self.conversation.ask(text, max_new_tokens=self.max_new_tokens, sampling=self.sampling)
         forgotten = self.conversation.forgotten if self.conversation else 0
@@ -168,6 +172,7 @@ class Chat:
             if self.conversation.forgotten and not forgotten:
                 say("The window is full: from now on the model no longer sees the oldest messages.")
             self.keep()
+        return True
 
     def greet(self) -> None:
         """Say what a model of single instructions can be asked."""
