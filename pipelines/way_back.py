@@ -80,10 +80,15 @@ def back(root: Path, say: Say) -> None:
 
 def to_commit(root: Path, say: Say) -> None:
     """Say what to do with the results of a run, if they differ from the last commit."""
-    if _git(root, "status", "--porcelain", "--", "*dvc.lock"):
+    changed = [
+        line.split()[-1] for line in _git(root, "status", "--porcelain", "--", "*dvc.lock").splitlines()
+    ]
+    if changed:
+        # those of a pipeline that never ran here have nothing in the cache, over which dvc checkout would fail
+        ran = sorted({"dvc.yaml", *(name.removesuffix("lock") + "yaml" for name in changed)})
         say(
             "commit the results (git add --update && git commit): the commit stands for exactly these data and models, "
-            "and from any later state git checkout of it and dvc checkout bring them back"
+            f"and from any later state git checkout of it and dvc checkout {' '.join(ran)} bring them back"
         )
 
 

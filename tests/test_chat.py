@@ -206,7 +206,9 @@ def test_instruction_and_input_on_one_line(talk: Any, tmp_path: Path) -> None:
 def test_a_command_in_place_of_an_input_is_obeyed(talk: Any) -> None:
     checkpoint = chat_checkpoint()
     checkpoint = replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short"))
-    out, err = talk("hello", "/seed", "Say it.", "/tea", "What now?", "/quit", "Repeat.", checkpoint=checkpoint)
+    out, err = talk(
+        "hello", "/seed", "Say it.", "/tea", "What now?", "/quit", "Repeat.", checkpoint=checkpoint
+    )
     # what is no command is an input
     assert out == reply(checkpoint, "### Instruction: Say it.\n### Input: /tea\n### Response:") + "\n"
     assert "The next reply has the seed 0." in err

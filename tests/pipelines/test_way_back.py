@@ -97,8 +97,7 @@ def test_says_to_commit_what_has_changed(project: Path) -> None:
     assert to_commit(project) == []
     (project / "dvc.lock").write_text("")
     assert "commit the results" in to_commit(project)[0]
-    toy.run(project, "git", "add", "-A")
-    toy.run(project, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "r")
+    commit(project)
     assert to_commit(project) == []
     (project / "params.yaml").write_text("{}\n")
     assert to_commit(project) == []
@@ -110,3 +109,36 @@ def test_results_are_to_be_committed_where_nothing_was_yet(project: Path) -> Non
     toy.run(project, "git", "update-ref", "-d", "HEAD")
     (project / "dvc.lock").write_text("")
     assert "commit the results" in to_commit(project)[0]
+
+
+def test_the_way_back_to_a_commit_needs_no_pipeline_that_never_ran(tmp_path: Path) -> None:
+    """As for a new user: the project comes with the lock file of a study that ran elsewhere."""
+    study = "pipelines/study/dvc.yaml"
+    stage = "cmd: python work.py left.txt study/all.txt, wdir: ../.., deps: [work.py, left.txt], outs: [study/all.txt]"
+    origin = toy.make(tmp_path / "origin", more={study: f"stages: {{beyond: {{{stage}}}}}\n"})
+    toy.run(origin, *DVC, "repro", study)
+    commit(origin)
+    project = tmp_path / "project"
+    toy.run(tmp_path, "git", "clone", "-q", str(origin), str(project))
+    (project / "source.txt").write_text('{"score": 0.9}\n')
+    assert repro(project).returncode == 0
+    expected = outputs(project)
+    [advice] = to_commit(project)
+    commit(project)
+    (project / "source.txt").write_text('{"score": 0.8}\n')
+    assert repro(project).returncode == 0
+    assert outputs(project) != expected
+
+    toy.run(project, "git", "checkout", ".")
+    command = advice.partition("dvc checkout ")[2].partition(" bring")[0].split()
+    assert command == ["dvc.yaml"]
+    toy.run(project, *DVC, "checkout", *command)
+    assert outputs(project) == expected
+
+    toy.run(project, *DVC, "repro", study)
+    assert f"dvc checkout dvc.yaml {study} bring" in to_commit(project)[0]
+
+
+def commit(project: Path) -> None:
+    toy.run(project, "git", "add", "-A")
+    toy.run(project, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "r")
