@@ -25,9 +25,16 @@ def keep(root: Path, say: Say, profile: str) -> None:
     kept = _kept(root)
     if kept and kept[-1].endswith(f"-{profile}") and _has_values_of(root, profile):
         return
-    head = _git(root, "rev-parse", "HEAD")
     number = int(kept[-1].rpartition("/")[2].partition("-")[0]) + 1 if kept else 1
-    _git(root, "update-ref", f"{BEFORE}/{number:04d}-{profile}", _git(root, "stash", "create") or head)
+    _git(root, "update-ref", f"{BEFORE}/{number:04d}-{profile}", _snapshot(root))
+
+
+def _snapshot(root: Path) -> str:
+    """A commit of what is here, on no branch."""
+    _git(
+        root, "update-index", "-q", "--refresh"
+    )  # stash fails over a file that was written anew with the same bytes
+    return _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD")
 
 
 def _kept(root: Path) -> list[str]:
@@ -64,7 +71,7 @@ def back(root: Path, say: Say) -> None:
     written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
     if _git(root, "diff", "--name-only", kept[-1], "--", *written) or not _git(root, "for-each-ref", LEFT):
         # else an earlier attempt got as far as here
-        _git(root, "update-ref", LEFT, _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD"))
+        _git(root, "update-ref", LEFT, _snapshot(root))
     _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *written)
     mend(root, say)
     subprocess.run(

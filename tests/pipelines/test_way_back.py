@@ -1,5 +1,6 @@
 """What was there before a profile's run comes back, committed or not; the oracle is what was there."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,6 +92,13 @@ def test_what_was_left_is_kept_when_an_attempt_to_go_back_had_failed(
     assert (project / "reports/figures.json").read_text() == "{}\n"
     assert len(back(project)) == 1
     assert "book" in toy.run(project, "git", "show", "refs/groundup/left:reports/figures.json").stdout
+
+
+def test_notes_what_was_written_anew_without_a_change(project: Path) -> None:
+    os.utime(project / "params.yaml", (1, 1))
+    note(project)
+    head = toy.run(project, "git", "rev-parse", "HEAD").stdout
+    assert toy.run(project, "git", "rev-parse", "refs/groundup/before/0001-book").stdout == head
 
 
 def test_says_to_commit_what_has_changed(project: Path) -> None:
