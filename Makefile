@@ -35,21 +35,21 @@ repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to
 	dvc repro
 	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline figures: dvc metrics show)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
-	@python -m pipelines.mend to-commit
+	@python -m pipelines.way_back to-commit
 
 study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the main pipeline
 	@python -m pipelines.mend
 	dvc repro pipelines/study/dvc.yaml
 	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
-	@python -m pipelines.mend to-commit
+	@python -m pipelines.way_back to-commit
 
 published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
 	@python -m pipelines.mend
 	dvc repro pipelines/published/dvc.yaml
 	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
 	@echo "Models: data/published/   Values: pipelines/published/params.yaml   Runs: make ui"
-	@python -m pipelines.mend to-commit
+	@python -m pipelines.way_back to-commit
 
 status: $(READY) .git/HEAD  ## show what changed since the last run; the study and published only if they ran here
 	@dvc status dvc.yaml $(foreach name,study published,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
@@ -61,14 +61,14 @@ repro-smollm2: $(READY) .git/HEAD identity  ## finetune the published SmolLM2-13
 	$(run-profile)
 
 back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
-	@python -m pipelines.mend back
+	@python -m pipelines.way_back back
 
 mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro, study and published begin with it)
 	@python -m pipelines.mend
 
 # of repro-<profile>
 define run-profile
-@python -m pipelines.mend keep $(@:repro-%=%)
+@python -m pipelines.way_back keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
 @# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
 set -f; dvc exp run --name $(@:repro-%=%) $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/$(@:repro-%=%).txt) $(ARGS)

@@ -35,12 +35,11 @@ from groundup.atomic import read_json
 from groundup.errors import BadInput
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
 from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
-from pipelines.mend import mend
+from pipelines.mend import GRACE_SECONDS, mend
 from pipelines.stage import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
 FORESEEN = (RuntimeError, BadInput, DvcException)
-GRACE_SECONDS = 15.0  # for a cancelled stage to close its MLflow run
 
 _running: set[subprocess.Popen[str]] = set()
 

@@ -22,12 +22,12 @@ PIPELINES = {
 }
 
 
-def workspace() -> Path:
-    """The folder whose stages run here: the nearest one that DVC works in, else the working folder.
+def workspace(here: Path | None = None) -> Path:
+    """The folder whose stages run here, by default the working folder: the nearest one that DVC works in.
 
     DVC_ROOT names another one, the project itself, in the temporary folders of `dvc exp run --temp` and `--queue`.
     """
-    here = Path.cwd()
+    here = here or Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
@@ -53,9 +53,14 @@ def stage_key(entry: Mapping[str, Any]) -> str:
     `entry` has the shape of a stage in dvc.lock. What comes out of the stage plays no part, so the key is the
     same before the stage runs, while it runs and in the lock file afterwards.
     """
-    deps = sorted((dep["path"], dep["md5"]) for dep in entry.get("deps", []))
+    deps = sorted((dep["path"], content_of(dep)) for dep in entry.get("deps", []))
     facts = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def content_of(item: Mapping[str, Any]) -> str:
+    """What a lock file knows the content of a dependency or output by: its MD5, or the name that a server gave it."""
+    return str(next((item[key] for key in ("md5", "etag", "checksum") if key in item), ""))
 
 
 def find_stage(root: Path, stage: str) -> "PipelineStage":
@@ -114,7 +119,9 @@ def stage_tags(stage: str, root: Path) -> dict[str, str]:
         ) from error
     code = (".py", ".j2")
     data = {
-        f"data.{dep['path']}": dep["md5"] for dep in entry.get("deps", []) if not dep["path"].endswith(code)
+        f"data.{dep['path']}": content_of(dep)
+        for dep in entry.get("deps", [])
+        if not dep["path"].endswith(code)
     }
     return {"stage_key": stage_key(entry), **data}
 

@@ -1,11 +1,10 @@
-"""Put right what a run that died left behind, before the next one starts; and the way back from a profile's run.
+"""Put right what a run that died left behind, before the next one starts.
 
 DVC writes its list of locked paths (.dvc/tmp/rwlock) and the lock files of the pipelines in place: a kill or a full
 disk at the wrong moment leaves them empty or cut short, and DVC then refuses every command. `make repro` and the flows
 call `mend` first; after a plain `dvc repro` that was killed, `make mend` does the same.
 """
 
-import argparse
 import configparser
 import json
 import re
@@ -15,32 +14,26 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import md5
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 from zc.lockfile import LockError, LockFile
 
+from groundup import processes
 from groundup.atomic import atomic_path, write_text
 from groundup.errors import BadInput
-from pipelines.lineage import PIPELINES, stage_key
+from pipelines.lineage import PIPELINES, content_of, stage_key, workspace
 
 GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
-BEFORE = "refs/groundup/before"  # what was here before the runs of profiles, the oldest first
-LEFT = "refs/groundup/left"  # what was here before the last `back`
-WRITTEN = (
-    "params.yaml",
-    "dvc.lock",
-    "reports",
-)  # what a profile's run changes among the files that git tracks
 WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
-CLOCK_SECONDS = 2.0  # by which the start times of processes may be wrong
 
 Entry = dict[str, Any]  # a stage in a lock file
+Say = Callable[[str], None]  # takes a sentence without its full stop
 
 
-def mend(root: Path, say: Callable[[str], None]) -> None:
+def mend(root: Path, say: Say) -> None:
     """Mend what DVC would refuse or lose, and say each thing done; costs half a second where there is nothing.
 
     Waits for a dvc that is at work here: one that lives on after its `make` was killed goes on by itself, and DVC
@@ -64,25 +57,30 @@ def mend(root: Path, say: Callable[[str], None]) -> None:
                 _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"), say)
 
 
-def _wait_for_dvc(root: Path, say: Callable[[str], None]) -> None:
-    """Wait until no command of DVC that writes runs in this folder."""
+def _wait_for_dvc(root: Path, say: Say) -> None:
+    """Wait until no command of DVC that writes runs in this project."""
     above = psutil.Process().parents()
     for process in psutil.process_iter():
-        at_work = _is_dvc(process) and _works_in(process, root) and WRITING & set(_command(process))
-        if at_work and process not in above:
+        with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
+            if process in above or not _is_dvc_in(root, process) or not WRITING & set(process.cmdline()):
+                continue
+            if process.status() == psutil.STATUS_STOPPED:
+                raise BadInput(
+                    f"another dvc is suspended here (process {process.pid}); let it go on (fg) or end it, and try again"
+                )
             say(f"another dvc is at work here (process {process.pid}); waiting until it has ended")
             psutil.wait_procs([process])
 
 
-def _stop_orphans(root: Path, say: Callable[[str], None]) -> None:
+def _stop_orphans(root: Path, say: Say) -> None:
     """Stop stages whose dvc was killed: nobody can record their result, and the next run would start a second copy."""
     ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     orphans: dict[psutil.Process, str] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
             environment = process.environ() if process.pid not in ours else {}
-            stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT", "")
-            if stage and Path(project).resolve() == root and not any(map(_is_dvc, process.parents())):
+            stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT")
+            if stage and project and Path(project).resolve() == root and not _has_dvc(process):
                 orphans[process] = stage
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in orphans:
@@ -97,25 +95,18 @@ def _stop_orphans(root: Path, say: Callable[[str], None]) -> None:
         )
 
 
-def _is_dvc(process: psutil.Process) -> bool:
-    """Whether a process runs as `dvc …`, `python …/dvc …` or `python -m dvc …`."""
-    command = _command(process)
-    return any(PurePath(word).name == "dvc" for word in command[:2]) or command[1:3] == ["-m", "dvc"]
+def _has_dvc(process: psutil.Process) -> bool:
+    """Whether what started a stage lives: a dvc, or a program that uses DVC's library and holds the stage's paths."""
+    holders = _holders(workspace(Path(process.cwd())) / ".dvc/tmp/rwlock") or set()
+    return any(above.pid in holders or processes.runs(above, "dvc") for above in process.parents())
 
 
-def _command(process: psutil.Process) -> list[str]:
-    with suppress(psutil.Error):
-        return list(process.cmdline())
-    return []
+def _is_dvc_in(root: Path, process: psutil.Process) -> bool:
+    """Whether a process is a dvc at work in the project, and not in a temporary or other one below its folder."""
+    return processes.runs(process, "dvc") and workspace(Path(process.cwd()).resolve()) == root
 
 
-def _works_in(process: psutil.Process, root: Path) -> bool:
-    with suppress(psutil.Error):
-        return Path(process.cwd()).resolve() == root
-    return False
-
-
-def _mend_rwlock(root: Path, rwlock: Path, say: Callable[[str], None]) -> None:
+def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
     """Remove a list of locked paths that cannot be read, and one that names processes whose ids are others' by now."""
     name = rwlock.relative_to(root)
     if not rwlock.exists():
@@ -125,17 +116,21 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Callable[[str], None]) -> None:
             return
         holders = _holders(rwlock)
         if holders is None:
-            if alive := [p.pid for p in psutil.process_iter() if _is_dvc(p) and _works_in(p, root)]:
-                raise BadInput(
-                    f"{name} cannot be read, and dvc still runs here (process {alive[0]}); wait until it has ended, "
-                    f"or stop it, and try again"
-                )
+            for process in psutil.process_iter():
+                with suppress(psutil.Error, OSError):
+                    if _is_dvc_in(root, process):
+                        raise BadInput(
+                            f"{name} cannot be read, and dvc still runs here (process {process.pid}); wait until it "
+                            f"has ended, or stop it, and try again"
+                        )
             say(f"{name}, left unreadable by a run that died, was removed")
             rwlock.unlink()
         elif holders:
             written = rwlock.stat().st_mtime
             # DVC itself drops the entries of processes that are gone, and takes others with their ids for them
-            if all(_started(pid) == 0 or _started(pid) > written + CLOCK_SECONDS for pid in holders):
+            if all(
+                _started(pid) == 0 or _started(pid) > written + processes.CLOCK_SECONDS for pid in holders
+            ):
                 rwlock.unlink()
                 if any(map(_started, holders)):
                     say(
@@ -145,6 +140,8 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Callable[[str], None]) -> None:
 
 def _holders(rwlock: Path) -> set[int] | None:
     """The processes that a list of locked paths names; None if DVC could not have written it."""
+    if not rwlock.exists():
+        return set()
     try:
         locked = json.loads(rwlock.read_text(encoding="utf-8"))
         entries = list(locked.get("write", {}).values())
@@ -163,7 +160,7 @@ def _started(pid: int) -> float:
         return 0.0
 
 
-def _mend_run_cache(root: Path, say: Callable[[str], None]) -> None:
+def _mend_run_cache(root: Path, say: Say) -> None:
     """Remove what was begun in DVC's cache of runs: at an empty folder there, DVC ends with a TypeError."""
     removed = 0
     for run in _cache_folder(root).glob("runs/??/*"):
@@ -180,7 +177,7 @@ def _mend_run_cache(root: Path, say: Callable[[str], None]) -> None:
         )
 
 
-def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Callable[[str], None]) -> None:
+def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Say) -> None:
     """Put back a lock file that was cut short, let it name outputs that are here, and keep a copy of it."""
     name = lock.relative_to(root)
     copy = root / ".dvc/tmp/mend" / f"{pipeline}.lock"
@@ -189,7 +186,7 @@ def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Callable[[str], 
     text = _text(lock)
     entries = _entries(text)
     if entries is None:
-        if "\n<<<<<<< " in text:
+        if re.search("^<<<<<<< ", text, re.MULTILINE):
             raise BadInput(
                 f"{name} has conflicts of a merge; take one side and run again: git checkout --theirs {name}"
             )
@@ -226,10 +223,14 @@ def _text(file: Path) -> str:
 def _entries(text: str) -> dict[str, Entry] | None:
     """The stages of a lock file by name; None if DVC could not have written the text, or not all of it."""
     try:
-        stages: dict[str, Entry] = yaml.load(text, Loader=_Loader)["stages"]
+        lock = yaml.load(text, Loader=_Loader)
+        stages: dict[str, Entry] = lock.get("stages", {}) if "datasets" in lock else lock["stages"]
         items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
         whole = all(entry["cmd"] for entry in stages.values()) and all(
-            item["path"] and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", item["md5"]) for item in items
+            re.fullmatch(r"[0-9a-f]{32}(\.dir)?", content_of(item))
+            if "://" not in item["path"]  # what lies on a server has a name that the server gave it
+            else content_of(item)
+            for item in items
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None
@@ -288,7 +289,8 @@ def _cache_folder(root: Path) -> Path:
 def _all_here(entry: Entry, cache: Path, root: Path | None = None) -> bool:
     """Whether all that a stage wrote is in DVC's cache, or lies in its place under `root`."""
     return all(
-        _is_cached(out["md5"], cache) or (root is not None and _lies_there(root / out["path"], out["md5"]))
+        _is_cached(content_of(out), cache)
+        or (root is not None and _lies_there(root / out["path"], content_of(out)))
         for out in entry.get("outs", [])
     )
 
@@ -306,10 +308,12 @@ def _is_cached(name: str, cache: Path) -> bool:
         return False
 
 
-def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Callable[[str], None]) -> None:
+def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Say) -> None:
     """Replace files in DVC's cache that are cut short, which DVC would check out and call up to date; sizes tell."""
     cache = _cache_folder(root)
-    for out in [out for entry in entries.values() for out in entry.get("outs", []) if "size" in out]:
+    for out in [
+        out for entry in entries.values() for out in entry.get("outs", []) if {"size", "md5"} <= out.keys()
+    ]:
         for file, name, place in _cut_short(cache, root, out):
             file.unlink()
             if _lies_there(place, name):
@@ -326,7 +330,7 @@ def _cut_short(cache: Path, root: Path, out: Mapping[str, str]) -> Iterator[tupl
     if not file.exists():
         return
     if not out["md5"].endswith(".dir"):
-        if file.stat().st_size != int(out["size"]):
+        if file.stat().st_size != int(out["size"]) and not _lies_there(file, out["md5"]):
             yield file, out["md5"], place
         return
     try:
@@ -364,103 +368,14 @@ def _locked(file: Path) -> Iterator[bool]:
         lock.close()
 
 
-def keep(root: Path, profile: str) -> None:
-    """Note what is here before a profile's run, for `back`; a run that only goes on needs no other note."""
-    kept = _kept(root)
-    if kept and kept[-1].endswith(f"-{profile}") and _has_values_of(root, profile):
-        return
-    head = _git(root, "rev-parse", "HEAD")
-    number = int(kept[-1].rpartition("/")[2].partition("-")[0]) + 1 if kept else 1
-    _git(root, "update-ref", f"{BEFORE}/{number:04d}-{profile}", _git(root, "stash", "create") or head)
-
-
-def _kept(root: Path) -> list[str]:
-    return _git(root, "for-each-ref", "--format=%(refname)", BEFORE).split()
-
-
-def _has_values_of(root: Path, profile: str) -> bool:
-    """Whether params.yaml has the values that the profile's run writes into it."""
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    for line in (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines():
-        if line := line.partition("#")[0].strip():
-            key, _, value = line.partition("=")
-            found = params
-            for part in key.split("."):
-                found = found.get(part) if isinstance(found, dict) else None
-            if found != yaml.safe_load(value):
-                return False
-    return True
-
-
-def back(root: Path, say: Callable[[str], None]) -> None:
-    """Bring back values, metrics, data and models as they were before the last profile's run.
-
-    Raises:
-        BadInput: no such run is left.
-    """
-    kept = _kept(root)
-    if not kept:
-        raise BadInput(
-            "there is nothing to go back to: no make repro-<profile> has run here since the last make back; "
-            "to a commit you come with: git checkout . && dvc checkout dvc.yaml"
-        )
-    _git(root, "update-ref", LEFT, _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD"))
-    written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
-    _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *written)
-    mend(root, say)
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "checkout", "--allow-missing", "dvc.yaml"], cwd=root, check=True
-    )
-    _git(root, "update-ref", "-d", kept[-1])
-    profile = kept[-1].partition("-")[2]
-    say(
-        f"everything is as it was before make repro-{profile}; what you left is kept: "
-        f"git restore --source={LEFT} {' '.join(written)} && dvc checkout dvc.yaml"
-    )
-
-
-def to_commit(root: Path, say: Callable[[str], None]) -> None:
-    """Say what to do with the results of a run, if they differ from the last commit."""
-    changed = _git(root, "diff", "--name-only", "HEAD").splitlines()
-    if any(PurePath(name).name == "dvc.lock" for name in changed):
-        say(
-            "commit the results (git add --update && git commit): the commit stands for exactly these data and models, "
-            "and from any later state git checkout of it and dvc checkout bring them back"
-        )
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BadInput(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
-
-
-def main() -> None:
-    """`python -m pipelines.mend`: mend; `… keep PROFILE`, `… back`, `… to-commit`: what the Makefile needs beside."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.mend", description=(__doc__ or "").partition("\n")[0]
-    )
-    commands = parser.add_subparsers(dest="command")
-    commands.add_parser("keep", help="note what is here, before a profile's run").add_argument("profile")
-    commands.add_parser("back", help="bring back what was here before the last profile's run")
-    commands.add_parser("to-commit", help="say what to do with the results of a run")
-    arguments = parser.parse_args()
-    root = Path(__file__).resolve().parents[1]
+def by_make(name: str, step: Callable[[Path, Say], None]) -> None:
+    """Run a step for the Makefile: print what it says, and end in one sentence where the user can put it right."""
 
     def say(sentence: str) -> None:
-        print(f"mend: {sentence}.", flush=True)
+        print(f"{name}: {sentence}.", flush=True)
 
     try:
-        match arguments.command:
-            case "back":
-                back(root, say)
-            case "to-commit":
-                to_commit(root, say)
-            case _:
-                mend(root, say)
-                if arguments.command == "keep":
-                    keep(root, arguments.profile)
+        step(Path(__file__).resolve().parents[1], say)
     except BadInput as error:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:
@@ -470,4 +385,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    by_make("mend", mend)

@@ -42,7 +42,7 @@ if not os.environ.get("PREFECT_HOME", "").strip():
 def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Ctrl-C while the modules are imported, which takes seconds, needs no traceback; a BadInput, one sentence."""
     if not issubclass(kind, KeyboardInterrupt):
-        stage._one_sentence(kind, error, trace)
+        stage.without_traceback(kind, error, trace)
 
 
 sys.excepthook = _no_traceback

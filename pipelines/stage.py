@@ -103,7 +103,7 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What a user can put right before the stage has begun, such as a misspelt parameter, needs no traceback."""
     if issubclass(kind, BadInput):
         print(f"error: {error}", file=sys.stderr)
@@ -111,7 +111,7 @@ def _one_sentence(kind: type[BaseException], error: BaseException, trace: Traceb
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _one_sentence
+sys.excepthook = without_traceback
 
 
 def _arguments(main: Callable[..., None], name: str, words: list[str], dvc_yaml: str) -> list[Path | str]:

@@ -94,7 +94,10 @@ class Pipeline:
 
 PIPELINES = {
     "main": Pipeline(
-        ".", "pipelines", MAIN, {"__init__", "stage", "lineage", "mend", "server", "flow", "retrain"}
+        ".",
+        "pipelines",
+        MAIN,
+        {"__init__", "stage", "lineage", "mend", "way_back", "server", "flow", "retrain"},
     ),
     "study": Pipeline("pipelines/study", "pipelines.study", STUDY, {"__init__"}),
     "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),

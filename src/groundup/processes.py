@@ -7,7 +7,7 @@ from pathlib import PurePath
 import psutil
 
 # start times are derived from the boot time, which moves when the clock is set
-_CLOCK_TOLERANCE_SECONDS = 2.0
+CLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ProcessId:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return abs(process.create_time() - self.started) < _CLOCK_TOLERANCE_SECONDS
+            return abs(process.create_time() - self.started) < CLOCK_SECONDS
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:  # somebody else's
@@ -51,20 +51,23 @@ def current() -> ProcessId:
     return _identify(psutil.Process())
 
 
+def runs(process: psutil.Process, program: str) -> bool:
+    """Whether a process runs as `program …`, `python …/program …` or `python -m program …`; False if it is hidden."""
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return any(PurePath(word).name == program for word in command[:2]) or command[1:3] == ["-m", program]
+
+
 def nearest_ancestor(program: str) -> ProcessId | None:
-    """The closest ancestor run as `program …`, `python …/program …` or `python -m program …`."""
+    """The closest ancestor that runs a program; see `runs`."""
     try:
         ancestors = psutil.Process().parents()
     except psutil.Error:  # one has just ended, or the system hides them
         return None
-    for process in ancestors:
-        try:
-            command = process.cmdline()
-        except psutil.Error:
-            continue
-        if any(PurePath(word).name == program for word in command[:2]) or command[1:3] == ["-m", program]:
-            return _identify(process)
-    return None
+    found = next((process for process in ancestors if runs(process, program)), None)
+    return _identify(found) if found else None
 
 
 def _identify(process: psutil.Process) -> ProcessId:

@@ -166,9 +166,9 @@ def victims(run: Watched, target: str) -> list[psutil.Process]:
                 make
             ]
         if target == "stage":
-            return [p for p in tree if re.search(r" -m pipelines\.(?!mend)", " ".join(p.cmdline()))][-1:] or [
-                make
-            ]
+            return [p for p in tree if re.search(r" -m pipelines\.(?!mend|way_back)", " ".join(p.cmdline()))][
+                -1:
+            ] or [make]
         return [make]
     return []
 

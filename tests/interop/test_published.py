@@ -209,3 +209,23 @@ def test_a_table_with_too_few_rows_is_another_models(tmp_path: Path) -> None:
     save_published(tmp_path, random_llama(vocab_size=317))
     with pytest.raises(BadInput, match="318 tokens and a table of 317 rows"):
         load_published(tmp_path)
+
+
+def test_old_folders_without_tokenizer_json(tmp_path: Path) -> None:
+    """GPT-2 with vocab.json and merges.txt, BERT with vocab.txt, and no tokenizer_config.json."""
+    save_published(tmp_path / "gpt2", random_gpt2(), None)
+    model = json.loads((tmp_path / "gpt2" / "tokenizer.json").read_text())["model"]
+    expected = load_published(tmp_path / "gpt2").tokenizer.encode("low newer")
+    merges = "\n".join(["#version: 0.2", *map(" ".join, model["merges"]), ""])
+    (tmp_path / "gpt2" / "merges.txt").write_text(merges, encoding="utf-8")
+    (tmp_path / "gpt2" / "vocab.json").write_text(json.dumps(model["vocab"]))
+    save_bert(tmp_path / "bert")
+    tokens = json.loads((tmp_path / "bert" / "tokenizer.json").read_text())["model"]["vocab"]
+    pieces = load_published(tmp_path / "bert").tokenizer.pieces("unable BAN")
+    (tmp_path / "bert" / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    for folder in ("gpt2", "bert"):
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (tmp_path / folder / name).unlink()
+    gpt2, bert = (import_model(tmp_path / name, tmp_path / f"{name}.out") for name in ("gpt2", "bert"))
+    assert gpt2.tokenizer.encode("low newer") == expected and gpt2.chat_template is None
+    assert bert.tokenizer.pieces("unable BAN") == pieces

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,18 +14,13 @@ import yaml
 
 from groundup.errors import BadInput
 from pipelines import mend as module
-from pipelines.lineage import PIPELINES
-from pipelines.mend import keep
+from pipelines.lineage import PIPELINES, recorded_keys
 from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
 from tests.test_pipeline import HEAVY
 
 DVC = (sys.executable, "-m", "dvc")
-MORE = {
-    PIPELINES["study"]: toy.STUDY_YAML,
-    "reports/figures.json": "{}\n",
-    "pipelines/profiles/book.txt": "left.steps=7  # more of them\nleft.names=[c]\n",
-}
+MORE = {PIPELINES["study"]: toy.STUDY_YAML}
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +38,10 @@ def project(finished: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def said(step: Callable[[Path, Callable[[str], None]], None], project: Path) -> list[str]:
-    sentences: list[str] = []
-    step(project, sentences.append)
-    return sentences
-
-
 def mend(project: Path) -> list[str]:
-    return said(module.mend, project)
-
-
-def back(project: Path) -> list[str]:
-    return said(module.back, project)
-
-
-def to_commit(project: Path) -> list[str]:
-    return said(module.to_commit, project)
+    sentences: list[str] = []
+    module.mend(project, sentences.append)
+    return sentences
 
 
 def outputs(project: Path) -> dict[str, str]:
@@ -93,17 +76,24 @@ def test_a_list_of_locked_paths_that_cannot_be_read_is_removed(project: Path, co
 
 @pytest.fixture
 def process_called_dvc(project: Path, request: pytest.FixtureRequest) -> Iterator[psutil.Process]:
+    """By default `dvc repro` in the project's folder."""
+    word, folder = getattr(request, "param", ("repro", "."))
     script = project.parent / "dvc"
     script.write_text("print('up', flush=True)\ninput()\n")
-    command = [sys.executable, str(script), getattr(request, "param", "repro")]
-    with subprocess.Popen(command, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, str(script), word]
+    (project / folder).mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(
+        command, cwd=project / folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout
         process.stdout.readline()
         yield psutil.Process(process.pid)
         process.kill()
 
 
-@pytest.mark.parametrize("process_called_dvc", ["status"], indirect=True)
+@pytest.mark.parametrize(
+    "process_called_dvc", [("status", "."), ("status", "pipelines/study")], indirect=True
+)
 def test_nothing_is_removed_while_dvc_runs(project: Path, process_called_dvc: psutil.Process) -> None:
     rwlock = project / ".dvc/tmp/rwlock"
     rwlock.write_text("")
@@ -122,6 +112,20 @@ def test_waits_for_a_dvc_that_is_at_work(project: Path, process_called_dvc: psut
     process_called_dvc.kill()
     waiting.join(60)
     assert not waiting.is_alive()
+
+
+def test_does_not_wait_for_a_dvc_that_cannot_go_on(project: Path, process_called_dvc: psutil.Process) -> None:
+    process_called_dvc.suspend()
+    with pytest.raises(BadInput, match=rf"dvc is suspended here \(process {process_called_dvc.pid}\)"):
+        mend(project)
+
+
+@pytest.mark.parametrize("process_called_dvc", [("repro", ".dvc/tmp/exps/trial/.dvc/..")], indirect=True)
+def test_does_not_wait_for_an_experiment_in_a_temporary_folder(
+    project: Path, process_called_dvc: psutil.Process
+) -> None:
+    assert mend(project) == []
+    assert process_called_dvc.is_running()
 
 
 def test_locks_of_processes_whose_ids_others_have_now_are_removed(project: Path) -> None:
@@ -178,13 +182,49 @@ def test_wherever_a_lock_file_is_cut_dvc_can_read_what_mend_leaves(project: Path
         mend(project)
 
 
-def test_a_merge_s_conflicts_are_the_user_s_to_solve(project: Path) -> None:
+@pytest.mark.parametrize("above", ["", "schema: '2.0'\n"])
+def test_a_merge_s_conflicts_are_the_user_s_to_solve(project: Path, above: str) -> None:
     lock = project / "dvc.lock"
-    text = lock.read_text() + "<<<<<<< HEAD\n=======\n>>>>>>> other\n"
+    text = above + "<<<<<<< HEAD\n=======\n>>>>>>> other\n" + lock.read_text()
     lock.write_text(text)
     with pytest.raises(BadInput, match="conflicts of a merge; take one side"):
         mend(project)
     assert lock.read_text() == text
+
+
+# as DVC writes it; a server may give an etag instead
+ON_A_SERVER = """\
+    - path: http://127.0.0.1:44055/x.txt
+      hash: md5
+      checksum: '258968630968682243126921734324419262610'
+      size: 3
+"""
+
+
+def test_a_dependency_on_a_server_has_no_md5(project: Path) -> None:
+    """A whole lock file that names one is left alone; one that ends in it is cut short."""
+    lock = project / "dvc.lock"
+    whole = lock.read_text()
+    text = whole.replace("    deps:\n", "    deps:\n" + ON_A_SERVER)
+    assert text != whole
+    for etag in (text, text.replace("hash: md5\n      checksum", "etag")):
+        lock.write_text(etag)
+        assert mend(project) == []
+        assert lock.read_text() == etag
+        assert len(set(recorded_keys(project).values())) == 6
+    place = text.index("      hash: md5\n      checksum")
+    lock.write_text(text[:place])
+    assert "left cut short" in mend(project)[0]
+
+
+def test_a_wrong_size_in_a_lock_file_removes_nothing(project: Path) -> None:
+    """Such as one that a merge left beside the other side's md5."""
+    before = sorted(project.glob(".dvc/cache/files/md5/??/*"))
+    lock = project / "dvc.lock"
+    lock.write_text(lock.read_text().replace("size: 15", "size: 16"))
+    assert "size: 16" in lock.read_text()
+    assert mend(project) == []
+    assert sorted(project.glob(".dvc/cache/files/md5/??/*")) == before
 
 
 def test_an_unfinished_entry_in_the_cache_of_runs_is_removed(project: Path) -> None:
@@ -218,25 +258,46 @@ def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Pat
     assert outputs(project) == expected
 
 
-def sleeper(root: Path) -> subprocess.Popen[bytes]:
+def sleeper(root: Path, **environment: str) -> subprocess.Popen[bytes]:
     """What a stage is once its dvc has been killed: nobody above it is a dvc."""
-    environment = os.environ | {"DVC_STAGE": "left", "DVC_ROOT": str(root)}
+    environment = os.environ | ({"DVC_STAGE": "left", "DVC_ROOT": str(root)} | environment)
     program = "print('up', flush=True); input()"
     process = subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout
     process.stdout.readline()
     return process
 
 
-def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path) -> None:
-    with sleeper(project) as orphan, sleeper(project.parent) as another:
+def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of this project; another's, or what names no project, is left alone wherever one works."""
+    monkeypatch.chdir(project)
+    with (
+        sleeper(project) as orphan,
+        sleeper(project.parent) as another,
+        sleeper(project, DVC_ROOT="") as nobodys,
+    ):
         [done] = mend(project)
         assert done.startswith("stage left was still running without the dvc that started it")
         assert not psutil.pid_exists(orphan.pid)
-        assert another.poll() is None
+        assert another.poll() is None and nobodys.poll() is None
         another.kill()
+        nobodys.kill()
+
+
+def test_a_stage_that_a_program_runs_by_dvc_s_library_goes_on(project: Path) -> None:
+    """Nobody above it is called dvc, but the program, here this process, holds the paths of the stage."""
+    mine = {"pid": os.getpid(), "cmd": "-c"}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(project / "left.txt"): mine}}))
+    with sleeper(project) as stage:
+        assert mend(project) == []
+        assert stage.poll() is None
+        stage.kill()
 
 
 def test_results_from_elsewhere_are_exchanged_for_those_of_runs_here(project: Path) -> None:
@@ -257,42 +318,6 @@ def test_results_from_elsewhere_are_exchanged_for_those_of_runs_here(project: Pa
     again = repro(project)
     assert (again.returncode, ran(again.stdout)) == (0, [])
     assert outputs(project) == expected
-
-
-def test_back_brings_back_what_was_there_before_a_profile_on_an_uncommitted_tree(project: Path) -> None:
-    params, source, lock = project / "params.yaml", project / "source.txt", project / "dvc.lock"
-    params.write_text(params.read_text().replace("1.0e-05", "2.0e-05"))
-    source.write_text('{"score": 0.7}\n')
-    (project / "reports/figures.json").write_text('{"default": 1}\n')
-    toy.run(project, "git", "add", "dvc.lock")
-    assert repro(project).returncode == 0
-    before = {path: path.read_text() for path in (params, lock, project / "reports/figures.json")}
-    expected = outputs(project)
-
-    keep(project, "book")
-    params.write_text(params.read_text().replace("steps: 5e-4, names: [a, b]", "steps: 7, names: [c]"))
-    source.write_text('{"score": 0.8}\n')
-    assert repro(project).returncode == 0
-    (project / "reports/figures.json").write_text('{"book": 1}\n')
-    keep(project, "book")  # once more, after an interruption
-    assert outputs(project) != expected
-
-    [done] = back(project)
-    assert done.startswith("everything is as it was before make repro-book")
-    assert {path: path.read_text() for path in before} == before
-    assert outputs(project) == expected
-    assert source.read_text() == '{"score": 0.8}\n'  # a profile's run does not write it
-    assert "book" in toy.run(project, "git", "show", "refs/groundup/left:reports/figures.json").stdout
-    with pytest.raises(BadInput, match="there is nothing to go back to"):
-        back(project)
-
-
-def test_says_to_commit_what_has_changed(project: Path) -> None:
-    toy.run(project, "git", "add", "-A")
-    toy.run(project, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "r")
-    assert to_commit(project) == []
-    (project / "dvc.lock").write_text("")
-    assert "commit the results" in to_commit(project)[0]
 
 
 @pytest.mark.parametrize("dvc_yaml", PIPELINES.values())

@@ -1,10 +1,12 @@
 """The footer of stages: arguments, exit codes, one sentence for the user, and a real stage under a real dvc."""
 
 import errno
+import json
 import os
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -222,49 +224,6 @@ def test_each_pipeline_that_one_dvc_runs_has_a_parent_of_its_own(
     assert found["beyond@big"].data.tags["stage_key"] == key
 
 
-def commit(folder: Path) -> None:
-    """Commit everything; who commits is in the environment."""
-    toy.run(folder, "git", "add", "-A")
-    toy.run(folder, "git", "commit", "-q", "-m", "all")
-
-
-@pytest.fixture
-def committer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC commits experiments."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
-
-
-def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_as_its_own_work(
-    tmp_path: Path, committer: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither with the key of the workspace's work nor in a store that goes away with the folder."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    folder = toy.make(tmp_path / "toy", TWO_STAGES, TRACKED, {".gitignore": "/mlflow.db*\n/mlruns/\n"})
-    dvc = (sys.executable, "-m", "dvc")
-    toy.run(folder, *dvc, "repro", "-q")
-    commit(folder)
-    mine = recorded_keys(folder)
-    toy.run(folder, *dvc, "exp", "run", "--temp", "-n", "trial", "-S", "left.rate=0.5")
-    assert recorded_keys(folder) == mine
-    assert not list(folder.glob(".dvc/tmp/exps/tmp*"))  # it is gone
-    toy.run(folder, *dvc, "exp", "apply", "trial")
-    applied = recorded_keys(folder)["left"]
-    assert applied != mine["left"]
-
-    connection = tracking.connect(folder)
-    assert connection.uri == f"sqlite:///{folder / 'mlflow.db'}"
-    found = connection.client.search_runs([connection.experiment_id], "attributes.run_name = 'left'")
-    by_experiment = {run.data.tags.get("dvc.experiment"): run for run in found}
-    assert {name: run.data.tags["stage_key"] for name, run in by_experiment.items()} == {
-        None: mine["left"],
-        "trial": applied,
-    }
-    assert by_experiment["trial"].info.artifact_uri.startswith(f"{(folder / 'mlruns').as_uri()}/")
-    assert by_experiment["trial"].data.tags["git.revision"].endswith("-dirty")  # its params.yaml differs
-
-
 COPY = """\
 import groundup
 from pathlib import Path
@@ -283,55 +242,104 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(folder: Path) -> Path:
     """Another checkout of the project's code, with a stage that writes whose code it is."""
     for package in ("pipelines", "src/groundup"):
         ignored = shutil.ignore_patterns("__pycache__", "dvc.*")
-        shutil.copytree(toy.ROOT / package, tmp_path / "checkout" / package, ignore=ignored)
+        shutil.copytree(toy.ROOT / package, folder / package, ignore=ignored)
     more = {
         ".gitignore": "/mlflow.db*\n/mlruns/\n__pycache__/\n",
         "src/groundup/marker.py": 'TEXT = "its own"\n',
         "pipelines/work.py": COPY,
     }
-    stage = "stages: {work: {cmd: python -m pipelines.work out.txt, deps: [src/groundup/marker.py], outs: [out.txt]}}"
-    return toy.make(tmp_path / "checkout", stage, "", more)
+    stage = {"cmd": "python -m pipelines.work out.txt", "deps": ["src/groundup/marker.py"]}
+    stage |= {"params": ["left"], "outs": ["out.txt"]}
+    return toy.make(folder, json.dumps({"stages": {"work": stage}}), "", more)
 
 
-def test_a_stage_runs_the_code_of_the_folder_that_dvc_hashes(checkout: Path, committer: None) -> None:
+@dataclass(frozen=True)
+class Trial:
+    """A checkout in which the stage ran, then an experiment in a temporary folder, which was applied."""
+
+    folder: Path
+    own_text: str  # what the stage wrote before
+    own_keys: dict[str, str]
+    keys_meanwhile: dict[str, str]  # when the experiment had ended, before it was applied
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """Made once: each command of DVC takes seconds."""
+    folder = checkout(tmp_path_factory.mktemp("trial") / "checkout")
+    dvc, out = (sys.executable, "-m", "dvc"), folder / "out.txt"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("MLFLOW_TRACKING_URI")
+        for role in ("AUTHOR", "COMMITTER"):  # DVC commits experiments
+            environment.setenv(f"GIT_{role}_NAME", "test")
+            environment.setenv(f"GIT_{role}_EMAIL", "test@example.org")
+        toy.run(folder, *dvc, "repro", "-q")
+        toy.run(folder, "git", "add", "-A")
+        toy.run(folder, "git", "commit", "-q", "-m", "all")
+        own_text, own_keys = out.read_text(), recorded_keys(folder)
+        (folder / "src/groundup/marker.py").write_text('TEXT = "trial"\n')
+        toy.run(folder, *dvc, "exp", "run", "--temp", "-n", "trial", "-S", "left.rate=0.5")
+        keys_meanwhile = recorded_keys(folder)
+        toy.run(folder, "git", "checkout", "-q", ".")
+        toy.run(folder, *dvc, "exp", "apply", "trial")
+    return Trial(folder, own_text, own_keys, keys_meanwhile)
+
+
+def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_as_its_own_work(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither with the key of the workspace's work nor in a store that goes away with the folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    folder = trial.folder
+    assert trial.keys_meanwhile == trial.own_keys
+    assert not list(folder.glob(".dvc/tmp/exps/tmp*"))  # it is gone
+    own, applied = trial.own_keys["work"], recorded_keys(folder)["work"]
+    assert applied != own
+
+    connection = tracking.connect(folder)
+    assert connection.uri == f"sqlite:///{folder / 'mlflow.db'}"
+    found = connection.client.search_runs([connection.experiment_id], "attributes.run_name = 'work'")
+    by_experiment = {run.data.tags.get("dvc.experiment"): run for run in found}
+    assert {name: run.data.tags["stage_key"] for name, run in by_experiment.items()} == {
+        None: own,
+        "trial": applied,
+    }
+    assert by_experiment["trial"].info.artifact_uri.startswith(f"{(folder / 'mlruns').as_uri()}/")
+    assert by_experiment["trial"].data.tags["git.revision"].endswith("-dirty")  # its params.yaml differs
+
+
+def test_a_stage_runs_the_code_of_the_folder_that_dvc_hashes(trial: Trial, tmp_path: Path) -> None:
     """In a clone, a worktree and a temporary folder of DVC, although another checkout is first on PYTHONPATH."""
     installed = toy.environment()["PYTHONPATH"].split(os.pathsep)
     assert Path(installed[0]) == toy.ROOT / "src"
-    toy.run(checkout, sys.executable, "-m", "dvc", "repro", "-q")
-    assert (checkout / "out.txt").read_text() == "its ownits own\n"
-    commit(checkout)
+    assert trial.own_text == "its ownits own\n"
+    assert (trial.folder / "out.txt").read_text() == "trialtrial\n"
 
-    worktree = checkout.parent / "worktree"
-    toy.run(checkout, "git", "worktree", "add", "-q", str(worktree))
+    worktree = tmp_path / "worktree"
+    toy.run(trial.folder, "git", "worktree", "add", "-q", str(worktree))
     (worktree / "src/groundup/marker.py").write_text('TEXT = "the worktree"\n')
     toy.run(worktree, sys.executable, "-m", "dvc", "repro", "-q")
     assert (worktree / "out.txt").read_text() == "the worktreethe worktree\n"
 
-    (checkout / "src/groundup/marker.py").write_text('TEXT = "trial"\n')
-    toy.run(checkout, sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", "trial")
-    toy.run(checkout, "git", "checkout", "-q", ".")
-    toy.run(checkout, sys.executable, "-m", "dvc", "exp", "apply", "trial")
-    assert (checkout / "out.txt").read_text() == "trialtrial\n"
 
-
-def test_the_code_of_another_folder_is_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python leaves the working folder out in its safe mode, and finds another pipelines/ on PYTHONPATH."""
-    (checkout / "pipelines/work.py").unlink()
+    folder = checkout(tmp_path)
+    (folder / "pipelines/work.py").unlink()
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     command = "python -m pipelines.download spam out.txt"
-    (checkout / "dvc.yaml").write_text(f"stages: {{download: {{cmd: {command}, outs: [out.txt]}}}}")
-    (checkout / "data").mkdir()
-    shutil.copy(toy.ROOT / "data/catalogue.yaml", checkout / "data/catalogue.yaml")
-    shutil.copy(toy.ROOT / "params.yaml", checkout / "params.yaml")
-    done = toy.run(checkout, sys.executable, "-m", "dvc", "repro", check=False)
-    there, here = (root / "pipelines/stage.py" for root in (toy.ROOT, checkout))
+    (folder / "dvc.yaml").write_text(f"stages: {{download: {{cmd: {command}, outs: [out.txt]}}}}")
+    (folder / "data").mkdir()
+    shutil.copy(toy.ROOT / "data/catalogue.yaml", folder / "data/catalogue.yaml")
+    shutil.copy(toy.ROOT / "params.yaml", folder / "params.yaml")
+    done = toy.run(folder, sys.executable, "-m", "dvc", "repro", check=False)
+    there, here = (root / "pipelines/stage.py" for root in (toy.ROOT, folder))
     assert (
-        f"error: this stage would run {there}, but DVC records the code in {checkout}; expected {here}"
+        f"error: this stage would run {there}, but DVC records the code in {folder}; expected {here}"
         in done.stderr
     )
-    assert "Traceback" not in done.stderr and done.returncode and not (checkout / "out.txt").exists()
+    assert "Traceback" not in done.stderr and done.returncode and not (folder / "out.txt").exists()

@@ -1,0 +1,112 @@
+"""What was there before a profile's run comes back, committed or not; the oracle is what was there."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import BadInput
+from pipelines import way_back as module
+from tests.pipelines import toy
+
+DVC = (sys.executable, "-m", "dvc")
+MORE = {
+    "reports/figures.json": "{}\n",
+    "pipelines/profiles/book.txt": "left.steps=7  # more of them\nleft.names=[c]\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project in which nothing has run."""
+    return toy.make(tmp_path / "project", more=MORE)
+
+
+def said(step: Callable[[Path, Callable[[str], None]], None], project: Path) -> list[str]:
+    sentences: list[str] = []
+    step(project, sentences.append)
+    return sentences
+
+
+def note(project: Path) -> None:
+    assert said(lambda root, say: module.keep(root, say, "book"), project) == []
+
+
+def back(project: Path) -> list[str]:
+    return said(module.back, project)
+
+
+def to_commit(project: Path) -> list[str]:
+    return said(module.to_commit, project)
+
+
+def outputs(project: Path) -> dict[str, str]:
+    names = ["fetched.txt", "left.txt", "folder/right.txt"]
+    return {name: (project / name).read_text() for name in names}
+
+
+def repro(project: Path) -> subprocess.CompletedProcess[str]:
+    return toy.run(project, *DVC, "repro", check=False)
+
+
+def test_back_brings_back_what_was_there_before_a_profile_on_an_uncommitted_tree(project: Path) -> None:
+    params, source, lock = project / "params.yaml", project / "source.txt", project / "dvc.lock"
+    params.write_text(params.read_text().replace("1.0e-05", "2.0e-05"))
+    source.write_text('{"score": 0.7}\n')
+    (project / "reports/figures.json").write_text('{"default": 1}\n')
+    assert repro(project).returncode == 0
+    toy.run(project, "git", "add", "dvc.lock")
+    before = {path: path.read_text() for path in (params, lock, project / "reports/figures.json")}
+    expected = outputs(project)
+
+    note(project)
+    params.write_text(params.read_text().replace("steps: 5e-4, names: [a, b]", "steps: 7, names: [c]"))
+    source.write_text('{"score": 0.8}\n')
+    assert repro(project).returncode == 0
+    (project / "reports/figures.json").write_text('{"book": 1}\n')
+    note(project)  # once more, after an interruption
+    assert outputs(project) != expected
+
+    [done] = back(project)
+    assert done.startswith("everything is as it was before make repro-book")
+    assert {path: path.read_text() for path in before} == before
+    assert outputs(project) == expected
+    assert source.read_text() == '{"score": 0.8}\n'  # a profile's run does not write it
+    assert "book" in toy.run(project, "git", "show", "refs/groundup/left:reports/figures.json").stdout
+    with pytest.raises(BadInput, match="there is nothing to go back to"):
+        back(project)
+
+
+def test_what_was_left_is_kept_when_an_attempt_to_go_back_had_failed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note(project)
+    (project / "reports/figures.json").write_text('{"book": 1}\n')
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(subprocess.CalledProcessError):
+            back(project)
+    assert (project / "reports/figures.json").read_text() == "{}\n"
+    assert len(back(project)) == 1
+    assert "book" in toy.run(project, "git", "show", "refs/groundup/left:reports/figures.json").stdout
+
+
+def test_says_to_commit_what_has_changed(project: Path) -> None:
+    assert to_commit(project) == []
+    (project / "dvc.lock").write_text("")
+    assert "commit the results" in to_commit(project)[0]
+    toy.run(project, "git", "add", "-A")
+    toy.run(project, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "r")
+    assert to_commit(project) == []
+    (project / "params.yaml").write_text("{}\n")
+    assert to_commit(project) == []
+    (project / "dvc.lock").write_text("schema: '2.0'\n")
+    assert "commit the results" in to_commit(project)[0]
+
+
+def test_results_are_to_be_committed_where_nothing_was_yet(project: Path) -> None:
+    toy.run(project, "git", "update-ref", "-d", "HEAD")
+    (project / "dvc.lock").write_text("")
+    assert "commit the results" in to_commit(project)[0]
