@@ -235,8 +235,8 @@ def _added_tokens(
     entries = {token["content"]: token for token in found.get("added_tokens") or []}
     for i, token in (config.get("added_tokens_decoder") or {}).items():
         before = entries.get(token["content"], {})
-        special = bool(token.get("special") or before.get("special"))
-        entries[token["content"]] = {"id": int(i), **before, **token, "special": special}
+        either = bool(token.get("special") or before.get("special"))
+        entries[token["content"]] = {"id": int(i), **before, **token, "special": either}
     alone = [content for content, token in entries.items() if token.get("single_word")]
     if alone:
         raise BadInput(
