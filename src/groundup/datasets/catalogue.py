@@ -157,9 +157,7 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append(
-                f"{name}: expected a name of letters, digits, dots, _ and -, a letter first"
-            )
+            problems.append(f"{name}: expected a name of letters, digits, dots, _ and -, a letter first")
             continue
         try:
             catalogue[name] = adapter.validate_python({**entry, "name": name})
