@@ -100,7 +100,7 @@ serve-spam: $(READY)  ## answer classification requests over HTTP with the regis
 follow-move := python -c 'from groundup.tracking import relocation; relocation.main()'
 
 clean:  ## remove the environment and the tools' caches; data, models, reports and recorded runs stay
-	rm -rf $(VENV) .prefect .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
 	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml (newest versions: make lock ARGS=--upgrade)

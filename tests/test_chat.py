@@ -232,6 +232,12 @@ def test_each_reply_has_the_next_seed(talk: Any) -> None:
     assert "/seed x is no whole number" in err
 
 
+def test_the_last_seed_is_followed_by_the_first(talk: Any, tmp_path: Path) -> None:
+    _, err = talk(f"/seed {2**63 - 1}", "tea", "/seed", f"/save {tmp_path / 'kept'}")
+    assert "error" not in err and "The next reply has the seed 0." in err
+    assert len((tmp_path / "kept").read_text().splitlines()) == 2
+
+
 def test_help_lists_every_command(talk: Any) -> None:
     _, err = talk("/help")
     for command in (

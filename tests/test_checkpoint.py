@@ -230,6 +230,39 @@ def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, 
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("labels", [(), ("ham", "spam")])
+def test_adapters_on_a_padded_base(labels: tuple[str, ...], tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    """A checkpoint may be from before padding was left out: its config counts the rows that no token has."""
+    trunk = random_decoder("modern", vocab_size=tokenizer.vocab_size + 5, ngram_rows=0)
+    save_checkpoint(tmp_path / "base", trunk, tokenizer)
+    add_adapters(trunk, LORA)
+    for tensor in adapter_weights(trunk).values():
+        tensor.normal_()
+    model = SequenceClassifier(trunk, 2, "max").eval() if labels else trunk
+    save_checkpoint(tmp_path / "adapted", model, tokenizer, base=tmp_path / "base", lora=LORA, labels=labels)
+    idx = torch.randint(tokenizer.vocab_size, (2, 7))
+    found = load_checkpoint(tmp_path / "adapted")
+    assert found.config.model.vocab_size == tokenizer.vocab_size
+    if labels:
+        ours, expected = found.model(idx, torch.tensor([7, 4])), model(idx, torch.tensor([7, 4]))
+    else:
+        ours, expected = found.model.logits(found.model(idx)), trunk.logits(trunk(idx))[..., :-5]
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_translation_models_lose_their_padding(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    model = random_encoder_decoder(vocab_size=tokenizer.vocab_size + 5)
+    save_checkpoint(tmp_path / "model", model, tokenizer)
+    found = load_checkpoint(tmp_path / "model").model
+    assert found.encoder.wte is found.decoder.wte
+    source, target = torch.randint(tokenizer.vocab_size, (2, 2, 7))
+    lengths = torch.tensor([7, 4])
+    ours, expected = (each.logits(each(source, lengths, target)) for each in (found, model))
+    torch.testing.assert_close(ours, expected[..., :-5])
+
+
+@torch.no_grad()
 def test_adapters_on_an_adapted_model(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     adapted(tmp_path, tokenizer)
     model = load_checkpoint(tmp_path / "adapted").model

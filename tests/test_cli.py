@@ -128,6 +128,12 @@ def test_samples_differ_by_their_seed(folders: dict[str, Path]) -> None:
     )
 
 
+def test_what_cannot_be_drawn_from_begins_no_text(folders: dict[str, Path]) -> None:
+    command = ["generate", "the", "--model", str(folders["pretrained"]), "--temperature", "inf"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, BadInput) and not result.stdout
+
+
 def test_without_a_seed_every_text_is_another(folders: dict[str, Path]) -> None:
     command = ["generate", "the", "--model", str(folders["pretrained"]), "--temperature", "1.5", "--verbose"]
     results = [CliRunner().invoke(app, command) for _ in range(2)]

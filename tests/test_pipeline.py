@@ -387,6 +387,13 @@ def test_stages_that_read_the_catalogue_depend_on_it() -> None:
             assert CATALOGUE in stanza.inputs + stanza.param_files, f"{stanza.name}: add {CATALOGUE} to deps"
 
 
+def test_users_names_of_datasets_are_no_parameters_to_dvc() -> None:
+    """DVC reads a dot in such a name as a path, and then finds no parameter."""
+    for file in (ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if f"{CATALOGUE}: [" in line and "${" in line] == [], file
+
+
 def test_no_path_is_written_twice() -> None:
     written = [(out, stanza.name) for stanza in stanzas() for out in stanza.outputs]
     for number, (out, name) in enumerate(written):

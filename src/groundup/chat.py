@@ -14,7 +14,7 @@ from groundup.conversation import Conversation, load_messages, save_messages
 from groundup.errors import BadInput
 from groundup.generation import stream_text
 from groundup.prompts import CHAT_TEMPLATE
-from groundup.sampling import MAX_NEW_TOKENS, Sampling
+from groundup.sampling import MAX_NEW_TOKENS, SEEDS, Sampling
 from groundup.taught_tasks import TaughtTasks, taught_tasks
 
 MAX_REPLY_TOKENS = 512  # in a conversation; at most half of the window
@@ -167,7 +167,8 @@ class Chat:
             except KeyboardInterrupt:
                 print(flush=True)
                 say("(stopped)")
-        self.sampling = replace(self.sampling, seed=self.sampling.seed + 1)
+        following = self.sampling.seed + 1
+        self.sampling = replace(self.sampling, seed=following if following in SEEDS else 0)
         if self.conversation is not None:
             if self.conversation.forgotten and not forgotten:
                 say("The window is full: from now on the model no longer sees the oldest messages.")

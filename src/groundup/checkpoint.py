@@ -195,8 +195,7 @@ def load_checkpoint(
     assert isinstance(trunk, Decoder | Encoder | EncoderDecoder)
     if trunk.config.vocab_size > tokenizer.vocab_size:
         keep_tokens(trunk, tokenizer.vocab_size)
-        config = replace(config, model=trunk.config)
-    return Checkpoint(model.to(device).eval(), tokenizer, config)
+    return Checkpoint(model.to(device).eval(), tokenizer, replace(config, model=trunk.config))
 
 
 def _build(config: CheckpointConfig) -> nn.Module:
@@ -223,7 +222,10 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
             f"{_restore(place)}."
         )
     trunk = load_checkpoint(place).model
-    if trunk.config != config.model:
+    # what was trained before padding was left out still counts the rows of padding
+    if trunk.config != replace(
+        config.model, vocab_size=min(config.model.vocab_size, trunk.config.vocab_size)
+    ):
         raise BadInput(
             f"{folder} was trained on a model of another shape than the one in {place}; {_restore(place)}."
         )

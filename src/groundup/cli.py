@@ -91,16 +91,16 @@ def generate(
     checkpoint = _language_model(model, weights)
     tokenizer = checkpoint.tokenizer
     first = _seed(seed)
-    for i in range(samples):
+    for sampling in [Sampling(temperature, top_k, top_p, first + i) for i in range(samples)]:
         if verbose:
-            typer.echo(f"seed {first + i}", err=True)
+            typer.echo(f"seed {sampling.seed}", err=True)
         typer.echo(prompt, nl=False)
         for piece in stream_text(
             checkpoint.model,
             tokenizer,
             [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
             max_new_tokens=max_new_tokens,
-            sampling=Sampling(temperature, top_k, top_p, first + i),
+            sampling=sampling,
             stop_ids=checkpoint.stop_ids,
         ):
             typer.echo(piece, nl=False)

@@ -220,16 +220,23 @@ def test_every_problem_at_once(tmp_path):
         "c: {role: vocabulary, title: t, licence: l, citation: c, locations: [{url: 'ftp://x', reader: csv},"
         " {url: 'pypi:x/y', reader: bytes}]}\n"
         "d: {role: spam, title: t, licence: l}\n"
-        "sms.v2: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
+        "sms/v2: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
         "2024: {role: spam, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}\n"
     )
     with pytest.raises(BadInput) as error:
         load_catalogue(path)
     message = str(error.value)
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
-                  "c.locations.1.url", "d.citation", "sms.v2: expected a name", "2024: expected a name"):  # fmt: skip
+                  "c.locations.1.url", "d.citation", "sms/v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
     assert message.splitlines()[0] == f"{path}: 9 problem(s) to put right:"
+
+
+def test_a_name_may_have_a_dot(tmp_path):
+    path = tmp_path / "c.yaml"
+    entry = "{role: instructions, title: t, licence: l, citation: c, generate: {instances_per_family: 1, seed: 1}}"
+    path.write_text(f"tasks.v2: {entry}\n")
+    assert load_catalogue(path)["tasks.v2"].name == "tasks.v2"
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "a: 1", ""])

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from groundup.errors import BadInput
 from groundup.interop.configs import architecture_of, from_huggingface, to_huggingface
-from groundup.interop.huggingface import load_model
+from groundup.interop.huggingface import chat_template, load_model
 from groundup.interop.layouts import LAYOUTS
 from tests.tiny import model_config
 
@@ -63,6 +63,7 @@ def bert() -> Any:
             num_attention_heads=4,
             intermediate_size=80,
             max_position_embeddings=32,
+            layer_norm_eps=0.1,
         )
     )
 
@@ -120,6 +121,40 @@ def test_the_config_comes_back(reference: Any, folder: Path) -> None:
     architecture, config = from_huggingface(json.loads(path.read_text()), str(path))
     again = type(reference.config)(**to_huggingface(config))
     assert from_huggingface(again.to_dict(), "again") == (architecture, config)
+
+
+@torch.no_grad()
+def test_rope_scaling_beside_rope_parameters(tmp_path: Path) -> None:
+    """A config that was first saved by transformers 5, then changed by hand as older ones are."""
+    from transformers import LlamaForCausalLM
+
+    randomised(llama).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    scaling = {"rope_type": "linear", "factor": 4.0}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rope_scaling": scaling}))
+    idx, model = torch.randint(61, (3, 32)), load_model(tmp_path)
+    expected = LlamaForCausalLM.from_pretrained(tmp_path)(idx).logits
+    torch.testing.assert_close(model.logits(model(idx)), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("{{ eos_token }}", "{{ eos_token }}"),
+        ([{"name": "tools", "template": "a"}, {"name": "default", "template": "b"}], "b"),
+        ({"tools": "a", "default": "b"}, "b"),
+        ([{"name": "tools", "template": "a"}], None),
+        (None, None),
+    ],
+)
+def test_the_chat_template_of_tokenizer_config(value: Any, found: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({"chat_template": value}))
+    template = chat_template(tmp_path)
+    assert (template and template.source) == found
+    path.write_text(json.dumps({"chat_template": 5}))
+    with pytest.raises(BadInput, match="5 as chat template; expected a text"):
+        chat_template(tmp_path)
 
 
 def test_sharded_weights(tmp_path: Path) -> None:
@@ -187,6 +222,7 @@ def test_every_tensor_that_does_not_fit_is_named(tmp_path: Path) -> None:
         ("llama plain", {"head_dim": 16}, "head_dim 16"),
         ("llama plain", {"rope_parameters": {"rope_type": "longrope", "factor": 2}}, "by 'longrope'"),
         ("bert", {"hidden_act": "relu"}, "hidden_act is 'relu' instead of 'gelu'"),
+        ("bert", {"type_vocab_size": 0}, "type_vocab_size is 0"),
     ],
 )
 def test_another_architecture_is_refused(

@@ -22,7 +22,7 @@ from groundup.errors import BadInput
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # also the name of a stage, of a file, and of a parameter to DVC
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # also the name of a file
 Role = Literal[
     "pretraining",
     "spam",
@@ -157,9 +157,7 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append(
-                f"{name}: expected a name of letters, digits, _ and -, a letter first (to DVC a dot is a path)"
-            )
+            problems.append(f"{name}: expected a name of letters, digits, dots, _ and -, a letter first")
             continue
         try:
             catalogue[name] = adapter.validate_python({**entry, "name": name})

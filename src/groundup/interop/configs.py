@@ -90,6 +90,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         for name, values in FIXED[architecture].items()
         if name in found and found[name] not in values
     ]
+    if architecture == "bert" and found.get("type_vocab_size") == 0:
+        problems.append("type_vocab_size is 0")
     if problems:
         raise BadInput(
             f"{where} is not the {architecture} that groundup knows: {'; '.join(problems)}; choose another model."
@@ -106,8 +108,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
             "ngram_rows": 0,
             "ngram_embd": 0,
             "ngram_orders": (),
-            "norm_eps": found.get(NORM_EPS[architecture], NORM_EPS_DEFAULT[architecture]),
             **PRESETS[architecture],
+            "norm_eps": found.get(NORM_EPS[architecture], NORM_EPS_DEFAULT[architecture]),
             **ours,
         },
         where,
@@ -137,8 +139,8 @@ def _llama(found: Facts, where: str) -> dict[str, Any]:
             f"{where} has head_dim {found['head_dim']}; groundup knows heads of hidden_size / num_attention_heads = "
             f"{width // heads} channels: choose another model."
         )
-    # one mapping since transformers 5; before, rope_theta beside rope_scaling
-    rope = {**(found.get("rope_scaling") or {}), **(found.get("rope_parameters") or {})}
+    # rope_parameters since transformers 5; before, rope_theta beside rope_scaling, which still wins
+    rope = found.get("rope_scaling") or found.get("rope_parameters") or {}
     return {
         "n_kv_head": found.get("num_key_value_heads") or heads,
         "tie_embeddings": found.get("tie_word_embeddings", False),

@@ -40,26 +40,22 @@ NAMES = {
 UNUSED = 5  # kind of a token that only fills the table
 # tokens at which llama.cpp stops by their names, whatever else the file says (llama-vocab.cpp)
 END_NAMES = (
-    *(
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|end_of_text|>",
-        "<|endoftext|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<end_of_turn>",
-    ),
-    *(
-        "<|return|>",
-        "<|call|>",
-        "<|flush|>",
-        "<|calls|>",
-        "<end_of_utterance>",
-        "<EOT>",
-        "_<EOT>",
-        "[EOT]",
-        "[EOS]",
-    ),
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_utterance>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
 )
 SIZES = {
     "context_length": "context_length",

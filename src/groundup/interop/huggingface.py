@@ -9,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from groundup.chat_template import ChatTemplate
+from groundup.errors import BadInput
 from groundup.interop.configs import from_huggingface
 from groundup.interop.layouts import LAYOUTS
 from groundup.interop.weights import SafetensorsFolder, check_layers, read_weights
@@ -49,8 +50,14 @@ def chat_template(folder: Path) -> ChatTemplate | None:
         source = file.read_text(encoding="utf-8")
     elif isinstance(source, list):
         source = {entry["name"]: entry["template"] for entry in source}.get("default")
+    elif isinstance(source, dict):
+        source = source.get("default")
     if source is None:
         return None
+    if not isinstance(source, str):
+        raise BadInput(
+            f"{folder} has {source!r} as chat template; expected a text: download tokenizer_config.json again."
+        )
     tokens = (config.get(f"{name}_token") for name in ("bos", "eos"))
     return ChatTemplate(source, *(token["content"] if isinstance(token, dict) else token for token in tokens))
 

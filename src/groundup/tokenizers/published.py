@@ -235,8 +235,8 @@ def _added_tokens(
     entries = {token["content"]: token for token in found.get("added_tokens") or []}
     for i, token in (config.get("added_tokens_decoder") or {}).items():
         before = entries.get(token["content"], {})
-        special = bool(token.get("special") or before.get("special"))
-        entries[token["content"]] = {"id": int(i), **before, **token, "special": special}
+        either = bool(token.get("special") or before.get("special"))
+        entries[token["content"]] = {"id": int(i), **before, **token, "special": either}
     alone = [content for content, token in entries.items() if token.get("single_word")]
     if alone:
         raise BadInput(
@@ -428,7 +428,8 @@ def _tokenizer(
     """Check that the ids of joined tokens are in the order of their joining: then the id is the rank."""
     if end is None or end not in special:
         raise BadInput(
-            f"{where} ends texts with {end!r}, which is no special token; expected one of its own."
+            f"{where} ends texts with {end!r}, which is no special token; expected one of its own: choose another "
+            f"model."
         )
     try:
         ranks = {unspell(token): i for token, i in vocabulary.items()}
@@ -509,7 +510,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); expected a file.") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}); expected that of a Hugging Face model.") from error
+        raise BadInput(
+            f"{path} is not JSON ({error}); expected that of a Hugging Face model: download it again."
+        ) from error
     if not isinstance(found, dict):
-        raise BadInput(f"{path} is not a JSON object; expected that of a Hugging Face model.")
+        raise BadInput(
+            f"{path} is not a JSON object; expected that of a Hugging Face model: download it again."
+        )
     return found
