@@ -31,9 +31,8 @@ def keep(root: Path, say: Say, profile: str) -> None:
 
 def _snapshot(root: Path) -> str:
     """A commit of what is here, on no branch."""
-    _git(
-        root, "update-index", "-q", "--refresh"
-    )  # stash fails over a file that was written anew with the same bytes
+    # stash fails over a file that was rewritten with the same bytes, until the index is refreshed
+    _git(root, "update-index", "-q", "--refresh")
     return _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD")
 
 

@@ -128,8 +128,9 @@ def split(
     A document goes to val if the hash of its normalised text says so, so adding or removing others leaves it
     where it is. Unless it is found in train: one that equals a message of another document, or that has the same
     text as a document of train but for its numbers, or shares 13 words in a row (directly or over others) with one,
-    goes to train. Where numbers alone tell most documents apart (a corpus of sums), they count as words do, here
-    and for whoever searches train for val: `digits_count`. Of a document that is cut, the two parts may share phrases.
+    goes to train. Where most documents differ from another in numbers alone (a corpus of sums), numbers count as
+    words do; `digits_count` says so to the later search for val in train. The two parts of a document that is cut
+    may share phrases.
 
     Raises:
         BadInput: fewer than two documents that share no text, and none large enough to be cut.
