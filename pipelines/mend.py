@@ -26,6 +26,7 @@ from groundup.atomic import atomic_path, write_text
 from groundup.errors import BadInput
 from pipelines.lineage import PIPELINES, content_of, stage_key, workspace
 
+LOOK_SECONDS = 1.0  # between two looks at a dvc that is waited for
 GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
 WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
 
@@ -62,14 +63,22 @@ def _wait_for_dvc(root: Path, say: Say) -> None:
     above = psutil.Process().parents()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
-            if process in above or not _is_dvc_in(root, process) or not WRITING & set(process.cmdline()):
-                continue
-            if process.status() == psutil.STATUS_STOPPED:
-                raise BadInput(
-                    f"another dvc is suspended here (process {process.pid}); let it go on (fg) or end it, and try again"
-                )
-            say(f"another dvc is at work here (process {process.pid}); waiting until it has ended")
-            psutil.wait_procs([process])
+            if process not in above and _is_dvc_in(root, process) and WRITING & set(process.cmdline()):
+                _wait_until_ended(process, say)
+
+
+def _wait_until_ended(process: psutil.Process, say: Say) -> None:
+    """Wait for a dvc, which the user may suspend meanwhile."""
+    sentence = f"another dvc is at work here (process {process.pid}); waiting until it has ended"
+    while process.is_running() and (status := process.status()) != psutil.STATUS_ZOMBIE:
+        if status == psutil.STATUS_STOPPED:
+            raise BadInput(
+                f"another dvc is suspended here (process {process.pid}); let it go on (fg) or end it, and try again"
+            )
+        if sentence:
+            say(sentence)
+            sentence = ""
+        psutil.wait_procs([process], timeout=LOOK_SECONDS)
 
 
 def _stop_orphans(root: Path, say: Say) -> None:
@@ -127,7 +136,8 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
             rwlock.unlink()
         elif holders:
             written = rwlock.stat().st_mtime
-            # DVC itself drops the entries of processes that are gone, and takes others with their ids for them
+            # DVC itself drops the entries of processes that are gone. It takes for alive what has their id now, and a
+            # killed process whose parent has not asked for its end yet.
             if all(
                 _started(pid) == 0 or _started(pid) > written + processes.CLOCK_SECONDS for pid in holders
             ):
@@ -153,9 +163,10 @@ def _holders(rwlock: Path) -> set[int] | None:
 
 
 def _started(pid: int) -> float:
-    """When a process started, in seconds since the epoch; 0 where there is none."""
+    """When a process started, in seconds since the epoch; 0 where there is none, or only the entry of a dead one."""
     try:
-        return float(psutil.Process(pid).create_time())
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return 0.0
 

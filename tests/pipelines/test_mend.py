@@ -144,6 +144,21 @@ def test_locks_of_processes_whose_ids_others_have_now_are_removed(project: Path)
     assert NOTHING_TO_DO in repro(project).stdout
 
 
+def test_locks_of_a_killed_process_whose_end_nobody_asked_for_are_removed(project: Path) -> None:
+    rwlock, path = project / ".dvc/tmp/rwlock", str(project / "left.txt")
+    killed = subprocess.Popen(["sleep", "60"])
+    killed.kill()
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and its entry stays
+    try:
+        dead = {"pid": killed.pid, "cmd": "dvc repro"}
+        rwlock.write_text(json.dumps({"write": {path: dead}, "read": {}}))
+        assert "is busy" in repro(project).stderr
+        assert mend(project) == []
+        assert NOTHING_TO_DO in repro(project).stdout
+    finally:
+        killed.wait()
+
+
 @pytest.mark.parametrize("kept", ["copy", "commit", "nothing"])
 def test_a_lock_file_cut_short_is_put_back_and_no_stage_runs_again(project: Path, kept: str) -> None:
     expected = outputs(project)
