@@ -175,7 +175,7 @@ def test_commands_import_only_what_they_need() -> None:
 
 def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["groundup", "--help"])
-    for given, found in (("", "1000"), ("7", "7")):
+    for given, found in (("", "20000"), ("7", "7")):
         monkeypatch.setenv("GOMP_SPINCOUNT", given)
         if not given:
             monkeypatch.delenv("GOMP_SPINCOUNT")
