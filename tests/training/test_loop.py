@@ -275,7 +275,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from groundup.training.resume import Resume, clear_states
+from groundup.training.resume import Resume
 from tests.training.test_loop import train, training_config
 config = training_config(checkpoint_interval=1)
 def log(metrics, step):
