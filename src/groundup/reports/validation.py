@@ -21,7 +21,7 @@ TITLES = {  # by the name of the file of results
 
 def render_page(report: dict[str, Any], title: str) -> str:
     """Return the report as one HTML page."""
-    return fill("reports/templates/validation.html.j2", {}, {"report": report, "title": title})
+    return fill("validation.html.j2", {"report": report, "title": title})
 
 
 def write_page(results: Path, page: Path) -> None:
