@@ -207,21 +207,15 @@ class _Project:
         def before(path: str) -> bytes | None:
             return old.get(path) if path in old or path in new else self._content(path)
 
-        entries = [_entry_files(stage.cmd, code) for code in (before, self._content)]
-        reached: set[str] = set()
-        everything = False
-        for code, (files, resolved) in zip((before, self._content), entries, strict=True):
-            found = closure(files, code, resolved=resolved)
-            reached |= found.files
-            everything |= not files or not found.complete
-        texts = [
-            text for path in reached for code in (before, self._content) if (text := code(path)) is not None
-        ]
+        versions = before, self._content
+        reached = [reach(stage.cmd, code) for code in versions]
+        known = set().union(*filter(None, reached))
+        texts = [text for path in known for code in versions if (text := code(path)) is not None]
         least = max(map(detail, texts), default=Detail.TEXT)
         return [
             reason
             for path in sorted(old.keys() | new.keys())
-            if everything or path in reached or not path.endswith(".py")
+            if None in reached or path in known or not path.endswith(".py")
             if (reason := _difference(path, old.get(path), new.get(path), least))
         ]
 
@@ -281,7 +275,14 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
     return [f"{path} no longer stands in its stanza of dvc.yaml" for path in sorted(recorded - named)]
 
 
-def _entry_files(command: Any, code: Code) -> tuple[list[str], list[str]]:
+def reach(command: Any, code: Code) -> frozenset[str] | None:
+    """The modules that the command of a stage can reach; None if that may be any."""
+    entries, resolved = _entries_of(command, code)
+    found = closure(entries, code, resolved=resolved)
+    return found.files if entries and found.complete else None
+
+
+def _entries_of(command: Any, code: Code) -> tuple[list[str], list[str]]:
     """The files with which a command enters the project's code, and those of them whose dynamic imports are known.
 
     Both are empty for a command that is not one plain call of Python.
