@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from groundup import processes
-from groundup.atomic import atomic_path
 from groundup.errors import BadInput
-from groundup.processes import ProcessId
+from groundup.files import atomic_path
+from groundup.tracking import processes
+from groundup.tracking.processes import ProcessId
 from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 
 _DEFAULTS = {
