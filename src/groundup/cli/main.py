@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from groundup.errors import BadInput
-from groundup.generation.sampling import CONTINUATION, Sampling
+from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ Weights = Annotated[
     Literal["float16", "float32"] | None,
     typer.Option(
         help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that can. "
-        "By default float16 above 30 million parameters: smaller models gain nothing."
+        f"By default float16 above {SMALL / 1e6:g} million parameters: smaller models gain nothing."
     ),
 ]
 
@@ -145,7 +145,10 @@ def chat(
     ] = None,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Longest answer, in tokens. By default 64, in a conversation 512."),
+        typer.Option(
+            min=1,
+            help=f"Longest answer, in tokens. By default {MAX_NEW_TOKENS}, in a conversation {MAX_REPLY_TOKENS}.",
+        ),
     ] = None,
     temperature: Temperature = Sampling.temperature,
     top_k: TopK = Sampling.top_k,
