@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_file_beside_the_modules_is_installed_and_no_pattern_is_idle() -> None:
