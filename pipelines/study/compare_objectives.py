@@ -22,16 +22,16 @@ def main(
 ) -> None:
     """Read the metrics of the three stages and draw them."""
     from groundup.evaluation import objective_results
-    from groundup.reports import objectives_plots
+    from groundup.reports import objectives
     from groundup.reports.style import save
 
     figures = {"causal": read_json(causal), "masked": read_json(masked)}
     table = read_json(transfer)
     curves = {"causal": read_curve(causal_curve), "masked": read_curve(masked_curve)}
     drawings = {
-        "accuracy": objectives_plots.accuracy_bars(figures),
-        "curves": objectives_plots.pretraining_curves(curves),
-        "transfer": objectives_plots.transfer_curve(table),
+        "accuracy": objectives.accuracy_bars(figures),
+        "curves": objectives.pretraining_curves(curves),
+        "transfer": objectives.transfer_curve(table),
     }
     with atomic_path(plots) as folder:
         folder.mkdir()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from groundup.files import read_json, write_json, write_text
-from groundup.reports import study_index
+from groundup.reports import index as study_index
 from groundup.tracking import Run
 
 
