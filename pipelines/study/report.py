@@ -3,10 +3,15 @@
 from pathlib import Path
 
 from groundup.files import atomic_path, write_text
-from groundup.reports import tokenizers
+from groundup.reports import index, objectives, tokenizers
 from groundup.tracking import Run
 
-DRAW = {"tokenizers": tokenizers.draw}  # name of a page -> (metrics, curves, its folder of pictures) -> HTML
+# name of a page -> draws it: (metrics, curves, its folder of pictures) -> HTML
+DRAW = {
+    "index": index.draw,
+    "objectives": objectives.draw,
+    "tokenizers": tokenizers.draw,
+}
 
 
 def main(run: Run, metrics: Path, curves: Path, plots: Path, *pages: Path) -> None:
