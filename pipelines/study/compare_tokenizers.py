@@ -27,7 +27,9 @@ def main(
     config = compare_tokenizers
     loaded = {name: load_tokenizer(tokenizers / f"{name}.json") for name in vocabularies}
     figures = {name: read_json(measured / f"{name}.json") for name in vocabularies}
-    rows = {name: {"vocabulary": figures[name], **read_json(ladder / f"{name}.json")} for name in vocabularies}
+    rows = {
+        name: {"vocabulary": figures[name], **read_json(ladder / f"{name}.json")} for name in vocabularies
+    }
     found = table(rows, config)
     facts = {
         "tokenizers": found,

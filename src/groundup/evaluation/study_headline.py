@@ -69,5 +69,7 @@ def last_layers(found: Facts) -> dict[str, Facts]:
 
 def last_layer(found: Facts, vectors: str) -> Facts:
     """The probe of a model's last layer, read at the word itself; the best layer would be chosen on the test pairs."""
-    rows = [row for row in found["contextual"]["rows"] if row["vectors"] == vectors and row["layer"] is not None]
+    rows = [
+        row for row in found["contextual"]["rows"] if row["vectors"] == vectors and row["layer"] is not None
+    ]
     return max((row for row in rows if row["read"] == WORD), key=lambda row: row["layer"])

@@ -32,10 +32,14 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
         found: see `groundup.evaluation.study_headline`.
     """
     counts = best({name: all_messages(found, name) for name in ("naive_bayes", "logistic_regression")})
-    features = {k: v["f1"] for k, v in found["embeddings"]["spam"]["features"].items() if k.startswith("groundup")}
+    features = {
+        k: v["f1"] for k, v in found["embeddings"]["spam"]["features"].items() if k.startswith("groundup")
+    }
     vectors = best(features)
     rows = [row for row in found["contextual"]["rows"] if row["layer"] is None]
-    own = next(row["cosine"]["auc"] for row in rows if row["read"] == WORD)  # equal for all: one vector per word
+    own = next(
+        row["cosine"]["auc"] for row in rows if row["read"] == WORD
+    )  # equal for all: one vector per word
     around = {row["vectors"]: row["cosine"]["auc"] for row in rows if row["read"] != WORD}
     models = {
         trunk: {
@@ -61,7 +65,9 @@ def cards(found: Facts) -> dict[str, dict[str, Any]]:
     """The figures of each page's card, by the page's name; `found` as for `thread`."""
     fair, similar, layers = lossless(found), word_similarity(found), last_layers(found)
     tokenizer = min(fair, key=lambda name: fair[name]["mean"])
-    ours, gensim = (best({k: v for k, v in similar.items() if k.startswith(by)}) for by in ("groundup", "gensim"))
+    ours, gensim = (
+        best({k: v for k, v in similar.items() if k.startswith(by)}) for by in ("groundup", "gensim")
+    )
     model = best({name: row["cosine"]["auc"] for name, row in layers.items()})
     size = min(found["transfer"]["lead"], key=int)
     gains = {name: row[size] for name, row in found["transfer"]["gain"].items()}
