@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from groundup.embeddings.benchmarks import ANALOGIES
 from groundup.reports.style import CYCLE, INK, SOFT, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ANALOGIES = "Google analogies"  # the benchmark whose score is a share, not a correlation
 MARKERS = "os^D"  # another shape for each round of the colours
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.reports.embedding_plots import ANALOGIES
+from groundup.embeddings.benchmarks import ANALOGIES
 from groundup.reports.format import by_chance, difference, interval, significant, starred
 from groundup.reports.study_page import Picture, Section, Table, Text, render
 
