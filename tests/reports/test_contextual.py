@@ -1,4 +1,9 @@
-from groundup.reports.contextual_page import conclusions, page
+import json
+
+import pytest
+
+from groundup.reports import contextual
+from tests.reports.html_page import Page
 
 
 def entry(mean, low, high):
@@ -46,22 +51,29 @@ FACTS = {
 }
 
 
-def test_the_intervals_decide_what_is_said():
-    said = conclusions(FACTS)
-    assert said == [
-        "encoder, layer 1: AUC 0.610 (0.560–0.660), above the 0.5 of static vectors; +0.030 (+0.010 to +0.050) against "
-        "GloVe's mean of the words around it (significant).",
-        "decoder, layer 1: AUC 0.490 (0.450–0.530), not to be told from the 0.5 of static vectors; -0.090 (-0.200 to "
-        "+0.020) against GloVe's mean of the words around it (not significant).",
-        "2 differences are judged at 95%, so about 0.1 of them would count as significant by chance alone.",
-    ]
-
-
-def test_the_page_holds_tables_pictures_and_neighbours(tmp_path):
-    for name in ("word_in_context", "geometry"):
-        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+@pytest.fixture
+def page(tmp_path):
     pair = {"word": "fall", "first": "In the fall.", "second": "I fall.", "same": False}
-    html = page(FACTS, [pair], tmp_path)
+    for name, values in (("metrics", FACTS), ("shown", [pair])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "contextual.json").write_text(json.dumps(values))
+    return contextual.draw(*(tmp_path / name for name in ("metrics", "curves", "shown", "pictures")))
+
+
+def test_the_intervals_decide_what_is_said(page):
+    said = " ".join(page.split())
+    for text in (
+        "<p>encoder, layer 1: AUC 0.610 (0.560–0.660), above the 0.5 of static vectors; +0.030 (+0.010 to +0.050) against "
+        "GloVe's mean of the words around it (significant).</p>",
+        "<p>decoder, layer 1: AUC 0.490 (0.450–0.530), not significantly different from the 0.5 of static vectors; -0.090 "
+        "(-0.200 to +0.020) against GloVe's mean of the words around it (not significant).</p>",
+        "2 differences are judged at 95%, so about 0.1 of them would count as significant by chance alone.",
+    ):
+        assert text in said, text
+
+
+def test_the_page_holds_tables_pictures_and_neighbours(page):
+    html = " ".join(page.split())
     for text in (
         "12 pairs of sentences with 3 homographs",
         "do not [fall]",
@@ -69,5 +81,21 @@ def test_the_page_holds_tables_pictures_and_neighbours(tmp_path):
         "In the fall.",
     ):
         assert text in html, text
-    assert html.count("data:image/png") == 2 and "nearest in layer 1" in html
+    assert html.count("data:image/png") == 2 and "nearest in layer 1" in html and Page(page)
     assert "Of the 3 words, GloVe knows 3." in html
+
+
+def test_word_in_context_shows_every_layer_and_the_static_floor():
+    [axes] = contextual.word_in_context(FACTS["rows"]).axes
+    lines = {container.get_label(): container[0].get_ydata() for container in axes.containers}
+    assert list(lines["encoder"]) == pytest.approx([0.6, 0.61]) and list(lines["decoder"]) == [0.49, 0.49]
+    level = {line.get_label(): line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1}
+    assert level["GloVe: mean of the words around it"] == 0.58
+    assert level["GloVe: one vector per word (chance)"] == 0.5
+
+
+def test_geometry_is_given_above_anisotropy():
+    drawing = contextual.geometry(FACTS["rows"])
+    heights = [{float(y) for line in axes.lines for y in line.get_ydata()} for axes in drawing.axes]
+    assert heights == [{0.25}, {0.5}, {0.25}]
+    assert contextual.value_of(FACTS["rows"][0]["geometry"], "self_similarity") == 0.5
