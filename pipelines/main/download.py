@@ -1,9 +1,9 @@
-"""Stage download: write the canonical file of the dataset that params.yaml names for a role."""
+"""Fetch the dataset that params.yaml names for a role, as its canonical file."""
 
 from pathlib import Path
 
 from groundup.datasets.catalogue import DataConfig, dataset_for, load_catalogue
-from groundup.datasets.download import download
+from groundup.datasets.downloads import download
 from groundup.tracking import Run
 
 

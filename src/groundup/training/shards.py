@@ -139,14 +139,6 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
 
 
-def read_texts(ids: NDArray[np.unsignedinteger], tokenizer: Tokenizer) -> Iterator[str]:
-    """The texts of the documents of a split, one after another; `ids` (N,) as from `open_shard`."""
-    start = 0
-    for end in np.flatnonzero(ids == tokenizer.eot_id).tolist():
-        yield tokenizer.decode(ids[start:end].tolist())
-        start = end + 1
-
-
 def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return the ids of one document with the end-of-text token after them, (tokens,)."""
     text = text_of(messages)

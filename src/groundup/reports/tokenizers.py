@@ -1,9 +1,12 @@
-"""The ladder of tokenizers as a picture."""
+"""The page of the tokenizers: how each cuts a sentence, how it learned to, and what that does to the model."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from groundup.evaluation.tokenizer_results import Table
-from groundup.reports.style import COLOURS, INK, OURS, SOFT, figure, styled
+from groundup.files import read_json
+from groundup.reports.pages import fill
+from groundup.reports.style import COLOURS, INK, OURS, SOFT, figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,11 +18,25 @@ PANELS = {
 }
 
 
+def draw(metrics: Path, curves: Path, pictures: Path) -> str:
+    """The page of what the stage compare_tokenizers measured; its picture goes into the folder `pictures`."""
+    found = read_json(metrics / "tokenizers.json")
+    rows = {name: found["tokenizers"][name] for name in found["order"]}
+    cuts = {name: found["cuts"][name] for name in rows}
+    idle = max(rows, key=lambda name: rows[name]["never_used"] * rows[name]["vocab_size"])
+    save(ladder(rows), pictures / "ladder.png")
+    values = {"tokenizers": rows, "cuts": cuts, "idle": idle, "ladder": pictures / "ladder.png"}
+    return fill("tokenizers.html.j2", {**found, **values})
+
+
 @styled
-def ladder(found: Table) -> "Figure":
-    """A line a tokenizer: how long its tokens are, and what the model makes of them, with intervals over seeds.
+def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """One line per tokenizer: how long its tokens are, and what the model makes of them, with intervals over seeds.
 
     Hollow: bits per byte of a text that has lost a part.
+
+    Args:
+        found: columns by name of the tokenizer, see `groundup.evaluation.tokenizer_results.table`.
     """
     drawing, panels = figure(11.5, 1.6 + 0.42 * len(found), columns=len(PANELS))
     for axes, (key, title) in zip(panels, PANELS.items(), strict=True):

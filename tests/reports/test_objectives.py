@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from groundup.evaluation.transfer_results import TITLES
-from groundup.reports import objectives_plots
+from groundup.reports import objectives
 from groundup.reports import style as figures
 from tests.evaluation import comparison
 
 DRAWINGS: dict[str, Callable[[], Any]] = {
-    "accuracy": lambda: objectives_plots.accuracy_bars(comparison.figures()),
-    "curves": lambda: objectives_plots.pretraining_curves(comparison.curves()),
-    "transfer": lambda: objectives_plots.transfer_curve(comparison.transfer()),
+    "accuracy": lambda: objectives.accuracy_bars(comparison.figures()),
+    "curves": lambda: objectives.pretraining_curves(comparison.curves()),
+    "transfer": lambda: objectives.transfer_curve(comparison.transfer()),
 }
 
 
@@ -27,7 +27,7 @@ def test_equal_data_give_equal_bytes(tmp_path: Path, name: str) -> None:
 
 def test_the_curve_shows_every_system_at_its_mean() -> None:
     table = comparison.transfer()
-    [axes] = objectives_plots.transfer_curve(table).axes
+    [axes] = objectives.transfer_curve(table).axes
     drawn = {bars.get_label(): bars.lines[0].get_ydata() for bars in axes.containers}
     assert drawn.keys() == set(TITLES.values())
     for name, title in TITLES.items():
@@ -37,7 +37,7 @@ def test_the_curve_shows_every_system_at_its_mean() -> None:
 
 
 def test_val_is_drawn_where_it_was_measured() -> None:
-    left, right = objectives_plots.pretraining_curves(comparison.curves()).axes
+    left, right = objectives.pretraining_curves(comparison.curves()).axes
     measured = [line for line in left.lines if line.get_marker() == "o"]
     assert [line.get_xdata().tolist() for line in measured] == [[0.02048, 0.04096, 0.06144]] * 2
     assert [line.get_ydata().tolist() for line in right.lines] == [[0.1, 0.2, 0.3]] * 2

@@ -1,6 +1,6 @@
 import re
 
-from groundup.reports.study_index import headline, page
+from groundup.reports.index import headline, page
 from tests.evaluation.study_facts import study_facts
 
 

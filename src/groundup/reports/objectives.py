@@ -1,16 +1,28 @@
-"""The figures of the page about objectives and transfer, in the house style."""
+"""The page of the objectives: what decoder and encoder learned from plain text, and what that is worth for spam."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.evaluation.transfer_results import TITLES
-from groundup.reports.style import CYCLE, SOFT, figure, styled
+from groundup.evaluation.transfer_results import LAST_STEPS
+from groundup.files import read_json
+from groundup.reports.pages import fill
+from groundup.reports.style import CYCLE, SOFT, figure, save, styled
+from groundup.training.curves import read_curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TITLES = {  # the systems of the transfer, in the order of its tables
+    "masked": "encoder, pretrained on hidden words",
+    "causal": "decoder, pretrained on next words",
+    "masked_random": "encoder, random weights",
+    "causal_random": "decoder, random weights",
+    "naive_bayes": "naive Bayes, words",
+    "logistic_regression": "logistic regression, words",
+}
 COLOURS = {"masked": CYCLE[0], "causal": CYCLE[1]}
 LOOKS: dict[str, dict[str, Any]] = {
     "masked": {"color": COLOURS["masked"], "marker": "o"},
@@ -22,9 +34,41 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
+def draw(metrics: Path, curves: Path, pictures: Path) -> str:
+    """The page of what pretrain_objective and transfer measured; its pictures go into the folder `pictures`."""
+    objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
+    found = read_json(metrics / "transfer.json")
+    sizes = sorted(found["lead"], key=int)
+    for key in ("f1", "loss", "gain"):
+        found[key] = {name: {size: row[size] for size in sizes} for name, row in found[key].items()}
+    found["lead"] = {size: found["lead"][size] for size in sizes}
+    rows = {name: read_curve(curves / f"objective_{name}.csv") for name in objectives}
+    drawn = {
+        "accuracy": accuracy_bars(objectives),
+        "curves": pretraining_curves(rows),
+        "transfer": transfer_curve(found),
+    }
+    for name, drawing in drawn.items():
+        save(drawing, pictures / f"{name}.png")
+    values = {
+        "objectives": objectives,
+        "transfer": found,
+        "largest": {name: max(row, key=lambda n: abs(row[n]["mean"])) for name, row in found["gain"].items()},
+        "best": {size: max(found["f1"], key=lambda name: found["f1"][name][size]["mean"]) for size in sizes},
+        "last_steps": LAST_STEPS,
+        "titles": TITLES,
+        "pictures": {name: pictures / f"{name}.png" for name in drawn},
+    }
+    return fill("objectives.html.j2", values)
+
+
 @styled
 def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
-    """F1 over the number of labelled messages; `transfer` as from `transfer_results.table`."""
+    """F1 over the number of labelled messages.
+
+    Args:
+        transfer: see `groundup.evaluation.transfer_results.table`.
+    """
     drawing, [axes] = figure(7.4, 5.2)
     sizes = sorted(int(size) for size in transfer["f1"]["masked"])
     for number, (name, look) in enumerate(LOOKS.items()):
