@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.files import atomic_path, write_text
+from groundup.files import write_text
 from groundup.reports import (
     contextual,
     embeddings,
@@ -15,7 +15,7 @@ from groundup.reports import (
 )
 from groundup.tracking import Run
 
-# name of a page -> draws it: (metrics, curves, shown, its folder of pictures) -> HTML
+# name of a page -> draws it: (metrics, curves, shown, folder of its pictures) -> HTML
 DRAW = {
     "index": index.draw,
     "tokenizers": tokenizers.draw,
@@ -28,16 +28,17 @@ DRAW = {
 }
 
 
-def main(run: Run, metrics: Path, curves: Path, shown: Path, plots: Path, *pages: Path) -> None:
-    """Write the pages, each named as in DRAW; the pictures of each go into a folder of its name in `plots`.
+def main(run: Run, metrics: Path, curves: Path, shown: Path, *outs: Path) -> None:
+    """Write the pages.
 
     Args:
         metrics, curves: folders of JSON and CSV files, one per stage.
-        shown: folder of what the pages show besides, one file or folder per page: samples, attention maps, neighbours.
+        shown: folder of what else the pages show, one file or folder per page: samples, attention maps, neighbours.
+        outs: folders of pictures and pages, each named as in DRAW; a page without a folder has no pictures.
     """
-    with atomic_path(plots) as folder:
-        folder.mkdir()
-        for page in pages:
-            write_text(page, DRAW[page.stem](metrics, curves, shown, folder / page.stem))
-            run.artifact(page)
-    run.artifact(plots)
+    pictures = {out.name: out for out in outs if out.suffix != ".html"}
+    for page in (out for out in outs if out.suffix == ".html"):
+        write_text(page, DRAW[page.stem](metrics, curves, shown, pictures.get(page.stem, Path())))
+        run.artifact(page)
+    for folder in pictures.values():
+        run.artifact(folder, "plots")
