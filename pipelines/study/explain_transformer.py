@@ -28,8 +28,9 @@ def main(
 
     device = pick_device(compute)
     models = {
-        kind: load_checkpoint(path, device, kind)
-        for kind, path in (("decoder", pretrained), ("encoder", masked), ("encoder_decoder", translation))
+        "decoder": load_checkpoint(pretrained, device, "decoder"),
+        "encoder": load_checkpoint(masked, device, "encoder"),
+        "encoder_decoder": load_checkpoint(translation, device, "encoder_decoder"),
     }
     found = explanation.explain(models, load_checkpoint(causal, device, "decoder"), explain)
     with atomic_path(shown) as folder:

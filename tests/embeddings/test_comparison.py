@@ -157,14 +157,16 @@ def test_headlines_of_all_tables(sets):
     pairs = [{"word1": a, "word2": b, "score": float(n)} for n, (a, b) in enumerate(pairwise(WORDS))]
     messages = [{"label": "spam" if n % 2 else "ham", "text": WORDS[n % 8]} for n in range(16)]
     speed = {"cbow": {"ratio": {"median": 2.0}}}
-    results = compare(
-        {"mix": sets}, {"pairs": pairs}, {"train": messages, "test": messages}, speed, config
-    )
+    results = compare({"mix": sets}, {"pairs": pairs}, {"train": messages, "test": messages}, speed, config)
     assert list(results) == ["confidence", "corpora", "speed", "spam"]
     found = headlines(results)
-    assert found["mix/pairs/groundup glove"] == results["corpora"]["mix"]["benchmarks"]["pairs"]["scores"][
-        "groundup glove"
-    ]["mean"]
+    assert (
+        found["mix/pairs/groundup glove"]
+        == results["corpora"]["mix"]["benchmarks"]["pairs"]["scores"]["groundup glove"]["mean"]
+    )
     assert found["speed_ratio/cbow"] == 2.0
-    assert found["spam_f1/gensim skipgram mix"] == results["spam"]["features"]["gensim skipgram, mix"]["f1"]["mean"]
+    assert (
+        found["spam_f1/gensim skipgram mix"]
+        == results["spam"]["features"]["gensim skipgram, mix"]["f1"]["mean"]
+    )
     assert len(found) == 3 + 1 + 4

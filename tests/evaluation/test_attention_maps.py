@@ -3,7 +3,9 @@ import numpy as np
 from groundup.evaluation.attention_maps import AttentionMap, load_maps, save_maps
 
 MAPS = {
-    "cross_1": AttentionMap(["you", " are", "(end)"], ["thou", " art"], np.random.default_rng(1).random((2, 3, 2))),
+    "cross_1": AttentionMap(
+        ["you", " are", "(end)"], ["thou", " art"], np.random.default_rng(1).random((2, 3, 2))
+    ),
     "a mask": AttentionMap(["é", "日"], ["é", "日"], np.tril(np.ones((2, 2), bool))),
 }
 

@@ -74,5 +74,7 @@ def test_the_size_of_a_model_is_that_of_all_its_parts():
 def test_every_head_has_its_habits():
     seen = see(random_decoder("modern", **sized()), TOKENIZER, "bad cab")
     found = habits_of(seen)
-    assert [(habit["layer"], habit["head"]) for habit in found] == [(n, h) for n in (1, 2) for h in (1, 2, 3, 4)]
+    assert [(habit["layer"], habit["head"]) for habit in found] == [
+        (n, h) for n in (1, 2) for h in (1, 2, 3, 4)
+    ]
     assert habits(seen.record.weights[1][0])[3].items() <= found[7].items()

@@ -63,10 +63,10 @@ def page(tmp_path):
 def test_the_intervals_decide_what_is_said(page):
     said = " ".join(page.split())
     for text in (
-        "<p>encoder, layer 1: AUC 0.610 (0.560–0.660), above the 0.5 of static vectors; +0.030 (+0.010 to +0.050) against "
-        "GloVe's mean of the words around it (significant).</p>",
-        "<p>decoder, layer 1: AUC 0.490 (0.450–0.530), not significantly different from the 0.5 of static vectors; -0.090 "
-        "(-0.200 to +0.020) against GloVe's mean of the words around it (not significant).</p>",
+        "<p>encoder, layer 1: AUC 0.610 (0.560–0.660), above the 0.5 of static vectors; +0.030 (+0.010 to +0.050) "
+        "against GloVe's mean of the words around it (significant).</p>",
+        "<p>decoder, layer 1: AUC 0.490 (0.450–0.530), not significantly different from the 0.5 of static vectors; "
+        "-0.090 (-0.200 to +0.020) against GloVe's mean of the words around it (not significant).</p>",
         "2 differences are judged at 95%, so about 0.1 of them would count as significant by chance alone.",
     ):
         assert text in said, text

@@ -44,7 +44,9 @@ class Drawn:
         """The cells of the first table after the heading of a section."""
         table = self.html.partition(f">{head}</h2>")[2].partition("<table>")[2].partition("</table>")[0]
         lines = [line for line in table.splitlines() if "<td" in line]
-        return [[cell.partition(">")[2].partition("<")[0] for cell in line.split("<td")[1:]] for line in lines]
+        return [
+            [cell.partition(">")[2].partition("<")[0] for cell in line.split("<td")[1:]] for line in lines
+        ]
 
 
 @pytest.fixture(scope="module")

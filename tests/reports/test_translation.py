@@ -73,7 +73,9 @@ def test_page_shows_table_samples_and_pictures(tmp_path: Path) -> None:
 def test_what_the_table_says(tmp_path: Path) -> None:
     page = " ".join(drawn(tmp_path, RESULTS).split())
     assert "In BLEU the model scores higher than copying: 30.0 against 20.0 (p = 0.0010)." in page
-    assert "In chrF the model is not significantly different from the table of words: 40.0 against 41.0" in page
+    assert (
+        "In chrF the model is not significantly different from the table of words: 40.0 against 41.0" in page
+    )
 
 
 def test_a_model_that_loses_is_said_to(tmp_path: Path) -> None:

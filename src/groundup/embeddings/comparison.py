@@ -212,7 +212,8 @@ def surroundings(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfi
             {
                 "set": name,
                 "words": [
-                    {"word": word, "near": [near for near, _ in vectors.neighbours(word, count)]} for word in words
+                    {"word": word, "near": [near for near, _ in vectors.neighbours(word, count)]}
+                    for word in words
                 ],
             }
             for name, vectors in sets.items()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,12 @@ class AttentionMap:
 
     rows: Sequence[str]
     columns: Sequence[str]
-    weights: npt.NDArray[np.generic]
+    weights: npt.NDArray[Any]
 
 
 def save_maps(path: Path, maps: Mapping[str, AttentionMap]) -> None:
     """Write maps by their names into one .npz file, atomically; equal maps give equal bytes."""
-    arrays = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, one in maps.items():
         arrays |= {f"{name}/rows": np.array(one.rows, str), f"{name}/columns": np.array(one.columns, str)}
         arrays[f"{name}/weights"] = one.weights

@@ -181,7 +181,11 @@ def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainC
     sizes = {name: sizes_of(made_of[kind], configs[kind]) for kind, name in KINDS.items()}
     facts = {
         "models": {
-            kind: {"name": name, "stacks": [asdict(stack) for stack in made_of[kind]], "config": configs[kind]}
+            kind: {
+                "name": name,
+                "stacks": [asdict(stack) for stack in made_of[kind]],
+                "config": configs[kind],
+            }
             for kind, name in KINDS.items()
         },
         "tokens": {

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.evaluation.word_alignment import words_of
-from groundup.training.config import EvaluateTranslationConfig
+
+if TYPE_CHECKING:
+    from groundup.training.config import EvaluateTranslationConfig
 
 MODEL = "model"  # the system that the others are compared with
 METRICS = ("BLEU", "chrF2")  # as sacreBLEU calls them
@@ -84,8 +86,8 @@ def beside_sources(
 
 
 def draw(
-    verses: Sequence[Mapping[str, str]], config: EvaluateTranslationConfig
-) -> tuple[list[Mapping[str, str]], list[Mapping[str, str]]]:
+    verses: Sequence[dict[str, str]], config: "EvaluateTranslationConfig"
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """The verses that the page shows: (with all translations, with maps, which only short ones are legible in)."""
     fewest, most = config.alignment_words
     short = [verse for verse in verses if fewest <= len(words_of(verse[MODEL])) <= most]

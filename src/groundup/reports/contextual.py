@@ -77,7 +77,9 @@ def word_in_context(rows: Rows) -> "Figure":
             label=f"{row['vectors']}: mean of the words around it",
         )
     names = " and ".join(row["vectors"] for row in _static(rows, own=True))
-    axes.axhline(0.5, color=SOFT, linewidth=1.5, linestyle=":", label=f"{names}: one vector per word (chance)")
+    axes.axhline(
+        0.5, color=SOFT, linewidth=1.5, linestyle=":", label=f"{names}: one vector per word (chance)"
+    )
     _layers(axes, rows)
     axes.set_title("Does a word mean the same in two sentences?")
     axes.set_ylabel("area under the ROC curve")

@@ -61,7 +61,9 @@ def in_order(results: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
         "corpora": corpora,
         "speed": _picked(results["speed"], methods),
         "spam": {
-            "features": _picked(spam["features"], [*(n for n in spam["features"] if n not in features), *features]),
+            "features": _picked(
+                spam["features"], [*(n for n in spam["features"] if n not in features), *features]
+            ),
             "difference": _picked(spam["difference"], features),
         },
     }

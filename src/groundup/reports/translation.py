@@ -17,7 +17,10 @@ from groundup.training.curves import read_curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAPS = {"attention": "Cross-attention, last layer", "model1": "IBM Model 1"}  # by the kind that a name begins with
+MAPS = {
+    "attention": "Cross-attention, last layer",
+    "model1": "IBM Model 1",
+}  # by the kind that a name begins with
 BOOKS = (
     "Genesis", "Exodus", "Leviticus", "Numbers", "Deuteronomy", "Joshua", "Judges", "Ruth", "1 Samuel", "2 Samuel",
     "1 Kings", "2 Kings", "1 Chronicles", "2 Chronicles", "Ezra", "Nehemiah", "Esther", "Job", "Psalms", "Proverbs",

@@ -7,7 +7,6 @@ ends with it.
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.verses import clean
@@ -174,7 +173,9 @@ def translate_with_baselines(
 ) -> dict[str, Sequence[str]]:
     """The translations of every system: copying, the table of words, and the model greedily and with a beam."""
     greedy, beam = (
-        translate(checkpoint, sources, beam_size=beam_size, length_penalty=penalty, batch_size=config.batch_size)
+        translate(
+            checkpoint, sources, beam_size=beam_size, length_penalty=penalty, batch_size=config.batch_size
+        )
         for beam_size, penalty in ((1, 0.0), (config.beam_size, config.length_penalty))
     )
     return {

@@ -5,13 +5,12 @@ end-of-text token, little-endian uint16 (uint32 for more than 65,536 tokens), an
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from groundup.errors import BadInput

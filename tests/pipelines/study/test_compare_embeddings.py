@@ -54,7 +54,11 @@ def test_everything_is_measured(tmp_path):
     [glove] = [entry for entry in shown["neighbours"] if entry["set"] == "groundup glove"]
     assert glove["words"][0] == {"word": "ship", "near": [word for word, _ in near]}
     assert len(shown["neighbours"]) == 5  # sets of the larger text
-    assert [entry["set"] for entry in shown["layout"]] == ["groundup skipgram", "groundup cbow", "groundup glove"]
+    assert [entry["set"] for entry in shown["layout"]] == [
+        "groundup skipgram",
+        "groundup cbow",
+        "groundup glove",
+    ]
 
 
 def test_a_word_the_text_does_not_have_is_told_before_the_measuring(tmp_path, monkeypatch):
