@@ -2,23 +2,43 @@
 
 from pathlib import Path
 
-from groundup.files import atomic_path, write_text
-from groundup.reports import index, objectives, tokenizers
+from groundup.files import write_text
+from groundup.reports import (
+    contextual,
+    embeddings,
+    index,
+    objectives,
+    tokenizers,
+    transformer,
+    translation,
+    validation,
+)
 from groundup.tracking import Run
 
-# name of a page -> draws it: (metrics, curves, its folder of pictures) -> HTML
+# name of a page -> draws it: (metrics, curves, shown, folder of its pictures) -> HTML
 DRAW = {
     "index": index.draw,
-    "objectives": objectives.draw,
     "tokenizers": tokenizers.draw,
+    "embeddings": embeddings.draw,
+    "contextual": contextual.draw,
+    "objectives": objectives.draw,
+    "transformer": transformer.draw,
+    "translation": translation.draw,
+    "verses": validation.draw_verses,
 }
 
 
-def main(run: Run, metrics: Path, curves: Path, plots: Path, *pages: Path) -> None:
-    """Write the pages, each named as in DRAW; the pictures of each go into a folder of its name in `plots`."""
-    with atomic_path(plots) as folder:
-        folder.mkdir()
-        for page in pages:
-            write_text(page, DRAW[page.stem](metrics, curves, folder / page.stem))
-            run.artifact(page)
-    run.artifact(plots)
+def main(run: Run, metrics: Path, curves: Path, shown: Path, *outs: Path) -> None:
+    """Write the pages.
+
+    Args:
+        metrics, curves: folders of JSON and CSV files, one per stage.
+        shown: folder of what else the pages show, one file or folder per page: samples, attention maps, neighbours.
+        outs: folders of pictures and pages, each named as in DRAW; a page without a folder has no pictures.
+    """
+    pictures = {out.name: out for out in outs if out.suffix != ".html"}
+    for page in (out for out in outs if out.suffix == ".html"):
+        write_text(page, DRAW[page.stem](metrics, curves, shown, pictures.get(page.stem, Path())))
+        run.artifact(page)
+    for folder in pictures.values():
+        run.artifact(folder, "plots")

@@ -52,13 +52,15 @@ def test_a_head_that_is_not_there(layer, head):
         look(random_decoder(), IDX, layer, head, 0)
 
 
-def test_the_table_adds_up():
-    table = steps(look(random_decoder(), IDX, 0, 0, 2), ["a", " b", " c", " d", " e"], 2)
-    assert [row[0] for row in table.rows] == ["a", " b", " c", "together"]
-    assert table.numeric == [False] + [True] * 10
-    weights = [float(row[4].rstrip("%")) for row in table.rows]
-    assert sum(weights[:-1]) == pytest.approx(100, abs=0.2) and weights[-1] == 100
-    for column in (8, 9, 10):
-        parts = [float(row[column]) for row in table.rows]
-        assert sum(parts[:-1]) == pytest.approx(parts[-1], abs=0.02)
-    assert "“c”" in table.caption and table.head[2] == "÷ √4"
+def test_the_steps_add_up():
+    table = steps(look(random_decoder(), IDX, 0, 0, 2), ["a", " b", " c", " d", " e"])
+    keys = table["keys"]
+    assert [key["token"] for key in keys] == ["a", " b", " c"] and table["channels"] == 4
+    assert sum(key["weight"] for key in keys) == pytest.approx(1)
+    assert sum(key["exp"] for key in keys) == pytest.approx(table["exp"])
+    for key in keys:
+        assert key["score"] == pytest.approx(key["product"] / 2) and len(key["value"]) == 4
+        assert key["weight"] == pytest.approx(key["exp"] / table["exp"])
+        assert key["part"] == pytest.approx([key["weight"] * value for value in key["value"]])
+    parts = [sum(column) for column in zip(*(key["part"] for key in keys), strict=True)]
+    assert parts == pytest.approx(table["output"], abs=1e-6)

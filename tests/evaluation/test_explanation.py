@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from groundup.evaluation.explanation import END, habits, in_sight, see, see_translation
+from groundup.evaluation.architecture import stacks
+from groundup.evaluation.explanation import END, habits, habits_of, in_sight, see, see_translation, sizes_of
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.characters import CharacterTokenizer
@@ -59,3 +60,21 @@ def test_habits_by_hand():
     assert past["later"] == 0
     assert looking["later"] == pytest.approx((0.5 + 0) / 2)
     assert looking["spread"] == pytest.approx((2 + 1) / 2)  # two tokens evenly, then one
+
+
+def test_the_size_of_a_model_is_that_of_all_its_parts():
+    model = EncoderDecoder(model_config("transformer", n_encoder_layer=3)).eval()
+    made_of = stacks(model, torch.arange(5)[None], torch.arange(7)[None])
+    sizes = sizes_of(made_of, vars(model.config))
+    assert sizes["layers"] == [3, 2] and (sizes["heads"], sizes["channels"]) == (4, 16)
+    assert sizes["parameters"] == sum(p.numel() for p in model.parameters())
+    assert sizes["flops_per_token"] == sum(stack.flops for stack in made_of)
+
+
+def test_every_head_has_its_habits():
+    seen = see(random_decoder("modern", **sized()), TOKENIZER, "bad cab")
+    found = habits_of(seen)
+    assert [(habit["layer"], habit["head"]) for habit in found] == [
+        (n, h) for n in (1, 2) for h in (1, 2, 3, 4)
+    ]
+    assert habits(seen.record.weights[1][0])[3].items() <= found[7].items()

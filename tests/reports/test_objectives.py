@@ -54,7 +54,7 @@ def page(folder: Path, found: Any = None, table: Any = None) -> str:
     write_json(folder / "transfer.json", table or transfer())
     for name, rows in comparison.curves().items():
         write_curve(folder / f"objective_{name}.csv", rows)
-    return objectives.draw(folder, folder, folder / "pictures")
+    return objectives.draw(folder, folder, folder, folder / "pictures")
 
 
 def test_the_page_holds_all_of_it(tmp_path: Path) -> None:

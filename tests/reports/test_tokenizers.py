@@ -36,7 +36,7 @@ def page(folder: Path, rows: Any = ROWS, learned: Any = LEARNED) -> str:
             "learned": learned,
         },
     )
-    return draw(folder, folder, folder / "pictures")
+    return draw(folder, folder, folder, folder / "pictures")
 
 
 def test_the_page_shows_how_each_was_learned_and_what_it_does(tmp_path: Path) -> None:
@@ -93,7 +93,9 @@ def test_seeds_with_unequal_steps_in_equal_time_are_named_first(tmp_path: Path) 
 
 
 def test_all_texts_come_back(tmp_path: Path) -> None:
-    said = text_of(page(tmp_path, {name: ROWS[name] for name in ("bpe", "byte")}, {"bpe": None, "wordpiece": None}))
+    said = text_of(
+        page(tmp_path, {name: ROWS[name] for name in ("bpe", "byte")}, {"bpe": None, "wordpiece": None})
+    )
     assert "Not every text comes back" not in said
     assert "Of the vocabularies that give every text back, bpe predicts best" in said
 

@@ -4,13 +4,13 @@ Hooks note which modules are called, in which order, and the shapes they hand on
 modules, a tensor shared by two parts where it is met first.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from groundup.evaluation.stacks import Part, Stack
 from groundup.nn.attention import Attention
 from groundup.nn.block import FeedForward
 from groundup.nn.encoder_decoder import EncoderDecoder
@@ -35,48 +35,6 @@ TITLES = {
     "c_pool": "pooler, of the first token",
     "lm_head": "output head",
 }
-
-
-@dataclass(frozen=True)
-class Part:
-    """One box of the data flow."""
-
-    name: str  # of the module, as in the checkpoint; of a block: of the first one
-    title: str
-    detail: str
-    shape: tuple[int, ...]  # of the tensor it hands on
-    parameters: int
-    flops: int  # a token: multiplications and additions of the matrix products, at a full context
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Encoder or decoder: embeddings, which are summed; `layers` equal blocks; what stands behind them."""
-
-    title: str
-    embeddings: tuple[Part, ...]
-    block: tuple[Part, ...]  # of one block, in the order of calling
-    layers: int
-    norm_first: bool
-    causal: bool
-    head: tuple[Part, ...]
-    aside: tuple[Part, ...] = ()  # reads the last hidden states too, but hands nothing on to the head
-
-    @property
-    def parameters(self) -> int:
-        """Of all parts, each block counted."""
-        return sum(part.parameters * times for part, times in self.parts())
-
-    @property
-    def flops(self) -> int:
-        """A token, of all parts, each block counted."""
-        return sum(part.flops * times for part, times in self.parts())
-
-    def parts(self) -> Iterator[tuple[Part, int]]:
-        """Every part and how often it stands there."""
-        yield from ((part, 1) for part in self.embeddings)
-        yield from ((part, self.layers) for part in self.block)
-        yield from ((part, 1) for part in (*self.head, *self.aside))
 
 
 @torch.no_grad()

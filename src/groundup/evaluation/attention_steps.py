@@ -13,9 +13,6 @@ from torch import Tensor, nn
 from groundup.errors import BadInput
 from groundup.nn.attention import Reading
 from groundup.nn.transformer import Transformer
-from groundup.reports.study_page import Table
-
-CHANNELS = 3  # of each value shown
 
 
 @dataclass(frozen=True)
@@ -79,34 +76,31 @@ def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) 
     return found[0]
 
 
-def steps(found: Look, tokens: Sequence[str], position: int) -> Table:
-    """The look as a table: a row a key, and the sum.
+def steps(found: Look, tokens: Sequence[str]) -> dict[str, Any]:
+    """Every number of the look, as JSON.
 
     Args:
-        tokens: all of the text.
-        position: of the query among them.
+        tokens: all of the text; the look may see fewer.
+
+    Returns:
+        {"channels": D, "keys": [{"token", "product", "score", "exp", "weight", "value" (D,), "part" (D,)}], "exp",
+        "output" (D,)}; "part" is the value times its weight, the last two are the sums over all keys.
     """
-    seen = zip(tokens, found.products, found.scores, found.weights, found.values, strict=False)
-    rows = [
-        (
-            token,
-            *(f"{number:z.2f}" for number in (product.item(), score.item(), score.exp().item())),
-            f"{weight:.1%}",
-            *_channels(value),
-            *_channels(weight * value),
-        )
-        for token, product, score, weight, value in seen
-    ]
-    end = ("–",) * CHANNELS
-    total = ("together", "", "", f"{found.scores.exp().sum():.2f}", "100.0%", *end, *_channels(found.output))
-    shown = [f"{of} {n + 1}" for of in ("v", "w·v") for n in range(CHANNELS)]
-    head = ("key", "q·k", f"÷ √{len(found.query)}", "exp", "weight", *shown)
-    caption = (
-        f"The query is “{tokens[position].strip()}”. Of {len(found.query)} channels the first {CHANNELS} are "
-        f"shown: v is a value, w·v its part in the answer."
-    )
-    return Table(head, [*rows, total], caption)
-
-
-def _channels(vector: Tensor) -> list[str]:
-    return [f"{x:z.2f}" for x in vector[:CHANNELS].tolist()]
+    numbers = {
+        "product": found.products,
+        "score": found.scores,
+        "exp": found.scores.exp(),
+        "weight": found.weights,
+        "value": found.values,
+        "part": found.weights[:, None] * found.values,
+    }
+    columns = {name: tensor.tolist() for name, tensor in numbers.items()}
+    return {
+        "channels": len(found.query),
+        "keys": [
+            {"token": tokens[n], **{name: column[n] for name, column in columns.items()}}
+            for n in range(len(found.keys))
+        ],
+        "exp": found.scores.exp().sum().item(),
+        "output": found.output.tolist(),
+    }

@@ -1,25 +1,31 @@
 """What trained models do with one text: the tokens, the attention of every head, and what that attention is like."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from groundup.checkpoint import Checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.architecture import Stack
+from groundup.evaluation.architecture import stacks
+from groundup.evaluation.attention_maps import AttentionMap
+from groundup.evaluation.attention_steps import look, steps
+from groundup.evaluation.explain_config import ExplainConfig
+from groundup.evaluation.stacks import Stack
 from groundup.generation.beam_search import beam_search
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer
-from groundup.reports.architecture_plots import data_flow
-from groundup.reports.attention_plots import attention_map, mask_patterns
 from groundup.tokenizers.loading import Tokenizer
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+KINDS = {  # each kind of model, and its name in the metrics
+    "decoder": "decoder of the main pipeline",
+    "encoder": "encoder of the study",
+    "encoder_decoder": "encoder-decoder of the study",
+}
 ROOM = 10  # tokens that a translation may have beyond twice those of its source
 END = "(end)"  # how the token that ends a text, and stands before the next, is shown
 
@@ -46,6 +52,19 @@ class Translated:
     source: Seen
     target: Seen  # its `tokens` are those it wrote, one for each of idx, which are those it had before
     text: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the page about the transformer is drawn from, as JSON and arrays.
+
+    metrics: sizes of the models and the translation. facts: the parts of each model, its tokens, what its heads look
+    at, and one look worked out. maps: see `maps_of`.
+    """
+
+    metrics: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    maps: Mapping[str, AttentionMap]
 
 
 @torch.no_grad()
@@ -127,37 +146,93 @@ def habits(weights: Tensor) -> list[dict[str, float]]:
     return found
 
 
-def draw(
-    flows: Mapping[str, Sequence[Stack]],
-    masks: Mapping[str, Seen],
-    decoder: Seen,
-    encoder: Seen,
-    both: Translated,
-) -> "dict[str, Figure]":
-    """Every picture of the page.
+def habits_of(seen: Seen) -> list[dict[str, float]]:
+    """The habits of every head, with its layer and number, both counted from 1."""
+    return [
+        {"layer": layer, "head": head, **habit}
+        for layer, weights in enumerate(seen.record.weights, 1)
+        for head, habit in enumerate(habits(weights[0]), 1)
+    ]
+
+
+def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainConfig) -> Explained:
+    """Let every model read its text, and measure it.
 
     Args:
-        flows: what each kind of model is made of.
-        masks: one text as models with and without a mask read it, name -> what was seen.
-        decoder, encoder, both: what the attention of each was, layer by layer.
+        models: one loaded model for each of KINDS.
+        same: a decoder with the encoder's vocabulary, so that only the mask differs between the two.
+
+    Raises:
+        BadInput: a text is longer than a model's context, or `explain.layer` or `explain.head` is not there.
+    """
+    decoder, encoder, translator = (models[kind] for kind in KINDS)
+    read = see(decoder.model, decoder.tokenizer, config.sentence)
+    both = see(encoder.model, encoder.tokenizer, config.sentence)
+    past = see(same.model, same.tokenizer, config.sentence)
+    verse = see_translation(translator.model, translator.tokenizer, config.verse)
+    position = read.last_word
+    found = look(decoder.model, read.idx, config.layer - 1, config.head - 1, position)
+    made_of = {
+        "decoder": stacks(decoder.model, read.idx),
+        "encoder": stacks(encoder.model, both.idx),
+        "encoder_decoder": stacks(translator.model, verse.target.idx, verse.source.idx),
+    }
+    configs = {kind: asdict(models[kind].config.model) for kind in KINDS}
+    sizes = {name: sizes_of(made_of[kind], configs[kind]) for kind, name in KINDS.items()}
+    facts = {
+        "models": {
+            kind: {
+                "name": name,
+                "stacks": [asdict(stack) for stack in made_of[kind]],
+                "config": configs[kind],
+            }
+            for kind, name in KINDS.items()
+        },
+        "tokens": {
+            "decoder": read.tokens,
+            "encoder": both.tokens,
+            "source": verse.source.tokens,
+            "target": verse.target.tokens,
+        },
+        "habits": {"decoder": habits_of(read), "encoder": habits_of(both)},
+        "later": {
+            name: mean(habit["later"] for habit in habits_of(seen))
+            for name, seen in (("decoder", past), ("encoder", both))
+        },
+        "look": {"layer": config.layer, "head": config.head, "token": read.tokens[position]}
+        | steps(found, read.tokens),
+    }
+    metrics = {"models": sizes, "source": config.verse, "translation": verse.text}
+    return Explained(metrics, facts, maps_of(read, both, past, verse))
+
+
+def sizes_of(made_of: Sequence[Stack], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The size of a model, for the metrics; `config` is its model config as a mapping."""
+    return {
+        "parameters": sum(stack.parameters for stack in made_of),
+        "flops_per_token": sum(stack.flops for stack in made_of),
+        "layers": [stack.layers for stack in made_of],
+        "heads": config["n_head"],
+        "channels": config["n_embd"],
+    }
+
+
+def maps_of(decoder: Seen, encoder: Seen, same: Seen, both: Translated) -> dict[str, AttentionMap]:
+    """Every attention map of the page.
 
     Returns:
-        {"flow_<kind>", "masks", "decoder_<layer>", "encoder_<layer>", "cross_<layer>"}; layers from 1.
+        {"decoder_<layer>", "encoder_<layer>", "cross_<layer>"}: (H, T, S), layers from 1; {"mask_decoder",
+        "mask_encoder"}: (T, T), the sentence as models with and without a mask but with one vocabulary read it.
     """
-    drawn = {f"flow_{kind}": data_flow(stacks) for kind, stacks in flows.items()}
-    drawn["masks"] = mask_patterns(
-        [
-            (name, in_sight(seen.record.weights).numpy(force=True), seen.tokens, seen.tokens)
-            for name, seen in masks.items()
-        ]
-    )
-    cross = both.target.record.cross_weights
+    maps = {}
     for kind, weights, rows, columns in (
         ("decoder", decoder.record.weights, decoder.tokens, decoder.tokens),
         ("encoder", encoder.record.weights, encoder.tokens, encoder.tokens),
-        ("cross", cross, both.target.tokens, both.source.tokens),
+        ("cross", both.target.record.cross_weights, both.target.tokens, both.source.tokens),
     ):
         for layer, heads in enumerate(weights, 1):
-            title = f"{kind} attention, layer {layer}".capitalize()
-            drawn[f"{kind}_{layer}"] = attention_map(heads[0].numpy(force=True), rows, columns, title)
-    return drawn
+            maps[f"{kind}_{layer}"] = AttentionMap(rows, columns, heads[0].numpy(force=True))
+    for kind, seen in (("decoder", same), ("encoder", encoder)):
+        mask = in_sight(seen.record.weights).numpy(force=True)
+        maps[f"mask_{kind}"] = AttentionMap(seen.tokens, seen.tokens, mask)
+    return maps

@@ -10,7 +10,7 @@ words of one sentence, each with the number of its occurrences there.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.errors import BadInput
+from groundup.evaluation.attention_maps import AttentionMap
 
 Array = npt.NDArray[np.float64]
 NULL = ""  # the source word of target words that translate none
@@ -69,6 +70,12 @@ class TranslationTable:
         weights = np.array([[row.get(word, 0.0) for row in rows] for word in target])
         total = weights.sum(axis=1, keepdims=True)
         return np.where(total > 0, weights / np.where(total > 0, total, 1.0), 1 / len(rows))
+
+
+def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
+    """Which word of `source`, or none (NULL), the table holds to have written each word of `target`."""
+    read, written = words_of(source), words_of(target)
+    return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
 
 
 class WordSubstitution:
@@ -137,6 +144,11 @@ def learn(
         probabilities=t,
         fertility=np.bincount(rows, counts) / np.bincount(numbers, occurrences),
     )
+
+
+def learn_from(verses: Sequence[Mapping[str, str]], iterations: int) -> TranslationTable:
+    """The table of pairs of texts, each with "source" and "target"; errors as for `learn`."""
+    return learn([(words_of(verse["source"]), words_of(verse["target"])) for verse in verses], iterations)
 
 
 def _counted(

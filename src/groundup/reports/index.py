@@ -19,7 +19,7 @@ from groundup.reports.objectives import TITLES
 from groundup.reports.pages import fill
 
 
-def draw(metrics: Path, curves: Path, pictures: Path) -> str:
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page; it has no pictures."""
     found = read_metrics(metrics)
     return fill("index.html.j2", {"thread": thread(found), "cards": cards(found)})

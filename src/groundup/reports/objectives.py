@@ -34,7 +34,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(metrics: Path, curves: Path, pictures: Path) -> str:
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page of what pretrain_objective and transfer measured; its pictures go into the folder `pictures`."""
     objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
     found = read_json(metrics / "transfer.json")

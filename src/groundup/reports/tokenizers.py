@@ -18,7 +18,7 @@ PANELS = {
 }
 
 
-def draw(metrics: Path, curves: Path, pictures: Path) -> str:
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page of what the stage compare_tokenizers measured; its picture goes into the folder `pictures`."""
     found = read_json(metrics / "tokenizers.json")
     rows = {name: found["tokenizers"][name] for name in found["order"]}

@@ -1,15 +1,33 @@
-"""Pictures of the step from static to contextual vectors, by layer. A row is one of the stage's metrics file."""
+"""The page of the step from static to contextual vectors. A row is one of the stage's metrics file."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.reports.style import CYCLE, SOFT, figure, styled
+from groundup.files import read_json
+from groundup.reports.pages import fill
+from groundup.reports.style import CYCLE, SOFT, figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
+    """The page of what the stage contextual measured; its pictures go into `pictures`."""
+    facts = read_json(metrics / "contextual.json")
+    save(word_in_context(facts["rows"]), pictures / "word_in_context.png")
+    save(geometry(facts["rows"]), pictures / "geometry.png")
+    values = {
+        **facts,
+        "pairs": read_json(shown / "contextual.json"),
+        "last_layers": {name: rows[-1] for name, rows in _by_model(facts["rows"]).items()},
+        "value_of": value_of,
+        "pictures": pictures,
+    }
+    return fill("contextual.html.j2", values)
 
 
 def _by_model(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
@@ -59,7 +77,9 @@ def word_in_context(rows: Rows) -> "Figure":
             label=f"{row['vectors']}: mean of the words around it",
         )
     names = " and ".join(row["vectors"] for row in _static(rows, own=True))
-    axes.axhline(0.5, color=SOFT, linewidth=1.5, linestyle=":", label=f"{names}: one vector a word (chance)")
+    axes.axhline(
+        0.5, color=SOFT, linewidth=1.5, linestyle=":", label=f"{names}: one vector per word (chance)"
+    )
     _layers(axes, rows)
     axes.set_title("Does a word mean the same in two sentences?")
     axes.set_ylabel("area under the ROC curve")

@@ -1,20 +1,81 @@
-"""Charts of word vectors: scores of several sets with their intervals, and words laid out in two dimensions."""
+"""The page of word embeddings: what they know, beside gensim's, with pictures of this run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.reports.style import CYCLE, INK, SOFT, figure, styled
+from groundup.embeddings.benchmarks import ANALOGIES, BENCHMARKS
+from groundup.files import read_json
+from groundup.reports.pages import fill
+from groundup.reports.style import CYCLE, INK, SOFT, figure, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ANALOGIES = "Google analogies"  # the benchmark whose score is a share, not a correlation
 MARKERS = "os^D"  # another shape for each round of the colours
+
+
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
+    """The page of what compare_embeddings measured; its pictures go into `pictures`."""
+    surroundings = read_json(shown / "embeddings.json")
+    order = [entry["set"] for entry in surroundings["neighbours"]]
+    results = in_order(read_json(metrics / "embeddings.json"), order)
+    for name, corpus in results["corpora"].items():
+        save(benchmark_scores(corpus["benchmarks"]), pictures / f"scores_{name}.png")
+    layout = {entry["set"]: entry["points"] for entry in surroundings["layout"]}
+    save(neighbourhoods(layout), pictures / "neighbourhoods.png")
+    values = {
+        **results,
+        "neighbours": {entry["set"]: entry["words"] for entry in surroundings["neighbours"]},
+        "analogies": ANALOGIES,
+        "pictures": pictures,
+    }
+    return fill("embeddings.html.j2", values)
+
+
+def in_order(results: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """The metrics, whose keys the file sorts by name, in the order in which the page shows them.
+
+    Args:
+        sets: every set of vectors ("groundup cbow"), ours first.
+    """
+    methods = [name.partition(" ")[2] for name in sets]
+    features = [f"{name}, {corpus}" for corpus in results["corpora"] for name in sets]
+    spam = results["spam"]
+    corpora = {
+        corpus: table
+        | {
+            "benchmarks": {
+                title: entry
+                | {
+                    "scores": _picked(entry["scores"], sets),
+                    "difference": _picked(entry["difference"], methods),
+                }
+                for title, entry in _picked(table["benchmarks"], BENCHMARKS).items()
+            }
+        }
+        for corpus, table in results["corpora"].items()
+    }
+    return {
+        **results,
+        "corpora": corpora,
+        "speed": _picked(results["speed"], methods),
+        "spam": {
+            "features": _picked(
+                spam["features"], [*(n for n in spam["features"] if n not in features), *features]
+            ),
+            "difference": _picked(spam["difference"], features),
+        },
+    }
+
+
+def _picked(table: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    return {name: table[name] for name in order if name in table}
 
 
 @styled
 def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """A panel a benchmark, a dot with its interval a set of vectors; gensim's hollow.
+    """One panel per benchmark, one dot with its interval per set of vectors (hollow for gensim).
 
     `table`: {benchmark: {"items", "of", "scores": {set: {"mean", "low", "high"}}}}.
     """
@@ -44,7 +105,7 @@ def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 @styled
 def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """A panel a set of vectors; a colour and shape a word and its neighbours, the word itself bold.
+    """One panel per set of vectors, one colour and shape per word and its neighbours; the word itself is bold.
 
     `panels_of`: {set: [{"word", "group", "x", "y"}]}.
     """
@@ -68,6 +129,6 @@ def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Fig
 
 
 def _colour_of(name: str) -> str:
-    """One colour a method, whoever made the vectors."""
+    """One colour per method, ours or gensim's."""
     methods = ("skipgram", "cbow", "glove")
     return CYCLE[next((place for place, method in enumerate(methods) if name.endswith(method)), -1)]
