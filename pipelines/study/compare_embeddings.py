@@ -23,7 +23,7 @@ def main(
     compare_embeddings: CompareEmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """`paths`: the folder of every set of vectors, whose facts say what it is; then what the page shows, and metrics."""
+    """`paths`: the folders of the vectors, whose facts say what they are; then what the page shows, and the metrics."""
     from groundup.embeddings import comparison
     from groundup.embeddings.corpora import read_documents
 

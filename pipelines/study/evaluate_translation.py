@@ -22,7 +22,7 @@ def main(
     """Translate and score, then measure attention on some of the verses that the page shows."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation import translation_results, word_alignment
-    from groundup.evaluation.attention_maps import save_maps
+    from groundup.inspection.attention_maps import save_maps
     from groundup.tasks.translation import alignment_maps, translate_with_baselines
     from groundup.training.devices import pick_device
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from groundup.evaluation.explain_config import ExplainConfig
 from groundup.files import atomic_path, write_json
+from groundup.inspection.config import ExplainConfig
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig
 
@@ -22,8 +22,8 @@ def main(
 ) -> None:
     """Read the sentence with each model; write what the page shows of it, and the sizes of the models."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.evaluation import explanation
-    from groundup.evaluation.attention_maps import save_maps
+    from groundup.inspection import explanation
+    from groundup.inspection.attention_maps import save_maps
     from groundup.training.devices import pick_device
 
     device = pick_device(compute)

@@ -5,9 +5,7 @@ from groundup.errors import BadInput
 from groundup.evaluation.word_alignment import (
     NULL,
     WordSubstitution,
-    alignment_map,
     learn,
-    learn_from,
     words_of,
 )
 
@@ -109,11 +107,3 @@ def test_words() -> None:
 def test_a_pair_without_words_is_told(pairs: list[tuple[list[str], list[str]]]) -> None:
     with pytest.raises(BadInput, match="words on both sides"):
         learn(pairs, 1)
-
-
-def test_the_map_of_model_1_is_its_posterior() -> None:
-    verses = [("thou art", "you are"), ("thou", "you"), ("art he", "are he")]
-    table = learn_from([{"source": source, "target": target} for source, target in verses], 5)
-    found = alignment_map(table, "thou art", "you are")
-    assert np.array_equal(found.weights, table.posterior(["thou", "art"], ["you", "are"]))
-    assert found.columns == ["thou", "art", "NULL"] and found.rows == ["you", "are"]

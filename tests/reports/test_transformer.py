@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from groundup.checkpoint import Checkpoint, CheckpointConfig
-from groundup.evaluation.attention_maps import save_maps
-from groundup.evaluation.explain_config import ExplainConfig
-from groundup.evaluation.explanation import KINDS, explain
 from groundup.files import write_json
+from groundup.inspection.attention_maps import save_maps
+from groundup.inspection.config import ExplainConfig
+from groundup.inspection.explanation import KINDS, explain
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.reports import transformer

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.evaluation.attention_maps import AttentionMap, save_maps
+from groundup.inspection.attention_maps import AttentionMap, save_maps
 from groundup.reports import translation
 from groundup.text.jsonl import write_jsonl
 from groundup.training.curves import write_curve

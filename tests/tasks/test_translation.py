@@ -10,6 +10,7 @@ from groundup.evaluation.word_alignment import learn_from
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tasks.translation import (
+    alignment_map,
     alignment_maps,
     attention_of,
     check_lengths,
@@ -167,3 +168,11 @@ def test_two_maps_for_each_verse() -> None:
 def test_what_cannot_be_translated_is_told(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         translate(random_checkpoint(16), ["he", text], beam_size=1, length_penalty=0.0)
+
+
+def test_the_map_of_model_1_is_its_posterior() -> None:
+    verses = [("thou art", "you are"), ("thou", "you"), ("art he", "are he")]
+    table = learn_from([{"source": source, "target": target} for source, target in verses], 5)
+    found = alignment_map(table, "thou art", "you are")
+    assert np.array_equal(found.weights, table.posterior(["thou", "art"], ["you", "are"]))
+    assert found.columns == ["thou", "art", "NULL"] and found.rows == ["you", "are"]

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.errors import BadInput
-from groundup.evaluation.attention_maps import AttentionMap
 
 Array = npt.NDArray[np.float64]
 NULL = ""  # the source word of target words that translate none
@@ -70,12 +69,6 @@ class TranslationTable:
         weights = np.array([[row.get(word, 0.0) for row in rows] for word in target])
         total = weights.sum(axis=1, keepdims=True)
         return np.where(total > 0, weights / np.where(total > 0, total, 1.0), 1 / len(rows))
-
-
-def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
-    """Which word of `source`, or none (NULL), the table holds to have written each word of `target`."""
-    read, written = words_of(source), words_of(target)
-    return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
 
 
 class WordSubstitution:

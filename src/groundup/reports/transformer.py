@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.evaluation.attention_maps import load_maps
-from groundup.evaluation.stacks import Stack, read_stacks
 from groundup.files import read_json
+from groundup.inspection.attention_maps import load_maps
+from groundup.inspection.stacks import Stack, read_stacks
 from groundup.reports.architecture_plots import data_flow
 from groundup.reports.attention_plots import attention_map, mask_patterns
 from groundup.reports.pages import fill

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundup.evaluation.attention_maps import load_maps
 from groundup.evaluation.translation_results import SIGNIFICANT, verdict
 from groundup.files import read_json
+from groundup.inspection.attention_maps import load_maps
 from groundup.reports.attention_plots import attention_map
 from groundup.reports.pages import fill
 from groundup.reports.style import COLOURS, OURS, SOFT, figure, save, styled

@@ -11,10 +11,10 @@ import torch
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.verses import clean
 from groundup.errors import BadInput
-from groundup.evaluation.attention_maps import AttentionMap
 from groundup.evaluation.translation_results import MODEL
-from groundup.evaluation.word_alignment import TranslationTable, WordSubstitution, alignment_map
+from groundup.evaluation.word_alignment import TranslationTable, WordSubstitution, words_of
 from groundup.generation.beam_search import beam_search
+from groundup.inspection.attention_maps import AttentionMap
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.loading import Tokenizer
@@ -196,6 +196,12 @@ def alignment_maps(
         maps[f"attention_{verse['id']}"] = attention_of(checkpoint, source, written)
         maps[f"model1_{verse['id']}"] = alignment_map(table, source, written)
     return maps
+
+
+def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
+    """Which word of `source`, or none (NULL), the table holds to have written each word of `target`."""
+    read, written = words_of(source), words_of(target)
+    return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ import pytest
 from sacrebleu import corpus_chrf
 
 from groundup.checkpoint import load_checkpoint
-from groundup.evaluation.attention_maps import load_maps
 from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
+from groundup.inspection.attention_maps import load_maps
 from groundup.tasks.translation import translate
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.tracking import silent

@@ -9,9 +9,9 @@ import torch
 
 from groundup.checkpoint import save_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.attention_maps import load_maps
-from groundup.evaluation.explain_config import ExplainConfig
-from groundup.evaluation.stacks import read_stacks
+from groundup.inspection.attention_maps import load_maps
+from groundup.inspection.config import ExplainConfig
+from groundup.inspection.stacks import read_stacks
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from groundup.evaluation.architecture import stacks
-from groundup.evaluation.explanation import END, habits, habits_of, in_sight, see, see_translation, sizes_of
+from groundup.inspection.architecture import stacks
+from groundup.inspection.explanation import END, habits, habits_of, in_sight, see, see_translation, sizes_of
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.characters import CharacterTokenizer

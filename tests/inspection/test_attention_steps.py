@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.evaluation.attention_steps import Look, look, steps
+from groundup.inspection.attention_steps import Look, look, steps
 from groundup.nn.attention import Record
 from groundup.nn.encoder import Encoder
 from tests.tiny import model_config, random_decoder

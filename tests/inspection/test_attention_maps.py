@@ -1,6 +1,6 @@
 import numpy as np
 
-from groundup.evaluation.attention_maps import AttentionMap, load_maps, save_maps
+from groundup.inspection.attention_maps import AttentionMap, load_maps, save_maps
 
 MAPS = {
     "cross_1": AttentionMap(

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from groundup.checkpoint import Checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.architecture import stacks
-from groundup.evaluation.attention_maps import AttentionMap
-from groundup.evaluation.attention_steps import look, steps
-from groundup.evaluation.explain_config import ExplainConfig
-from groundup.evaluation.stacks import Stack
 from groundup.generation.beam_search import beam_search
+from groundup.inspection.architecture import stacks
+from groundup.inspection.attention_maps import AttentionMap
+from groundup.inspection.attention_steps import look, steps
+from groundup.inspection.config import ExplainConfig
+from groundup.inspection.stacks import Stack
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer

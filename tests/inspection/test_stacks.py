@@ -1,7 +1,7 @@
 import json
 from dataclasses import asdict
 
-from groundup.evaluation.stacks import Part, Stack, read_stacks
+from groundup.inspection.stacks import Part, Stack, read_stacks
 
 EMBEDDING = Part("wte", "token embedding", "11 × 16", (1, 5, 16), 176, 0)
 MLP = Part("h.0.mlp", "feed-forward", "16 → 64 → 16", (1, 5, 16), 2048, 4096)

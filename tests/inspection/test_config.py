@@ -1,7 +1,7 @@
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.explain_config import ExplainConfig
+from groundup.inspection.config import ExplainConfig
 
 
 @pytest.mark.parametrize("name", ["sentence", "verse"])

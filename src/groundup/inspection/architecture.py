@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.evaluation.stacks import Part, Stack
+from groundup.inspection.stacks import Part, Stack
 from groundup.nn.attention import Attention
 from groundup.nn.block import FeedForward
 from groundup.nn.encoder_decoder import EncoderDecoder
