@@ -10,7 +10,7 @@ from groundup.datasets.documents import text_of
 from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig, prompt_of, training_texts
 from groundup.datasets.jsonl import read_splits
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import BookSpamConfig, SpamConfig
 from groundup.errors import BadInput
 from groundup.evaluation.contamination import KINDS, find_contamination
 from groundup.params import load_params
@@ -51,7 +51,7 @@ def main(
         **splits,
         corpus_digits_count=facts["digits_count"],
         spam_protocol=spam.protocol,
-        spam_balance=spam.balance,
+        spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,
     )
     protocols = {"spam": spam.protocol, "instructions": instructions.protocol}

@@ -43,14 +43,14 @@ def _kept(root: Path) -> list[str]:
 def _has_values_of(root: Path, profile: str) -> bool:
     """Whether params.yaml has the values that the profile's run writes into it."""
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    for line in (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines():
-        if line := line.partition("#")[0].strip():
-            key, _, value = line.partition("=")
-            found = params
-            for part in key.split("."):
-                found = found.get(part) if isinstance(found, dict) else None
-            if found != yaml.safe_load(value):
-                return False
+    lines = (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition("#")[0].strip().partition("=") for line in lines]
+    for key, value in {key: value for key, _, value in pairs if key}.items():  # of two, the last one counts
+        found = params
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found != yaml.safe_load(value):
+            return False
     return True
 
 

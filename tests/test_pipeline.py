@@ -590,7 +590,10 @@ def test_the_published_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_
     from groundup.datasets.catalogue import load_catalogue
 
     params = changed(PIPELINES["published"], overrides("published_tiny"))
-    assert load_catalogue(ROOT / CATALOGUE)[params["preferences"]["dataset"]].role == "preferences"
+    assert params["preferences"]["source"] == "mistakes"
+    assert (
+        load_catalogue(ROOT / CATALOGUE)["instruction_preferences"].role == "preferences"
+    )  # named in a comment
 
 
 def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from groundup.datasets.documents import text_of
 from groundup.datasets.published_vocabularies import fetch_gpt2
 from groundup.datasets.shards import SPLITS, open_shard, read_documents, write_shards
 from groundup.study_params import load_study_params
+from groundup.tokenizers.bpe import GPT2Config
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
 from groundup.tokenizers.vocabularies import (
-    GPT2Config,
     TrainVocabularyConfig,
     VocabularyConfig,
     first_merges,

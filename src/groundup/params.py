@@ -82,7 +82,7 @@ def checked(kind: type[Sections], values: Any, path: Path) -> Sections:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise BadInput(
-            f"{path} has {error.error_count()} problem(s): {describe(error)}. Correct them and run again."
+            f"{path} has {error.error_count()} problem(s): {describe(error, values)}. Correct them and run again."
         ) from error
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig, ModelParams, Pooling
@@ -12,7 +13,7 @@ from groundup.settings import STRICT
 Positive = Annotated[int, Ge(1)]
 Count = Annotated[int, Ge(0)]
 Rate = Annotated[float, Ge(0)]
-Share = Annotated[float, Ge(0), Le(1)]
+Share = Annotated[float, Gt(0), Le(1)]
 Seconds = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 
@@ -30,24 +31,80 @@ class ComputeConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """How parameters move. Learning rates are those reached after warm-up."""
+class Decay:
+    """How the learning rates fall at the end of a training."""
 
     __pydantic_config__ = STRICT
 
-    # muon: every matrix that is no table and no head by Muon, all else by AdamW; the others move everything
-    kind: Literal["adamw", "muon", "sgd", "adagrad"]
-    max_lr: Rate  # of the matrices
-    embedding_lr: Rate  # of the token, position and n-gram tables
-    head_lr: Rate  # of the output head and of all vectors
-    min_lr_ratio: Share  # floor of the schedule, as a share of each learning rate
+    shape: Literal["linear", "cosine"]
+    share: Share
+    """Share of the run, at its end, over which the rates fall; 1 = directly after warm-up."""
+    min_lr_ratio: Fraction
+    """Where they end, as a share of each learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRates:
+    """What every optimizer reads. Learning rates are those reached after warm-up."""
+
+    __pydantic_config__ = STRICT
+
+    max_lr: Rate
+    """Of the matrices."""
+    embedding_lr: Rate | None = None
+    """Of the token, position and n-gram tables; left out: max_lr."""
+    head_lr: Rate | None = None
+    """Of the output head and of all vectors; left out: max_lr."""
     warmup_steps: Count
-    decay: Literal["linear", "cosine"]
-    decay_share: Share  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
-    weight_decay: Rate  # of matrices and tables: decoupled; with sgd and adagrad a part of the gradient
-    betas: tuple[Fraction, Fraction]  # of AdamW
-    momentum: Fraction  # of Muon and SGD
-    newton_schulz_steps: Positive  # of Muon
+    decay: Decay | None
+    """Null = the rates stay as they are after warm-up."""
+    weight_decay: Rate
+    """Of matrices and tables: decoupled; with sgd and adagrad a part of the gradient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(LearningRates):
+    """AdamW moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["adamw"]
+    betas: tuple[Fraction, Fraction]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuonConfig(LearningRates):
+    """Muon moves every matrix that is no table and no head, AdamW all else."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["muon"]
+    betas: tuple[Fraction, Fraction]
+    """Of AdamW."""
+    momentum: Fraction
+    newton_schulz_steps: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDConfig(LearningRates):
+    """Stochastic gradient descent moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["sgd"]
+    momentum: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdagradConfig(LearningRates):
+    """AdaGrad moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["adagrad"]
+
+
+OptimizerConfig = Annotated[AdamWConfig | MuonConfig | SGDConfig | AdagradConfig, Discriminator("kind")]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 from groundup.checkpoint import save_checkpoint
 from groundup.datasets.jsonl import write_jsonl
 from groundup.datasets.shards import write_shards
-from groundup.nn.config import ModelParams
+from groundup.nn.config import ModelParams, NgramConfig
 from groundup.prompts import format_prompt
 from groundup.recipes import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from tests.tiny import ADAMW, random_decoder, training_config
 
-MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, 17, 4, (2,))
+MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, NgramConfig(17, 4, (2,)))
 PRETRAIN = PretrainConfig(
     seed=3,
     training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Lt, MinLen
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT
@@ -206,6 +206,20 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class NgramConfig:
+    """Hashed embeddings of the last tokens together, beside those of each token."""
+
+    __pydantic_config__ = STRICT
+
+    rows: Annotated[int, Ge(1)]
+    """Of each table."""
+    embd: Annotated[int, Ge(1)]
+    """Channels of a vector, before its projection to n_embd."""
+    orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+    """For example [2, 3]: bigrams and trigrams."""
+
+
+@dataclass(frozen=True)
 class ModelParams:
     """A preset and a size, as in params.yaml; the vocabulary size comes from the tokenizer."""
 
@@ -218,14 +232,24 @@ class ModelParams:
     n_kv_head: int
     n_embd: int
     dropout: float
-    ngram_rows: int
-    ngram_embd: int
-    ngram_orders: tuple[int, ...]
+    ngram: NgramConfig | None
+    """Null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
         """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
-        size = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preset"}
-        return ModelConfig(**{"vocab_size": vocab_size, **size, **PRESETS[self.preset], **changes})
+        size = {
+            "vocab_size": vocab_size,
+            "context_length": self.context_length,
+            "n_layer": self.n_layer,
+            "n_head": self.n_head,
+            "n_kv_head": self.n_kv_head,
+            "n_embd": self.n_embd,
+            "dropout": self.dropout,
+            "ngram_rows": self.ngram.rows if self.ngram else 0,
+            "ngram_embd": self.ngram.embd if self.ngram else 0,
+            "ngram_orders": self.ngram.orders if self.ngram else (),
+        }
+        return ModelConfig(**{**size, **PRESETS[self.preset], **changes})
 
 
 @dataclass(frozen=True)
