@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-# a dataclass with `__pydantic_config__ = STRICT` refuses misspelt names; the docstring below a field describes it
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+# A dataclass with `__pydantic_config__ = STRICT` refuses misspelt names.
+STRICT = ConfigDict(extra="forbid")
 DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a variant of a union
 
 

@@ -35,15 +35,15 @@ class DeduplicatedInstructionsConfig:
 
     protocol: Literal["deduplicated"]
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of each trained family."""
+    """Share of each trained family for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of each trained family; the rest is train."""
+    """Share of each trained family for the test; the rest is train."""
     held_out_families: tuple[str, ...]
-    """Families of which nothing is trained on."""
+    """Families that are only evaluated, never trained on."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Of the rows read; above it the stage stops."""
+    """Largest share of the rows read that may be dropped; above it the stage stops."""
     seed: int
-    """Another seed is another split."""
+    """Another seed gives another split."""
 
 
 @dataclass(frozen=True)

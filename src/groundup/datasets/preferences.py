@@ -35,13 +35,13 @@ class MistakesConfig:
 
     source: Literal["mistakes"]
     seed: int
-    """Another seed is another choice of instructions."""
+    """Another seed gives another choice of instructions."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of val so many times `instructions` are taken."""
+    """Number of instructions taken from val, as a share of `instructions`."""
     instructions: Annotated[int, Ge(1)]
-    """So many of train are taken, every family in its proportion."""
+    """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
-    """Of the taught model's answer; what is cut off there counts as its answer."""
+    """Longest answer of the taught model; a longer one is cut off there and counts as it is."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class VerifiableConfig:
 
     source: Literal["verifiable"]
     seed: int
-    """Another seed is another choice of instructions and of wrong answers."""
+    """Another seed gives another choice of instructions and of wrong answers."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of val so many times `instructions` are taken."""
+    """Number of instructions taken from val, as a share of `instructions`."""
     instructions: Annotated[int, Ge(1)]
-    """So many of train are taken, every family in its proportion."""
+    """Number of instructions taken from train, in proportion to the size of each family."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class JudgedPairsConfig:
 
     source: Literal["dataset"]
     dataset: str
-    """An entry of data/catalogue.yaml with the role preferences, such as instruction_preferences."""
+    """A dataset of the catalogue with the role preferences, such as instruction_preferences."""
     seed: int
-    """Another seed is another split."""
+    """Another seed gives another split."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of the pairs for validation."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Of the pairs; above it the stage stops."""
+    """Largest share of the pairs that may be dropped; above it the stage stops."""
 
 
 PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, Discriminator("source")]

@@ -43,17 +43,19 @@ class DeduplicatedSpamConfig:
 
     protocol: Literal["deduplicated"]
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of each label."""
+    """Share of each label for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Of each label; the rest is train."""
+    """Share of each label for the test; the rest is train."""
     balance: Literal["none", "undersample"]
-    """Undersample: drop messages of the larger label of train at random until both labels are equally frequent.
-
-    Val and test keep the real proportion."""
+    """undersample: drop messages of the more frequent label at random, in train only, until both are
+    equally frequent.
+    """
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Of the messages read, `balance` not counted; above it the stage stops."""
+    """Largest share of the messages read that may be dropped, not counting `balance`; above it the stage
+    stops.
+    """
     seed: int
-    """Another seed is another split."""
+    """Another seed gives another split."""
 
 
 @dataclass(frozen=True)

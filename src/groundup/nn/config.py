@@ -212,11 +212,11 @@ class NgramConfig:
     __pydantic_config__ = STRICT
 
     rows: Annotated[int, Ge(1)]
-    """Of each table."""
+    """Rows of each hash table."""
     embd: Annotated[int, Ge(1)]
-    """Channels of a vector, before its projection to n_embd."""
+    """Channels of an n-gram vector, before its projection to n_embd."""
     orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
-    """For example [2, 3]: bigrams and trigrams."""
+    """Lengths of the n-grams; [2, 3]: bigrams and trigrams."""
 
 
 @dataclass(frozen=True)
@@ -226,14 +226,21 @@ class ModelParams:
     __pydantic_config__ = STRICT
 
     preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
+    """The architecture (PRESETS in nn/config.py)."""
     context_length: int
+    """Most tokens that the model reads at once."""
     n_layer: int
+    """Number of blocks."""
     n_head: int
+    """Attention heads per block."""
     n_kv_head: int
+    """Heads of keys and values; fewer than n_head: grouped-query attention."""
     n_embd: int
+    """Channels of the residual stream."""
     dropout: float
+    """Share of activations set to zero in training."""
     ngram: NgramConfig | None
-    """Null = none."""
+    """Embeddings of the last tokens together, beside those of each token; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
         """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
@@ -259,6 +266,10 @@ class LoRAConfig:
     __pydantic_config__ = STRICT
 
     rank: Annotated[int, Ge(1)]
+    """Rank of each adapter."""
     alpha: Annotated[float, Gt(0)]
-    dropout: Annotated[float, Ge(0), Lt(1)]  # of what the adapter reads
-    targets: tuple[str, ...]  # last names of linear layers, such as c_attn
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    """Dropout on the adapter's input."""
+    targets: tuple[str, ...]
+    """Last names of the linear layers that get an adapter, such as c_attn."""

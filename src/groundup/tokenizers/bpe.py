@@ -50,11 +50,15 @@ class BytePairConfig:
 
     kind: Literal["bpe"]
     vocab_size: int
-    """Tokens in all: 256 bytes, merges and special tokens."""
+    """Number of tokens: 256 bytes, merges and special tokens."""
     pattern: str
-    """A name of PATTERNS or a regular expression."""
+    """How text is cut into words: a name of PATTERNS (tokenizers/pretokenization.py) or a regular
+    expression.
+    """
     special_tokens: tuple[str, ...] = (END_OF_TEXT,)
-    """They get the last ids, in this order; "<|endoftext|>" must be among them, and is the only one if left out."""
+    """They get the last ids, in this order. "<|endoftext|>" must be among them; if left out, it is the
+    only one.
+    """
 
 
 @dataclass(frozen=True)

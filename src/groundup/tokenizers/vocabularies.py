@@ -29,7 +29,8 @@ class TrainVocabularyConfig:
 
     __pydantic_config__ = STRICT
 
-    merges: Annotated[int, Ge(0)]  # the first ones, told in the metrics and shown on the page
+    merges: Annotated[int, Ge(0)]
+    """Number of first merges in the metrics and on the page."""
 
 
 Learned = BytePairConfig | CharacterConfig | WordPieceConfig
