@@ -32,9 +32,7 @@ class JudgeConfig:
     __pydantic_config__ = STRICT
 
     url: str | None
-    """Base URL, such as http://127.0.0.1:11434/v1 for Ollama; null = no judge: the values below wait for
-    one.
-    """
+    """Base URL, such as http://127.0.0.1:11434/v1 for Ollama; null = no judge."""
     model: str
     """Name of the model on that server."""
     repeats: Annotated[int, Ge(1)]
