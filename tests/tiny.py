@@ -10,7 +10,7 @@ from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.recipes import (
+from groundup.training.config import (
     AdagradConfig,
     AdamWConfig,
     ComputeConfig,

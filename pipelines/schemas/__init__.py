@@ -18,31 +18,24 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, DataclassSchema
 
 from groundup.datasets.catalogue import NAME, Dataset
-from groundup.params import Params
-from groundup.published_params import OF_THE_MAIN_FILE, PublishedParams
-from groundup.study_params import StudyParams
+from pipelines.params import PIPELINES, Pipeline
 
 FOLDER = Path("pipelines/schemas")
 
 
 def schemas() -> dict[Path, str]:
     """Every schema's path in the project -> its text."""
-    found = {
-        "main": _params(Params),
-        "study": _params(StudyParams, borrowed=("compute",)),
-        "published": _params(PublishedParams, borrowed=OF_THE_MAIN_FILE),
-        "catalogue": _catalogue(),
-    }
+    found = {name: _params(pipeline) for name, pipeline in PIPELINES.items()} | {"catalogue": _catalogue()}
     return {
         FOLDER / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         for name, schema in found.items()
     }
 
 
-def _params(kind: type, borrowed: Collection[str] = ()) -> dict[str, Any]:
-    """The schema of a params.yaml, which has every section of `kind` but those that the main file has."""
-    schema = TypeAdapter(kind).json_schema(schema_generator=_Described)
-    return _without(schema, borrowed)
+def _params(pipeline: Pipeline) -> dict[str, Any]:
+    """The schema of a pipeline's params.yaml, in which the borrowed sections do not stand."""
+    schema = TypeAdapter(pipeline.sections).json_schema(schema_generator=_Described)
+    return _without(schema, pipeline.borrowed)
 
 
 def _catalogue() -> dict[str, Any]:
@@ -65,7 +58,7 @@ class _Described(GenerateJsonSchema):
     everything else there.
     """
 
-    def field_title_should_be_set(self, schema: CoreSchema) -> bool:  # type: ignore[override]
+    def field_title_should_be_set(self, schema: CoreSchema) -> bool:
         return False
 
     def dataclass_schema(self, schema: DataclassSchema) -> JsonSchemaValue:

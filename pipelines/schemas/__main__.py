@@ -1,6 +1,6 @@
 """Write the schemas, from the project's folder."""
 
-from groundup.atomic import write_text
+from groundup.files import write_text
 from pipelines.schemas import schemas
 
 for path, text in schemas().items():

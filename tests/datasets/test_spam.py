@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from groundup.datasets.spam import BOOK_GLUED, BookSpamConfig, DeduplicatedSpamConfig, glue_as_book, prepare
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, ngrams, normalise
+from groundup.text.overlap import TextIndex, ngrams, normalise
 
 BOOK = BookSpamConfig("book")
 

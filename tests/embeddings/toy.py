@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from groundup.embeddings.config import EmbeddingsConfig, GloVeConfig, Word2VecConfig
-from groundup.recipes import Decay
+from groundup.training.config import Decay
 from tests.tiny import ADAGRAD, ADAMW
 
 TOPICS = {

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Discriminator
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.settings import STRICT
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
