@@ -133,7 +133,7 @@ class Dataset:
     title: str
     licence: str
     citation: str
-    max_bytes: int = 100000000
+    max_bytes: int = 100_000_000
     """Largest file taken from a location, or out of a zip."""
     sha256: str | None = None
     """Checksum of the canonical file that is written. Left out: not checked."""
