@@ -1,15 +1,17 @@
-"""Every value of every params.yaml is read: each has a field (misspelt names are refused), and each field a reader.
+"""Every value of every params.yaml is read: each has a field (other names are refused), and each field has a reader.
 
-Mypy says which class every expression has, so that `config.seed` is told apart from the `seed` of another section.
+Readers are found by mypy, which knows the class of every expression, so that `config.seed` of one section does not
+pass for the `seed` of another; and in dvc.yaml, where `${data.datasets}` reads a value.
 """
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from mypy.build import build
@@ -22,6 +24,8 @@ from groundup.settings import DISCRIMINATORS, STRICT
 from pipelines.params import PIPELINES
 
 ROOT = Path(__file__).parents[2]
+Reads = set[tuple[str, str]]  # class, field
+TABLES = [pipeline.sections for pipeline in PIPELINES.values()]
 TOY = """
 from dataclasses import dataclass, replace
 
@@ -45,11 +49,10 @@ def use(inner: Inner | Other, inners: dict[str, Inner], unread: int) -> int:
     copy = replace(inners["a"], copied=unread)
     return inner.in_a_union + (lambda: copy)().passed_on
 """
-Read = set[tuple[str, str]]  # class, field
 
 
-def reads(sources: list[BuildSource]) -> Read:
-    """What the sources read, by mypy; what a class's own check of its values reads does not count."""
+def reads_of(sources: list[BuildSource]) -> Reads:
+    """The fields that the sources read; what a class reads to check its own values does not count."""
     options = Options()
     options.export_types = options.preserve_asts = True
     options.incremental = False
@@ -60,11 +63,11 @@ def reads(sources: list[BuildSource]) -> Read:
     options.explicit_package_bases = True
     options.mypy_path = [str(ROOT / "src"), str(ROOT)]
     result = build(sources, options)
-    found = Read()
+    found = Reads()
     for source in sources:
         members = NameAndMemberCollector()
         result.files[source.module].accept(members)
-        text = source.text or Path(source.path).read_text(encoding="utf-8")
+        text = source.text or Path(source.path or "").read_text(encoding="utf-8")
         skipped = set(lines_of_checks(text))
         for member in members.member_exprs:
             if member.line not in skipped:
@@ -82,15 +85,30 @@ def lines_of_checks(text: str) -> Iterator[int]:
             yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
+def reads_of_dvc(kind: type, dvc_yaml: str) -> Reads:
+    """The fields that `${section.field}` reads, of the sections in `kind`."""
+    hints = get_type_hints(kind)
+    found = Reads()
+    for section, field in re.findall(r"\$\{(\w+)\.(\w+)\}", dvc_yaml):
+        if section in hints:
+            found |= {(name_of(hints[section]), field)}
+    return found
+
+
+def name_of(kind: type) -> str:
+    """As mypy has it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def modules(folder: Path) -> Iterator[BuildSource]:
-    """Every module below a folder, named as seen from the one above it."""
+    """Every module of a package."""
     for path in sorted(folder.rglob("*.py")):
-        name = ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__")
-        yield BuildSource(str(path), name)
+        name = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        yield BuildSource(str(path), name.removesuffix(".__init__"))
 
 
 def classes(kind: Any) -> Iterator[type]:
-    """The dataclasses that a type is made of, of the sections' own types as well as of unions and containers."""
+    """The dataclasses that a type is made of, through fields, unions and containers."""
     if isinstance(kind, type) and is_dataclass(kind):
         yield kind
         for hint in get_type_hints(kind, include_extras=True).values():
@@ -99,43 +117,43 @@ def classes(kind: Any) -> Iterator[type]:
         yield from classes(part)
 
 
-def unread(kinds: set[type], read: Read) -> list[str]:
+def unread(kinds: set[type], reads: Reads) -> list[str]:
     """The fields that nothing reads; those that choose a variant of a union are read by pydantic."""
     return sorted(
         f"{kind.__name__}.{field.name}"
         for kind in kinds
         for field in fields(kind)
-        if field.name not in DISCRIMINATORS or get_origin(get_type_hints(kind)[field.name]) is not Literal
-        if (f"{kind.__module__}.{kind.__qualname__}", field.name) not in read
+        if field.name not in DISCRIMINATORS and (name_of(kind), field.name) not in reads
     )
 
 
 @pytest.fixture(scope="module")
-def read() -> Read:
+def reads() -> Reads:
     toy = BuildSource(None, "toy", TOY)
-    return reads([toy, *modules(ROOT / "src/groundup"), *modules(ROOT / "pipelines")])
+    found = reads_of([toy, *modules(ROOT / "src/groundup"), *modules(ROOT / "pipelines")])
+    for pipeline in PIPELINES.values():
+        found |= reads_of_dvc(pipeline.sections, (ROOT / pipeline.dvc_yaml).read_text(encoding="utf-8"))
+    return found
 
 
-def test_every_value_is_read(read: Read) -> None:
-    tables = {pipeline.sections for pipeline in PIPELINES.values()}
-    sections = {kind for table in tables for kind in classes(table)} - tables
+def test_every_value_is_read(reads: Reads) -> None:
+    sections = {kind for table in TABLES for kind in classes(table)} - set(TABLES)
     assert len(sections) > 40
-    assert unread(sections, read) == []
+    assert unread(sections, reads) == []
 
 
 def test_a_name_without_a_field_is_refused() -> None:
-    for pipeline in PIPELINES.values():
-        for kind in classes(pipeline.sections):
-            assert getattr(kind, "__pydantic_config__", None) == STRICT, kind
+    assert {
+        kind for table in TABLES for kind in classes(table) if vars(kind)["__pydantic_config__"] != STRICT
+    } == set()
 
 
-def test_what_counts_as_reading(read: Read) -> None:
-    """The test's own test: neither a check, a copy, nor another name's reading is one."""
-    namespace: dict[str, Any] = {"__name__": "toy"}
-    exec(TOY, namespace)
-    assert unread({namespace["Inner"], namespace["Other"]}, read) == [
-        "Inner.checked",
-        "Inner.copied",
-        "Inner.unread",
-        "Other.unread",
-    ]
+def test_what_counts_as_reading(reads: Reads) -> None:
+    """The test's own test: no check of a class's own values counts, no copy, and no reading of another's field."""
+    toy: dict[str, Any] = {"__name__": "toy"}
+    exec(TOY, toy)
+    found = unread({toy["Inner"], toy["Other"]}, reads)
+    assert found == ["Inner.checked", "Inner.copied", "Inner.unread", "Other.unread"]
+    assert reads_of_dvc(PIPELINES["study"].sections, "foreach: ${data.datasets} ${nothing.here} ${item}") == {
+        ("groundup.datasets.catalogue.StudyDataConfig", "datasets")
+    }
