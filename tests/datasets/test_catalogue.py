@@ -141,11 +141,9 @@ def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, mo
     for url in ("file:own/story.txt", "file:./own/../own/story.txt", f"file:{tmp_path}/own/story.txt"):
         assert fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False).location == url
     for url in ("file:own2/story.txt", "file:own/../own2/story.txt", f"file:{tmp_path}/own2/story.txt"):
-        with pytest.raises(
-            BadInput, match=r"story: file:.* lies outside own, where changes are noticed; move"
-        ):
+        with pytest.raises(BadInput, match=r"story: file:.* is outside own, where changes are noticed; move"):
             fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False)
-        with pytest.raises(BadInput, match=r"story: nothing notices when file:"):
+        with pytest.raises(BadInput, match=r"story: changes of file:.* would go unnoticed"):
             fetch(story(url, sha256=None), Path("o"), progress=False)
         assert fetch(story(url), Path("o"), watched=Path("own"), progress=False).location == url
 
@@ -230,7 +228,7 @@ def test_every_problem_at_once(tmp_path):
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
                   "c.locations.1.url", "d.citation", "sms/v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
-    assert message.splitlines()[0] == f"{path}: 9 problem(s) to put right:"
+    assert message.splitlines()[0] == f"{path}: 9 problem(s) to correct:"
 
 
 def test_a_name_may_have_a_dot(tmp_path):

@@ -188,7 +188,7 @@ def test_book_data() -> None:
         ),
         ([{**plain(1)[0], "output": 5}], CONFIG, "row 1 has no text under output"),
         (plain(3), replace(CONFIG, held_out_families=()), "3 instruction rows leave nothing for val"),
-        (plain(30), replace(CONFIG, held_out_families=(), val_fraction=0.9), "is 1.1; expected under 1"),
+        (plain(30), replace(CONFIG, held_out_families=(), val_fraction=0.9), "is 1.1; expected less than 1"),
     ],
 )
 def test_bad_input(rows: list[Row], config: InstructionsConfig, message: str) -> None:

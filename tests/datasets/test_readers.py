@@ -173,8 +173,8 @@ def test_csv_of_the_user(role, data, row):
     ("data", "message"),
     [
         (b"label,txt\nham,x\n", r"needs \['text'\]"),
-        (b"label,text\nham,x,y\n", "line 2: found other than the 2 fields"),
-        (b"label,text\nham\n", "line 2: found other than the 2 fields"),
+        (b"label,text\nham,x,y\n", "line 2: the number of fields differs from the 2"),
+        (b"label,text\nham\n", "line 2: the number of fields differs from the 2"),
         (b'label,text\nham,"x"y\n', "line 2: .,. expected"),
         (b"", "found the columns"),
     ],

@@ -56,5 +56,5 @@ def test_every_repetition_is_cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("texts", [[], ["", " "]])
 def test_nothing_to_cut(texts: list[str]) -> None:
-    with pytest.raises(BadInput, match=r"hold 0 words and . tokens; expected some of both"):
+    with pytest.raises(BadInput, match=r"have 0 words and . tokens; expected at least one of each"):
         text_measures(BYTES, texts)

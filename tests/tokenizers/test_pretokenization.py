@@ -61,7 +61,11 @@ def test_counts_words() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "sentence"),
-    [("(a", "no regular expression"), ("(a)|b", "capturing group"), (r"\p{L}+", "only a part of a text")],
+    [
+        ("(a", "not a valid regular expression"),
+        ("(a)|b", "capturing group"),
+        (r"\p{L}+", "only a part of a text"),
+    ],
 )
 def test_patterns_of_no_use(pattern: str, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):

@@ -1,4 +1,4 @@
-"""Pairs of answers to the same request: made of verifiable tasks, or split out of a dataset that brings them along.
+"""Preference pairs: two answers to one request, made from verifiable tasks or taken from a dataset of pairs.
 
 A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
 """
@@ -29,7 +29,7 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 @dataclass(frozen=True)
 class MistakesConfig:
-    """Of verifiable instructions the right answer and the taught model's own, where that is wrong."""
+    """Pairs of the right answer to a verifiable instruction and a wrong answer of the finetuned model."""
 
     __pydantic_config__ = STRICT
 
@@ -41,12 +41,12 @@ class MistakesConfig:
     instructions: Annotated[int, Ge(1)]
     """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
-    """Longest answer of the taught model; a longer one is cut off there and counts as it is."""
+    """Longest answer of the finetuned model; a longer one is cut off and graded as it is."""
 
 
 @dataclass(frozen=True)
 class VerifiableConfig:
-    """Of verifiable instructions the right answer and another instruction's."""
+    """Pairs of the right answer to a verifiable instruction and a wrong one: the answer to another instruction."""
 
     __pydantic_config__ = STRICT
 
@@ -61,7 +61,7 @@ class VerifiableConfig:
 
 @dataclass(frozen=True)
 class JudgedPairsConfig:
-    """Pairs that somebody judged."""
+    """Pairs from a dataset in which the better answer was chosen by a judge."""
 
     __pydantic_config__ = STRICT
 
@@ -80,10 +80,10 @@ PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, D
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
-    """Pairs of rows of verifiable tasks: chosen is their output, rejected another row's output that is wrong here.
+    """Make one pair per row of verifiable tasks: chosen is its output, rejected another row's output that is wrong.
 
-    Right and wrong answers are of one kind (the same family), so that only what they say tells them apart. A row
-    to which every other answer of its family would be right is left out.
+    Both answers are from the same family, so they differ only in content. A row for which every answer of its family
+    would be right is left out.
     """
     outputs: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -101,10 +101,10 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pai
 
 
 def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> list[Pair]:
-    """Pairs of the rows that a model answered wrongly: chosen is their output, rejected the model's answer.
+    """Make one pair per row that a model answered wrongly: chosen is the row's output, rejected the model's answer.
 
-    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2) what is rejected is said by the model itself,
-    not an error that it would hardly make.
+    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2), the rejected answer is the model's own, not
+    an error that it would hardly make.
     """
     return [
         {
@@ -118,7 +118,7 @@ def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> 
 
 
 def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
-    """The dataset of preferences of that name; BadInput where the catalogue has none."""
+    """Return the dataset of preferences with that name; raises BadInput if the catalogue has none."""
     fitting = sorted(other for other, dataset in catalogue.items() if dataset.role == "preferences")
     if name not in fitting:
         found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
@@ -131,14 +131,14 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
 def split_pairs(
     rows: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row] = ()
 ) -> tuple[Splits, Counter[str]]:
-    """The pairs of a dataset as "train" and "val", and why how many were dropped.
+    """Split the pairs of a dataset into "train" and "val": (splits, reason -> number of pairs dropped).
 
-    Dropped are pairs of equal answers, which say nothing (6 of the book's 1,100), repeated pairs, and those that ask
-    what one of the rows `evaluated` asks. Requests with the same input (the same instruction, where there is no
-    input) lie in one split; which one depends on nothing but them and the seed.
+    Three kinds of pairs are dropped: pairs of equal answers (6 of the book's 1,100), repeated pairs, and pairs with
+    the request of one of the rows `evaluated`. Requests with the same input (or the same instruction, if there is no
+    input) are in one split, which depends only on them and the seed.
 
     Raises:
-        BadInput: a row without text under a key, a split left empty, or more dropped than `config` allows.
+        BadInput: a row has no text under a key, a split is empty, or more was dropped than `config` allows.
     """
     _require(rows, config)
     told_apart = [row for row in rows if row["chosen"].strip() != row["rejected"].strip()]
@@ -163,8 +163,8 @@ def split_pairs(
     empty = [name for name, part in splits.items() if not part]
     if empty:
         raise BadInput(
-            f"{config.dataset}: {len(pairs)} pairs to split leave nothing for {' and '.join(empty)}; expected at least "
-            f"one in each; add pairs, or change preferences.val_fraction."
+            f"{config.dataset}: {len(pairs)} pairs leave nothing for {' and '.join(empty)}; expected at least "
+            f"one in each: add pairs, or change preferences.val_fraction."
         )
     return splits, dropped
 
@@ -176,7 +176,7 @@ def _require(rows: Sequence[Row], config: JudgedPairsConfig) -> None:
         if wrong:
             raise BadInput(
                 f"{config.dataset}, row {number}: no text under {', '.join(wrong)}; expected the keys "
-                f"{', '.join(KEYS)}, each with a string, of which only input may be empty; correct or remove the row."
+                f"{', '.join(KEYS)}, each with a string, of which only input may be empty: correct or remove the row."
             )
 
 

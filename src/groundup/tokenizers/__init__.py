@@ -1,4 +1,4 @@
-"""Tokenizers written by hand: byte-pair encoding, WordPiece and characters, trained, saved, loaded and measured.
+"""Tokenizers written by hand: train, save, load and measure byte-pair encoding, WordPiece and characters.
 
-Reading and writing other libraries' tokenizer files is the business of interop.
+The room interop reads and writes the tokenizer files of other libraries.
 """

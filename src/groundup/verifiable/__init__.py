@@ -1,4 +1,4 @@
-"""Tasks whose answers a program can check: each family asks, answers and grades.
+"""Tasks whose answers a program can check: each family generates instructions, solves them and grades responses.
 
-Instructions made here are a dataset like any other; datasets.catalogue names them.
+The generated instructions are an ordinary dataset; data/catalogue.yaml lists it.
 """
