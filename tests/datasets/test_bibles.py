@@ -72,7 +72,7 @@ def test_offsets_that_do_not_fit_are_told() -> None:
     shifted = module({1001001: "1. In the beginning.", 1001002: " 2. And."}).replace(
         "1001002: 20", "1001002: 12"
     )
-    with pytest.raises(BadInput, match=r"verse 1001002 reads .* expected it to begin with '2\.'"):
+    with pytest.raises(BadInput, match=r"verse 1001002 is .* expected it to begin with '2\.'"):
         verses(shifted, "m")
 
 

@@ -26,7 +26,7 @@ def test_no_file_is_an_empty_folder_and_reads_no_catalogue(tmp_path: Path) -> No
 
 def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalogue.yaml").write_text("{}")
-    with pytest.raises(BadInput, match="has no gpt2_encoder_json, gpt2_vocab_bpe"):
+    with pytest.raises(BadInput, match="has no entry gpt2_encoder_json, gpt2_vocab_bpe"):
         download_files(
             silent(), GPT2_VOCABULARY, tmp_path / "catalogue.yaml", tmp_path / "out", tmp_path / "kept"
         )

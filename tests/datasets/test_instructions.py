@@ -180,7 +180,7 @@ def test_book_data() -> None:
     ("rows", "config", "message"),
     [
         ([], CONFIG, "has no rows"),
-        (plain(30), CONFIG, "names contains_kind, second_word; expected some of a;"),
+        (plain(30), CONFIG, "names contains_kind, second_word; expected some of a:"),
         (
             [*plain(3), {"id": "x", "family": "a", "instruction": "Go."}],
             CONFIG,
@@ -241,5 +241,5 @@ def test_an_evaluation_item_that_a_training_conversation_answers_on_the_way_is_f
 
 def test_a_history_that_is_no_conversation() -> None:
     wrong = {**row(2, "Hi"), "history": [{"role": "user", "content": "Hi"}]}
-    with pytest.raises(BadInput, match="row 2 has a history that is no conversation"):
+    with pytest.raises(BadInput, match="row 2 has an invalid history"):
         prepare([row(1, "Hi"), wrong], replace(CONFIG, held_out_families=()))

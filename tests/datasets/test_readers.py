@@ -137,7 +137,7 @@ def test_text_is_one_document_without_bom_and_carriage_returns():
     ]
     with pytest.raises(BadInput, match="no text"):
         READERS["text"](b" \n", "pretraining", "f")
-    with pytest.raises(BadInput, match="spam columns"):
+    with pytest.raises(BadInput, match="plain text has no columns, which spam needs"):
         READERS["text"](b"x", "spam", "f")
 
 

@@ -46,7 +46,7 @@ def altered(config: ModelConfig, name: str, value: Any) -> ModelConfig:
 
 
 def test_a_model_without_a_counterpart_is_told_before_anything_is_written() -> None:
-    with pytest.raises(BadInput, match="no Hugging Face model computes what this one does"):
+    with pytest.raises(BadInput, match="no Hugging Face model computes the same as this one"):
         architecture_of(model_config("modern"))
     assert architecture_of(model_config("gpt2")) == "gpt2"
     assert architecture_of(replace(model_config("llama"), n_kv_head=2)) == "llama"
@@ -65,7 +65,7 @@ def test_a_changed_field_is_exported_or_refused(architecture: str, name: str) ->
     elif name in WITHOUT_EFFECT:
         assert architecture_of(altered(config, name, "unheard of")) == architecture
     else:
-        with pytest.raises(BadInput, match=f"the nearest, .* is without .*{name} unheard of"):
+        with pytest.raises(BadInput, match=f"the nearest, .* lacks .*{name} unheard of"):
             architecture_of(altered(config, name, "unheard of"))
 
 
@@ -85,10 +85,10 @@ def test_a_field_of_tomorrow_is_refused_in_both_directions(
 ) -> None:
     config = model_config(architecture)
     tomorrow = make_dataclass("Tomorrow", [("softcap", float, 15.0)], bases=(ModelConfig,), frozen=True)
-    with pytest.raises(BadInput, match=f"the nearest, {architecture}, is without softcap 15.0"):
+    with pytest.raises(BadInput, match=f"the nearest, {architecture}, lacks softcap 15.0"):
         architecture_of(tomorrow(**vars(config)))
     monkeypatch.setattr(configs, "ModelConfig", tomorrow)
-    with pytest.raises(BadInput, match=r"m/config.json is read without softcap"):
+    with pytest.raises(BadInput, match=r"m/config.json gives no softcap"):
         from_huggingface(to_huggingface(config), "m/config.json")
 
 

@@ -51,7 +51,7 @@ def test_a_token_that_no_row_of_joins_leads_to() -> None:
     other = theirs(tokenizer)
     for text in ("abc", "abcde", "xabc abc"):
         assert other.encode(text).ids == tokenizer.encode(text)
-    with pytest.raises(BadInput, match="tokens that no merge leads to"):
+    with pytest.raises(BadInput, match="tokens that no merge gives"):
         gguf_fields(tokenizer, END_OF_TEXT)
 
 
@@ -87,11 +87,11 @@ def test_the_end_behind_each_text_and_one_more_token() -> None:
 def test_what_others_would_read_otherwise_is_refused() -> None:
     for pattern, found in ((r"\p{N}{1,3}+|\P{N}", "{1,3}+"), (r"^a|[^a]|a", "^"), (r"\s+$|\S+|\s", "$")):
         tokenizer = BPETokenizer.train(TEXTS, 270, pattern=pattern)
-        with pytest.raises(BadInput, match="cuts texts by") as caught:
+        with pytest.raises(BadInput, match="splits text by") as caught:
             huggingface_document(tokenizer)
-        assert f"reads {found!r} otherwise" in str(caught.value)
+        assert f"reads {found!r} differently" in str(caught.value)
     huggingface_document(BPETokenizer.train(TEXTS, 270, pattern=r"\S+|[^\S]+|\$"))
-    with pytest.raises(BadInput, match="does not cut texts by"):
+    with pytest.raises(BadInput, match="does not support the tokenizer pattern"):
         gguf_fields(BPETokenizer.train(TEXTS, 270, pattern="gpt4"), END_OF_TEXT)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours, stop_ids, without_padding
+from groundup.interop.gguf import NAMES, load_gguf, permute, stop_ids, undo_permute, without_padding
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -31,7 +31,7 @@ def write(
     scaling: Mapping[str, str | float] = MappingProxyType({}),
     **facts: int,
 ) -> None:
-    """The model as llama.cpp's converter writes it: queries and keys in pairs of neighbours."""
+    """The model as llama.cpp's converter writes it: queries and keys in adjacent pairs."""
     writer = gguf.GGUFWriter(path, architecture)
     for name, value in {**SIZES, **facts}.items():
         writer.add_uint32(f"llama.{name}", value)
@@ -48,7 +48,7 @@ def write(
                 continue
             tensor = weights[name]
             if "q_proj" in name or "k_proj" in name:
-                tensor = neighbours(tensor, 4 if "q_proj" in name else 2)
+                tensor = permute(tensor, 4 if "q_proj" in name else 2)
             values = tensor.numpy()
             if kind is None or values.ndim < 2:
                 writer.add_tensor(pattern.format(n=n), np.ascontiguousarray(values))
@@ -62,8 +62,8 @@ def write(
 
 def test_the_order_of_channels_by_hand() -> None:
     rows = torch.arange(8.0)[:, None]  # one head of 4 pairs
-    assert halves(rows, 1).flatten().tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-    assert torch.equal(neighbours(halves(rows, 2), 2), rows)
+    assert undo_permute(rows, 1).flatten().tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert torch.equal(permute(undo_permute(rows, 2), 2), rows)
 
 
 @torch.no_grad()
@@ -114,17 +114,17 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="of type 'qwen2'; expected llama"):
         load_gguf(path)
     write(path, reference, **{"rope.dimension_count": 4})
-    with pytest.raises(BadInput, match="turns 4 of 8 channels"):
+    with pytest.raises(BadInput, match="rotates 4 of 8 channels"):
         load_gguf(path)
     write(path, reference, scaling={"type": "longrope"})
-    with pytest.raises(BadInput, match="by 'longrope'; groundup reads linear, plain yarn"):
+    with pytest.raises(BadInput, match="by 'longrope'; expected linear, plain yarn"):
         load_gguf(path)
     write(path, reference, block_count=3)
     with pytest.raises(BadInput, match=r"missing model.layers.2.input_layernorm.weight"):
         load_gguf(path)
     write(path, reference)
     path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(BadInput, match="cut short"):
+    with pytest.raises(BadInput, match="truncated"):
         load_gguf(path)
     path.write_bytes(b"no model at all, whatever its name says")
     with pytest.raises(BadInput, match="no GGUF file"):

@@ -201,13 +201,13 @@ def test_a_foreign_field_is_one_sentence(make: Any, tmp_path: Path) -> None:
                 load_published(tmp_path)
         (tmp_path / name).write_bytes(whole)
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="is not whole, or laid out"):
+    with pytest.raises(BadInput, match="is incomplete, or has an unsupported layout"):
         load_published(tmp_path)
 
 
 def test_a_table_with_too_few_rows_is_another_models(tmp_path: Path) -> None:
     save_published(tmp_path, random_llama(vocab_size=317))
-    with pytest.raises(BadInput, match="318 tokens and a table of 317 rows"):
+    with pytest.raises(BadInput, match="318 tokens and 317 rows of embeddings"):
         load_published(tmp_path)
 
 

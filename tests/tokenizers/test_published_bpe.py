@@ -101,7 +101,7 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
         assert gguf_tokenizer({**begins, **told}, "m.gguf").prefix_ids == ((1,) if expected else ())
     with pytest.raises(BadInput, match="of kind 'llama'"):
         gguf_tokenizer({**facts, "tokenizer.ggml.model": "llama"}, "m.gguf")
-    with pytest.raises(BadInput, match="cuts texts like 'deepseek'"):
+    with pytest.raises(BadInput, match="with the pattern 'deepseek'"):
         gguf_tokenizer({**facts, "tokenizer.ggml.pre": "deepseek"}, "m.gguf")
 
 
@@ -110,10 +110,13 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
     [
         (lambda d: d["model"].update(type="Unigram"), "of type 'Unigram'"),
         (lambda d: d.update(normalizer={"type": "NFC"}), "with normalizer {'type': 'NFC'}"),
-        (lambda d: d.update(pre_tokenizer={"type": "Whitespace"}), "cuts texts by"),
-        (lambda d: d["model"]["merges"].reverse(), "an order that is not that of their ids"),
-        (lambda d: d["model"]["merges"].append(["z", "zz"]), "not sound byte-level BPE"),
-        (lambda d: d["added_tokens"].pop(), "ends texts with '<|im_end|>', which is no special token"),
+        (lambda d: d.update(pre_tokenizer={"type": "Whitespace"}), "splits text by"),
+        (lambda d: d["model"]["merges"].reverse(), "an order other than that of their ids"),
+        (lambda d: d["model"]["merges"].append(["z", "zz"]), "not valid byte-level BPE"),
+        (
+            lambda d: d["added_tokens"].pop(),
+            "ends texts with '<|im_end|>', which is not one of its special tokens",
+        ),
     ],
 )
 def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_other_tokens_around_a_text_are_refused(post_processor: Any, tmp_path: P
     save(reference("gpt2"), tmp_path)
     document = json.loads((tmp_path / "tokenizer.json").read_text())
     (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "post_processor": post_processor}))
-    with pytest.raises(BadInput, match="puts tokens around each text by"):
+    with pytest.raises(BadInput, match="adds tokens to each text by"):
         huggingface_tokenizer(tmp_path)
 
 
@@ -301,7 +304,7 @@ def split(expression: str, behavior: str = "Isolated") -> dict[str, Any]:
 def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> None:
     theirs = change(tmp_path, pre_tokenizer=split(expression))
     if expression.startswith(r"\b"):  # a rule of words that may differ
-        with pytest.raises(BadInput, match=r"reads '\\\\b' otherwise"):
+        with pytest.raises(BadInput, match=r"reads '\\\\b' differently"):
             huggingface_tokenizer(tmp_path)
         return
     ours = huggingface_tokenizer(tmp_path)
@@ -315,11 +318,11 @@ def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> No
     ("parts", "words"),
     [
         *(
-            ({"pre_tokenizer": split(r"\s+|\S+", behavior)}, "cuts texts by")
+            ({"pre_tokenizer": split(r"\s+|\S+", behavior)}, "splits text by")
             for behavior in ("Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous")
         ),
         *(
-            ({"pre_tokenizer": split(expression)}, "otherwise than groundup")
+            ({"pre_tokenizer": split(expression)}, "differently from groundup")
             for expression in (
                 r"^a|\S+|\s",
                 r"\S+$|\S|\s",
@@ -329,10 +332,13 @@ def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> No
                 r"(?m).+",
             )
         ),
-        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "cuts texts by"),
-        ({"pre_tokenizer": {**BYTES, "add_prefix_space": False, "use_regex": False}}, "cuts texts by"),
-        ({"decoder": None}, "decodes by None"),
-        ({"decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}}, "decodes by"),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "splits text by"),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": False, "use_regex": False}}, "splits text by"),
+        ({"decoder": None}, "has the decoder None"),
+        (
+            {"decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}},
+            "has the decoder",
+        ),
         ({"normalizer": {"type": "Lowercase"}}, "with normalizer"),
     ],
 )
@@ -396,8 +402,8 @@ def test_added_tokens_that_are_refused(tmp_path: Path) -> None:
 
     for token, words in (
         (AddedToken("cat", single_word=True), "'cat' with single_word"),
-        (AddedToken("low"), "'low', which is a byte or which merges give too"),
-        (AddedToken("é"), "'é', which is a byte"),
+        (AddedToken("low"), "'low', which is also a byte or the result of a merge"),
+        (AddedToken("é"), "'é', which is also a byte"),
     ):
         theirs = reference("gpt2")
         theirs.add_tokens([token])

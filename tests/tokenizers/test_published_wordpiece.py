@@ -81,7 +81,7 @@ def test_a_classifier_reads_texts_as_bert_does(both: tuple[Any, Any], tmp_path: 
         (lambda d: d["pre_tokenizer"].update(type="Whitespace"), "'pre_tokenizer': 'Whitespace'"),
         (lambda d: d.update(normalizer=None), "'normalizer': None"),
         (lambda d: d["model"]["vocab"].pop("una"), "gaps"),
-        (lambda d: d["post_processor"]["single"].reverse(), "puts tokens around each text by"),
+        (lambda d: d["post_processor"]["single"].reverse(), "adds tokens to each text by"),
     ],
 )
 def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:

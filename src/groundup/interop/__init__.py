@@ -1,4 +1,4 @@
-"""Models of other libraries, in and out: Hugging Face folders and llama.cpp's GGUF files.
+"""Import and export of models: Hugging Face folders and llama.cpp's GGUF files.
 
-Configs, weights, tokenizers, chat templates and model cards are translated and compared; nothing is trained.
+This room translates configs, weights, tokenizers, chat templates and model cards; it trains nothing.
 """

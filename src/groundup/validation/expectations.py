@@ -380,7 +380,7 @@ def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (number, text) of the texts of a cell; messages and turns of a history are numbered, a single text is not."""
+    """Yield (number, text) for each text of a cell: " 1", " 2", ... in a list, "" for a single text."""
     if isinstance(value, str):
         yield "", value
     for number, part in enumerate(value if isinstance(value, list) else [], start=1):

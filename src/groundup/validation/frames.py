@@ -98,7 +98,7 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
 
 
 def verse_frame(splits: Splits) -> pd.DataFrame:
-    """Return all pairs of all splits, labelled "<split> <line>", with the number of splits of each id, chapter and text.
+    """Return all pairs, labelled "<split> <line>", with the number of splits of each id, chapter and source text.
 
     `_ratio`: characters of the target per character of the source. `_side`: "own" if the sources of the chapter share
     more words with their own targets than with those of the next verse, which would not hold for shifted verses.
