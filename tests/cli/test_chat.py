@@ -105,7 +105,7 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(talk: Any, tmp_path: Path) -
     ("line", "words"),
     [
         ("/sing", "no command /sing; expected one of /reset, /system, /history, /save, /temperature"),
-        ("/temperature hot", "/temperature hot is no number"),
+        ("/temperature hot", "/temperature hot is not a number"),
         ("/temperature -1", "temperature -1"),
         ("/temperature nan", "temperature nan"),
         ("/top_p 0", "top_p 0"),
@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(talk: Any, tmp_path: Path) -
         ("/save {here}/file/talk", "cannot be written"),
         ("/system <|turn|>", "a message of system holds <|turn|>"),
         ("a <|endoftext|>", "a message of user holds <|endoftext|>"),
-        ("tea " * 200, "fit into the model's window"),
+        ("tea " * 200, "leave room for the reply"),
     ],
 )
 def test_mistakes_are_one_sentence_and_the_conversation_goes_on(
@@ -159,7 +159,7 @@ def test_a_model_of_single_instructions(talk: Any) -> None:
     ]
     assert "trained on single instructions" in err
     assert "no command /reset; expected one of /examples, /temperature, /top_p, /seed, /help, /quit" in err
-    assert "not known here" in err
+    assert "there are no examples for this model" in err
     with pytest.raises(BadInput, match="without system prompt or history"):
         talk("tea", checkpoint=checkpoint, system="Be.")
 
@@ -185,7 +185,7 @@ def test_the_greeting_and_examples_show_what_a_model_was_taught(talk: Any, tmp_p
         asked += f"### Input: {row['input']}\n" * bool(row["input"])
         task = f"{row['instruction']} {row['input']}".strip()
         assert f"  {task} -> {reply(checkpoint, asked + '### Response:').strip()}" in err
-    assert "0 of 3 are right" in err  # the weights are random
+    assert "0 of 3 answers are right" in err  # the weights are random
 
 
 def test_instruction_and_input_on_one_line(talk: Any, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_each_reply_has_the_next_seed(talk: Any) -> None:
         reply(checkpoint, prompt, Sampling(temperature=2, seed=seed)) + "\n" for seed in (7, 8)
     )
     assert "The next reply has the seed 9." in err
-    assert "/seed x is no whole number" in err
+    assert "/seed x is not a whole number" in err
 
 
 def test_the_last_seed_is_followed_by_the_first(talk: Any, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_window_moves_on_and_the_history_stays_whole(asked: list[list[int]])
     assert max(sizes) <= 92
     assert forgotten[0] == 0 and forgotten[-1] >= 2
     assert len(talk.messages) == 8
-    with pytest.raises(BadInput, match="fit into the model's window"):
+    with pytest.raises(BadInput, match="leave room for the reply"):
         list(talk.ask("tea " * 200, **GREEDY))
     assert len(talk.messages) == 8
 

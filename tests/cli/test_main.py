@@ -255,7 +255,7 @@ def test_mistakes_are_one_sentence_and_a_failure(
         (
             ["chat", "--model", "{instructions}"],
             b"na\xefve\n",
-            "standard input holds byte 0xef, which is not utf-8",
+            "standard input has the byte 0xef, which is not utf-8",
         ),
         (["classify", "--model", "{spam}"], b" \n", "there is no message"),
     ],
