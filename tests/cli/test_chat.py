@@ -23,7 +23,7 @@ from tests.cli.chat_model import by_hand, chat_checkpoint
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Types the lines and returns what came on standard output and standard error."""
+    """Run a chat with these lines; return standard output and standard error."""
 
     def typed(*lines: str, checkpoint: Checkpoint | None = None, **options: Any) -> tuple[str, str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
@@ -34,7 +34,7 @@ def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def reply(checkpoint: Checkpoint, prompt: str, sampling: Sampling | None = None, n: int = 5) -> str:
-    """What the model says to a text written by hand."""
+    """The model's continuation of a prompt written by hand."""
     tokenizer: Any = checkpoint.tokenizer
     [new] = generate(
         checkpoint.model,
@@ -135,7 +135,7 @@ def test_a_template_that_fails_is_one_sentence(talk: Any) -> None:
     assert out == f"{reply(checkpoint, 'tea')}\n"
 
 
-def test_the_full_window_is_told_once(talk: Any) -> None:
+def test_the_full_context_is_reported_once(talk: Any) -> None:
     _, err = talk(*["tea and cake"] * 5, checkpoint=chat_checkpoint(context_length=100))
     assert err.count("no longer sees the oldest messages") == 1
     assert "error" not in err
@@ -154,7 +154,7 @@ def test_a_model_of_single_instructions(talk: Any) -> None:
     assert out.splitlines() == [
         reply(checkpoint, "### Instruction: Say it.\n### Input: tea\n### Response:"),
         reply(checkpoint, "### Instruction: Say it.\n### Response:"),
-        # nothing is known of its tasks, so a line is an instruction as it stands
+        # its tasks are unknown, so a line is an instruction
         reply(checkpoint, "### Instruction: Say it. tea\n### Response:"),
     ]
     assert "trained on single instructions" in err
@@ -175,7 +175,7 @@ def taught_checkpoint(rows: Path) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short", data=data))
 
 
-def test_the_greeting_and_examples_show_what_a_model_was_taught(talk: Any, tmp_path: Path) -> None:
+def test_the_greeting_and_examples_show_the_tasks_of_training(talk: Any, tmp_path: Path) -> None:
     rows = tmp_path / "val.jsonl"
     checkpoint = taught_checkpoint(rows)
     _, err = talk("/examples", checkpoint=checkpoint, examples=rows)
@@ -209,7 +209,7 @@ def test_a_command_in_place_of_an_input_is_obeyed(talk: Any) -> None:
     out, err = talk(
         "hello", "/seed", "Say it.", "/tea", "What now?", "/quit", "Repeat.", checkpoint=checkpoint
     )
-    # what is no command is an input
+    # anything but a command is an input
     assert out == reply(checkpoint, "### Instruction: Say it.\n### Input: /tea\n### Response:") + "\n"
     assert "The next reply has the seed 0." in err
     assert err.endswith("input (or Enter)> /quit\n")

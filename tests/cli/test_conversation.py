@@ -1,4 +1,4 @@
-"""Conversations with a tiny random model: what it is asked, what is kept, what is forgotten."""
+"""Conversations with a tiny random model: its prompts, and the messages that are kept and left out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ TALK = [
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The ids that the model was asked with; it answers "yes" and "no" in turn, in pieces."""
+    """Record the ids of each prompt; the model answers "yes" and "no" in turn, in pieces."""
     seen: list[list[int]] = []
 
     def answer(model: object, tokenizer: object, prompt: Sequence[int], **_: object) -> Any:
@@ -214,7 +214,7 @@ def test_common_beginnings() -> None:
 
 
 def test_added_tokens_are_text_in_messages_and_replies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """<think> is a token of one id, and no control token: it is asked, answered, shown and learned."""
+    """<think> is an ordinary added token: it may be in messages and replies."""
     checkpoint = chat_checkpoint()
     own: Any = checkpoint.tokenizer
     first = own.vocab_size

@@ -56,7 +56,7 @@ def test_out_and_in_again(format: str, model: Path, tmp_path: Path) -> None:
         (["import", "nowhere", "{model}"], "exists and is not replaced"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_one_sentence(
     arguments: list[str], sentence: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

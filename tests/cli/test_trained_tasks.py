@@ -32,7 +32,7 @@ def test_every_task_is_read_back_from_one_line() -> None:
 )
 def test_other_lines_are_cut_after_the_first_sentence(line: str, parts: tuple[str, str]) -> None:
     assert ALL.split(line) == parts
-    assert TrainedTasks([{"instruction": line}]).split(line) == (line, "")  # of tasks that nobody knows
+    assert TrainedTasks([{"instruction": line}]).split(line) == (line, "")  # a family that does not exist
 
 
 def test_the_closest_wording() -> None:
@@ -45,7 +45,7 @@ def test_examples_are_the_rows_with_the_recorded_fingerprint(tmp_path: Path) -> 
     rows = [row for row in generate(3, seed=5) if row["family"] in ("plural", "greet")]
     file, checkpoint = tmp_path / "val.jsonl", chat_checkpoint()
     write_jsonl(file, rows)
-    assert trained_tasks(checkpoint, file).rows == ()  # it records none
+    assert trained_tasks(checkpoint, file).rows == ()  # it records no fingerprint
     config = replace(checkpoint.config, data={"val": fingerprint(file)})
     tasks = trained_tasks(replace(checkpoint, config=config), file)
     assert [row["id"] for row in tasks.rows] == ["greet-00000", "plural-00000"]

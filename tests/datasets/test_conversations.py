@@ -9,7 +9,7 @@ from groundup.errors import BadInput
 
 
 def talk(*texts: str) -> list[dict[str, str]]:
-    """ "s: ..." is said by the system, "u: ..." by the user, "a: ..." by the assistant."""
+    """ "s: ..." is a message of the system, "u: ..." of the user, "a: ..." of the assistant."""
     roles = {"s": "system", "u": "user", "a": "assistant"}
     return [{"role": roles[text[0]], "content": text[3:]} for text in texts]
 

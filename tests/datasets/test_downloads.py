@@ -35,7 +35,7 @@ def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
 
 def test_the_folder_is_whole_or_absent(tmp_path: Path) -> None:
     catalogue = gpt2_catalogue(tmp_path)
-    (tmp_path / "encoder.json").write_text("{}")  # not what the catalogue's checksum says
+    (tmp_path / "encoder.json").write_text("{}")  # does not match the catalogue's checksum
     with pytest.raises(BadInput, match="gpt2_encoder_json could not be fetched"):
         download_files(silent(), GPT2_VOCABULARY, catalogue, tmp_path / "out", tmp_path / "kept")
     assert not (tmp_path / "out").exists()

@@ -110,7 +110,7 @@ def test_labels_conflict_on_the_same_numbers_only():
     assert report["dropped"] == {"conflicting labels": 2}
 
 
-def test_too_great_a_loss_stops():
+def test_too_many_dropped_messages_are_refused():
     copies = [m | {"id": "copy" + m["id"]} for m in many()[:50]]
     assert prepare(many() + copies, config(max_dropped_share=0.2))[1]["dropped"] == {"exact duplicates": 50}
     with pytest.raises(BadInput, match=r"50 exact duplicates; spam\.max_dropped_share allows 19\.0%"):

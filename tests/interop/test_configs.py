@@ -1,4 +1,4 @@
-"""A field of a model is written to an export, or has the one value that the export's readers assume, or is refused."""
+"""Each field of a model is exported, has the value that readers of the export assume, or is refused."""
 
 from dataclasses import fields, make_dataclass, replace
 from typing import Any
@@ -45,7 +45,7 @@ def altered(config: ModelConfig, name: str, value: Any) -> ModelConfig:
     return copy
 
 
-def test_a_model_without_a_counterpart_is_told_before_anything_is_written() -> None:
+def test_a_model_without_a_counterpart_is_refused_before_anything_is_written() -> None:
     with pytest.raises(BadInput, match="no Hugging Face model computes the same as this one"):
         architecture_of(model_config("modern"))
     assert architecture_of(model_config("gpt2")) == "gpt2"
@@ -80,7 +80,7 @@ def test_what_is_exported_is_what_comes_back(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", list(SIZES))
-def test_a_field_of_tomorrow_is_refused_in_both_directions(
+def test_an_unknown_field_is_refused_in_both_directions(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = model_config(architecture)
@@ -102,7 +102,7 @@ def test_a_field_of_tomorrow_is_refused_in_both_directions(
     ids=lambda scaling: scaling.kind,
 )
 @pytest.mark.parametrize("name", [field.name for field in fields(RopeScaling) if field.name != "kind"])
-def test_what_stretches_positions_is_written(scaling: RopeScaling, name: str) -> None:
+def test_rotary_scaling_is_written(scaling: RopeScaling, name: str) -> None:
     changed = replace(scaling, **{name: getattr(scaling, name) * 2 + 1})
     (before, factor), (after, other) = (frequencies(128, 100.0, each) for each in (scaling, changed))
     written = [

@@ -94,7 +94,7 @@ def test_quantised_weights_are_those_of_the_package(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_yarn_as_transformers_stretches_it(tmp_path: Path) -> None:
+def test_yarn_as_in_transformers(tmp_path: Path) -> None:
     rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 500.0}
     reference = randomised(lambda: llama(intermediate_size=64, rope_parameters=rope))
     write(
@@ -127,7 +127,7 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="truncated"):
         load_gguf(path)
     path.write_bytes(b"no model at all, whatever its name says")
-    with pytest.raises(BadInput, match="no GGUF file"):
+    with pytest.raises(BadInput, match="not a GGUF file"):
         load_gguf(path)
 
 
@@ -138,13 +138,13 @@ FIELDS: dict[str, Any] = {
 }
 
 
-def test_the_ends_that_llama_cpp_stops_at() -> None:
+def test_the_tokens_at_which_llama_cpp_stops() -> None:
     assert stop_ids(FIELDS) == (2,)  # by its name
     assert stop_ids({**FIELDS, "tokenizer.ggml.eot_token_id": 4}) == (2, 4)
     assert stop_ids({**FIELDS, "tokenizer.ggml.eom_token_id": 0, "tokenizer.ggml.eot_token_id": 99}) == (0, 2)
 
 
-def test_tokens_that_only_fill_the_table_are_none() -> None:
+def test_unused_tokens_at_the_end_are_removed() -> None:
     found = without_padding(FIELDS)
     assert found["tokenizer.ggml.tokens"] == FIELDS["tokenizer.ggml.tokens"][:5]
     assert found["tokenizer.ggml.token_type"] == [1, 1, 3, 3, 1]
@@ -152,7 +152,7 @@ def test_tokens_that_only_fill_the_table_are_none() -> None:
     assert without_padding(found) == found
 
 
-def test_a_config_of_more_layers_than_tensors_is_told_at_once(tmp_path: Path) -> None:
+def test_a_config_with_more_layers_than_tensors_is_refused_at_once(tmp_path: Path) -> None:
     write(tmp_path / "m.gguf", randomised(lambda: llama(intermediate_size=64)), block_count=2**31 - 1)
     with pytest.raises(BadInput, match="tensors for the 2147483647 layers of its config"):
         load_gguf(tmp_path / "m.gguf")

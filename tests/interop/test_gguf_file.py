@@ -46,7 +46,7 @@ def test_reads_what_the_package_reads(path: Path) -> None:
         assert np.array_equal(found.values(), values.reshape(found.shape))
 
 
-def test_cut_short_anywhere_is_told(path: Path) -> None:
+def test_a_truncated_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     for end in [3, 20, 60, 150, len(whole) // 2, len(whole) - 40]:
         path.write_bytes(whole[:end])
@@ -54,7 +54,7 @@ def test_cut_short_anywhere_is_told(path: Path) -> None:
             open_gguf(path)
 
 
-def test_damaged_counts_are_told(path: Path) -> None:
+def test_damaged_counts_are_refused(path: Path) -> None:
     whole = path.read_bytes()
     for place in (8, 16, 24):  # tensors, fields, characters of the first name
         path.write_bytes(whole[:place] + struct.pack("<Q", 2**62) + whole[place + 8 :])
@@ -113,7 +113,7 @@ def test_a_kind_that_is_not_read_is_named_with_its_tensor(name: str, tmp_path: P
         open_gguf(path)
 
 
-def test_a_kind_of_the_future_is_named_by_its_number(tmp_path: Path) -> None:
+def test_an_unknown_type_is_named_by_its_number(tmp_path: Path) -> None:
     path = of_kind(tmp_path / "m.gguf", np.zeros((2, 4), np.float32), gguf.GGMLQuantizationType.F32)
     whole = bytearray(path.read_bytes())
     place = whole.index(b"blk.0.ffn_up.weight") + len(b"blk.0.ffn_up.weight") + 4 + 2 * 8
@@ -128,14 +128,14 @@ def test_every_other_kind_is_read() -> None:
     assert unread == {"Q8_1", "Q8_K", "Q1_0"}
 
 
-def test_a_part_of_a_model_is_told(tmp_path: Path) -> None:
+def test_a_part_of_a_model_is_refused(tmp_path: Path) -> None:
     values = np.zeros((2, 4), np.float32)
     path = of_kind(tmp_path / "m-00001-of-00003.gguf", values, gguf.GGMLQuantizationType.F32, parts=3)
     with pytest.raises(BadInput, match="is one of 3 parts of a model"):
         open_gguf(path)
 
 
-def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:
+def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     for name in ("here", "also"):
         writer.add_tensor(name, np.ones((2, 4), np.float32))

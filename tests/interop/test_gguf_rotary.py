@@ -1,4 +1,4 @@
-"""Files that stretch rotary positions, by the lines of llama.cpp's converter and loader."""
+"""Files that scale rotary positions, after the code of llama.cpp's converter and loader."""
 
 import math
 from typing import Any
@@ -89,7 +89,7 @@ def test_other_fields_are_refused(told: dict[str, Any], words: str) -> None:
         read(**told)
 
 
-def test_two_ways_at_once_are_refused() -> None:
+def test_two_kinds_of_scaling_at_once_are_refused() -> None:
     fields = {FIELDS + "type": "linear", FIELDS + "factor": 2.0}
     with pytest.raises(BadInput, match="one kind of scaling at a time"):
         read_scaling(fields, torch.tensor([1.0, 1.0, 8.0, 8.0]), 8, 500.0, "m")

@@ -123,7 +123,7 @@ def test_the_config_comes_back(reference: Any, folder: Path) -> None:
 
 @torch.no_grad()
 def test_rope_scaling_beside_rope_parameters(tmp_path: Path) -> None:
-    """A config that was first saved by transformers 5, then changed by hand as older ones are."""
+    """A config that was saved by transformers 5, then edited by hand to look like an older one."""
     from transformers import LlamaForCausalLM
 
     randomised(llama).save_pretrained(tmp_path)
@@ -172,7 +172,7 @@ def test_published_files_have_other_names(name: str, tmp_path: Path) -> None:
     reference = randomised(MAKE[name])
     reference.save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    if name == "gpt2":  # no prefix, and the causal masks beside the weights
+    if name == "gpt2":  # no prefix, and causal masks among the weights
         weights = {name.removeprefix("transformer."): t for name, t in weights.items()}
         weights |= {f"h.{i}.attn.bias": torch.ones(1, 1, 16, 16).tril() for i in range(2)}
     else:  # norms as in TensorFlow, and the head for pairs of sentences

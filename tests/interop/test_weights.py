@@ -1,4 +1,4 @@
-"""Which files of a folder are the model; the oracle is what was saved."""
+"""The choice of the files of a folder that have the weights; the oracle is the saved model."""
 
 import json
 from pathlib import Path

@@ -72,7 +72,7 @@ def test_special_tokens_keep_their_ids(both: tuple[BPETokenizer, Any], tmp_path:
     ours, theirs = both
     text = "<|im_start|>user\nlow 12<|im_end|>\n"
     assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
-    assert ours.encode(text)[0] != theirs.token_to_id("<|im_start|>")  # what a user writes starts no message
+    assert ours.encode(text)[0] != theirs.token_to_id("<|im_start|>")  # text of a user starts no message
     assert (ours.eot_id, ours.vocab_size) == (theirs.token_to_id("<|im_end|>"), theirs.get_vocab_size())
     ours.save(tmp_path / "t.json")
     again = BPETokenizer.load(tmp_path / "t.json")
@@ -119,7 +119,7 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
         ),
     ],
 )
-def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+def test_what_our_tokenizer_does_not_support_is_refused(change: Any, words: str, tmp_path: Path) -> None:
     save(reference("gpt2"), tmp_path)
     document = json.loads((tmp_path / "tokenizer.json").read_text())
     change(document)
@@ -168,7 +168,7 @@ def test_the_token_before_each_text(
     ours, theirs = huggingface_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     expected = theirs("low newer").input_ids
     assert (ours.prefix_ids == (theirs.bos_token_id,)) == begins
-    ends = expected[-1] == ours.eot_id  # which we add where a text ends, and not where it goes on
+    ends = expected[-1] == ours.eot_id  # we add it only at the end of a text
     assert [*ours.prefix_ids, *ours.encode("low newer")] == expected[: -1 if ends else None]
     ours.save(tmp_path / "ours.json")
     again = BPETokenizer.load(tmp_path / "ours.json")
@@ -209,7 +209,7 @@ SILENT = {
 def test_options_of_the_model(
     options: dict[str, Any], vocabulary: dict[str, int | None], refused: bool, tmp_path: Path
 ) -> None:
-    """What the library does by them is what ours does without, or refused by name."""
+    """Either the library gives the same ids as ours with these options, or we refuse the option by name."""
     from tokenizers import Tokenizer
 
     save(reference("gpt2"), tmp_path)
@@ -283,7 +283,7 @@ def test_the_end_that_only_the_model_s_config_tells(tmp_path: Path) -> None:
 
 
 def change(folder: Path, **parts: Any) -> Any:
-    """Write the reference with other parts; the library's tokenizer of it."""
+    """Write the reference with other parts; return the library's tokenizer for it."""
     from tokenizers import Tokenizer
 
     save(reference("gpt2"), folder)
@@ -365,7 +365,7 @@ ADDED = ["<think>", "</think>", "  ", "   ", "\n\n", "<|im_end|>x", "think>", "Ã
     ),
 )
 def test_added_tokens_are_those_of_the_library(tokens: list[Any], texts: list[list[str]]) -> None:
-    """Whatever is added and how: read, saved, loaded and written again."""
+    """Any added tokens, matched in any way, survive reading, saving, loading and exporting."""
     from tokenizers import AddedToken, Tokenizer
 
     from groundup.interop.export_tokenizer import huggingface_document

@@ -126,7 +126,7 @@ def test_special_tokens() -> None:
     )
     assert TRAINED.eot_id == TRAINED.sep_id
     by_space = WordPieceTokenizer(TRAINED.tokens, replace(CASED, split="whitespace"))
-    assert by_space.encode("[MASK] [SEP]") == [1, 1]  # whoever writes a special token gets an unknown word
+    assert by_space.encode("[MASK] [SEP]") == [1, 1]  # a special token in a text is an unknown word
 
 
 def test_the_vocabulary_is_alphabet_then_pieces() -> None:
@@ -164,7 +164,7 @@ def test_equal_texts_give_equal_tokenizers() -> None:
         (["half \ud83d"], {}, "half a surrogate pair"),
     ],
 )
-def test_corpora_of_no_use(texts: list[str], changes: dict[str, int], sentence: str) -> None:
+def test_useless_corpora_are_refused(texts: list[str], changes: dict[str, int], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         WordPieceTokenizer.train(texts, replace(CONFIG, **changes))
 

@@ -1,4 +1,4 @@
-"""Aliases move and versions are found again; what a version holds is tested with the models in tests/serving."""
+"""Aliases move and versions are found; the content of a version is tested in tests/serving."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def store(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> An
 
 
 def add(store: Any, folder: Path, name: str, content: str, **tags: str) -> str:
-    """The next version of a model, as far as the registry looks at it: a folder with the checkpoint, and tags."""
+    """The next version of a model, with only what the registry reads: a folder with the checkpoint, and tags."""
     source = folder / content
     (source / "artifacts" / "checkpoint").mkdir(parents=True)
     (source / "artifacts" / "checkpoint" / "config.json").write_text(json.dumps({"kind": content}))

@@ -1,4 +1,4 @@
-"""Runs end as what happened to them, and stages of one pipeline share one parent."""
+"""The status of a run is that of its stage, and the stages of one pipeline share one parent."""
 
 import os
 import signal

@@ -29,7 +29,7 @@ def test_counts() -> None:
     }
 
 
-def test_the_gate_shows_rows_and_says_how_to_draw_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_shows_rows_and_the_command_for_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BadInput) as caught:
         gate(report(), Path("found/raw.json"), "the data break these; repair them")
     first, *rows = str(caught.value).splitlines()
