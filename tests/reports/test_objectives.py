@@ -13,6 +13,7 @@ from groundup.training.curves import write_curve
 from tests.evaluation import comparison
 from tests.evaluation.comparison import entry, figures, transfer
 from tests.page_text import text_of
+from tests.reports.html_page import Page
 
 DRAWINGS: dict[str, Callable[[], Any]] = {
     "accuracy": lambda: objectives.accuracy_bars(comparison.figures()),
@@ -62,6 +63,7 @@ def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
     drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert drawn == ["accuracy.png", "curves.png", "transfer.png"]
     assert source.count("data:image/png") == 3
+    assert Page(source).headings == [1, 2, 2, 2]
     text = text_of(source)
     assert "What pretraining is worth" in text
     assert "How far training went" in text
