@@ -35,7 +35,7 @@ def supported() -> bool:
     )
 
 
-def halve(model: M) -> M:
+def to_half_linear(model: M) -> M:
     """The model with its linear layers in half precision, in place; as it is where the machine has no kernel for it.
 
     It can then be asked, but neither trained nor saved. Layers elsewhere than on the CPU stay, and those with a

@@ -111,7 +111,7 @@ def bypassed(model: nn.Module) -> Iterator[None]:
             layer.bypassed = False
 
 
-def absorb(model: nn.Module) -> None:
+def merge_and_unload(model: nn.Module) -> None:
     """Merge every adapter for good: plain layers again, which may get other adapters."""
     merge(model)
     for name, layer in [*model.named_modules()]:

@@ -7,7 +7,7 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.lora import add_adapters
 
 
-def choose_trainable(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
+def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
     """Leave trainable the last `blocks` blocks and the final norm, or adapters that are added; both None: everything.
 
     Raises:

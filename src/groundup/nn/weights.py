@@ -18,7 +18,7 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def misfits(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
     """Every missing, unexpected and misshapen tensor, in words; empty where all fit."""
     return [
         *(f"missing {name}" for name in sorted(wanted.keys() - found.keys())),
