@@ -28,7 +28,7 @@ from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.lora import ADAPTER, merge_and_unload, add_adapters
+from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
 from groundup.nn.weights import keep_tokens, mismatches, shapes_of
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer

@@ -22,7 +22,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.half_precision import HalfLinear, to_half_linear, supported
+from groundup.nn.half_precision import HalfLinear, supported, to_half_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS

@@ -7,7 +7,7 @@ from torch import nn
 
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
-from groundup.nn.half_precision import LARGEST, HalfLinear, to_half_linear, supported
+from groundup.nn.half_precision import LARGEST, HalfLinear, supported, to_half_linear
 from tests.tiny import random_decoder
 
 pytestmark = pytest.mark.skipif(not supported(), reason="this processor has no kernel for float16 weights")

@@ -8,11 +8,11 @@ from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.lora import (
     LoRALinear,
-    merge_and_unload,
     adapter_weights,
     adapters,
     add_adapters,
     merge,
+    merge_and_unload,
     unmerge,
 )
 from tests.tiny import random_decoder

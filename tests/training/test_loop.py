@@ -25,7 +25,7 @@ from groundup.training import loop as training
 from groundup.training.batching import Batches, window_batches
 from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import bf16_is_fast, pick_device
-from groundup.training.loop import fit, best_row
+from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
 from tests.tiny import ADAMW, CPU, MUON, model_config, randomised, training_config

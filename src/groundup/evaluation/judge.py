@@ -7,6 +7,7 @@ with itself is told.
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -51,6 +52,28 @@ def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[i
         if key:
             session.headers["Authorization"] = f"Bearer {key}"
         return [[_score(session, row, config) for _ in range(config.repeats)] for row in rows]
+
+
+def scores_by_model(
+    responses: Mapping[str, Sequence[Mapping[str, Any]]], config: JudgeConfig
+) -> dict[str, dict[str, float]]:
+    """`agreement` and the number of instances by model, judged on the first unseen tasks (split "test").
+
+    Empty where nobody judges, or where the judge fails at any answer: a table with gaps would compare nothing. An
+    opinion that is missing must not stop the pipeline, so the failure is printed to stderr.
+    """
+    if config.url is None:
+        print("ask_judge.url is null: nobody judges")
+        return {}
+    found = {}
+    try:
+        for name, answered in responses.items():
+            rows = [row for row in answered if row["split"] == "test"][: config.instances]
+            found[name] = {**agreement(judge(rows, config)), "instances": len(rows)}
+    except BadInput as error:
+        print(f"warning: no table of scores: {error}", file=sys.stderr)
+        return {}
+    return found
 
 
 def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:
