@@ -2,7 +2,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from groundup.reports.report_page import comparison, headline, interval, render
+from groundup.reports.report_page import comparison, headline, render
 from tests.page_text import GLUED, text_of
 
 ENTRY = {"mean": 0.9, "low": 0.85, "high": 0.95}
@@ -156,7 +156,3 @@ def test_comparison_says_what_the_interval_says(mean, significant, verdict):
         f"F1 minus that of the linear SVM, characters 2–5: {mean:+.3f}, interval -0.050 to +0.010 on the same "
         f"messages: {verdict}."
     )
-
-
-def test_interval():
-    assert interval(ENTRY) == "0.900 (0.850–0.950)"

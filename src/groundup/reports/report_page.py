@@ -1,6 +1,6 @@
 """The report of a run as one HTML page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ def render(facts: Mapping[str, Any], pictures: Path) -> str:
             "confidence" (of the intervals).
         pictures: folder of PNG files, each shown under its name.
     """
-    filters: dict[str, Callable[..., str]] = {"share": share, "number": number, "interval": interval}
     images = {path.stem: data_uri(path) for path in sorted(pictures.glob("*.png"))}
     sentence = comparison(facts["spam"], REFERENCE, "f1")
     values = {**facts, "titles": TITLES, "images": images, "sentence": sentence}
-    return fill("reports/templates/report.html.j2", filters, values)
+    return fill("report.html.j2", values)
 
 
 def headline(facts: Mapping[str, Any]) -> dict[str, float]:
@@ -53,18 +52,3 @@ def comparison(spam: Mapping[str, Any], baseline: str, metric: str) -> str:
         f"{metric.upper()} minus that of the {TITLES[baseline]}: {entry['mean']:+.3f}, interval {low} to {high} on the "
         f"same messages: {verdict}."
     )
-
-
-def share(value: float) -> str:
-    """0.98765 -> "98.8%"."""
-    return f"{value:.1%}"
-
-
-def number(value: float) -> str:
-    """1234567 -> "1,234,567"."""
-    return f"{value:,}"
-
-
-def interval(entry: Mapping[str, float], digits: int = 3) -> str:
-    """{"mean", "low", "high"} -> "0.970 (0.946–0.991)"."""
-    return f"{entry['mean']:.{digits}f} ({entry['low']:.{digits}f}–{entry['high']:.{digits}f})"

@@ -10,7 +10,7 @@ Report = dict[str, Any]
 
 def render_page(report: Report, title: str) -> str:
     """Return the report as one HTML page."""
-    return fill("reports/templates/validation.html.j2", {}, {"report": report, "title": title})
+    return fill("validation.html.j2", {"report": report, "title": title})
 
 
 def summary(report: Report) -> dict[str, Any]:
