@@ -1,11 +1,11 @@
-"""The figures of the page about published weights, in the house style."""
+"""The plots of the page about published weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.evaluation.starting_points import TITLES
+from groundup.reports.starting_points_page import TITLES
 from groundup.reports.style import CYCLE, SOFT, figure, styled
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @styled
 def overview(found: Mapping[str, Any]) -> "Figure":
-    """Bits per byte, exact match and spam F1 of every starting point; `found` as from `starting_points.table`."""
-    starts = found["starts"]
+    """Bits per byte, exact match and spam F1 of every starting point; `found` is what the stage compare measured."""
+    starts = {name: found["starts"][name] for name in TITLES}  # a JSON file has them in another order
     drawing, axes = figure(12.0, 3.6, columns=3)
     places = np.arange(len(starts))[::-1]
     bits = [row["bits_per_byte"] for row in starts.values()]
@@ -24,7 +24,7 @@ def overview(found: Mapping[str, Any]) -> "Figure":
         title="Bits per byte",
         xlabel="lower is better",
         yticks=places,
-        yticklabels=[TITLES[name] for name in starts],
+        yticklabels=[*TITLES.values()],
     )
     shares = (("test", "unseen instances", CYCLE[0], 0.2), ("held_out", "held-out families", CYCLE[1], -0.2))
     for split, label, colour, shift in shares:
