@@ -27,7 +27,7 @@ from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import bf16_is_fast, pick_device
 from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
-from groundup.training.resume import Resume
+from groundup.training.resume import Resume, clear_states
 from tests.tiny import ADAMW, CPU, MUON, model_config, randomised, training_config
 
 DROPOUT = model_config(dropout=0.1)  # its random numbers must survive an interruption too
@@ -601,3 +601,15 @@ def test_trains_in_bfloat16_with_float32_weights() -> None:
         [row["train/loss"] for row in exact], abs=0.05
     )
     assert [row["train/loss"] for row in history] != [row["train/loss"] for row in exact]
+
+
+def test_states_of_all_trainings_below_a_folder_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("seed_1/a.pt", "seed_2/b.pt", "seed_2/state.unfit"):
+        (tmp_path / "state" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "state" / name).touch()
+    clear_states(tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").rglob("*")] == ["seed_2", "state.unfit"]
+    (tmp_path / "state/seed_2/state.unfit").unlink()
+    clear_states(tmp_path / "state")
+    clear_states(tmp_path / "state")
+    assert not (tmp_path / "state").exists()

@@ -168,10 +168,10 @@ def test_conversations_of_a_users_file_from_download_to_training(
     shutil.rmtree(prepared)
 
     download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
-    validate.main(silent(), *raw, Path("raw.json"), Path("raw.html"), Path("gate.json"), data=config)
+    validate.main(silent(), *raw, Path("raw.json"), Path("gate.json"), data=config)
     how = InstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
     prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
-    found = (Path("splits.json"), Path("splits.html"), Path("contamination.json"))
+    found = (Path("splits.json"), Path("contamination.json"))
     spam = SpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
     training = training_config(max_steps=60, batch_size=8)
