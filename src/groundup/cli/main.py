@@ -132,8 +132,8 @@ def chat(
 
     \b
       groundup chat
-      groundup chat --model data/transfer/models/preferred --system "Be brief."
-      groundup chat --model data/transfer/models/preferred --history talk.jsonl
+      groundup chat --model data/transfer/models/dpo --system "Be brief."
+      groundup chat --model data/transfer/models/dpo --history talk.jsonl
     """
     from groundup.cli.chat import Chat
 

@@ -14,7 +14,7 @@ from tests.pipelines.prepared import INSTRUCTIONS, make_instructions
 from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
-TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
+FINETUNE_LORA = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
 PAIRS = PairsConfig(
     source="verifiable",
     dataset="",
@@ -24,7 +24,7 @@ PAIRS = PairsConfig(
     max_new_tokens=3,
     max_dropped_share=1,
 )
-PREFERENCES = PreferenceConfig(
+DPO = PreferenceConfig(
     seed=1,
     beta=0.1,
     nll_weight=1.0,
@@ -43,16 +43,16 @@ def make_published(folder: Path) -> None:
     make_instructions(folder / "instructions")
 
 
-def make_taught(folder: Path) -> None:
+def make_lora(folder: Path) -> None:
     """Adapters on it, at folder/taught."""
-    paths = (folder / name for name in ("published", "instructions", "taught", "taught.csv", "state/teach"))
-    finetune_lora.main(silent(), *paths, finetune_lora=TEACH, compute=CPU)
+    paths = (folder / name for name in ("published", "instructions", "lora", "lora.csv", "state/finetune_lora"))
+    finetune_lora.main(silent(), *paths, finetune_lora=FINETUNE_LORA, compute=CPU)
 
 
-def make_preferred(folder: Path) -> None:
+def make_dpo(folder: Path) -> None:
     """Adapters on these, at folder/preferred."""
-    paths = [folder / "instructions", folder / "taught", Path("unused"), folder / "pairs"]
+    paths = [folder / "instructions", folder / "lora", Path("unused"), folder / "pairs"]
     prepare_preferences.main(silent(), *paths, preferences=PAIRS, compute=CPU)
-    names = ("taught", "pairs", "preferred", "preferences.json", "preferred.csv", "state/preferences")
+    names = ("lora", "pairs", "dpo", "dpo.json", "dpo.csv", "state/dpo")
     paths = (folder / name for name in names)
-    dpo.main(silent(), *paths, dpo=PREFERENCES, compute=CPU)
+    dpo.main(silent(), *paths, dpo=DPO, compute=CPU)

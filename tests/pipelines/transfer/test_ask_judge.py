@@ -17,11 +17,11 @@ def test_the_first_answers_to_unseen_tasks_are_judged(
 ) -> None:
     _, config = server
     held_out = {**ROWS[0], "split": "held_out"}
-    write_jsonl(tmp_path / "taught.jsonl", [held_out, *({**row, "split": "test"} for row in ROWS * 9)])
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
+    write_jsonl(tmp_path / "lora.jsonl", [held_out, *({**row, "split": "test"} for row in ROWS * 9)])
+    main(silent(), tmp_path / "lora.jsonl", tmp_path / "judge.json", ask_judge=config)
     assert read_json(tmp_path / "judge.json") == {
         "judge": "wise",
-        "scores": {"taught": {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}},
+        "scores": {"lora": {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}},
     }
 
 
@@ -30,14 +30,14 @@ def test_a_judge_that_is_not_there_stops_nothing(
     capsys: pytest.CaptureFixture[str],
     server: tuple[type[Server], JudgeConfig],  # noqa: F811
 ) -> None:
-    write_jsonl(tmp_path / "taught.jsonl", [{**ROWS[0], "split": "test"}])
+    write_jsonl(tmp_path / "lora.jsonl", [{**ROWS[0], "split": "test"}])
     config = replace(server[1], url="http://127.0.0.1:9")
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
+    main(silent(), tmp_path / "lora.jsonl", tmp_path / "judge.json", ask_judge=config)
     assert read_json(tmp_path / "judge.json") == {"judge": None, "scores": {}}
     assert "gave no answer" in capsys.readouterr().err
 
 
 def test_nobody_judges(tmp_path: Path) -> None:
     config = JudgeConfig(None, "wise", 1, 1, 0.0, 1.0)
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
+    main(silent(), tmp_path / "lora.jsonl", tmp_path / "judge.json", ask_judge=config)
     assert read_json(tmp_path / "judge.json") == {"judge": None, "scores": {}}

@@ -21,7 +21,7 @@ from groundup.verifiable.exact_match import Check
 from groundup.verifiable.tasks import check, generate
 from pipelines.transfer.prepare_preferences import main
 from tests.pipelines.prepared import content, make_instructions, read_json
-from tests.pipelines.transfer.starts import PAIRS, make_published, make_taught
+from tests.pipelines.transfer.starts import PAIRS, make_published, make_lora
 from tests.tiny import CPU
 
 CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
@@ -56,7 +56,7 @@ def test_mistakes_are_the_answers_of_the_taught_model(
 ) -> None:
     """Of rows chosen by the seed; what is right by a program that knows all rows gives no pair."""
     make_published(tmp_path)
-    make_taught(tmp_path)
+    make_lora(tmp_path)
     known: list[int] = []
 
     def program(rows: list[Any]) -> Check:
@@ -64,10 +64,10 @@ def test_mistakes_are_the_answers_of_the_taught_model(
         return lambda family, instruction, input, response: input.endswith("tea")
 
     monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", program)
-    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    paths = [tmp_path / "instructions", tmp_path / "lora", Path("unused"), tmp_path / "out"]
     config = replace(PAIRS, source="mistakes", instructions=8, val_fraction=0.5)
     main(silent(), *paths, preferences=config, compute=CPU)
-    model = load_checkpoint(tmp_path / "taught")
+    model = load_checkpoint(tmp_path / "lora")
     dropped = 0
     for name, rows in read_splits(tmp_path / "instructions", {"train": 8, "val": 4}).items():
         size = {"train": 8, "val": 4}[name]
@@ -86,9 +86,9 @@ def test_mistakes_are_the_answers_of_the_taught_model(
 
 def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_published(tmp_path)
-    make_taught(tmp_path)
+    make_lora(tmp_path)
     monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", lambda rows: lambda *asked: True)
-    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    paths = [tmp_path / "instructions", tmp_path / "lora", Path("unused"), tmp_path / "out"]
     with pytest.raises(
         BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
     ):
