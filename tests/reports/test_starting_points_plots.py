@@ -1,31 +1,10 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from groundup.evaluation.starting_points import TITLES
-from groundup.reports import starting_points_plots
-from groundup.reports import style as figures
-
-
-def entry(mean: float) -> dict[str, float]:
-    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
-
-
-def found() -> dict[str, Any]:
-    return {
-        "starts": {
-            name: {
-                "bits_per_byte": 3.0 - 0.1 * i,
-                "test": {"exact_match": entry(0.1 * i + 0.1)},
-                "held_out": {"exact_match": entry(0.05 * i + 0.1)},
-                "spam": {"f1": entry(0.9 + 0.01 * i)},
-            }
-            for i, name in enumerate(TITLES)
-        },
-        "baseline": {"f1": entry(0.95)},
-    }
-
+from groundup.reports import starting_points_plots, style
+from groundup.reports.starting_points_page import TITLES
+from tests.reports.starting_points import found
 
 ROWS = [
     {"step": 1, "val/margin": float("nan"), "val/accuracy": float("nan"), "val/kl": float("nan")},
@@ -37,7 +16,7 @@ ROWS = [
 @pytest.mark.filterwarnings("error")
 def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     for run in (1, 2):
-        figures.save(starting_points_plots.overview(found()), tmp_path / f"{run}.png")
+        style.save(starting_points_plots.overview(found()), tmp_path / f"{run}.png")
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 

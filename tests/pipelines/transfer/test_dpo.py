@@ -6,18 +6,18 @@ import torch
 from groundup.checkpoint import load_checkpoint
 from groundup.training.curves import read_curve
 from tests.pipelines.prepared import read_json
-from tests.pipelines.transfer.starts import make_dpo, make_published, make_lora
+from tests.pipelines.transfer.starts import make_dpo, make_lora, make_published
 
 
-def test_further_adapters_on_the_taught_model(tmp_path: Path) -> None:
+def test_further_adapters_on_the_finetuned_model(tmp_path: Path) -> None:
     make_published(tmp_path)
     make_lora(tmp_path)
     make_dpo(tmp_path)
-    taught, preferred = (load_checkpoint(tmp_path / name) for name in ("lora", "dpo"))
-    assert preferred.config.base is not None and preferred.config.base.folder == "../lora"
-    assert preferred.prompt_style == taught.prompt_style
-    assert not torch.equal(preferred.model.h[0].attn.c_attn.weight, taught.model.h[0].attn.c_attn.weight)
-    assert torch.equal(preferred.model.wte.weight, taught.model.wte.weight)
+    lora, dpo = (load_checkpoint(tmp_path / name) for name in ("lora", "dpo"))
+    assert dpo.config.base is not None and dpo.config.base.folder == "../lora"
+    assert dpo.prompt_style == lora.prompt_style
+    assert not torch.equal(dpo.model.h[0].attn.c_attn.weight, lora.model.h[0].attn.c_attn.weight)
+    assert torch.equal(dpo.model.wte.weight, lora.model.wte.weight)
     found = read_json(tmp_path / "dpo.json")
     assert isinstance(found, dict)
     assert found["pairs"] == 6

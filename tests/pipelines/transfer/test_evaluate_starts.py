@@ -8,7 +8,7 @@ from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
 from pipelines.transfer.evaluate_starts import main
 from tests.pipelines.prepared import TALK, make_corpus, read_json
-from tests.pipelines.transfer.starts import SCORE, make_published, make_lora
+from tests.pipelines.transfer.starts import SCORE, make_lora, make_published
 from tests.tiny import CPU
 
 

@@ -6,11 +6,12 @@ import torch
 
 from groundup.checkpoint import load_checkpoint
 from groundup.evaluation.predictions import read_predictions
+from groundup.tasks.classification import spam_probabilities
 from groundup.text.jsonl import read_splits
 from groundup.tracking import silent
 from pipelines.transfer.train_classifiers import main
 from tests.pipelines.prepared import SPAM, make_spam
-from tests.pipelines.transfer.starts import make_published, make_lora
+from tests.pipelines.transfer.starts import make_lora, make_published
 from tests.tiny import CPU
 
 SECTIONS = {
@@ -21,7 +22,7 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_every_starting_point_by_the_recipe_of_its_size(section: str, tmp_path: Path) -> None:
+def test_every_starting_point_by_the_values_of_its_size(section: str, tmp_path: Path) -> None:
     make_published(tmp_path)
     make_lora(tmp_path)
     make_spam(tmp_path / "spam")
@@ -41,3 +42,14 @@ def test_every_starting_point_by_the_recipe_of_its_size(section: str, tmp_path: 
     same = torch.equal(found.model.trunk.h[0].mlp.c_fc.weight, base.model.h[0].mlp.c_fc.weight)
     assert same == (section != "finetune_spam")  # of a frozen trunk the classifier keeps only the top
     assert (found.config.base is None) == (section == "finetune_spam")
+
+
+def test_a_published_encoder_becomes_a_classifier_too(tmp_path: Path) -> None:
+    make_published(tmp_path, "bert")
+    make_spam(tmp_path / "spam")
+    names = ("published", "spam", "out", "predictions.csv", "curve.csv", "state/classify")
+    sections = {**SECTIONS, "classify": replace(SECTIONS["classify"], pooling="mean")}
+    main(silent(), "classify", *(tmp_path / name for name in names), **sections, compute=CPU)
+    found = load_checkpoint(tmp_path / "out", kind="classifier")
+    assert not found.model.trunk.config.causal
+    assert 0 < spam_probabilities(found, ["unable"])[0] < 1
