@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from groundup.files import atomic_path, read_json, write_text
-from groundup.reports import starting_points_page, starting_points_plots, style
+from groundup.reports import starting_points, style
 from groundup.tracking import Run
 from groundup.training.curves import read_curve
 
@@ -13,8 +13,8 @@ def main(run: Run, metrics: Path, curve: Path, plots: Path, page: Path) -> None:
     found = read_json(metrics)
     with atomic_path(plots) as folder:
         folder.mkdir()
-        style.save(starting_points_plots.overview(found), folder / "starting_points.png")
-        style.save(starting_points_plots.preference_curves(read_curve(curve)), folder / "preferences.png")
-    write_text(page, starting_points_page.render(found, plots))
+        style.save(starting_points.overview(found), folder / "starting_points.png")
+        style.save(starting_points.preference_curves(read_curve(curve)), folder / "preferences.png")
+    write_text(page, starting_points.render(found, plots))
     run.artifact(plots)
     run.artifact(page)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from groundup.files import write_json
-from groundup.reports.starting_points_page import TITLES
+from groundup.reports.starting_points import TITLES
 from groundup.tracking import silent
 from pipelines.transfer.report import main
-from tests.reports.starting_points import found
+from tests.reports.starting_point_figures import found
 
 
 @pytest.fixture

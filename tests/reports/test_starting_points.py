@@ -4,10 +4,17 @@ from pathlib import Path
 import pytest
 
 from groundup.evaluation.starting_points import STARTS
-from groundup.reports.starting_points_page import TITLES, render
+from groundup.reports import starting_points, style
+from groundup.reports.starting_points import TITLES, render
 from tests.page_text import GLUED, text_of
 from tests.reports.html_page import Page
-from tests.reports.starting_points import found
+from tests.reports.starting_point_figures import found
+
+ROWS = [
+    {"step": 1, "val/margin": float("nan"), "val/accuracy": float("nan"), "val/kl": float("nan")},
+    {"step": 2, "val/margin": 0.1, "val/accuracy": 0.75, "val/kl": 0.02},
+    {"step": 4, "val/margin": 0.3, "val/accuracy": 0.8, "val/kl": 0.05},
+]
 
 
 @pytest.fixture
@@ -49,3 +56,30 @@ def test_a_judge_has_a_column_of_its_own(plots: Path) -> None:
     page = render(figures, plots)
     assert Page(page).text_of("th")[-1] == "score by wise" and Page(page).text_of("td")[-1] == "50.0 of 100"
     assert "wise as judge: two of its scores for one answer are up to 5.0 points apart" in text_of(page)
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
+    for run in (1, 2):
+        style.save(starting_points.overview(found()), tmp_path / f"{run}.png")
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+def test_a_starting_point_has_one_row_across_the_panels() -> None:
+    bits, tasks, spam = starting_points.overview(found()).axes
+    assert [label.get_text() for label in bits.get_yticklabels()] == list(TITLES.values())
+    assert [round(bar.get_width(), 6) for bar in bits.patches] == [3.0, 2.9, 2.8, 2.7, 2.6, 2.5]
+    [points] = spam.containers
+    assert points.lines[0].get_xdata() == pytest.approx([0.90, 0.91, 0.92, 0.93, 0.94, 0.95])
+    assert list(points.lines[0].get_ydata()) == list(bits.get_yticks())
+    assert spam.get_ylim() == tasks.get_ylim()
+
+
+def test_preferences_begin_where_the_model_is_its_reference() -> None:
+    margin, accuracy, divergence = starting_points.preference_curves(ROWS).axes
+    drawn = [list(zip(*panel.lines[0].get_data(), strict=True)) for panel in (margin, accuracy, divergence)]
+    assert drawn == [
+        [(0, 0.0), (2, 0.1), (4, 0.3)],
+        [(2, 0.75), (4, 0.8)],  # before the first step both answers are level, so there is no order
+        [(0, 0.0), (2, 0.02), (4, 0.05)],
+    ]

@@ -1,15 +1,26 @@
-"""The plots of the page about published weights."""
+"""The page of the transfer pipeline: every starting point in one table, its plots, and what the intervals say."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.reports.starting_points_page import TITLES
+from groundup.evaluation.starting_points import STEPS
+from groundup.reports.pages import fill
 from groundup.reports.style import CYCLE, SOFT, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+TITLES = {
+    "random": "random weights",
+    "pretrained": "pretrained by the main pipeline",
+    "instructed": "pretrained, finetuned on the tasks",
+    "published": "published, as released",
+    "lora": "published, finetuned with LoRA",
+    "dpo": "published, LoRA and DPO",
+}
 
 
 @styled
@@ -72,3 +83,13 @@ def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
         panel.set(title=title, xlabel="step", xlim=(0, None))
     axes[1].set_ylim(0, 1.02)
     return drawing
+
+
+def render(found: Mapping[str, Any], plots: Path) -> str:
+    """The page.
+
+    Args:
+        found: what the stage compare measured.
+        plots: folder with starting_points.png and preferences.png.
+    """
+    return fill("starting_points.html.j2", {"found": found, "titles": TITLES, "steps": STEPS, "plots": plots})
