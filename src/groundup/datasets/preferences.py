@@ -1,4 +1,4 @@
-"""Pairs of answers to the same request: made of verifiable tasks, or split out of a dataset that brings them along.
+"""Pairs of answers to the same request: made from verifiable tasks, or taken from a dataset of pairs.
 
 A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
 """
@@ -24,9 +24,8 @@ from groundup.verifiable.exact_match import Check
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
-Answer = Callable[
-    [Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]
-]  # rows by split, max_new_tokens
+# from rows by split, and a largest number of tokens, to answers by split
+Answer = Callable[[Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]]
 
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
@@ -35,13 +34,13 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 class PairsConfig:
     """Where the pairs come from, and how they are split.
 
-    source: "mistakes", of verifiable instructions the right answer and the taught model's own, where that is wrong;
-        "verifiable", the right answer and another instruction's; or "dataset", pairs that somebody judged.
+    source: "mistakes", the right answer to a verifiable instruction and the model's own, if that is wrong;
+        "verifiable", the right answer and another instruction's; or "dataset", pairs that people judged.
     dataset: of source "dataset": one of the catalogue with the role preferences.
     seed: another seed is another choice of instructions and of wrong answers, or another split.
     val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
     instructions: so many of train are taken, every family in its proportion.
-    max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
+    max_new_tokens: of the model's answer; what is cut off there counts as its answer.
     max_dropped_share: the largest share of a dataset's pairs that may be dropped; above it the stage stops.
     """
 
@@ -59,7 +58,7 @@ class PairsConfig:
 def pairs_of_tasks(
     instructions: Mapping[str, Sequence[Row]], config: PairsConfig, answer: Answer
 ) -> tuple[Splits, dict[str, Any]]:
-    """Pairs of the verifiable tasks as "train" and "val", and a report of how they were made.
+    """Pairs made from instructions as "train" and "val", and a report of how they were made.
 
     Args:
         instructions: all rows of both splits; `config` says how many of them are taken.

@@ -1,8 +1,8 @@
 """A language model as judge: scores of 0 to 100 for answers, by the rubric of the book (Raschka 2024, section 7.8).
 
-Any server that speaks OpenAI's protocol: Ollama, llama.cpp, vLLM, or a service. A judge's word is no measurement: it
-stands beside exact match, and nothing depends on it. Each answer is judged several times, and how well a judge agrees
-with itself is told.
+Any server that speaks OpenAI's protocol will do: Ollama, llama.cpp, vLLM, or a service. A judge's score is an opinion
+and no measurement: nothing depends on it. Each answer is judged several times, which shows how well the judge agrees
+with itself.
 """
 
 import os

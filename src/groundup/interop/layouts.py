@@ -15,10 +15,10 @@ from groundup.nn.weights import Shape
 
 @dataclass(frozen=True)
 class ForeignTensor:
-    """How one of our tensors is kept elsewhere.
+    """How a tensor of ours is stored in another format.
 
-    names: the tensors it is made of, below one another. rows: of each, where there are several. transposed: kept as
-    (in, out), where nn.Linear keeps (out, in).
+    names: the tensors it is made of, stacked along the first axis. rows: of each, if there are several. transposed:
+    stored as (in, out), where nn.Linear has (out, in).
     """
 
     names: tuple[str, ...]

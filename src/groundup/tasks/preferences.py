@@ -1,11 +1,11 @@
-"""Direct preference optimisation: of two answers to one question, the better one made likelier (Rafailov et al. 2023).
+"""Direct preference optimisation makes the better of two answers to a question likelier (Rafailov et al. 2023).
 
 The model and a frozen copy of it, the reference, say how likely each answer is. Where the model favours the chosen
 answer more than the reference does, the implicit reward beta · log(p / p_reference) of the chosen one is higher, and
 the loss -log sigmoid(reward chosen - reward rejected) small. The reference reads every answer once, before training.
 
-Alone, that loss may make both answers less likely and the rejected one only faster, and a model that could answer
-unlearns it; so the chosen answer's own loss stands beside it (Pang et al. 2024, "Iterative Reasoning Preference
+Alone, that loss may make both answers less likely, the rejected one only faster, and a model that could answer unlearns
+it. So the negative log likelihood of the chosen answer is added (Pang et al. 2024, "Iterative Reasoning Preference
 Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
 """
 
@@ -97,7 +97,7 @@ class PreferenceBatch:
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
-    """A row for each pair, in which the question is read once; only answers are targets."""
+    """One row per pair, in which the question is read once; only answers are targets."""
     return document_batch(
         [
             [Example.of([(pair.prompt, False), (answer, True)]) for answer in (pair.chosen, pair.rejected)]
@@ -228,7 +228,7 @@ def tune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Add adapters to the model and teach them the preferences; returns the history of `fit`.
+    """Add adapters to the model and train them on the preferences; returns the history of `fit`.
 
     Args:
         val: pairs that are scored (see `preference_scores`); the metrics are called val/….
