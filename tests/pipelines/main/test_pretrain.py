@@ -163,8 +163,6 @@ def test_an_encoder_has_no_bits_per_byte(data: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_published_model(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        BadInput, match="pretrained is gpt-2, which is neither a known model nor here"
-    ):
+    with pytest.raises(BadInput, match="pretrained is gpt-2, which is neither a known model nor here"):
         pretrain(data, tmp_path / "out", pretrained="gpt-2")
     assert not (tmp_path / "out").exists()
