@@ -42,8 +42,6 @@ from groundup.training.config import (
     TranslationConfig,
 )
 
-NOT_PUBLISHED = "none"  # the value of `pretrained` for a model of our own
-
 
 @dataclass(frozen=True)
 class MainParams:
@@ -58,7 +56,6 @@ class MainParams:
     tokenizer: TokenizerConfig
     model: ModelParams
     compute: ComputeConfig
-    pretrained: str  # what is finetuned: NOT_PUBLISHED, a name of interop/fetching.py, or a path
     pretrain: PretrainConfig
     finetune_spam: SpamTrainingConfig
     finetune_instructions: InstructionTrainingConfig
@@ -67,7 +64,7 @@ class MainParams:
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
-        if self.pretrained == NOT_PUBLISHED and trainable is not None and trainable > blocks:
+        if trainable is not None and trainable > blocks:
             raise BadInput(
                 f"finetune_spam.trainable_blocks is {trainable}; model.n_layer gives {blocks} blocks; lower the one, "
                 f"or say null for all"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from groundup.files import write_json
-from groundup.interop.gpt2_vocabulary import fetch_gpt2
+from groundup.interop.import_tokenizer import gpt2_tokenizer
 from groundup.text.documents import text_of
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
@@ -25,7 +25,7 @@ def main(
     run: Run,
     name: str,
     corpus: Path,
-    catalogue: Path,
+    gpt2: Path,
     out: Path,
     tokens: Path,
     metrics: Path,
@@ -39,7 +39,7 @@ def main(
     start = time.perf_counter()
     trained: Tokenizer
     if isinstance(config, GPT2Config):
-        trained = fetch_gpt2(catalogue)
+        trained = gpt2_tokenizer(gpt2 / "vocab.bpe", gpt2 / "encoder.json")
     else:
         trained = learn(config, [text_of(messages) for messages in documents["train"]], progress=True)
     seconds = time.perf_counter() - start

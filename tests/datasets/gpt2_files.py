@@ -1,11 +1,8 @@
+"""GPT-2's vocabulary in miniature."""
+
 import hashlib
 import json
 from pathlib import Path
-
-import pytest
-
-from groundup.errors import BadInput
-from groundup.interop.gpt2_vocabulary import fetch_gpt2
 
 
 def gpt2_catalogue(folder: Path) -> Path:
@@ -28,15 +25,3 @@ def _entry(path: Path) -> dict[str, object]:
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     return {"role": "vocabulary", "title": "t", "licence": "l", "citation": "c", "locations": [location]}
-
-
-def test_fetches_gpt2s_files_by_the_catalogue(tmp_path: Path) -> None:
-    tokenizer = fetch_gpt2(gpt2_catalogue(tmp_path))
-    assert tokenizer.ranks == {**tokenizer.ranks, b"lo": 256, b"low": 257}
-    assert tokenizer.vocab_size == 259
-
-
-def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "catalogue.yaml").write_text("{}")
-    with pytest.raises(BadInput, match="has no gpt2_vocab_bpe"):
-        fetch_gpt2(tmp_path / "catalogue.yaml")
