@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-from groundup.datasets.catalogue import fetch, load_catalogue
+from groundup.datasets.catalogue import load_catalogue
+from groundup.datasets.downloads import download
 from groundup.datasets.preferences import PairsConfig, preferences_named
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, own: Path, out: Path, kept: Path, *, preferences: PairsConfig) -> None:
-    """Fetch the pairs, or write no pair where prepare_preferences makes them of the tasks."""
-    if preferences.source != "dataset":
+    """Fetch the pairs, or write none where prepare_preferences makes them from the tasks."""
+    if preferences.source == "dataset":
+        download(run, preferences_named(preferences.dataset, load_catalogue(catalogue)), own, out, kept)
+    else:
         write_jsonl(out, [])
-        return
-    dataset = preferences_named(preferences.dataset, load_catalogue(catalogue))
-    fetched = fetch(dataset, out, kept=kept, watched=own)
-    print(f"{dataset.name}: {fetched.bytes:,} bytes from {fetched.location}")
-    run.tag("dataset", dataset.name)
-    run.tag("location", fetched.location)
