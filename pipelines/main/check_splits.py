@@ -23,11 +23,7 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results, then the contamination metrics if every split keeps its promise: pretraining needs them.
-
-    Raises:
-        BadInput: evaluation items occur in training text, or an expectation fails; pairs and rows are shown.
-    """
+    """Write the results; raise BadInput if a split breaks its promise, else write what pretraining waits for."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from groundup.training.resume import Resume
+from groundup.training.resume import Resume, clear_states
 from tests.tiny import training_config
 from tests.training.toy import train
 config = training_config(checkpoint_interval=1)

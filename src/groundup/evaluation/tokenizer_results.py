@@ -90,9 +90,15 @@ def learned(
     for kind, scored in (("bpe", False), ("wordpiece", True)):
         sizes = {n: row["vocab_size"] for n, row in joined.items() if ("score" in row["merges"][0]) == scored}
         name = max(sizes, key=lambda n: sizes[n], default=None)
-        found[kind] = None if name is None else {
-            "name": name,
-            "merges": joined[name]["merges"],
-            "steps": [[n, after_merges(tokenizers[name], n).pieces(config.sentence)] for n in config.steps],
-        }
+        found[kind] = (
+            None
+            if name is None
+            else {
+                "name": name,
+                "merges": joined[name]["merges"],
+                "steps": [
+                    [n, after_merges(tokenizers[name], n).pieces(config.sentence)] for n in config.steps
+                ],
+            }
+        )
     return found

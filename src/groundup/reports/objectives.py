@@ -37,27 +37,34 @@ LOOKS: dict[str, dict[str, Any]] = {
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page of what pretrain_objective and transfer measured; its pictures go into the folder `pictures`."""
     objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
-    found = read_json(metrics / "transfer.json")
-    sizes = sorted(found["lead"], key=int)
-    for key in ("f1", "loss", "gain"):
-        found[key] = {name: {size: row[size] for size in sizes} for name, row in found[key].items()}
-    found["lead"] = {size: found["lead"][size] for size in sizes}
+    transfer = read_json(metrics / "transfer.json")
     rows = {name: read_curve(curves / f"objective_{name}.csv") for name in objectives}
-    drawn = {
-        "accuracy": accuracy_bars(objectives),
-        "curves": pretraining_curves(rows),
-        "transfer": transfer_curve(found),
-    }
-    for name, drawing in drawn.items():
-        save(drawing, pictures / f"{name}.png")
+    save(accuracy_bars(objectives), pictures / "accuracy.png")
+    save(pretraining_curves(rows), pictures / "curves.png")
+    save(transfer_curve(transfer), pictures / "transfer.png")
+    return render(objectives, transfer, pictures)
+
+
+def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures: Path) -> str:
+    """The page.
+
+    Args:
+        objectives: metrics of pretrain_objective, by objective. transfer: metrics of the stage transfer.
+        pictures: the folder with accuracy.png, curves.png and transfer.png.
+    """
+    sizes = sorted(transfer["lead"], key=int)
+    by_size: dict[str, Any] = {"lead": {size: transfer["lead"][size] for size in sizes}}
+    for key in ("f1", "loss", "gain"):
+        by_size[key] = {name: {size: row[size] for size in sizes} for name, row in transfer[key].items()}
+    f1, gain = by_size["f1"], by_size["gain"]
     values = {
         "objectives": objectives,
-        "transfer": found,
-        "largest": {name: max(row, key=lambda n: abs(row[n]["mean"])) for name, row in found["gain"].items()},
-        "best": {size: max(found["f1"], key=lambda name: found["f1"][name][size]["mean"]) for size in sizes},
+        "transfer": {**transfer, **by_size},
+        "largest": {name: max(row, key=lambda size: abs(row[size]["mean"])) for name, row in gain.items()},
+        "best": {size: max(f1, key=lambda name: f1[name][size]["mean"]) for size in sizes},
         "last_steps": LAST_STEPS,
         "titles": TITLES,
-        "pictures": {name: pictures / f"{name}.png" for name in drawn},
+        "pictures": {name: pictures / f"{name}.png" for name in ("accuracy", "curves", "transfer")},
     }
     return fill("objectives.html.j2", values)
 

@@ -1,13 +1,10 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from groundup.checkpoint import load_checkpoint
-from groundup.errors import BadInput
 from groundup.evaluation.language_model import bits_per_byte, total_nats
-from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from groundup.training.config import PretrainConfig
 from groundup.training.shards import open_shard, read_meta
@@ -90,25 +87,3 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
     pretrain(data, tmp_path / "resumed", run)
     assert steps[0] == 5
     assert content(tmp_path / "resumed") == content(tmp_path / "once")
-
-
-def test_samples_are_shown(data: Path, tmp_path: Path) -> None:
-    run, shown = silent(), {}
-    run.text = lambda text, name: shown.update({name: text})  # type: ignore[method-assign]
-    pretrain(data, tmp_path / "out", run)
-    assert list(shown) == ["samples/step_000004.txt", "samples/step_000006.txt"]
-    first, second = shown["samples/step_000006.txt"].split("\n---\n")
-    assert first.startswith("how are")
-    assert second.startswith("I")
-
-
-def test_no_sample_prompts(data: Path, tmp_path: Path) -> None:
-    pretrain(data, tmp_path / "out", config=replace(PRETRAIN, sample_prompts=()))
-    assert (tmp_path / "out" / "model").is_dir()
-
-
-def test_tokens_of_another_tokenizer(data: Path, tmp_path: Path) -> None:
-    BPETokenizer.train(["something else, something else"], 280).save(data / "tokenizer.json")
-    with pytest.raises(BadInput, match="another tokenizer"):
-        pretrain(data, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
