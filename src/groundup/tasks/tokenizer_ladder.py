@@ -43,7 +43,7 @@ def measure_tokenizer(
     Returns:
         {"parameters", "embedding_parameters": of the decoder, "cut_messages": share of the test messages that do not
         fit into the context, and by "seed_<n>": "val_bpb": bits per byte of the validation text, "spam_f1", "tokens",
-        "bytes", "steps", "tokens_per_second", "seconds": of the training, "cpu_share": processor time / (seconds x threads)}.
+        "bytes", "steps", "tokens_per_second", "seconds": of the training, "cpu_share": of the threads' time}.
 
     Raises:
         BadInput: the ids are of another tokenizer; see `fit`.
