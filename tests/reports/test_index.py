@@ -35,7 +35,7 @@ def test_the_thread_goes_from_counts_to_context():
         shown(found["causal"]["accuracy"]["trigram"], percent=True),
         "next",
     ]
-    assert static[0] == "a vector a word: cbow, mix"
+    assert static[0] == "one vector per word: cbow, mix"
     assert static[1] == shown(found["embeddings"]["spam"]["features"]["groundup cbow, mix"]["f1"]) + " *"
     assert static[2] == "0.500"
     assert around == [

@@ -75,7 +75,8 @@ def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
     assert "What pretraining is worth" in text
     assert "How far training went" in text
     assert (
-        "not to be told apart" in text and "one shape, one text, 150 seconds of training each. Then" in text
+        "do not differ significantly" in text
+        and "one shape, one text, 150 seconds of training each. Then" in text
     )
     found = figures()
     found["causal"]["max_seconds"] = None
@@ -100,13 +101,13 @@ def test_transfer_says_where_pretraining_helps(tmp_path: Path) -> None:
     assert "Pretraining the decoder makes no significant difference" in said
     assert ", not significant. Pretraining the encoder" in said or ", not significant. The two" in said
     assert "Highest mean with 100 messages: " in said and "6 differences are judged at 95%" in said
-    assert "The two pretrained models are not to be told apart." in said
+    assert "The two pretrained models do not differ significantly." in said
     other = deepcopy(transfer())
     other["lead"]["400"] = entry(-0.1)
     other["gain"]["masked"]["400"] = entry(-0.1)
     other["gain"]["causal"]["400"] = entry(-0.2)
     said = text_of(page(tmp_path, table=other))
-    assert "Of the two pretrained models the decoder is ahead with 400 messages." in said
+    assert "Of the two pretrained models, the decoder is ahead with 400 messages." in said
     assert "Pretraining the encoder helps with 100 messages and harms with 400 messages" in said
     assert "Pretraining the decoder harms with 400 messages" in said
     other["lead"] = {"100": entry(0.1), "400": entry(-0.1)}

@@ -66,7 +66,7 @@ def test_without_learned_merges_there_is_no_section_about_them(tmp_path: Path) -
     text = text_of(source)
     assert "as it was learned" not in text
     assert "2.100 (1.852–2.348)" in text
-    assert "with each tokenizer, 20 seconds a seed" in text
+    assert "with each tokenizer, 20 seconds per seed" in text
     assert '<th class="n">size, M</th>' in source
     assert "One sentence, many cuts" in text
 

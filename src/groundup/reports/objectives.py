@@ -80,9 +80,7 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
     sizes = sorted(int(size) for size in transfer["f1"]["masked"])
     for number, (name, look) in enumerate(LOOKS.items()):
         entries = [transfer["f1"][name][str(size)] for size in sizes]
-        x = [
-            size * (1 + 0.03 * (number - 2.5)) for size in sizes
-        ]  # beside each other, or intervals would overlap
+        x = [size * (1 + 0.03 * (number - 2.5)) for size in sizes]  # side by side, or intervals would overlap
         means = np.array([entry["mean"] for entry in entries])
         ends = np.array([[entry["low"], entry["high"]] for entry in entries]).T
         error = np.abs(ends - means)
@@ -114,7 +112,7 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
             measured = [i for i, row in enumerate(rows) if not np.isnan(row.get(column, np.nan))]
             values = [rows[i][column] for i in measured]
             axes.plot(million[measured], values, color=colour, marker="o", markersize=4, label=label)
-    left.set(title="Loss, nats a guess (pale: training)", xlabel="million tokens read")
+    left.set(title="Loss, nats per guess (pale: training)", xlabel="million tokens read")
     right.set(title="Right guesses on val", xlabel="million tokens read")
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     for axes in (left, right):
@@ -124,7 +122,7 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
 
 @styled
 def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Right guesses of each objective's model beside counting; `figures`: objective -> metrics of its stage."""
+    """Right guesses of each objective's model and of counting; `figures`: objective -> metrics of its stage."""
     drawing, panels = figure(10.5, 2.9, columns=len(figures))
     titles = {
         "unigram": "most frequent token",
