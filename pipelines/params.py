@@ -21,9 +21,9 @@ from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
 from groundup.evaluation.config import EvaluateConfig, ScoreConfig
-from groundup.evaluation.explain_config import ExplainConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
+from groundup.inspection.config import ExplainConfig
 from groundup.nn.config import ModelParams
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig

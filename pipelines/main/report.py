@@ -36,8 +36,8 @@ def main(
     with atomic_path(pictures) as folder:
         report.draw(facts, answers, curves, folder)
     write_text(page, report.render(facts, evaluate.confidence, pictures))
-    validation.write_page(raw, raw_page)
-    validation.write_page(splits, splits_page)
+    write_text(raw_page, validation.page_of(raw))
+    write_text(splits_page, validation.page_of(splits))
     run.artifact(pictures, "plots")
     for path in (page, raw_page, splits_page):
         run.artifact(path)

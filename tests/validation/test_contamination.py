@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.validation.contamination import check, suite, without_examples
+from groundup.validation.contamination import check, check_pairs, suite, without_examples
 from tests.validation.clean_splits import splits
 
 
@@ -61,3 +61,17 @@ def test_counts_without_examples_are_a_copy():
         key: value for key, value in pair.items() if key != "examples"
     }
     assert counts["contaminated"] == 1
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_verse_that_evaluates_is_looked_for_on_both_sides(side):
+    verses = {
+        "train": [{"id": "1", "source": "he spake", "target": "he said"}],
+        "val": [{"id": "2", "source": "she sang", "target": "she was singing"}],
+        "test": [{"id": "3", "source": "they wept", "target": "they were weeping"}],
+    }
+    assert check_pairs(verses)["contaminated"] == 0
+    verses["train"][0][side] = "they wept"
+    found = check_pairs(verses)
+    assert found["contaminated"] == found["sets"]["test/source"]["contaminated"] == 1
+    assert found["sets"]["test/source"]["training"][side]["exact"] == 1

@@ -10,6 +10,11 @@ def number(value: float) -> str:
     return f"{value:,}"
 
 
+def decimals(value: float, digits: int = 2) -> str:
+    """-0.00123 -> "0.00": no minus in front of zero."""
+    return f"{value:z.{digits}f}"
+
+
 def share(value: float, digits: int = 1) -> str:
     """0.98765 -> "98.8%"."""
     return f"{value:.{digits}%}"

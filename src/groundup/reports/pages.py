@@ -112,4 +112,5 @@ FILTERS = {
     "starred": format.starred,
     "share": format.share,
     "number": format.number,
+    "decimals": format.decimals,
 }

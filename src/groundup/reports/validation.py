@@ -24,8 +24,8 @@ def render_page(report: dict[str, Any], title: str) -> str:
     return fill("validation.html.j2", {"report": report, "title": title})
 
 
-def write_page(results: Path, page: Path) -> None:
-    """Draw the page of a file of results.
+def page_of(results: Path) -> str:
+    """The page of a file of results.
 
     Raises:
         BadInput: there is no such file, or it holds something else.
@@ -33,13 +33,17 @@ def write_page(results: Path, page: Path) -> None:
     try:
         report = read_json(results)
         title = TITLES.get(results.stem, f"Validation: {results.stem}")
-        text = render_page({"success": report["success"], "suites": report["suites"]}, title)
+        return render_page({"success": report["success"], "suites": report["suites"]}, title)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f"{results} holds no results of a validation ({type(error).__name__}: {error}); expected JSON as validate, "
             "check_splits and check_verses write it; run that stage first."
         ) from error
-    write_text(page, text)
+
+
+def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
+    """The page of what check_verses found; it has no pictures."""
+    return page_of(shown / "verses.json")
 
 
 def command(words: list[str]) -> None:
@@ -48,7 +52,7 @@ def command(words: list[str]) -> None:
         sys.exit("usage: python -m groundup.reports.validation reports/validation/raw.json")
     for results in map(Path, words):
         try:
-            write_page(results, results.with_suffix(".html"))
+            write_text(results.with_suffix(".html"), page_of(results))
         except BadInput as error:
             sys.exit(f"error: {error}")
         print(results.with_suffix(".html"))

@@ -138,6 +138,14 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
 
 
+def never_used(directory: Path) -> float:
+    """Share of the vocabulary that occurs nowhere in the corpus; errors as `open_shard`."""
+    used = np.zeros(read_meta(directory)["vocab_size"], dtype=bool)
+    for split in SPLITS:
+        used[np.unique(open_shard(directory, split))] = True
+    return 1 - float(used.mean())
+
+
 def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return the ids of one document with the end-of-text token after them, (tokens,)."""
     text = text_of(messages)

@@ -4,6 +4,7 @@ from collections.abc import Container
 from typing import Any
 
 from groundup.datasets.instructions import prompt_of, training_texts
+from groundup.datasets.verses import SIDES
 from groundup.text.documents import text_of
 from groundup.text.overlap import KINDS, find_contamination
 
@@ -30,6 +31,14 @@ def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_coun
     if corpus_digits_count:
         digits_count.add(("corpus/val", "corpus"))
     return find_contamination(evaluation, training, digits_count=digits_count)
+
+
+def check_pairs(splits: Splits) -> Found:
+    """Hold each side of the verses of val and test against both sides of those of train."""
+    return find_contamination(
+        {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
+        {side: [row[side] for row in splits["train"]] for side in SIDES},
+    )
 
 
 def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:
