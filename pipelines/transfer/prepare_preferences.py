@@ -20,7 +20,7 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Make pairs of the instructions, or split those of a dataset and leave out what the tests ask."""
-    from groundup.tasks.preferences import answers_of
+    from groundup.tasks.instruction_responses import answers_of
 
     if preferences.source == "dataset":
         tested = read_splits(instructions, ("test", "held_out"))
