@@ -25,10 +25,14 @@ class CompareTokenizersConfig:
 
     __pydantic_config__ = STRICT
 
-    reference: str  # the vocabulary with which the others are compared, seed by seed
-    confidence: Annotated[float, Gt(0), Lt(1)]  # of the intervals over seeds
-    sentence: str  # cut by every tokenizer on the page
-    steps: tuple[Annotated[int, Ge(0)], ...]  # numbers of merges after which its cut is shown
+    reference: str
+    """The vocabulary with which the others are compared, seed by seed."""
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    """Confidence level of the intervals over seeds."""
+    sentence: str
+    """A sentence that the page shows as cut by every tokenizer."""
+    steps: tuple[Annotated[int, Ge(0)], ...]
+    """Numbers of merges after which its cut is shown."""
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig) -> Table:
@@ -90,9 +94,15 @@ def learned(
     for kind, scored in (("bpe", False), ("wordpiece", True)):
         sizes = {n: row["vocab_size"] for n, row in joined.items() if ("score" in row["merges"][0]) == scored}
         name = max(sizes, key=lambda n: sizes[n], default=None)
-        found[kind] = None if name is None else {
-            "name": name,
-            "merges": joined[name]["merges"],
-            "steps": [[n, after_merges(tokenizers[name], n).pieces(config.sentence)] for n in config.steps],
-        }
+        found[kind] = (
+            None
+            if name is None
+            else {
+                "name": name,
+                "merges": joined[name]["merges"],
+                "steps": [
+                    [n, after_merges(tokenizers[name], n).pieces(config.sentence)] for n in config.steps
+                ],
+            }
+        )
     return found
