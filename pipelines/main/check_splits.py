@@ -4,7 +4,7 @@ from pathlib import Path
 
 from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import BookSpamConfig, SpamConfig
 from groundup.files import read_json, write_json
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
@@ -38,7 +38,7 @@ def main(
         **splits,
         corpus_digits_count=facts["digits_count"],
         spam_protocol=spam.protocol,
-        spam_balance=spam.balance,
+        spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,
     )
     protocols = {"spam": spam.protocol, "instructions": instructions.protocol}

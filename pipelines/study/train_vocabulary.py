@@ -6,10 +6,10 @@ from pathlib import Path
 from groundup.files import write_json
 from groundup.interop.import_tokenizer import gpt2_tokenizer
 from groundup.text.documents import text_of
+from groundup.tokenizers.bpe import GPT2Config
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
 from groundup.tokenizers.vocabularies import (
-    GPT2Config,
     TrainVocabularyConfig,
     VocabularyConfig,
     first_merges,

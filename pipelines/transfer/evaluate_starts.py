@@ -25,7 +25,7 @@ def main(
     """Measure the model on held-out conversations, and ask it unseen and held-out tasks."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation.language_model import document_bits
-    from groundup.tasks.instructions import answer_sample
+    from groundup.tasks.instruction_responses import answer_sample
     from groundup.training.devices import pick_device
 
     checkpoint = load_checkpoint(model, pick_device(compute), "decoder")

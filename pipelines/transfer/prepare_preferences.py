@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from groundup.datasets.preferences import PairsConfig, pairs_of_dataset, pairs_of_tasks
+from groundup.datasets.preferences import JudgedPairsConfig, PairsConfig, pairs_of_dataset, pairs_of_tasks
 from groundup.text.jsonl import read_jsonl, read_splits, write_splits
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig
@@ -20,9 +20,9 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Make pairs of the instructions, or split those of a dataset and leave out what the tests ask."""
-    from groundup.tasks.preferences import answers_of
+    from groundup.tasks.instruction_responses import answers_of
 
-    if preferences.source == "dataset":
+    if isinstance(preferences, JudgedPairsConfig):
         tested = read_splits(instructions, ("test", "held_out"))
         evaluated = [*tested["test"], *tested["held_out"]]
         splits, report = pairs_of_dataset(read_jsonl(downloaded), preferences, evaluated)

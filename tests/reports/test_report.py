@@ -91,7 +91,7 @@ def test_the_page_shows_the_figures_and_escapes_text(pictures):
         "0.900 (0.850–0.950)",
         "1,228,800",
         "1.700",
-        "4.00 bytes a token",
+        "4.00 bytes per token",
         "exact duplicates 12.",
         "90.0% (85.0%–95.0%)",
         "+0.900 * (+0.850 to +0.950)",

@@ -11,7 +11,6 @@ from tqdm import tqdm
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
 from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
-from groundup.evaluation.config import ScoreConfig
 from groundup.generation.decoding import check_room, generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
@@ -31,8 +30,6 @@ from groundup.training.devices import pick_device
 from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
-from groundup.verifiable import exact_match
-from groundup.verifiable.answers import check_for
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
 
@@ -269,22 +266,3 @@ def respond(
             answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
             bar.update(len(chosen))
     return [answers[i] for i in range(len(requests))]
-
-
-def answer_sample(
-    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: ScoreConfig, *, description: str
-) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
-    """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
-
-    The rows are a sample in which each family has its proportion. The prompt style is the model's own, or the
-    default one if it was not finetuned.
-    """
-    asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
-    given = respond(
-        checkpoint,
-        [Request.of(row) for row in asked],
-        max_new_tokens=config.max_new_tokens,
-        batch_size=config.batch_size,
-        description=description,
-    )
-    return [*zip(asked, given, strict=True)], exact_match.score(asked, given, check_for(rows))

@@ -26,7 +26,6 @@ from groundup.errors import BadInput
 from groundup.generation.prompts import Prompter, Request
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
-from groundup.tasks.instructions import respond
 from groundup.text.jsonl import read_splits
 from groundup.training.batching import Example, document_batch, sorted_batches
 from groundup.training.config import ComputeConfig, PreferenceConfig
@@ -323,19 +322,3 @@ def finetune_checkpoint(
     write_curve(curve, history)
     scores = {name: value for name, value in best_row(history).items() if name.startswith("val/")}
     return {"pairs": len(train), "val": {name.removeprefix("val/"): v for name, v in scores.items()}}
-
-
-def answers_of(
-    folder: Path, compute: ComputeConfig, rows: Mapping[str, Sequence[Mapping[str, Any]]], max_new_tokens: int
-) -> dict[str, list[str]]:
-    """What the decoder of a checkpoint answers to the rows of each split: greedily, in its own prompt style."""
-    model = load_checkpoint(folder, pick_device(compute), "decoder")
-    return {
-        name: respond(
-            model,
-            [Request.of(row) for row in part],
-            max_new_tokens=max_new_tokens,
-            description=f"answer {name}",
-        )
-        for name, part in rows.items()
-    }

@@ -80,7 +80,7 @@ def make_run(root: Path) -> None:
         torch.manual_seed(seed)
         params = ModelParams(
             preset="modern", context_length=256, n_layer=1, n_head=1, n_kv_head=1, n_embd=8, dropout=0.0,
-            ngram_rows=0, ngram_embd=0, ngram_orders=(),
+            ngram=None,
         )  # fmt: skip
         config = params.config(tokenizer.vocab_size)
         assert isinstance(config, ModelConfig)

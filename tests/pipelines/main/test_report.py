@@ -5,6 +5,7 @@ import pytest
 
 from groundup.tracking import silent
 from pipelines.main.report import main
+from tests.architecture.stanzas import stanzas
 from tests.clone import ROOT
 from tests.pipelines.main.measured import EVALUATE, make_run, run_evaluate
 from tests.reports.html_page import Page
@@ -56,3 +57,8 @@ print(sorted({{"torch", "great_expectations"}} & set(sys.modules)))
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_changed_caption_makes_no_other_stage_stale():
+    drawing = {s.stage for s in stanzas() if "src/groundup/reports" in s.code and s.stage.startswith("main.")}
+    assert drawing == {"main.report"}

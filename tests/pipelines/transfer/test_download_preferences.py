@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from groundup.datasets import locations
+from groundup.datasets.preferences import JudgedPairsConfig, PairsConfig
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
 from pipelines.transfer.download_preferences import main
-from tests.pipelines.transfer.starts import PAIRS
+from tests.pipelines.transfer.starts import MISTAKES, PAIRS
 
-DATASET = replace(PAIRS, source="dataset", dataset="mine")
+DATASET = JudgedPairsConfig("dataset", "mine", seed=1, val_fraction=0.2, max_dropped_share=1)
 CATALOGUE = """
 mine: {role: preferences, title: t, licence: l, citation: c, locations: [{url: 'mirror:pairs.json', reader: book_json}]}
 spam: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'mirror:spam.tsv', reader: sms_tsv}]}
@@ -37,9 +38,11 @@ def test_the_dataset_of_that_name_is_fetched(folder: Path) -> None:
     assert (row["instruction"], row["chosen"], row["rejected"]) == ("Greet", "hello", "no")
 
 
-@pytest.mark.parametrize("source", ["mistakes", "verifiable"])
-def test_pairs_made_of_the_tasks_need_neither_catalogue_nor_network(source: str, tmp_path: Path) -> None:
-    main(silent(), *paths(tmp_path), preferences=replace(PAIRS, source=source))
+@pytest.mark.parametrize("made", [MISTAKES, PAIRS], ids=["mistakes", "verifiable"])
+def test_pairs_made_of_the_tasks_need_neither_catalogue_nor_network(
+    made: PairsConfig, tmp_path: Path
+) -> None:
+    main(silent(), *paths(tmp_path), preferences=made)
     assert read_jsonl(tmp_path / "pairs.jsonl") == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets import locations
 from groundup.datasets.catalogue import load_catalogue
-from groundup.datasets.preferences import KEYS, PairsConfig, with_wrong_answers
+from groundup.datasets.preferences import KEYS, JudgedPairsConfig, PairsConfig, with_wrong_answers
 from groundup.datasets.subsets import nested_subset
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
@@ -22,7 +22,7 @@ from groundup.verifiable.tasks import check, generate
 from pipelines.transfer import download_preferences
 from pipelines.transfer.prepare_preferences import main
 from tests.pipelines.prepared import content, make_instructions, read_json
-from tests.pipelines.transfer.starts import PAIRS, make_lora, make_published
+from tests.pipelines.transfer.starts import MISTAKES, PAIRS, make_lora, make_published
 from tests.tiny import CPU
 
 CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
@@ -72,7 +72,7 @@ def test_mistakes_are_the_answers_of_the_finetuned_model(
 
     monkeypatch.setattr("groundup.datasets.preferences.check_for", program)
     paths = [Path("unused"), tmp_path / "instructions", tmp_path / "lora", tmp_path / "out"]
-    config = replace(PAIRS, source="mistakes", instructions=8, val_fraction=0.5)
+    config = replace(MISTAKES, instructions=8, val_fraction=0.5)
     main(silent(), *paths, preferences=config, compute=CPU)
     model = load_checkpoint(tmp_path / "lora")
     dropped = 0
@@ -99,7 +99,7 @@ def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(
         BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
     ):
-        main(silent(), *paths, preferences=replace(PAIRS, source="mistakes"), compute=CPU)
+        main(silent(), *paths, preferences=MISTAKES, compute=CPU)
 
 
 def test_too_few_instructions(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
-    config = replace(PAIRS, source="dataset", dataset="mine", val_fraction=0.2)
+    config = JudgedPairsConfig("dataset", "mine", seed=1, val_fraction=0.2, max_dropped_share=1)
     download(tmp_path, tmp_path / "catalogue.yaml", config)
     paths = [tmp_path / name for name in ("pairs.jsonl", "instructions", "unused", "out")]
     main(silent(), *paths, preferences=config, compute=CPU)
@@ -149,7 +149,9 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_book_s_pairs(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
     assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
-    config = replace(PAIRS, source="dataset", dataset="instruction_preferences", val_fraction=0.15)
+    config = JudgedPairsConfig(
+        "dataset", "instruction_preferences", seed=1, val_fraction=0.15, max_dropped_share=1
+    )
     download(tmp_path, CATALOGUE, config)
     paths = [tmp_path / "pairs.jsonl", tmp_path / "instructions", Path("unused"), tmp_path / "out"]
     main(silent(), *paths, preferences=config, compute=CPU)
