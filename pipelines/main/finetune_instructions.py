@@ -46,7 +46,7 @@ def teach(
     from groundup.datasets.subsets import nested_subset
     from groundup.tasks.instructions import encode_examples, encode_prompts, finetune
     from groundup.training.devices import pick_device
-    from groundup.training.loop import kept_row
+    from groundup.training.loop import best_row
     from groundup.training.resume import Resume
 
     base = load_checkpoint(pretrained, pick_device(compute))
@@ -95,6 +95,6 @@ def teach(
         model_name,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
-        metrics={"val_loss": kept_row(history)["val/loss"]},
+        metrics={"val_loss": best_row(history)["val/loss"]},
     )
     resume.clear()

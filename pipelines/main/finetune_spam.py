@@ -54,7 +54,7 @@ def train_classifiers(
     from groundup.tasks.frozen_features import compute_features, fixed_blocks
     from groundup.training.batching import Texts
     from groundup.training.devices import pick_device
-    from groundup.training.loop import kept_row
+    from groundup.training.loop import best_row
     from groundup.training.resume import Resume
 
     device = pick_device(compute)
@@ -107,7 +107,7 @@ def train_classifiers(
         curves += [{"seed": seed, **row} for row in history]
         for split in ("val", "test"):
             found[seed, split] = classification.predict_spam(model, texts[split], blocks=blocks)
-        score = kept_row(history)["val/mcc"]
+        score = best_row(history)["val/mcc"]
         if best is None or score > best[0]:
             best = (score, model)
     assert best is not None

@@ -30,7 +30,7 @@ def main(
     from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
     from groundup.tasks.preferences import preferences, tune
     from groundup.training.devices import pick_device
-    from groundup.training.loop import kept_row
+    from groundup.training.loop import best_row
     from groundup.training.resume import Resume
 
     config = dpo
@@ -70,7 +70,7 @@ def main(
         data=data,
     )
     scores = {
-        name.removeprefix("val/"): v for name, v in kept_row(history).items() if name.startswith("val/")
+        name.removeprefix("val/"): v for name, v in best_row(history).items() if name.startswith("val/")
     }
     write_json(
         metrics, {"pairs": len(train), "val": {name: round(value, 6) for name, value in scores.items()}}

@@ -12,7 +12,7 @@ from groundup.errors import BadInput
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.nn.transformer import check_finite
 from groundup.tasks.frozen_features import Top
 from groundup.text.labels import LABELS, SPAM
@@ -40,7 +40,7 @@ def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
-    choose_trainable(pretrained, config.trainable_blocks, config.lora)
+    freeze_all_but(pretrained, config.trainable_blocks, config.lora)
     return model
 
 

@@ -12,7 +12,7 @@ from groundup.generation.decoding import check_room, generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.training.batching import (
     Batches,
     Example,
@@ -112,10 +112,10 @@ def finetune(
         log, resume, description: see `fit`.
 
     Raises:
-        BadInput: what cannot be trained as `config` says (see `choose_trainable`), or see `fit`.
+        BadInput: what cannot be trained as `config` says (see `freeze_all_but`), or see `fit`.
     """
     torch.manual_seed(config.seed)
-    choose_trainable(model, config.trainable_blocks, config.lora)
+    freeze_all_but(model, config.trainable_blocks, config.lora)
     training = config.training
     scored = val[: config.eval_examples]
     return fit(
