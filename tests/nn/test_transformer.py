@@ -161,15 +161,15 @@ def test_the_2017_embedding_is_scaled_and_has_waves_added() -> None:
 @pytest.mark.parametrize("model", [random_decoder(), random_encoder()])
 @torch.no_grad()
 def test_a_record_holds_the_embeddings_every_block_and_every_attention(model: torch.nn.Module) -> None:
-    from groundup.nn.attention import Record
+    from groundup.nn.attention import Trace
 
-    idx, record = torch.randint(11, (2, 7)), Record()
-    x = model(idx, record=record)
+    idx, trace = torch.randint(11, (2, 7)), Trace()
+    x = model(idx, trace=trace)
     torch.testing.assert_close(x, model(idx), atol=1e-5, rtol=1e-5)
-    assert [tuple(t.shape) for t in record.hidden] == [(2, 7, 16)] * 3
-    assert [tuple(t.shape) for t in record.weights] == [(2, 4, 7, 7)] * 2
-    torch.testing.assert_close(model.ln_f(record.hidden[-1]), x)
-    assert record.cross_weights == [] and record.encoder is None
+    assert [tuple(t.shape) for t in trace.hidden] == [(2, 7, 16)] * 3
+    assert [tuple(t.shape) for t in trace.weights] == [(2, 4, 7, 7)] * 2
+    torch.testing.assert_close(model.ln_f(trace.hidden[-1]), x)
+    assert trace.cross_weights == [] and trace.encoder is None
 
 
 def test_residual_projections_start_smaller_the_more_of_them_there_are() -> None:

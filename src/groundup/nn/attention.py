@@ -96,7 +96,7 @@ class KVCache:
 
 
 @dataclass
-class Record:
+class Trace:
     """What a forward pass saw on its way, for those who want to look: pass one in, and it is filled.
 
     Attention is then computed step by step, since the fast kernels do not tell their weights; with `attention` False
@@ -106,12 +106,12 @@ class Record:
     hidden: list[Tensor] = field(default_factory=list)  # (B, T, C): the embeddings, then after each block
     weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, T), row = query; sums to 1
     cross_weights: list[Tensor] = field(default_factory=list)  # per layer (B, H, T, S)
-    encoder: "Record | None" = None  # the encoder's, of an encoder-decoder
+    encoder: "Trace | None" = None  # the encoder's, of an encoder-decoder
     attention: bool = True
 
 
 @dataclass(frozen=True)
-class Reading:
+class AttentionContext:
     """What one forward pass knows about its positions; computed once and shared by all layers."""
 
     rotary: tuple[Tensor, Tensor] | None  # cos, sin
@@ -121,7 +121,7 @@ class Reading:
     end: int = 0  # cached positions in use after this pass
     mask: Tensor | None = None  # (B, 1, T or 1, S) True = may look; None = all, or the past if causal
     memory: Memory | None = None
-    record: Record | None = None
+    trace: Trace | None = None
     common: Tensor | None = None  # (B,) tokens that all documents of a packed row begin with
 
 
@@ -164,15 +164,15 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, reading: Reading) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """x (B, T, C) -> (B, T, C)."""
         if self.cross:
-            assert reading.memory is not None
-            q = self._placed(self._heads(self.c_q(x), self.n_head)[0], reading.rotary)
-            k, v = reading.memory.layers[self.layer]
-            y = self._attend(q, k, v, replace(reading, mask=reading.memory.mask, causal=False))
+            assert context.memory is not None
+            q = self._placed(self._heads(self.c_q(x), self.n_head)[0], context.rotary)
+            k, v = context.memory.layers[self.layer]
+            y = self._attend(q, k, v, replace(context, mask=context.memory.mask, causal=False))
         else:
-            y = self._attend(*self.queries_keys_values(x, reading), reading)
+            y = self._attend(*self.queries_keys_values(x, context), context)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
 
     def keys_values(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> KeysValues:
@@ -184,13 +184,13 @@ class Attention(nn.Module):
         k, v = self._heads(self.c_kv(x), self.n_kv_head, self.n_kv_head)
         return KeysValues(self._placed(k, rotary), v)
 
-    def queries_keys_values(self, x: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
+    def queries_keys_values(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """q (B, H, T, D) and k, v (B, K, S, D), the cached past included."""
         q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
-        q, k = self._placed(q, reading.rotary), self._placed(k, reading.rotary)
-        if reading.cache is not None and reading.positions is not None:
-            past_k, past_v = reading.cache.append(self.layer, k, v, reading.positions, reading.end)
-            if reading.end > x.shape[1]:  # on the first pass the own keys are all there is
+        q, k = self._placed(q, context.rotary), self._placed(k, context.rotary)
+        if context.cache is not None and context.positions is not None:
+            past_k, past_v = context.cache.append(self.layer, k, v, context.positions, context.end)
+            if context.end > x.shape[1]:  # on the first pass the own keys are all there is
                 k, v = past_k.type_as(q), past_v.type_as(q)
         return q, k, v
 
@@ -205,28 +205,28 @@ class Attention(nn.Module):
             x = F.rms_norm(x, (self.head_dim,), eps=self.norm_eps)
         return x if rotary is None else rotate(x, *rotary)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, reading: Reading) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
         """The values (B, H, T, D) that each query finds."""
-        record = reading.record if reading.record is not None and reading.record.attention else None
+        trace = context.trace if context.trace is not None and context.trace.attention else None
         # the CPU's kernel shares heads itself, faster and bit for bit; only its gradients are summed in another order
-        shares = q.device.type == "cpu" and not q.requires_grad and record is None
+        shares = q.device.type == "cpu" and not q.requires_grad and trace is None
         if self.n_kv_head < self.n_head and not shares:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))
-        causal = reading.causal and reading.mask is None and q.shape[2] > 1
-        if record is not None:
+        causal = context.causal and context.mask is None and q.shape[2] > 1
+        if trace is not None:
             past = (
                 torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
                 if causal
                 else None
             )
-            y, weights = attend_step_by_step(q, k, v, past if causal else reading.mask)
-            (record.cross_weights if self.cross else record.weights).append(weights)
+            y, weights = attend_step_by_step(q, k, v, past if causal else context.mask)
+            (trace.cross_weights if self.cross else trace.weights).append(weights)
             return y
         return F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=reading.mask,
+            attn_mask=context.mask,
             is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
             enable_gqa=k.shape[1] < q.shape[1],

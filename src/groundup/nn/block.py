@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.nn.attention import Attention, Reading
+from groundup.nn.attention import Attention, AttentionContext
 from groundup.nn.config import ModelConfig
 
 
@@ -80,14 +80,14 @@ class Block(nn.Module):
         self.ln_2 = make_norm(config)
         self.mlp = FeedForward(config)
 
-    def forward(self, x: Tensor, reading: Reading) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         if self.norm_first:
-            x = x + self.attn(self.ln_1(x), reading)
+            x = x + self.attn(self.ln_1(x), context)
             if self.cross_attn is not None and self.ln_cross is not None:
-                x = x + self.cross_attn(self.ln_cross(x), reading)
+                x = x + self.cross_attn(self.ln_cross(x), context)
             return x + self.mlp(self.ln_2(x))
-        x = self.ln_1(x + self.attn(x, reading))
+        x = self.ln_1(x + self.attn(x, context))
         if self.cross_attn is not None and self.ln_cross is not None:
-            x = self.ln_cross(x + self.cross_attn(x, reading))
+            x = self.ln_cross(x + self.cross_attn(x, context))
         return self.ln_2(x + self.mlp(x))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Record
+from groundup.nn.attention import KVCache, Memory, Trace
 from groundup.nn.config import ModelConfig
 from groundup.nn.transformer import Transformer, init_weights
 
@@ -49,7 +49,7 @@ class Decoder(Transformer):
         *,
         documents: Tensor | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """idx (B, T) -> hidden states (B, T, C) after the final norm.
 
@@ -62,7 +62,7 @@ class Decoder(Transformer):
         """
         if cache is not None:
             memory = cache.memory
-        return self.read(idx, documents=documents, cache=cache, memory=memory, record=record)
+        return self.read(idx, documents=documents, cache=cache, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V)."""

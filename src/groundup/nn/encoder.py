@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.block import activate, make_norm
 from groundup.nn.config import ModelConfig
 from groundup.nn.transformer import Transformer, init_weights
@@ -36,7 +36,7 @@ class Encoder(Transformer):
         idx: Tensor,
         lengths: Tensor | None = None,
         segments: Tensor | None = None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """idx (B, T), padded on the right to `lengths` (B,) real tokens -> hidden states (B, T, C).
 
@@ -46,7 +46,7 @@ class Encoder(Transformer):
         Raises:
             BadInput: more positions than the context holds.
         """
-        return self.read(idx, lengths=lengths, segments=segments, record=record)
+        return self.read(idx, lengths=lengths, segments=segments, trace=trace)
 
     def predict(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> what the output head reads (..., C): a layer of its own before the table."""

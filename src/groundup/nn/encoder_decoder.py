@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Record
+from groundup.nn.attention import KVCache, Memory, Trace
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.transformer import Transformer, init_weights, real_tokens
@@ -37,30 +37,30 @@ class EncoderDecoder(nn.Module):
         self.decoder = Decoder(config)
         self.encoder.wte = self.decoder.wte  # one table: source and target share their vocabulary
 
-    def encode(self, source: Tensor, source_lengths: Tensor, record: Record | None = None) -> Memory:
+    def encode(self, source: Tensor, source_lengths: Tensor, trace: Trace | None = None) -> Memory:
         """Read the source (B, S), padded on the right, and keep what the decoder's layers will ask of it.
 
         Raises:
             BadInput: more positions than the context holds.
         """
-        x = self.encoder.read(source, lengths=source_lengths, record=record)
+        x = self.encoder.read(source, lengths=source_lengths, trace=trace)
         blocks: Any = self.decoder.h
         rotary = self.encoder.rotary(torch.arange(source.shape[1], device=source.device))
         layers = [block.cross_attn.keys_values(x, rotary) for block in blocks]
         return Memory(real_tokens(source_lengths, source.shape[1]), layers)
 
     def forward(
-        self, source: Tensor, source_lengths: Tensor, idx: Tensor, record: Record | None = None
+        self, source: Tensor, source_lengths: Tensor, idx: Tensor, trace: Trace | None = None
     ) -> Tensor:
         """source (B, S) and idx (B, T), the target up to each position -> hidden states of the target (B, T, C).
 
         Raises:
             BadInput: more positions than the context holds, on either side.
         """
-        if record is not None:
-            record.encoder = Record(attention=record.attention)
-        memory = self.encode(source, source_lengths, record.encoder if record is not None else None)
-        return self.decoder(idx, memory=memory, record=record)
+        if trace is not None:
+            trace.encoder = Trace(attention=trace.attention)
+        memory = self.encode(source, source_lengths, trace.encoder if trace is not None else None)
+        return self.decoder(idx, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V) of the next token of the target."""

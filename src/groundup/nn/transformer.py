@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Reading, Record
+from groundup.nn.attention import AttentionContext, KVCache, Memory, Trace
 from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
 from groundup.nn.rotary import rotary_tables
@@ -97,7 +97,7 @@ class Transformer(nn.Module):
         documents: Tensor | None = None,
         cache: KVCache | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """idx (B, T), padded on the right -> hidden states (B, T, C) after the final norm.
 
@@ -114,27 +114,27 @@ class Transformer(nn.Module):
         Raises:
             BadInput: more positions than the context holds.
         """
-        reading = self._reading(idx, lengths, documents, cache, memory, record)
-        return self.ln_f(self._through(self.h, self._embed(idx, reading, segments), reading))
+        context = self._context(idx, lengths, documents, cache, memory, trace)
+        return self.ln_f(self._through(self.h, self._embed(idx, context, segments), context))
 
     def below(self, idx: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
         """The lower part of `read` alone: idx (B, T) -> hidden states (B, T, C) after the first `blocks` blocks."""
-        reading = self._reading(idx, lengths)
-        return self._through(self.h[:blocks], self._embed(idx, reading), reading)
+        context = self._context(idx, lengths)
+        return self._through(self.h[:blocks], self._embed(idx, context), context)
 
     def above(self, x: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
         """The rest of `read`: what `below` gave for the same `blocks` and `lengths` -> hidden states (B, T, C)."""
-        return self.ln_f(self._through(self.h[blocks:], x, self._reading(x, lengths)))
+        return self.ln_f(self._through(self.h[blocks:], x, self._context(x, lengths)))
 
-    def _reading(
+    def _context(
         self,
         x: Tensor,
         lengths: Tensor | None = None,
         documents: Tensor | None = None,
         cache: KVCache | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
-    ) -> Reading:
+        trace: Trace | None = None,
+    ) -> AttentionContext:
         """Where the tokens x (B, T) or their states (B, T, C) stand, and who may look where; see `read`."""
         T, causal, common = x.shape[1], self.config.causal, None
         shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
@@ -157,18 +157,18 @@ class Transformer(nn.Module):
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
-        return Reading(
-            self.rotary(positions), causal, cache, positions, before + T, mask, memory, record, common
+        return AttentionContext(
+            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, common
         )
 
-    def _through(self, blocks: Iterable[nn.Module], x: Tensor, reading: Reading) -> Tensor:
+    def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:
         """x (B, T, C) through some of the blocks."""
-        if reading.record is not None:
-            reading.record.hidden.append(x)
+        if context.trace is not None:
+            context.trace.hidden.append(x)
         for block in blocks:
-            x = block(x, reading)
-            if reading.record is not None:
-                reading.record.hidden.append(x)
+            x = block(x, context)
+            if context.trace is not None:
+                context.trace.hidden.append(x)
         return x
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -178,9 +178,9 @@ class Transformer(nn.Module):
             return None
         return rotary_tables(positions, config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
-    def _embed(self, idx: Tensor, reading: Reading, segments: Tensor | None = None) -> Tensor:
+    def _embed(self, idx: Tensor, context: AttentionContext, segments: Tensor | None = None) -> Tensor:
         """The sum of all that is known of each token before any token looks at another: (B, T, C)."""
-        cache, positions = reading.cache, reading.positions
+        cache, positions = context.cache, context.positions
         assert positions is not None
         if cache is not None:
             cache.tokens.scatter_(1, positions, idx)
@@ -195,23 +195,23 @@ class Transformer(nn.Module):
         if self.wse is not None:
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
         if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
-            previous = self._with_past(idx, reading, reach=1)[..., 0]
+            previous = self._with_past(idx, context, reach=1)[..., 0]
             known = (previous < config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
         if self.ngrams is not None:
-            x = x + self.ngrams(self._with_past(idx, reading, self.ngrams.reach))
+            x = x + self.ngrams(self._with_past(idx, context, self.ngrams.reach))
         return self.drop(x if self.ln_e is None else self.ln_e(x))
 
-    def _with_past(self, idx: Tensor, reading: Reading, reach: int) -> Tensor:
+    def _with_past(self, idx: Tensor, context: AttentionContext, reach: int) -> Tensor:
         """(B, T, reach + 1): each token of idx behind those before it; the id vocab_size where its text begins."""
-        assert reading.positions is not None
+        assert context.positions is not None
         back = torch.arange(-reach, 1, device=idx.device)
-        where = reading.positions[..., None] + back
-        if reading.cache is not None:
-            tokens = reading.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
-        elif reading.common is not None:  # what stands before the first token of a document is not next to it
+        where = context.positions[..., None] + back
+        if context.cache is not None:
+            tokens = context.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
+        elif context.common is not None:  # what stands before the first token of a document is not next to it
             places = torch.arange(idx.shape[1], device=idx.device)[:, None] + back
-            places = torch.where(where < reading.common[:, None, None], where, places).clamp(min=0)
+            places = torch.where(where < context.common[:, None, None], where, places).clamp(min=0)
             tokens = idx.gather(1, places.flatten(1)).view_as(where)
         else:
             tokens = F.pad(idx, (reach, 0)).unfold(1, reach + 1, 1)

@@ -13,7 +13,7 @@ from groundup.checkpoint import Checkpoint
 from groundup.datasets.verses import clean
 from groundup.errors import BadInput
 from groundup.generation.beam_search import beam_search
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.batching import pad, sorted_batches
@@ -171,11 +171,11 @@ def attention_of(checkpoint: Checkpoint, source: str, target: str) -> tuple[list
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
-    batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Record()
-    model(batch.source, batch.source_lengths, batch.idx, record=record)
+    batch, trace = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
+    model(batch.source, batch.source_lengths, batch.idx, trace=trace)
     end = ["[end]"]
     pieces = [tokenizer.pieces(text) + end for text in (source, target)]
-    return pieces[0], pieces[1], record.cross_weights[-1][0].mean(dim=0).cpu()
+    return pieces[0], pieces[1], trace.cross_weights[-1][0].mean(dim=0).cpu()
 
 
 @torch.inference_mode()
