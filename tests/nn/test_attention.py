@@ -25,17 +25,16 @@ def attention(n_kv_head: int = H, qk_norm: bool = False, bias: bool = True, cros
 
 
 def step_by_step(layer: Attention, x: Tensor, base: float | None = None) -> Tensor:
-    """Every head and every position by itself, as on paper."""
+    """Attention computed one head and one position at a time."""
     groups = layer.n_head // layer.n_kv_head
-    weight = layer.c_attn.weight.split(
-        [layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D]
-    )  # rows of q, k, v
+    # rows of q, k, v
+    weight = layer.c_attn.weight.split([layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D])
     bias = torch.zeros(len(layer.c_attn.weight)) if layer.c_attn.bias is None else layer.c_attn.bias
     biases = bias.split([layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D])
     out = torch.zeros(B, T, C)
     for b in range(B):
         for head in range(layer.n_head):
-            shared = head // groups  # the key/value head this query head reads
+            shared = head // groups  # the key/value head that this query head uses
 
             def project(part: int, which: int, t: int, b: int = b) -> Tensor:
                 rows = slice(which * D, (which + 1) * D)
@@ -132,7 +131,7 @@ def test_cached_equals_uncached(n_kv_head: int) -> None:
     torch.testing.assert_close(torch.cat(found, dim=1), plain)
 
 
-def test_a_kept_row_takes_its_past_along() -> None:
+def test_a_kept_row_keeps_its_past() -> None:
     cache = empty_cache(2, 3)
     cache.keys[0][1] = 7.0
     cache.tokens[1] = torch.tensor([4, 5, 6])
@@ -158,7 +157,7 @@ def test_without_causality_every_position_sees_all() -> None:
 
 @torch.no_grad()
 def test_cross_attention_by_hand() -> None:
-    # one head of the definition, on a source of three positions of which the last is padding in row 0
+    # the definition, head by head, on a source of three positions; the last one is padding in row 0
     layer = attention(cross=True)
     x, source = torch.randn(B, T, C), torch.randn(B, 3, C)
     mask = torch.tensor([[True, True, False], [True, True, True]])[:, None, None]
@@ -191,7 +190,7 @@ def test_the_steps_of_attention_by_hand() -> None:
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("n_kv_head", [4, 2])
 @torch.no_grad()
-def test_recording_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_head: int) -> None:
+def test_a_trace_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_head: int) -> None:
     layer, x, trace = attention(n_kv_head), torch.randn(B, T, C), Trace()
     fast = layer(x, AttentionContext(None, causal))
     torch.testing.assert_close(
@@ -203,7 +202,7 @@ def test_recording_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_he
 
 
 @torch.no_grad()
-def test_with_rotary_positions_cross_attention_depends_on_the_distance_between_places() -> None:
+def test_with_rotary_positions_cross_attention_depends_on_the_distance() -> None:
     layer = attention(cross=True, qk_norm=True)
     x, source, mask = torch.randn(B, T, C), torch.randn(B, T, C), torch.ones(B, 1, 1, T, dtype=torch.bool)
 

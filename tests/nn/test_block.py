@@ -21,7 +21,7 @@ def test_activations_by_hand() -> None:
 
 
 @torch.no_grad()
-def test_after_each_sum_of_a_post_norm_block_the_channels_have_mean_0_and_variance_1() -> None:
+def test_the_output_of_a_post_norm_block_has_mean_0_and_variance_1() -> None:
     block, x = Block(model_config("transformer"), layer=0), 5 + 3 * torch.randn(2, 4, 16)
     y = block(x, AttentionContext(None))
     torch.testing.assert_close(y.mean(dim=-1), torch.zeros(2, 4), atol=1e-5, rtol=0)
@@ -29,7 +29,7 @@ def test_after_each_sum_of_a_post_norm_block_the_channels_have_mean_0_and_varian
 
 
 @torch.no_grad()
-def test_a_pre_norm_block_whose_projections_are_zero_passes_everything_on() -> None:
+def test_a_pre_norm_block_with_zero_projections_is_the_identity() -> None:
     block, x = Block(model_config("modern"), layer=0), torch.randn(2, 4, 16)
     for projection in (block.attn.c_proj, block.mlp.c_proj):
         projection.weight.zero_()

@@ -34,7 +34,7 @@ def bart() -> Any:
 
 
 def twin(bart: Any) -> EncoderDecoder:
-    """Ours with BART's weights: post-norm, exact GELU, learned positions (BART's begin at row 2)."""
+    """Our model with BART's weights: post-norm, exact GELU, learned positions (BART's begin at row 2)."""
     theirs = bart.state_dict()
     changes = {
         "position": "learned", "activation": "gelu_erf", "embedding_norm": True, "n_encoder_layer": 3
@@ -101,7 +101,7 @@ def test_the_target_sees_the_whole_source_and_only_its_own_past(preset: str, cha
 
 @pytest.mark.parametrize(("preset", "changes"), VARIANTS)
 @torch.no_grad()
-def test_written_with_a_cache_equals_one_pass_also_for_repeated_rows(
+def test_decoding_with_a_cache_equals_one_pass_even_for_repeated_rows(
     preset: str, changes: dict[str, Any]
 ) -> None:
     model = random_encoder_decoder(preset, **changes)
@@ -120,7 +120,7 @@ def test_written_with_a_cache_equals_one_pass_also_for_repeated_rows(
 
 
 @torch.no_grad()
-def test_record_has_both_sides_and_the_attention_between() -> None:
+def test_a_trace_has_both_sides_and_the_attention_between_them() -> None:
     model, trace = random_encoder_decoder(n_encoder_layer=3), Trace()
     source, idx, lengths = torch.randint(11, (2, 6)), torch.randint(11, (2, 5)), torch.tensor([6, 3])
     model(source, lengths, idx, trace)
@@ -134,7 +134,7 @@ def test_record_has_both_sides_and_the_attention_between() -> None:
 
 
 @torch.no_grad()
-def test_a_record_without_attention_holds_the_same_states_and_no_weights() -> None:
+def test_a_trace_without_attention_holds_the_same_states_and_no_weights() -> None:
     model, full, trace = random_encoder_decoder(), Trace(), Trace(attention=False)
     source, idx, lengths = torch.randint(11, (2, 6)), torch.randint(11, (2, 5)), torch.tensor([6, 3])
     for seen in (full, trace):

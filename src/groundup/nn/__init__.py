@@ -1,4 +1,4 @@
 """The transformer, module by module: attention, rotary positions, blocks, decoder, encoder, encoder-decoder, LoRA.
 
-Models only: no data, no loss, no file.
+This room holds models only: no data, no losses, no files.
 """
