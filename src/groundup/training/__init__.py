@@ -1,4 +1,4 @@
-"""One training loop for every model, with its objectives, optimizers, batches, devices and resumable state.
+"""One training loop for every model, with objectives, optimizers, batches, devices and resumable state.
 
-The loop receives model, data and log; what is trained on what is decided in tasks.
+The loop receives a model, batches and a log; the package tasks decides what is trained on which data.
 """
