@@ -153,7 +153,7 @@ def test_asks_in_the_style_of_the_checkpoint(tokenizer: BPETokenizer) -> None:
         model.model, [prompt], max_new_tokens=9, sampling=Sampling(), stop_ids=[tokenizer.eot_id]
     )
     assert respond(model, [("Say", "two")], max_new_tokens=9) == [tokenizer.decode(ids)]
-    with pytest.raises(BadInput, match="prompt style 'haiku'"):
+    with pytest.raises(BadInput, match="prompt style is 'haiku'"):
         respond(checkpoint(tokenizer, style="haiku"), [("Say", "two")], max_new_tokens=9)
     with pytest.raises(BadInput, match="the model reads at most 64"):  # the long style does not fit
         respond(model, [("Say", "two")], max_new_tokens=9, style="alpaca")
@@ -280,7 +280,7 @@ def test_templates_whose_answers_cannot_be_learned_turn_by_turn(tokenizer: BPETo
     endless = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] }}{% endfor %}"
     for source, words in (
         (endless + "{% if add_generation_prompt %}assistant: {% endif %}", "does not end the answers"),
-        ("{{ messages | length }}", "otherwise when others follow"),
+        ("{{ messages | length }}", "differently when others follow"),
     ):
         prompter = Prompter("chat_template", tokenizer, ChatTemplate(source, None, tokenizer.end))
         with pytest.raises(BadInput, match=words):
