@@ -153,7 +153,7 @@ def test_asks_in_the_style_of_the_checkpoint(tokenizer: BPETokenizer) -> None:
         model.model, [prompt], max_new_tokens=9, sampling=Sampling(), stop_ids=[tokenizer.eot_id]
     )
     assert respond(model, [("Say", "two")], max_new_tokens=9) == [tokenizer.decode(ids)]
-    with pytest.raises(BadInput, match="prompt style is 'haiku'"):
+    with pytest.raises(BadInput, match="prompt style 'haiku'"):
         respond(checkpoint(tokenizer, style="haiku"), [("Say", "two")], max_new_tokens=9)
     with pytest.raises(BadInput, match="the model reads at most 64"):  # the long style does not fit
         respond(model, [("Say", "two")], max_new_tokens=9, style="alpaca")

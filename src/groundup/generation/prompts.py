@@ -221,6 +221,6 @@ def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None
 def _style(name: str) -> PromptStyle:
     if name not in PROMPT_STYLES:
         raise BadInput(
-            f"the prompt style is {name!r}; expected one of {', '.join(PROMPT_STYLES)}: correct it."
+            f"unknown prompt style {name!r}; expected one of {', '.join(PROMPT_STYLES)}: correct it."
         )
     return PROMPT_STYLES[name]
