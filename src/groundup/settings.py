@@ -1,4 +1,4 @@
-"""How every section of params.yaml is checked."""
+"""Validation of the sections of params.yaml."""
 
 from pydantic import ConfigDict, ValidationError
 

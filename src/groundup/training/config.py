@@ -1,4 +1,7 @@
-"""The values of every training: sections of params.yaml; needs no torch, so that reading them is quick."""
+"""The settings of every training, as sections of params.yaml.
+
+This module does not import torch, so importing it is quick.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -19,7 +22,7 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """Where and in what precision to compute."""
+    """The device, the precision and the number of threads."""
 
     __pydantic_config__ = STRICT
 
@@ -128,7 +131,7 @@ class InstructionTrainingConfig:
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """Preference tuning of a model that follows instructions."""
+    """Direct preference optimisation (DPO) of an instruction model."""
 
     __pydantic_config__ = STRICT
 
@@ -144,7 +147,7 @@ class PreferenceConfig:
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """What is hidden in masked language modelling."""
+    """Which tokens masked language modelling hides."""
 
     __pydantic_config__ = STRICT
 
@@ -156,14 +159,14 @@ class MaskingConfig:
         for name in ("rate", "eval_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise BadInput(
-                    f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, without them: at 0 "
-                    f"there is nothing to guess, at 1 nothing to guess from; BERT hides 0.15."
+                    f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, exclusive, since at 0 "
+                    f"there is nothing to predict and at 1 no context: BERT hides 0.15."
                 )
 
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
-    """The study's section `objectives`: a decoder and an encoder of one shape, on one text, for the same time."""
+    """The study's section `objectives`: decoder and encoder of the same shape, text and training time."""
 
     __pydantic_config__ = STRICT
 
@@ -196,7 +199,7 @@ class TransferConfig:
             )
 
     def steps(self, examples: int) -> int:
-        """Steps of a training with so many messages."""
+        """Number of steps of a training with `examples` messages."""
         training = self.finetune.training
         wanted = -(-examples * self.epochs // (training.batch_size * training.grad_accum_steps))
         return min(max(wanted, self.min_steps), training.max_steps)
@@ -204,7 +207,7 @@ class TransferConfig:
 
 @dataclass(frozen=True)
 class LadderConfig:
-    """The study's section `ladder`: one decoder, trained for the same time with each of the vocabularies."""
+    """The study's section `ladder`: the same decoder, trained for the same time with each vocabulary."""
 
     __pydantic_config__ = STRICT
 
@@ -224,7 +227,7 @@ class LadderConfig:
 
 @dataclass(frozen=True)
 class TranslationConfig:
-    """The study's section `translation`: an encoder-decoder from King James to Basic English."""
+    """The study's section `translation`: an encoder-decoder from King James English to Basic English."""
 
     __pydantic_config__ = STRICT
 
@@ -246,7 +249,7 @@ class TranslationConfig:
         if self.max_tokens > self.model.context_length:
             raise BadInput(
                 f"translation.max_tokens is {self.max_tokens}; expected at most model.context_length, which is "
-                f"{self.model.context_length}: longer pairs do not fit the model; lower the one or raise the other."
+                f"{self.model.context_length}: longer pairs do not fit: lower max_tokens or raise model.context_length."
             )
 
 
