@@ -1,4 +1,4 @@
-"""A checkpoint is a self-contained folder: weights, config, tokenizer, prompt style and provenance.
+"""A checkpoint is a self-describing folder: weights, config, tokenizer, prompt style and provenance.
 
 model.safetensors   weights, under the names of the modules; for a model on a frozen base, only the trained ones
 config.json         kind, shape, labels, prompt style, tokenizer fingerprint, parameters and data of the training, and

@@ -104,14 +104,10 @@ def test_refuses_what_transformers_refuses(source: str) -> None:
     ("source", "words"),
     [
         ("{% for", "is not valid Jinja"),
-        (
-            "{{ raise_exception(message='a', message='b') }}",
-            "is not valid Jinja",
-        ),  # compiles to an invalid call
-        (
-            "{{ [1e400, messages] }}",
-            "fails on a conversation of 1 messages",
-        ),  # compiles to the unknown name inf
+        # compiles to an invalid call
+        ("{{ raise_exception(message='a', message='b') }}", "is not valid Jinja"),
+        # compiles to the unknown name inf
+        ("{{ [1e400, messages] }}", "fails on a conversation of 1 messages"),
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{{ messages[0]['content'] + 1 }}", "fails on a conversation of 1 messages"),
         ("{{ messages.__class__.__mro__ }}", "fails on a conversation"),

@@ -112,10 +112,8 @@ def test_draws_of_a_certain_token() -> None:
 def test_a_full_context_ends_a_row_and_the_last_token_needs_no_room() -> None:
     model = random_decoder(context_length=8)
     rows = generate(model, [[1, 2, 3], [4]], max_new_tokens=99, sampling=Sampling(), stop_ids=[])
-    assert [len(row) for row in rows] == [
-        6,
-        8,
-    ]  # nine tokens in all: eight are read, the ninth is only predicted
+    # nine tokens in all: eight are read, the ninth is only predicted
+    assert [len(row) for row in rows] == [6, 8]
     assert rows == [naive(model, [1, 2, 3], 99), naive(model, [4], 99)]
 
 
@@ -131,12 +129,8 @@ def test_reads_each_token_once() -> None:
     nn.init.normal_(model.lm_head.weight)
     model.passes = []
     generate(model, [[1, 2, 3]], max_new_tokens=4, sampling=Sampling(), stop_ids=[])
-    assert model.passes == [
-        3,
-        1,
-        1,
-        1,
-    ]  # the prompt, then one token at a time; the fourth one need not be read
+    # the prompt, then one token at a time; the fourth one need not be read
+    assert model.passes == [3, 1, 1, 1]
 
 
 def test_streams_token_by_token() -> None:

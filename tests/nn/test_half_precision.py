@@ -38,9 +38,8 @@ def test_a_model_in_half_precision_has_nearly_the_same_logits(preset: str) -> No
     after = to_half_linear(model).logits(model(idx))
     assert 0 < (after - before).norm() / before.norm() < 2e-3
     assert not any(isinstance(module, nn.Linear) for module in model.modules())
-    torch.testing.assert_close(
-        model.wte.weight, table, rtol=0, atol=0
-    )  # the token table stays float32 even if the head is tied to it
+    # the token table stays float32 even if the head is tied to it
+    torch.testing.assert_close(model.wte.weight, table, rtol=0, atol=0)
     new = generate(model, [[1, 2], [3]], max_new_tokens=5, sampling=Sampling(), stop_ids=[])
     assert [len(row) for row in new] == [5, 5]
 

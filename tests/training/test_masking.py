@@ -108,9 +108,8 @@ def test_hidden_tokens_depend_only_on_step_and_seed() -> None:
         ((a,), (b,)) = one(step), same(step)
         assert (a.idx == b.idx).all()
         assert (a.targets == b.targets).all()
-    assert not (
-        one(0)[0].targets == one(1)[0].targets
-    ).all()  # dynamic masking: another epoch hides other tokens
+    # dynamic masking: another epoch hides other tokens
+    assert not (one(0)[0].targets == one(1)[0].targets).all()
     assert not (
         one(0)[0].targets == masked_windows(ids, VOCABULARY, TOKENS, 20, 4, 1, seed=6)(0)[0].targets
     ).all()

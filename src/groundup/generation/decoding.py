@@ -50,7 +50,7 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
-    """Choose one token per row of logits (B, V) -> (B,): the most likely or a random one. Raises as `probabilities`."""
+    """Choose one token per row of logits (B, V) -> (B,), at random or greedily; errors as for `probabilities`."""
     if sampling.greedy:
         tokens = logits.argmax(dim=-1)  # argmax finds nan first
         check_finite(logits.gather(-1, tokens[:, None]))

@@ -208,9 +208,8 @@ class Transformer(nn.Module):
         where = context.positions[..., None] + back
         if context.cache is not None:
             tokens = context.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
-        elif (
-            context.common is not None
-        ):  # a document's first token follows the shared prefix, which may be far away
+        elif context.common is not None:
+            # a document's first token follows the shared prefix, which may be far away
             places = torch.arange(idx.shape[1], device=idx.device)[:, None] + back
             places = torch.where(where < context.common[:, None, None], where, places).clamp(min=0)
             tokens = idx.gather(1, places.flatten(1)).view_as(where)

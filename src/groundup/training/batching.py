@@ -16,9 +16,8 @@ from groundup.nn.transformer import COMMON, PADDING
 from groundup.training.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
-Texts = Sequence[
-    Sequence[int] | torch.Tensor
-]  # token ids of each text, or its features (T, C) from a frozen trunk
+# token ids of each text, or its features (T, C) from a frozen trunk
+Texts = Sequence[Sequence[int] | torch.Tensor]
 B = TypeVar("B")  # any type of batch
 
 
@@ -153,9 +152,8 @@ def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Bat
     Every example must fit into a row by itself.
     """
     common = _common_prompt(examples)
-    sizes = [
-        len(example.ids) - 1 - common for example in examples
-    ]  # the last token is a target, not an input
+    # the last token is a target, not an input
+    sizes = [len(example.ids) - 1 - common for example in examples]
     rows = first_fit_decreasing(sizes, row_tokens - common)
     return document_batch([[examples[i] for i in row] for row in rows])
 

@@ -20,9 +20,8 @@ from groundup.training.devices import autocast
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 
-Objective = Callable[
-    [Any, Any], tuple[Tensor, Tensor]
-]  # (model, batch) -> (sum of the loss, number of terms)
+# (model, batch) -> (sum of the loss, number of terms)
+Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]
 Log = Callable[[Mapping[str, float], int], None]
 
 
@@ -109,9 +108,8 @@ def fit(
             model.train()
             # dropout depends on the step and the rank
             torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
-            progress = (
-                state.step + 0.5
-            ) / config.max_steps  # the middle of the step, so that no step has rate 0
+            # the middle of the step, so that no step has rate 0
+            progress = (state.step + 0.5) / config.max_steps
             if config.max_seconds is not None:
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer)

@@ -1,4 +1,4 @@
-"""Hiding tokens for masked language modelling (Devlin et al. 2019), with another choice in every step.
+"""Hiding tokens for masked language modelling (Devlin et al. 2019), with a new choice in every step.
 
 The windows are the same as for causal language modelling, without [CLS] and [SEP] around each: both objectives read
 the same text in the same pieces. The tokenizer ends each document with [SEP].

@@ -1,4 +1,4 @@
-"""Optimizers: which rule updates which parameter; and the learning rate, a pure function of the progress."""
+"""Optimizers, and the schedule of the learning rate, which is a pure function of the progress of the run."""
 
 import math
 from collections import defaultdict
