@@ -70,8 +70,8 @@ mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro
 define run-profile
 @python -m pipelines.way_back keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
-@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
-set -f; dvc exp run --name $(@:repro-%=%) $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/$(@:repro-%=%).txt) $(ARGS)
+@# "section.key=value" a line, # comments -> -S 'section.key=value'; -f: [] in a value is no pattern; the user's come last
+set -f; eval set -- $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e "s/.*/-S '&'/" pipelines/profiles/$(@:repro-%=%).txt); dvc exp run --name $(@:repro-%=%) "$$@" $(ARGS)
 @echo; echo "Results: reports/report.html and reports/metrics/"
 @echo "Back to what was here before, committed or not: make back"
 endef

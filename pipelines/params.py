@@ -173,7 +173,7 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
         )  # YAML's 5e-4, a string to PyYAML, is a number
     except ValidationError as error:
         raise BadInput(
-            f"{path} has {error.error_count()} problem(s): {describe(error)}. Correct them and run again."
+            f"{path} has {error.error_count()} problem(s): {describe(error, values)}. Correct them and run again."
         ) from error
 
 

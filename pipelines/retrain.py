@@ -205,7 +205,8 @@ def serve() -> None:
     """Retrain on the schedule of params.yaml (section retrain) until Ctrl-C."""
     interruptible()
     try:
-        config = load_params("main", Path(Repo.find_root())).retrain
+        params: MainParams = load_params("main", Path(Repo.find_root()))
+        config = params.retrain
         with server.scheduling_server():
             server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
     except KeyboardInterrupt as error:  # before the schedule was there

@@ -7,7 +7,7 @@ from typing import Any
 
 from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig, prompt_of, training_texts
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import BookSpamConfig, SpamConfig
 from groundup.errors import BadInput
 from groundup.files import write_json, write_text
 from groundup.reports.validation import problems, render_page
@@ -49,7 +49,7 @@ def main(
         **splits,
         corpus_digits_count=facts["digits_count"],
         spam_protocol=spam.protocol,
-        spam_balance=spam.balance,
+        spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,
     )
     protocols = {"spam": spam.protocol, "instructions": instructions.protocol}

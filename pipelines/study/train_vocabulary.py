@@ -8,10 +8,10 @@ import numpy as np
 from groundup.files import write_json
 from groundup.interop.gpt2_vocabulary import fetch_gpt2
 from groundup.text.documents import text_of
+from groundup.tokenizers.bpe import GPT2Config
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
 from groundup.tokenizers.vocabularies import (
-    GPT2Config,
     TrainVocabularyConfig,
     VocabularyConfig,
     first_merges,

@@ -8,8 +8,11 @@ from typing import Any
 
 from groundup.datasets.catalogue import fetch, load_catalogue
 from groundup.datasets.preferences import (
+    JudgedPairsConfig,
+    MistakesConfig,
     PairsConfig,
     Row,
+    VerifiableConfig,
     preferences_named,
     split_pairs,
     with_mistakes,
@@ -34,7 +37,7 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Make the pairs of the instructions, or fetch those of a dataset and leave out what these are tested with."""
-    if preferences.source == "dataset":
+    if isinstance(preferences, JudgedPairsConfig):
         dataset = preferences_named(preferences.dataset, load_catalogue(catalogue))
         with tempfile.TemporaryDirectory() as folder:
             fetched = fetch(dataset, Path(folder, "pairs.jsonl"))
@@ -47,7 +50,7 @@ def main(
         known = read_splits(instructions, ("train", "val"))
         checks = {name: check_for(part) for name, part in known.items()}
         rows = _some(known, preferences)
-        if preferences.source == "mistakes":
+        if isinstance(preferences, MistakesConfig):
             answers = _answers(rows, taught, preferences, compute)
             splits = {name: with_mistakes(rows[name], answers[name], checks[name]) for name in rows}
             reason = "answered right"
@@ -63,7 +66,7 @@ def main(
         read = sum(map(len, rows.values()))
         dropped = Counter({reason: read - sum(map(len, splits.values()))})
     report = {
-        "source": preferences.dataset if preferences.source == "dataset" else preferences.source,
+        "source": preferences.dataset if isinstance(preferences, JudgedPairsConfig) else preferences.source,
         "read": read,
         "dropped": dict(+dropped),
         "splits": {
@@ -79,7 +82,9 @@ def main(
     print(f"preferences ({report['source']}): {sizes}, dropped {report['dropped']}")
 
 
-def _some(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict[str, list[dict[str, Any]]]:
+def _some(
+    rows: Mapping[str, list[dict[str, Any]]], config: MistakesConfig | VerifiableConfig
+) -> dict[str, list[dict[str, Any]]]:
     """Some instructions of each split, every family in its proportion."""
     sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
     found = {}
@@ -96,7 +101,7 @@ def _some(rows: Mapping[str, list[dict[str, Any]]], config: PairsConfig) -> dict
 
 
 def _answers(
-    rows: Mapping[str, Sequence[Row]], taught: Path, config: PairsConfig, compute: ComputeConfig
+    rows: Mapping[str, Sequence[Row]], taught: Path, config: MistakesConfig, compute: ComputeConfig
 ) -> dict[str, list[str]]:
     """What the model says, greedily and in the prompt style that it was taught in; cut off at `max_new_tokens`."""
     from groundup.checkpoint import load_checkpoint

@@ -88,9 +88,7 @@ def test_learns_its_pairs_by_heart_and_writes_them() -> None:
     names = tokenizer()
     torch.manual_seed(0)
     model = make_model(CONFIG, names.vocab_size)
-    training = training_config(
-        max_steps=40, batch_size=8, optimizer=replace(MUON, max_lr=0.02, embedding_lr=0.02)
-    )
+    training = training_config(max_steps=40, batch_size=8, optimizer=replace(MUON, max_lr=0.02, head_lr=0.01))
     batches = translation_batches(encode_pairs(names, PAIRS), training, seed=1)
     fit(model, sequence_to_sequence, batches, training, CPU, seed=1, log=lambda metrics, step: None)
     for beam_size in (1, 3):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
-from groundup.training.config import ComputeConfig
+from groundup.training.config import ComputeConfig, Decay
 from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
-from tests.tiny import ADAMW, CPU, MUON, training_config
+from tests.tiny import ADAMW, CPU, MUON, SGD, training_config
 from tests.training.toy import (
     Interrupted,
     assert_same,
@@ -31,7 +31,7 @@ from tests.training.toy import (
 )
 
 
-@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3)])
+@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3, embedding_lr=1e-2, head_lr=1e-2)])
 def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
     # Twelve equally frequent tokens: predicting by frequency costs ln 12 nats, knowing the order costs nothing.
     ids = np.tile(np.arange(12), 40)
@@ -50,7 +50,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_losses_of_a_seed_do_not_change(kind: str) -> None:
-    config = training_config(max_steps=5, optimizer=replace(ADAMW, kind=kind))
+    config = training_config(max_steps=5, optimizer={"adamw": ADAMW, "muon": MUON}[kind])
     _, history = train(config, new_model(dropout=0.0))
     assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
 
@@ -79,7 +79,7 @@ def test_any_batch_with_to_and_tokens_can_be_trained_on() -> None:
     def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
         return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
 
-    config = training_config(max_steps=50, optimizer=replace(ADAMW, kind="sgd", head_lr=0.1, momentum=0.0))
+    config = training_config(max_steps=50, optimizer=replace(SGD, head_lr=0.1, momentum=0.0))
     model = Doubling()
     batch = Numbers(torch.tensor([1.0, 2.0]))
     history = fit(model, squares, lambda step: [batch, batch], config, CPU, seed=1, log=nowhere)
@@ -238,7 +238,9 @@ def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.M
 
     monkeypatch.setattr("groundup.training.loop.time.perf_counter", tick)
     config = training_config(
-        max_steps=1000, max_seconds=5.0, optimizer=replace(MUON, warmup_steps=0, decay_share=1.0)
+        max_steps=1000,
+        max_seconds=5.0,
+        optimizer=replace(MUON, warmup_steps=0, decay=Decay("linear", 1.0, 0.0)),
     )
     evaluated: list[int] = []
     _, history = train(config, evaluate=lambda step: evaluated.append(step) or {"val/loss": 0.0})

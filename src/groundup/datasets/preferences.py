@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
@@ -27,28 +28,55 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
-class PairsConfig:
-    """Where the pairs come from, and how they are split.
-
-    source: "mistakes", of verifiable instructions the right answer and the taught model's own, where that is wrong;
-        "verifiable", the right answer and another instruction's; or "dataset", pairs that somebody judged.
-    dataset: of source "dataset": one of the catalogue with the role preferences.
-    seed: another seed is another choice of instructions and of wrong answers, or another split.
-    val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
-    instructions: so many of train are taken, every family in its proportion.
-    max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
-    max_dropped_share: the largest share of a dataset's pairs that may be dropped; above it the stage stops.
-    """
+class MistakesConfig:
+    """Of verifiable instructions the right answer and the taught model's own, where that is wrong."""
 
     __pydantic_config__ = STRICT
 
-    source: Literal["mistakes", "verifiable", "dataset"]
-    dataset: str
+    source: Literal["mistakes"]
     seed: int
+    """Another seed gives another choice of instructions."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Number of instructions taken from val, as a share of `instructions`."""
     instructions: Annotated[int, Ge(1)]
+    """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
+    """Longest answer of the taught model; a longer one is cut off there and counts as it is."""
+
+
+@dataclass(frozen=True)
+class VerifiableConfig:
+    """Of verifiable instructions the right answer and another instruction's."""
+
+    __pydantic_config__ = STRICT
+
+    source: Literal["verifiable"]
+    seed: int
+    """Another seed gives another choice of instructions and of wrong answers."""
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Number of instructions taken from val, as a share of `instructions`."""
+    instructions: Annotated[int, Ge(1)]
+    """Number of instructions taken from train, in proportion to the size of each family."""
+
+
+@dataclass(frozen=True)
+class JudgedPairsConfig:
+    """Pairs that somebody judged."""
+
+    __pydantic_config__ = STRICT
+
+    source: Literal["dataset"]
+    dataset: str
+    """A dataset of the catalogue with the role preferences, such as instruction_preferences."""
+    seed: int
+    """Another seed gives another split."""
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of the pairs for validation."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the pairs that may be dropped; above it the stage stops."""
+
+
+PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, Discriminator("source")]
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
@@ -101,7 +129,7 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
 
 
 def split_pairs(
-    rows: Sequence[Row], config: PairsConfig, evaluated: Iterable[Row] = ()
+    rows: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row] = ()
 ) -> tuple[Splits, Counter[str]]:
     """The pairs of a dataset as "train" and "val", and why how many were dropped.
 
@@ -141,7 +169,7 @@ def split_pairs(
     return splits, dropped
 
 
-def _require(rows: Sequence[Row], config: PairsConfig) -> None:
+def _require(rows: Sequence[Row], config: JudgedPairsConfig) -> None:
     for number, row in enumerate(rows, start=1):
         wrong = [key for key in KEYS if not isinstance(row.get(key), str)]
         wrong += [key for key in ("instruction", "chosen", "rejected") if not wrong and not row[key].strip()]

@@ -17,10 +17,14 @@ class ExplainConfig:
 
     __pydantic_config__ = STRICT
 
-    sentence: str  # what the decoders and the encoder read
-    verse: str  # what the encoder-decoder translates
-    layer: Counted  # of the main pipeline's decoder, whose look is worked out step by step
+    sentence: str
+    """What the decoders and the encoder read."""
+    verse: str
+    """What the encoder-decoder translates."""
+    layer: Counted
+    """Layer of the main pipeline's decoder whose attention is computed step by step; the first is 1."""
     head: Counted
+    """Head of that layer; the first is 1."""
 
     def __post_init__(self) -> None:
         for name in ("sentence", "verse"):

@@ -31,12 +31,18 @@ class JudgeConfig:
 
     __pydantic_config__ = STRICT
 
-    url: str | None  # such as http://127.0.0.1:11434/v1 for Ollama; null = nobody judges
-    model: str  # its name there
-    repeats: Annotated[int, Ge(1)]  # scores of each answer
-    instances: Annotated[int, Ge(1)]  # answers judged of each model: the first of them
+    url: str | None
+    """Base URL, such as http://127.0.0.1:11434/v1 for Ollama; null = no judge."""
+    model: str
+    """Name of the model on that server."""
+    repeats: Annotated[int, Ge(1)]
+    """Scores per answer."""
+    instances: Annotated[int, Ge(1)]
+    """Number of answers judged per model, the first ones."""
     temperature: Annotated[float, Ge(0)]
+    """Sampling temperature of the judge."""
     timeout_seconds: Annotated[float, Gt(0)]
+    """Longest wait for one score."""
 
 
 def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[int]]:

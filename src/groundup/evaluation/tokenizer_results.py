@@ -25,10 +25,14 @@ class CompareTokenizersConfig:
 
     __pydantic_config__ = STRICT
 
-    reference: str  # the vocabulary with which the others are compared, seed by seed
-    confidence: Annotated[float, Gt(0), Lt(1)]  # of the intervals over seeds
-    sentence: str  # cut by every tokenizer on the page
-    steps: tuple[Annotated[int, Ge(0)], ...]  # numbers of merges after which its cut is shown
+    reference: str
+    """The vocabulary with which the others are compared, seed by seed."""
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    """Confidence level of the intervals over seeds."""
+    sentence: str
+    """A sentence that the page shows as cut by every tokenizer."""
+    steps: tuple[Annotated[int, Ge(0)], ...]
+    """Numbers of merges after which its cut is shown."""
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig) -> Table:

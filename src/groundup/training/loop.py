@@ -112,7 +112,7 @@ def fit(
             progress = (state.step + 0.5) / config.max_steps
             if config.max_seconds is not None:
                 progress = max(progress, state.seconds / config.max_seconds)
-            scale = lr_scale(progress, warmup, config.optimizer)
+            scale = lr_scale(progress, warmup, config.optimizer.decay)
             set_lr(optimizers, scale)
             loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
             gradients = [p.grad for p in parameters if p.grad is not None]

@@ -2,17 +2,17 @@ import json
 
 import pytest
 
-from groundup.datasets.instructions import InstructionsConfig
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.instructions import DeduplicatedInstructionsConfig
+from groundup.datasets.spam import DeduplicatedSpamConfig
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import silent
 from pipelines.main.check_splits import check, main, suite
 
-SPAM = SpamConfig(
+SPAM = DeduplicatedSpamConfig(
     protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", max_dropped_share=1, seed=1
 )
-INSTRUCTIONS = InstructionsConfig(
+INSTRUCTIONS = DeduplicatedInstructionsConfig(
     protocol="deduplicated",
     val_fraction=0.1,
     test_fraction=0.1,

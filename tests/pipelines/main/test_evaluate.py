@@ -69,7 +69,7 @@ def inputs(tmp_path_factory):
         torch.manual_seed(seed)
         params = ModelParams(
             preset="modern", context_length=256, n_layer=1, n_head=1, n_kv_head=1, n_embd=8, dropout=0.0,
-            ngram_rows=0, ngram_embd=0, ngram_orders=(),
+            ngram=None,
         )  # fmt: skip
         config = params.config(tokenizer.vocab_size)
         assert isinstance(config, ModelConfig)

@@ -8,8 +8,8 @@ import torch
 
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets.catalogue import DataConfig
-from groundup.datasets.instructions import InstructionsConfig
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.instructions import DeduplicatedInstructionsConfig
+from groundup.datasets.spam import DeduplicatedSpamConfig
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
 from groundup.interop.published import import_model
@@ -169,10 +169,10 @@ def test_conversations_of_a_users_file_from_download_to_training(
 
     download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
     validate.main(silent(), *raw, Path("raw.json"), Path("raw.html"), Path("gate.json"), data=config)
-    how = InstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
+    how = DeduplicatedInstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
     prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
     found = (Path("splits.json"), Path("splits.html"), Path("contamination.json"))
-    spam = SpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
+    spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))

@@ -4,13 +4,13 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
-from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer, TokenizerConfig
+from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer, BytePairConfig, GPT2Config
 from groundup.tracking import silent
 from pipelines.main.train_tokenizer import main
 from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 
-BPE = TokenizerConfig(kind="bpe", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
-GPT2 = TokenizerConfig(kind="gpt2", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
+BPE = BytePairConfig(kind="bpe", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
+GPT2 = GPT2Config("gpt2")
 MESSAGES = ["low low lower", "newest newest wider wider"]
 
 
@@ -28,7 +28,7 @@ def test_learns_from_the_training_split_alone(corpus: Path, tmp_path: Path) -> N
     assert not any(b"z" in token for token in tokenizer.tokens[256:])
 
 
-def test_takes_gpt2s_vocabulary_whatever_the_rest_says(corpus: Path, tmp_path: Path) -> None:
+def test_takes_gpt2s_vocabulary(corpus: Path, tmp_path: Path) -> None:
     main(silent(), corpus, gpt2_catalogue(tmp_path), tmp_path / "tokenizer.json", tokenizer=GPT2)
     tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
     assert tokenizer.ranks == {**tokenizer.ranks, b"lo": 256, b"low": 257}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from groundup.datasets.preferences import PairsConfig
+from groundup.datasets.preferences import MistakesConfig, VerifiableConfig
 from groundup.evaluation.config import ScoreConfig
 from groundup.nn.config import LoRAConfig
 from groundup.tracking import silent
@@ -15,15 +15,8 @@ from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
-PAIRS = PairsConfig(
-    source="verifiable",
-    dataset="",
-    seed=1,
-    val_fraction=0.25,
-    instructions=20,
-    max_new_tokens=3,
-    max_dropped_share=1,
-)
+PAIRS = VerifiableConfig(source="verifiable", seed=1, val_fraction=0.25, instructions=20)
+MISTAKES = MistakesConfig(source="mistakes", seed=1, val_fraction=0.25, instructions=20, max_new_tokens=3)
 PREFERENCES = PreferenceConfig(
     seed=1,
     beta=0.1,

@@ -9,7 +9,7 @@ import pytest
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets import locations
 from groundup.datasets.catalogue import load_catalogue
-from groundup.datasets.preferences import KEYS, with_wrong_answers
+from groundup.datasets.preferences import KEYS, JudgedPairsConfig, with_wrong_answers
 from groundup.datasets.subsets import nested_subset
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
@@ -21,7 +21,7 @@ from groundup.verifiable.exact_match import Check
 from groundup.verifiable.tasks import check, generate
 from pipelines.transfer.prepare_preferences import main
 from tests.pipelines.prepared import content, make_instructions, read_json
-from tests.pipelines.transfer.starts import PAIRS, make_published, make_taught
+from tests.pipelines.transfer.starts import MISTAKES, PAIRS, make_published, make_taught
 from tests.tiny import CPU
 
 CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
@@ -65,7 +65,7 @@ def test_mistakes_are_the_answers_of_the_taught_model(
 
     monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", program)
     paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
-    config = replace(PAIRS, source="mistakes", instructions=8, val_fraction=0.5)
+    config = replace(MISTAKES, instructions=8, val_fraction=0.5)
     main(silent(), *paths, preferences=config, compute=CPU)
     model = load_checkpoint(tmp_path / "taught")
     dropped = 0
@@ -92,7 +92,7 @@ def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(
         BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
     ):
-        main(silent(), *paths, preferences=replace(PAIRS, source="mistakes"), compute=CPU)
+        main(silent(), *paths, preferences=MISTAKES, compute=CPU)
 
 
 def test_too_few_instructions(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
     paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
-    config = replace(PAIRS, source="dataset", dataset="mine", val_fraction=0.2)
+    config = JudgedPairsConfig("dataset", "mine", seed=1, val_fraction=0.2, max_dropped_share=1)
     main(silent(), *paths, preferences=config, compute=CPU)
     assert read_json(tmp_path / "out/report.json") == {
         "source": "mine",
@@ -142,7 +142,9 @@ def test_the_book_s_pairs(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
     assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
     paths = [tmp_path / "instructions", Path("unused"), CATALOGUE, tmp_path / "out"]
-    config = replace(PAIRS, source="dataset", dataset="instruction_preferences", val_fraction=0.15)
+    config = JudgedPairsConfig(
+        "dataset", "instruction_preferences", seed=1, val_fraction=0.15, max_dropped_share=1
+    )
     main(silent(), *paths, preferences=config, compute=CPU)
     report: Any = read_json(tmp_path / "out/report.json")
     assert report["dropped"] == {"equal answers": 6}
