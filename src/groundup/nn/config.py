@@ -218,7 +218,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class NgramConfig:
-    """Hashed embeddings of the last tokens together, beside those of each token."""
+    """Hashed n-gram embeddings, which are added to the token embeddings."""
 
     __pydantic_config__ = STRICT
 
@@ -227,7 +227,7 @@ class NgramConfig:
     embd: Annotated[int, Ge(1)]
     """Channels of an n-gram vector, before its projection to n_embd."""
     orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
-    """Lengths of the n-grams; [2, 3]: bigrams and trigrams."""
+    """Lengths of the n-grams; [2, 3] = bigrams and trigrams."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class ModelParams:
     preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
     """The architecture (PRESETS in nn/config.py)."""
     context_length: int
-    """Most tokens that the model reads at once."""
+    """Largest number of tokens that the model reads at once."""
     n_layer: int
     """Number of blocks."""
     n_head: int
@@ -251,10 +251,10 @@ class ModelParams:
     dropout: float
     """Share of activations set to zero in training."""
     ngram: NgramConfig | None
-    """Embeddings of the last tokens together, beside those of each token; null = none."""
+    """Hashed n-gram embeddings, which are added to the token embeddings; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
-        """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
+        """Combine preset, size and vocabulary; `changes` override the preset."""
         size = {
             "vocab_size": vocab_size,
             "context_length": self.context_length,

@@ -48,12 +48,12 @@ class Decay:
     share: Share
     """Share of the run, at its end, over which the rates fall; 1 = directly after warm-up."""
     min_lr_ratio: Fraction
-    """Where they end, as a share of each learning rate."""
+    """Final value of the rates, as a share of each learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRates:
-    """What every optimizer reads. Learning rates are those reached after warm-up."""
+    """The settings of every optimizer. Learning rates are those after warm-up."""
 
     __pydantic_config__ = STRICT
 
@@ -66,7 +66,7 @@ class LearningRates:
     warmup_steps: Count
     """Steps over which the rates rise from 0."""
     decay: Decay | None
-    """How the rates fall at the end; null = not at all."""
+    """How the rates fall at the end; null = they do not."""
     weight_decay: Rate
     """Weight decay of matrices and tables: decoupled with adamw and muon, part of the gradient with sgd
     and adagrad.
@@ -75,7 +75,7 @@ class LearningRates:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig(LearningRates):
-    """AdamW moves everything."""
+    """AdamW for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -86,7 +86,7 @@ class AdamWConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class MuonConfig(LearningRates):
-    """Muon moves every matrix that is no table and no head, AdamW all else."""
+    """Muon for all matrices except tables and heads, AdamW for all other parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -101,7 +101,7 @@ class MuonConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class SGDConfig(LearningRates):
-    """Stochastic gradient descent moves everything."""
+    """Stochastic gradient descent for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -112,7 +112,7 @@ class SGDConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class AdagradConfig(LearningRates):
-    """AdaGrad moves everything."""
+    """AdaGrad for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -167,8 +167,8 @@ class PretrainConfig:
     """Seeds the weights, the order of the text and dropout."""
     training: TrainingConfig
     eval_tokens: Positive
-    """Tokens of the val split scored during training. The final figure covers the whole split; for a
-    published model, only these tokens.
+    """Tokens of the val split scored during training. The final metric covers the whole split; for a
+    downloaded model, only these tokens.
     """
     sample_prompts: tuple[str, ...]
     """Prompts continued at every evaluation."""
@@ -283,7 +283,7 @@ class ObjectivesConfig:
     """What the encoder must predict."""
     training: TrainingConfig
     eval_windows: Positive
-    """Windows of val scored during training; the final figures cover all of it."""
+    """Windows of val scored during training; the final metrics cover all of it."""
     bootstrap_samples: Positive
     """Resamples of the windows of val, for the intervals of accuracies."""
     confidence: Fraction
@@ -330,9 +330,9 @@ class LadderConfig:
     model: ModelParams
     """The decoder's shape."""
     training: TrainingConfig
-    """With max_seconds, and more max_steps than they allow."""
+    """Needs max_seconds, and more max_steps than fit into them."""
     finetune: SpamTrainingConfig
-    """Finetuning after that, the same for every vocabulary; its seeds are those of the whole comparison."""
+    """Finetuning afterwards, the same for every vocabulary; its seeds are those of the whole comparison."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -365,7 +365,7 @@ class TranslationConfig:
     label_smoothing: Fraction
     """Share of the probability that is spread over the whole vocabulary."""
     eval_pairs: Positive
-    """Pairs of val scored during training; the final figure covers all of them."""
+    """Pairs of val scored during training; the final metric covers all of them."""
     sample_verses: Count
     """Verses of val translated at every evaluation."""
     training: TrainingConfig

@@ -12,9 +12,10 @@ from groundup.training.config import AdagradConfig, Decay, MuonConfig, Optimizer
 
 
 def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
-    """The factor on every learning rate at `progress` in [0, 1] of the run, for a warm-up of that share.
+    """The factor on every learning rate at `progress`, the share of the run that is over.
 
-    Rises linearly over the warm-up, stays at 1, then falls to `decay.min_lr_ratio` over the last `decay.share`.
+    It rises linearly until `progress` is `warmup`, stays at 1, then falls to `decay.min_lr_ratio` over the last
+    `decay.share` of the run.
     """
     if progress < warmup:
         return progress / warmup
