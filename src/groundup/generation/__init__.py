@@ -1,4 +1,4 @@
-"""Generating text with a model: sampling, decoding with a cache, beam search, prompt styles, chat templates.
+"""Text out of a model: decoding with a key/value cache, sampling, beam search, prompt styles and chat templates.
 
-How the text is scored or shown does not matter here.
+What a finetuned model does with the text, such as answering instructions, is in `tasks`.
 """
