@@ -14,7 +14,7 @@ from tests.architecture.stanzas import ROOT, values
 CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "book", "smollm2"])
+@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 
@@ -41,7 +41,7 @@ def test_the_transfer_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_e
     assert named in (ROOT / PIPELINES["transfer"].params_yaml).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["tiny", "book", "smollm2", "study_tiny", "transfer_tiny"])
+@pytest.mark.parametrize("name", ["tiny", "book", "study_tiny", "transfer_tiny"])
 def test_dvc_makes_values_of_a_profile_that_load_and_stay_the_same_when_it_goes_on(
     name: str, tmp_path: Path
 ) -> None:

@@ -11,8 +11,8 @@ import torch
 from groundup.datasets.catalogue import load_catalogue
 from groundup.errors import BadInput
 from groundup.interop.fetching import MODELS, fetch_published
+from tests.datasets.gpt2_files import gpt2_catalogue
 from tests.interop.published_models import random_gpt2, random_llama, save_published
-from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
 

@@ -1,7 +1,23 @@
-from groundup.reports.format import by_chance, difference, interval, percent, significant, starred
+from groundup.reports.format import (
+    by_chance,
+    decimals,
+    difference,
+    interval,
+    number,
+    percent,
+    share,
+    significant,
+    starred,
+)
 
 ENTRY = {"mean": 0.4249, "low": 0.3, "high": 0.5}
 BELOW = {"mean": -0.1, "low": -0.2, "high": 0.05}
+
+
+def test_single_numbers():
+    assert number(1234567) == "1,234,567"
+    assert decimals(1.239) == "1.24" and decimals(-0.00123) == "0.00"
+    assert share(0.98765) == "98.8%" and share(0.95, 0) == "95%"
 
 
 def test_means_with_their_ends():

@@ -38,7 +38,7 @@ def fetch_published(
     if name_or_path not in MODELS:
         if not path.exists():
             raise BadInput(
-                f"pretrained is {name_or_path}, which is neither a known model nor here; expected none, "
+                f"pretrained is {name_or_path}, which is neither a known model nor here; expected "
                 f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file."
             )
         return load_published(path)

@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.reports.pages import data_uri, fill
+from groundup.reports.pages import INCH, LONG, MISSING, NUMBER, SIGNS, WIDE, fill
 from groundup.reports.style import DPI
-
-WIDE, LONG = 700, 32  # pixels of a picture, characters of a cell: more need care at the width of a phone
-INCH = 78  # CSS pixels for an inch of a figure: letters of 9 points then have almost 10 pixels
-SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # what would be an empty box
-MISSING = ("", "–", "-")  # cells that say nothing about their column
-ADDRESS = re.compile(r"(https?://[^\s;,]*[^\s;,.:!?)])")
-NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d(?:[-+−–±×()/%\d.,\s]| to )*[a-zA-Zµ/]{0,5}\s*\*?")
 
 
 @dataclass(frozen=True)
@@ -127,13 +120,4 @@ def render(title: str, lead: str, sections: Sequence[Section], home: str = "inde
     """
     shown = [(s, [(type(part).__name__, part) for part in s.parts]) for s in sections]
     values = {"title": title, "lead": lead, "sections": shown, "home": home}
-    return fill("reports/templates/study.html.j2", {"data_uri": data_uri, "linked": linked}, values)
-
-
-def linked(text: str) -> str:
-    """The text as HTML, escaped, its addresses as links; what ends a clause does not belong to an address."""
-    from markupsafe import Markup
-
-    parts = ADDRESS.split(text)  # text, address, text, ...
-    link = Markup('<a href="{0}">{0}</a>')
-    return Markup("").join(link.format(part) if n % 2 else part for n, part in enumerate(parts))
+    return fill("parts.html.j2", values)
