@@ -213,7 +213,7 @@ def test_a_file_in_place_of_the_folder_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "state.unfit").read_text() == "no folder"
 
 
-def test_states_of_all_trainings_below_a_folder_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+def test_clear_states_deletes_all_states_below_a_folder_and_nothing_else(tmp_path: Path) -> None:
     for name in ("seed_1/a.pt", "seed_2/b.pt", "seed_2/state.unfit"):
         (tmp_path / "state" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "state" / name).touch()

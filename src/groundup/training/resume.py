@@ -140,7 +140,7 @@ class Resume:
 
 
 def clear_states(folder: Path) -> None:
-    """Forget the states of all trainings below `folder`, once what they were for is safely stored."""
+    """Delete the states of all trainings below `folder`, once their results are stored."""
     for path in [*folder.rglob("*.pt")]:
         path.unlink(missing_ok=True)
     for emptied in sorted((p for p in [folder, *folder.rglob("*")] if p.is_dir()), reverse=True):
