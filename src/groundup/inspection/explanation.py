@@ -16,7 +16,7 @@ from groundup.inspection.attention_maps import AttentionMap
 from groundup.inspection.attention_steps import look, steps
 from groundup.inspection.config import ExplainConfig
 from groundup.inspection.stacks import Stack
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer
 from groundup.tokenizers.loading import Tokenizer
@@ -36,7 +36,7 @@ class Seen:
 
     tokens: list[str]
     idx: Tensor  # (1, T)
-    record: Record
+    record: Trace
 
     @property
     def last_word(self) -> int:
@@ -79,8 +79,8 @@ def see(model: Transformer, tokenizer: Tokenizer, text: str) -> Seen:
     end, cut = [tokenizer.eot_id], tokenizer.encode(text)
     idx = torch.tensor([end + cut + end], device=model.wte.weight.device)
     _fits("sentence", idx, model.config.context_length)
-    record = Record()
-    model(idx, record=record)
+    record = Trace()
+    model(idx, trace=record)
     return Seen([END, *tokenizer.pieces(text), END], idx, record)
 
 
@@ -101,8 +101,8 @@ def see_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) ->
         max_tokens=[limit],
     )  # fmt: skip
     idx = torch.tensor([[end, *best.tokens[:-1]]], device=device)
-    record = Record()
-    model(read, lengths, idx, record=record)
+    record = Trace()
+    model(read, lengths, idx, trace=record)
     assert record.encoder is not None
     words = [token for token in best.tokens if token != end]
     text = tokenizer.decode(words)

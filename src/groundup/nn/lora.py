@@ -99,7 +99,7 @@ def unmerge(model: nn.Module) -> None:
 
 @contextmanager
 def bypassed(model: nn.Module) -> Iterator[None]:
-    """Inside, the model answers as it did before it got adapters; they must not be merged."""
+    """A context in which the model ignores its adapters, which must not be merged."""
     layers = adapters(model)
     assert not any(layer.merged for layer in layers)
     try:
@@ -123,5 +123,5 @@ def merge_and_unload(model: nn.Module) -> None:
 
 
 def adapters(model: nn.Module) -> list[LoRALinear]:
-    """The layers that have one."""
+    """All layers with an adapter."""
     return [layer for layer in model.modules() if isinstance(layer, LoRALinear)]

@@ -15,15 +15,17 @@ def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfi
     """
     if blocks is not None and lora is not None:
         raise BadInput(
-            f"trainable_blocks is {blocks} and lora is given; expected one of them: adapters leave every block frozen; "
-            f"set the other to null."
+            f"trainable_blocks is {blocks} and lora is given; expected one of them, since adapters leave every block "
+            f"frozen: set the other to null."
         )
     if lora is not None:
         add_adapters(trunk, lora)
     if blocks is not None:
         there = len(trunk.h)
         if not 0 <= blocks <= there:
-            raise BadInput(f"trainable_blocks is {blocks}; the model has {there} blocks.")
+            raise BadInput(
+                f"trainable_blocks is {blocks}; the model has {there} blocks: give at most that many."
+            )
         trunk.requires_grad_(False)
         trunk.ln_f.requires_grad_(True)
         for block in list(trunk.h)[there - blocks :]:

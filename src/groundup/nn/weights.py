@@ -1,4 +1,4 @@
-"""Which tensors belong to a model, and which rows of its tables belong to tokens."""
+"""Compare the tensors of a file with those of a model, and cut padding rows off the token table."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    """The shape of each."""
+    """The shape of each tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -32,12 +32,13 @@ def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[
 
 
 def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
-    """Cut the token table and the head to their first `n` rows, in place; published models pad them to a round number.
+    """Cut the token table and the head to their first `n` rows, in place.
 
-    A row that is no token is then never drawn or guessed, and no probability goes to it.
+    Many published models pad them to a round number of rows. Without the padding, no probability goes to a row that
+    is no token, so it is never sampled.
 
     Raises:
-        BadInput: the model has n-gram embeddings, which would change: their hashes depend on vocab_size.
+        BadInput: the model has n-gram embeddings, whose hashes depend on vocab_size and would change.
     """
     if isinstance(model, EncoderDecoder):
         keep_tokens(model.decoder, n)  # the encoder shares its table
