@@ -2,11 +2,11 @@
 
     python -m tests.campaigns.settle --edits 200 --mutations 200 --seed 1
 
-Works in a clone of the repository's last commit, whose stages have not run: their outputs are stand-ins, recorded by
-`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled; mutations of
-what the code does never. What an edit is does not rest on the notion that is tested: bytecode without positions and
-docstrings must be equal after an edit (but for the order of imported names), and differ after a mutation.
-Before that, the modules that Python really loads when it imports a stage are compared with those that it can reach.
+Works in a clone of the repository's last commit, whose stages have not run: stand-ins for their outputs are recorded by
+`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled, mutations
+of what the code does never. Which is which does not rest on the notion that is tested: bytecode without positions and
+docstrings is equal after an edit (but for the order of imported names), and differs after a mutation. First of all,
+the modules that Python loads when it imports a stage are compared with those that the stage can reach.
 """
 
 import argparse
@@ -392,7 +392,7 @@ def bytecode(source: str, *, docstrings: bool = False) -> Any:
     if not docstrings:
         for _, doc in documented(tree):
             if doc:
-                doc.value = ast.Constant(None)
+                doc.value = ast.copy_location(ast.Constant(None), doc)
 
     def facts(code: CodeType) -> Any:
         constants = [
@@ -461,8 +461,7 @@ def recorded_clone(folder: Path) -> Path:
         file = path if path.suffix else path / "file"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"stands for {path.relative_to(project)}\n", encoding="utf-8")
-    names = [stage.addressing if stage.path_in_repo == "dvc.yaml" else address(stage) for stage in stages]
-    run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *names)
+    run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force")
     run(project, "git", "add", "--update")
     run(project, "git", *AUTHOR, "commit", "--quiet", "--message", "stand-ins")
     return project
@@ -611,7 +610,7 @@ def main() -> None:
             run(project, "git", "checkout", "--quiet", ".")
     print(json.dumps(kinds))
     print(
-        f"{settled['edit']} of {arguments.edits} edits settled, {settled['mutation']} of {arguments.mutations} mutations; "
+        f"settled: {settled['edit']} of {arguments.edits} edits, {settled['mutation']} of {arguments.mutations} mutations; "
         f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)
