@@ -24,8 +24,8 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.serialize import load_yaml
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.text.source import Detail, changed_definitions, detail
 from pipelines.history import History
 from pipelines.imports import Code, closure, module_files

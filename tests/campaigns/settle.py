@@ -610,7 +610,8 @@ def main() -> None:
             run(project, "git", "checkout", "--quiet", ".")
     print(json.dumps(kinds))
     print(
-        f"settled: {settled['edit']} of {arguments.edits} edits, {settled['mutation']} of {arguments.mutations} mutations; "
+        f"settled: {settled['edit']} of {arguments.edits} edits, "
+        f"{settled['mutation']} of {arguments.mutations} mutations; "
         f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)

@@ -13,11 +13,11 @@ import yaml
 from typer.testing import CliRunner
 
 from groundup import tracking
-from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
-from groundup.prompts import Request
-from groundup.retraining import RetrainConfig
+from groundup.generation.prompts import Request
+from groundup.text.jsonl import write_jsonl
 from groundup.tracking import registry
+from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
 from tests.pipelines import toy
@@ -75,7 +75,7 @@ def project(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(retrain, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
     contest = retrain.Contest(tmp_path.name, "finetune", "prepare", figures)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
@@ -221,7 +221,7 @@ def test_instruction_figures_ask_a_spread_of_the_test_set(
         return ["0", "no", "no", "no"]
 
     monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
-    monkeypatch.setattr("groundup.instruction_tuning.respond", respond)
+    monkeypatch.setattr("groundup.tasks.instructions.respond", respond)
     params: Any = SimpleNamespace(
         retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
     )
@@ -240,7 +240,7 @@ def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:
 
 
 def test_serve_refuses_a_bad_schedule(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(path: Path) -> None:
+    def broken(*_: Any) -> None:
         raise BadInput("params.yaml has 1 problem(s): retrain: cron is 'x'")
 
     monkeypatch.setattr(retrain, "load_params", broken)

@@ -1,1 +1,4 @@
-"""Text as text: what can be said about it before a tokenizer or a model sees it."""
+"""Text before any tokenizer: normalising, 13-gram overlap, duplicates, documents, JSON Lines, the meaning of code.
+
+Knows no dataset and no model.
+"""

@@ -1,0 +1,1 @@
+"""The command `groundup`: generate, classify, translate, chat, import and export."""

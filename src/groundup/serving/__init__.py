@@ -1,0 +1,1 @@
+"""The finetuned models behind MLflow's predict interface."""

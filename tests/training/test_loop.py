@@ -1,0 +1,342 @@
+import math
+import random
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.decoder import Decoder
+from groundup.training.config import ComputeConfig
+from groundup.training.loop import fit, kept_row
+from groundup.training.objectives import Batch, causal_lm
+from groundup.training.resume import Resume
+from tests.tiny import ADAMW, CPU, MUON, training_config
+from tests.training.toy import (
+    Interrupted,
+    assert_same,
+    batches_of,
+    interrupt_at,
+    new_model,
+    nowhere,
+    patient,
+    train,
+    weights,
+)
+
+
+@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3)])
+def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
+    # Twelve tokens, each as often as the others: guessing by frequency costs ln 12 nats, knowing the order nothing.
+    ids = np.tile(np.arange(12), 40)
+    config = training_config(max_steps=60, batch_size=8, optimizer=optimizer)
+    model = new_model(vocab_size=12, dropout=0.0)
+    history = fit(model, causal_lm, batches_of(config, ids), config, CPU, seed=3, log=nowhere)
+    assert history[0]["train/loss"] == pytest.approx(math.log(12), abs=1e-4)
+    assert history[-1]["train/loss"] < 0.05 * math.log(12)
+
+
+GOLDEN = {
+    "adamw": [2.397895, 2.396490, 2.391863, 2.391816, 2.382178],
+    "muon": [2.397895, 2.396490, 2.406746, 2.390989, 2.372698],
+}
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_losses_of_a_seed_stay_what_they_were(kind: str) -> None:
+    config = training_config(max_steps=5, optimizer=replace(ADAMW, kind=kind))
+    _, history = train(config, new_model(dropout=0.0))
+    assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
+
+
+class Doubling(nn.Module):
+    """One number to be learned, and a batch of another kind than the house's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.zeros(()))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    values: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return 3
+
+    def to(self, device: torch.device) -> "Numbers":
+        return Numbers(self.values.to(device))
+
+
+def test_any_batch_that_moves_and_counts_its_tokens_will_do() -> None:
+    def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
+        return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
+
+    config = training_config(max_steps=50, optimizer=replace(ADAMW, kind="sgd", head_lr=0.1, momentum=0.0))
+    model = Doubling()
+    batch = Numbers(torch.tensor([1.0, 2.0]))
+    history = fit(model, squares, lambda step: [batch, batch], config, CPU, seed=1, log=nowhere)
+    assert float(model.factor.detach()) == pytest.approx(2.0, abs=1e-2)
+    assert history[-1]["tokens_seen"] == 50 * 2 * 3
+
+
+def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:
+    models = []
+    for batch_size, accumulate in ((4, 1), (2, 2), (1, 4)):
+        config = training_config(max_steps=4, batch_size=batch_size, grad_accum_steps=accumulate)
+        models.append(train(config, new_model(dropout=0.0)))
+    for model, history in models[1:]:
+        assert [row["train/loss"] for row in history] == pytest.approx(
+            [row["train/loss"] for row in models[0][1]], abs=1e-6
+        )
+        for name, tensor in model.state_dict().items():
+            torch.testing.assert_close(tensor, models[0][0].state_dict()[name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any) -> None:
+    config = training_config(checkpoint_interval=2, eval_interval=3, grad_accum_steps=2, optimizer=optimizer)
+
+    def evaluate(step: int) -> dict[str, float]:
+        torch.rand(step)  # may use random numbers without changing the training
+        return {"val/loss": 1.0 / step}
+
+    expected, expected_history = train(config, evaluate=evaluate)
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        first = random.Random(attempt).randint(1, 11)
+        second = random.Random(attempt + 10).randint(first, 12)
+        for stop in (first, second):
+            with pytest.raises(Interrupted):
+                train(config, evaluate=evaluate, resume=Resume(folder, config=config), log=interrupt_at(stop))
+        steps: list[int] = []
+        resume = Resume(folder, config=config)
+        model, history = train(
+            config, evaluate=evaluate, resume=resume, log=lambda metrics, step, seen=steps: seen.append(step)
+        )
+        assert steps[0] == (second - 1) // 2 * 2 + 1  # went on after the last state saved
+        assert_same(model, expected)
+        assert history == expected_history
+        resume.clear()
+        assert not folder.exists()
+
+
+LOSSES = {2: 3.0, 4: 2.0, 6: math.nan, 8: 2.5, 10: 2.0, 12: 1.0}  # at each step that evaluates
+
+
+@pytest.mark.parametrize(("sign", "mode"), [(1, "min"), (-1, "max")])
+def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
+    sign: int, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[int, dict[str, Tensor]] = {}
+    model = new_model()
+
+    def evaluate(step: int) -> dict[str, float]:
+        seen[step] = weights(model)
+        return {"val/loss": sign * LOSSES[step]}
+
+    _, history = train(patient(), model, evaluate=evaluate, mode=mode)
+    assert list(seen) == [2, 4, 6, 8, 10]  # three evaluations after the best: nan, worse, as good
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, seen[4][name]), name
+    assert not torch.equal(model.wte.weight, seen[10]["wte.weight"])
+    assert [row.get("best_step") for row in history if "val/loss" in row] == [2, 4, 4, 4, 4]
+    assert [row.get("stopped_early") for row in history] == [None] * 9 + [1]
+    assert kept_row(history) == history[3]
+    words = "stopped early: val/loss was best at step 4, and no better in the 3 evaluations since"
+    assert words in capsys.readouterr().err
+
+
+def test_patience_that_lasts_to_the_end_keeps_the_best_all_the_same() -> None:
+    _, history = train(patient(4), evaluate=lambda step: {"val/loss": LOSSES[step]})
+    assert len(history) == 12 and "stopped_early" not in history[-1]
+    assert kept_row(history) is history[-1]
+    model, rising = train(patient(6), evaluate=lambda step: {"val/loss": float(step)})
+    expected, _ = train(patient(6, max_steps=12), evaluate=lambda step: {"val/loss": -float(step)})
+    assert len(rising) == 12 and kept_row(rising) is rising[1]
+    assert not torch.equal(model.wte.weight, expected.wte.weight)
+
+
+def test_without_patience_the_last_weights_are_kept() -> None:
+    model, history = train(patient(None), evaluate=lambda step: {"val/loss": float(step)})
+    expected, plain = train(training_config())
+    assert_same(model, expected)
+    assert not any("best_step" in row for row in history)
+    assert [row["train/loss"] for row in history] == [row["train/loss"] for row in plain]
+    assert kept_row(history) is history[-1]
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6, 8, 9])
+def test_early_stopping_survives_an_interruption_bit_for_bit(stop: int, tmp_path: Path) -> None:
+    def evaluate(step: int) -> dict[str, float]:
+        return {"val/loss": {**LOSSES, 6: 2.2}[step]}
+
+    expected, expected_history = train(patient(), evaluate=evaluate)
+    with pytest.raises(Interrupted):
+        train(patient(), evaluate=evaluate, resume=Resume(tmp_path), log=interrupt_at(stop))
+    resumed, history = train(patient(), evaluate=evaluate, resume=Resume(tmp_path))
+    assert_same(resumed, expected)
+    assert history == expected_history
+    assert len(history) == 10
+
+
+def test_patience_needs_something_that_can_get_better() -> None:
+    with pytest.raises(BadInput, match="patience is 3, but this training evaluates nothing"):
+        train(patient())
+    with pytest.raises(
+        BadInput, match=r"a better val/loss, which is not evaluated; there are: .*val/accuracy"
+    ):
+        train(patient(), evaluate=lambda step: {"val/accuracy": 1.0})
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize("grad_clip", [0.0, 1.0])
+def test_what_is_not_finite_stops_before_the_update(what: str, grad_clip: float, tmp_path: Path) -> None:
+    config = training_config(grad_clip=grad_clip, checkpoint_interval=1)
+    calls, snapshots = [0], [{}]
+
+    def objective(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+        calls[0] += 1
+        loss, count = causal_lm(model, batch)
+        if calls[0] == 4:
+            snapshots.append(weights(model))
+            wrong = model.wte.weight[0, 0]
+            # the root of zero has a finite value and an infinite slope
+            loss = loss * math.nan if what == "loss" else loss + (wrong - wrong.detach()).abs().sqrt()
+        return loss, count
+
+    model = new_model()
+    resume = Resume(tmp_path, what=what)
+    with pytest.raises(BadInput, match=r"training: the loss is .* at step 4; nothing was updated"):
+        fit(model, objective, batches_of(config), config, CPU, seed=3, log=nowhere, resume=resume)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, snapshots[-1][name])
+    saved = torch.load(resume.path, weights_only=True)
+    assert saved["state"]["step"] == 3
+    for name, tensor in saved["model"].items():
+        assert torch.equal(tensor, snapshots[-1][name])
+
+
+def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def tick() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    monkeypatch.setattr("groundup.training.loop.time.perf_counter", tick)
+    config = training_config(
+        max_steps=1000, max_seconds=5.0, optimizer=replace(MUON, warmup_steps=0, decay_share=1.0)
+    )
+    evaluated: list[int] = []
+    _, history = train(config, evaluate=lambda step: evaluated.append(step) or {"val/loss": 0.0})
+    assert len(history) == 5
+    assert evaluated == [5]
+    assert "val/loss" in history[-1]
+    # the learning rate falls with the time, not with the thousand steps
+    assert [row["lr"] for row in history] == pytest.approx(
+        [MUON.max_lr * s for s in (0.9995, 0.8, 0.6, 0.4, 0.2)]
+    )
+
+
+@pytest.mark.parametrize(("interval", "expected"), [(0, [12]), (5, [5, 10, 12]), (4, [4, 8, 12])])
+def test_evaluates_on_schedule_and_at_the_end(interval: int, expected: list[int]) -> None:
+    evaluated: list[int] = []
+    modes: list[bool] = []
+    model = new_model()
+
+    def evaluate(step: int) -> dict[str, float]:
+        evaluated.append(step)
+        modes.append(model.training or torch.is_grad_enabled())
+        return {"val/loss": float(step)}
+
+    logged: dict[int, dict[str, float]] = {}
+    _, history = train(
+        training_config(eval_interval=interval),
+        model,
+        evaluate=evaluate,
+        log=lambda metrics, step: logged.update({step: dict(metrics)}),
+    )
+    assert evaluated == expected
+    assert not any(modes)
+    assert not model.training
+    assert [row["step"] for row in history if "val/loss" in row] == expected
+    assert list(logged) == list(range(1, 13))
+    assert {"train/loss", "lr", "grad_norm", "tokens_seen", "tokens_per_second"} <= logged[1].keys()
+    assert history[-1]["tokens_seen"] == 12 * 2 * 12
+    assert "tokens_per_second" not in history[-1]  # equal runs, equal rows
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+    # One AdamW step is blind to scale, so look at the gradients as the optimizer gets them.
+    seen: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def spy(self: Any, *args: Any) -> Any:
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        seen.append(float(torch.stack([g.norm() for g in grads]).norm()))
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", spy)
+        for clip in (0.0, 0.01):
+            _, history = train(training_config(max_steps=1, grad_clip=clip, optimizer=ADAMW))
+    assert seen[0] == pytest.approx(history[0]["grad_norm"], rel=1e-4)
+    assert seen[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def train_as_rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    rendezvous = f"file://{folder}/rendezvous"
+    dist.init_process_group(
+        "gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2)
+    model = new_model(dropout=0.0)
+    if rank:  # ranks are made equal, whatever they start with
+        torch.nn.init.ones_(model.wte.weight)
+    logged: list[int] = []
+    resume = Resume(folder / f"state_{rank}")
+    _, history = train(config, model, log=lambda metrics, step: logged.append(step), resume=resume)
+    torch.save({"model": model.state_dict(), "history": history, "logged": logged}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
+    other = torch.multiprocessing.get_context("spawn").Process(target=train_as_rank, args=(1, tmp_path))
+    other.start()
+    train_as_rank(0, tmp_path)
+    other.join()
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    model, history = train(training_config(max_steps=4, batch_size=4), new_model(dropout=0.0))
+    assert ranks[0]["history"] == ranks[1]["history"]
+    assert [row["train/loss"] for row in ranks[0]["history"]] == pytest.approx(
+        [row["train/loss"] for row in history], abs=1e-6
+    )
+    assert [row["tokens_seen"] for row in ranks[0]["history"]] == [row["tokens_seen"] for row in history]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(ranks[0]["model"][name], ranks[1]["model"][name])
+        torch.testing.assert_close(ranks[0]["model"][name], tensor, atol=1e-4, rtol=1e-3)
+    assert [rank["logged"] for rank in ranks] == [[1, 2, 3, 4], []]
+    assert (tmp_path / "state_0").exists()
+    assert not (tmp_path / "state_1").exists()
+
+
+def test_trains_in_bfloat16_with_float32_weights() -> None:
+    compute = ComputeConfig(device="cpu", dtype="bfloat16", threads=1, compile=False)
+    config = training_config(max_steps=4)
+    model = new_model(dropout=0.0)
+    history = fit(model, causal_lm, batches_of(config), config, compute, seed=3, log=nowhere)
+    _, exact = train(config, new_model(dropout=0.0))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert [row["train/loss"] for row in history] == pytest.approx(
+        [row["train/loss"] for row in exact], abs=0.05
+    )
+    assert [row["train/loss"] for row in history] != [row["train/loss"] for row in exact]
