@@ -28,7 +28,7 @@ from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.text.source import Detail, changed_definitions, detail
 from pipelines.history import History
-from pipelines.imports import Code, closure, module_files
+from pipelines.imports import Modules
 from pipelines.lineage import address, content_of, split, workspace
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class _Project:
         self.history = History(root)
         self._entries = cache(_entries)
         self._hashes: dict[str, str] = {}
-        self._contents: dict[str, bytes | None] = {}
+        self.after = Modules(self._content)
+        self._earlier: dict[frozenset[tuple[str, str]], Modules] = {}
 
     def judge(self, stage: "PipelineStage") -> Stale | None:
         """None for a stage that is up to date."""
@@ -203,14 +204,10 @@ class _Project:
                 ]
             old |= recorded
             new |= self._present_files(dep)
-
-        def before(path: str) -> bytes | None:
-            return old.get(path) if path in old or path in new else self._content(path)
-
-        versions = before, self._content
-        reached = [reach(stage.cmd, code) for code in versions]
+        versions = self._before(changed, old, new), self.after
+        reached = [reach(stage.cmd, modules) for modules in versions]
         known = set().union(*filter(None, reached))
-        texts = [text for path in known for code in versions if (text := code(path)) is not None]
+        texts = [text for path in known for modules in versions if (text := modules.code(path)) is not None]
         least = max(map(detail, texts), default=Detail.TEXT)
         return [
             reason
@@ -218,6 +215,18 @@ class _Project:
             if None in reached or path in known or not path.endswith(".py")
             if (reason := _difference(path, old.get(path), new.get(path), least))
         ]
+
+    def _before(
+        self, changed: Sequence["Output"], old: Mapping[str, bytes], new: Mapping[str, bytes]
+    ) -> Modules:
+        """The modules as they were when a stage ran; elsewhere than in what changed they are as now."""
+        key = frozenset((dep.fs_path, str(dep.hash_info.value)) for dep in changed)
+        if key not in self._earlier:
+            both = old.keys() | new.keys()
+            self._earlier[key] = Modules(
+                lambda path: old.get(path) if path in both else self.after.code(path)
+            )
+        return self._earlier[key]
 
     def _recorded_files(self, dep: "Output") -> Mapping[str, bytes] | None:
         """The files of a dependency as they were when the stage ran."""
@@ -232,13 +241,11 @@ class _Project:
         folder = self.root / self._path(dep)
         files = self.repo.dvcignore.find(dep.fs, dep.fs_path) if folder.is_dir() else [dep.fs_path]
         paths = [Path(file).relative_to(self.root).as_posix() for file in files]
-        return {path: content for path in paths if (content := self._content(path)) is not None}
+        return {path: content for path in paths if (content := self.after.code(path)) is not None}
 
     def _content(self, path: str) -> bytes | None:
-        if path not in self._contents:
-            file = self.root / path
-            self._contents[path] = file.read_bytes() if file.is_file() else None
-        return self._contents[path]
+        file = self.root / path
+        return file.read_bytes() if file.is_file() else None
 
     def _is_ignored(self, path: str) -> bool:
         """Whether DVC leaves a file out of a folder that holds it."""
@@ -272,17 +279,17 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
     params = {dep.def_path: dep.params for dep in stage.deps if isinstance(dep, ParamsDependency)}
     for file, values in entry.get("params", {}).items():
         recorded |= {key for key in values if params.get(file) != [] and key not in params.get(file, ())}
-    return [f"{path} no longer stands in its stanza of dvc.yaml" for path in sorted(recorded - named)]
+    return [f"dvc.yaml no longer lists {path} for it" for path in sorted(recorded - named)]
 
 
-def reach(command: Any, code: Code) -> frozenset[str] | None:
+def reach(command: Any, modules: Modules) -> frozenset[str] | None:
     """The modules that the command of a stage can reach; None if that may be any."""
-    entries, resolved = _entries_of(command, code)
-    found = closure(entries, code, resolved=resolved)
+    entries, resolved = _entries_of(command, modules)
+    found = modules.closure(entries, resolved=resolved)
     return found.files if entries and found.complete else None
 
 
-def _entries_of(command: Any, code: Code) -> tuple[list[str], list[str]]:
+def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:
     """The files with which a command enters the project's code, and those of them whose dynamic imports are known.
 
     Both are empty for a command that is not one plain call of Python.
@@ -291,21 +298,22 @@ def _entries_of(command: Any, code: Code) -> tuple[list[str], list[str]]:
         return [], []
     match command.split():
         case ["python", "-m", module, stage, *_] if module == RUNNER:
-            runner, files = _module(module, code), _module(f"pipelines.{stage}", code)
+            runner, files = _module(module, modules), _module(f"pipelines.{stage}", modules)
             return ([*runner, *files], runner) if runner and files else ([], [])
         case ["python", "-m", module, *_]:
-            return _module(module, code), []
-        case ["python", script, *_] if "/" not in script and code(script) is not None:
+            return _module(module, modules), []
+        case ["python", script, *_] if "/" not in script and modules.code(script) is not None:
             return [script], []
     return [], []
 
 
-def _module(name: str, code: Code) -> list[str]:
+def _module(name: str, modules: Modules) -> list[str]:
     """The files that `python -m name` starts with; empty where that is no single module of ours."""
-    files = module_files(name, code)
+    files = modules.files(name)
     return files if files and files[-1].endswith(f"{name.replace('.', '/')}.py") else []
 
 
+@cache
 def _difference(path: str, old: bytes | None, new: bytes | None, least: Detail) -> str:
     """How a file does something else than before, in a few words; empty if it does the same."""
     if old == new:

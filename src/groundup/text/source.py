@@ -52,6 +52,7 @@ def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
     return _written([tree], max(least, own))
 
 
+@cache
 def detail(source: bytes) -> Detail:
     """What a module may read of other modules when it runs; all that there is where it cannot be parsed."""
     tree = _parsed(source)
