@@ -28,7 +28,7 @@ from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.text.source import Detail, changed_definitions, detail
 from pipelines.history import History
-from pipelines.imports import Modules
+from pipelines.imports import Closure, Modules
 from pipelines.lineage import address, content_of, split, workspace
 
 if TYPE_CHECKING:
@@ -206,13 +206,15 @@ class _Project:
             new |= self._present_files(dep)
         versions = self._before(changed, old, new), self.after
         reached = [reach(stage.cmd, modules) for modules in versions]
-        known = set().union(*filter(None, reached))
+        known = set().union(*(found.files for found in reached))
+        if not all(found.complete for found in reached):
+            known |= old.keys() | new.keys()
         texts = [text for path in known for modules in versions if (text := modules.code(path)) is not None]
-        least = max(map(detail, texts), default=Detail.TEXT)
+        least = max(map(detail, texts), default=Detail.STATEMENTS)
         return [
             reason
             for path in sorted(old.keys() | new.keys())
-            if None in reached or path in known or not path.endswith(".py")
+            if path in known or not path.endswith(".py")
             if (reason := _difference(path, old.get(path), new.get(path), least))
         ]
 
@@ -282,11 +284,11 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
     return [f"dvc.yaml no longer lists {path} for it" for path in sorted(recorded - named)]
 
 
-def reach(command: Any, modules: Modules) -> frozenset[str] | None:
-    """The modules that the command of a stage can reach; None if that may be any."""
+def reach(command: Any, modules: Modules) -> Closure:
+    """The modules that the command of a stage can reach."""
     entries, resolved = _entries_of(command, modules)
     found = modules.closure(entries, resolved=resolved)
-    return found.files if entries and found.complete else None
+    return Closure(found.files, found.complete and bool(entries))
 
 
 def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:

@@ -500,9 +500,9 @@ def reached_files(project: Path) -> dict[str, list[str]]:
                 continue
             deps = [Path(dep.fs_path).relative_to(project) for dep in stage.deps if dep.is_in_repo]
             closure = reach(stage.cmd, modules)
-            assert closure is not None, f"all of the project counts as reachable for {stage.addressing}"
+            assert closure.complete, f"all of the project counts as reachable for {stage.addressing}"
             found[address(stage)] = sorted(
-                file for file in closure if any(Path(file).is_relative_to(dep) for dep in deps)
+                file for file in closure.files if any(Path(file).is_relative_to(dep) for dep in deps)
             )
     return found
 
@@ -517,12 +517,10 @@ def compare_with_python(project: Path) -> int:
     modules = modules_of(project)
     with Repo(str(project)) as repo:
         commands = {
-            s.cmd.split()[2] if "pipelines.run" not in s.cmd else f"pipelines.{s.cmd.split()[3]}": s.cmd
-            for s in repo.index.stages
-            if s.cmd
+            f"pipelines.{stage.cmd.split()[3]}": stage.cmd for stage in repo.index.stages if stage.cmd
         }
     script = (
-        "import importlib, json, sys; importlib.import_module(sys.argv[1]); "
+        "import importlib, json, sys, pipelines.run; importlib.import_module(sys.argv[1]); "
         "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
     )
     environment = os.environ | {"PYTHONPATH": f"{project / 'src'}{os.pathsep}{project}"}
@@ -537,10 +535,8 @@ def compare_with_python(project: Path) -> int:
         )
         files = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
         loaded = {str(f.relative_to(project)) for f in files if f.is_relative_to(project)}
-        reached = reach(command, modules)
-        assert reached is not None and loaded <= reached, (
-            f"{module} loads {sorted(loaded - (reached or set()))}"
-        )
+        reached = reach(command, modules).files
+        assert loaded <= reached, f"{module} loads {sorted(loaded - reached)}"
     return len(commands)
 
 
