@@ -208,7 +208,7 @@ class _Project:
         reached = [reach(stage.cmd, modules) for modules in versions]
         known = set().union(*(found.files for found in reached))
         if not all(found.complete for found in reached):
-            known |= old.keys() | new.keys()
+            known |= {path for path in old.keys() | new.keys() if path.endswith(".py")}
         texts = [text for path in known for modules in versions if (text := modules.code(path)) is not None]
         least = max(map(detail, texts), default=Detail.STATEMENTS)
         return [
