@@ -22,7 +22,7 @@ import typer
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.utils.serialize import load_yaml
+from dvc.utils.serialize import dumps_yaml, load_path, load_yaml
 
 from groundup.errors import BadInput
 from groundup.files import write_text
@@ -39,6 +39,8 @@ RUNNER = (
     "pipelines.run"  # imports the stage that its first argument names, and nothing else by a computed name
 )
 NAMED = 3  # definitions that a reason names, and reasons that a line names
+
+_MISSING = object()  # a parameter's value where there is none
 
 Entry = Mapping[str, Any]  # a stage in a lock file
 
@@ -66,7 +68,7 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
         )
     try:
         with Repo(str(root)) as repo:
-            project = _Project(root, repo)
+            project = _Project(repo)
             judged = [project.judge(stage) for stage in _chosen(repo.index.stages, only)]
     except (DvcException, OSError) as error:
         raise BadInput(
@@ -82,21 +84,29 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
         BadInput: DVC refuses, or a file changed since it was judged; the lock files are then as before.
     """
     assert not any(stage.reasons for stage in stages)
-    before = {
-        lock: lock.read_text(encoding="utf-8") for lock in {_lock(root, stage.name) for stage in stages}
-    }
-    entries = {lock: _entries(lock) for lock in before}
-    for stage in stages:
-        for dep in entries[_lock(root, stage.name)][split(stage.name)[1]]["deps"]:
-            dep["md5"] = stage.hashes[dep["path"]]
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force"]
-    names = [stage.name for stage in stages]
-    done = subprocess.run([*command, *names], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode or any(_hashes(_entries(lock)) != _hashes(due) for lock, due in entries.items()):
-        for lock, text in before.items():
-            write_text(lock, text)
+    before = _recorded(root, stages)
+    due = {stage.name: {**_hashes(before[stage.name], "deps", "outs"), **stage.hashes} for stage in stages}
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", *due]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    after = _recorded(root, stages)
+    if done.returncode or any(_hashes(entry, "deps", "outs") != due[name] for name, entry in after.items()):
+        _put_back(root, before)
         why = " ".join(done.stderr.split()) or "a file changed meanwhile"
         raise BadInput(f"nothing was settled: {why}; put that right and try again")
+
+
+def _recorded(root: Path, stages: Sequence[Stale]) -> dict[str, Entry]:
+    """What the lock files say of some stages."""
+    return {stage.name: _entries(_lock(root, stage.name))[split(stage.name)[1]] for stage in stages}
+
+
+def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
+    """Let the lock files say of some stages what they said before, and of others what they say now."""
+    for lock in {_lock(root, name) for name in entries}:
+        content = load_yaml(str(lock))
+        mine = {split(name)[1]: entry for name, entry in entries.items() if _lock(root, name) == lock}
+        content["stages"] |= mine
+        write_text(lock, dumps_yaml(content))
 
 
 def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["PipelineStage"]:
@@ -124,23 +134,22 @@ def _entries(lock: Path) -> dict[str, Any]:
     return (loaded or {}).get("stages") or {}
 
 
-def _hashes(entries: Mapping[str, Entry]) -> dict[str, list[tuple[str, str]]]:
-    """What the stages of a lock file were made of and what they made: paths and hashes."""
-    return {
-        name: [(item["path"], content_of(item)) for key in ("deps", "outs") for item in entry.get(key, [])]
-        for name, entry in entries.items()
-    }
+def _hashes(entry: Entry, *keys: str) -> dict[str, str]:
+    """The recorded hashes of a stage's dependencies or outputs, by path."""
+    return {item["path"]: content_of(item) for key in keys for item in entry.get(key, [])}
 
 
 class _Project:
     """The project's files and stages as they are, and what git knows of them."""
 
-    def __init__(self, root: Path, repo: Any) -> None:
-        self.root = root
+    def __init__(self, repo: Any) -> None:
+        self.root = Path(repo.root_dir)  # DVC resolves links
         self.repo = repo
-        self.history = History(root)
+        self.history = History(self.root)
         self._entries = cache(_entries)
+        self._values = cache(lambda file: load_path(file, repo.fs) if Path(file).exists() else {})
         self._hashes: dict[str, str] = {}
+        self._present_files = cache(self._present)
         self.after = Modules(self._content)
         self._earlier: dict[frozenset[tuple[str, str]], Modules] = {}
 
@@ -159,7 +168,9 @@ class _Project:
         changed = [dep for dep in deps if hashes[dep.def_path] != dep.hash_info.value]
         code = [dep for dep in changed if dep.hash_info and self._is_code(dep)]
         reasons = [
-            *_stanza_reasons(stage),
+            *(["it runs every time"] if stage.always_changed else []),
+            *(["its command changed"] if stage.cmd_changed else []),
+            *(f"the parameter {key} changed" for key in self._changed_params(stage)),
             *(f"{dep.def_path} {self._change(dep)}" for dep in changed if dep not in code),
             *(f"its output {out.def_path} {change}" for out in stage.outs if (change := self._change(out))),
         ]
@@ -183,6 +194,20 @@ class _Project:
             self._hashes[item.fs_path] = str(item.get_hash().value) if item.exists else ""
         return self._hashes[item.fs_path]
 
+    def _changed_params(self, stage: "PipelineStage") -> list[str]:
+        """The parameters whose values are not the recorded ones, as DVC's own status names them."""
+        changed = []
+        for dep in stage.deps:
+            if not isinstance(dep, ParamsDependency):
+                continue
+            recorded = dep.hash_info.value or {}
+            if dep.params:
+                values = self._values(dep.fs_path)
+                changed += [key for key in dep.params if _value(values, key) != recorded.get(key, _MISSING)]
+            elif dep.status():  # of the whole file
+                changed.append(dep.def_path)
+        return changed
+
     def _path(self, item: "Output") -> str:
         """From the project's folder."""
         return Path(item.fs_path).relative_to(self.root).as_posix()
@@ -203,7 +228,7 @@ class _Project:
                     f"git has no revision of {dep.def_path} as it was when the stage ran (was it ever committed?)"
                 ]
             old |= recorded
-            new |= self._present_files(dep)
+            new |= self._present_files(dep.fs_path)
         versions = self._before(changed, old, new), self.after
         reached = [reach(stage.cmd, modules) for modules in versions]
         known = set().union(*(found.files for found in reached))
@@ -238,10 +263,10 @@ class _Project:
         content = self.history.file(path, name)
         return None if content is None else {path: content}
 
-    def _present_files(self, dep: "Output") -> dict[str, bytes]:
+    def _present(self, place: str) -> Mapping[str, bytes]:
         """The files of a dependency as they are."""
-        folder = self.root / self._path(dep)
-        files = self.repo.dvcignore.find(dep.fs, dep.fs_path) if folder.is_dir() else [dep.fs_path]
+        folder = Path(place).is_dir()
+        files = self.repo.dvcignore.find(self.repo.fs, place) if folder else [place]
         paths = [Path(file).relative_to(self.root).as_posix() for file in files]
         return {path: content for path in paths if (content := self.after.code(path)) is not None}
 
@@ -258,20 +283,13 @@ class _Project:
         )
 
 
-def _stanza_reasons(stage: "PipelineStage") -> list[str]:
-    """What command and parameters are that they were not when the stage ran."""
-    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
-    changed = [
-        key
-        for dep in params
-        for file, keys in dep.status().items()
-        for key in (keys if isinstance(keys, dict) else [file])
-    ]
-    return [
-        *(["it runs every time"] if stage.always_changed else []),
-        *(["its command changed"] if stage.cmd_changed else []),
-        *(f"the parameter {key} changed" for key in changed),
-    ]
+def _value(values: Any, key: str) -> Any:
+    """The value with the name `a.b.c`."""
+    for part in key.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return _MISSING
+        values = values[part]
+    return values
 
 
 def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:

@@ -11,8 +11,11 @@ from dvc.repo import Repo
 from typer.testing import CliRunner
 
 from groundup.errors import BadInput
+from groundup.text.source import Detail, detail
 from pipelines import settle as module
-from pipelines.settle import Stale, settle, stale_stages
+from pipelines.imports import imports_of
+from pipelines.rooms import modules_of
+from pipelines.settle import Stale, reach, settle, stale_stages
 from tests.campaigns.settle import edited, mutated
 from tests.pipelines import toy
 
@@ -352,6 +355,29 @@ def test_a_file_that_changes_before_dvc_records_it_settles_nothing(project: Path
     with pytest.raises(BadInput, match="a file changed meanwhile"):
         settle(project, [stale])
     assert (project / "dvc.lock").read_text() == lock
+
+
+def test_the_runner_imports_the_stage_and_nothing_else_by_a_computed_name() -> None:
+    source = (toy.ROOT / "pipelines/run.py").read_text(encoding="utf-8")
+    assert imports_of(source.encode(), "pipelines").dynamic
+    assert source.count('importlib.import_module(f"pipelines.{stage}")') == 1
+    rest = source.replace('importlib.import_module(f"pipelines.{stage}")', "None")
+    assert not imports_of(rest.encode(), "pipelines").dynamic
+
+
+def test_no_stage_of_ours_may_reach_just_any_module() -> None:
+    modules = modules_of(toy.ROOT)
+    with Repo(str(toy.ROOT), config={"core": {"no_scm": True}}) as repo:
+        stages = [stage for stage in repo.index.stages if stage.cmd]
+    for stage in stages:
+        found = reach(stage.cmd, modules)
+        assert found.complete, (
+            f"{stage.addressing}: see which module of {sorted(found.files)} imports dynamically"
+        )
+        texts = [modules.code(file) or b"" for file in found.files]
+        assert max(map(detail, texts)) == Detail.STATEMENTS, (
+            f"{stage.addressing} reads docstrings or source text"
+        )
 
 
 def test_the_command_lists_and_settles(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
