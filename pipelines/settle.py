@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.stage import PipelineStage
 
-RUNNER = (
-    "pipelines.run"  # imports the stage that its first argument names, and nothing else by a computed name
-)
+# imports the stage that its first argument names, and nothing else by a computed name
+RUNNER = "pipelines.run"
 NAMED = 3  # definitions that a reason names, and reasons that a line names
 
 _MISSING = object()  # a parameter's value where there is none
