@@ -32,7 +32,7 @@ from tests.clone import ROOT
 
 Edit = Callable[[str, random.Random], str]  # source -> source; the same if there is nothing to edit
 
-COMMIT_EVERY = 20  # edits; committing takes seconds
+COMMIT_EVERY = 25  # listings; DVC takes half a second for each stage
 
 
 # --- edits that change nothing -----------------------------------------------------------------------------------
@@ -540,36 +540,36 @@ def compare_with_python(project: Path) -> int:
     return len(commands)
 
 
-def trial(project: Path, stages: dict[str, list[str]], rng: random.Random, change: Any) -> dict[str, Any]:
-    """Change one file that a stage can reach; says what became of all stages that can reach it."""
+def trial(
+    project: Path, stages: dict[str, list[str]], rng: random.Random, change: Any, together: int
+) -> tuple[list[dict[str, Any]], list[Any], float]:
+    """Change some files that stages can reach, and list what is stale.
+
+    Returns for each change how many stages it concerns and how many of them name it as a reason, then what is stale,
+    and the seconds of the listing.
+    """
     from pipelines.settle import stale_stages
 
-    stage = rng.choice([name for name, files in stages.items() if files])
-    file = rng.choice(stages[stage])
-    path = project / file
-    with open(path, encoding="utf-8", newline="") as opened:
-        source = opened.read()
-    text, name = change(source, rng)
-    with open(path, "w", encoding="utf-8", newline="") as opened:
-        opened.write(text)
+    changes: dict[str, str] = {}
+    for _ in range(together):
+        file = rng.choice(stages[rng.choice([name for name, files in stages.items() if files])])
+        with open(project / file, encoding="utf-8", newline="") as opened:
+            text, changes[file] = change(opened.read(), rng)
+        with open(project / file, "w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
     begun = time.perf_counter()
-    stale = {
-        found.name if ":" in found.name else f"dvc.yaml:{found.name}": found
-        for found in stale_stages(project)
+    stale = stale_stages(project)
+    seconds = round(time.perf_counter() - begun, 2)
+    reasons = {
+        found.name if ":" in found.name else f"dvc.yaml:{found.name}": found.reasons for found in stale
     }
-    seconds = time.perf_counter() - begun
-    concerned = {name for name, files in stages.items() if file in files}
-    assert stage in concerned <= stale.keys(), f"{file} changed, and DVC calls only {sorted(stale)} stale"
-    return {
-        "file": file,
-        "change": name,
-        "concerned": len(concerned),
-        "idle": sum(not stale[name].reasons for name in concerned),
-        "why": next((found.reasons for name, found in stale.items() if found.reasons), ()),
-        "seconds": round(seconds, 2),
-        "stale": list(stale.values()),
-        "text": text,
-    }
+    done = []
+    for file, name in changes.items():
+        concerned = [stage for stage, files in stages.items() if file in files]
+        assert reasons.keys() >= set(concerned), f"{file} changed, and DVC calls only {sorted(reasons)} stale"
+        blamed = [stage for stage in concerned if any(why.startswith(f"{file}:") for why in reasons[stage])]
+        done.append({"file": file, "change": name, "concerned": len(concerned), "blamed": len(blamed)})
+    return done, stale, seconds
 
 
 def main() -> None:
@@ -579,6 +579,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--edits", type=int, default=200, help="of what must be settled")
     parser.add_argument("--mutations", type=int, default=200, help="of what must not be settled")
+    parser.add_argument(
+        "--together", type=int, default=4, help="changes, each judged by itself, for one listing"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--project", type=Path, help="a folder that keeps the clone for the next campaign")
     arguments = parser.parse_args()
@@ -590,30 +593,35 @@ def main() -> None:
     assert stale_stages(project) == [], "the clone is not up to date before the first change"
     stages = reached_files(project)
     print(f"{compare_with_python(project)} stages load nothing that they cannot reach", flush=True)
-    settled, kinds, seconds = Counter[str](), Counter[str](), []
+    settled, all_seconds = Counter[str](), []
     for kind, count, change in (
         ("edit", arguments.edits, edited),
         ("mutation", arguments.mutations, mutated),
     ):
-        for number in range(1, count + 1):
-            done = trial(project, stages, rng, change)
-            text, stale = done.pop("text"), done.pop("stale")
-            is_settled = done["idle"] == done["concerned"] if kind == "edit" else done["idle"] > 0
-            if kind == "edit" and is_settled and number % COMMIT_EVERY == 0:
+        number = 0
+        while number < count:
+            done, stale, seconds = trial(
+                project, stages, rng, change, min(arguments.together, count - number)
+            )
+            all_seconds.append(seconds)
+            for one in done:
+                number += 1
+                # an edit is settled where it is nowhere a reason; a mutation, where a stage does not name it
+                is_settled = one["blamed"] == 0 if kind == "edit" else one["blamed"] < one["concerned"]
+                settled[kind] += is_settled
+                print(
+                    json.dumps({kind: number, "settled": is_settled, **one, "seconds": seconds}), flush=True
+                )
+                if is_settled != (kind == "edit"):
+                    print((project / one["file"]).read_text(encoding="utf-8"), file=sys.stderr, flush=True)
+            if kind == "edit" and len(all_seconds) % COMMIT_EVERY == 0:
                 settle(project, stale)
                 assert stale_stages(project) == []
-            settled[kind] += is_settled
-            kinds[f"{kind} {done['change']}"] += 1
-            seconds.append(done["seconds"])
-            print(json.dumps({kind: number, "settled": is_settled, **done}, ensure_ascii=False), flush=True)
-            if is_settled != (kind == "edit"):
-                print(text, file=sys.stderr, flush=True)
             run(project, "git", "checkout", "--quiet", ".")
-    print(json.dumps(kinds))
     print(
         f"settled: {settled['edit']} of {arguments.edits} edits, "
         f"{settled['mutation']} of {arguments.mutations} mutations; "
-        f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
+        f"a listing took {sum(all_seconds) / max(len(all_seconds), 1):.1f} s, at most {max(all_seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)
 
