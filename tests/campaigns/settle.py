@@ -545,8 +545,8 @@ def trial(
 ) -> tuple[list[dict[str, Any]], list[Any], float]:
     """Change some files that stages can reach, and list what is stale.
 
-    Returns for each change how many stages it concerns and how many of them name it as a reason, then what is stale,
-    and the seconds of the listing.
+    Returns for each change how many stages it concerns, how many of them name it as a reason, and how many have no
+    reason at all; then what is stale, and the seconds of the listing.
     """
     from pipelines.settle import stale_stages
 
@@ -568,7 +568,9 @@ def trial(
         concerned = [stage for stage, files in stages.items() if file in files]
         assert reasons.keys() >= set(concerned), f"{file} changed, and DVC calls only {sorted(reasons)} stale"
         blamed = [stage for stage in concerned if any(why.startswith(f"{file}:") for why in reasons[stage])]
-        done.append({"file": file, "change": name, "concerned": len(concerned), "blamed": len(blamed)})
+        idle = [stage for stage in concerned if not reasons[stage]]
+        counts = {"concerned": len(concerned), "blamed": len(blamed), "idle": len(idle)}
+        done.append({"file": file, "change": name, **counts})
     return done, stale, seconds
 
 
@@ -606,8 +608,9 @@ def main() -> None:
             all_seconds.append(seconds)
             for one in done:
                 number += 1
-                # an edit is settled where it is nowhere a reason; a mutation, where a stage does not name it
-                is_settled = one["blamed"] == 0 if kind == "edit" else one["blamed"] < one["concerned"]
+                # an edit is settled if no stage has a reason; a mutation, if it is none for one of its stages
+                is_settled = one["idle" if kind == "edit" else "blamed"] == one["concerned"]
+                is_settled = is_settled if kind == "edit" else not is_settled
                 settled[kind] += is_settled
                 print(
                     json.dumps({kind: number, "settled": is_settled, **one, "seconds": seconds}), flush=True
@@ -621,7 +624,8 @@ def main() -> None:
     print(
         f"settled: {settled['edit']} of {arguments.edits} edits, "
         f"{settled['mutation']} of {arguments.mutations} mutations; "
-        f"a listing took {sum(all_seconds) / max(len(all_seconds), 1):.1f} s, at most {max(all_seconds, default=0):.1f} s"
+        f"a listing took {sum(all_seconds) / max(len(all_seconds), 1):.1f} s, "
+        f"at most {max(all_seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)
 
