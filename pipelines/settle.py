@@ -369,15 +369,16 @@ def main(
         bool, typer.Option("--commit", help="Let DVC record as done what is stale for nothing.")
     ] = False,
 ) -> None:
-    """List the stages that are stale, and settle those for which nothing has changed but comments and the like.
+    """List the stages that are stale, and settle those that need not run again.
 
-    A stage is stale for nothing if only its code changed, the changes that it can reach are comments, docstrings,
-    formatting or the order of imported names, and its outputs are the recorded ones. It need not run again.
+    A stage need not run again if only its code changed, if all that changed in
+    the code that it can reach are comments, docstrings, formatting and the order
+    of imported names, and if its outputs are the recorded ones.
 
     \b
-      python -m pipelines.settle                      list all stale stages, and why each is stale
-      python -m pipelines.settle pretrain download    list these, if they are stale
-      python -m pipelines.settle --commit             settle what is stale for nothing
+      python -m pipelines.settle             # list what is stale, and why
+      python -m pipelines.settle pretrain    # list it, if it is stale
+      python -m pipelines.settle --commit    # settle what is stale for nothing
     """
     root = workspace()
     try:
