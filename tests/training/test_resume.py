@@ -2,6 +2,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from groundup.nn.decoder import Decoder
+from groundup.training import resume as module
 from groundup.training.resume import Resume, _digest, clear_states
 from tests.tiny import randomised, training_config
 from tests.training.toy import Interrupted, assert_same, interrupt_at, new_model, patient, train
@@ -44,6 +46,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from groundup.training import resume as module
 from groundup.training.resume import Resume, clear_states
 from tests.tiny import training_config
 from tests.training.toy import train
@@ -91,6 +94,32 @@ def test_a_state_of_another_configuration_or_code_is_not_continued(tmp_path: Pat
             )
         assert steps == [1, 2, 3]
         assert [path.name for path in tmp_path.iterdir()] == [other.path.name]  # the stale one is gone
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "is_kept"),
+    [
+        ("training/resume.py", "import math", "import math  # a comment", True),
+        ("nn/decoder.py", '"""', '"""In other words: ', True),
+        ("nn/decoder.py", "return", "return 2 *", False),
+        ("files.py", "import", "import math\nimport", False),
+    ],
+)
+def test_an_edit_of_a_comment_keeps_a_state_and_one_of_code_anywhere_in_the_library_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, is_kept: bool
+) -> None:
+    ours = Resume(tmp_path).path
+    package = tmp_path / "groundup"
+    shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / file).read_text(encoding="utf-8")
+    assert old in text
+    (package / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    monkeypatch.setattr(module, "PACKAGE", package)
+    assert (Resume(tmp_path).path == ours) == is_kept
+
+
+def test_the_code_is_that_of_the_whole_library() -> None:
+    assert (module.PACKAGE / "nn/decoder.py").samefile(sys.modules[Decoder.__module__].__file__ or "")
 
 
 def truncate(path: Path) -> None:
