@@ -1,0 +1,94 @@
+"""Which pages are generated, and what each has to contain."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from groundup.errors import BadInput
+from groundup.evaluation.baselines import TITLES as BASELINES
+from groundup.evaluation.phrases import interval, percent
+from groundup.evaluation.starting_points import TITLES as STARTS
+from groundup.evaluation.transfer_results import TITLES as FEW_LABELS
+from pipelines.docs.catalogue import read_datasets
+from pipelines.docs.picture import lanes
+from pipelines.docs.dag import mermaid, read_dag, table
+from pipelines.docs.results import judged, read_metrics
+from pipelines.docs.rooms import read_rooms
+from pipelines.lineage import PIPELINES
+
+TEMPLATES = Path(__file__).parent / "templates"
+WHOLE = ("results.md", "modules.md", "data.md", "overview.svg")  # in docs/, each from the template of its name
+WITH_BLOCKS = ("README.md", "CONTRIBUTING.md", "docs/*.md")
+BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
+
+
+def generate(root: Path) -> dict[Path, str]:
+    """Every page that `make docs` writes, with what it has to contain.
+
+    Raises:
+        BadInput: a page has a generated block of an unknown name.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(["svg"]),
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"interval": interval, "percent": percent, "judged": judged}
+    facts = read_facts(root)
+    facts["lanes"] = lanes(facts)
+    pages = {
+        root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE
+    }
+    blocks: dict[str, str] = {"rooms": environment.get_template("rooms.md.j2").render(facts)}
+    blocks["headline"] = environment.get_template("headline.md.j2").render(facts)
+    dag = read_dag(root, PIPELINES)
+    for pipeline in PIPELINES:
+        blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
+        blocks[f"{pipeline} stages"] = table(dag, pipeline)
+    for pattern in WITH_BLOCKS:
+        for page in sorted(root.glob(pattern)):
+            text = page.read_text(encoding="utf-8")
+            if page not in pages and BLOCK.search(text):
+                pages[page] = BLOCK.sub(_filled(page, blocks), text)
+    return pages
+
+
+def read_facts(root: Path) -> dict[str, Any]:
+    """What the templates may say: metrics, datasets, rooms."""
+    metrics = {
+        "main": read_metrics(root / "reports/metrics"),
+        "study": read_metrics(root / "reports/study/metrics"),
+        "transfer": read_metrics(root / "reports/published/metrics"),
+    }
+    datasets = read_datasets(root)
+    rows = metrics["study"]["contextual"]["rows"]
+    values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    return {
+        **metrics,
+        "vocab_size": values["tokenizer"]["vocab_size"],
+        "few_labels": metrics["study"]["transfer"],
+        "few_labels_titles": FEW_LABELS,
+        "baselines": BASELINES,
+        "starts": STARTS,
+        "last_layer": {row["vectors"]: row["layer"] for row in rows if row["read"] == "the word"},
+        "datasets": datasets,
+        "citations": sorted({row["citation"] for row in datasets}),
+        "packages": {folder: read_rooms(root, folder) for folder in ("src/groundup", "pipelines")},
+    }
+
+
+def _filled(page: Path, blocks: dict[str, str]) -> Callable[[re.Match[str]], str]:
+    def fill(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        if name not in blocks:
+            known = ", ".join(sorted(blocks))
+            raise BadInput(f"{page.name} has a block {name!r}; expected one of: {known}.")
+        return f"{begin}{blocks[name].rstrip()}\n{end}"
+
+    return fill
