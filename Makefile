@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study published status repro-book repro-smollm2 back mend test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study transfer status repro-book repro-smollm2 back mend test lint ui schedule serve-spam clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,15 +44,15 @@ study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the 
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
-published: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
+transfer: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
 	@python -m pipelines.mend
-	dvc repro pipelines/published/dvc.yaml
-	@echo; echo "Results: reports/published/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
-	@echo "Models: data/published/   Values: pipelines/published/params.yaml   Runs: make ui"
+	dvc repro pipelines/transfer/dvc.yaml
+	@echo; echo "Results: reports/transfer/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
+	@echo "Models: data/transfer/   Values: pipelines/transfer/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
-status: $(READY) .git/HEAD  ## show what changed since the last run; the study and published only if they ran here
-	@dvc status dvc.yaml $(foreach name,study published,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
+status: $(READY) .git/HEAD  ## show what changed since the last run; the study and transfer only if they ran here
+	@dvc status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
 repro-book: $(READY) .git/HEAD identity  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)
@@ -63,7 +63,7 @@ repro-smollm2: $(READY) .git/HEAD identity  ## finetune the published SmolLM2-13
 back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
 	@python -m pipelines.way_back back
 
-mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro, study and published begin with it)
+mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro, study and transfer begin with it)
 	@python -m pipelines.mend
 
 # of repro-<profile>

@@ -2,7 +2,7 @@
 
 Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
 The study's stages run one after the other: many train for equal times, which would not be equal beside another stage.
-Run it by hand with `python -m pipelines.flow [--pipeline study|published] [--force] [--stage NAME] [--workers N]`.
+Run it by hand with `python -m pipelines.flow [--pipeline study|transfer] [--force] [--stage NAME] [--workers N]`.
 """
 
 from pipelines import server  # before Prefect, whose settings it reads
@@ -24,19 +24,20 @@ import networkx
 import typer
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from prefect import Task, flow, get_run_logger, task
+from prefect import Flow, Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from groundup.atomic import read_json
 from groundup.errors import BadInput
+from groundup.files import read_json
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
-from pipelines.lineage import PIPELINES, address, find_stage, recorded_keys, revision_tags, split
+from pipelines.lineage import address, find_stage, recorded_keys, revision_tags, split
 from pipelines.mend import GRACE_SECONDS, mend
-from pipelines.stage import PARENT_VARIABLE
+from pipelines.params import PIPELINES
+from pipelines.run import PARENT_VARIABLE
 
 # a stage failed, or the user can put it right: a sentence, no traceback
 FORESEEN = (RuntimeError, BadInput, DvcException)
@@ -54,14 +55,14 @@ class Step:
     retry_delay_seconds: float | list[float] = 1.0  # before every retry, or before the first, second, …
 
 
-def plan(root: Path, only: list[str] | None = None, pipeline: str = "pipeline") -> list[Step]:
+def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> list[Step]:
     """The stages of a pipeline and what they need of others, dependencies first.
 
     `only` keeps some stages of the pipeline, or groups such as `download`, and what they need. Prefect's hints are the
     stage's own: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}` in dvc.yaml.
     """
     graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
-    dvc_yaml = PIPELINES[pipeline]
+    dvc_yaml = PIPELINES[pipeline].dvc_yaml
     named = {stage for stage in graph if stage.path_in_repo == dvc_yaml}
     if only:
         known = {name for stage in named for name in (stage.name, stage.name.partition("@")[0])}
@@ -146,28 +147,23 @@ def stage_task(step: Step) -> Task[..., State[None]]:
     )
 
 
-@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=2))
-def pipeline(force: bool = False, stages: list[str] | None = None) -> State[None]:
-    """Bring every stage of dvc.yaml (or `stages` and what they need) up to date, two at a time.
+def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None]]:
+    """The flow of one pipeline: it brings every stage (or `stages` and what they need) up to date.
 
-    More: `pipeline.with_options(task_runner=ThreadPoolTaskRunner(max_workers=4))`.
+    Args:
+        workers: stages at the same time; None = what PIPELINES says.
     """
-    return _bring_up_to_date("pipeline", force, stages)
 
+    def bring_up_to_date(force: bool = False, stages: list[str] | None = None) -> State[None]:
+        return _bring_up_to_date(pipeline, force, stages)
 
-@flow(name="study", task_runner=ThreadPoolTaskRunner(max_workers=1))
-def study(force: bool = False, stages: list[str] | None = None) -> State[None]:
-    """The same for the study's dvc.yaml, with the stages of the main pipeline that it needs, one after the other."""
-    return _bring_up_to_date("study", force, stages)
-
-
-@flow(name="published", task_runner=ThreadPoolTaskRunner(max_workers=1))
-def published(force: bool = False, stages: list[str] | None = None) -> State[None]:
-    """The same for the dvc.yaml of the published weights, one after the other: a model of theirs fills the memory."""
-    return _bring_up_to_date("published", force, stages)
-
-
-FLOWS = {"pipeline": pipeline, "study": study, "published": published}
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
+        max_workers=workers or PIPELINES[pipeline].workers
+    )
+    described = (
+        f"Bring every stage of {PIPELINES[pipeline].dvc_yaml}, and what it needs of others, up to date."
+    )
+    return Flow(bring_up_to_date, name=pipeline, description=described, task_runner=runner)
 
 
 def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State[None]:
@@ -247,7 +243,7 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
-    metrics = _metrics(PIPELINES[pipeline], root)
+    metrics = _metrics(PIPELINES[pipeline].dvc_yaml, root)
     return (
         f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
     )
@@ -312,27 +308,22 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    pipeline: Annotated[
-        Literal["pipeline", "study", "published"], typer.Option(help="Which dvc.yaml.")
-    ] = "pipeline",
+    pipeline: Annotated[Literal["main", "study", "transfer"], typer.Option(help="Which dvc.yaml.")] = "main",
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Stages at the same time.", show_default="2 of the pipeline, 1 of the others"
+            min=1, help="Stages at the same time.", show_default="2 of the main pipeline, 1 of the others"
         ),
     ] = None,
 ) -> None:
     """Run the main pipeline, or another and what it needs of the main one, as a Prefect flow.
 
-    `make repro`, `make study` and `make published` do the same work without Prefect, one stage after the other.
+    `make repro`, `make study` and `make transfer` do the same work without Prefect, one stage after the other.
     """
-    chosen = FLOWS[pipeline]
-    if workers:
-        chosen = chosen.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers))
     with by_hand():
-        state = chosen(force=force, stages=stage, return_state=True)
+        state = make_flow(pipeline, workers)(force=force, stages=stage, return_state=True)
     if not state.is_completed():
         typer.echo(f"error: {state.message}", err=True)
         raise typer.Exit(1)

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
+from pipelines.params import PIPELINES
 
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
-# Every pipeline has a dvc.yaml of its own; the later ones go on from what the earlier ones made. A stage is named as on
-# DVC's command line in the project's folder: `download@spam`, `pipelines/study/dvc.yaml:download@simlex999`.
-PIPELINES = {
-    "pipeline": "dvc.yaml",
-    "study": "pipelines/study/dvc.yaml",
-    "published": "pipelines/published/dvc.yaml",
-}
+# A stage is named as on DVC's command line in the project's folder: `download@spam`,
+# `pipelines/study/dvc.yaml:download@simlex999`.
 
 
 def workspace(here: Path | None = None) -> Path:
@@ -89,7 +85,7 @@ def recorded_keys(root: Path) -> dict[str, str]:
     from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it hashed it
 
     keys: dict[str, str] = {}
-    for dvc_yaml in PIPELINES.values():
+    for dvc_yaml in (pipeline.dvc_yaml for pipeline in PIPELINES.values()):
         lock = (root / dvc_yaml).with_suffix(".lock")
         recorded = load_yaml(str(lock)) if lock.exists() else None
         stages = (recorded or {}).get("stages") or {}  # a kill may leave an empty file

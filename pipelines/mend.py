@@ -21,10 +21,11 @@ import psutil
 import yaml
 from zc.lockfile import LockError, LockFile
 
-from groundup import processes
-from groundup.atomic import atomic_path, write_text
 from groundup.errors import BadInput
-from pipelines.lineage import PIPELINES, content_of, stage_key, workspace
+from groundup.files import atomic_path, write_text
+from groundup.tracking import processes
+from pipelines.lineage import content_of, stage_key, workspace
+from pipelines.params import PIPELINES
 
 LOOK_SECONDS = 1.0  # between two looks at a dvc that is waited for
 GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
@@ -54,8 +55,8 @@ def mend(root: Path, say: Say) -> None:
     with _locked(root / ".dvc/tmp/lock") as ours:
         if ours:  # else DVC is at work on the lock files, and will say so
             _mend_run_cache(root, say)
-            for name, dvc_yaml in PIPELINES.items():
-                _mend_lock_file(root, name, (root / dvc_yaml).with_suffix(".lock"), say)
+            for name, pipeline in PIPELINES.items():
+                _mend_lock_file(root, name, (root / pipeline.dvc_yaml).with_suffix(".lock"), say)
 
 
 def _wait_for_dvc(root: Path, say: Say) -> None:

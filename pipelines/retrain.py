@@ -25,19 +25,16 @@ from prefect.schedules import Cron
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
-from groundup.labels import SPAM, label_of
-from groundup.params import Params, load_params
-from groundup.retraining import decide
+from groundup.text.jsonl import read_jsonl
+from groundup.text.labels import SPAM, label_of
 from groundup.tracking import Terminated, connect, explained, registry
-from pipelines.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
-from pipelines.finetune_spam import MODEL_NAME as SPAM_MODEL
+from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
     by_hand,
     interruptible,
-    pipeline,
+    make_flow,
     plan,
     reason,
     sentence,
@@ -45,17 +42,20 @@ from pipelines.flow import (
     stages_die_with_us,
 )
 from pipelines.lineage import find_stage, recorded_keys
+from pipelines.main.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
+from pipelines.main.finetune_spam import MODEL_NAME as SPAM_MODEL
 from pipelines.mend import mend
+from pipelines.params import MainParams, load_params
 
 DOWNLOAD = "download"  # the stages that fetch data
 
 
-def spam_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
+def spam_figures(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
     """Matthews correlation and F1 of spam on the test set, the headline first."""
     from sklearn.metrics import f1_score, matthews_corrcoef
 
     from groundup.checkpoint import load_checkpoint
-    from groundup.classification import spam_probabilities
+    from groundup.tasks.classification import spam_probabilities
 
     rows = read_jsonl(test)
     truth = [row["label"] == SPAM for row in rows]
@@ -64,13 +64,13 @@ def spam_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, floa
     return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
 
 
-def instruction_figures(checkpoint: Path, test: Path, params: Params) -> dict[str, float]:
+def instruction_figures(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
     """Share of greedy answers to test instructions that a program finds right."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.datasets.answers import check_for
-    from groundup.evaluation.exact_match import score
-    from groundup.instruction_tuning import respond
-    from groundup.prompts import Request
+    from groundup.generation.prompts import Request
+    from groundup.tasks.instructions import respond
+    from groundup.verifiable.answers import check_for
+    from groundup.verifiable.exact_match import score
 
     rows = read_jsonl(test)
     wanted = min(len(rows), params.retrain.test_instructions)
@@ -87,7 +87,7 @@ class Contest:
     model: str
     made_by: str
     data_of: str  # the stage whose output holds test.jsonl
-    figures: Callable[[Path, Path, Params], dict[str, float]]
+    figures: Callable[[Path, Path, MainParams], dict[str, float]]
 
 
 CONTESTS = (
@@ -109,14 +109,13 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
     report = ["# Retraining", ""]
     try:
         root = Path(Repo.find_root())
-        params = load_params(root / "params.yaml")
+        params: MainParams = load_params("main", root)
         mend(root, get_run_logger().warning)
         refresh(root)
         changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
         if changed or force:
             report += [f"To do: {', '.join(changed) or 'everything, as forced'}.", ""]
-            runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
-            done = pipeline.with_options(task_runner=runner)(force=force, return_state=True)
+            done = make_flow("main", workers)(force=force, return_state=True)
             report += [f"Pipeline: {done.name}, {done.message}.", ""]
             if not done.is_completed():
                 raise RuntimeError(f"the pipeline did not finish: {done.message}")
@@ -152,7 +151,7 @@ def refresh(root: Path) -> None:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
-def compare(contest: Contest, root: Path, params: Params) -> str:
+def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Test candidate and champion alike and promote the better one; returns a row of the summary's table."""
     connection = connect(root)
     made = recorded_keys(root).get(contest.made_by, "")
@@ -206,7 +205,7 @@ def serve() -> None:
     """Retrain on the schedule of params.yaml (section retrain) until Ctrl-C."""
     interruptible()
     try:
-        config = load_params(Path(Repo.find_root()) / "params.yaml").retrain
+        config = load_params("main", Path(Repo.find_root())).retrain
         with server.scheduling_server():
             server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
     except KeyboardInterrupt as error:  # before the schedule was there

@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from groundup.errors import BadInput
-from pipelines import stage  # prints a BadInput raised during an import as one sentence
 
 SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
 STOP_SECONDS = 30.0
@@ -41,8 +40,10 @@ if not os.environ.get("PREFECT_HOME", "").strip():
 
 def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Ctrl-C while the modules are imported, which takes seconds, needs no traceback; a BadInput, one sentence."""
-    if not issubclass(kind, KeyboardInterrupt):
-        stage.without_traceback(kind, error, trace)
+    if issubclass(kind, BadInput):
+        print(f"error: {error}", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
 
 
 sys.excepthook = _no_traceback

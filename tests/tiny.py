@@ -11,7 +11,7 @@ from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.recipes import ComputeConfig, OptimizerConfig, TrainingConfig
+from groundup.training.config import ComputeConfig, OptimizerConfig, TrainingConfig
 
 Model = TypeVar("Model", bound=nn.Module)
 

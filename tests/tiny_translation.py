@@ -1,8 +1,8 @@
 """Pairs of sentences and the smallest settings to learn them."""
 
 from groundup.nn.config import ModelParams
-from groundup.recipes import EvaluateTranslationConfig, TranslationConfig
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training.config import EvaluateTranslationConfig, TranslationConfig
 from tests.tiny import MUON, training_config
 
 PAIRS = [

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from groundup.atomic import write_json, write_text
-from groundup.datasets.jsonl import read_splits
 from groundup.datasets.verses import SIDES, SPLITS, VersesConfig
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import find_contamination
-from groundup.study_params import load_study_params
+from groundup.files import write_json, write_text
+from groundup.reports.validation import problems, render_page, summary
+from groundup.text.jsonl import read_splits
+from groundup.text.overlap import find_contamination
 from groundup.tracking import Run
-from groundup.validation_page import problems, render_page, summary
-from pipelines.check_splits import suite
-from pipelines.stage import run_stage
+from pipelines.main.check_splits import suite
 
 
 def main(run: Run, pairs: Path, results: Path, page: Path, metrics: Path, *, verses: VersesConfig) -> None:
@@ -20,7 +18,7 @@ def main(run: Run, pairs: Path, results: Path, page: Path, metrics: Path, *, ver
     Raises:
         BadInput: an expectation fails, or a verse that evaluates occurs in train; the rows are shown.
     """
-    from groundup.expectations import validate_verses  # takes 5 s to import
+    from groundup.validation.expectations import validate_verses  # takes 5 s to import
 
     splits = read_splits(pairs, SPLITS)
     report = validate_verses(splits, verses.length_ratio)
@@ -42,8 +40,3 @@ def main(run: Run, pairs: Path, results: Path, page: Path, metrics: Path, *, ver
         )
     write_json(metrics, summary(report) | {"contaminated": found["contaminated"]})
     run.artifact(metrics, "validation")
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, verses=params.verses)

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import atomic_path, write_json, write_text
-from groundup.datasets.jsonl import read_jsonl, read_splits
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.vectors import WordVectors
-from groundup.evaluation import embedding_plots
-from groundup.recipes import ComputeConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, write_json, write_text
+from groundup.reports import embedding_plots
+from groundup.text.jsonl import read_jsonl, read_splits
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig
 
 BENCHMARKS = ("WordSim-353", "SimLex-999", embedding_plots.ANALOGIES)
 
@@ -32,9 +30,9 @@ def main(
     """`paths`: the folder of every set of vectors, whose facts say what it is; then metrics, plots and page."""
     from groundup.embeddings import comparison
     from groundup.embeddings.corpora import read_documents
-    from groundup.evaluation import figures
-    from groundup.evaluation.embeddings_page import embeddings_page
     from groundup.evaluation.metrics import Bootstrap
+    from groundup.reports import style as figures
+    from groundup.reports.embeddings_page import embeddings_page
 
     config = compare_embeddings
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
@@ -87,13 +85,3 @@ def _headlines(results: Mapping[str, Any]) -> dict[str, float]:
         f"spam_f1/{name.replace(',', '')}": scores["f1"]["mean"]
         for name, scores in results["spam"]["features"].items()
     }
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(
-        main,
-        train_embeddings=params.train_embeddings,
-        compare_embeddings=params.compare_embeddings,
-        compute=params.compute,
-    )

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from groundup.atomic import atomic_path, read_json, write_text
-from groundup.evaluation.curves import read_curve
-from groundup.recipes import ObjectivesConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, read_json, write_text
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ObjectivesConfig
+from groundup.training.curves import read_curve
 
 
 def main(
@@ -23,8 +21,9 @@ def main(
     objectives: ObjectivesConfig,
 ) -> None:
     """Read the metrics of the three stages and draw them."""
-    from groundup.evaluation import objective_results, objectives_plots
-    from groundup.evaluation.figures import save
+    from groundup.evaluation import objective_results
+    from groundup.reports import objectives_plots
+    from groundup.reports.style import save
 
     figures = {"causal": read_json(causal), "masked": read_json(masked)}
     table = read_json(transfer)
@@ -43,8 +42,3 @@ def main(
     run.artifact(page)
     for chart in charts.values():
         run.artifact(chart, "plots")
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, objectives=params.objectives)

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from groundup.atomic import atomic_path, read_json, write_json, write_text
 from groundup.errors import BadInput
-from groundup.evaluation import tokenizer_page, tokenizer_plots, tokenizer_results
-from groundup.evaluation.figures import save
+from groundup.evaluation import tokenizer_results
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, read_json, write_json, write_text
+from groundup.reports import tokenizer_page, tokenizer_plots
+from groundup.reports.style import save
 from groundup.tokenizers.loading import load_tokenizer
 from groundup.tracking import Run
-from pipelines.stage import run_stage
 
 
 def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) -> None:
@@ -49,8 +48,3 @@ def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) ->
     run.text("\n".join(said) + "\n", "conclusions.txt")
     run.artifact(plots)
     run.artifact(page)
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, compare_tokenizers=params.compare_tokenizers)

@@ -3,16 +3,15 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from groundup.atomic import atomic_path, write_json, write_text
-from groundup.datasets.shards import read_documents
 from groundup.embeddings.contextual import ContextualConfig, gather, measure
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.word_in_context import read_pairs
-from groundup.evaluation import contextual_page, contextual_plots, figures
-from groundup.recipes import ComputeConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, write_json, write_text
+from groundup.reports import contextual_page, contextual_plots
+from groundup.reports import style as figures
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig
+from groundup.training.shards import read_documents
 
 
 def main(
@@ -33,7 +32,7 @@ def main(
 ) -> None:
     """Probe two sets of word vectors, the main decoder, and the study decoder and encoder."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.training import pick_device
+    from groundup.training.devices import pick_device
 
     device = pick_device(compute)
     static = {"Word2Vec": WordVectors.load(word2vec), "GloVe": WordVectors.load(glove)}
@@ -61,8 +60,3 @@ def main(
         run.artifact(path)
     run.artifact(pictures, "plots")
     print("\n".join(contextual_page.conclusions(facts)))
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, contextual=params.contextual, compute=params.compute)

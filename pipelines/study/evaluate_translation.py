@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from groundup.atomic import atomic_path, read_json, write_json, write_text
-from groundup.datasets.jsonl import read_splits, write_jsonl
-from groundup.evaluation.curves import read_curve
-from groundup.recipes import ComputeConfig, EvaluateTranslationConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, read_json, write_json, write_text
+from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig, EvaluateTranslationConfig
+from groundup.training.curves import read_curve
 
 
 def main(
@@ -28,12 +26,12 @@ def main(
     """Translate, score, draw."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation import translation_results
-    from groundup.evaluation.attention_plots import attention_map
-    from groundup.evaluation.figures import save
-    from groundup.evaluation.translation_plots import model1_map, training_curve
     from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
-    from groundup.training import pick_device
-    from groundup.translation import attention_of, translate
+    from groundup.reports.attention_plots import attention_map
+    from groundup.reports.style import save
+    from groundup.reports.translation_plots import model1_map, training_curve
+    from groundup.tasks.translation import attention_of, translate
+    from groundup.training.devices import pick_device
 
     config = evaluate_translation
     splits = read_splits(verses, ("train", "test"))
@@ -81,8 +79,3 @@ def main(
     for path in sorted(plots.glob("*.png")):
         run.artifact(path, "plots")
     print(translation_results.conclusion(found))
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, evaluate_translation=params.evaluate_translation, compute=params.compute)

@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from groundup.atomic import atomic_path, write_json, write_text
-from groundup.evaluation import figures, study_page
 from groundup.evaluation.explain_config import ExplainConfig
-from groundup.recipes import ComputeConfig
-from groundup.study_params import load_study_params
+from groundup.files import atomic_path, write_json, write_text
+from groundup.reports import study_page
+from groundup.reports import style as figures
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig
 
 
 def main(
@@ -27,9 +26,10 @@ def main(
 ) -> None:
     """Read the sentence with each model, draw, and write the page."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.evaluation import attention_steps, explanation, transformer_page
+    from groundup.evaluation import attention_steps, explanation
     from groundup.evaluation.architecture import stacks
-    from groundup.training import pick_device
+    from groundup.reports import transformer_page
+    from groundup.training.devices import pick_device
 
     device = pick_device(compute)
     decoder, same = (load_checkpoint(path, device, "decoder") for path in (pretrained, causal))
@@ -77,8 +77,3 @@ def main(
     for path in (metrics, page):
         run.artifact(path)
     run.artifact(pictures, "plots")
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, explain=params.explain, compute=params.compute)

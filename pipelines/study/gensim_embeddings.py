@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from groundup.atomic import write_json
-from groundup.datasets.jsonl import read_jsonl
 from groundup.embeddings.config import GENSIM_METHODS, EmbeddingsConfig, method_of
-from groundup.recipes import ComputeConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig
 
 
 def main(
@@ -42,8 +40,3 @@ def main(
     write_json(metrics, figures)
     run.log({"seconds": learned.seconds})
     run.pointer(out, "vectors")
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, train_embeddings=params.train_embeddings, compute=params.compute)

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from groundup.atomic import read_json, write_json, write_text
-from groundup.evaluation import study_index
+from groundup.files import read_json, write_json, write_text
+from groundup.reports import study_index
 from groundup.tracking import Run
-from pipelines.stage import run_stage
 
 
 def main(
@@ -35,7 +34,3 @@ def main(
     write_json(headline, study_index.headline(found))
     write_text(page, study_index.page(found))
     run.artifact(page)
-
-
-if __name__ == "__main__":
-    run_stage(main)

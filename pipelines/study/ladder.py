@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import write_json
-from groundup.datasets.jsonl import read_splits
-from groundup.labels import SPAM, THRESHOLD
-from groundup.recipes import ComputeConfig, LadderConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import SPAM, THRESHOLD
 from groundup.tokenizers.loading import load_tokenizer
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig, LadderConfig
 
 
 def main(
@@ -35,14 +33,15 @@ def main(
     import numpy as np
     import torch
 
-    from groundup import classification
-    from groundup.datasets.batching import window_batches
-    from groundup.datasets.shards import open_shard, read_meta
     from groundup.evaluation.language_model import bits_per_byte, total_nats
     from groundup.evaluation.metrics import f1
     from groundup.nn.decoder import Decoder
-    from groundup.objectives import causal_lm
-    from groundup.training import fit, pick_device
+    from groundup.tasks import classification
+    from groundup.training.batching import window_batches
+    from groundup.training.devices import pick_device
+    from groundup.training.loop import fit
+    from groundup.training.objectives import causal_lm
+    from groundup.training.shards import open_shard, read_meta
 
     names = load_tokenizer(tokenizer)
     meta = read_meta(tokens)
@@ -116,8 +115,3 @@ def main(
     write_json(metrics, row)
     means = {key: float(np.mean([*values.values()])) for key, values in found.items()}
     run.log({"parameters": row["parameters"], "embedding_parameters": tables, **means})
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, ladder=params.ladder, compute=params.compute)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from groundup.datasets.jsonl import read_jsonl, write_splits
 from groundup.datasets.verses import VersesConfig, prepare
-from groundup.study_params import load_study_params
+from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.tracking import Run
-from pipelines.stage import run_stage
 
 
 def main(run: Run, king_james: Path, basic: Path, out: Path, *, verses: VersesConfig) -> None:
@@ -21,8 +19,3 @@ def main(run: Run, king_james: Path, basic: Path, out: Path, *, verses: VersesCo
     run.log({f"dropped/{reason.replace(',', '')}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")
     print(f"verses: {report['splits']}, dropped {report['dropped']}")
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, verses=params.verses)

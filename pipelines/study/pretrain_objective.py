@@ -5,13 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import write_json
 from groundup.errors import BadInput
-from groundup.evaluation.curves import write_curve
-from groundup.recipes import ComputeConfig, ObjectivesConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig, ObjectivesConfig
+from groundup.training.curves import write_curve
 
 
 def main(
@@ -32,16 +30,18 @@ def main(
     import torch
 
     from groundup.checkpoint import fingerprint, save_checkpoint
-    from groundup.datasets import masking
-    from groundup.datasets.batching import window_batches
-    from groundup.datasets.shards import open_shard
     from groundup.evaluation import ngram_baselines, token_accuracy
     from groundup.evaluation.metrics import Bootstrap
     from groundup.nn.decoder import Decoder
     from groundup.nn.encoder import Encoder
-    from groundup.objectives import IGNORE_INDEX, causal_lm, masked_lm
     from groundup.tokenizers.wordpiece import WordPieceTokenizer
-    from groundup.training import Objective, Resume, fit, pick_device
+    from groundup.training import masking
+    from groundup.training.batching import window_batches
+    from groundup.training.devices import pick_device
+    from groundup.training.loop import Objective, fit
+    from groundup.training.objectives import IGNORE_INDEX, causal_lm, masked_lm
+    from groundup.training.resume import Resume
+    from groundup.training.shards import open_shard
 
     if objective not in ("causal", "masked"):
         raise BadInput(f"the objective is {objective!r}; expected causal or masked.")
@@ -109,8 +109,3 @@ def main(
     run.log({"val/accuracy": figures["accuracy"]["model"]["mean"]}, step=steps)
     write_json(metrics, figures)
     resume.clear()
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, objectives=params.objectives, compute=params.compute)

@@ -3,13 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from groundup.atomic import write_json
-from groundup.datasets.jsonl import read_jsonl
 from groundup.embeddings.config import EmbeddingsConfig, method_of
-from groundup.recipes import ComputeConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig
 
 
 def main(
@@ -29,7 +27,7 @@ def main(
     from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train
     from groundup.embeddings.vocabulary import build_vocabulary
-    from groundup.training import Resume
+    from groundup.training.resume import Resume
 
     chosen = method_of(method, name)
     files = corpus_files(name, corpus, verses)
@@ -50,8 +48,3 @@ def main(
     run.log({"seconds": learned.seconds})
     run.pointer(out, "vectors")
     resume.clear()
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, train_embeddings=params.train_embeddings, compute=params.compute)

@@ -6,12 +6,10 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from groundup.atomic import write_json
-from groundup.evaluation.curves import write_curve
-from groundup.recipes import ComputeConfig, TranslationConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig, TranslationConfig
+from groundup.training.curves import write_curve
 
 
 def main(
@@ -30,12 +28,8 @@ def main(
     import torch
 
     from groundup.checkpoint import Checkpoint, CheckpointConfig, fingerprint, save_checkpoint
-    from groundup.datasets.jsonl import read_splits
     from groundup.datasets.verses import SIDES
-    from groundup.objectives import sequence_to_sequence
-    from groundup.tokenizers.bpe import BPETokenizer
-    from groundup.training import Resume, fit, pick_device
-    from groundup.translation import (
+    from groundup.tasks.translation import (
         check_lengths,
         encode_pairs,
         make_model,
@@ -43,6 +37,12 @@ def main(
         translation_batches,
         translation_loss,
     )
+    from groundup.text.jsonl import read_splits
+    from groundup.tokenizers.bpe import BPETokenizer
+    from groundup.training.devices import pick_device
+    from groundup.training.loop import fit
+    from groundup.training.objectives import sequence_to_sequence
+    from groundup.training.resume import Resume
 
     config, training = translation, translation.training
     splits = read_splits(verses, ("train", "val", "test"))
@@ -118,8 +118,3 @@ def _seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) ->
     tokens = [after - before for before, after in pairwise(seen)][-len(speeds) :]
     seconds = sum(n / speed for n, speed in zip(tokens, speeds, strict=True))
     return seconds * seen[-1] / sum(tokens)
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, translation=params.translation, compute=params.compute)

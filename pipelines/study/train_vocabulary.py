@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from groundup.atomic import write_json
-from groundup.datasets.documents import text_of
-from groundup.datasets.published_vocabularies import fetch_gpt2
-from groundup.datasets.shards import SPLITS, open_shard, read_documents, write_shards
-from groundup.study_params import load_study_params
+from groundup.files import write_json
+from groundup.interop.gpt2_vocabulary import fetch_gpt2
+from groundup.text.documents import text_of
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
 from groundup.tokenizers.vocabularies import (
@@ -20,7 +18,7 @@ from groundup.tokenizers.vocabularies import (
     learn,
 )
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.shards import SPLITS, open_shard, read_documents, write_shards
 
 
 def main(
@@ -63,8 +61,3 @@ def main(
     run.log(figures)
     run.tag("tokenizer.fingerprint", trained.fingerprint)
     run.artifact(out)
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, vocabularies=params.vocabularies, train_vocabulary=params.train_vocabulary)

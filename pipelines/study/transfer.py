@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import write_json
-from groundup.datasets.jsonl import read_splits
-from groundup.labels import SPAM, THRESHOLD
-from groundup.recipes import ComputeConfig, TransferConfig
-from groundup.study_params import load_study_params
+from groundup.files import write_json
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import SPAM, THRESHOLD
 from groundup.tracking import Run
-from pipelines.stage import run_stage
+from groundup.training.config import ComputeConfig, TransferConfig
 
 BASELINES = ("naive_bayes", "logistic_regression")
 
@@ -35,12 +33,12 @@ def main(
     import numpy as np
     import torch
 
-    from groundup import classification
     from groundup.checkpoint import load_checkpoint
     from groundup.datasets.subsets import nested_subset
     from groundup.evaluation import baselines, transfer_results
     from groundup.evaluation.metrics import f1
-    from groundup.training import pick_device
+    from groundup.tasks import classification
+    from groundup.training.devices import pick_device
 
     config, recipe = transfer, transfer.finetune
     device = pick_device(compute)
@@ -108,8 +106,3 @@ def main(
         run.log(means, step=len(chosen))
     steps = {size: config.steps(size) for size in scores["masked"]}
     write_json(metrics, transfer_results.table(scores, losses, steps, config.confidence))
-
-
-if __name__ == "__main__":
-    params = load_study_params(Path("params.yaml"), Path("pipelines/study/params.yaml"))
-    run_stage(main, transfer=params.transfer, compute=params.compute)

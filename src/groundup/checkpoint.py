@@ -19,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from groundup.atomic import atomic_path
-from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
+from groundup.files import atomic_path
+from groundup.generation.chat_template import ChatTemplate
+from groundup.generation.prompts import DEFAULT_STYLE, Prompter
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
@@ -29,7 +30,6 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, absorb, add_adapters
 from groundup.nn.weights import keep_tokens, misfits, shapes_of
-from groundup.prompts import DEFAULT_STYLE, Prompter
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 

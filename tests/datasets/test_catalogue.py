@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from groundup.datasets import locations, tasks
+from groundup.datasets import locations
 from groundup.datasets.catalogue import DataConfig, Dataset, Location, dataset_for, fetch, load_catalogue
 from groundup.errors import BadInput
+from groundup.verifiable import tasks
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
 TEXT = b"once upon a time\n" * 20_000  # 340 kB: several chunks
@@ -103,7 +104,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("groundup.atomic.os.replace", interrupted)
+    monkeypatch.setattr("groundup.files.os.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(story(f"file:{tmp_path / 'story.txt'}"), tmp_path / "raw" / "out.jsonl", progress=False)
     assert list((tmp_path / "raw").iterdir()) == []

@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from groundup.datasets import corpus
 from groundup.datasets.corpus import CorpusConfig, cut, prepare
-from groundup.datasets.documents import text_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, normalise
+from groundup.text.documents import text_of
+from groundup.text.overlap import TextIndex, normalise
 
 
 def config(**changes):

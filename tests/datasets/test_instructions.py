@@ -20,9 +20,9 @@ from groundup.datasets.instructions import (
     prompt_of,
     training_texts,
 )
-from groundup.datasets.tasks import generate
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, normalise
+from groundup.text.overlap import TextIndex, normalise
+from groundup.verifiable.tasks import generate
 
 CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), 1, seed=3)
 BOOK = InstructionsConfig("book", 0.05, 0.1, (), 1, seed=3)

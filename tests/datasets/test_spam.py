@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from groundup.datasets.spam import BOOK_GLUED, SpamConfig, glue_as_book, prepare
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, ngrams, normalise
+from groundup.text.overlap import TextIndex, ngrams, normalise
 
 BOOK = SpamConfig(
     protocol="book", val_fraction=0.1, test_fraction=0.2, balance="undersample", max_dropped_share=1, seed=123

@@ -25,7 +25,7 @@ from groundup.errors import BadInput
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder
 
-PAIRS = read_pairs(Path(__file__).parents[2] / "src/groundup/embeddings/word_in_context.csv")[:40]
+PAIRS = read_pairs(Path(__file__).parents[2] / "data/word_in_context.csv")[:40]
 MESSAGES = [text for pair in PAIRS for text in (pair.first, pair.second)] + ["short one", "x " * 60]
 CONFIG = ContextualConfig(
     bootstrap_samples=20,

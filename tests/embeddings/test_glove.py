@@ -5,7 +5,7 @@ import torch
 from groundup.embeddings.cooccurrence import Cooccurrence, count_cooccurrence
 from groundup.embeddings.glove import Cells, GloVe, cell_batches, weighted_least_squares
 from groundup.embeddings.vocabulary import build_vocabulary
-from groundup.training import fit
+from groundup.training.loop import fit
 from tests.embeddings import toy
 from tests.tiny import CPU
 

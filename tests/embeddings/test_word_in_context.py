@@ -28,7 +28,7 @@ from groundup.embeddings.word_in_context import (
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap
 
-FILE = Path(__file__).parents[2] / "src/groundup/embeddings/word_in_context.csv"
+FILE = Path(__file__).parents[2] / "data/word_in_context.csv"
 PAIRS = read_pairs(FILE)
 TRUTH = np.array([int(pair.same) for pair in PAIRS])
 BY_WORD = defaultdict(list)

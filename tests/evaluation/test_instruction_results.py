@@ -1,7 +1,7 @@
 import pytest
 
-from groundup.datasets.answers import stored_answers
 from groundup.evaluation.instruction_results import Responses, samples, table
+from groundup.verifiable.answers import stored_answers
 
 ROWS = [
     {"id": str(i), "family": family, "instruction": f"say {i}", "input": "", "output": str(i)}

@@ -7,8 +7,8 @@ import torch
 
 from groundup.evaluation.language_model import bits_per_byte, nats_of_texts, total_nats
 from groundup.nn.decoder import Decoder
-from groundup.objectives import IGNORE_INDEX, Batch
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training.objectives import IGNORE_INDEX, Batch
 from tests.tiny import model_config, random_decoder
 
 EOT = 10

@@ -5,7 +5,7 @@ import torch
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap
 from groundup.evaluation.token_accuracy import accuracies, guesses, windows_of
-from groundup.objectives import IGNORE_INDEX, Batch, causal_lm, masked_lm
+from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm, masked_lm
 from tests.tiny import random_decoder, random_encoder
 
 

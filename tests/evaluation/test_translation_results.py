@@ -9,8 +9,8 @@ from sacrebleu import corpus_bleu, corpus_chrf
 from sacrebleu.significance import PairedTest
 
 from groundup.evaluation import translation_results
-from groundup.evaluation.figures import save
-from groundup.evaluation.translation_plots import training_curve
+from groundup.reports.style import save
+from groundup.reports.translation_plots import training_curve
 from tests.tiny_translation import EVALUATE
 
 WORDS = "and the king said to his men go up into the town for there is bread and water in it".split()

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import Checkpoint
 from groundup.errors import BadInput
-from groundup.generation import generate
+from groundup.generation.chat_template import ChatTemplate
+from groundup.generation.decoding import generate
+from groundup.generation.sampling import Sampling
 from groundup.interop.configs import yarn_attention
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.gguf import load_gguf
 from groundup.interop.model_card import CardFacts
 from groundup.interop.published import load_published
 from groundup.nn.config import RopeScaling
-from groundup.sampling import Sampling
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from tests.interop.test_export_huggingface import CHATML, classifier, saved
 from tests.tiny import random_decoder, random_encoder

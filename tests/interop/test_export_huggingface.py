@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from groundup.classification import encode_texts, spam_probabilities
 from groundup.errors import BadInput
+from groundup.generation.chat_template import ChatTemplate
+from groundup.generation.prompts import format_prompt, format_response
 from groundup.interop.export_huggingface import PADDING, chat_template_of, export_huggingface
 from groundup.interop.huggingface import load_model
 from groundup.interop.model_card import CardFacts
@@ -19,7 +19,7 @@ from groundup.interop.published import load_published
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig, RopeScaling
 from groundup.nn.lora import add_adapters
-from groundup.prompts import format_prompt, format_response
+from groundup.tasks.classification import encode_texts, spam_probabilities
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer, WordRules

@@ -11,8 +11,8 @@ import torch
 from groundup.datasets.catalogue import load_catalogue
 from groundup.errors import BadInput
 from groundup.interop.fetching import MODELS, fetch_published
-from tests.datasets.test_published_vocabularies import gpt2_catalogue
 from tests.interop.published_models import random_gpt2, random_llama, save_published
+from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
 
@@ -88,8 +88,8 @@ def test_smollm2_is_that_of_transformers(smollm2: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from groundup.generation import generate
-    from groundup.sampling import Sampling
+    from groundup.generation.decoding import generate
+    from groundup.generation.sampling import Sampling
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": smollm2.parent, "gguf_file": smollm2.name}
     theirs = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32).eval()

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 import torch
 
-from groundup.chat import Chat
 from groundup.checkpoint import load_checkpoint, save_checkpoint
+from groundup.cli.chat import Chat
 from groundup.errors import BadInput
 from groundup.evaluation.language_model import total_nats
-from groundup.generation import generate, probabilities
-from groundup.instruction_tuning import respond
+from groundup.generation.decoding import generate, probabilities
+from groundup.generation.sampling import Sampling
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.export_huggingface import export_huggingface
 from groundup.interop.gguf_file import open_gguf
 from groundup.interop.huggingface import load_model
 from groundup.interop.published import import_model, load_published
-from groundup.preference_tuning import Preference, answer_log_probs, both_answers
-from groundup.sampling import Sampling
-from groundup.serving import ServedInstructions
+from groundup.serving.model import ServedInstructions
+from groundup.tasks.instructions import respond
+from groundup.tasks.preferences import Preference, answer_log_probs, both_answers
 from tests.interop.published_models import random_gpt2, random_llama, save_bert, save_published
 
 BOLD = Sampling(temperature=1.0)

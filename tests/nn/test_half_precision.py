@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from groundup.generation import generate
+from groundup.generation.decoding import generate
+from groundup.generation.sampling import Sampling
 from groundup.nn.half_precision import LARGEST, HalfLinear, halve, supported
-from groundup.sampling import Sampling
 from tests.tiny import random_decoder
 
 pytestmark = pytest.mark.skipif(not supported(), reason="this processor has no kernel for float16 weights")

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from groundup.checkpoint import save_checkpoint
-from groundup.datasets.jsonl import write_jsonl
-from groundup.datasets.shards import write_shards
+from groundup.generation.prompts import format_prompt
 from groundup.nn.config import ModelParams
-from groundup.prompts import format_prompt
-from groundup.recipes import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
+from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
+from groundup.training.config import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
+from groundup.training.shards import write_shards
 from tests.tiny import ADAMW, random_decoder, training_config
 
 MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, 17, 4, (2,))

@@ -13,11 +13,11 @@ import yaml
 from typer.testing import CliRunner
 
 from groundup import tracking
-from groundup.datasets.jsonl import write_jsonl
 from groundup.errors import BadInput
-from groundup.prompts import Request
-from groundup.retraining import RetrainConfig
+from groundup.generation.prompts import Request
+from groundup.text.jsonl import write_jsonl
 from groundup.tracking import registry
+from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
 from tests.pipelines import toy
@@ -221,7 +221,7 @@ def test_instruction_figures_ask_a_spread_of_the_test_set(
         return ["0", "no", "no", "no"]
 
     monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
-    monkeypatch.setattr("groundup.instruction_tuning.respond", respond)
+    monkeypatch.setattr("groundup.tasks.instructions.respond", respond)
     params: Any = SimpleNamespace(
         retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
     )

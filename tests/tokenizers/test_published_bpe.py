@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
+from groundup.interop.import_tokenizer import LLAMA_3, gguf_tokenizer, huggingface_tokenizer
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.published import LLAMA_3, gguf_tokenizer, huggingface_tokenizer
 
 TEXTS = [
     "low lower lowest, new newer newest",
@@ -362,7 +362,7 @@ def test_added_tokens_are_those_of_the_library(tokens: list[Any], texts: list[li
     """Whatever is added and how: read, saved, loaded and written again."""
     from tokenizers import AddedToken, Tokenizer
 
-    from groundup.tokenizers.exported import huggingface_document
+    from groundup.interop.export_tokenizer import huggingface_document
 
     theirs = reference("gpt2")
     for content, special, normalized, lstrip, rstrip in tokens:
@@ -456,7 +456,7 @@ def gguf_facts(theirs: Any, kinds: dict[str, int]) -> dict[str, Any]:
 
 
 def test_user_defined_tokens_of_a_gguf_file() -> None:
-    from groundup.tokenizers.exported import gguf_fields
+    from groundup.interop.export_tokenizer import gguf_fields
 
     theirs = reference("gpt2")
     theirs.add_tokens(["<think>", "  ", "    "])

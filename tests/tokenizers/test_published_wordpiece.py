@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.classification import encode_texts
 from groundup.errors import BadInput
-from groundup.tokenizers.published import huggingface_tokenizer
+from groundup.interop.import_tokenizer import huggingface_tokenizer
+from groundup.tasks.classification import encode_texts
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 # as in BERT: a token that no text has stands between [PAD] and the other special tokens

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from groundup import processes
-from groundup.tracking import Terminated, connect, mark_cached, pipeline_run, silent, stage_run
+from groundup.tracking import Terminated, connect, mark_cached, pipeline_run, processes, silent, stage_run
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from groundup.atomic import atomic_path
 from groundup.datasets import locations
 from groundup.datasets.readers import READERS, Rows, canonical_bytes
 from groundup.errors import BadInput
+from groundup.files import atomic_path
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Generate:
-    """Arguments of groundup.datasets.tasks.generate: the dataset is made by our own code."""
+    """Arguments of groundup.verifiable.tasks.generate: the dataset is made by our own code."""
 
     instances_per_family: int
     seed: int
@@ -295,7 +295,7 @@ def _canonical(dataset: Dataset, location: Location, data: bytes) -> bytes:
 
 
 def _generate(arguments: Generate, name: str) -> bytes:
-    from groundup.datasets import tasks
+    from groundup.verifiable import tasks
 
     return canonical_bytes(tasks.generate(arguments.instances_per_family, arguments.seed), name)
 

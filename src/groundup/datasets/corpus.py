@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from groundup.datasets.documents import Document, text_of
-from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import linked_groups, normalise
 from groundup.settings import STRICT
+from groundup.text.documents import Document, text_of
+from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.text.overlap import linked_groups, normalise
 
 BLANK_MESSAGES = "blank messages"  # parts of documents; all other reasons are about whole ones
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)

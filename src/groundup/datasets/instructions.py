@@ -14,10 +14,10 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.conversations import is_history, said_before
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex
 from groundup.settings import STRICT
+from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.text.overlap import TextIndex
 
 Row = dict[str, Any]
 Splits = dict[str, list[Row]]

@@ -26,8 +26,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from groundup.atomic import atomic_path, write_json
 from groundup.errors import BadInput
+from groundup.files import atomic_path, write_json
 
 MIRROR_VARIABLE = "GROUNDUP_MIRROR"
 ATTEMPTS = 4

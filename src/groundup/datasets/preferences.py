@@ -13,11 +13,11 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.datasets.instructions import prompt_of
 from groundup.errors import BadInput
-from groundup.evaluation.exact_match import Check
 from groundup.settings import STRICT
+from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.verifiable.exact_match import Check
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]

@@ -14,11 +14,11 @@ from annotated_types import Ge, Gt, Le, Lt
 from scipy.cluster.hierarchy import DisjointSet
 
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import check_loss, keep_first, key_of
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex, linked_groups, normalise
-from groundup.labels import HAM, LABELS, SPAM
 from groundup.settings import STRICT
+from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.text.labels import HAM, LABELS, SPAM
+from groundup.text.overlap import TextIndex, linked_groups, normalise
 
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]  # "train", "val", "test"

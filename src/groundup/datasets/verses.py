@@ -16,10 +16,10 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.corpus import unit_hash
-from groundup.datasets.duplicates import check_loss
 from groundup.errors import BadInput
-from groundup.evaluation.contamination import TextIndex
 from groundup.settings import STRICT
+from groundup.text.duplicates import check_loss
+from groundup.text.overlap import TextIndex
 
 Pair = dict[str, str]
 SPLITS = ("train", "val", "test")

@@ -18,8 +18,8 @@ from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.vocabulary import build_vocabulary, split_words
 from groundup.evaluation.baselines import fit_predict
 from groundup.evaluation.metrics import Bootstrap, paired_difference, score
-from groundup.labels import SPAM
-from groundup.recipes import ComputeConfig
+from groundup.text.labels import SPAM
+from groundup.training.config import ComputeConfig
 
 Row = Mapping[str, Any]
 OURS, THEIRS = "groundup", "gensim"

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from groundup.errors import BadInput
-from groundup.recipes import OptimizerConfig, TrainingConfig
 from groundup.settings import STRICT
+from groundup.training.config import OptimizerConfig, TrainingConfig
 
 Positive = Annotated[int, Ge(1)]
 Method = Literal["skipgram", "cbow", "glove"]

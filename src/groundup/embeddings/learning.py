@@ -13,8 +13,10 @@ from groundup.embeddings.glove import GloVe, cell_batches, weighted_least_square
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.vocabulary import Vocabulary
 from groundup.embeddings.word2vec import Word2Vec, cbow, skip_gram, text_batches
-from groundup.recipes import ComputeConfig
-from groundup.training import Log, Resume, fit, pick_device
+from groundup.training.config import ComputeConfig
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log, fit
+from groundup.training.resume import Resume
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.atomic import atomic_path, write_json
 from groundup.errors import BadInput
+from groundup.files import atomic_path, write_json
 
 Array = npt.NDArray[np.float32]
 MATRIX, WORDS = "vectors.safetensors", "vectors.json"

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.evaluation.study_page import Table
 from groundup.nn.attention import Reading
 from groundup.nn.transformer import Transformer
+from groundup.reports.study_page import Table
 
 CHANNELS = 3  # of each value shown
 

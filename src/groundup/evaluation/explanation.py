@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from groundup.beam_search import beam_search
 from groundup.errors import BadInput
 from groundup.evaluation.architecture import Stack
-from groundup.evaluation.architecture_plots import data_flow
-from groundup.evaluation.attention_plots import attention_map, mask_patterns
+from groundup.generation.beam_search import beam_search
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer
+from groundup.reports.architecture_plots import data_flow
+from groundup.reports.attention_plots import attention_map, mask_patterns
 from groundup.tokenizers.loading import Tokenizer
 
 if TYPE_CHECKING:

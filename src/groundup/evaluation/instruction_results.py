@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.evaluation.exact_match import Check, score
+from groundup.verifiable.exact_match import Check, score
 
 Row = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from groundup.nn.decoder import Decoder
-from groundup.objectives import IGNORE_INDEX, Batch, causal_lm
 from groundup.tokenizers.loading import Tokenizer
+from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm
 
 
 @torch.inference_mode()

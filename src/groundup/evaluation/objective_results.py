@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.evaluation.phrases import by_chance, difference, interval, significant, starred
-from groundup.evaluation.study_page import Picture, Section, Table, Text, render
 from groundup.evaluation.transfer_results import LAST_STEPS, OBJECTIVES, TITLES
+from groundup.reports.format import by_chance, difference, interval, significant, starred
+from groundup.reports.study_page import Picture, Section, Table, Text, render
 
 Figures = Mapping[str, Mapping[str, Any]]
 ASKED = {"causal": "the next token, from all tokens before it", "masked": "a hidden token, from both sides"}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.atomic import atomic_path
 from groundup.errors import BadInput
+from groundup.files import atomic_path
 
 Row = Mapping[str, Any]
 COLUMNS = ("seed", "split", "id", "label", "spam_probability")

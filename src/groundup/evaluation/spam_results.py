@@ -16,7 +16,7 @@ from groundup.evaluation.baselines import Predictions
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.metrics import DECISION, Bootstrap, paired_difference, score
 from groundup.evaluation.predictions import read_predictions
-from groundup.labels import LABELS, SPAM, THRESHOLD
+from groundup.text.labels import LABELS, SPAM, THRESHOLD
 
 Row = Mapping[str, Any]
 

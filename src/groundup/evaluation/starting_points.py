@@ -7,10 +7,10 @@ import numpy as np
 
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.metrics import Bootstrap, paired_difference
-from groundup.evaluation.phrases import difference, interval, percent
 from groundup.evaluation.spam_results import Answers
 from groundup.evaluation.spam_results import table as spam_table
-from groundup.evaluation.study_page import Card, Cards, Part, Picture, Section, Table, Text, render
+from groundup.reports.format import difference, interval, percent
+from groundup.reports.study_page import Card, Cards, Part, Picture, Section, Table, Text, render
 
 TITLES = {
     "random": "random weights",

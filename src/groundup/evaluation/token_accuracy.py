@@ -14,7 +14,7 @@ from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap, Interval
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.objectives import IGNORE_INDEX
+from groundup.training.objectives import IGNORE_INDEX
 
 Ids = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Lt
 
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import seed_interval
-from groundup.evaluation.phrases import by_chance, difference, interval, significant
+from groundup.reports.format import by_chance, difference, interval, significant
 from groundup.settings import STRICT
 
 # once a seed

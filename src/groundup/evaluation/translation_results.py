@@ -5,9 +5,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from groundup.evaluation.study_page import Part, Picture, Section, Table, Text, render
 from groundup.evaluation.word_alignment import words_of
-from groundup.recipes import EvaluateTranslationConfig
+from groundup.reports.study_page import Part, Picture, Section, Table, Text, render
+from groundup.training.config import EvaluateTranslationConfig
 
 MODEL = "model"  # the system that the others are compared with
 SYSTEMS = {

@@ -7,17 +7,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from groundup.atomic import atomic_path
 from groundup.checkpoint import TITLES, Checkpoint
 from groundup.errors import BadInput
+from groundup.files import atomic_path
 from groundup.interop.configs import architecture_of
 from groundup.interop.export_huggingface import beginning, bpe_of, chat_template_of, refuse_existing
+from groundup.interop.export_tokenizer import gguf_fields
 from groundup.interop.gguf import NAMES, SIZES, neighbours
 from groundup.interop.gguf_rotary import FACTORS, factors_of, scaling_fields
 from groundup.interop.layouts import llama
 from groundup.interop.model_card import CardFacts
 from groundup.nn.config import ModelConfig
-from groundup.tokenizers.exported import gguf_fields
 
 Dtype = Literal["float32", "float16", "q8_0"]
 FILE_TYPES: dict[Dtype, int] = {"float32": 0, "float16": 1, "q8_0": 7}

@@ -8,17 +8,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groundup.atomic import atomic_path
-from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint
 from groundup.errors import BadInput
+from groundup.files import atomic_path
+from groundup.generation.chat_template import ChatTemplate
+from groundup.generation.prompts import PROMPT_STYLES
 from groundup.interop.configs import architecture_of, to_huggingface
+from groundup.interop.export_tokenizer import huggingface_document, wordpiece_document
 from groundup.interop.layouts import LAYOUTS
 from groundup.interop.model_card import CardFacts, model_card
 from groundup.nn.config import ModelConfig
-from groundup.prompts import PROMPT_STYLES
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.exported import huggingface_document, wordpiece_document
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 Weights = dict[str, Tensor]

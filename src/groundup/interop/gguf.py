@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
+from groundup.generation.chat_template import ChatTemplate
 from groundup.interop.configs import checked
 from groundup.interop.gguf_file import GGUFFile, open_gguf
 from groundup.interop.gguf_rotary import FACTORS, read_scaling

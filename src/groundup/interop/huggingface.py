@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from groundup.chat_template import ChatTemplate
 from groundup.errors import BadInput
+from groundup.generation.chat_template import ChatTemplate
 from groundup.interop.configs import from_huggingface
+from groundup.interop.import_tokenizer import eos_token_ids, read_json_object, read_settings
 from groundup.interop.layouts import LAYOUTS
 from groundup.interop.weights import SafetensorsFolder, check_layers, read_weights
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.published import eos_token_ids, read_json_object, read_settings
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 

@@ -46,7 +46,7 @@ def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str,
     environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
     config = checkpoint.config
     trunk = checkpoint.model.trunk if config.kind == "classifier" else checkpoint.model
-    return environment.get_template("templates/model_card.md.j2").render(
+    return environment.get_template("interop/model_card.md.j2").render(
         name=name,
         facts=facts,
         metrics=list(_rows(facts.metrics)),

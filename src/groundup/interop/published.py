@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.chat_template import ChatTemplate
 from groundup.checkpoint import fingerprint, save_checkpoint
 from groundup.errors import BadInput
+from groundup.generation.chat_template import ChatTemplate
+from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.interop import gguf, huggingface
 from groundup.interop.gguf_file import open_gguf
+from groundup.interop.import_tokenizer import gguf_tokenizer, huggingface_tokenizer
 from groundup.interop.weights import weight_files
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.weights import keep_tokens
-from groundup.prompts import CHAT_TEMPLATE
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.published import gguf_tokenizer, huggingface_tokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 

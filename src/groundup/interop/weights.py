@@ -10,12 +10,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from groundup.errors import BadInput
+from groundup.interop.import_tokenizer import read_json_object
 from groundup.interop.layouts import Layout
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.weights import Shape, misfits
-from groundup.tokenizers.published import read_json_object
 
 INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")  # kinds of tensors that hold weights as they are

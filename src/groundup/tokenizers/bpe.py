@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
     MATCHING,

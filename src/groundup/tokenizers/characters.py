@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.tokenizers.pretokenization import check_text
 from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
 

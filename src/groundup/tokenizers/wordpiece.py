@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from pydantic import TypeAdapter, ValidationError
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.likelihood import CONTINUES, PieceMerge, learn_pieces
 from groundup.tokenizers.normalization import Normalization, WordSplit, split_words

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from groundup.processes import ProcessId
 from groundup.tracking import registry
+from groundup.tracking.processes import ProcessId
 from groundup.tracking.run import Run, silent
 from groundup.tracking.store import Connection, connect, create_run, explained, first_line
 
@@ -41,7 +41,7 @@ def stage_run(
     root: Path,
     workspace: Path | None = None,
     parent_run_id: str | None = None,
-    pipeline: str = "pipeline",
+    pipeline: str = "main",
     process: ProcessId | None = None,
 ) -> Iterator[Run]:
     """Open the run of one stage; it ends FINISHED, FAILED (any error) or KILLED (Ctrl-C, SIGTERM).

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.atomic import read_json, write_json
+from groundup.files import read_json, write_json
 from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ def register(
     What a checkpoint of adapters stands on is not copied: the model and the version's tags say where it lies and what
     its fingerprint is. `lasting` maps a path in a temporary workspace to the same path in the project.
 
-    The model folder holds the safetensors, the package's source and serving.py as its entry: no pickle.
+    The model folder holds the safetensors, the package's source and serving/model.py as its entry: no pickle.
     Raises MlflowException; an error of the model itself at the example passes through.
     """
     import mlflow
@@ -74,7 +74,7 @@ def register(
     with mlflow.start_run(run_id=run_id, log_system_metrics=False):
         logged = mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(PACKAGE / "serving.py"),
+            python_model=str(PACKAGE / "serving" / "model.py"),
             artifacts={"checkpoint": str(checkpoint)},
             model_config={"kind": config["kind"], "base": places},
             code_paths=[str(PACKAGE)],

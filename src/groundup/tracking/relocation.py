@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 
-from groundup.atomic import write_text
 from groundup.errors import BadInput
+from groundup.files import write_text
 
 ARTIFACTS = "mlruns"  # beside the database
 # the columns that hold a place below the experiment's

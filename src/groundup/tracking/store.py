@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from groundup import processes
-from groundup.atomic import atomic_path
 from groundup.errors import BadInput
-from groundup.processes import ProcessId
+from groundup.files import atomic_path
+from groundup.tracking import processes
+from groundup.tracking.processes import ProcessId
 from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 
 _DEFAULTS = {

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundup.checkpoint import save_checkpoint
-from groundup.recipes import MaskingConfig, ObjectivesConfig, TransferConfig
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer, WordRules
+from groundup.training.config import MaskingConfig, ObjectivesConfig, TransferConfig
 from tests.pipelines.prepared import MODEL, SPAM, TALK
 from tests.tiny import random_decoder, random_encoder, training_config
 

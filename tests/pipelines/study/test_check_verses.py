@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.datasets.jsonl import read_jsonl, read_splits, write_jsonl, write_splits
 from groundup.datasets.verses import SPLITS, prepare
 from groundup.errors import BadInput
+from groundup.text.jsonl import read_jsonl, read_splits, write_jsonl, write_splits
 from groundup.tracking import silent
 from pipelines.study.check_verses import main
 from tests.datasets.test_verses import CONFIG, rows

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from groundup.atomic import write_json
-from groundup.evaluation.curves import write_curve
+from groundup.files import write_json
 from groundup.tracking import silent
+from groundup.training.curves import write_curve
 from pipelines.study.compare_objectives import main
 from tests.evaluation import comparison
 from tests.pipelines.study.objectives import OBJECTIVES

@@ -5,7 +5,7 @@ import pytest
 from groundup.errors import BadInput
 from groundup.tracking import silent
 from pipelines.study.compare_tokenizers import main
-from tests.datasets.test_published_vocabularies import gpt2_catalogue
+from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 from tests.pipelines.prepared import make_corpus, read_json
 from tests.pipelines.study.tokenizers import COMPARE, make_vocabulary, row, write_row
 

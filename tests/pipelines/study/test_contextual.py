@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from groundup.checkpoint import save_checkpoint
-from groundup.datasets.jsonl import write_jsonl
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.embeddings.occurrences import occurrences
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.word_in_context import read_pairs
 from groundup.errors import BadInput
+from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer, WordRules
@@ -19,7 +19,7 @@ from groundup.tracking import silent
 from pipelines.study.contextual import main
 from tests.tiny import CPU, random_decoder, random_encoder
 
-FILE = Path(__file__).parents[3] / "src/groundup/embeddings/word_in_context.csv"
+FILE = Path(__file__).parents[3] / "data/word_in_context.csv"
 KEPT = ("bank-", "can-", "fall-", "left-")
 LINES = FILE.read_text().splitlines(keepends=True)
 PAIRS = [pair for pair in read_pairs(FILE) if f"{pair.word}-" in KEPT]

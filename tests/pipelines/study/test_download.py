@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from groundup.datasets.catalogue import StudyDataConfig
-from groundup.datasets.jsonl import read_jsonl
 from groundup.errors import BadInput
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
 from pipelines.study import download
 

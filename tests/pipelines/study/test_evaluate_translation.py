@@ -5,10 +5,10 @@ import pytest
 from sacrebleu import corpus_chrf
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.jsonl import read_jsonl, write_splits
 from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
+from groundup.tasks.translation import translate
+from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.tracking import silent
-from groundup.translation import translate
 from pipelines.study import evaluate_translation, train_translation
 from tests.pipelines.prepared import content, read_json
 from tests.tiny import CPU, MUON, training_config

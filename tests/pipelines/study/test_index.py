@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from groundup.evaluation.study_index import headline
+from groundup.reports.study_index import headline
 from groundup.tracking import silent
 from pipelines.study.index import main
 from tests.evaluation.study_facts import study_facts

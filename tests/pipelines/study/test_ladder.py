@@ -6,9 +6,9 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
-from groundup.recipes import LadderConfig
 from groundup.tokenizers.loading import load_tokenizer
 from groundup.tracking import silent
+from groundup.training.config import LadderConfig
 from pipelines.study.ladder import main
 from tests.pipelines.prepared import make_corpus, make_spam, read_json
 from tests.pipelines.study.tokenizers import LADDER, make_vocabulary

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from groundup.datasets.jsonl import read_splits, write_jsonl
 from groundup.datasets.verses import SPLITS, VersesConfig, prepare
+from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import silent
 from pipelines.study.prepare_verses import main
 from tests.datasets.test_verses import CONFIG, rows

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.masking import MaskVocabulary, questions
-from groundup.datasets.shards import open_shard, write_shards
 from groundup.errors import BadInput
 from groundup.evaluation import token_accuracy
 from groundup.evaluation.token_accuracy import guesses, windows_of
-from groundup.objectives import IGNORE_INDEX
 from groundup.tracking import Run, silent
+from groundup.training.masking import MaskVocabulary, questions
+from groundup.training.objectives import IGNORE_INDEX
+from groundup.training.shards import open_shard, write_shards
 from pipelines.study.pretrain_objective import main
 from tests.pipelines.prepared import Interrupted, content, interrupted_run, make_corpus, read_json
 from tests.pipelines.study.objectives import OBJECTIVES, SHAPE, tokenizer

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from groundup import translation
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.jsonl import write_splits
 from groundup.errors import BadInput
+from groundup.tasks import translation
+from groundup.tasks.translation import encode_pairs, translation_loss
+from groundup.text.jsonl import write_splits
 from groundup.tracking import Run, silent
-from groundup.translation import encode_pairs, translation_loss
 from pipelines.study.train_translation import _seconds, main
 from tests.pipelines.prepared import Interrupted, content, interrupted_run, read_json
 from tests.tiny import CPU

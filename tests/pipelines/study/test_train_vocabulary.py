@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.datasets.shards import open_shard, read_documents
 from groundup.tokenizers.loading import load_tokenizer
-from tests.datasets.test_published_vocabularies import gpt2_catalogue
+from groundup.training.shards import open_shard, read_documents
+from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 from tests.pipelines.prepared import make_corpus, read_json
 from tests.pipelines.study.tokenizers import VOCABULARIES, make_vocabulary
 

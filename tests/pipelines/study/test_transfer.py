@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundup.datasets.jsonl import read_splits
 from groundup.datasets.subsets import nested_subset
 from groundup.errors import BadInput
 from groundup.evaluation import baselines
-from groundup.recipes import TransferConfig
+from groundup.text.jsonl import read_splits
 from groundup.tracking import silent
+from groundup.training.config import TransferConfig
 from pipelines.study.transfer import main
 from tests.pipelines.prepared import make_spam, read_json
 from tests.pipelines.study.objectives import TRANSFER, make_pretrained_pair
@@ -39,7 +39,7 @@ def transfer(data: Path, out: str = "metrics.json", config: TransferConfig = TRA
 
 def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, messages, ends = [], [], []
-    from groundup import classification
+    from groundup.tasks import classification
 
     fit, batches = classification.fit, classification.training_batches
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
-from groundup.recipes import LadderConfig
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.vocabularies import (
     BytePairConfig,
@@ -17,6 +16,7 @@ from groundup.tokenizers.vocabularies import (
 )
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordRules
 from groundup.tracking import silent
+from groundup.training.config import LadderConfig
 from pipelines.study.train_vocabulary import main
 from tests.pipelines.prepared import MODEL, SPAM
 from tests.tiny import training_config

@@ -1,0 +1,148 @@
+"""The one runner of stages: `python -m pipelines.run main.tokenize data/prepared/corpus …`, as dvc.yaml writes it.
+
+It turns the arguments into paths, reads the sections of values that the stage asks for, opens an MLflow run around the
+work and ends in one sentence where the user can put something right.
+
+A stage is a module `pipelines.<pipeline>.<name>` with a function `main(run, *paths, **sections)`: its positional
+parameters take the command line's arguments, its keyword-only parameters are named after sections of the params.yaml.
+"""
+
+import errno
+import importlib
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import groundup
+from groundup.errors import BadInput
+from groundup.tracking import Terminated, processes, stage_run
+from pipelines.lineage import address, project_of, revision_tags, stage_tags, workspace
+from pipelines.params import PIPELINES, load_params
+
+PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
+
+
+def run_stage(stage: str, words: list[str]) -> None:
+    """Run a stage, named by its pipeline and its module, on the command line's arguments.
+
+    Exits with 1 and one sentence on stderr for what the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a
+    programmer's error keeps its traceback.
+    """
+    pipeline, _, module = stage.partition(".")
+    root = workspace()
+    try:
+        if pipeline not in PIPELINES or not module:
+            raise BadInput(
+                f"{stage or 'nothing'} is no stage; expected a pipeline ({', '.join(PIPELINES)}) and a stage of it, "
+                "such as main.tokenize"
+            )
+        _check_code(root)
+        main = importlib.import_module(f"pipelines.{stage}").main
+        # of the name that DVC gives, the part before the colon depends on where dvc was started
+        name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
+        arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
+        _work(main, name, pipeline, arguments, _sections(main, pipeline, root), root)
+    except BadInput as error:
+        sys.exit(f"error: {error}")
+    except Terminated:
+        sys.exit(143)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        free = shutil.disk_usage(root).free / 1e6
+        where = getattr(error, "filename", None)
+        sys.exit(
+            f"error: the disk is full{f' while writing {where}' if where else ''}: {free:.0f} MB are free in "
+            f"{root}; free some space and run again"
+        )
+
+
+def _work(
+    main: Callable[..., None],
+    name: str,
+    pipeline: str,
+    arguments: list[Path | str],
+    sections: Mapping[str, Any],
+    root: Path,
+) -> None:
+    """Call the stage inside its MLflow run."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    in_dvc = "DVC_STAGE" in os.environ
+    tags = revision_tags(root)
+    if in_dvc:
+        tags |= stage_tags(address(PIPELINES[pipeline].dvc_yaml, name), root)
+    dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
+    with stage_run(
+        name,
+        sections,
+        tags,
+        root=project_of(root),
+        workspace=root,
+        parent_run_id=parent,
+        pipeline=pipeline,
+        process=dvc,
+    ) as run:
+        main(run, *arguments, **sections)
+
+
+def _check_code(root: Path) -> None:
+    """DVC records the hashes of the code in `root`: refuse to run the code of another folder."""
+    runner = Path(__file__).resolve()
+    library = Path(groundup.__file__ or "").resolve().parent
+    beside = runner.parents[1] / "src" / "groundup"
+    here = root / "pipelines" / runner.name
+    if library != beside:
+        found, expected = library, beside
+    elif here.exists() and not here.samefile(runner):
+        found, expected = runner, here
+    else:
+        return
+    raise BadInput(
+        f"this stage would run {found}, but DVC records the code in {root}; expected {expected}: unset PYTHONPATH and "
+        "PYTHONSAFEPATH, or install this folder's code (pip install --no-deps --editable .)"
+    )
+
+
+def _sections(main: Callable[..., None], pipeline: str, root: Path) -> dict[str, Any]:
+    """The sections that the stage asks for by its keyword-only parameters."""
+    wanted = [p.name for p in inspect.signature(main).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if not wanted:
+        return {}
+    params = load_params(pipeline, root)
+    return {name: getattr(params, name) for name in wanted}
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a write failed for want of space; torch and safetensors report it in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left" in str(error) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _arguments(main: Callable[..., None], name: str, words: list[str], dvc_yaml: str) -> list[Path | str]:
+    """Match the words with main's positional parameters (after `run`): Paths, unless main says `str`."""
+    hints = get_type_hints(main)
+    expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
+    many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    if len(words) != len(expected) and not (many and len(words) >= len(expected) - 1):
+        raise BadInput(
+            f"{name} got {len(words)} arguments; expected {len(expected)}: "
+            f"{', '.join(p.name for p in expected)}; compare with its cmd in {dvc_yaml}"
+        )
+    kinds = [hints.get(p.name, Path) for p in expected]
+    kinds += kinds[-1:] * (len(words) - len(kinds))
+    return [word if kind is str else Path(word) for word, kind in zip(words, kinds, strict=False)]
+
+
+if __name__ == "__main__":
+    run_stage("".join(sys.argv[1:2]), sys.argv[2:])

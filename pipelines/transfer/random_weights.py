@@ -1,0 +1,19 @@
+"""Stage random_weights: the main pipeline's model before it read anything, the floor of every comparison."""
+
+from pathlib import Path
+
+from groundup.tracking import Run
+from groundup.training.config import PretrainConfig
+
+
+def main(run: Run, pretrained: Path, out: Path, *, pretrain: PretrainConfig) -> None:
+    """Write a model of the shape and with the tokenizer of `pretrained`, as pretraining began it."""
+    import torch
+
+    from groundup.checkpoint import load_checkpoint, save_checkpoint
+    from groundup.nn.decoder import Decoder
+
+    trained = load_checkpoint(pretrained, kind="decoder")
+    torch.manual_seed(pretrain.seed)
+    save_checkpoint(out, Decoder(trained.config.model), trained.tokenizer)
+    run.pointer(out / "model.safetensors", "checkpoint")

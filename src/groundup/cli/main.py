@@ -1,0 +1,401 @@
+"""`groundup`: talk to the trained models from a terminal."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from groundup.errors import BadInput
+from groundup.generation.sampling import CONTINUATION, Sampling
+from groundup.text.labels import label_of
+
+if TYPE_CHECKING:
+    from groundup.checkpoint import Checkpoint, Kind
+
+HELP = """Build a language model from the ground up: use the trained models.
+
+`make repro` trains the models for generate, chat and classify, `make study` the one for translate. Run groundup in the
+project's folder, or give --model.
+
+\b
+  groundup chat
+  groundup generate "Last night we"
+  groundup classify "Win a new phone! Text WIN to 80082 now"
+  groundup translate "And he said unto them, Go ye into all the world."
+  groundup doctor
+"""
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# Where the pipelines leave what is read here: the paths that dvc.yaml does not pass on.
+MODELS = Path("data/models")
+STUDY_MODELS = Path("data/study/models")
+TRANSFER_MODELS = Path("data/transfer/models")
+MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
+INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # shows what the instruction model was taught
+
+SMALL = 30_000_000  # parameters up to which the weights stay in a CPU's cache, so that float32 is no slower
+Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
+TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
+TopP = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Choose among the tokens that make up this probability.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new one each time.")
+]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Weights = Annotated[
+    Literal["float16", "float32"] | None,
+    typer.Option(
+        help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that can. "
+        "By default float16 above 30 million parameters: smaller models gain nothing."
+    ),
+]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
+    model: Model = MODELS / "pretrained",
+    max_new_tokens: MaxNewTokens = 100,
+    temperature: Temperature = CONTINUATION.temperature,
+    top_k: TopK = CONTINUATION.top_k,
+    top_p: TopP = CONTINUATION.top_p,
+    seed: Seed = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Number of continuations, with seed, seed + 1, seed + 2, ...")
+    ] = 1,
+    weights: Weights = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print the seed of each continuation to standard error.")
+    ] = False,
+) -> None:
+    """Continue a text with the pretrained model.
+
+    \b
+      groundup generate "Last night we"
+      groundup generate "Last night we" --samples 3 --verbose
+      groundup generate "Last night we" --seed 7 --temperature 0.5
+    """
+    from groundup.generation.decoding import stream_text
+
+    checkpoint = _language_model(model, weights)
+    tokenizer = checkpoint.tokenizer
+    first = _seed(seed)
+    for sampling in [Sampling(temperature, top_k, top_p, first + i) for i in range(samples)]:
+        if verbose:
+            typer.echo(f"seed {sampling.seed}", err=True)
+        typer.echo(prompt, nl=False)
+        for piece in stream_text(
+            checkpoint.model,
+            tokenizer,
+            [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            stop_ids=checkpoint.stop_ids,
+        ):
+            typer.echo(piece, nl=False)
+        typer.echo("")
+
+
+@app.command()
+def chat(
+    model: Model = MODELS / "instructions",
+    system: Annotated[str | None, typer.Option(help="System prompt: what the model is told first.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Conversation to go on with; kept here after every reply.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest answer, in tokens. By default 64, in a conversation 512."),
+    ] = None,
+    temperature: Temperature = Sampling.temperature,
+    top_k: TopK = Sampling.top_k,
+    top_p: TopP = Sampling.top_p,
+    seed: Seed = None,
+    weights: Weights = None,
+) -> None:
+    """Give tasks to a model, or talk with it.
+
+    A model that brings a chat template keeps a conversation; the instruction model answers each task by itself, and
+    /examples shows tasks that it was trained on. Ctrl-C stops an answer, Ctrl-D ends, /help lists commands. Without a
+    terminal every line of standard input is a message.
+
+    \b
+      groundup chat
+      groundup chat --model data/transfer/models/preferred --system "Be brief."
+      groundup chat --model data/transfer/models/preferred --history talk.jsonl
+    """
+    from groundup.cli.chat import Chat
+
+    sampling = Sampling(temperature, top_k, top_p, _seed(seed))
+    checkpoint = _language_model(model, weights)
+    Chat(checkpoint, sampling, max_new_tokens, history, system, examples=_instructions(model)).run()
+
+
+@app.command()
+def classify(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Messages; without any, one a line from standard input.")
+    ] = None,
+    model: Model = MODELS / "spam",
+) -> None:
+    """Say of each message whether it is spam, with the probability.
+
+    \b
+      groundup classify "Win a new phone! Text WIN to 80082 now" "See you at six"
+      groundup classify < messages.txt
+    """
+    from groundup.tasks.classification import spam_probabilities
+
+    messages = texts or _lines_of_stdin()
+    if not messages:
+        raise BadInput(
+            'there is no message; give one as an argument, as in `groundup classify "Win a prize"`.'
+        )
+    checkpoint = _checkpoint(model, "classifier")
+    for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
+        typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
+
+
+@app.command()
+def translate(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
+    ] = None,
+    model: Model = STUDY_MODELS / "translation",
+    beam_size: Annotated[int, typer.Option(min=1, help="Beginnings kept at each step; 1 is greedy.")] = 4,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.5,
+) -> None:
+    """Write King James English in Basic English.
+
+    \b
+      groundup translate "And he said unto them, Go ye into all the world."
+      groundup translate < verses.txt
+    """
+    from groundup.tasks.translation import translate as translations
+
+    sentences = texts or _lines_of_stdin()
+    if not sentences:
+        raise BadInput(
+            'there is no sentence; give one as an argument, as in `groundup translate "He spake unto them."`.'
+        )
+    checkpoint = _checkpoint(model, "encoder_decoder")
+    for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
+        typer.echo(text)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder or .gguf file to make; nothing may be there.")],
+    format: Annotated[
+        Literal["huggingface", "gguf"],
+        typer.Option(help="A folder for transformers, or a file for llama.cpp."),
+    ] = "huggingface",
+    dtype: Annotated[
+        Literal["float32", "float16", "q8_0"], typer.Option(help="How a GGUF file keeps matrices.")
+    ] = "float32",
+    licence: Annotated[str | None, typer.Option(help="For the model card, such as apache-2.0.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="For the model card: the published model it was finetuned from.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="For the model card: the git revision of the code.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="For the model card: a JSON object of figures.")
+    ] = None,
+) -> None:
+    """Write a model for transformers or llama.cpp.
+
+    Its tokenizer and chat template come along.
+
+    \b
+      groundup export data/models/instructions exported
+      groundup export data/models/instructions model.gguf --format gguf
+    """
+    from groundup.files import read_json
+    from groundup.interop.export_gguf import export_gguf
+    from groundup.interop.export_huggingface import export_huggingface
+    from groundup.interop.model_card import CardFacts
+
+    if format == "huggingface" and dtype != "float32":
+        raise BadInput(f"--dtype {dtype} is of GGUF; a Hugging Face folder is float32: add --format gguf.")
+    figures: Any = {}
+    if metrics is not None:
+        try:
+            figures = read_json(metrics)
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"--metrics {metrics} cannot be read as JSON ({error}); give another file."
+            ) from error
+        if not isinstance(figures, dict):
+            raise BadInput(f"--metrics {metrics} is no JSON object; expected names with figures.")
+    facts = CardFacts(licence, base, revision, figures)
+    checkpoint = _checkpoint(model)
+    if format == "gguf":
+        export_gguf(checkpoint, out, dtype, facts)
+    else:
+        export_huggingface(checkpoint, out, facts)
+    typer.echo(f"{model} written to {out}", err=True)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a .gguf file.")],
+    out: Annotated[Path, typer.Argument(help="The checkpoint folder to make; nothing may be there.")],
+) -> None:
+    """Make a checkpoint of a published model.
+
+    Architectures: GPT-2, Llama and those built like it.
+
+    \b
+      groundup import SmolLM2-135M-Instruct smollm2
+      groundup import model.gguf model
+      groundup chat --model smollm2
+    """
+    from groundup.interop.export_huggingface import refuse_existing
+    from groundup.interop.published import import_model
+
+    refuse_existing(out)
+    found = import_model(source, out)
+    size = sum(p.numel() for p in found.model.parameters())
+    typer.echo(
+        f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
+    )
+
+
+@app.command()
+def doctor() -> None:
+    """Show this machine and the project's models."""
+    import platform
+
+    import torch
+
+    from groundup.training.devices import bf16_is_fast
+
+    typer.echo(f"python {platform.python_version()} on {platform.platform()}")
+    device = torch.device(
+        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    )
+    typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
+    typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
+    if not _in_project():
+        typer.echo(f"models: none, for {Path.cwd()} is not the project's folder; run groundup doctor there")
+        return
+    trained = [MODELS / name for name in ("pretrained", "spam", "instructions")]
+    for folder in [*trained, STUDY_MODELS / "translation"]:
+        try:
+            found = _checkpoint(folder)
+            size = sum(p.numel() for p in found.model.parameters())
+            typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
+        except BadInput as error:
+            typer.echo(f"{folder}: not usable: {error}")
+
+
+def main() -> None:
+    """Entry point of the `groundup` command: what the user can put right is one sentence, without a traceback."""
+    # OpenMP threads spin while they wait. By default they do so for long, which on a busy machine makes a model of 124M
+    # parameters seven times slower; so short a spin makes it three times slower, and costs nothing on an idle one.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    try:
+        app()
+    except BadInput as error:
+        sys.exit(f"error: {error}")
+
+
+def _seed(given: int | None) -> int:
+    """The seed that the user gave, or a new one, short enough to type."""
+    return secrets.randbelow(1_000_000) if given is None else given
+
+
+def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
+    """Load a checkpoint.
+
+    Raises:
+        BadInput: there is none, and the sentence says how to get one; or see `load_checkpoint`.
+    """
+    problem = _no_checkpoint(folder)
+    if problem:
+        raise BadInput(problem)
+    from groundup.checkpoint import load_checkpoint
+
+    return load_checkpoint(folder, kind=kind)
+
+
+def _no_checkpoint(folder: Path) -> str | None:
+    """Why a path is no checkpoint folder, and what to do; None where it looks like one."""
+    if folder.is_file():
+        return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
+    config = folder / "config.json"
+    if config.is_file():
+        if "model_type" in config.read_text(encoding="utf-8", errors="replace"):
+            return (
+                f"{folder} is laid out as Hugging Face does; expected a checkpoint folder: make one with "
+                f"`groundup import {folder} FOLDER`."
+            )
+        return None
+    for models, command in MADE_BY.items():
+        if folder.parent == models and _in_project():
+            return (
+                f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
+                f"where a remote has it."
+            )
+    if folder.is_absolute() or _in_project():
+        return f"{folder} has no config.json; expected a checkpoint folder: give another one."
+    return (
+        f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
+        f"give the path of a model (export: the first argument, other commands: --model)."
+    )
+
+
+def _in_project() -> bool:
+    """Is this the project's folder? There are further dvc.yaml below it."""
+    return Path("dvc.yaml").is_file() and Path("pipelines").is_dir()
+
+
+def _instructions(model: Path) -> Path:
+    """The validation rows in the project that a model lies in, or else in this folder."""
+    places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
+    return next((place for place in places if place.is_file()), INSTRUCTIONS)
+
+
+def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
+    """A decoder, ready to write one token after the other."""
+    import torch
+
+    from groundup.nn.half_precision import halve
+
+    checkpoint = _checkpoint(folder, "decoder")
+    small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
+    if small:
+        torch.set_num_threads(1)  # to wake others for each token takes longer than the work
+    if weights == "float16" or (weights is None and not small):
+        halve(checkpoint.model)
+    return checkpoint
+
+
+def _lines_of_stdin() -> list[str]:
+    """The lines of standard input that are not blank.
+
+    Raises:
+        BadInput: it is not UTF-8.
+    """
+    from groundup.datasets.readers import decode
+
+    text = decode(sys.stdin.buffer.read(), "standard input")
+    return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+
+
+if __name__ == "__main__":
+    main()

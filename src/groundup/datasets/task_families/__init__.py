@@ -1,1 +1,0 @@
-"""The families of verifiable tasks, a module per group of skills."""

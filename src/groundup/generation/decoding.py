@@ -1,0 +1,165 @@
+"""Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
+
+from collections.abc import Collection, Generator, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from groundup.errors import BadInput
+from groundup.generation.sampling import Sampling
+from groundup.nn.attention import KVCache
+from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import check_finite
+from groundup.tokenizers.loading import Tokenizer
+
+
+def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Logits (B, V) -> the distribution (B, V) that is drawn from.
+
+    Raises:
+        BadInput: a row's highest logit is infinite, or one is not a number.
+    """
+    highest = logits.amax(dim=-1, keepdim=True)
+    check_finite(highest)
+    if sampling.greedy:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
+    logits = (logits - highest) / sampling.temperature  # the largest is 0: no overflow
+    if 0 < sampling.top_k < logits.shape[-1]:
+        likeliest = logits.topk(sampling.top_k, dim=-1).indices
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
+    probs = logits.softmax(dim=-1)
+    if sampling.top_p < 1:
+        ordered, order = probs.sort(dim=-1, descending=True)
+        outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the set before already reaches p
+        outside[..., 0] = False  # the likeliest stays, even where float32 takes p for 0
+        probs = probs.masked_fill(outside.scatter(-1, order, outside), 0.0)
+        probs = probs / probs.sum(dim=-1, keepdim=True)
+    return probs
+
+
+def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """One token (B,) from each row of probs (B, V), by inverting the cumulative distribution at a uniform draw."""
+    device = probs.device
+    if device.type == "mps":  # which has no float64
+        probs = probs.cpu()
+    uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+    cumulative = probs.double().cumsum(dim=-1)
+    wanted = uniform.to(probs.device) * cumulative[:, -1]
+    drawn = torch.searchsorted(cumulative, wanted[:, None], right=True)[:, 0]
+    return drawn.clamp(max=probs.shape[-1] - 1).to(device)
+
+
+def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
+    """One token (B,) for each row of logits (B, V); the likeliest needs no draw. Errors as for `probabilities`."""
+    if sampling.greedy:
+        tokens = logits.argmax(dim=-1)  # that of a logit which is not a number, if there is one
+        check_finite(logits.gather(-1, tokens[:, None]))
+        return tokens
+    return draw(probabilities(logits.float(), sampling), generators)
+
+
+def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
+    """Raise BadInput where a prompt of so many tokens leaves no room for an answer; `what` names it."""
+    if tokens >= context_length:
+        raise BadInput(
+            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer; "
+            f"shorten it or train with a larger model.context_length."
+        )
+
+
+@torch.inference_mode()
+def stream(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    cache: KVCache | None = None,
+) -> Iterator[dict[int, int]]:
+    """Yield {row: new token} step by step; a row that draws a stop id, or fills the context, yields no more.
+
+    Finished rows leave the batch, so the others get faster.
+
+    Args:
+        cache: of prompts whose first tokens it holds: only the others are read. It is filled on the way.
+
+    Raises:
+        BadInput: a prompt is empty, or leaves no room in the context; or the model's logits are not finite.
+    """
+    if not prompts:
+        return
+    if not all(prompts):
+        raise BadInput("a prompt has no tokens; give at least one character of text.")
+    context, longest = model.config.context_length, max(map(len, prompts))
+    check_room(longest, context)
+    device = model.wte.weight.device
+    rows = list(range(len(prompts)))
+    generators = [torch.Generator().manual_seed(sampling.seed + row) for row in rows]
+    if cache is None:
+        cache = model.empty_cache(len(prompts), min(context, longest + max_new_tokens))
+    unread = [prompt[n:] for prompt, n in zip(prompts, cache.lengths.tolist(), strict=True)]
+    lengths = torch.tensor([len(p) for p in unread], device=device)
+    idx = torch.zeros(len(prompts), max(map(len, unread)), dtype=torch.long, device=device)
+    for row, prompt in enumerate(unread):
+        idx[row, : len(prompt)] = torch.tensor(prompt, device=device)
+    x = model(idx, cache)[
+        torch.arange(len(prompts), device=device), lengths - 1
+    ]  # (B, C) at each row's last token
+    cache.lengths += lengths
+    stops = set(stop_ids)
+    for step in range(max_new_tokens):
+        tokens = choose(model.logits(x), sampling, [generators[row] for row in rows])
+        drawn = tokens.tolist()
+        yield {row: token for row, token in zip(rows, drawn, strict=True) if token not in stops}
+        full = (cache.lengths >= cache.capacity).tolist()
+        going = [i for i, token in enumerate(drawn) if token not in stops and not full[i]]
+        if not going or step == max_new_tokens - 1:
+            return
+        if len(going) < len(rows):
+            keep = torch.tensor(going, device=device)
+            cache, tokens, rows = cache.keep(keep), tokens[keep], [rows[i] for i in going]
+        x = model(tokens[:, None], cache)[:, -1]
+        cache.lengths += 1
+
+
+def stream_text(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    cache: KVCache | None = None,
+) -> Generator[str, None, None]:
+    """Yield the text of one answer piece by piece; arguments and errors as for `stream`.
+
+    Bytes that are not yet a whole character wait for the next token; where none comes they are left out.
+    """
+    steps = stream(
+        model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
+    )
+    new: list[int] = []
+    shown = ""
+    for step in steps:
+        new += step.values()
+        text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+        yield text[len(shown) :]
+        shown = text
+
+
+def generate(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Collection[int],
+) -> list[list[int]]:
+    """The new tokens of every prompt, without the stop token; arguments and errors as for `stream`."""
+    new: list[list[int]] = [[] for _ in prompts]
+    for step in stream(model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids):
+        for row, token in step.items():
+            new[row].append(token)
+    return new

@@ -1,0 +1,216 @@
+"""The figures of the main report, in the house style: one panel each, legible at the width of a phone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.evaluation.baselines import TITLES
+from groundup.evaluation.metrics import RANKING, calibration_bins
+from groundup.evaluation.spam_results import Answers
+from groundup.reports.style import COLOURS, INK, OURS, SOFT, figure, styled
+from groundup.text.labels import LABELS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANEL = 4.6  # inches: three side by side on a page
+MIN_IN_BIN = 5  # smaller bins of the calibration plot show chance, not calibration
+
+
+@styled
+def confusion_matrix(answers: Answers) -> "Figure":
+    """Counts of the test messages by label and decision, mean over seeds, with shares of the label."""
+    drawing, [axes] = figure(PANEL, 3.9)
+    counts = np.array(
+        [
+            [np.mean(np.sum((answers.truth == t) & (answers.pred == p), axis=1)) for p in (0, 1)]
+            for t in (0, 1)
+        ]
+    )
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(column, row, f"{counts[row, column]:,.1f}\n{share:.1%}", ha="center", va="center", fontsize=13,
+                  color="white" if share > 0.6 else INK)  # fmt: skip
+    axes.set_xticks((0, 1), [f"called {name}" for name in LABELS])
+    axes.set_yticks((0, 1), [f"is {name}" for name in LABELS])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"Test messages, mean of {len(answers.seeds)} seed(s)")
+    return drawing
+
+
+@styled
+def roc(answers: Answers) -> "Figure":
+    """ROC curves, one thin line per seed for ours; the legend gives the areas."""
+    from sklearn.metrics import roc_curve
+
+    drawing, [axes] = figure(PANEL, 4.4)
+    for row, style in _rankings(answers, "roc_auc"):
+        false, true, _ = roc_curve(answers.truth, row)
+        axes.plot(false, true, **style)
+    axes.set(
+        title="ROC (area)",
+        xlabel="share of ham called spam (square root scale)",
+        ylabel="share of spam found",
+    )
+    axes.set_xscale("function", functions=(np.sqrt, np.square))
+    axes.set_xticks((0, 0.01, 0.05, 0.1, 0.25, 0.5, 1), ("0", "1%", "5%", "10%", "25%", "50%", "100%"))
+    axes.set(xlim=(0, 1.005), ylim=(-0.02, 1.02))
+    axes.legend(loc="lower right")
+    return drawing
+
+
+@styled
+def precision_recall(answers: Answers) -> "Figure":
+    """Precision-recall curves, one thin line per seed for ours; the legend gives the areas."""
+    from sklearn.metrics import precision_recall_curve
+
+    drawing, [axes] = figure(PANEL, 4.4)
+    for row, style in _rankings(answers, "pr_auc"):
+        precision, recall, _ = precision_recall_curve(answers.truth, row)
+        axes.step(recall, precision, where="post", **style)
+    axes.set(title="Precision and recall (area)", xlabel="recall: share of spam found", ylabel="precision")
+    axes.set(xlim=(0, 1.005), ylim=(-0.02, 1.02))
+    axes.legend(loc="lower left")
+    return drawing
+
+
+def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.float64], dict[str, Any]]]:
+    """The scores (n,) of each system, ours once per seed, with the line's style; one legend entry per system."""
+    once = np.ones((1, len(answers.truth)))
+    rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
+    for name, rows in {**rankings, OURS: answers.prob}.items():
+        mean = np.mean([RANKING[area](answers.truth, row, once)[0] for row in rows])
+        for number, row in enumerate(rows):
+            label = f"_{TITLES.get(name, OURS)}" if number else f"{TITLES.get(name, OURS)}: {mean:.3f}"
+            yield row, {"color": COLOURS[name], "linewidth": 1.3 if len(rows) > 1 else 2.0, "label": label}
+
+
+@styled
+def calibration(answers: Answers) -> "Figure":
+    """Share of spam against mean probability in ten bins of some size; marks grow with the number of messages."""
+    drawing, [axes] = figure(PANEL, 4.4)
+    axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
+    systems = {
+        name: p.prob for name, p in answers.baselines.items() if p.prob is not None and name != "majority"
+    }
+    for name, prob in {**systems, OURS: answers.prob.ravel()}.items():
+        assert prob is not None
+        truth = np.tile(answers.truth, len(prob) // len(answers.truth))
+        bins = [b for b in calibration_bins(truth, prob) if b["count"] >= MIN_IN_BIN]
+        x, y = [b["prob"] for b in bins], [b["share"] for b in bins]
+        axes.plot(x, y, color=COLOURS[name], linewidth=1.2, label=TITLES.get(name, OURS))
+        axes.scatter(x, y, s=[12 + 260 * b["count"] / len(prob) for b in bins], color=COLOURS[name])
+    axes.set(
+        title="Calibration",
+        xlabel="mean probability of spam",
+        ylabel="share of spam",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+    )
+    axes.legend(loc="upper left")
+    return drawing
+
+
+@styled
+def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
+    """A metric with intervals of all systems but the majority class; `table` as from `spam_results.table`."""
+    drawing, [axes] = figure(PANEL, 2.9)
+    systems = {name: table["baselines"][name] for name in TITLES if name != "majority"}
+    systems[OURS] = table["test"]
+    for place, (name, scores) in enumerate(systems.items()):
+        entry = scores[metric]
+        axes.hlines(place, entry["low"], entry["high"], color=COLOURS[name], linewidth=3)
+        axes.plot(entry["mean"], place, "o", color=COLOURS[name], markersize=8)
+        beside: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(f"{entry['mean']:.3f}", (entry["mean"], place), **beside, fontsize=10, color=INK)
+    names = [TITLES.get(name, name).replace(", ", ",\n") for name in systems]
+    axes.set_yticks(range(len(systems)), names)
+    axes.set_ylim(-0.5, len(systems) - 0.4)
+    axes.margins(x=0.12)
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_title({"accuracy": "Accuracy", "f1": "F1 of spam", "mcc": "MCC"}[metric])
+    return drawing
+
+
+@styled
+def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "Figure":
+    """The `…/loss` columns of a training over its steps; rows may have a "seed", and gaps (nan).
+
+    The loss on training batches is pale, its running mean strong; of several seeds, the mean over those steps that all
+    have, and as a pale band the lowest to the highest. The loss on val has a dot where it was measured.
+    """
+    drawing, [axes] = figure(PANEL, 3.6)
+    seeds = sorted({row.get("seed", 0) for row in rows})
+    curves = [_points(rows, "train/loss", seed) for seed in seeds]
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    train = np.array([[curve[step] for step in steps] for curve in curves])
+    smooth = np.array([_running_mean(losses) for losses in train])
+    many = len(seeds) > 1
+    if many:
+        bounds = smooth.min(axis=0), smooth.max(axis=0)
+        axes.fill_between(
+            steps, *bounds, color=COLOURS[OURS], alpha=0.25, linewidth=0, label="lowest to highest seed"
+        )
+    else:
+        axes.plot(steps, train[0], color=COLOURS[OURS], alpha=0.3, linewidth=0.8)
+    name = f"train, mean of {len(seeds)} seeds" if many else "train"
+    axes.plot(steps, smooth.mean(axis=0), color=COLOURS[OURS], label=name)
+    for number, seed in enumerate(seeds):
+        if val := _points(rows, "val/loss", seed):
+            label = "_val" if number else "val"
+            axes.plot([*val], [*val.values()], "o-", color=COLOURS["char_svm"], markersize=4, label=label)
+    axes.set(title=title, xlabel="step", ylabel=f"loss, {unit}")
+    axes.legend()
+    return drawing
+
+
+def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> dict[float, float]:
+    """Step -> value of one seed, without gaps."""
+    own = [row for row in rows if row.get("seed", 0) == seed]
+    return {row["step"]: row[column] for row in own if not np.isnan(row.get(column, np.nan))}
+
+
+def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean over a window around each value, 1/25 of all wide; narrower at both ends."""
+    window = np.ones(max(1, len(values) // 25))
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+
+
+@styled
+def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """One bar per task family with its interval, best first; grey: before finetuning; families held out come last.
+
+    `families`: {name: {"exact_match": {"mean", "low", "high"}, "before": {same}, "held_out": bool, "instances": int}}.
+    """
+    order = sorted(families, key=lambda n: (families[n]["held_out"], -families[n]["exact_match"]["mean"], n))
+    drawing, [axes] = figure(PANEL, 1.9 + 0.27 * max(1, len(order)))
+    for place, name in enumerate(order):
+        entry, before = families[name]["exact_match"], families[name]["before"]
+        colour = COLOURS["held_out"] if families[name]["held_out"] else COLOURS[OURS]
+        error = [[entry["mean"] - entry["low"]], [entry["high"] - entry["mean"]]]
+        style: dict[str, Any] = {"color": colour, "error_kw": {"ecolor": INK, "elinewidth": 1}}
+        axes.barh(
+            place, entry["mean"], 0.62, xerr=np.maximum(0, error), **style
+        )  # rounded ends may cross by 1e-6
+        axes.barh(place + 0.36, before["mean"], 0.12, color=COLOURS["before"])
+    axes.set_yticks(range(len(order)), [f"{name} ({families[name]['instances']})" for name in order])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xticks(np.arange(0, 1.01, 0.2), [f"{tick:.0%}" for tick in np.arange(0, 1.01, 0.2)])
+    axes.grid(False, axis="y")
+    drawing.suptitle("Exact match by task family (instances)", weight="bold", fontsize=12)
+    from matplotlib.patches import Patch
+
+    kinds = {
+        "trained family, unseen instances": OURS,
+        "family held out whole": "held_out",
+        "before finetuning": "before",
+    }
+    handles = [Patch(color=COLOURS[key], label=label) for label, key in kinds.items()]
+    drawing.legend(handles=handles, loc="outside lower center")
+    return drawing

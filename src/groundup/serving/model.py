@@ -1,0 +1,62 @@
+"""The finetuned models behind MLflow's predict interface: a list of texts in, answers out.
+
+A registered model folder holds a copy of this file, the package's source and the checkpoint's safetensors.
+MLflow runs the copy to get its model (models from code): nothing is pickled.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pydantic
+
+from groundup.generation.sampling import INFERENCE_PARAMS, Sampling
+from groundup.text.labels import label_of
+
+
+class Judgement(pydantic.BaseModel):
+    """What the spam classifier thinks of one message."""
+
+    label: str  # "ham" or "spam"
+    spam_probability: float
+
+
+class _Served(mlflow.pyfunc.PythonModel):
+    def load_context(self, context: Any) -> None:
+        from groundup.checkpoint import load_checkpoint
+
+        # of adapters: where the model lies that they stand on (older versions name one folder)
+        recorded = (context.model_config or {}).get("base") or []
+        places = [Path(place) for place in ([recorded] if isinstance(recorded, str) else recorded)]
+        base = next((place for place in places if place.is_dir()), places[-1] if places else None)
+        self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]), base=base)
+
+
+class ServedClassifier(_Served):
+    """Messages -> judgements."""
+
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Judgement]:
+        """One judgement a message, in order."""
+        from groundup.tasks.classification import spam_probabilities
+
+        probabilities = spam_probabilities(self.checkpoint, model_input)
+        return [Judgement(label=label_of(p), spam_probability=p) for p in probabilities]
+
+
+class ServedInstructions(_Served):
+    """Instructions -> responses. A blank line separates an instruction from its input, if it has one."""
+
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
+        """One response an instruction, in order; `params` as in INFERENCE_PARAMS."""
+        from groundup.tasks.instructions import respond
+
+        requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
+        chosen = INFERENCE_PARAMS | (params or {})
+        max_new_tokens = int(chosen.pop("max_new_tokens"))
+        return respond(self.checkpoint, requests, max_new_tokens=max_new_tokens, sampling=Sampling(**chosen))
+
+
+_MODELS = {"classifier": ServedClassifier, "decoder": ServedInstructions}
+
+if __name__ != "groundup.serving.model":  # MLflow is running a copy of this file to get the model
+    mlflow.models.set_model(_MODELS[mlflow.models.ModelConfig().get("kind")]())

@@ -1,0 +1,187 @@
+"""Finetuning a pretrained decoder to follow instructions, and asking the result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from groundup.checkpoint import Checkpoint
+from groundup.errors import BadInput
+from groundup.generation.decoding import check_room, generate
+from groundup.generation.prompts import Prompter, Request
+from groundup.generation.sampling import Sampling
+from groundup.nn.decoder import Decoder
+from groundup.nn.trainable import choose_trainable
+from groundup.training.batching import (
+    Batches,
+    Example,
+    completion_batch,
+    packed_completion_batch,
+    sorted_batches,
+)
+from groundup.training.config import ComputeConfig, InstructionTrainingConfig, TrainingConfig
+from groundup.training.loop import Log, fit
+from groundup.training.objectives import Batch, causal_lm
+from groundup.training.resume import Resume
+
+Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
+
+
+def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[list[int]]:
+    """Prompts of rows with id, instruction, input, perhaps history.
+
+    Raises:
+        BadInput: a prompt leaves no room for an answer in the context; or see `Prompter.prompts`.
+    """
+    prompts = prompter.prompts([Request.of(row) for row in rows])
+    for row, prompt in zip(rows, prompts, strict=True):
+        check_room(len(prompt), context_length, f"the prompt of instruction {row['id']}")
+    return prompts
+
+
+def encode_examples(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[Example]:
+    """Prompts with their answers of rows with id, instruction, input, output, perhaps history.
+
+    To be learned are the answers, those in the history too, each with the end token behind it.
+
+    Raises:
+        BadInput: an example is longer than the context; or see `Prompter.prompts`.
+    """
+    encode_prompts(prompter, rows, context_length)  # tells which prompt has no room for an answer
+    turns = prompter.answered([Request.of(row) for row in rows], [row["output"] for row in rows])
+    examples = [Example.of(some) for some in turns]
+    for row, (ids, _) in zip(rows, examples, strict=True):
+        if len(ids) > context_length + 1:
+            raise BadInput(
+                f"instruction {row['id']} has {len(ids)} tokens; the context holds {context_length}; shorten it or "
+                f"train with a larger model.context_length."
+            )
+    return examples
+
+
+def completion_batches(
+    examples: Sequence[Example],
+    training: TrainingConfig,
+    seed: int,
+    packed_tokens: int | None = None,
+) -> Batches:
+    """Seeded batches in which only what is to be learned are targets; packed into rows of `packed_tokens`, or padded.
+
+    Raises:
+        BadInput: an example is longer than a packed row.
+    """
+    lengths = [len(example.ids) for example in examples]
+    longest = max(lengths, default=1) - 1  # the last token is only a target
+    if packed_tokens is not None and longest > packed_tokens:
+        raise BadInput(
+            f"finetune_instructions.packed_tokens is {packed_tokens}; the longest example has {longest} tokens and "
+            f"must fit a row: raise it, or set it to null for padded rows."
+        )
+
+    def collate(chosen: Sequence[int]) -> Batch:
+        some = [examples[i] for i in chosen]
+        return (
+            completion_batch(some) if packed_tokens is None else packed_completion_batch(some, packed_tokens)
+        )
+
+    return sorted_batches(
+        lengths,
+        collate,
+        training.batch_size,
+        training.grad_accum_steps,
+        seed,
+    )
+
+
+def finetune(
+    model: Decoder,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    config: InstructionTrainingConfig,
+    compute: ComputeConfig,
+    *,
+    description: str,
+    log: Log = lambda metrics, step: None,
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    """Teach the model, in place, to answer; returns the history of `fit`.
+
+    Args:
+        train, val: as from `encode_examples`; the first `eval_examples` of val are scored.
+        log, resume, description: see `fit`.
+
+    Raises:
+        BadInput: what cannot be trained as `config` says (see `choose_trainable`), or see `fit`.
+    """
+    torch.manual_seed(config.seed)
+    choose_trainable(model, config.trainable_blocks, config.lora)
+    training = config.training
+    scored = val[: config.eval_examples]
+    return fit(
+        model,
+        causal_lm,
+        completion_batches(train, training, config.seed, config.packed_tokens),
+        training,
+        compute,
+        seed=config.seed,
+        log=log,
+        evaluate=lambda step: {"val/loss": answer_loss(model, scored, training.batch_size)},
+        resume=resume,
+        description=description,
+    )
+
+
+@torch.inference_mode()
+def answer_loss(model: Decoder, examples: Sequence[Example], batch_size: int) -> float:
+    """Mean loss over all tokens that are to be learned, in nats per token."""
+    device = model.wte.weight.device
+    nats = count = 0.0
+    for start in range(0, len(examples), batch_size):
+        loss, terms = causal_lm(model, completion_batch(examples[start : start + batch_size]).to(device))
+        nats, count = nats + float(loss), count + float(terms)
+    return nats / count
+
+
+def respond(
+    checkpoint: Checkpoint,
+    requests: Sequence[tuple[str, str] | Request],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    batch_size: int = 64,
+    style: str | None = None,
+    description: str | None = None,
+) -> list[str]:
+    """The model's answers to requests, such as (instruction, input), in order; greedy unless `sampling` says otherwise.
+
+    Args:
+        style: prompt style; the checkpoint's own by default.
+        description: of the bar that a terminal shows; none by default.
+
+    Raises:
+        BadInput: the checkpoint is a classifier, or a prompt does not fit the context.
+    """
+    if checkpoint.kind != "decoder":
+        raise BadInput(
+            "the checkpoint is a classifier and cannot answer; give the one of finetune_instructions."
+        )
+    tokenizer = checkpoint.tokenizer
+    prompts = checkpoint.prompter(style).prompts(requests)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    answers: dict[int, str] = {}
+    with tqdm(
+        total=len(order), desc=description, unit="answer", disable=None if description else True
+    ) as bar:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            new = generate(
+                checkpoint.model,
+                [prompts[i] for i in chosen],
+                max_new_tokens=max_new_tokens,
+                sampling=sampling or Sampling(),
+                stop_ids=checkpoint.stop_ids,
+            )
+            answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
+            bar.update(len(chosen))
+    return [answers[i] for i in range(len(requests))]

@@ -1,0 +1,69 @@
+"""JSON Lines: the one format of every raw and prepared text of the house.
+
+A prepared dataset is a folder with a file for each split and report.json, the counts of how it was made.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import BadInput
+from groundup.files import atomic_path, write_json
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read one object a line.
+
+    Raises:
+        BadInput: there is no file, it is not UTF-8, or a line is not a JSON object; the sentence names file and
+            line.
+    """
+    rows = []
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path} does not exist; expected a JSON Lines file: run the stage that makes it."
+        ) from error
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start} is not UTF-8; "
+                f"save the file as UTF-8 and run again."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise BadInput(
+                f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object a line."
+            ) from error
+        if not isinstance(row, dict):
+            raise BadInput(
+                f"{path}, line {number}: found {type(row).__name__}; expected one JSON object a line."
+            )
+        rows.append(row)
+    return rows
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one object a line, atomically; equal rows give equal bytes."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_splits(folder: Path, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the named splits of a prepared dataset; errors as for `read_jsonl`."""
+    return {name: read_jsonl(Path(folder) / f"{name}.jsonl") for name in names}
+
+
+def write_splits(
+    folder: Path, splits: Mapping[str, Sequence[dict[str, Any]]], report: Mapping[str, Any]
+) -> None:
+    """Write a prepared dataset, atomically."""
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        for name, rows in splits.items():
+            write_jsonl(temporary / f"{name}.jsonl", rows)
+        write_json(temporary / "report.json", report)

@@ -1,0 +1,212 @@
+"""Which examples a training step reads: pure functions of the step, so that a resumed run needs no loader state."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
+
+from groundup.errors import BadInput
+from groundup.nn.transformer import COMMON, PADDING
+from groundup.training.objectives import IGNORE_INDEX, Batch
+
+Batches = Callable[[int], list[Batch]]
+Texts = Sequence[Sequence[int] | torch.Tensor]  # ids of each, or its features (T, C) of a frozen trunk
+B = TypeVar("B")  # a kind of batch
+
+
+class Example(NamedTuple):
+    """Token ids of a text, and which of them are to be learned; the first one cannot be."""
+
+    ids: Sequence[int]
+    learned: Sequence[bool]
+
+    @classmethod
+    def of(cls, turns: Iterable[tuple[Sequence[int], bool]]) -> "Example":
+        """A prompt and its completion, or a conversation: (ids, whether they are to be learned) of each turn."""
+        turns = list(turns)
+        return cls(
+            [token for ids, _ in turns for token in ids],
+            [learned for ids, learned in turns for _ in ids],
+        )
+
+
+def window_batches(
+    ids: NDArray[np.unsignedinteger], context_length: int, batch_size: int, grad_accum_steps: int, seed: int
+) -> Batches:
+    """Windows of a token stream for causal language modelling, each once an epoch, in a seeded order.
+
+    The windows of an epoch start at a seeded offset, so that later epochs cut the text elsewhere.
+
+    Args:
+        ids: (N,) the stream.
+
+    Raises:
+        BadInput: the stream is shorter than one window and its next token.
+    """
+    if len(ids) < context_length + 1:
+        raise BadInput(
+            f"the training text has {len(ids)} tokens; one window needs {context_length + 1}; "
+            f"add text or lower model.context_length."
+        )
+    n_windows = (len(ids) - 1) // context_length
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> tuple[int, NDArray[np.int64]]:
+        rng = np.random.default_rng([seed, epoch])
+        slack = (len(ids) - 1) % context_length
+        return int(rng.integers(slack + 1)), rng.permutation(n_windows)
+
+    def read(position: int) -> NDArray[np.int64]:
+        offset, windows = order(position // n_windows)
+        start = offset + windows[position % n_windows] * context_length
+        return ids[start : start + context_length + 1].astype(np.int64)
+
+    def batches(step: int) -> list[Batch]:
+        rank, ranks = process_rank()
+        found = []
+        for micro_step in range(grad_accum_steps):
+            first = ((step * grad_accum_steps + micro_step) * ranks + rank) * batch_size
+            rows = torch.from_numpy(np.stack([read(first + i) for i in range(batch_size)]))
+            found.append(Batch(rows[:, :-1], rows[:, 1:]))
+        return found
+
+    return batches
+
+
+def sorted_batches(
+    lengths: Sequence[int],
+    collate: Callable[[Sequence[int]], B],
+    batch_size: int,
+    grad_accum_steps: int,
+    seed: int,
+) -> Callable[[int], list[B]]:
+    """Examples of different lengths, each once an epoch, in a seeded order; sorted inside a step to save padding.
+
+    The examples of a step are a random sample, and only then sorted by length into its micro-batches. Batching
+    neighbours in length across steps would pad still less, but what is learned goes with length (spam is long): most
+    steps would see one class.
+
+    Args:
+        lengths: tokens of each example.
+        collate: numbers of examples -> their padded batch.
+    """
+    if not lengths:
+        raise BadInput("there is no training example; check the prepared data.")
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([seed, epoch]).permutation(len(lengths))
+
+    def batches(step: int) -> list[B]:
+        rank, ranks = process_rank()
+        size = batch_size * grad_accum_steps * ranks
+        positions = range(step * size, (step + 1) * size)
+        chosen = [int(order(p // len(lengths))[p % len(lengths)]) for p in positions]
+        chosen.sort(key=lambda i: lengths[i])
+        micro_batches = [chosen[start : start + batch_size] for start in range(0, size, batch_size)]
+        return [collate(examples) for examples in micro_batches[rank::ranks]]
+
+    return batches
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of different lengths -> (B, longest), filled with `value` on the right."""
+    padded = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return padded
+
+
+def classification_batch(texts: Texts, classes: Sequence[int]) -> Batch:
+    """Texts and class ids -> a padded batch with the real length of each row."""
+    rows = [torch.as_tensor(text) for text in texts]
+    return Batch(pad_sequence(rows, batch_first=True), torch.tensor(classes), torch.tensor([*map(len, rows)]))
+
+
+def completion_batch(examples: Sequence[Example]) -> Batch:
+    """Examples -> a causal LM batch in which only what is to be learned, such as completions, are targets."""
+    idx, targets = _shifted(examples)
+    return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
+
+
+def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Batch:
+    """The same as `completion_batch`, with several examples, as documents, in a row of at most `row_tokens`.
+
+    Every example must fit a row by itself.
+    """
+    common = _common_prompt(examples)
+    sizes = [len(example.ids) - 1 - common for example in examples]  # the last token is only a target
+    rows = first_fit_decreasing(sizes, row_tokens - common)
+    return document_batch([[examples[i] for i in row] for row in rows])
+
+
+def document_batch(rows: Sequence[Sequence[Example]]) -> Batch:
+    """Rows of examples -> a causal LM batch in which each example is a document, numbered from 0 in its row.
+
+    What all examples of a row begin with before their first target, such as a system prompt, or the question to
+    several answers, stands once at the beginning of the row, for all of them.
+    """
+    read: list[list[int]] = []
+    guessed: list[list[int]] = []
+    documents: list[list[int]] = []
+    for examples in rows:
+        common = _common_prompt(examples)
+        idx, targets = _shifted(examples)
+        read.append([*idx[0][:common], *(token for document in idx for token in document[common:])])
+        guessed.append(
+            [*targets[0][:common], *(token for document in targets for token in document[common:])]
+        )
+        own = [number for number, document in enumerate(idx) for _ in document[common:]]
+        documents.append([COMMON] * common + own)
+    lengths = torch.tensor([len(row) for row in read])
+    return Batch(pad(read, 0), pad(guessed, IGNORE_INDEX), lengths, pad(documents, PADDING))
+
+
+def _common_prompt(examples: Sequence[Example]) -> int:
+    """How many tokens all examples begin with before they differ, or one of them has to guess."""
+    prompts = []
+    for read, guessed in zip(*_shifted(examples), strict=True):
+        # the last token of a prompt guesses, so it is nobody else's
+        idle = sum(1 for _ in takewhile(lambda target: target == IGNORE_INDEX, guessed))
+        prompts.append(read[:idle])
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False)))
+
+
+def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
+    """What is read of each example, all but its last token, and what is to be guessed at each of these."""
+    read = [list(ids[:-1]) for ids, _ in examples]
+    guessed = [
+        [token if learned else IGNORE_INDEX for token, learned in zip(*example, strict=True)][1:]
+        for example in examples
+    ]
+    return read, guessed
+
+
+def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """Items of the given sizes in few bins of `room`: the largest first, each into the first bin that holds it.
+
+    At most 11/9 of the fewest bins possible, and one more (Johnson 1973). Returns the numbers of each bin's items.
+    """
+    bins: list[list[int]] = []
+    left: list[int] = []
+    for item in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        place = next((b for b, free in enumerate(left) if sizes[item] <= free), len(bins))
+        if place == len(bins):
+            bins.append([])
+            left.append(room)
+        bins[place].append(item)
+        left[place] -= sizes[item]
+    return bins
+
+
+def process_rank() -> tuple[int, int]:
+    """(rank of this process, number of ranks)."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

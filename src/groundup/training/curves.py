@@ -1,0 +1,28 @@
+"""Curves of a training as CSV: one row a step, one column a figure."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from groundup.files import atomic_path
+
+
+def write_curve(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write the rows, each with a "step", atomically; a figure that a step lacks is an empty cell."""
+    columns = list(dict.fromkeys(["step", *(name for row in history for name in row)]))
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in history:
+            writer.writerow([_cell(row[name]) if name in row else "" for name in columns])
+
+
+def _cell(value: float) -> str:
+    """A count in full, a measurement to six digits."""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The rows of a file of `write_curve`; an empty cell is not a number (nan)."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]

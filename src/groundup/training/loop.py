@@ -1,0 +1,241 @@
+"""One training loop for every training of the house.
+
+It knows no dataset, no model class and no tracking server: it receives a model, an objective, a function from
+step to micro-batches, and a `log` callable.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from groundup.errors import BadInput
+from groundup.training.config import ComputeConfig, TrainingConfig
+from groundup.training.devices import autocast
+from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
+from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
+
+Objective = Callable[
+    [Any, Any], tuple[Tensor, Tensor]
+]  # (model, batch) -> (sum of the loss, number of terms)
+Log = Callable[[Mapping[str, float], int], None]
+
+
+class TrainingBatch(Protocol):
+    """All that the loop knows of a micro-batch; the rest is between the data and the objective."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read."""
+        ...
+
+    def to(self, device: torch.device) -> "TrainingBatch":
+        """The same batch on another device."""
+        ...
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    batches: Callable[[int], Sequence[TrainingBatch]],
+    config: TrainingConfig,
+    compute: ComputeConfig,
+    *,
+    seed: int,
+    log: Log,
+    evaluate: Callable[[int], Mapping[str, float]] | None = None,
+    monitor: str = "val/loss",
+    mode: Literal["min", "max"] = "min",
+    resume: Resume | None = None,
+    description: str = "training",
+) -> list[dict[str, float]]:
+    """Train `model` in place; returns the history, one row a step, without times (equal runs, equal rows).
+
+    Args:
+        objective: (model, batch) -> (sum of the loss, number of terms).
+        batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run reads on in the same
+            place. With several ranks each returns its own share.
+        seed: of dropout; the order of the batches is the business of `batches`.
+        evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
+        monitor, mode: with `patience`, the metric to be smallest or largest. The model ends with the weights of its
+            best evaluation, whose step the rows of evaluations name as "best_step"; see `kept_row`. Where training
+            ended for lack of a better one, the last row has "stopped_early".
+        resume: where the state is kept; the run continues from it.
+
+    With torch.distributed initialised, ranks start from the weights of rank 0 and stay equal; rank 0 logs and
+    saves.
+
+    Raises:
+        BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
+            There is patience, but nothing evaluates, or not what `monitor` names.
+    """
+    if config.patience is not None and evaluate is None:
+        raise BadInput(
+            f"{description}: patience is {config.patience}, but this training evaluates nothing that could get better; "
+            f"set its patience to null."
+        )
+    device = next(model.parameters()).device
+    rank = dist.get_rank() if _distributed() else 0
+    optimizers = make_optimizers(model, config.optimizer)
+    state = (resume.load(model, optimizers) if resume else None) or TrainingState()
+    if _distributed():
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, 0)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    precision = autocast(compute, device)
+    runnable: Any = torch.compile(model) if compute.compile else model
+    warmup = config.optimizer.warmup_steps / config.max_steps
+    clock = time.perf_counter()
+    with tqdm(
+        total=config.max_steps,
+        initial=state.step,
+        desc=description,
+        unit="step",
+        mininterval=1,
+        disable=rank > 0,
+    ) as bar:
+        while not _finished(state, config):
+            model.train()
+            # dropout is a function of the step, and differs between ranks
+            torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
+            progress = (state.step + 0.5) / config.max_steps  # the middle: no step at rate 0
+            if config.max_seconds is not None:
+                progress = max(progress, state.seconds / config.max_seconds)
+            scale = lr_scale(progress, warmup, config.optimizer)
+            set_lr(optimizers, scale)
+            loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = float(nn.utils.get_total_norm(gradients)) / count
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise BadInput(
+                    f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
+                    f"nothing was updated; lower optimizer.max_lr or set grad_clip."
+                )
+            # from sum to mean and down to the norm allowed, in one pass over memory
+            torch._foreach_mul_(gradients, min(1.0, (config.grad_clip or math.inf) / max(norm, 1e-6)) / count)
+            row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale, "grad_norm": norm}
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            state.tokens_seen += tokens
+            row |= {"step": state.step, "tokens_seen": state.tokens_seen}
+            now = time.perf_counter()
+            seconds, clock = _slowest(now - clock, device), now
+            state.seconds += seconds
+            if evaluate and (
+                _finished(state, config) or (config.eval_interval and state.step % config.eval_interval == 0)
+            ):
+                model.eval()
+                with torch.inference_mode():
+                    row |= {name: float(value) for name, value in evaluate(state.step).items()}
+                if config.patience is not None:
+                    _keep_best(state, model, row, monitor, mode)
+                clock = time.perf_counter()  # evaluation does not count as training time
+            if _out_of_patience(state, config):
+                row["stopped_early"] = 1
+            state.history.append(row)
+            if rank == 0:
+                log(
+                    {k: v for k, v in row.items() if k != "step"} | {"tokens_per_second": tokens / seconds},
+                    state.step,
+                )
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", refresh=False)
+            if (
+                resume
+                and rank == 0
+                and not _finished(state, config)
+                and config.checkpoint_interval
+                and state.step % config.checkpoint_interval == 0
+            ):
+                resume.save(state, model, optimizers)
+                clock = time.perf_counter()  # nor does saving
+        if _out_of_patience(state, config):
+            bar.set_postfix_str(
+                f"stopped early: {monitor} was best at step {state.best_step}, and no better in the {state.waited} "
+                f"evaluations since"
+            )
+    if state.best_weights:
+        load_trained(model, state.best_weights)
+    model.eval()
+    return state.history
+
+
+def kept_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The row of the step whose weights `fit` left in the model: the last one, or with patience the best."""
+    step = history[-1].get("best_step", history[-1]["step"])
+    return next(row for row in history if row["step"] == step)
+
+
+def _keep_best(
+    state: TrainingState, model: nn.Module, row: dict[str, float], monitor: str, mode: Literal["min", "max"]
+) -> None:
+    """Compare an evaluation with the best so far, and keep the weights if it is better."""
+    if monitor not in row:
+        raise BadInput(
+            f"patience waits for a better {monitor}, which is not evaluated; there are: {', '.join(sorted(row))}."
+        )
+    value = row[monitor] if mode == "max" else -row[monitor]
+    if value > state.best:
+        state.best, state.best_step, state.waited = value, state.step, 0
+        state.best_weights = {name: p.to("cpu", copy=True) for name, p in trained_weights(model).items()}
+    else:
+        state.waited += 1
+    if state.best_weights:
+        row["best_step"] = state.best_step
+
+
+def _gradients(
+    model: nn.Module,
+    objective: Objective,
+    micro_batches: Sequence[TrainingBatch],
+    device: torch.device,
+    precision: torch.autocast,
+) -> tuple[float, float, int]:
+    """Sum the gradients of one step over its micro-batches and over all ranks.
+
+    Returns (mean loss, number of terms, tokens read) of the whole step.
+    """
+    totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
+    for batch in micro_batches:
+        batch = batch.to(device)
+        with precision:
+            loss, count = objective(model, batch)
+        loss.backward()
+        totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
+    if _distributed():
+        dist.all_reduce(totals)
+        for p in model.parameters():
+            if p.grad is not None:
+                dist.all_reduce(p.grad)
+    loss_sum, count_sum, tokens_sum = totals.tolist()
+    return loss_sum / max(count_sum, 1e-9), max(count_sum, 1e-9), int(tokens_sum)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _slowest(seconds: float, device: torch.device) -> float:
+    """The longest time of any rank, so that all of them leave a time budget after the same step."""
+    if not _distributed():
+        return seconds
+    longest = torch.tensor(seconds, device=device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)
+    return float(longest)
+
+
+def _finished(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether steps, time or patience are used up."""
+    out_of_time = config.max_seconds is not None and state.seconds >= config.max_seconds
+    return state.step >= config.max_steps or out_of_time or _out_of_patience(state, config)
+
+
+def _out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.patience is not None and state.waited >= config.patience

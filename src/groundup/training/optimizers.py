@@ -1,0 +1,159 @@
+"""Optimizers and schedules: who moves which parameter by which rule; the learning rate a pure function."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup.training.config import OptimizerConfig
+
+
+def lr_scale(progress: float, warmup: float, config: OptimizerConfig) -> float:
+    """The factor on every learning rate at `progress` in [0, 1] of the run, for a warm-up of that share.
+
+    Rises linearly over the warm-up, stays at 1, then falls to `min_lr_ratio` over the last `decay_share`.
+    """
+    if progress < warmup:
+        return progress / warmup
+    start = max(1 - config.decay_share, warmup)
+    if progress <= start:
+        return 1.0
+    fallen = min((progress - start) / (1 - start), 1.0)
+    shape = 1 - fallen if config.decay == "linear" else 0.5 * (1 + math.cos(math.pi * fallen))
+    return config.min_lr_ratio + (1 - config.min_lr_ratio) * shape
+
+
+def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
+    """Newton-Schulz iteration towards U Vᵀ of each matrix's singular value decomposition.
+
+    Singular values end near 1 (between 0.7 and 1.2 after 5 steps), which is what Muon needs. Coefficients of
+    Jordan et al. 2024, "Muon: an optimizer for hidden layers". In fp32 on CPUs, many of which emulate bf16.
+
+    Args:
+        matrices: (n, rows, columns), iterated together.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).type_as(matrices)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised: every direction of a matrix moves by the same amount (Jordan et al. 2024).
+
+    Matrices of one shape are iterated as one batch. Those of a group with `parts` above 1 are that many projections,
+    stacked, and are cut apart first, since each is a map of its own.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float,
+        steps: int,
+        weight_decay: float,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "steps": steps, "weight_decay": weight_decay, "parts": 1}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                buffer = self.state[p]["momentum_buffer"]
+                buffer.lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(buffer, group["momentum"])  # Nesterov
+                by_shape[update.shape].append((p, update))
+            for shape, pairs in by_shape.items():
+                stacked = torch.stack([update for _, update in pairs])
+                (rows, columns), parts = shape, group["parts"]
+                direction = orthogonalise(stacked.view(-1, rows // parts, columns), group["steps"])
+                scale = max(1.0, rows / parts / columns) ** 0.5
+                for (p, _), d in zip(pairs, direction.view(-1, rows, columns), strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(d, alpha=-group["lr"] * scale)
+
+
+def stacked_projections(name: str, p: Tensor) -> int:
+    """How many maps of their own a matrix holds: queries, keys and values in `c_attn`, keys and values in `c_kv`.
+
+    With grouped queries the parts of `c_attn` differ in size, and it is moved as one.
+    """
+    if name.endswith("c_attn.weight") and p.shape[0] == 3 * p.shape[1]:
+        return 3
+    return 2 if name.endswith("c_kv.weight") else 1
+
+
+def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """One optimizer for each update rule, over the parameters that require gradients.
+
+    Every parameter group carries its full learning rate as `max_lr`; `set_lr` scales from there.
+    """
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of projections in one
+    embeddings, vectors, heads = [], [], []
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if id(p) in tables:
+            embeddings.append(p)
+        elif p.ndim < 2:
+            vectors.append(p)
+        elif name.endswith(("lm_head.weight", "score.weight")):
+            heads.append(p)
+        else:
+            matrices[stacked_projections(name, p)].append(p)
+    groups: list[dict[str, Any]] = [
+        {"params": embeddings, "lr": config.embedding_lr, "weight_decay": config.weight_decay},
+        {"params": heads, "lr": config.head_lr, "weight_decay": config.weight_decay},
+        {"params": vectors, "lr": config.head_lr, "weight_decay": 0.0},
+    ]
+    optimizers: list[torch.optim.Optimizer] = []
+    if config.kind == "muon":
+        if matrices:
+            stacks = [{"params": group, "parts": parts} for parts, group in matrices.items()]
+            optimizers.append(
+                Muon(stacks, config.max_lr, config.momentum, config.newton_schulz_steps, config.weight_decay)
+            )
+    else:
+        flat = [p for group in matrices.values() for p in group]
+        groups.append({"params": flat, "lr": config.max_lr, "weight_decay": config.weight_decay})
+    groups = [group for group in groups if group["params"]]
+    if groups:
+        optimizers.append(_torch_optimizer(groups, config, next(model.parameters()).device))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["max_lr"] = group["lr"]
+    return optimizers
+
+
+def _torch_optimizer(
+    groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """The update rule of all that Muon does not move."""
+    if config.kind == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum)
+    if config.kind == "adagrad":
+        return torch.optim.Adagrad(groups)
+    fused = device.type in ("cpu", "cuda", "mps")
+    return torch.optim.AdamW(groups, betas=config.betas, fused=fused)
+
+
+def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
+    """Set every learning rate to `scale` times its full value."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["max_lr"] * scale

@@ -1,0 +1,233 @@
+"""The state of a training on disk, from which a run that was interrupted continues."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import groundup
+from groundup.files import atomic_path
+
+PACKAGE = Path(groundup.__file__ or "").parent
+
+
+@dataclass
+class TrainingState:
+    """What a run needs to go on where it stopped: everything else is a function of step and configuration."""
+
+    step: int = 0
+    tokens_seen: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    # with patience: of the best evaluation so far, and the number of those since
+    best: float = -math.inf  # the larger, the better
+    best_step: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)  # what is trained, on the CPU
+    waited: int = 0
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that training changes, by name, not copied; frozen ones stay what the caller made them."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy what `trained_weights` gave back into a model with the same ones frozen."""
+    own = trained_weights(model)
+    assert own.keys() == weights.keys(), own.keys() ^ weights.keys()
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
+
+
+class Resume:
+    """The training state on disk, outside what DVC tracks, replaced atomically.
+
+    `identity` names configuration and data. With the library's source (what is trained, on which batches) and the
+    version of torch it makes a fingerprint, which names the file and is also written inside it, together with a digest
+    of the content. A state that another training saved, that is damaged, or whose tensors have other shapes than
+    this model's is never continued. Frozen weights are not in it: the caller makes them again from what `identity`
+    names. A folder serves one training: saving removes the states of earlier ones.
+    """
+
+    def __init__(self, folder: Path, **identity: Any) -> None:
+        code = [path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))]
+        text = json.dumps([identity, code, torch.__version__], sort_keys=True, default=str)
+        self.folder = Path(folder)
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        self.path = self.folder / f"{self.fingerprint[:16]}.pt"
+
+    def save(
+        self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> None:
+        """Write all that `load` restores."""
+        content = {
+            "state": vars(state),
+            "model": trained_weights(model),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        }
+        record = {"fingerprint": self.fingerprint, "digest": _digest(content), **content}
+        with atomic_path(self.path) as temporary, open(temporary, "wb") as file, _without_crc32():
+            torch.save(record, file)
+        for stale in self.folder.glob("*.pt"):
+            if stale != self.path and stale.is_file():
+                stale.unlink()
+
+    def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
+        """Restore model and optimizers in place; None, and nothing changed, where no state fits.
+
+        A state that does not fit is set aside with a sentence on stderr, since it would only block every later run.
+        """
+        for folder in (self.folder, *self.folder.parents):
+            if folder.is_file():
+                _set_aside(
+                    folder, folder.with_name(f"{folder.name}.unfit"), "it is a file where a folder belongs"
+                )
+        if not os.path.lexists(self.path):
+            return None
+        try:
+            saved = self._read()
+            _compare("the model", _shapes(trained_weights(model)), _shapes(saved["model"]))
+            best = saved["state"]["best_weights"]
+            if best:
+                _compare("the best weights", _shapes(trained_weights(model)), _shapes(best))
+            _compare_optimizers(optimizers, saved["optimizers"])
+        except _Unfit as error:
+            _set_aside(self.path, self.folder / "state.unfit", str(error))
+            return None
+        load_trained(model, saved["model"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        return TrainingState(**saved["state"])
+
+    def _read(self) -> dict[str, Any]:
+        """What the file holds, if this training saved it and it is whole."""
+        try:
+            with open(self.path, "rb") as file:
+                if not zipfile.is_zipfile(file):  # torch would unpickle it
+                    raise _Unfit("it is damaged or no training state")
+                file.seek(0)
+                saved = torch.load(file, weights_only=True, map_location="cpu")
+            fingerprint, digest = saved.pop("fingerprint"), saved.pop("digest")
+        except _Unfit:
+            raise
+        except Exception as error:  # noqa: BLE001  damaged bytes can fail in any way
+            raise _Unfit(f"it cannot be read ({type(error).__name__})") from None
+        if fingerprint != self.fingerprint:
+            raise _Unfit("another training saved it")
+        if digest != _digest(saved):
+            raise _Unfit("its content is not what was saved")
+        return dict(saved)
+
+    def clear(self) -> None:
+        """Forget the state, once what it was for is safely stored."""
+        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process may be writing here
+            self.folder.rmdir()
+
+
+class _Unfit(Exception):
+    """Why a saved state cannot be continued."""
+
+
+def _set_aside(path: Path, aside: Path, why: str) -> None:
+    """Rename what cannot be continued; it replaces what was set aside before, so that one is kept."""
+    if not os.path.lexists(path):  # another rank was faster
+        return
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+    print(
+        f"warning: the training state {path} does not fit this training: {why}; it was renamed to {aside.name}, "
+        f"and training begins again at step 0.",
+        file=sys.stderr,
+    )
+
+
+def _digest(content: Any) -> str:
+    """SHA-256 of nested dicts, lists and tensors: keys, order, types, shapes and values."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            add((str(value.dtype), tuple(value.shape)))
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(value, Mapping):
+            add(list(value))
+            for inner in value.values():
+                add(inner)
+        elif isinstance(value, list | tuple):
+            digest.update(f"{len(value)} of ".encode())
+            for inner in value:
+                add(inner)
+        else:
+            digest.update(f"{type(value).__name__} {value!r}\n".encode())
+
+    add(content)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _without_crc32() -> Iterator[None]:
+    """Spare torch's checksums, which it never reads and which take as long as the digest."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
+
+
+def _shapes(tensors: Mapping[Any, Tensor]) -> dict[Any, tuple[torch.dtype, tuple[int, ...]]]:
+    return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def _compare(what: str, ours: Mapping[Any, Any], saved: Mapping[Any, Any]) -> None:
+    """Refuse names, types or shapes that are not ours; `copy_` would broadcast a smaller tensor."""
+    if odd := sorted(str(name) for name in ours.keys() ^ saved.keys()):
+        raise _Unfit(f"only one of the two has {odd[0]} in {what}")
+    for name, expected in ours.items():
+        if saved[name] != expected:
+            raise _Unfit(f"in {what}, {name} is {_described(saved[name])} instead of {_described(expected)}")
+
+
+def _described(tensor: tuple[torch.dtype, tuple[int, ...]]) -> str:
+    dtype, shape = tensor
+    return f"{str(dtype).removeprefix('torch.')} {list(shape)}"
+
+
+def _compare_optimizers(
+    optimizers: Sequence[torch.optim.Optimizer], saved: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse optimizer states of other groups or shapes; `load_state_dict` compares only numbers of parameters."""
+    if len(optimizers) != len(saved):
+        raise _Unfit(f"it has {len(saved)} optimizers, this training {len(optimizers)}")
+    for optimizer, state in zip(optimizers, saved, strict=True):
+        ours = optimizer.state_dict()["param_groups"]
+        if [(sorted(g), g["params"]) for g in ours] != [
+            (sorted(g), g["params"]) for g in state["param_groups"]
+        ]:
+            raise _Unfit("its optimizer groups the parameters in another way")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for index, slots in state["state"].items():
+            # a counter is one number; everything else has one element for each of the parameter's
+            expected = parameters[index].shape
+            for name, value in slots.items():
+                if isinstance(value, Tensor) and value.shape not in (
+                    expected,
+                    *([()] if name == "step" else []),
+                ):
+                    raise _Unfit(f"the optimizer has {name} of parameter {index} as {list(value.shape)}")

@@ -1,0 +1,157 @@
+"""The corpus as token ids in memory-mapped files: training reads any window without loading the rest.
+
+A folder holds `train.bin` and `val.bin`, the ids of all documents one after another, each ended by the
+end-of-text token, little-endian uint16 (uint32 for more than 65,536 tokens), and `meta.json` about them.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from groundup.errors import BadInput
+from groundup.files import atomic_path, write_json
+from groundup.text.documents import text_of
+from groundup.text.jsonl import read_jsonl
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
+from groundup.tokenizers.pretokenization import check_text
+
+SPLITS = ("train", "val")
+DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+
+Meta = dict[str, Any]  # see write_shards
+
+
+def read_documents(path: Path) -> list[list[str]]:
+    """Return the messages of each document of a prepared split.
+
+    Raises:
+        BadInput: the file is missing or empty, or a line is no document or no Unicode text.
+    """
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; expected a prepared corpus: run the stage prepare_corpus.")
+    documents = []
+    for number, row in enumerate(read_jsonl(path), start=1):
+        messages = row.get("messages")
+        if not isinstance(messages, list) or not all(isinstance(message, str) for message in messages):
+            raise BadInput(
+                f"{path}, line {number}: expected messages, a list of strings: prepare the corpus again."
+            )
+        try:
+            check_text(text_of(messages))
+        except BadInput as error:
+            raise BadInput(f"{path}, line {number}: {error}") from error
+        documents.append(messages)
+    if not documents:
+        raise BadInput(f"{path} is empty; expected at least one document: give more text or another split.")
+    return documents
+
+
+def write_shards(
+    corpus: Path, tokenizer: Tokenizer, out: Path, *, num_threads: int = 2, progress: bool = False
+) -> Meta:
+    """Encode `corpus` (train.jsonl, val.jsonl) into the folder `out`, atomically, and return its meta.json.
+
+    Equal corpora and tokenizers give equal bytes. `message_bytes` counts the UTF-8 bytes of the messages
+    only, not the newlines between them: the denominator of bits per byte.
+
+    Raises:
+        BadInput: a split is empty, or a line is no document or no Unicode text.
+    """
+    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    meta: Meta = {"dtype": dtype, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.fingerprint}
+    with atomic_path(out) as folder:
+        folder.mkdir()
+        for split in SPLITS:
+            documents = read_documents(corpus / f"{split}.jsonl")
+            tokens = 0
+            with ThreadPoolExecutor(num_threads) as threads, open(folder / f"{split}.bin", "wb") as file:
+                arrays = threads.map(lambda messages: _encode(tokenizer, messages, DTYPES[dtype]), documents)
+                for array in tqdm(
+                    arrays, f"encode {split}", len(documents), disable=None if progress else True
+                ):
+                    file.write(array.tobytes())  # tofile hides the reason of a failed write
+                    tokens += len(array)
+            meta[split] = {
+                "tokens": tokens,
+                "documents": len(documents),
+                "message_bytes": sum(len(message.encode()) for messages in documents for message in messages),
+            }
+        write_json(folder / "meta.json", meta)
+    return meta
+
+
+def read_meta(directory: Path) -> Meta:
+    """Return meta.json of a folder of shards.
+
+    Raises:
+        BadInput: it is missing or not what `write_shards` writes.
+    """
+    path = Path(directory) / "meta.json"
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path} does not exist; expected a folder of token shards: run the stage tokenize."
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON ({error}): run the stage tokenize again.") from error
+    keys = {"dtype", "vocab_size", "tokenizer", *SPLITS}
+    if not isinstance(meta, dict) or set(meta) != keys or meta["dtype"] not in DTYPES:
+        raise BadInput(
+            f"{path} is not about token shards; expected the keys {', '.join(sorted(keys))} and a dtype of "
+            f"{' or '.join(DTYPES)}: run the stage tokenize again."
+        )
+    return meta
+
+
+def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = None) -> "np.memmap[Any, Any]":
+    """Return the ids of one split, (tokens,), read-only and memory-mapped.
+
+    tokenizer: where given, the one that the ids must have been made with.
+
+    Raises:
+        BadInput: the file is missing, cut short, or made with another tokenizer.
+    """
+    assert split in SPLITS, split
+    meta = read_meta(directory)
+    path = Path(directory) / f"{split}.bin"
+    if tokenizer is not None and tokenizer.fingerprint != meta["tokenizer"]:
+        raise BadInput(
+            f"{directory} was encoded with another tokenizer ({meta['vocab_size']} tokens, fingerprint "
+            f"{meta['tokenizer'][:12]}); expected {tokenizer.vocab_size} tokens, "
+            f"{tokenizer.fingerprint[:12]}: run the stage tokenize again."
+        )
+    dtype, tokens = DTYPES[meta["dtype"]], meta[split]["tokens"]
+    found = path.stat().st_size if path.exists() else -1
+    if found != tokens * dtype.itemsize:
+        state = f"has {found} bytes" if path.exists() else "does not exist"
+        raise BadInput(
+            f"{path} {state}; expected {tokens * dtype.itemsize} ({tokens} tokens of {meta['dtype']}): "
+            f"run the stage tokenize again."
+        )
+    return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
+
+
+def read_texts(ids: NDArray[np.unsignedinteger], tokenizer: Tokenizer) -> Iterator[str]:
+    """The texts of the documents of a split, one after another; `ids` (N,) as from `open_shard`."""
+    start = 0
+    for end in np.flatnonzero(ids == tokenizer.eot_id).tolist():
+        yield tokenizer.decode(ids[start:end].tolist())
+        start = end + 1
+
+
+def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return the ids of one document with the end-of-text token after them, (tokens,)."""
+    text = text_of(messages)
+    if isinstance(tokenizer, BPETokenizer):
+        ids = tokenizer.encode_array(text)
+    else:
+        ids = np.array(tokenizer.encode_batch([text])[0], dtype=dtype)
+    return np.append(ids, tokenizer.eot_id).astype(dtype)

@@ -1,0 +1,42 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import BadInput
+from groundup.interop.gpt2_vocabulary import fetch_gpt2
+
+
+def gpt2_catalogue(folder: Path) -> Path:
+    """A catalogue with OpenAI's two files in miniature: the bytes, "lo" and "low"."""
+    spelled = [chr(b) for b in range(256) if chr(b).isprintable() and chr(b) != " "]
+    spelled += [chr(256 + i) for i in range(256 - len(spelled))]
+    ids = {token: i for i, token in enumerate([*spelled, "lo", "low", "<|endoftext|>"])}
+    (folder / "vocab.bpe").write_text("#version: 0.2\nl o\nlo w\n", encoding="utf-8")
+    (folder / "encoder.json").write_text(json.dumps(ids), encoding="utf-8")
+    catalogue = folder / "catalogue.yaml"
+    entries = {"gpt2_vocab_bpe": folder / "vocab.bpe", "gpt2_encoder_json": folder / "encoder.json"}
+    catalogue.write_text(json.dumps({name: _entry(path) for name, path in entries.items()}))  # JSON is YAML
+    return catalogue
+
+
+def _entry(path: Path) -> dict[str, object]:
+    location = {
+        "url": f"file:{path}",
+        "reader": "bytes",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    return {"role": "vocabulary", "title": "t", "licence": "l", "citation": "c", "locations": [location]}
+
+
+def test_fetches_gpt2s_files_by_the_catalogue(tmp_path: Path) -> None:
+    tokenizer = fetch_gpt2(gpt2_catalogue(tmp_path))
+    assert tokenizer.ranks == {**tokenizer.ranks, b"lo": 256, b"low": 257}
+    assert tokenizer.vocab_size == 259
+
+
+def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.yaml").write_text("{}")
+    with pytest.raises(BadInput, match="has no gpt2_vocab_bpe"):
+        fetch_gpt2(tmp_path / "catalogue.yaml")

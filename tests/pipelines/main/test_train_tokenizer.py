@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import BadInput
+from groundup.text.jsonl import write_jsonl
+from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer, TokenizerConfig
+from groundup.tracking import silent
+from pipelines.main.train_tokenizer import main
+from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
+
+BPE = TokenizerConfig(kind="bpe", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
+GPT2 = TokenizerConfig(kind="gpt2", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
+MESSAGES = ["low low lower", "newest newest wider wider"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    write_jsonl(tmp_path / "corpus" / "train.jsonl", [{"id": "a", "messages": MESSAGES}])
+    write_jsonl(tmp_path / "corpus" / "val.jsonl", [{"id": "b", "messages": ["zebra zebra zebra zebra"]}])
+    return tmp_path / "corpus"
+
+
+def test_learns_from_the_training_split_alone(corpus: Path, tmp_path: Path) -> None:
+    main(silent(), corpus, tmp_path / "no-catalogue.yaml", tmp_path / "tokenizer.json", tokenizer=BPE)
+    tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
+    assert tokenizer.ranks == BPETokenizer.train(["\n".join(MESSAGES)], 280).ranks
+    assert not any(b"z" in token for token in tokenizer.tokens[256:])
+
+
+def test_takes_gpt2s_vocabulary_whatever_the_rest_says(corpus: Path, tmp_path: Path) -> None:
+    main(silent(), corpus, gpt2_catalogue(tmp_path), tmp_path / "tokenizer.json", tokenizer=GPT2)
+    tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
+    assert tokenizer.ranks == {**tokenizer.ranks, b"lo": 256, b"low": 257}
+    assert tokenizer.vocab_size == 259
+
+
+def test_a_catalogue_without_gpt2_is_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.yaml").write_text("{}")
+    with pytest.raises(BadInput, match="has no gpt2_vocab_bpe"):
+        main(silent(), corpus, tmp_path / "catalogue.yaml", tmp_path / "tokenizer.json", tokenizer=GPT2)
+    assert not (tmp_path / "tokenizer.json").exists()

@@ -1,0 +1,149 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.checkpoint import load_checkpoint
+from groundup.datasets import locations
+from groundup.datasets.catalogue import load_catalogue
+from groundup.datasets.preferences import KEYS, with_wrong_answers
+from groundup.datasets.subsets import nested_subset
+from groundup.errors import BadInput
+from groundup.generation.prompts import Request
+from groundup.tasks.instructions import respond
+from groundup.text.jsonl import read_jsonl, read_splits, write_jsonl
+from groundup.tracking import silent
+from groundup.verifiable.answers import check_for
+from groundup.verifiable.exact_match import Check
+from groundup.verifiable.tasks import check, generate
+from pipelines.transfer.prepare_preferences import main
+from tests.pipelines.prepared import content, make_instructions, read_json
+from tests.pipelines.transfer.starts import PAIRS, make_published, make_taught
+from tests.tiny import CPU
+
+CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
+BOOK = "instruction-data-with-preference.json"
+MIRROR = Path(os.environ.get("GROUNDUP_MIRROR", ""))
+OWN = """
+mine: {role: preferences, title: t, licence: l, citation: c, locations: [{url: 'mirror:pairs.json', reader: book_json}]}
+"""
+
+
+def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: Path) -> None:
+    tasks = generate(6, seed=1)
+    for name, rows in (("train", tasks[::2]), ("val", tasks[1::2])):
+        write_jsonl(tmp_path / f"instructions/{name}.jsonl", rows)
+    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    main(silent(), *paths, preferences=replace(PAIRS, seed=4, instructions=600), compute=CPU)
+    for name, rows in read_splits(tmp_path / "instructions", ("train", "val")).items():
+        pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
+        assert pairs == with_wrong_answers(rows, check_for(rows), seed=4)
+        outputs = {row["id"]: row["output"] for row in rows}
+        for pair in pairs:
+            request = (pair["family"], pair["instruction"], pair["input"])
+            assert pair["chosen"] == outputs[pair["id"]] and not check(*request, pair["rejected"])
+    report: Any = read_json(tmp_path / "out/report.json")
+    kept = sum(part["rows"] for part in report["splits"].values())
+    assert report["source"] == "verifiable" and report["read"] == len(tasks)
+    assert sum(report["dropped"].values()) == len(tasks) - kept
+
+
+def test_mistakes_are_the_answers_of_the_taught_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows chosen by the seed; what is right by a program that knows all rows gives no pair."""
+    make_published(tmp_path)
+    make_taught(tmp_path)
+    known: list[int] = []
+
+    def program(rows: list[Any]) -> Check:
+        known.append(len(rows))
+        return lambda family, instruction, input, response: input.endswith("tea")
+
+    monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", program)
+    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    config = replace(PAIRS, source="mistakes", instructions=8, val_fraction=0.5)
+    main(silent(), *paths, preferences=config, compute=CPU)
+    model = load_checkpoint(tmp_path / "taught")
+    dropped = 0
+    for name, rows in read_splits(tmp_path / "instructions", {"train": 8, "val": 4}).items():
+        size = {"train": 8, "val": 4}[name]
+        asked = [rows[i] for i in nested_subset(["last"] * len(rows), size, config.seed)]
+        wrong = [row for row in asked if not row["input"].endswith("tea")]
+        dropped += len(asked) - len(wrong)
+        answers = respond(model, [Request.of(row) for row in wrong], max_new_tokens=config.max_new_tokens)
+        pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
+        found = [(pair["id"], pair["chosen"], pair["rejected"]) for pair in pairs]
+        assert found == [(row["id"], row["output"], said) for row, said in zip(wrong, answers, strict=True)]
+        assert found
+    report: Any = read_json(tmp_path / "out/report.json")
+    assert report["read"] == 12 and report["dropped"] == {"answered right": dropped} and dropped > 0
+    assert known == [12, 5]
+
+
+def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_published(tmp_path)
+    make_taught(tmp_path)
+    monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", lambda rows: lambda *asked: True)
+    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    with pytest.raises(
+        BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
+    ):
+        main(silent(), *paths, preferences=replace(PAIRS, source="mistakes"), compute=CPU)
+
+
+def test_too_few_instructions(tmp_path: Path) -> None:
+    make_instructions(tmp_path / "instructions")
+    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    said = (
+        r"preferences.instructions is 1 and val_fraction 0.25, which is too few for val: a subset of 0 of 5"
+    )
+    with pytest.raises(BadInput, match=said):
+        main(silent(), *paths, preferences=replace(PAIRS, instructions=1), compute=CPU)
+
+
+def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a mirror; what the instructions are tested with is left out."""
+    make_instructions(tmp_path / "instructions")
+    [tested, *_] = read_jsonl(tmp_path / "instructions/test.jsonl")
+    rows = [
+        {"instruction": f"Name {i}", "input": "", "output": "", "chosen": f"yes {i}", "rejected": "no"}
+        for i in range(10)
+    ]
+    rows.append({**rows[0], "instruction": tested["instruction"].upper(), "input": tested["input"]})
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    (tmp_path / "catalogue.yaml").write_text(OWN)
+    monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
+    paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
+    config = replace(PAIRS, source="dataset", dataset="mine", val_fraction=0.2)
+    main(silent(), *paths, preferences=config, compute=CPU)
+    assert read_json(tmp_path / "out/report.json") == {
+        "source": "mine",
+        "read": 11,
+        "dropped": {"asked in the evaluation": 1},
+        "splits": {
+            "train": {"rows": 8, "families": {"book": 8}},
+            "val": {"rows": 2, "families": {"book": 2}},
+        },
+    }
+    found = [pair for name in ("train", "val") for pair in read_jsonl(tmp_path / f"out/{name}.jsonl")]
+    assert {pair["chosen"] for pair in found} == {row["chosen"] for row in rows}
+    assert all(tuple(pair) == KEYS for pair in found)
+    first = content(tmp_path / "out")
+    main(silent(), *paths, preferences=config, compute=CPU)
+    assert content(tmp_path / "out") == first
+
+
+@pytest.mark.skipif(not (MIRROR / BOOK).is_file(), reason=f"GROUNDUP_MIRROR has no {BOOK}")
+def test_the_book_s_pairs(tmp_path: Path) -> None:
+    make_instructions(tmp_path / "instructions")
+    assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
+    paths = [tmp_path / "instructions", Path("unused"), CATALOGUE, tmp_path / "out"]
+    config = replace(PAIRS, source="dataset", dataset="instruction_preferences", val_fraction=0.15)
+    main(silent(), *paths, preferences=config, compute=CPU)
+    report: Any = read_json(tmp_path / "out/report.json")
+    assert report["dropped"] == {"equal answers": 6}
+    assert {name: part["rows"] for name, part in report["splits"].items()} == {"train": 930, "val": 164}

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.checkpoint import load_checkpoint
+from groundup.errors import BadInput
+from groundup.generation.prompts import CHAT_TEMPLATE
+from groundup.tracking import silent
+from pipelines.transfer.published_weights import main
+from tests.interop.published_models import random_llama
+from tests.pipelines.transfer.starts import make_published
+
+
+@torch.no_grad()
+def test_the_checkpoint_computes_and_asks_as_published(tmp_path: Path) -> None:
+    make_published(tmp_path)
+    found = load_checkpoint(tmp_path / "published", kind="decoder")
+    n = found.tokenizer.vocab_size  # of the 330 rows of the table; the others are padding
+    idx = torch.randint(n, (2, 9))
+    expected = random_llama()(idx).logits[..., :n]
+    torch.testing.assert_close(found.model.logits(found.model(idx)), expected, rtol=1e-4, atol=1e-5)
+    assert found.prompt_style == CHAT_TEMPLATE
+    text = found.tokenizer.decode(found.prompter().prompts([("Say hi", "")])[0])
+    assert text == "<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_an_unknown_model(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"pretrained is gpt9, which is neither a known model nor here"):
+        main(silent(), Path("data/catalogue.yaml"), tmp_path / "out", pretrained="gpt9")

@@ -1,0 +1,240 @@
+"""Registered models answer like the checkpoints they were made from, over HTTP too, and hold no pickle."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from groundup import tracking
+from groundup.checkpoint import load_checkpoint, save_checkpoint
+from groundup.generation.sampling import INFERENCE_PARAMS, Sampling
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import LoRAConfig
+from groundup.nn.decoder import Decoder
+from groundup.nn.lora import adapter_weights, add_adapters
+from groundup.tasks.classification import spam_probabilities
+from groundup.tasks.instructions import respond
+from groundup.text.labels import LABELS
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tracking import registry
+from tests.tiny import model_config
+
+TEXTS = ["Are we still meeting for lunch?", "WIN a prize now", "ok"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A classifier and an instruction model of random weights (initial zeros would make every answer alike)."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    tokenizer = BPETokenizer.train(TEXTS, 259)
+    torch.manual_seed(0)
+    models = {}
+    for kind in ("classifier", "decoder"):
+        decoder = Decoder(model_config(vocab_size=tokenizer.vocab_size, context_length=128))
+        model: Any = SequenceClassifier(decoder, 2, "last") if kind == "classifier" else decoder
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        facts: dict[str, Any] = (
+            {"labels": LABELS} if kind == "classifier" else {"prompt_style": "alpaca_short"}
+        )
+        save_checkpoint(folder / kind, model, tokenizer, **facts)
+        models[kind] = folder / kind
+    return models
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tracking.connect(tmp_path_factory.mktemp("root"))
+
+
+@pytest.fixture(scope="module")
+def registered(
+    checkpoints: dict[str, Path], store: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Both models registered by a stage's run: name -> version."""
+    versions = {}
+    root = tmp_path_factory.mktemp("work")
+    for kind, params in (("classifier", {}), ("decoder", INFERENCE_PARAMS)):
+        with tracking.stage_run(kind, {}, {"stage_key": f"key-{kind}"}, root=root) as run:
+            version = run.register(
+                checkpoints[kind],
+                f"test-{kind}",
+                input_example=TEXTS[:2],
+                params=params,
+                metrics={"mcc": 0.5},
+            )
+            assert store.client.get_run(run.run_id).info.status == "RUNNING"  # registering does not end it
+        assert store.client.get_run(run.run_id).info.status == "FINISHED"
+        assert version is not None
+        versions[f"test-{kind}"] = version
+    return versions
+
+
+def load(store: Any, uri: str) -> Any:
+    import mlflow
+
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.uri)
+    return mlflow.pyfunc.load_model(uri)
+
+
+def test_classifier_answers_like_its_checkpoint(
+    checkpoints: dict[str, Path], registered: dict[str, str], store: Any
+) -> None:
+    model = load(store, "models:/test-classifier@champion")
+    expected = spam_probabilities(load_checkpoint(checkpoints["classifier"]), TEXTS)
+    answers = model.predict(TEXTS)
+    assert [a.spam_probability for a in answers] == pytest.approx(expected, abs=1e-6)
+    assert [a.label for a in answers] == ["spam" if p >= 0.5 else "ham" for p in expected]
+    assert len({round(p, 3) for p in expected}) == 3  # the model does look at the text
+    assert model.metadata.signature is not None and model.metadata.saved_input_example_info is not None
+
+
+def test_instruction_model_answers_like_its_checkpoint(
+    checkpoints: dict[str, Path], registered: dict[str, str], store: Any
+) -> None:
+    model = load(store, "models:/test-decoder/1")
+    checkpoint = load_checkpoint(checkpoints["decoder"])
+    requests = [("Say it.", "tea, red"), ("Why?", "")]
+    asked = ["Say it.\n\ntea, red", "Why?"]
+    greedy = respond(checkpoint, requests, max_new_tokens=8)
+    assert model.predict(asked, params={"max_new_tokens": 8}) == greedy
+    hot = {"max_new_tokens": 8, "temperature": 5.0, "top_k": 50, "top_p": 0.9, "seed": 3}
+    sampling = Sampling(temperature=5.0, top_k=50, top_p=0.9, seed=3)
+    assert model.predict(asked, params=hot) == respond(
+        checkpoint, requests, max_new_tokens=8, sampling=sampling
+    )
+    assert model.predict(asked, params=hot) != greedy
+    assert {param.name for param in model.metadata.get_params_schema()} == set(INFERENCE_PARAMS)
+
+
+def test_adapters_are_registered_alone_and_answer_on_their_base(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+) -> None:
+    import mlflow
+
+    base = load_checkpoint(checkpoints["decoder"])
+    lora = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
+    add_adapters(base.model, lora)
+    for tensor in adapter_weights(base.model).values():
+        torch.nn.init.normal_(tensor)
+    facts: dict[str, Any] = {"prompt_style": "alpaca_short", "lora": lora, "base": checkpoints["decoder"]}
+    save_checkpoint(tmp_path / "adapters", base.model, base.tokenizer, **facts)
+    with tracking.stage_run("adapters", {}, {"stage_key": "key"}, root=tmp_path) as run:
+        version = run.register(
+            tmp_path / "adapters",
+            "test-adapters",
+            input_example=TEXTS[:1],
+            params=INFERENCE_PARAMS,
+            metrics={"val_loss": 1.0},
+        )
+    assert version == "1"
+    tags = store.client.get_model_version("test-adapters", version).tags
+    assert tags["base.folder"] == str(checkpoints["decoder"])
+    expected = respond(load_checkpoint(tmp_path / "adapters"), [("Say it.", "tea")], max_new_tokens=8)
+    model = load(store, "models:/test-adapters/1")
+    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    assert expected != respond(
+        load_checkpoint(checkpoints["decoder"]), [("Say it.", "tea")], max_new_tokens=8
+    )
+    folder = Path(
+        mlflow.artifacts.download_artifacts("models:/test-adapters/1", dst_path=str(tmp_path / "m"))
+    )
+    stored = load_file(folder / "artifacts/adapters/model.safetensors")
+    assert all(name.endswith(("lora_a", "lora_b")) for name in stored)
+    newest = registry.made_by(store, "test-adapters", "key")
+    assert newest is not None
+    fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
+    assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+
+
+def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+) -> None:
+    """Its base is looked for in the project, and an experiment is no champion before it is applied."""
+    project = tmp_path / "project"
+    workspace = project / ".dvc/tmp/exps/tmpabc"
+    for folder in (project, workspace):
+        shutil.copytree(checkpoints["decoder"], folder / "data/base")
+    base = load_checkpoint(workspace / "data/base")
+    lora = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
+    add_adapters(base.model, lora)
+    for tensor in adapter_weights(base.model).values():
+        torch.nn.init.normal_(tensor)
+    facts: dict[str, Any] = {"prompt_style": "alpaca_short", "lora": lora, "base": workspace / "data/base"}
+    save_checkpoint(workspace / "data/adapters", base.model, base.tokenizer, **facts)
+    expected = respond(load_checkpoint(workspace / "data/adapters"), [("Say it.", "tea")], max_new_tokens=8)
+    with tracking.stage_run("trial", {}, {"stage_key": "trial"}, root=project, workspace=workspace) as run:
+        run.register(
+            workspace / "data/adapters",
+            "test-trial",
+            input_example=TEXTS[:1],
+            params=INFERENCE_PARAMS,
+            metrics={"val_loss": 1.0},
+        )
+        run.pointer(workspace / "data/base/config.json", "base")
+    shutil.rmtree(workspace)
+    assert registry.champion(store, "test-trial") is None
+    made = registry.made_by(store, "test-trial", "trial")
+    assert made is not None
+    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+    model = load(store, "models:/test-trial/1")
+    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    pointer = store.client.download_artifacts(run.run_id, "pointers/base.json", str(tmp_path))
+    assert [fact["path"] for fact in json.loads(Path(pointer).read_text())] == ["data/base/config.json"]
+
+
+def test_answers_over_http(registered: dict[str, str], store: Any) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    client = TestClient(scoring_server.init(load(store, "models:/test-classifier@champion")))
+    answer = client.post("/invocations", json={"inputs": TEXTS})
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    assert [set(p) for p in predictions] == [{"label", "spam_probability"}] * 3
+    assert client.post("/invocations", json={"inputs": [1, 2]}).status_code == 400
+
+
+def test_model_folder_explains_itself_and_holds_no_pickle(
+    registered: dict[str, str], store: Any, tmp_path: Path
+) -> None:
+    import mlflow
+
+    folder = Path(mlflow.artifacts.download_artifacts("models:/test-decoder/1", dst_path=str(tmp_path)))
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
+    assert Path("artifacts/decoder/model.safetensors") in files
+    assert Path("code/groundup/serving.py") in files
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
+    assert all("==" in line and "+" not in line for line in requirements)
+
+
+def test_first_version_serves_and_later_ones_wait(
+    checkpoints: dict[str, Path], registered: dict[str, str], store: Any, tmp_path: Path
+) -> None:
+    first = registry.champion(store, "test-classifier")
+    assert first is not None and first.version == "1"
+    assert first.stage_key == "key-classifier" and first.metrics == {"mcc": 0.5}
+    with tracking.stage_run("again", {}, {"stage_key": "another"}, root=tmp_path) as run:
+        second = run.register(
+            checkpoints["classifier"], "test-classifier", input_example=TEXTS[:1], params={}, metrics={}
+        )
+    assert second == "2"
+    assert registry.champion(store, "test-classifier") == first
+    made = registry.made_by(store, "test-classifier", "another")
+    assert made is not None and made.version == "2"
+    assert registry.made_by(store, "test-classifier", "unknown") is None
+    assert registry.champion(store, "no-such-model") is None
+    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert json.loads((fetched / "config.json").read_text())["kind"] == "classifier"
+    load_checkpoint(fetched)
+    registry.promote(store, "test-classifier", "2")
+    assert registry.champion(store, "test-classifier") == made
+    registry.promote(store, "test-classifier", "1")

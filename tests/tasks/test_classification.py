@@ -1,0 +1,200 @@
+import math
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.checkpoint import Checkpoint, CheckpointConfig
+from groundup.errors import BadInput
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import Pooling
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.tasks.classification import (
+    class_weights,
+    encode_texts,
+    finetune,
+    make_classifier,
+    predict,
+    spam_probabilities,
+    training_batches,
+)
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training.config import SpamTrainingConfig
+from groundup.training.loop import fit
+from groundup.training.objectives import classification
+from tests.tiny import ADAMW, CPU, model_config, random_decoder, random_encoder, training_config
+
+CONFIG = SpamTrainingConfig(
+    seeds=(1,),
+    pooling="last",
+    trainable_blocks=None,
+    lora=None,
+    class_weights="none",
+    token_dropout=0.0,
+    training=training_config(),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BPETokenizer:
+    return BPETokenizer.train(["low low lower"], 259)
+
+
+def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETokenizer) -> None:
+    eot = tokenizer.eot_id
+    assert encode_texts(tokenizer, ["abc", "", "abcdefgh"], 5) == [
+        [*b"abc", eot],
+        [eot],
+        [*b"abcd", eot],
+    ]
+
+
+def test_the_token_that_a_model_expects_before_each_text() -> None:
+    special = {"<|endoftext|>": 259, "<|begin|>": 258}
+    ranks = BPETokenizer.train(["low low lower"], 259).ranks
+    begins = BPETokenizer(ranks, "gpt2", special, begin="<|begin|>")
+    assert encode_texts(begins, ["abc", "", "abcdefgh"], 5) == [
+        [258, *b"abc", 259],
+        [258, 259],
+        [258, *b"abc", 259],
+    ]
+
+
+@pytest.mark.parametrize("trunk", [random_decoder("gpt2"), random_decoder(), random_encoder("modern")])
+@pytest.mark.parametrize("trainable", [None, 0, 1, 2])
+def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: int | None) -> None:
+    torch.manual_seed(0)
+    model = make_classifier(deepcopy(trunk), replace(CONFIG, trainable_blocks=trainable))
+    nn.init.normal_(model.score.weight)  # at zero nothing would reach the trunk in the first step
+    before = {name: t.clone() for name, t in model.named_parameters()}
+    ids = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
+    batches = training_batches(ids, ["ham", "spam", "ham"], training_config(batch_size=3), seed=0)
+    config = training_config(max_steps=2, batch_size=3, optimizer=replace(ADAMW, weight_decay=0.0))
+    fit(model, classification, batches, config, CPU, seed=3, log=lambda metrics, step: None)
+    moved = {name for name, t in model.named_parameters() if not torch.equal(t, before[name])}
+    blocks = {2: ("h.0.", "h.1."), 1: ("h.1.",), 0: ()}.get(2 if trainable is None else trainable, ())
+    expected = {name for name in before if name.startswith(tuple(f"trunk.{b}" for b in blocks))}
+    expected |= {name for name in before if "ln_f" in name or name.startswith("score")}
+    if trainable is None:
+        expected |= {name for name in before if "lm_head" not in name and "predict" not in name}
+        assert "trunk.wte.weight" in moved  # also where the head is tied to it
+    assert moved == expected
+
+
+def test_the_head_stands_on_the_device_of_the_model() -> None:
+    assert make_classifier(random_decoder().to("meta"), CONFIG).score.weight.device.type == "meta"
+
+
+def test_balanced_weights_by_hand() -> None:
+    labels = ["ham"] * 6 + ["spam"] * 2
+    weights = class_weights(labels, replace(CONFIG, class_weights="balanced"))
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([8 / 12, 8 / 4])
+    assert 6 * float(weights[0]) == pytest.approx(2 * float(weights[1]))
+    assert class_weights(labels, CONFIG) is None
+
+
+def test_batches_keep_text_and_label_together() -> None:
+    ids = [[i] * (i + 1) for i in range(9)]
+    labels = ["spam" if i % 3 == 0 else "ham" for i in range(9)]
+    batches = training_batches(ids, labels, training_config(batch_size=2, grad_accum_steps=2), seed=4)
+    seen = {}
+    for step in range(3):
+        for batch in batches(step):
+            assert batch.lengths is not None
+            for row, target, length in zip(batch.idx, batch.targets, batch.lengths, strict=True):
+                assert int(length) == int(row[0]) + 1
+                seen[int(row[0])] = int(target)
+    assert seen == {i: int(i % 3 == 0) for i in range(9)}
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> None:
+    model = SequenceClassifier(random_encoder(), 2, pooling).eval()
+    nn.init.normal_(model.score.weight)
+    ids = [torch.randint(11, (n,)).tolist() for n in (3, 1, 12, 5, 2, 9)]
+    found = predict(model, ids, batch_size=4)
+    for row, probabilities in zip(ids, found, strict=True):
+        with torch.no_grad():
+            alone = model(torch.tensor([row]), torch.tensor([len(row)]))[0].softmax(dim=-1)
+        assert probabilities == pytest.approx(alone.tolist(), abs=1e-5)
+    assert predict(model, []) == []
+    nn.init.constant_(model.score.weight, float("nan"))
+    with pytest.raises(BadInput, match="scores that are not finite numbers"):
+        predict(model, ids)
+
+
+def test_asks_the_checkpoint_for_the_place_of_spam(tokenizer: BPETokenizer) -> None:
+    model = SequenceClassifier(random_decoder(vocab_size=259), 2, "mean").eval()
+    with torch.no_grad():
+        model.score.bias.copy_(torch.tensor([3.0, 1.0]).log())
+
+    def checkpoint(kind: Any, labels: tuple[str, ...]) -> Checkpoint:
+        config = CheckpointConfig(kind, model_config(vocab_size=259), tokenizer.fingerprint, labels)
+        return Checkpoint(model, tokenizer, config)
+
+    texts = ["low", "lower lower lower lower"]
+    assert spam_probabilities(checkpoint("classifier", ("ham", "spam")), texts) == pytest.approx([0.25, 0.25])
+    assert spam_probabilities(checkpoint("classifier", ("spam", "ham")), texts) == pytest.approx([0.75, 0.75])
+    with pytest.raises(BadInput, match="not a classifier"):
+        spam_probabilities(checkpoint("decoder", ()), texts)
+
+
+IDS = [[token] * 3 + [10] for token in (1, 2, 3, 4)] * 4
+KINDS = ["ham", "spam", "ham", "spam"] * 4
+LONGER = training_config(max_steps=40, batch_size=8, eval_interval=20, optimizer=ADAMW)
+
+
+def test_learns_to_tell_two_kinds_of_text_apart() -> None:
+    trunk, logged = random_decoder(), []
+
+    def evaluate(model: SequenceClassifier) -> dict[str, float]:
+        right = [(p[1] > 0.5) == (kind == "spam") for p, kind in zip(predict(model, IDS), KINDS, strict=True)]
+        return {"val/accuracy": sum(right) / len(right)}
+
+    model, history = finetune(
+        trunk,
+        IDS,
+        KINDS,
+        replace(CONFIG, training=LONGER),
+        CPU,
+        seed=3,
+        description="two kinds",
+        log=lambda metrics, step: logged.append(step),
+        evaluate=evaluate,
+    )
+    assert model.trunk is trunk
+    assert [p[1] > 0.9 for p in predict(model, IDS[:4])] == [False, True, False, True]
+    assert logged == [row["step"] for row in history] == list(range(1, 41))
+    assert history[0]["train/loss"] == pytest.approx(math.log(2))  # undecided
+    assert {row["step"]: row["val/accuracy"] for row in history if "val/accuracy" in row} == {
+        20: 1.0,
+        40: 1.0,
+    }
+
+
+def test_weights_tokens_hidden_and_seed_reach_the_training() -> None:
+    config = replace(
+        CONFIG, class_weights="balanced", token_dropout=0.3, training=training_config(batch_size=3)
+    )
+    labels = ["ham"] * 12 + ["spam"] * 4
+
+    def trained(config: SpamTrainingConfig, seed: int) -> list[list[float]]:
+        model, _ = finetune(random_decoder(), IDS, labels, config, CPU, seed=seed, description="")
+        return predict(model, IDS[:4])
+
+    # the same by its parts
+    model = make_classifier(random_decoder(), config)
+    weights = torch.tensor([16 / 24, 16 / 8])
+    objective = partial(classification, class_weights=weights, token_dropout=0.3)
+    batches = training_batches(IDS, labels, config.training, 5)
+    fit(model, objective, batches, config.training, CPU, seed=5, log=lambda metrics, step: None)
+    assert trained(config, 5) == predict(model, IDS[:4])
+    others = [replace(config, class_weights="none"), replace(config, token_dropout=0.0)]
+    assert all(trained(other, 5) != trained(config, 5) for other in others)
+    assert trained(config, 6) != trained(config, 5)

@@ -1,0 +1,185 @@
+import math
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.decoder import Decoder
+from groundup.training.config import OptimizerConfig
+from groundup.training.optimizers import (
+    Muon,
+    lr_scale,
+    make_optimizers,
+    orthogonalise,
+    set_lr,
+    stacked_projections,
+)
+from tests.tiny import ADAMW, MUON, model_config, random_decoder
+
+
+def test_schedule_as_a_table() -> None:
+    config = replace(ADAMW, min_lr_ratio=0.1, decay_share=0.5)
+    table = {0.1: 0.5, 0.2: 1.0, 0.5: 1.0, 0.6: 0.82, 0.75: 0.55, 1.0: 0.1}
+    for progress, expected in table.items():
+        assert lr_scale(progress, 0.2, config) == pytest.approx(expected)
+    cosine = replace(config, decay="cosine")
+    for progress, fallen in {0.5: 0.0, 0.625: 0.25, 0.75: 0.5, 1.0: 1.0}.items():
+        expected = 0.1 + 0.9 * (1 + math.cos(math.pi * fallen)) / 2
+        assert lr_scale(progress, 0.2, cosine) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "share", "expected"),
+    [
+        (0.0, 0.0, [1.0, 1.0, 1.0]),  # constant
+        (0.0, 1.0, [0.75, 0.5, 0.0]),  # falls from the start
+        (0.5, 1.0, [0.5, 1.0, 0.0]),  # rises, then falls at once
+        (2.0, 0.5, [0.125, 0.25, 0.5]),  # the warm-up is longer than the run
+    ],
+)
+def test_schedule_at_its_borders(warmup: float, share: float, expected: list[float]) -> None:
+    config = replace(ADAMW, decay_share=share)
+    assert [lr_scale(p, warmup, config) for p in (0.25, 0.5, 1.0)] == pytest.approx(expected)
+
+
+def newton_schulz_of_singular_values(values: torch.Tensor, steps: int) -> torch.Tensor:
+    """The iteration acts on each singular value by itself, as an odd polynomial."""
+    for _ in range(steps):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return values
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_newton_schulz_against_the_singular_value_decomposition(shape: tuple[int, int], steps: int) -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(3, *shape, dtype=torch.float64)
+    found = orthogonalise(matrices, steps)
+    for matrix, result in zip(matrices, found, strict=True):
+        u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
+        expected = u * newton_schulz_of_singular_values(s / s.norm(), steps) @ vt
+        torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+        if steps == 5 and float(s.min() / s.norm()) > 0.05:
+            values = torch.linalg.svdvals(result)
+            assert 0.65 < float(values.min()) <= float(values.max()) < 1.25
+
+
+def test_newton_schulz_of_nothing_is_nothing() -> None:
+    assert torch.equal(orthogonalise(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
+
+
+def test_muon_by_hand() -> None:
+    # A diagonal gradient stays diagonal, so each direction is a scalar recursion.
+    weight = nn.Parameter(torch.diag(torch.tensor([5.0, 7.0])))
+    muon = Muon([weight], lr=0.1, momentum=0.9, steps=5, weight_decay=0.2)
+    expected, buffer = torch.tensor([5.0, 7.0]), torch.zeros(2)
+    for gradient in (torch.tensor([3.0, 1.0]), torch.tensor([-1.0, 2.0])):
+        weight.grad = torch.diag(gradient)
+        muon.step()
+        buffer = 0.9 * buffer + 0.1 * gradient
+        nesterov = 0.1 * gradient + 0.9 * buffer
+        direction = newton_schulz_of_singular_values(nesterov / nesterov.norm(), 5)
+        expected = expected * (1 - 0.1 * 0.2) - 0.1 * direction
+        torch.testing.assert_close(weight.detach(), torch.diag(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_muon_cuts_stacked_projections_and_scales_tall_matrices() -> None:
+    torch.manual_seed(0)
+    stacked, tall = nn.Parameter(torch.zeros(12, 4)), nn.Parameter(torch.zeros(16, 4))
+    stacked.grad, tall.grad = torch.randn(12, 4), torch.randn(16, 4)
+    groups: list[dict[str, Any]] = [{"params": [stacked], "parts": 3}, {"params": [tall]}]
+    Muon(groups, lr=1.0, momentum=0.0, steps=5, weight_decay=0.0).step()
+    parts = torch.cat([orthogonalise(part[None], 5)[0] for part in stacked.grad.split(4)])
+    torch.testing.assert_close(stacked.detach(), -parts)
+    torch.testing.assert_close(tall.detach(), -2.0 * orthogonalise(tall.grad[None], 5)[0])
+
+
+def test_only_named_projections_are_cut_apart() -> None:
+    # the projection of the n-grams is 3:1 too, and yet one map
+    model = Decoder(model_config(n_head=2, n_kv_head=2, ngram_embd=8, ngram_orders=(2, 3), n_embd=48))
+    assert model.ngrams is not None
+    assert model.ngrams.c_ngram.weight.shape == (48, 16)
+    (muon, _) = make_optimizers(model, MUON)
+    parts = {id(p): group["parts"] for group in muon.param_groups for p in group["params"]}
+    found = {name: parts[id(p)] for name, p in model.named_parameters() if id(p) in parts}
+    assert {name for name, n in found.items() if n == 3} == {f"h.{i}.attn.c_attn.weight" for i in (0, 1)}
+    assert set(found.values()) == {1, 3}
+    assert stacked_projections("h.0.attn.c_attn.weight", torch.zeros(8, 4)) == 1  # grouped queries
+    assert stacked_projections("decoder.h.0.cross_attn.c_kv.weight", torch.zeros(8, 4)) == 2
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad"])
+def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(kind: Literal["sgd", "adagrad"]) -> None:
+    model = random_decoder()
+    config = replace(
+        MUON, kind=kind, max_lr=1.0, embedding_lr=2.0, head_lr=3.0, weight_decay=0.0, momentum=0.0
+    )
+    (optimizer,) = make_optimizers(model, config)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 0.5)
+    optimizer.step()
+    rates = {"wte": 2.0, "ngrams.table": 2.0, "lm_head": 3.0, "shift": 3.0}
+    for name, p in model.named_parameters():
+        rate = next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
+        # AdaGrad divides the first gradient by its own size
+        moved = rate * (0.5 if kind == "sgd" else 1.0)
+        torch.testing.assert_close(p.detach(), before[name] - moved)
+
+
+@pytest.mark.parametrize("config", [ADAMW, MUON])
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_every_parameter_is_moved_by_exactly_one_group(preset: str, config: OptimizerConfig) -> None:
+    model = SequenceClassifier(Decoder(model_config(preset)), 2, "last")
+    config = replace(config, max_lr=1.0, embedding_lr=2.0, head_lr=3.0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    rates: dict[str, tuple[float, float]] = {}
+    for optimizer in make_optimizers(model, config):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                assert names[id(p)] not in rates
+                rates[names[id(p)]] = (group["lr"], group["weight_decay"])
+    assert rates.keys() == dict(model.named_parameters()).keys()
+    assert rates["trunk.wte.weight"] == (2.0, 0.01)
+    assert rates["trunk.h.0.attn.c_attn.weight"] == rates["trunk.h.1.mlp.c_proj.weight"] == (1.0, 0.01)
+    assert rates["score.weight"] == (3.0, 0.01)
+    if preset == "modern":
+        assert "score.bias" not in rates  # no layer of a Llama has one
+        assert rates["trunk.lm_head.weight"] == (3.0, 0.01)
+        assert rates["trunk.ngrams.table.weight"] == (2.0, 0.01)
+    else:  # the tied head is the token table
+        assert rates["score.bias"] == (3.0, 0.0)
+        assert "trunk.lm_head.weight" not in rates
+        assert rates["trunk.ln_f.weight"] == (3.0, 0.0)
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = random_decoder()
+    model.requires_grad_(False)
+    model.ln_f.requires_grad_(True)
+    model.lm_head.requires_grad_(True)
+    found = [p for o in make_optimizers(model, MUON) for group in o.param_groups for p in group["params"]]
+    assert [id(p) for p in found] == [id(model.lm_head.weight)]
+
+
+def test_tied_weights_move_once_and_stay_tied() -> None:
+    model = random_decoder("gpt2")
+    (optimizer,) = make_optimizers(model, replace(ADAMW, weight_decay=0.0))
+    before = model.wte.weight.detach().clone()
+    model.wte.weight.grad = torch.ones_like(before)
+    optimizer.step()
+    assert model.lm_head.weight is model.wte.weight
+    # Adam's first step is the learning rate, in the gradient's direction.
+    torch.testing.assert_close(model.wte.weight.detach(), before - ADAMW.embedding_lr)
+
+
+def test_set_lr_scales_from_the_full_rate() -> None:
+    optimizers = make_optimizers(random_decoder(), MUON)
+    for scale in (0.5, 0.25):
+        set_lr(optimizers, scale)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                assert group["lr"] == group["max_lr"] * scale
