@@ -10,7 +10,7 @@ import yaml
 
 from groundup.errors import BadInput
 from groundup.evaluation.baselines import TITLES as BASELINES
-from groundup.evaluation.phrases import interval, percent
+from groundup.reports.format import interval, percent
 from groundup.evaluation.starting_points import TITLES as STARTS
 from groundup.evaluation.transfer_results import TITLES as FEW_LABELS
 from pipelines.docs.catalogue import read_datasets
@@ -18,11 +18,11 @@ from pipelines.docs.picture import lanes
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.results import judged, read_metrics
 from pipelines.docs.rooms import read_rooms
-from pipelines.lineage import PIPELINES
+from pipelines.params import PIPELINES
 
 TEMPLATES = Path(__file__).parent / "templates"
 WHOLE = ("results.md", "modules.md", "data.md", "overview.svg")  # in docs/, each from the template of its name
-WITH_BLOCKS = ("README.md", "CONTRIBUTING.md", "docs/*.md")
+MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md")
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
 
@@ -42,21 +42,25 @@ def generate(root: Path) -> dict[Path, str]:
     environment.filters |= {"interval": interval, "percent": percent, "judged": judged}
     facts = read_facts(root)
     facts["lanes"] = lanes(facts)
-    pages = {
+    due = {
         root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE
     }
     blocks: dict[str, str] = {"rooms": environment.get_template("rooms.md.j2").render(facts)}
     blocks["headline"] = environment.get_template("headline.md.j2").render(facts)
-    dag = read_dag(root, PIPELINES)
+    dag = read_dag(root, {name: pipeline.dvc_yaml for name, pipeline in PIPELINES.items()})
     for pipeline in PIPELINES:
         blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
         blocks[f"{pipeline} stages"] = table(dag, pipeline)
-    for pattern in WITH_BLOCKS:
-        for page in sorted(root.glob(pattern)):
-            text = page.read_text(encoding="utf-8")
-            if page not in pages and BLOCK.search(text):
-                pages[page] = BLOCK.sub(_filled(page, blocks), text)
-    return pages
+    for page in pages(root):
+        text = page.read_text(encoding="utf-8")
+        if page not in due and BLOCK.search(text):
+            due[page] = BLOCK.sub(_filled(page, blocks), text)
+    return due
+
+
+def pages(root: Path) -> list[Path]:
+    """All Markdown pages of the repository."""
+    return sorted(page for pattern in MARKDOWN for page in root.glob(pattern))
 
 
 def read_facts(root: Path) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     metrics = {
         "main": read_metrics(root / "reports/metrics"),
         "study": read_metrics(root / "reports/study/metrics"),
-        "transfer": read_metrics(root / "reports/published/metrics"),
+        "transfer": read_metrics(root / "reports/transfer/metrics"),
     }
     datasets = read_datasets(root)
     rows = metrics["study"]["contextual"]["rows"]
