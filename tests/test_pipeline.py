@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import networkx
 import pytest
 import yaml
 
@@ -103,7 +102,6 @@ PIPELINES = {
     "published": Pipeline("pipelines/published", "pipelines.published", PUBLISHED, {"__init__"}),
 }
 each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
-HEADINGS = {"pipelines/study": "## The study", "pipelines/published": "## Published models"}  # in the README
 CODE = (".py", ".j2")
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
@@ -508,53 +506,6 @@ def test_every_section_of_params_has_a_reader() -> None:
     for stanza in stanzas():
         unknown = stanza.sections - there
         assert not unknown, f"{stanza.name}: there is no section {sorted(unknown)}; whole sections are listed"
-
-
-@each_pipeline
-def test_picture_in_the_readme_is_the_dag(pipeline: Pipeline) -> None:
-    of = {out: stanza.stage for stanza in stanzas() for out in stanza.outputs}
-    edges = {
-        (by, stanza.stage)
-        for stanza in stanzas()
-        for dep in stanza.inputs
-        for out, by in of.items()
-        if holds(out, dep)
-        or holds(dep, out)  # part of what a stage makes, or the folder of what several make
-    }
-    shown = set(
-        networkx.transitive_reduction(networkx.DiGraph(edges)).edges
-    )  # an arrow that others imply is left out
-    order = sorted(shown, key=lambda edge: (STAGES.index(edge[1]), STAGES.index(edge[0])))
-    due = [tuple(name.rpartition(".")[2] for name in edge) for edge in order if edge[1] in pipeline.stages]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    own: dict[
-        str, str
-    ] = {}  # heading of a pipeline's section, which holds its picture with the stages it leans on
-    for heading in HEADINGS.values():
-        before, _, rest = readme.partition(f"\n{heading}\n")
-        own[heading], next_heading, after = rest.partition("\n## ")
-        readme = before + next_heading + after
-    text = own[HEADINGS[pipeline.folder]] if pipeline.folder in HEADINGS else readme
-    drawn = set(re.findall(r"^ *(\w+) --> (\w+)$", text, flags=re.MULTILINE))
-    assert drawn == set(due), "README.md must draw:\n" + "\n".join(f"    {a} --> {b}" for a, b in due)
-
-
-def test_layout_in_the_readme_names_every_module() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = readme.partition("## Layout")[2].partition("\n## ")[0]
-    names = set(re.findall(r"^ *(?:\w+/)*([\w.]+/?)", tree, flags=re.MULTILINE))
-    folders = [
-        ROOT / "pipelines",
-        ROOT / "pipelines/study",
-        ROOT / "pipelines/published",
-        *(f.parent for f in (ROOT / "src").rglob("__init__.py")),
-    ]
-    for folder in folders:
-        modules = {file.name for file in folder.glob("*.py")} - {"__init__.py"}
-        assert f"{folder.name}/" in names, f"the tree in README.md lacks {folder.relative_to(ROOT)}/"
-        if modules & names:  # a folder may also stand as a whole
-            missing = sorted(modules - names)
-            assert not missing, f"the tree in README.md lacks {missing} of {folder.relative_to(ROOT)}"
 
 
 def test_params_load() -> None:

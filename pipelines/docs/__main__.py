@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken.")
+        bool,
+        typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken."),
     ] = False,
 ) -> None:
     """Write the pages and blocks of pages that are generated: DAGs, results, modules, data, parameters."""
@@ -24,10 +25,14 @@ def main(
         due = generate(ROOT)
     except BadInput as error:
         sys.exit(f"error: {error}")
-    stale = [page for page, text in due.items() if not page.is_file() or page.read_text(encoding="utf-8") != text]
+    stale = [
+        page for page, text in due.items() if not page.is_file() or page.read_text(encoding="utf-8") != text
+    ]
     names = ", ".join(page.relative_to(ROOT).as_posix() for page in stale)
     if check and stale:
-        sys.exit(f"error: {names}: not what the code, dvc.yaml and the metrics say now; run `make docs` and commit.")
+        sys.exit(
+            f"error: {names}: not what the code, dvc.yaml and the metrics say now; run `make docs` and commit."
+        )
     for page in stale:
         write_text(page, due[page])
     if stale:

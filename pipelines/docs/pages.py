@@ -1,7 +1,7 @@
 """Which pages are generated, and what each has to contain."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,20 @@ import yaml
 
 from groundup.errors import BadInput
 from groundup.evaluation.baselines import TITLES as BASELINES
-from groundup.reports.format import interval, percent
 from groundup.evaluation.starting_points import TITLES as STARTS
 from groundup.evaluation.transfer_results import TITLES as FEW_LABELS
+from groundup.reports.format import interval, percent
 from pipelines.docs.catalogue import read_datasets
-from pipelines.docs.picture import lanes
 from pipelines.docs.dag import mermaid, read_dag, table
+from pipelines.docs.parameters import read_parameters
+from pipelines.docs.picture import lanes
 from pipelines.docs.results import judged, read_metrics
 from pipelines.docs.rooms import read_rooms
 from pipelines.params import PIPELINES
 
 TEMPLATES = Path(__file__).parent / "templates"
-WHOLE = ("results.md", "modules.md", "data.md", "overview.svg")  # in docs/, each from the template of its name
+# in docs/, each from the template of its name
+WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
 MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md")
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
@@ -35,16 +37,14 @@ def generate(root: Path) -> dict[Path, str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
-        autoescape=jinja2.select_autoescape(["svg"]),
+        autoescape=jinja2.select_autoescape(["svg.j2"]),
         trim_blocks=False,
         keep_trailing_newline=True,
     )
     environment.filters |= {"interval": interval, "percent": percent, "judged": judged}
     facts = read_facts(root)
     facts["lanes"] = lanes(facts)
-    due = {
-        root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE
-    }
+    due = {root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE}
     blocks: dict[str, str] = {"rooms": environment.get_template("rooms.md.j2").render(facts)}
     blocks["headline"] = environment.get_template("headline.md.j2").render(facts)
     dag = read_dag(root, {name: pipeline.dvc_yaml for name, pipeline in PIPELINES.items()})
@@ -54,7 +54,7 @@ def generate(root: Path) -> dict[Path, str]:
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
         if page not in due and BLOCK.search(text):
-            due[page] = BLOCK.sub(_filled(page, blocks), text)
+            due[page] = BLOCK.sub(filled(page, blocks), text)
     return due
 
 
@@ -71,6 +71,7 @@ def read_facts(root: Path) -> dict[str, Any]:
         "transfer": read_metrics(root / "reports/transfer/metrics"),
     }
     datasets = read_datasets(root)
+    parameters, types = read_parameters(root, PIPELINES)
     rows = metrics["study"]["contextual"]["rows"]
     values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {
@@ -81,13 +82,17 @@ def read_facts(root: Path) -> dict[str, Any]:
         "baselines": BASELINES,
         "starts": STARTS,
         "last_layer": {row["vectors"]: row["layer"] for row in rows if row["read"] == "the word"},
+        "parameters": parameters,
+        "types": types,
         "datasets": datasets,
         "citations": sorted({row["citation"] for row in datasets}),
         "packages": {folder: read_rooms(root, folder) for folder in ("src/groundup", "pipelines")},
     }
 
 
-def _filled(page: Path, blocks: dict[str, str]) -> Callable[[re.Match[str]], str]:
+def filled(page: Path, blocks: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    """A replacement for BLOCK that puts the text of the block's name between its markers."""
+
     def fill(found: re.Match[str]) -> str:
         begin, name, end = found.groups()
         if name not in blocks:

@@ -83,12 +83,20 @@ def _main(facts: Mapping[str, Any]) -> dict[str, list[str]]:
 def _study(study: Mapping[str, Any]) -> dict[str, list[str]]:
     similarity = study["embeddings"]["corpora"]["mix"]["benchmarks"]["WordSim-353"]["scores"]
     best = max(score["mean"] for name, score in similarity.items() if name.startswith("groundup"))
-    accuracy = {name: study[f"objective_{name}"]["accuracy"]["model"]["mean"] for name in ("causal", "masked")}
+    accuracy = {
+        name: study[f"objective_{name}"]["accuracy"]["model"]["mean"] for name in ("causal", "masked")
+    }
     return {
         "Tokenizers": [f"{len(study['tokenizers']['tokenizers'])} vocabularies", "same model and time"],
         "Word vectors": ["Word2Vec, GloVe", f"WordSim-353: {best:.2f}"],
-        "Objectives": [f"decoder: {accuracy['causal']:.1%} right", f"encoder: {accuracy['masked']:.1%} right"],
-        "Translation": ["encoder-decoder", f"chrF {study['translation']['systems']['model']['chrF2']['mean']:.1f}"],
+        "Objectives": [
+            f"decoder: {accuracy['causal']:.1%} right",
+            f"encoder: {accuracy['masked']:.1%} right",
+        ],
+        "Translation": [
+            "encoder-decoder",
+            f"chrF {study['translation']['systems']['model']['chrF2']['mean']:.1f}",
+        ],
     }
 
 
