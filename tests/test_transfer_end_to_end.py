@@ -1,4 +1,4 @@
-"""The published pipeline once, small, from a tiny model, upon the small main pipeline of `test_end_to_end.py`."""
+"""The transfer pipeline once, small, from a tiny model, upon the small main pipeline of `test_end_to_end.py`."""
 
 import subprocess
 
@@ -9,7 +9,7 @@ from tests.interop.published_models import random_llama, save_published
 
 pytestmark = pytest.mark.slow
 
-DVC_YAML, PARAMS = "pipelines/published/dvc.yaml", "pipelines/published/params.yaml"
+DVC_YAML, PARAMS = "pipelines/transfer/dvc.yaml", "pipelines/transfer/params.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def published(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     project.run("dvc", "cache", "dir", "--local", str(clone.path / ".dvc/cache"))
     project.run("dvc", "checkout", "--force", "--quiet", "dvc.yaml")
     save_published(folder / "llama", random_llama())
-    project.change({**profile("published_tiny"), "pretrained": str(folder / "llama")}, PARAMS)
+    project.change({**profile("transfer_tiny"), "pretrained": str(folder / "llama")}, PARAMS)
     done = project.run("dvc", "repro", DVC_YAML)
     assert {name.split(":")[0] for name in ran(done.stdout)} == {DVC_YAML}, "the main pipeline was up to date"
     project.commit("results from published weights, tiny")
@@ -48,9 +48,9 @@ def test_mlflow_has_a_finished_run_for_each_stage_and_the_adapters_as_models(pub
 
 
 def test_another_preference_leaves_the_adapters_below_alone(published: Clone) -> None:
-    published.change({"tune_preferences.beta": 0.3}, PARAMS)
+    published.change({"dpo.beta": 0.3}, PARAMS)
     try:
         changed = published.run("dvc", "status", DVC_YAML).stdout
-        assert f"{DVC_YAML}:tune_preferences:" in changed and f"{DVC_YAML}:teach:" not in changed
+        assert f"{DVC_YAML}:dpo:" in changed and f"{DVC_YAML}:finetune_lora:" not in changed
     finally:
         published.run("git", "checkout", "--quiet", ".")

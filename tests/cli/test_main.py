@@ -328,7 +328,7 @@ def test_doctor_says_which_pipeline_trains_what_is_missing(project: Path) -> Non
         (["classify", "tea"], "make repro"),
         (["generate", "tea"], "make repro"),
         (["chat"], "make repro"),
-        (["chat", "--model", "data/published/models/taught"], "make published"),
+        (["chat", "--model", "data/transfer/models/taught"], "make transfer"),
         (["export", "data/models/spam", "out"], "make repro"),
     ],
 )

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from groundup import tracking
 from groundup.errors import BadInput
 from pipelines import flow
-from pipelines.lineage import PIPELINES, recorded_keys, split
+from pipelines.lineage import recorded_keys, split
+from pipelines.params import PIPELINES
 from tests.pipelines import toy
 
-STUDY = PIPELINES["study"]
+STUDY = PIPELINES["study"].dvc_yaml
 BIG, SMALL = f"{STUDY}:beyond@big", f"{STUDY}:beyond@small"
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -39,7 +40,7 @@ def mlflow_runs(folder: Path) -> dict[str, Any]:
     return {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
 
 
-def summary(pipeline: str = "pipeline") -> str:
+def summary(pipeline: str = "main") -> str:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -104,19 +105,19 @@ def test_unknown_hints_are_refused(project: Path) -> None:
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_plan_of_the_real_project_is_its_dvc_yaml(pipeline: str) -> None:
-    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only", PIPELINES[pipeline]]
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only", PIPELINES[pipeline].dvc_yaml]
     listed = toy.run(toy.ROOT, *command).stdout.split()
     planned = [step.name for step in flow.plan(toy.ROOT, pipeline=pipeline)]
-    own = [name for name in planned if split(name)[0] == PIPELINES[pipeline]]
+    own = [name for name in planned if split(name)[0] == PIPELINES[pipeline].dvc_yaml]
     assert sorted(own) == sorted(listed)
-    assert (own == planned) == (pipeline == "pipeline")  # the others lean on stages of the main one
+    assert (own == planned) == (pipeline == "main")  # the others lean on stages of the main one
 
 
 def test_run_then_cached(project: Path) -> None:
-    state = flow.pipeline(return_state=True)
+    state = flow.make_flow("main")(return_state=True)
     assert state.is_completed() and state.message == "4 completed", state
     assert (project / "folder" / "right.txt").read_text() == '{"score": 0.5}\n'
-    parent = mlflow_runs(project)["pipeline"]
+    parent = mlflow_runs(project)["main"]
     assert parent.info.status == "FINISHED"
     assert (project / "left.environment").read_text() == parent.info.run_id  # stages know whose they are
     text = summary()
@@ -128,7 +129,7 @@ def test_run_then_cached(project: Path) -> None:
         "left", {}, {"stage_key": recorded_keys(project)["left"]}, root=project
     ) as worker:
         pass
-    state = flow.pipeline(return_state=True)
+    state = flow.make_flow("main")(return_state=True)
     assert state.is_completed() and state.message == "4 cached"
     assert "| left | Cached | nothing to do |" in summary()
     runs = mlflow_runs(project)
@@ -148,9 +149,9 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
     written = summary("study")
     assert "| beyond@big | Completed |" in written and "| study/big.json | score | 0.5 |" in written
 
-    flow.pipeline()
+    flow.make_flow("main")()
     assert "| numbers.json | score | 0.5 |" in summary() and "study/big.json" not in summary()
-    assert flow.study(return_state=True).message == "4 cached"
+    assert flow.make_flow("study")(return_state=True).message == "4 cached"
     markers = {
         run.data.tags["stage"]: run
         for run in mlflow_runs(project).values()
@@ -160,14 +161,14 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
 
 
 def test_stages_of_the_study_do_not_take_each_other_s_time() -> None:
-    assert flow.study.task_runner._max_workers == 1  # type: ignore[attr-defined]
+    assert flow.make_flow("study").task_runner._max_workers == 1  # type: ignore[attr-defined]
 
 
 def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not flow.is_up_to_date("left", project)  # never ran
-    flow.pipeline()
+    flow.make_flow("main")()
     stages = [step.name for step in flow.plan(project)]
     assert all(flow.is_up_to_date(stage, project) for stage in stages)
     started: list[list[str]] = []
@@ -179,7 +180,7 @@ def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
 
     with monkeypatch.context() as recorded:
         recorded.setattr(flow.subprocess, "Popen", Recording)
-        assert flow.pipeline(return_state=True).message == "4 cached"
+        assert flow.make_flow("main")(return_state=True).message == "4 cached"
     assert started and not [command for command in started if "repro" in command]
 
     params = (project / "params.yaml").read_text()
@@ -189,7 +190,7 @@ def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
     (project / "folder" / "right.txt").write_text("changed by hand")
     assert {stage for stage in stages if not flow.is_up_to_date(stage, project)} == {"right", "join"}
     shutil.rmtree(project / "folder")
-    assert flow.pipeline(return_state=True).message == "4 cached"  # one of them from the run cache
+    assert flow.make_flow("main")(return_state=True).message == "4 cached"  # one of them from the run cache
     assert (project / "folder" / "right.txt").read_text() == '{"score": 0.5}\n'
 
     (project / "dvc.lock").write_text("")  # in doubt the process runs, and says what is wrong
@@ -197,10 +198,10 @@ def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
 
 
 def test_a_stage_is_asked_after_the_stages_that_it_needs(project: Path) -> None:
-    flow.pipeline()
+    flow.make_flow("main")()
     (project / "source.txt").write_text('{"score": 0.75}\n')
     assert flow.is_up_to_date("join", project)  # so far: what it needs has not changed yet
-    assert flow.pipeline(return_state=True).message == "4 completed"
+    assert flow.make_flow("main")(return_state=True).message == "4 completed"
     assert (project / "numbers.json").read_text() == '{"score": 0.75}\n'
 
 
@@ -211,7 +212,7 @@ def test_failure_names_the_stage_and_stops_what_depends_on_it(
     shown = CliRunner().invoke(flow.app, ["--workers", "1"])
     assert shown.exit_code == 1
     assert "error: stage left failed: as told" in shown.output
-    assert mlflow_runs(project)["pipeline"].info.status == "FAILED"
+    assert mlflow_runs(project)["main"].info.status == "FAILED"
     assert "| left | Failed |" in summary() and "| join | NotReady |" in summary()
     assert (project / "folder" / "right.txt").exists()  # did not depend on it
     assert not (project / "numbers.json").exists()
@@ -219,7 +220,7 @@ def test_failure_names_the_stage_and_stops_what_depends_on_it(
 
 def test_retry_as_dvc_yaml_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FLAKY", "fetch")
-    assert flow.pipeline(stages=["fetch"], return_state=True).is_completed()
+    assert flow.make_flow("main")(stages=["fetch"], return_state=True).is_completed()
 
 
 def test_what_dvc_refuses_is_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

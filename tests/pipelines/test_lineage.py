@@ -9,7 +9,6 @@ import pytest
 
 from groundup.errors import BadInput
 from pipelines.lineage import (
-    PIPELINES,
     address,
     find_stage,
     lock_entry,
@@ -21,9 +20,10 @@ from pipelines.lineage import (
     stage_tags,
     workspace,
 )
+from pipelines.params import PIPELINES
 from tests.pipelines import toy
 
-STUDY = PIPELINES["study"]
+STUDY = PIPELINES["study"].dvc_yaml
 STAGES = ["fetch@one", "left", "right", "join", f"{STUDY}:beyond@big", f"{STUDY}:beyond@small"]
 
 

@@ -14,13 +14,14 @@ import yaml
 
 from groundup.errors import BadInput
 from pipelines import mend as module
-from pipelines.lineage import PIPELINES, recorded_keys
+from pipelines.lineage import recorded_keys
+from pipelines.params import PIPELINES
 from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
 from tests.test_pipeline import HEAVY
 
 DVC = (sys.executable, "-m", "dvc")
-MORE = {PIPELINES["study"]: toy.STUDY_YAML}
+MORE = {PIPELINES["study"].dvc_yaml: toy.STUDY_YAML}
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +336,7 @@ def test_results_from_elsewhere_are_exchanged_for_those_of_runs_here(project: Pa
     assert outputs(project) == expected
 
 
-@pytest.mark.parametrize("dvc_yaml", PIPELINES.values())
+@pytest.mark.parametrize("dvc_yaml", [pipeline.dvc_yaml for pipeline in PIPELINES.values()])
 def test_the_cache_of_runs_can_give_back_every_output(dvc_yaml: str) -> None:
     """DVC switches it off for a stage with a persistent output, or without dependencies or outputs."""
 

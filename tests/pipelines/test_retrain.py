@@ -75,7 +75,7 @@ def project(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(retrain, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
     contest = retrain.Contest(tmp_path.name, "finetune", "prepare", figures)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
@@ -240,7 +240,7 @@ def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:
 
 
 def test_serve_refuses_a_bad_schedule(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(path: Path) -> None:
+    def broken(*_: Any) -> None:
         raise BadInput("params.yaml has 1 problem(s): retrain: cron is 'x'")
 
     monkeypatch.setattr(retrain, "load_params", broken)

@@ -210,7 +210,7 @@ def test_model_folder_explains_itself_and_holds_no_pickle(
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
     assert Path("artifacts/decoder/model.safetensors") in files
-    assert Path("code/groundup/serving.py") in files
+    assert Path("code/groundup/serving/model.py") in files
     requirements = (folder / "requirements.txt").read_text().split()
     assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
     assert all("==" in line and "+" not in line for line in requirements)

@@ -1,4 +1,4 @@
-"""Aliases move and versions are found again; what a version holds is tested with the models in test_serving.py."""
+"""Aliases move and versions are found again; what a version holds is tested with the models in tests/serving."""
 
 import json
 from pathlib import Path

@@ -1,12 +1,5 @@
 import math
-import os
-import pickle
 import random
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,56 +9,26 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
-from groundup.training import loop as training
-from groundup.training.batching import Batches, window_batches
-from groundup.training.config import ComputeConfig, TrainingConfig
-from groundup.training.devices import bf16_is_fast, pick_device
+from groundup.training.config import ComputeConfig
 from groundup.training.loop import fit, kept_row
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
-from tests.tiny import ADAMW, CPU, MUON, model_config, randomised, training_config
-
-DROPOUT = model_config(dropout=0.1)  # its random numbers must survive an interruption too
-
-
-def stream(vocab_size: int = 11, n: int = 400) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).integers(vocab_size, size=n).astype(np.uint16)
-
-
-def new_model(**changes: Any) -> Decoder:
-    torch.manual_seed(0)
-    return Decoder(replace(DROPOUT, **changes))
-
-
-def batches_of(config: TrainingConfig, ids: np.ndarray[Any, Any] | None = None) -> Batches:
-    ids = stream() if ids is None else ids
-    return window_batches(ids, 12, config.batch_size, config.grad_accum_steps, seed=3)
-
-
-def nowhere(metrics: Mapping[str, float], step: int) -> None:
-    pass
-
-
-def train(
-    config: TrainingConfig, model: Decoder | None = None, **others: Any
-) -> tuple[Decoder, list[dict[str, float]]]:
-    model = model or new_model()
-    arguments: dict[str, Any] = {"seed": 3, "log": nowhere, **others}
-    return model, fit(model, causal_lm, batches_of(config), config, CPU, **arguments)
-
-
-def weights(model: Decoder) -> dict[str, Tensor]:
-    return {name: t.clone() for name, t in model.state_dict().items()}
-
-
-def assert_same(a: Decoder, b: Decoder) -> None:
-    for name, tensor in a.state_dict().items():
-        assert torch.equal(tensor, b.state_dict()[name]), name
+from tests.tiny import ADAMW, CPU, MUON, training_config
+from tests.training.toy import (
+    Interrupted,
+    assert_same,
+    batches_of,
+    interrupt_at,
+    new_model,
+    nowhere,
+    patient,
+    train,
+    weights,
+)
 
 
 @pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3)])
@@ -137,18 +100,6 @@ def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:
             torch.testing.assert_close(tensor, models[0][0].state_dict()[name], atol=1e-4, rtol=1e-3)
 
 
-class Interrupted(Exception):
-    pass
-
-
-def interrupt_at(step: int) -> Any:
-    def log(metrics: Mapping[str, float], at: int) -> None:
-        if at == step:
-            raise Interrupted
-
-    return log
-
-
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any) -> None:
     config = training_config(checkpoint_interval=2, eval_interval=3, grad_accum_steps=2, optimizer=optimizer)
@@ -178,12 +129,6 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any
 
 
 LOSSES = {2: 3.0, 4: 2.0, 6: math.nan, 8: 2.5, 10: 2.0, 12: 1.0}  # at each step that evaluates
-
-
-def patient(patience: int | None = 3, **changes: Any) -> TrainingConfig:
-    return training_config(
-        **{"max_steps": 12, "eval_interval": 2, "checkpoint_interval": 1, "patience": patience, **changes}
-    )
 
 
 @pytest.mark.parametrize(("sign", "mode"), [(1, "min"), (-1, "max")])
@@ -249,192 +194,6 @@ def test_patience_needs_something_that_can_get_better() -> None:
         BadInput, match=r"a better val/loss, which is not evaluated; there are: .*val/accuracy"
     ):
         train(patient(), evaluate=lambda step: {"val/accuracy": 1.0})
-
-
-def test_the_state_holds_only_what_is_trained(tmp_path: Path) -> None:
-    def partly_frozen() -> Decoder:
-        model = new_model()
-        model.requires_grad_(False)
-        model.h[1].requires_grad_(True)
-        return model
-
-    config, resume = patient(), Resume(tmp_path)
-    arguments: dict[str, Any] = {"evaluate": lambda step: {"val/loss": 1 / step}, "resume": resume}
-    expected, _ = train(config, partly_frozen(), **{**arguments, "resume": None})
-    with pytest.raises(Interrupted):
-        train(config, partly_frozen(), **arguments, log=interrupt_at(6))
-    saved = torch.load(resume.path, weights_only=True)
-    trained = {name for name, _ in expected.named_parameters() if name.startswith("h.1.")}
-    assert saved["model"].keys() == saved["state"]["best_weights"].keys() == trained
-    resumed, _ = train(config, partly_frozen(), **arguments)
-    assert_same(resumed, expected)
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from groundup.training.resume import Resume
-from tests.training.test_loop import train, training_config
-config = training_config(checkpoint_interval=1)
-def log(metrics, step):
-    if step == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-train(config, log=log, resume=Resume(Path(sys.argv[1]), config=config))
-"""
-
-
-def test_killed_and_run_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    root, folder = Path(__file__).parents[2], tmp_path / "state"
-    child = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"},
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    assert child.returncode == -signal.SIGKILL
-    config = training_config(checkpoint_interval=1)
-    steps: list[int] = []
-    resume = Resume(folder, config=config)
-    resumed, _ = train(config, resume=resume, log=lambda metrics, step: steps.append(step))
-    assert steps == [7, 8, 9, 10, 11, 12]
-    whole, _ = train(config)
-    assert save(resumed.state_dict()) == save(whole.state_dict())
-
-
-def test_a_state_of_another_configuration_or_code_is_not_continued(tmp_path: Path) -> None:
-    config = training_config(checkpoint_interval=1)
-    old = Resume(tmp_path, config=config, data="a")
-    with pytest.raises(Interrupted):
-        train(config, resume=old, log=interrupt_at(5))
-    assert old.path.exists()
-    assert Resume(tmp_path, data="a", config=training_config(checkpoint_interval=1)).path == old.path
-    for identity in ({"config": replace(config, max_steps=9), "data": "a"}, {"config": config, "data": "b"}):
-        other = Resume(tmp_path, **identity)
-        assert other.path != old.path
-        steps: list[int] = []
-        with pytest.raises(Interrupted):
-            train(
-                config, resume=other, log=lambda m, step, s=steps: (s.append(step), interrupt_at(3)(m, step))
-            )
-        assert steps == [1, 2, 3]
-        assert [path.name for path in tmp_path.iterdir()] == [other.path.name]  # the stale one is gone
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-4000])
-
-
-def one_byte(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def folder_in_its_place(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-    (path / "file").write_text("")
-
-
-def resaved(change: Callable[[dict[str, Any]], None], with_digest: bool = True) -> Callable[[Path], None]:
-    """A damage to the content, in a file that is whole and, if asked for, carries the digest of that content."""
-
-    def damage(path: Path) -> None:
-        record = torch.load(path, weights_only=True)
-        content = {name: record[name] for name in ("state", "model", "optimizers")}
-        change(content)
-        digest = training._digest(content) if with_digest else record["digest"]
-        torch.save({"fingerprint": record["fingerprint"], "digest": digest, **content}, path)
-
-    return damage
-
-
-def first_rows(content: dict[str, Any]) -> None:
-    content["model"] = {name: t[:1].clone() for name, t in content["model"].items()}
-
-
-def first_rows_of_momenta(content: dict[str, Any]) -> None:
-    for optimizer in content["optimizers"]:
-        for slots in optimizer["state"].values():
-            slots |= {name: t[:1].clone() for name, t in slots.items() if t.ndim}
-
-
-def zeros(content: dict[str, Any]) -> None:
-    for tensor in content["model"].values():
-        tensor.zero_()
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "empty": (lambda path: path.write_bytes(b""), "damaged or no training state"),
-    "random": (
-        lambda path: path.write_bytes(random.Random(0).randbytes(5000)),
-        "damaged or no training state",
-    ),
-    "a pickle": (lambda path: path.write_bytes(pickle.dumps({"state": 1})), "damaged or no training state"),
-    "truncated": (truncate, "damaged or no training state"),
-    "one bit": (one_byte, "its content is not what was saved|cannot be read"),
-    "no state": (lambda path: torch.save([1], path), "cannot be read"),
-    "zeros": (resaved(zeros, with_digest=False), "its content is not what was saved"),
-    "first rows": (resaved(first_rows), r"in the model, .* is float32 \[1"),
-    "first rows of momenta": (resaved(first_rows_of_momenta), r"the optimizer has \w+ of parameter 0 as \[1"),
-    "a tensor less": (resaved(lambda content: content["model"].popitem()), "only one of the two has"),
-    "half precision": (
-        resaved(lambda content: content["model"].update({k: t.half() for k, t in content["model"].items()})),
-        "is float16",
-    ),
-    "an optimizer less": (resaved(lambda content: content["optimizers"].pop()), "it has 1 optimizers"),
-    "a folder": (folder_in_its_place, "cannot be read"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_state_that_does_not_fit_is_set_aside_and_training_begins_again(
-    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = training_config(checkpoint_interval=1)
-    expected, expected_history = train(config)
-    spoil, why = DAMAGES[damage]
-    for _ in range(2):  # what was set aside before is in nobody's way
-        with pytest.raises(Interrupted):
-            train(config, resume=Resume(tmp_path, config=config), log=interrupt_at(6))
-        spoil(Resume(tmp_path, config=config).path)
-        capsys.readouterr()
-        resume = Resume(tmp_path, config=config)
-        model, history = train(config, resume=resume)
-        assert_same(model, expected)
-        assert history == expected_history
-        [warning] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-        assert str(resume.path) in warning
-        assert re.search(why, warning), warning
-        resume.clear()
-        assert [path.name for path in tmp_path.iterdir()] == ["state.unfit"]
-
-
-def test_the_state_of_another_training_under_this_name_is_set_aside(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = training_config(checkpoint_interval=1)
-    expected, _ = train(config)
-    ours, theirs = Resume(tmp_path / "a", data="a"), Resume(tmp_path / "b", data="b")
-    with pytest.raises(Interrupted):
-        train(config, randomised(new_model(), 5), resume=theirs, log=interrupt_at(6))
-    ours.folder.mkdir()
-    theirs.path.rename(ours.path)
-    model, _ = train(config, resume=ours)
-    assert_same(model, expected)
-    assert "another training saved it" in capsys.readouterr().err
-
-
-def test_a_file_where_the_folder_belongs_is_set_aside(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("no folder")
-    resume = Resume(tmp_path / "state" / "seed_1")
-    with pytest.raises(Interrupted):
-        train(training_config(checkpoint_interval=1), resume=resume, log=interrupt_at(3))
-    assert resume.path.is_file()
-    assert (tmp_path / "state.unfit").read_text() == "no folder"
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -568,26 +327,6 @@ def test_two_ranks_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert [rank["logged"] for rank in ranks] == [[1, 2, 3, 4], []]
     assert (tmp_path / "state_0").exists()
     assert not (tmp_path / "state_1").exists()
-
-
-def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    threads: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    assert pick_device(replace(CPU, device="auto", threads=3)) == torch.device("cpu")
-    assert threads == [3]
-    for device in ("cuda", "mps"):
-        with pytest.raises(BadInput, match=f"compute.device is {device}.*choose auto or one of: cpu"):
-            pick_device(replace(CPU, device=device))  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert pick_device(replace(CPU, device="auto")).type == "mps"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device(replace(CPU, device="auto")).type == "cuda"
-
-
-def test_precision_is_not_a_matter_of_timing() -> None:
-    assert not bf16_is_fast(torch.device("cpu"))
 
 
 def test_trains_in_bfloat16_with_float32_weights() -> None:

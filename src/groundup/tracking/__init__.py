@@ -1,6 +1,6 @@
 """MLflow listens here: one run per stage under one parent run per pipeline. It decides nothing.
 
-MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.py.
+MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.
 """
 
 import signal

@@ -8,7 +8,7 @@ from groundup.tracking import silent
 from groundup.training.shards import open_shard
 from pipelines.main.tokenize import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_writes_shards_with_the_tokenizer_given(tmp_path: Path) -> None:

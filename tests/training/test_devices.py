@@ -1,0 +1,28 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from groundup.errors import BadInput
+from groundup.training.devices import bf16_is_fast, pick_device
+from tests.tiny import CPU
+
+
+def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert pick_device(replace(CPU, device="auto", threads=3)) == torch.device("cpu")
+    assert threads == [3]
+    for device in ("cuda", "mps"):
+        with pytest.raises(BadInput, match=f"compute.device is {device}.*choose auto or one of: cpu"):
+            pick_device(replace(CPU, device=device))  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device(replace(CPU, device="auto")).type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device(replace(CPU, device="auto")).type == "cuda"
+
+
+def test_precision_is_not_a_matter_of_timing() -> None:
+    assert not bf16_is_fast(torch.device("cpu"))
