@@ -1,0 +1,6 @@
+"""Datasets: the catalogue of where each comes from, readers for their formats, and cleaning, deduplicating and splitting.
+
+Rows are dictionaries in JSON Lines, the same whichever location served them. A split never puts similar texts on both
+sides. The checks that stop a pipeline are in `validation`; tasks that groundup generates itself are in `verifiable`;
+batches for training are in `training`.
+"""

@@ -1,1 +1,4 @@
-"""Measuring: contamination, metrics with intervals, baselines, plots."""
+"""Measurements as numbers: metrics with intervals, classical baselines, bits per byte, BLEU and chrF, a model as judge.
+
+Results are plain dictionaries that stages write as JSON. Nothing is drawn here: pages and pictures are in `reports`.
+"""

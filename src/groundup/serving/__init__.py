@@ -1,0 +1,1 @@
+"""Registered models behind MLflow's predict interface, for `mlflow models serve`."""
