@@ -1,4 +1,4 @@
-"""MLflow records here: one run per stage under one parent run per pipeline, the model registry, who serves.
+"""Runs in MLflow, one per stage under one parent per pipeline; the model registry and its champions.
 
 It decides nothing about what has to run, and once a stage is at work an error of MLflow costs a warning.
 
