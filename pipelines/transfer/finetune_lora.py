@@ -22,6 +22,4 @@ def main(
 ) -> None:
     """Write the adapters, with a pointer to the model they stand on, and the loss curve."""
     paths = (published, instructions, out, curve, state)
-    finetune_instructions.teach(
-        run, *paths, config=finetune_lora, compute=compute, model_name=MODEL_NAME
-    )
+    finetune_instructions.teach(run, *paths, config=finetune_lora, compute=compute, model_name=MODEL_NAME)

@@ -1,1 +1,1 @@
-"""Text without tokens: documents, JSON Lines, labels, normalization, duplicates, and overlap by runs of 13 words."""
+"""Text before a tokenizer sees it: documents, JSON Lines, labels, normalization, duplicates, runs of 13 words."""

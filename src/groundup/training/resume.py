@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import groundup
 from groundup.files import atomic_path
+from groundup.text.source import package_fingerprint
 
 PACKAGE = Path(groundup.__file__ or "").parent
 
@@ -53,15 +54,15 @@ def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 class Resume:
     """The training state on disk, outside what DVC tracks, replaced atomically.
 
-    `identity` names configuration and data. With the library's source (what is trained, on which batches) and the
-    version of torch it makes a fingerprint, which names the file and is also written inside it, together with a digest
-    of the content. A state that another training saved, that is damaged, or whose tensors have other shapes than
+    `identity` names configuration and data. With the meaning of the whole library's code (what is trained, on which
+    batches; comments do not count) and the version of torch it makes a fingerprint, which names the file and is also
+    written inside it, together with a digest of the content. A state that another training saved, that is damaged, or whose tensors have other shapes than
     this model's is never continued. Frozen weights are not in it: the caller makes them again from what `identity`
     names. A folder serves one training: saving removes the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
-        code = [path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))]
+        code = package_fingerprint(PACKAGE)
         text = json.dumps([identity, code, torch.__version__], sort_keys=True, default=str)
         self.folder = Path(folder)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,199 @@
+"""What a stage can reach: the modules of the project that its own module may import, read from their text.
+
+The closure is static and errs on the large side: imports inside functions count, both branches of a condition, the
+packages around a module, and every string that names a module. Only what stands under `if TYPE_CHECKING:` is left out.
+Where a module imports what no text names (`importlib.import_module(name)`, `exec`, pickles, a syntax error), the
+closure says that it is not complete.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+
+Code = Callable[
+    [str], bytes | None
+]  # a path from the project's folder -> the file's content, None without a file
+
+ROOTS = ("src/", "")  # folders in which Python looks for the project's modules
+
+_DYNAMIC_BUILTINS = {"__import__", "exec", "eval"}
+_DYNAMIC = {
+    *("import_module", "reload", "run_module", "run_path", "exec_module", "load_module", "find_loader"),
+    *("module_from_spec", "spec_from_file_location", "LazyLoader", "entry_points", "resolve_name"),
+    *("iter_modules", "walk_packages", "meta_path", "path_hooks", "import_string", "builtins"),
+    *("pickle", "cloudpickle", "dill", "joblib", "shelve"),
+}
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?=$|:)")  # a.b or a.b:name, from the start of a string
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The files that some modules reach; `complete` is False where more may be reached than their text names."""
+
+    files: frozenset[str]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Dotted names that one module may import, which need not be modules; `dynamic`: others too."""
+
+    names: frozenset[str]
+    dynamic: bool
+
+
+def module_files(name: str, code: Code) -> list[str]:
+    """The files that importing `a.b` runs: those of `a` and of `a.b`, modules or packages; empty if not ours."""
+    parts = name.split(".")
+    paths = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    files = [f"{root}{path}{end}" for path in paths for root in ROOTS for end in (".py", "/__init__.py")]
+    return [file for file in files if code(file) is not None]
+
+
+def closure(
+    files: Iterable[str], code: Code, *, beyond: Collection[str] = (), resolved: Collection[str] = ()
+) -> Closure:
+    """Everything that the modules in `files` reach, themselves included.
+
+    Args:
+        files: paths from the project's folder.
+        code: the contents to look into.
+        beyond: names of modules and packages that are not looked into.
+        resolved: files whose dynamic imports the caller knows, and has put among `files`.
+    """
+    found: set[str] = set()
+    complete = True
+    todo = list(files)
+    while todo:
+        file = todo.pop()
+        source = code(file)
+        if file in found or source is None:
+            continue
+        found.add(file)
+        imports = imports_of(source, _package(file))
+        complete = complete and (not imports.dynamic or file in resolved)
+        for name in imports.names:
+            if not any(name == frame or name.startswith(f"{frame}.") for frame in beyond):
+                todo += module_files(name, code)
+    return Closure(frozenset(found), complete and not _imports_stars(found, code))
+
+
+@cache
+def imports_of(source: bytes, package: str) -> Imports:
+    """What a module of a package may import."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return Imports(frozenset(), dynamic=True)
+    nodes = list(_running(tree))
+    names = {name for node in nodes for name in _names(node, package)}
+    literal = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _names_its_module(node)}
+    dynamic = any(id(node) not in literal and _is_dynamic(node) for node in nodes)
+    return Imports(frozenset(names), dynamic)
+
+
+def _package(file: str) -> str:
+    """The package that relative imports of a file start from."""
+    root = next(root for root in ROOTS if file.startswith(root))
+    return ".".join(PurePosixPath(file.removeprefix(root)).parent.parts)
+
+
+def _running(tree: ast.Module) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, where that is typing's constant."""
+    constant = _is_typings_constant(tree)
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if (
+            constant
+            and isinstance(node, ast.If)
+            and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        ):
+            nodes.extend(node.orelse)
+            continue
+        yield node
+        nodes.extend(ast.iter_child_nodes(node))
+
+
+def _is_typings_constant(tree: ast.Module) -> bool:
+    """Whether nothing binds the name TYPE_CHECKING (or typing) but an import from typing (or of it)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            if (node.id if isinstance(node, ast.Name) else node.attr) in ("TYPE_CHECKING", "typing"):
+                return False
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            origin = node.module if isinstance(node, ast.ImportFrom) else None
+            for alias in node.names:
+                bound = alias.asname or alias.name
+                if bound == "TYPE_CHECKING" and (origin, alias.name) != ("typing", "TYPE_CHECKING"):
+                    return False
+                if bound == "typing" and (origin, alias.name) != (None, "typing"):
+                    return False
+    return True
+
+
+def _names(node: ast.AST, package: str) -> Iterator[str]:
+    """The dotted names that a node may import."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        base = ".".join([*parts, *filter(None, [node.module])])
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if match := _MODULE.match(node.value):
+            yield match[0]
+    elif isinstance(node, ast.List | ast.Tuple) and isinstance(module := _started(node.elts), ast.Constant):
+        yield f"{module.value!s}.__main__"
+
+
+def _is_dynamic(node: ast.AST) -> bool:
+    """Whether a node may import what no text names."""
+    if isinstance(node, ast.Name):
+        return node.id in _DYNAMIC_BUILTINS | _DYNAMIC
+    if isinstance(node, ast.Attribute):
+        return node.attr in _DYNAMIC
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        words = {word for alias in node.names for word in alias.name.split(".")}
+        words |= set((getattr(node, "module", None) or "").split("."))
+        if not any(alias.asname for alias in node.names):
+            words.discard("import_module")  # judged where it is called
+        return bool(words & _DYNAMIC)
+    if isinstance(node, ast.keyword):
+        return node.arg == "weights_only" and ast.unparse(node.value) != "True"
+    module = _started(node.elts) if isinstance(node, ast.List | ast.Tuple) else None
+    return module is not None and not isinstance(module, ast.Constant)
+
+
+def _names_its_module(call: ast.Call) -> bool:
+    """Whether a call is `import_module("a.b")`, whose string counts as a name."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    match call.args:
+        case [ast.Constant(value=str(module))] if name == "import_module" and not call.keywords:
+            return not module.startswith(".")
+    return False
+
+
+def _started(words: list[ast.expr]) -> ast.expr | None:
+    """The module that a command `[sys.executable, "-m", module, …]` runs; None for other lists."""
+    for first, flag, module in zip(words, words[1:], words[2:], strict=False):
+        if getattr(first, "attr", "") == "executable" and getattr(flag, "value", "") == "-m":
+            return module
+    return None
+
+
+def _imports_stars(files: Iterable[str], code: Code) -> bool:
+    """Whether a module imports everything from a package, whose `__all__` may name further modules."""
+    for file in files:
+        for name in imports_of(code(file) or b"", _package(file)).names:
+            package, star, _ = name.partition(".*")
+            if star and any(f.endswith("/__init__.py") for f in module_files(package, code)[-1:]):
+                return True
+    return False

@@ -1,0 +1,183 @@
+"""The meaning of Python source: what is left of it without comments, docstrings and formatting.
+
+Two modules of equal meaning do the same when they run. The meaning is the syntax tree without positions, without
+statements that do nothing (docstrings, other bare constants, `pass`), and with the names inside one
+`from x import b, a` sorted; the order of statements counts. What cannot be parsed means its text.
+
+Some code reads docstrings or source text at run time. A module that names `__doc__` or builds a command line from its
+docstrings keeps them in its meaning; one that reads source text means its text. `detail` says what a module may read
+of others.
+"""
+
+import ast
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+class Detail(IntEnum):
+    """How much of a module's text its meaning keeps."""
+
+    STATEMENTS = 0
+    DOCSTRINGS = 1
+    TEXT = 2
+
+
+# Names by which code reads what a meaning leaves out: docstrings of its own module, and docstrings or text of any.
+# Each list is one string, so that this module does not seem to read them itself.
+_OWN_DOCSTRINGS = set("typer click own:__doc__".split())
+_DOCSTRINGS = set("__doc__ getdoc get_docstring pydoc doctest json_schema model_json_schema".split())
+_TEXT = set(
+    "getsource getsourcelines getblock getcomments findsource linecache "
+    "f_lineno tb_lineno co_firstlineno co_lines getframeinfo "
+    "use_attribute_docstrings "  # pydantic
+    "jit".split()  # TorchScript reads comments that give types
+)
+
+
+def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
+    """The meaning of a module as a line of text, equal for modules that do the same.
+
+    Args:
+        source: the module's file, in any encoding that Python accepts.
+        least: what to keep at least, because other code may read it.
+    """
+    tree = _parsed(source)
+    if tree is None or max(least, own := _own_detail(tree)) is Detail.TEXT:
+        return f"text {source!r}"
+    return _written([tree], max(least, own))
+
+
+def detail(source: bytes) -> Detail:
+    """What a module may read of other modules when it runs; all that there is where it cannot be parsed."""
+    tree = _parsed(source)
+    return Detail.TEXT if tree is None else _detail(tree)
+
+
+def changed_definitions(old: bytes, new: bytes, least: Detail = Detail.STATEMENTS) -> list[str]:
+    """The functions, methods and classes in which the meanings of two versions of a module differ.
+
+    Statements outside functions count as those of their class, or as "module level"; empty for equal meanings.
+    """
+    before, after = _parsed(old), _parsed(new)
+    if meaning(old, least) == meaning(new, least):
+        return []
+    if before is None or after is None:
+        return ["module level"]
+    least = max(least, _own_detail(before), _own_detail(after))
+    ours, theirs = (
+        {name: _written(nodes, least) for name, nodes in _definitions(tree).items()}
+        for tree in (before, after)
+    )
+    changed = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return changed or ["the order of its definitions"]
+
+
+@cache
+def package_fingerprint(folder: Path) -> str:
+    """SHA-256 of the paths and meanings of all modules below a folder, as they are at the first call in a process."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        line = f"{path.relative_to(folder).as_posix()} {meaning(path.read_bytes())}\n"
+        digest.update(line.encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def _parsed(source: bytes) -> ast.Module | None:
+    """The syntax tree, or None where Python would refuse the module."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _written(nodes: list[Any], least: Detail) -> str:
+    parts: list[str] = []
+    _write(nodes, parts.append, least is Detail.STATEMENTS)
+    return " ".join(parts)
+
+
+def _write(value: Any, add: Callable[[str], object], lean: bool) -> None:
+    """Write a node, a list of nodes or a leaf; each node class has a fixed number of fields, lists have brackets."""
+    if isinstance(value, ast.AST):
+        add(type(value).__name__)
+        for field in value._fields:
+            inner = getattr(value, field, None)
+            if field == "names" and isinstance(value, ast.ImportFrom):
+                inner = _sorted_names(value.names)
+            _write(inner, add, lean)
+    elif isinstance(value, list):
+        add("[")
+        for item in value:
+            if not (lean and _does_nothing(item)):
+                _write(item, add, lean)
+        add("]")
+    else:
+        add(repr(value))
+
+
+def _does_nothing(node: Any) -> bool:
+    """Whether a statement is a docstring, another bare constant or `pass`."""
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+def _sorted_names(names: list[ast.alias]) -> list[ast.alias]:
+    """The names of an import in alphabetical order, unless one is bound twice: then the last one wins."""
+    bound = {alias.asname or alias.name for alias in names}
+    return sorted(names, key=lambda a: (a.name, a.asname or "")) if len(bound) == len(names) else names
+
+
+def _identifiers(tree: ast.AST) -> Iterator[str]:
+    """All names that a module uses, and its strings; a bare `__doc__` or the like is the module's own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield f"own:{node.id}" if node.id.startswith("__") else node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield from node.name.split(".")
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")
+        elif isinstance(node, ast.keyword):
+            yield node.arg or ""
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _detail(tree: ast.AST) -> Detail:
+    names = set(_identifiers(tree))
+    if names & _TEXT:
+        return Detail.TEXT
+    return Detail.DOCSTRINGS if names & _DOCSTRINGS else Detail.STATEMENTS
+
+
+def _own_detail(tree: ast.AST) -> Detail:
+    """What a module may read of itself."""
+    own = bool(_OWN_DOCSTRINGS.intersection(_identifiers(tree)))
+    return max(_detail(tree), Detail.DOCSTRINGS if own else Detail.STATEMENTS)
+
+
+def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:
+    """The parts of a module by name: functions, methods, and what stands outside them."""
+    found: dict[str, list[ast.AST]] = {}
+
+    def collect(body: list[ast.stmt], owner: str) -> None:
+        for node in body:
+            name = f"{owner}.{node.name}" if owner and hasattr(node, "name") else getattr(node, "name", "")
+            if isinstance(node, ast.ClassDef):
+                head = [*node.decorator_list, *node.bases, *node.keywords]
+                found.setdefault(name, []).extend(head)
+                collect(node.body, name)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.setdefault(name, []).append(node)
+            else:
+                found.setdefault(owner or "module level", []).append(node)
+
+    collect(tree.body, "")
+    return found

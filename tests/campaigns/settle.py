@@ -1,0 +1,621 @@
+"""Edit the code of stages at random, and ask `pipelines.settle` whether they must run.
+
+    python -m tests.campaigns.settle --edits 200 --mutations 200 --seed 1
+
+Works in a clone of the repository's last commit, whose stages have not run: their outputs are stand-ins, recorded by
+`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled; mutations of
+what the code does never. What an edit is does not rest on the notion that is tested: bytecode without positions and
+docstrings must be equal after an edit (but for the order of imported names), and differ after a mutation.
+Before that, the modules that Python really loads when it imports a stage are compared with those that it can reach.
+"""
+
+import argparse
+import ast
+import copy
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import tokenize
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from tests.clone import ROOT
+
+Edit = Callable[[str, random.Random], str]  # source -> source; the same if there is nothing to edit
+
+COMMIT_EVERY = 20  # edits; committing takes seconds
+
+
+# --- edits that change nothing -----------------------------------------------------------------------------------
+
+
+def tokens(source: str) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(source).readline))
+
+
+def spliced(source: str, start: tuple[int, int], end: tuple[int, int], text: str) -> str:
+    """Source with what lies between two positions (line from 1, column in characters) replaced."""
+    lines = source.splitlines(keepends=True)
+    lines += [""] * (max(start[0], end[0]) - len(lines))
+    before = "".join(lines[: start[0] - 1]) + lines[start[0] - 1][: start[1]]
+    return before + text + lines[end[0] - 1][end[1] :] + "".join(lines[end[0] :])
+
+
+def span(source: str, node: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Start and end of a syntax node; ast counts columns in bytes."""
+    lines = source.splitlines(keepends=True)
+
+    def column(line: int, offset: int) -> int:
+        return len(lines[line - 1].encode()[:offset].decode())
+
+    start = node.lineno, column(node.lineno, node.col_offset)
+    return start, (node.end_lineno, column(node.end_lineno, node.end_col_offset))
+
+
+def some(rng: random.Random, found: list[Any]) -> Any:
+    return rng.choice(found) if found else None
+
+
+def words(rng: random.Random) -> str:
+    return " ".join(rng.choices(["here", "B, T", "why?", "`x`", "TODO", "é", "noqa", "the", "sum"], k=3))
+
+
+def add_comment_line(source: str, rng: random.Random) -> str:
+    ends = [token.end for token in tokens(source) if token.type in (tokenize.NEWLINE, tokenize.NL)]
+    line, _ = some(rng, ends) or (0, 0)
+    return (
+        spliced(source, (line + 1, 0), (line + 1, 0), f"{' ' * rng.randrange(9)}# {words(rng)}\n")
+        if line
+        else source
+    )
+
+
+def add_trailing_comment(source: str, rng: random.Random) -> str:
+    at = some(rng, [token.start for token in tokens(source) if token.type in (tokenize.NEWLINE, tokenize.NL)])
+    return spliced(source, at, at, f"  # {words(rng)}") if at else source
+
+
+def remove_comment(source: str, rng: random.Random) -> str:
+    token = some(rng, [token for token in tokens(source) if token.type == tokenize.COMMENT])
+    return spliced(source, token.start, token.end, "") if token else source
+
+
+def add_blank_lines(source: str, rng: random.Random) -> str:
+    ends = [token.end for token in tokens(source) if token.type in (tokenize.NEWLINE, tokenize.NL)]
+    line, _ = some(rng, ends) or (0, 0)
+    return spliced(source, (line + 1, 0), (line + 1, 0), "\n" * rng.randint(1, 3)) if line else source
+
+
+def documented(tree: ast.Module) -> Iterator[tuple[Any, ast.Expr | None]]:
+    """Modules, classes and functions with their docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            yield node, first if text and isinstance(first.value.value, str) else None
+
+
+def change_docstring(source: str, rng: random.Random) -> str:
+    doc = some(rng, [doc for _, doc in documented(ast.parse(source)) if doc])
+    return spliced(source, *span(source, doc), f'"""{words(rng)}\n\n    {words(rng)}."""') if doc else source
+
+
+def remove_docstring(source: str, rng: random.Random) -> str:
+    doc = some(rng, [doc for _, doc in documented(ast.parse(source)) if doc])
+    return spliced(source, *span(source, doc), "pass") if doc else source
+
+
+def add_docstring(source: str, rng: random.Random) -> str:
+    bare = [
+        node.body[0]
+        for node, doc in documented(ast.parse(source))
+        if not doc and node.body[0].lineno > getattr(node, "lineno", 0) and not isinstance(node, ast.Module)
+    ]
+    first = some(rng, [node for node in bare if not getattr(node, "decorator_list", [])])
+    if not first or source.splitlines()[first.lineno - 1][: first.col_offset].strip():
+        return source
+    at = (first.lineno, 0)
+    return spliced(source, at, at, f'{" " * first.col_offset}"""{words(rng)}."""\n')
+
+
+def inner(source: str) -> Iterator[tuple[tokenize.TokenInfo, int]]:
+    """Tokens with the number of brackets around them."""
+    depth = 0
+    for token in tokens(source):
+        depth += token.string in ("(", "[", "{") if token.type == tokenize.OP else 0
+        yield token, depth
+        depth -= token.string in (")", "]", "}") if token.type == tokenize.OP else 0
+
+
+def break_line(source: str, rng: random.Random) -> str:
+    at = some(
+        rng, [t.end for t, depth in inner(source) if t.string == "," and t.type == tokenize.OP and depth]
+    )
+    return spliced(source, at, at, f"\n{' ' * rng.randrange(20)}") if at else source
+
+
+def add_spaces(source: str, rng: random.Random) -> str:
+    at = some(rng, [t.end for t, _ in inner(source) if t.type == tokenize.OP and t.string in ",=+-*/("])
+    return spliced(source, at, at, " " * rng.randint(1, 3)) if at else source
+
+
+def add_parentheses(source: str, rng: random.Random) -> str:
+    tree = ast.parse(source)
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.JoinedStr) for n in ast.walk(f)}
+    kinds = (ast.BinOp, ast.Call, ast.Compare, ast.Name, ast.Attribute, ast.BoolOp, ast.Dict)
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+        and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+        and id(node) not in inside
+    ]
+    if not (node := some(rng, found)):
+        return source
+    start, end = span(source, node)
+    return spliced(spliced(source, end, end, ")"), start, start, "(")
+
+
+def change_quotes(source: str, rng: random.Random) -> str:
+    plain = [
+        token
+        for token in tokens(source)
+        if token.type == tokenize.STRING
+        and token.string[0] == '"'
+        and not set(token.string[1:-1]) & set("\"'\\")
+    ]
+    token = some(rng, plain)
+    return spliced(source, token.start, token.end, f"'{token.string[1:-1]}'") if token else source
+
+
+def reformat(source: str, rng: random.Random) -> str:
+    return ast.unparse(ast.parse(source)) + "\n"
+
+
+def use_crlf(source: str, rng: random.Random) -> str:
+    return source.replace("\n", "\r\n")
+
+
+def end_otherwise(source: str, rng: random.Random) -> str:
+    return source.rstrip("\n") + rng.choice(["", "\n\n\n", "\n# end", "\n\f\n"])
+
+
+def name_encoding(source: str, rng: random.Random) -> str:
+    return f"# -*- coding: utf-8 -*-\n{source}"
+
+
+def shuffle_imported_names(source: str, rng: random.Random) -> str:
+    tree = ast.parse(source)
+    node = some(rng, [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and len(n.names) > 1])
+    if not node:
+        return source
+    start, end = span(source, node)
+    node.names.append(node.names.pop(0))
+    if rng.random() < 0.5:
+        rng.shuffle(node.names)
+    return spliced(source, start, end, ast.unparse(node))
+
+
+EDITS: tuple[Edit, ...] = (
+    add_comment_line,
+    add_trailing_comment,
+    remove_comment,
+    add_blank_lines,
+    change_docstring,
+    remove_docstring,
+    add_docstring,
+    break_line,
+    add_spaces,
+    add_parentheses,
+    change_quotes,
+    reformat,
+    use_crlf,
+    end_otherwise,
+    name_encoding,
+    shuffle_imported_names,
+)
+
+
+# --- mutations of what the code does -----------------------------------------------------------------------------
+
+Mutation = Callable[[ast.Module, random.Random], object]  # changes a tree in place, if it finds what it needs
+
+
+def nodes(tree: ast.AST, *kinds: type) -> list[Any]:
+    """Nodes of some kinds outside statements that do nothing."""
+    idle = {
+        id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
+    }
+    return [node for node in ast.walk(tree) if isinstance(node, kinds) and id(node) not in idle]
+
+
+def bodies(tree: ast.AST) -> list[list[ast.stmt]]:
+    found = [
+        getattr(node, field, None) for node in ast.walk(tree) for field in ("body", "orelse", "finalbody")
+    ]
+    return [body for body in found if isinstance(body, list) and body]
+
+
+def change_constant(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.Constant)):
+        value = node.value
+        if isinstance(value, bool):
+            node.value = not value
+        elif isinstance(value, int | float):
+            node.value = value + rng.choice([1, 0.5])
+        elif isinstance(value, str):
+            node.value = value + rng.choice([" ", "x", "\n"])
+        else:
+            node.value = 17
+
+
+def change_operator(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.BinOp)):
+        node.op = rng.choice(
+            [op() for op in (ast.Add, ast.Sub, ast.Mult, ast.Div) if not isinstance(node.op, op)]
+        )
+
+
+def change_comparison(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.Compare)):
+        node.ops[0] = rng.choice(
+            [op() for op in (ast.Lt, ast.GtE, ast.Eq, ast.IsNot) if not isinstance(node.ops[0], op)]
+        )
+
+
+def swap_and_or(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.BoolOp)):
+        node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+
+
+def negate_condition(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.If, ast.While, ast.IfExp)):
+        node.test = ast.UnaryOp(ast.Not(), node.test)
+
+
+def swap_arguments(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, [n for n in nodes(tree, ast.Call) if len(n.args) > 1]):
+        node.args[0], node.args[1] = node.args[1], node.args[0]
+
+
+def delete_statement(tree: ast.Module, rng: random.Random) -> None:
+    body = rng.choice(bodies(tree))
+    body[rng.randrange(len(body))] = ast.Pass()
+
+
+def swap_statements(tree: ast.Module, rng: random.Random) -> None:
+    if body := some(rng, [body for body in bodies(tree) if len(body) > 1]):
+        at = rng.randrange(len(body) - 1)
+        body[at], body[at + 1] = body[at + 1], body[at]
+
+
+def rename_attribute(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.Attribute)):
+        node.attr += "_"
+
+
+def rename_variable(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.Name)):
+        node.id += "_"
+
+
+def change_default(tree: ast.Module, rng: random.Random) -> None:
+    arguments = some(rng, [n for n in nodes(tree, ast.arguments) if n.defaults or any(n.kw_defaults)])
+    if arguments:
+        group = arguments.defaults or arguments.kw_defaults
+        group[rng.randrange(len(group))] = ast.Constant(-3)
+
+
+def change_fstring(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.JoinedStr)):
+        node.values.insert(rng.choice([0, len(node.values)]), ast.Constant(rng.choice(["!", " ", "x"])))
+
+
+def change_decorator(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.FunctionDef, ast.ClassDef)):
+        if node.decorator_list and rng.random() < 0.5:
+            node.decorator_list.pop()
+        else:
+            node.decorator_list.append(ast.Name("mutant", ast.Load()))
+
+
+def change_keyword(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, [n for n in nodes(tree, ast.keyword) if n.arg]):
+        node.arg += "_"
+
+
+def change_return(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, [n for n in nodes(tree, ast.Return) if n.value]):
+        node.value = ast.Constant(None)
+
+
+def change_import(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.Import, ast.ImportFrom)):
+        alias = rng.choice(node.names)
+        alias.name, alias.asname = alias.name + "_", alias.asname or alias.name.partition(".")[0]
+
+
+def change_bases(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, nodes(tree, ast.ClassDef)):
+        node.bases = node.bases[:-1] if node.bases else [ast.Name("Mutant", ast.Load())]
+
+
+def change_annotation(tree: ast.Module, rng: random.Random) -> None:
+    if node := some(rng, [n for n in nodes(tree, ast.AnnAssign, ast.arg) if n.annotation]):
+        node.annotation = ast.Name("Mutant", ast.Load())
+
+
+def add_statement(tree: ast.Module, rng: random.Random) -> None:
+    body = rng.choice(bodies(tree))
+    late = min(1, len(body))  # a docstring stays first
+    body.insert(rng.randint(late, len(body)), ast.parse("mutant()").body[0])
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    change_constant,
+    change_operator,
+    change_comparison,
+    swap_and_or,
+    negate_condition,
+    swap_arguments,
+    delete_statement,
+    swap_statements,
+    rename_attribute,
+    rename_variable,
+    change_default,
+    change_fstring,
+    change_decorator,
+    change_keyword,
+    change_return,
+    change_import,
+    change_bases,
+    change_annotation,
+    add_statement,
+)
+
+
+# --- what a change is, by the bytecode ----------------------------------------------------------------------------
+
+
+def bytecode(source: str, *, docstrings: bool = False) -> Any:
+    """All that Python runs, without line numbers."""
+    tree = ast.parse(source)
+    if not docstrings:
+        for _, doc in documented(tree):
+            if doc:
+                doc.value = ast.Constant(None)
+
+    def facts(code: CodeType) -> Any:
+        constants = [
+            facts(c) if isinstance(c, CodeType) else (type(c).__name__, repr_of(c)) for c in code.co_consts
+        ]
+        variables = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        counts = (code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+        return code.co_name, code.co_code, code.co_exceptiontable, constants, variables, counts
+
+    return facts(compile(tree, "module", "exec", dont_inherit=True))
+
+
+def repr_of(constant: Any) -> str:
+    return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+
+
+def edited(source: str, rng: random.Random) -> tuple[str, str]:
+    """A source that does the same, and the name of the edit."""
+    while True:
+        edit = rng.choice(EDITS)
+        text = edit(source, rng)
+        if text == source:
+            continue
+        if edit is not shuffle_imported_names and bytecode(text) != bytecode(source):
+            raise AssertionError(f"{edit.__name__} changed what the code does:\n{text}")
+        return text, edit.__name__
+
+
+def mutated(source: str, rng: random.Random) -> tuple[str, str]:
+    """A source that does something else, and the name of the mutation."""
+    before = bytecode(source)
+    while True:
+        mutation = rng.choice(MUTATIONS)
+        tree = copy.deepcopy(_tree(source))
+        mutation(tree, rng)
+        try:
+            text = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+            if bytecode(text) != before:
+                return text, mutation.__name__
+        except (SyntaxError, ValueError):  # such as a `return` outside a function
+            continue
+
+
+@cache
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+# --- the campaign -------------------------------------------------------------------------------------------------
+
+
+def recorded_clone(folder: Path) -> Path:
+    """A clone in which every stage is recorded as done, with stand-ins for data that is not in git."""
+    from dvc.repo import Repo
+
+    project = folder / "clone"
+    if project.exists():
+        return project
+    run(folder, "git", "clone", "--quiet", str(ROOT), str(project))
+    with Repo(str(project)) as repo:
+        stages = [stage for stage in repo.index.stages if stage.cmd]
+        paths = {item.fs_path for stage in stages for item in [*stage.deps, *stage.outs] if item.is_in_repo}
+    for path in sorted(map(Path, paths), reverse=True):  # what lies in a folder before the folder
+        if path.exists():
+            continue
+        file = path if path.suffix else path / "file"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"stands for {path.relative_to(project)}\n", encoding="utf-8")
+    names = [stage.addressing if stage.path_in_repo == "dvc.yaml" else address(stage) for stage in stages]
+    run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *names)
+    run(project, "git", "add", "--update")
+    run(project, "git", *AUTHOR, "commit", "--quiet", "--message", "stand-ins")
+    return project
+
+
+AUTHOR = ("-c", "user.name=campaign", "-c", "user.email=campaign@example.org")
+
+
+def address(stage: Any) -> str:
+    return f"{stage.path_in_repo}:{stage.name}"
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def reached_files(project: Path) -> dict[str, list[str]]:
+    """For each stage the modules among its dependencies that it can reach."""
+    from dvc.repo import Repo
+
+    from pipelines.settle import reach
+
+    found = {}
+    with Repo(str(project)) as repo:
+        for stage in repo.index.stages:
+            if not stage.cmd:
+                continue
+            deps = [Path(dep.fs_path).relative_to(project) for dep in stage.deps if dep.is_in_repo]
+            closure = reach(stage.cmd, lambda path: read(project / path))
+            assert closure is not None, f"all of the project counts as reachable for {stage.addressing}"
+            found[address(stage)] = sorted(
+                file for file in closure if any(Path(file).is_relative_to(dep) for dep in deps)
+            )
+    return found
+
+
+def read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def compare_with_python(project: Path) -> int:
+    """Fail if importing a stage loads a module that it cannot reach; returns the number of stages compared."""
+    from dvc.repo import Repo
+
+    from pipelines.settle import reach
+
+    with Repo(str(project)) as repo:
+        commands = {
+            s.cmd.split()[2] if "pipelines.run" not in s.cmd else f"pipelines.{s.cmd.split()[3]}": s.cmd
+            for s in repo.index.stages
+            if s.cmd
+        }
+    script = (
+        "import importlib, json, sys; importlib.import_module(sys.argv[1]); "
+        "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{project / 'src'}{os.pathsep}{project}"}
+    for module, command in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-c", script, module],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        files = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
+        loaded = {str(f.relative_to(project)) for f in files if f.is_relative_to(project)}
+        reached = reach(command, lambda path: read(project / path))
+        assert reached is not None and loaded <= reached, (
+            f"{module} loads {sorted(loaded - (reached or set()))}"
+        )
+    return len(commands)
+
+
+def trial(project: Path, stages: dict[str, list[str]], rng: random.Random, change: Any) -> dict[str, Any]:
+    """Change one file that a stage can reach; says what became of all stages that can reach it."""
+    from pipelines.settle import stale_stages
+
+    stage = rng.choice([name for name, files in stages.items() if files])
+    file = rng.choice(stages[stage])
+    path = project / file
+    with open(path, encoding="utf-8", newline="") as opened:
+        source = opened.read()
+    text, name = change(source, rng)
+    with open(path, "w", encoding="utf-8", newline="") as opened:
+        opened.write(text)
+    begun = time.perf_counter()
+    stale = {
+        found.name if ":" in found.name else f"dvc.yaml:{found.name}": found
+        for found in stale_stages(project)
+    }
+    seconds = time.perf_counter() - begun
+    concerned = {name for name, files in stages.items() if file in files}
+    assert stage in concerned <= stale.keys(), f"{file} changed, and DVC calls only {sorted(stale)} stale"
+    return {
+        "file": file,
+        "change": name,
+        "concerned": len(concerned),
+        "idle": sum(not stale[name].reasons for name in concerned),
+        "why": next((found.reasons for name, found in stale.items() if found.reasons), ()),
+        "seconds": round(seconds, 2),
+        "stale": list(stale.values()),
+        "text": text,
+    }
+
+
+def main() -> None:
+    """Run the campaign; exits with 1 if an edit was not settled, or a mutation was."""
+    from pipelines.settle import settle, stale_stages
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--edits", type=int, default=200, help="of what must be settled")
+    parser.add_argument("--mutations", type=int, default=200, help="of what must not be settled")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--project", type=Path, help="a folder that keeps the clone for the next campaign")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    folder = arguments.project or Path(tempfile.mkdtemp(prefix="groundup-settle-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    project = recorded_clone(folder).resolve()
+    run(project, "git", "checkout", "--quiet", ".")
+    assert stale_stages(project) == [], "the clone is not up to date before the first change"
+    stages = reached_files(project)
+    print(f"{compare_with_python(project)} stages load nothing that they cannot reach", flush=True)
+    settled, kinds, seconds = Counter[str](), Counter[str](), []
+    for kind, count, change in (
+        ("edit", arguments.edits, edited),
+        ("mutation", arguments.mutations, mutated),
+    ):
+        for number in range(1, count + 1):
+            done = trial(project, stages, rng, change)
+            text, stale = done.pop("text"), done.pop("stale")
+            is_settled = done["idle"] == done["concerned"] if kind == "edit" else done["idle"] > 0
+            if kind == "edit" and is_settled and number % COMMIT_EVERY == 0:
+                settle(project, stale)
+                assert stale_stages(project) == []
+            settled[kind] += is_settled
+            kinds[f"{kind} {done['change']}"] += 1
+            seconds.append(done["seconds"])
+            print(json.dumps({kind: number, "settled": is_settled, **done}, ensure_ascii=False), flush=True)
+            if is_settled != (kind == "edit"):
+                print(text, file=sys.stderr, flush=True)
+            run(project, "git", "checkout", "--quiet", ".")
+    print(json.dumps(kinds))
+    print(
+        f"{settled['edit']} of {arguments.edits} edits settled, {settled['mutation']} of {arguments.mutations} mutations; "
+        f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
+    )
+    sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)
+
+
+if __name__ == "__main__":
+    main()
