@@ -10,6 +10,7 @@ from groundup.errors import BadInput
 from groundup.files import write_text
 from pipelines.docs.links import broken_links
 from pipelines.docs.pages import generate, pages
+from pipelines.rooms import texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,9 +21,9 @@ def main(
         typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken."),
     ] = False,
 ) -> None:
-    """Write the pages and blocks of pages that are generated: DAGs, results, modules, data, parameters."""
+    """Write what is generated: pages, blocks of pages, and the code dependencies of every stage in dvc.yaml."""
     try:
-        due = generate(ROOT)
+        due = texts(ROOT) | generate(ROOT)
     except BadInput as error:
         sys.exit(f"error: {error}")
     stale = [

@@ -3,9 +3,9 @@
     python -m tests.campaigns.settle --edits 200 --mutations 200 --seed 1
 
 Works in a clone of the repository's last commit, whose stages have not run: their outputs are stand-ins, recorded by
-`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled; mutations of
-what the code does never. What an edit is does not rest on the notion that is tested: bytecode without positions and
-docstrings must be equal after an edit (but for the order of imported names), and differ after a mutation.
+`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled;
+mutations of what the code does never. What an edit is does not rest on the notion that is tested: bytecode without
+positions and docstrings must be equal after an edit (but for the order of imported names), and differ after a mutation.
 Before that, the modules that Python really loads when it imports a stage are compared with those that it can reach.
 """
 
@@ -611,7 +611,8 @@ def main() -> None:
             run(project, "git", "checkout", "--quiet", ".")
     print(json.dumps(kinds))
     print(
-        f"{settled['edit']} of {arguments.edits} edits settled, {settled['mutation']} of {arguments.mutations} mutations; "
+        f"{settled['edit']} of {arguments.edits} edits settled, "
+        f"{settled['mutation']} of {arguments.mutations} mutations; "
         f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)

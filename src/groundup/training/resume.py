@@ -54,11 +54,11 @@ def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 class Resume:
     """The training state on disk, outside what DVC tracks, replaced atomically.
 
-    `identity` names configuration and data. With the meaning of the whole library's code (what is trained, on which
-    batches; comments do not count) and the version of torch it makes a fingerprint, which names the file and is also
-    written inside it, together with a digest of the content. A state that another training saved, that is damaged, or whose tensors have other shapes than
-    this model's is never continued. Frozen weights are not in it: the caller makes them again from what `identity`
-    names. A folder serves one training: saving removes the states of earlier ones.
+    `identity` names configuration and data. With the meaning of the whole library's code (comments do not count) and
+    the version of torch it makes a fingerprint, which names the file and is also written inside it, together with a
+    digest of the content. A state that another training saved, that is damaged, or whose tensors have other shapes
+    than this model's is never continued. Frozen weights are not in it: the caller makes them again from what
+    `identity` names. A folder serves one training: saving removes the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:

@@ -1,0 +1,103 @@
+"""What the dvc.yaml files say, as DVC resolves them, and what the modules of the stages say."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.params import PIPELINES, Pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("src/groundup/", "pipelines/")
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """One stage as DVC resolved it; `download@spam` and the like are one each. Paths are relative to the root."""
+
+    name: str  # as on DVC's command line in the root
+    stage: str  # as the runner names it: main.tokenize
+    cmd: list[str]
+    code: list[str]  # the rooms and modules among the deps
+    inputs: list[str]  # the other deps, in order
+    outputs: list[str]  # outs, metrics and plots, in order
+    sections: set[tuple[str, str]]  # (params.yaml that holds it, its name)
+    param_files: list[str]  # other files that `params:` looks into
+
+
+@cache
+def stanzas() -> tuple[Stanza, ...]:
+    """The resolved stages of all dvc.yaml files, in their order."""
+    from dvc.dependency import ParamsDependency
+    from dvc.repo import Repo
+
+    files = {pipeline.params_yaml for pipeline in PIPELINES.values()}
+    found = []
+    with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:
+        for name, pipeline in PIPELINES.items():
+            for stage in repo.stage.load_all(str(ROOT / pipeline.dvc_yaml)):
+                deps = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
+                params = [d for d in stage.deps if isinstance(d, ParamsDependency)]
+                assert isinstance(stage.cmd, str)
+                assert Path(stage.wdir) == ROOT, (
+                    f"{stage.name}: give it a wdir, paths are relative to the root"
+                )
+                found.append(
+                    Stanza(
+                        name=stage.addressing,
+                        stage=f"{name}.{stage.name.partition('@')[0]}",
+                        cmd=stage.cmd.split(),
+                        code=[d for d in deps if d.startswith(CODE)],
+                        inputs=[d for d in deps if not d.startswith(CODE)],
+                        outputs=[o.def_path for o in stage.outs],
+                        sections={
+                            (d.def_path, key) for d in params if d.def_path in files for key in d.params
+                        },
+                        param_files=[d.def_path for d in params if d.def_path not in files],
+                    )
+                )
+    return tuple(found)
+
+
+STAGES = list(dict.fromkeys(stanza.stage for stanza in stanzas()))
+
+
+def stage_file(stage: str) -> Path:
+    """The module of a stage."""
+    return ROOT.joinpath("pipelines", *stage.split(".")).with_suffix(".py")
+
+
+def main_of(stage: str) -> Callable[..., None]:
+    """The function that the runner calls."""
+    found: Callable[..., None] = importlib.import_module(f"pipelines.{stage}").main
+    return found
+
+
+def function_of(stage: str) -> ast.FunctionDef:
+    """The same as a syntax tree."""
+    tree = ast.parse(stage_file(stage).read_text(encoding="utf-8"))
+    [main] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    return main
+
+
+def sections_of(stage: str) -> set[str]:
+    """The sections that a stage asks the runner for."""
+    parameters = inspect.signature(main_of(stage)).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def values(pipeline: Pipeline) -> dict[str, Any]:
+    """Its params.yaml as a mapping."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / pipeline.params_yaml).read_text(encoding="utf-8"))
+    return found
+
+
+def holds(outer: str, inner: str) -> bool:
+    """Whether the path `outer` is `inner` or a folder around it."""
+    return Path(inner).is_relative_to(outer)
