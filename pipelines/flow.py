@@ -306,9 +306,15 @@ def _open_tracking() -> None:
 app = typer.Typer(add_completion=False)
 
 
+def _known(pipeline: str) -> str:
+    if pipeline not in PIPELINES:
+        raise typer.BadParameter(f"found {pipeline}; expected one of {', '.join(PIPELINES)}")
+    return pipeline
+
+
 @app.command()
 def main(
-    pipeline: Annotated[Literal["main", "study", "transfer"], typer.Option(help="Which dvc.yaml.")] = "main",
+    pipeline: Annotated[str, typer.Option(help=f"One of {', '.join(PIPELINES)}.", callback=_known)] = "main",
     force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
     workers: Annotated[

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli import main as cli
-from groundup.cli.main import app
+from groundup.cli.main import MODELS, app
 from groundup.errors import BadInput
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
@@ -373,3 +374,50 @@ def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
 def test_help_lists_the_commands() -> None:
     printed = run("--help")
     assert all(name in printed for name in ("generate", "chat", "classify", "doctor"))
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version") == f"groundup {version('groundup')}\n"
+
+
+COMPLETE = """
+eval "$(groundup --show-completion bash)"
+for line in "$@"; do
+  COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  if [[ $line == *" " ]]; then COMP_CWORD=${#COMP_WORDS[@]}; fi
+  COMPREPLY=()
+  _groundup_completion groundup
+  echo "${COMPREPLY[*]}"
+done
+"""
+
+
+def test_bash_completes_commands_and_trained_models_and_leaves_other_paths_to_itself(project: Path) -> None:
+    for name in ("spam", "pretrained"):
+        (MODELS / name).mkdir(parents=True)
+        (MODELS / name / "config.json").touch()
+    (MODELS / "half_made").mkdir()
+    command = project / "bin" / "groundup"
+    command.parent.mkdir()
+    command.write_text(f"#!{sys.executable}\nfrom groundup.cli.main import main\nmain()\n")
+    command.chmod(0o755)
+    source = str(Path(cli.__file__).parents[2])
+    path = f"{command.parent}:{os.environ['PATH']}"
+    # the name of the shell is given instead of being looked for among the parent processes
+    environment = {"PATH": path, "PYTHONPATH": source, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    lines = [
+        "groundup tr",
+        "groundup chat --model ",
+        "groundup export data/models/s",
+        "groundup chat --model /",
+    ]
+    lines += ["groundup import ", "groundup export data/models/spam "]
+    told = subprocess.run(
+        ["bash", "-c", COMPLETE, "bash", *lines],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    models = "data/models/pretrained data/models/spam"
+    assert told.stdout.splitlines() == ["translate", models, "data/models/spam", "", "", ""]

@@ -13,13 +13,14 @@ from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
-from groundup.interop.configs import yarn_attention
+from groundup.interop.configs import WRITTEN, yarn_attention
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.gguf import load_gguf
 from groundup.interop.model_card import CardFacts
 from groundup.interop.published import load_published
 from groundup.nn.config import RopeScaling
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
+from tests.interop.test_configs import OTHERS
 from tests.interop.test_export_huggingface import CHATML, classifier, saved
 from tests.tiny import random_decoder, random_encoder
 
@@ -76,6 +77,25 @@ def test_it_comes_back_bit_for_bit(changes: dict[str, Any], pattern: str, tmp_pa
     assert all(torch.equal(t, model.state_dict()[name]) for name, t in back.model.state_dict().items())
     assert back.tokenizer.fingerprint == tokenizer.fingerprint
     assert back.chat_template == template
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    # the size of the vocabulary is that of the tokenizer, which is in the file too
+    [(made, name) for made in ("gpt2", "llama") for name in sorted(WRITTEN[made] - {"vocab_size"})],
+)
+def test_a_field_that_may_vary_shows_in_the_file(
+    architecture: str, name: str, tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    found = []
+    for number, changes in enumerate(({}, OTHERS[name])):
+        model = random_decoder(architecture, vocab_size=tokenizer.vocab_size, **changes)
+        out = tmp_path / f"{number}" / "m.gguf"
+        export_gguf(saved(out.parent, model, tokenizer), out)
+        file = gguf.GGUFReader(out)
+        values = {field.name: field.contents() for field in file.fields.values()}
+        found.append((values, {tensor.name for tensor in file.tensors}))
+    assert found[0] != found[1]
 
 
 @torch.no_grad()

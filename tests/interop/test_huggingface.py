@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from groundup.errors import BadInput
 from groundup.interop.configs import architecture_of, from_huggingface, to_huggingface
 from groundup.interop.huggingface import chat_template, load_model
 from groundup.interop.layouts import LAYOUTS
-from tests.tiny import model_config
 
 LONGER = {
     "plain": {},
@@ -250,11 +248,3 @@ def test_a_folder_without_weights_or_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").unlink()
     with pytest.raises(BadInput, match="does not exist"):
         load_model(tmp_path)
-
-
-def test_a_model_without_a_counterpart_is_told_before_anything_is_written() -> None:
-    with pytest.raises(BadInput, match="no Hugging Face model computes what this one does"):
-        architecture_of(model_config("modern"))
-    assert architecture_of(model_config("gpt2")) == "gpt2"
-    assert architecture_of(replace(model_config("llama"), n_kv_head=2)) == "llama"
-    assert architecture_of(model_config("bert")) == "bert"

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import groundup
 from groundup.errors import BadInput
 from groundup.tracking import connect, explained
+from groundup.tracking.store import _locked
 
 SOURCE = str(Path(groundup.__file__).parents[1])
 
@@ -58,6 +60,38 @@ def test_a_kill_while_the_database_is_made_blocks_nobody(tmp_path: Path) -> None
     code = "from pathlib import Path; from groundup.tracking import connect; connect(Path())"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "mlflow.db").is_file()
+
+
+WAITING = """
+import sys
+from groundup.tracking.store import _locked
+print("waits", flush=True)
+with _locked(sys.argv[1]):
+    print("has it", flush=True)
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_the_lock(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [sys.executable, "-c", WAITING, uri]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with _locked(uri):
+        waiting = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": SOURCE}, **pipes)
+        assert waiting.stdout.readline() == "waits\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.3)
+        waiting.send_signal(signal.SIGINT)
+        printed, complaint = waiting.communicate(timeout=10)
+    assert printed == "" and complaint.endswith("KeyboardInterrupt\n")
+    freed = subprocess.run(command, env=os.environ | {"PYTHONPATH": SOURCE}, **pipes, timeout=10)
+    assert freed.stdout == "waits\nhas it\n"
+
+
+def test_no_place_for_the_lock_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(BadInput, match=r"cannot be used \(\[Errno.*mlflow.db and mlruns/"):
+        connect(tmp_path)
 
 
 def test_artifacts_lie_beside_the_database_wherever_one_works(

@@ -101,10 +101,10 @@ def test_stages_of_one_process_share_a_parent(store: Any, tmp_path: Path) -> Non
     dvc = processes.current()
     for name in ("first", "second"):
         with stage_run(name, {}, {"git.revision": "abc", "stage_key": name}, root=tmp_path, process=dvc):
-            assert runs(store)["pipeline"].info.status == "RUNNING"
+            assert runs(store)["main"].info.status == "RUNNING"
     found = runs(store)
-    assert set(found) == {"pipeline", "first", "second"}
-    parent = found["pipeline"]
+    assert set(found) == {"main", "first", "second"}
+    parent = found["main"]
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["git.revision"] == "abc" and "stage_key" not in parent.data.tags
     assert {found[n].data.tags["mlflow.parentRunId"] for n in ("first", "second")} == {parent.info.run_id}
@@ -119,18 +119,18 @@ def test_a_failed_stage_marks_the_shared_parent_for_good(store: Any, tmp_path: P
         pass
     found = runs(store)
     assert found["second"].info.status == "FINISHED"
-    assert found["pipeline"].info.status == "FAILED"
+    assert found["main"].info.status == "FAILED"
 
 
 def test_given_parent_is_left_to_its_owner(store: Any, tmp_path: Path) -> None:
-    with pipeline_run("pipeline", {}, root=tmp_path) as parent:
+    with pipeline_run("main", {}, root=tmp_path) as parent:
         with stage_run(
             "work", {}, {}, root=tmp_path, parent_run_id=parent.run_id, process=processes.current()
         ):
             pass
-        assert runs(store)["pipeline"].info.status == "RUNNING"
+        assert runs(store)["main"].info.status == "RUNNING"
         assert runs(store)["work"].data.tags["mlflow.parentRunId"] == parent.run_id
-    assert runs(store)["pipeline"].info.status == "FINISHED"
+    assert runs(store)["main"].info.status == "FINISHED"
     assert len(runs(store)) == 2
 
 
@@ -156,7 +156,7 @@ def test_cached_marker_links_the_run_that_did_the_work(store: Any, tmp_path: Pat
         pass
     with pytest.raises(ValueError, match="no"), stage_run("failed", {}, {"stage_key": "k1"}, root=tmp_path):
         raise ValueError("no")
-    with pipeline_run("pipeline", {}, root=tmp_path) as parent:
+    with pipeline_run("main", {}, root=tmp_path) as parent:
         assert mark_cached(parent, "work", "k1") == worker.run_id
         assert mark_cached(parent, "other", "k2") is None
     marker = runs(store)["work (cached)"]

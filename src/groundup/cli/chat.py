@@ -15,9 +15,7 @@ from groundup.cli.taught_tasks import TaughtTasks, taught_tasks
 from groundup.errors import BadInput
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import CHAT_TEMPLATE
-from groundup.generation.sampling import MAX_NEW_TOKENS, SEEDS, Sampling
-
-MAX_REPLY_TOKENS = 512  # in a conversation; at most half of the window
+from groundup.generation.sampling import MAX_NEW_TOKENS, MAX_REPLY_TOKENS, SEEDS, Sampling
 
 GREETING_EXAMPLES = 3
 EXAMPLE_WIDTH = 76  # of those in the greeting, so that they fit a line of a terminal

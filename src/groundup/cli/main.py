@@ -1,7 +1,6 @@
 """`groundup`: talk to the trained models from a terminal."""
 
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from groundup.errors import BadInput
-from groundup.generation.sampling import CONTINUATION, Sampling
+from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ app = typer.Typer(
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -41,9 +39,21 @@ STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # shows what the instruction model was taught
-
 SMALL = 30_000_000  # parameters up to which the weights stay in a CPU's cache, so that float32 is no slower
-Model = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+
+
+def _trained(incomplete: str) -> list[str]:
+    """The project's models, for a shell to complete; where none begins like this, the shell offers its files."""
+    found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
+    return [str(folder) for folder in found if str(folder).startswith(incomplete)]
+
+
+def _files() -> list[str]:
+    """No names of ours, so that the shell completes those of files."""
+    return []
+
+
+Model = Annotated[Path, typer.Option(help="Checkpoint folder.", autocompletion=_trained)]
 Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
 TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
 TopP = Annotated[
@@ -57,9 +67,27 @@ Weights = Annotated[
     Literal["float16", "float32"] | None,
     typer.Option(
         help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that can. "
-        "By default float16 above 30 million parameters: smaller models gain nothing."
+        f"By default float16 above {SMALL / 1e6:g} million parameters: smaller models gain nothing."
     ),
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"groundup {version('groundup')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 @app.command()
@@ -112,11 +140,15 @@ def chat(
     model: Model = MODELS / "instructions",
     system: Annotated[str | None, typer.Option(help="System prompt: what the model is told first.")] = None,
     history: Annotated[
-        Path | None, typer.Option(help="Conversation to go on with; kept here after every reply.")
+        Path | None,
+        typer.Option(help="Conversation to go on with; kept here after every reply.", autocompletion=_files),
     ] = None,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Longest answer, in tokens. By default 64, in a conversation 512."),
+        typer.Option(
+            min=1,
+            help=f"Longest answer, in tokens. By default {MAX_NEW_TOKENS}, in a conversation {MAX_REPLY_TOKENS}.",
+        ),
     ] = None,
     temperature: Temperature = Sampling.temperature,
     top_k: TopK = Sampling.top_k,
@@ -196,8 +228,11 @@ def translate(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
-    out: Annotated[Path, typer.Argument(help="The folder or .gguf file to make; nothing may be there.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint folder.", autocompletion=_trained)],
+    out: Annotated[
+        Path,
+        typer.Argument(help="The folder or .gguf file to make; nothing may be there.", autocompletion=_files),
+    ],
     format: Annotated[
         Literal["huggingface", "gguf"],
         typer.Option(help="A folder for transformers, or a file for llama.cpp."),
@@ -213,7 +248,8 @@ def export(
         str | None, typer.Option(help="For the model card: the git revision of the code.")
     ] = None,
     metrics: Annotated[
-        Path | None, typer.Option(help="For the model card: a JSON object of figures.")
+        Path | None,
+        typer.Option(help="For the model card: a JSON object of figures.", autocompletion=_files),
     ] = None,
 ) -> None:
     """Write a model for transformers or llama.cpp.
@@ -252,8 +288,13 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a .gguf file.")],
-    out: Annotated[Path, typer.Argument(help="The checkpoint folder to make; nothing may be there.")],
+    source: Annotated[
+        Path, typer.Argument(help="A Hugging Face folder or a .gguf file.", autocompletion=_files)
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(help="The checkpoint folder to make; nothing may be there.", autocompletion=_files),
+    ],
 ) -> None:
     """Make a checkpoint of a published model.
 
@@ -316,7 +357,11 @@ def main() -> None:
 
 def _seed(given: int | None) -> int:
     """The seed that the user gave, or a new one, short enough to type."""
-    return secrets.randbelow(1_000_000) if given is None else given
+    if given is not None:
+        return given
+    import secrets  # takes a tenth of the time of --help
+
+    return secrets.randbelow(1_000_000)
 
 
 def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":

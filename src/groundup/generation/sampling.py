@@ -43,5 +43,6 @@ class Sampling:
 
 CONTINUATION = Sampling(temperature=0.8, top_p=0.95)  # lively enough to continue a text without repeating it
 MAX_NEW_TOKENS = 64  # of the answer to an instruction
+MAX_REPLY_TOKENS = 512  # in a conversation; at most half of the window
 # what a request to the served instruction model may set
 INFERENCE_PARAMS: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **asdict(Sampling())}

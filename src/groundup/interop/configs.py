@@ -6,6 +6,7 @@ refused; what may be left out has Hugging Face's default.
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -69,6 +70,34 @@ FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
 NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "layer_norm_eps"}
 NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
 DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
+# The values of published models in the fields of ModelConfig that no preset sets. A field that is missing in PRESETS,
+# here and in WRITTEN is refused, in exports and imports, until somebody decides what published models have in it.
+PLAIN: dict[str, Any] = {
+    "causal": True,
+    "n_encoder_layer": 0,
+    "norm_first": True,
+    "norm_gain": False,
+    "embedding_norm": False,
+    "scale_embeddings": False,
+    "n_segments": 0,
+    "pooler": False,
+    "n_inner": None,
+    "rope_base": 10_000.0,
+    "rope_scaling": None,
+    "ngram_rows": 0,
+    "ngram_embd": 0,
+    "ngram_orders": (),
+    "dropout": 0.0,  # that of its pretraining; what finetuning needs is a matter of the recipe
+}
+# The fields that may have any value in an export, since config.json or the tensors show it.
+WRITTEN: dict[str, set[str]] = {
+    "gpt2": {*SIZES["gpt2"], "n_inner", "norm_eps"},
+    "llama": {*SIZES["llama"], "n_kv_head", "norm_eps", "tie_embeddings", "rope_base", "rope_scaling"},
+    "bert": {*SIZES["bert"], "norm_eps", "pooler"} - {"n_segments"},
+}
+# Fields that change nothing in a trained model of these architectures: they act in training alone, or with n-grams or
+# rotary positions alone.
+WITHOUT_EFFECT = {"dropout", "zero_init", "ngram_embd", "ngram_orders", "rope_base", "rope_scaling"}
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "bert": "BertForMaskedLM"}
 
 
@@ -104,11 +133,7 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         ours |= _llama(found, where)
     return architecture, checked(
         {
-            "dropout": 0.0,  # that of its pretraining; what finetuning needs is a matter of the recipe
-            "ngram_rows": 0,
-            "ngram_embd": 0,
-            "ngram_orders": (),
-            **PRESETS[architecture],
+            **shared_fields(architecture),
             "norm_eps": found.get(NORM_EPS[architecture], NORM_EPS_DEFAULT[architecture]),
             **ours,
         },
@@ -116,14 +141,25 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
     )
 
 
-def checked(fields: Mapping[str, Any], where: str) -> ModelConfig:
-    """Our config of these fields, which stand under other names in `where`.
+def shared_fields(architecture: str) -> dict[str, Any]:
+    """The values of ModelConfig's fields that all models of an architecture share until their files say otherwise."""
+    return {**PLAIN, **PRESETS[architecture]}
+
+
+def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
+    """Our config with these values, which were read from `where`; no field falls back on its default.
 
     Raises:
-        BadInput: a value is of another kind, or out of range.
+        BadInput: a field has no value, or a value is of another kind or out of range.
     """
+    unread = [field.name for field in fields(ModelConfig) if field.name not in values]
+    if unread:
+        raise BadInput(
+            f"{where} is read without {', '.join(unread)}; expected a value for every field of ModelConfig: give the "
+            f"one of published models in interop/configs.py."
+        )
     try:
-        return TypeAdapter(ModelConfig).validate_python(fields)
+        return TypeAdapter(ModelConfig).validate_python(values)
     except ValidationError as error:
         raise BadInput(
             f"{where} describes no model that groundup knows: {describe(error)}; download it again, or choose another "
@@ -224,27 +260,24 @@ def architecture_of(config: ModelConfig) -> str:
     Raises:
         BadInput: there is none; the differences to the nearest are named.
     """
-    given = {name: getattr(config, name) for name in ModelConfig.__dataclass_fields__}
-    differences = {}
-    for architecture in SIZES:
-        free = (
-            {"tie_embeddings"} if architecture == "llama" else {"pooler"} if architecture == "bert" else set()
-        )
-        expected = {"causal": True, "norm_gain": False, "ngram_rows": 0, "n_encoder_layer": 0}
-        expected |= {"norm_first": True, "embedding_norm": False, "scale_embeddings": False, "n_segments": 0}
-        expected |= PRESETS[architecture]
-        expected = {
-            name: value for name, value in expected.items() if name not in {*free, "zero_init", "norm_eps"}
-        }
-        if architecture != "llama":
-            expected |= {"n_kv_head": config.n_head}
-        wrong = {name: value for name, value in expected.items() if given[name] != value}
-        if not wrong:
-            return architecture
-        differences[architecture] = wrong
+    given = {field.name: getattr(config, field.name) for field in fields(config)}
+    differences = {architecture: _differences(architecture, given) for architecture in SIZES}
     nearest = min(differences, key=lambda name: len(differences[name]))
+    if not differences[nearest]:
+        return nearest
     says = ", ".join(f"{name} {given[name]}" for name in differences[nearest])
     raise BadInput(
         f"no Hugging Face model computes what this one does: the nearest, {nearest}, is without {says}; choose "
         f"model.preset gpt2, llama or bert before training."
     )
+
+
+def _differences(architecture: str, given: Mapping[str, Any]) -> list[str]:
+    """The fields that an export would get wrong; a field that the tables above do not mention is one of them."""
+    expected = shared_fields(architecture)
+    if "n_kv_head" not in WRITTEN[architecture]:
+        expected["n_kv_head"] = given["n_head"]
+    compared = given.keys() - WRITTEN[architecture] - WITHOUT_EFFECT
+    return [
+        name for name in given if name in compared and (name not in expected or given[name] != expected[name])
+    ]

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
-from groundup.interop.configs import checked
+from groundup.interop.configs import checked, shared_fields
 from groundup.interop.gguf_file import GGUFFile, open_gguf
 from groundup.interop.gguf_rotary import FACTORS, read_scaling
 from groundup.interop.huggingface import empty_model
 from groundup.interop.layouts import llama
 from groundup.interop.weights import check_layers, read_weights
-from groundup.nn.config import PRESETS, ModelConfig
+from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.weights import Shape
 
@@ -118,13 +118,9 @@ def read_config(file: GGUFFile) -> ModelConfig:
         raise BadInput(f"{where} has no tensor token_embd.weight; expected a whole Llama: download it again.")
     return checked(
         {
+            **shared_fields("llama"),
             "vocab_size": tensors["token_embd.weight"].shape[0],
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
-            "dropout": 0.0,
-            "ngram_rows": 0,
-            "ngram_embd": 0,
-            "ngram_orders": (),
-            **PRESETS["llama"],
             **sizes,
             "tie_embeddings": "output.weight" not in tensors,
             "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),  # kept in 32 bits

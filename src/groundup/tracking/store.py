@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from filelock import FileLock
+
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.tracking import processes
@@ -149,11 +151,8 @@ def _locked(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite"):
         yield
         return
-    import fcntl
-
     key = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with open(Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock"):
         yield
 
 

@@ -1,0 +1,15 @@
+"""What pyproject.toml says of the package, held against its files."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_file_beside_the_modules_is_installed_and_no_pattern_is_idle() -> None:
+    package = ROOT / "src" / "groundup"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    found = {pattern: set(package.glob(pattern)) for pattern in declared["groundup"]}
+    assert all(found.values()), found
+    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert set().union(*found.values()) == there
