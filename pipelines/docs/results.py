@@ -1,8 +1,11 @@
 """The metrics of all pipelines, as the templates read them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from groundup.reports.format import difference, significant
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -16,8 +19,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return found
 
 
-def judged(difference: dict[str, float]) -> str:
+def judged(entry: Mapping[str, float], digits: int = 3, scale: float = 1) -> str:
     """A difference with its interval, and whether it is significant: "+0.010 (-0.013 to +0.035), not significant"."""
-    mean, low, high = (f"{difference[key]:+.3f}" for key in ("mean", "low", "high"))
-    verdict = "significant" if difference["low"] > 0 or difference["high"] < 0 else "not significant"
-    return f"{mean} ({low} to {high}), {verdict}"
+    return f"{difference(entry, digits, scale)}, {'' if significant(entry) else 'not '}significant"
