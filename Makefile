@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book repro-smollm2 back mend test lint ui schedule serve-spam docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,9 +57,6 @@ status: $(READY) .git/HEAD  ## show what changed since the last run; the study a
 repro-book: $(READY) .git/HEAD identity  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)
 
-repro-smollm2: $(READY) .git/HEAD identity  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
-	$(run-profile)
-
 back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
 	@python -m pipelines.way_back back
 
@@ -70,8 +67,8 @@ mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro
 define run-profile
 @python -m pipelines.way_back keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
-@# "section.key=value" a line, # comments -> -S section.key=value; -f: [] in a value is no pattern; the user's come last
-set -f; dvc exp run --name $(@:repro-%=%) $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e 's/^/-S /' pipelines/profiles/$(@:repro-%=%).txt) $(ARGS)
+@# "section.key=value" a line, # comments -> -S 'section.key=value'; -f: [] in a value is no pattern; the user's come last
+set -f; eval set -- $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e "s/.*/-S '&'/" pipelines/profiles/$(@:repro-%=%).txt); dvc exp run --name $(@:repro-%=%) "$$@" $(ARGS)
 @echo; echo "Results: reports/report.html and reports/metrics/"
 @echo "Back to what was here before, committed or not: make back"
 endef

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
 
 from groundup.errors import BadInput
 from pipelines.mend import Say, by_make, mend
@@ -42,15 +42,16 @@ def _kept(root: Path) -> list[str]:
 
 def _has_values_of(root: Path, profile: str) -> bool:
     """Whether params.yaml has the values that the profile's run writes into it."""
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    for line in (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines():
-        if line := line.partition("#")[0].strip():
-            key, _, value = line.partition("=")
-            found = params
-            for part in key.split("."):
-                found = found.get(part) if isinstance(found, dict) else None
-            if found != yaml.safe_load(value):
-                return False
+    yaml = YAML(typ="safe")  # reads the 5e-05 that DVC writes as a number, which PyYAML does not
+    params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
+    lines = (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition("#")[0].strip().partition("=") for line in lines]
+    for key, value in {key: value for key, _, value in pairs if key}.items():  # of two, the last one counts
+        found = params
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found != yaml.load(value):
+            return False
     return True
 
 

@@ -56,11 +56,11 @@ def test_mlflow_has_one_parent_and_a_finished_child_for_each_stage(clone: Clone)
     assert len(client.get_metric_history(pretrain.info.run_id, "train/loss")) > 1
 
 
-def test_a_changed_finetuning_value_reruns_that_stage_and_evaluate_and_metrics_diff_shows_it(
+def test_a_changed_finetuning_value_reruns_that_stage_evaluate_and_report_and_metrics_diff_shows_it(
     restored: Clone,
 ) -> None:
     restored.change({"finetune_spam.class_weights": "balanced"})
-    assert ran(restored.run("dvc", "repro").stdout) == ["finetune_spam", "evaluate"]
+    assert ran(restored.run("dvc", "repro").stdout) == ["finetune_spam", "evaluate", "report"]
     changes = json.loads(restored.run("dvc", "metrics", "diff", "--json").stdout)
     assert list(changes) == ["reports/headline.json"]
 
@@ -98,6 +98,10 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
     assert done.returncode != 0
     assert ran(done.stdout) == ["validate"]
     assert "maybe" in done.stdout + done.stderr, "the offending row is shown"
+    command = "python -m groundup.reports.validation reports/validation/raw.json"
+    assert command in done.stdout + done.stderr, "how to draw the page of them"
+    restored.run(*command.split())
+    assert "neither nor" in (restored.path / "reports/validation/raw.html").read_text(encoding="utf-8")
     assert Path(before).read_text() == (restored.path / "dvc.lock").read_text(), (
         "nothing was recorded as done"
     )
@@ -105,3 +109,10 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
         run for run in recorded(MlflowClient(restored.tracking_uri)) if run.data.tags.get("kind") == "stage"
     )
     assert (newest.data.tags["stage"], newest.info.status) == ("validate", "FAILED")
+
+
+def test_a_changed_caption_reruns_report_alone(restored: Clone) -> None:
+    template = restored.path / "src/groundup/reports/templates/report.html.j2"
+    said = template.read_text(encoding="utf-8")
+    template.write_text(said.replace("what this run reached", "what it reached"), encoding="utf-8")
+    assert ran(restored.run("dvc", "repro").stdout) == ["report"]

@@ -16,6 +16,8 @@ probe:
 \t@echo moved: $(MOVED)
 \t@echo source: $$PYTHONPATH
 \t@[ -z "$(MOVED)" ] || "$(BIN)/python" -c "$$CORRECT_SCRIPTS" "$(MADE_IN)" $(VENV)
+repro-toy:
+\t$(run-profile)
 """
 
 
@@ -86,3 +88,22 @@ def test_experiments_need_an_identity(tmp_path: Path) -> None:
     assert make(tmp_path, "identity").returncode
     subprocess.run(["git", "config", "user.email", "x"], cwd=tmp_path, check=True)
     assert make(tmp_path, "identity").returncode == 0
+
+
+def test_a_profile_s_lines_and_the_user_s_become_arguments_of_dvc(tmp_path: Path) -> None:
+    tools = tmp_path / ".venv/bin"
+    tools.mkdir(parents=True)
+    for name, does in (("python", "true"), ("dvc", """for word; do printf '<%s>\\n' "$word"; done""")):
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    profile = tmp_path / "pipelines/profiles/toy.txt"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("# a remark\nspam=null # first\nspam={protocol: book}\n\nbetas=[0.9,0.98]\n")
+    (tmp_path / "betas=9").touch()  # a file that [0.9,0.98] would match, were it a pattern
+    done = make(tmp_path, "repro-toy", ARGS="-S 'a=[1, 2]'")
+    assert done.returncode == 0, done.stderr
+    words = [line[1:-1] for line in done.stdout.splitlines() if line.startswith("<")]
+    assert words[words.index("run") :] == [
+        *("run", "--name", "toy", "-S", "spam=null", "-S", "spam={protocol: book}", "-S", "betas=[0.9,0.98]"),
+        *("-S", "a=[1, 2]"),
+    ]

@@ -1,9 +1,9 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Ge, Le
+from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT, describe
@@ -44,6 +44,60 @@ def test_every_problem_in_one_line_with_its_path(values: object, problems: set[s
     told = describe(error.value)
     assert error.value.error_count() == len(problems) and "\n" not in told
     assert all(problem in told for problem in problems), told
+
+
+@dataclass(frozen=True)
+class Mine:
+    __pydantic_config__ = STRICT
+    source: Literal["dataset"]
+    dataset: str
+    share: Annotated[float, Le(1)]
+
+
+@dataclass(frozen=True)
+class Other:
+    __pydantic_config__ = STRICT
+    source: Literal["tasks"]
+    inner: Inner | None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    __pydantic_config__ = STRICT
+    pairs: tuple[Annotated[Mine | Other, Discriminator("source")], ...]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        ([{"source": "web"}], "pairs.0.source: found 'web'; expected one of 'dataset', 'tasks'"),
+        ([{"dataset": "a"}], "pairs.0.source: Field required"),
+        ([3], "pairs.0: Input should be a dictionary"),
+        # the variant and one of its fields have one name
+        ([{"source": "dataset", "share": 1}], "pairs.0.dataset: Field required with source dataset"),
+        (
+            [{"source": "dataset", "dataset": 3, "share": 1}],
+            "pairs.0.dataset: Input should be a valid string",
+        ),
+        (
+            [{"source": "dataset", "dataset": "a", "share": 2}],
+            "pairs.0.share: Input should be less than or equal to 1",
+        ),
+        (
+            [{"source": "tasks", "inner": None, "share": 1}],
+            "pairs.0.share: Unexpected keyword argument with source tasks",
+        ),
+        ([{"source": "tasks", "inner": {}}], "pairs.0.inner.steps: Field required"),
+        (
+            [{"source": "tasks", "inner": {"steps": 13}}],
+            "pairs.0.inner: Value error, steps is 13; expected a lucky number",
+        ),
+    ],
+)
+def test_the_variant_of_a_union_is_no_part_of_the_path(pairs: list[Any], told: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(Chosen).validate_python({"pairs": pairs})
+    assert describe(error.value, {"pairs": pairs}).removesuffix("; choose another") == told
 
 
 def test_sound_values_pass() -> None:

@@ -1,6 +1,5 @@
 """The smallest models and trainings that still do everything."""
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -11,27 +10,30 @@ from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.training.config import ComputeConfig, OptimizerConfig, TrainingConfig
+from groundup.training.config import (
+    AdagradConfig,
+    AdamWConfig,
+    ComputeConfig,
+    Decay,
+    MuonConfig,
+    SGDConfig,
+    TrainingConfig,
+)
 
 Model = TypeVar("Model", bound=nn.Module)
 
 CPU = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
 
-ADAMW = OptimizerConfig(
-    kind="adamw",
-    max_lr=1e-2,
-    embedding_lr=1e-2,
-    head_lr=1e-2,
-    min_lr_ratio=0.0,
-    warmup_steps=2,
-    decay="linear",
-    decay_share=0.5,
-    weight_decay=0.01,
-    betas=(0.9, 0.95),
-    momentum=0.95,
-    newton_schulz_steps=5,
-)
-MUON = replace(ADAMW, kind="muon")
+RATES: dict[str, Any] = {
+    "max_lr": 1e-2,
+    "warmup_steps": 2,
+    "decay": Decay("linear", 0.5, 0.0),
+    "weight_decay": 0.01,
+}
+ADAMW = AdamWConfig(kind="adamw", betas=(0.9, 0.95), **RATES)
+MUON = MuonConfig(kind="muon", betas=(0.9, 0.95), momentum=0.95, newton_schulz_steps=5, **RATES)
+SGD = SGDConfig(kind="sgd", momentum=0.95, **RATES)
+ADAGRAD = AdagradConfig(kind="adagrad", **RATES)
 EVALUATE = EvaluateConfig(
     bootstrap_samples=50,
     confidence=0.95,

@@ -1,10 +1,58 @@
 """How every section of params.yaml is checked."""
 
+from typing import Any
+
 from pydantic import ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-STRICT = ConfigDict(extra="forbid")  # a dataclass with `__pydantic_config__ = STRICT` refuses misspelt names
+# A dataclass with `__pydantic_config__ = STRICT` refuses misspelt names.
+STRICT = ConfigDict(extra="forbid")
+DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a variant of a union
 
 
-def describe(error: ValidationError) -> str:
-    """Every problem that pydantic found, with its path, in one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+def describe(error: ValidationError, values: Any = None) -> str:
+    """Every problem that pydantic found in `values`, with its path, in one line.
+
+    >>> describe(error, {"optimizer": {"kind": "sgd", "betas": [0.9, 0.98]}})
+    'optimizer.betas: Unexpected keyword argument with kind sgd; optimizer.momentum: Field required with kind sgd'
+    """
+    return "; ".join(_problem(found, values) for found in error.errors())
+
+
+def _problem(found: ErrorDetails, values: Any) -> str:
+    path, variant = _place(found["loc"], values)
+    context = found.get("ctx", {})
+    if found["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path.append(context["discriminator"].strip("'"))
+    where = ".".join(path) or "the file"
+    match found["type"]:
+        case "union_tag_invalid":
+            return f"{where}: found '{context['tag']}'; expected one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{where}: Field required"
+        case "model_attributes_type":
+            return f"{where}: Input should be a dictionary"
+        case "missing" | "unexpected_keyword_argument" if variant:
+            return f"{where}: {found['msg']} with {variant}"
+    return f"{where}: {found['msg']}"
+
+
+def _place(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], str]:
+    """The path in the file, and the variant of a union to which its last part belongs, such as "kind adamw".
+
+    Pydantic writes the variant into its own path, where no file has it: `optimizer.adamw.betas`.
+    """
+    path: list[str] = []
+    variant = chosen = ""
+    for part in loc:
+        name = next((n for n in DISCRIMINATORS if isinstance(values, dict) and values.get(n) == part), "")
+        if name and not chosen:
+            chosen = f"{name} {part}"
+            continue
+        path.append(str(part))
+        variant, chosen = chosen, ""
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            values = None
+    return path, variant

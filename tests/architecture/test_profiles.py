@@ -1,17 +1,20 @@
 """The profiles: files of values that exist, for datasets that are known."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pipelines.params import PIPELINES, Pipeline
+from groundup.training.config import AdamWConfig
+from pipelines.params import PIPELINES, Pipeline, load_params
 from tests.architecture.stanzas import ROOT, values
 
 CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "book", "smollm2"])
+@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 
@@ -32,7 +35,34 @@ def test_the_transfer_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_e
     from groundup.datasets.catalogue import load_catalogue
 
     params = changed(PIPELINES["transfer"], overrides("transfer_tiny"))
-    assert load_catalogue(CATALOGUE)[params["preferences"]["dataset"]].role == "preferences"
+    assert params["preferences"]["source"] == "mistakes"
+    named = "instruction_preferences"  # in a comment, for another source
+    assert load_catalogue(CATALOGUE)[named].role == "preferences"
+    assert named in (ROOT / PIPELINES["transfer"].params_yaml).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["tiny", "book", "study_tiny", "transfer_tiny"])
+def test_dvc_makes_values_of_a_profile_that_load_and_stay_the_same_when_it_goes_on(
+    name: str, tmp_path: Path
+) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    for other in PIPELINES.values():
+        (tmp_path / other.folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / other.params_yaml, tmp_path / other.params_yaml)
+    pipeline = name.removesuffix("_tiny") if "_" in name else "main"
+    path = tmp_path / PIPELINES[pipeline].params_yaml
+    apply_overrides(str(path), lines_of(name))
+    loaded = load_params(pipeline, tmp_path)
+    expected = changed(PIPELINES[pipeline], overrides(name))
+    apply_overrides(str(path), lines_of(name))
+    assert load_params(pipeline, tmp_path) == loaded
+    path.write_text(yaml.safe_dump(expected), encoding="utf-8")
+    assert load_params(pipeline, tmp_path) == loaded
+    if name == "book":
+        assert loaded.pretrain.training.optimizer == AdamWConfig(
+            kind="adamw", max_lr=4e-4, warmup_steps=0, decay=None, weight_decay=0.1, betas=(0.9, 0.999)
+        )
 
 
 def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,6 +94,11 @@ def test_the_book_is_read_as_often_as_in_the_book() -> None:
 
 def overrides(profile: str) -> list[tuple[str, Any]]:
     """The `section.key=value` lines of a profile, values read as YAML as DVC does."""
-    lines = (ROOT / "pipelines/profiles" / f"{profile}.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("#")[0].strip().split("=", 1) for line in lines if line.split("#")[0].strip()]
+    pairs = [line.split("=", 1) for line in lines_of(profile)]
     return [(key, yaml.safe_load(value)) for key, value in pairs]
+
+
+def lines_of(profile: str) -> list[str]:
+    """Its lines without remarks."""
+    lines = (ROOT / "pipelines/profiles" / f"{profile}.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.datasets.instructions import (
+    BookInstructionsConfig,
+    DeduplicatedInstructionsConfig,
     InstructionsConfig,
     Row,
     Splits,
@@ -24,8 +26,8 @@ from groundup.errors import BadInput
 from groundup.text.overlap import TextIndex, normalise
 from groundup.verifiable.tasks import generate
 
-CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), 1, seed=3)
-BOOK = InstructionsConfig("book", 0.05, 0.1, (), 1, seed=3)
+CONFIG = DeduplicatedInstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), 1, seed=3)
+BOOK = BookInstructionsConfig("book")
 
 
 def row(number: int, instruction: str, input: str = "", output: str = "yes", family: str = "a") -> Row:
@@ -170,7 +172,7 @@ def test_book_data() -> None:
     assert [len(splits[name]) for name in ("train", "test", "val")] == [935, 110, 55]
     assert report["leaks"]["test: exact in instruction training"] == 2
     assert report["leaks"]["val: exact in instruction training"] == 4
-    _, report = prepare(rows, replace(BOOK, protocol="deduplicated"))
+    _, report = prepare(rows, replace(CONFIG, held_out_families=()))
     assert report["dropped"]["exact duplicates"] + report["dropped"]["normalised duplicates"] == 31
 
 
@@ -187,8 +189,6 @@ def test_book_data() -> None:
         ([{**plain(1)[0], "output": 5}], CONFIG, "row 1 has no text under output"),
         (plain(3), replace(CONFIG, held_out_families=()), "3 instruction rows leave nothing for val"),
         (plain(30), replace(CONFIG, held_out_families=(), val_fraction=0.9), "is 1.1; expected under 1"),
-        (plain(30), replace(BOOK, val_fraction=0.1), "which the protocol fixes"),
-        (plain(30), replace(BOOK, held_out_families=("a",)), "which the protocol fixes"),
     ],
 )
 def test_bad_input(rows: list[Row], config: InstructionsConfig, message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from groundup.datasets.catalogue import Dataset, Generate
 from groundup.datasets.preferences import (
     KEYS,
-    PairsConfig,
+    JudgedPairsConfig,
     preferences_named,
     split_pairs,
     with_mistakes,
@@ -15,15 +15,7 @@ from groundup.datasets.preferences import (
 )
 from groundup.errors import BadInput
 
-CONFIG = PairsConfig(
-    source="dataset",
-    dataset="mine",
-    seed=1,
-    val_fraction=0.2,
-    instructions=1,
-    max_new_tokens=1,
-    max_dropped_share=1,
-)
+CONFIG = JudgedPairsConfig(source="dataset", dataset="mine", seed=1, val_fraction=0.2, max_dropped_share=1)
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:
@@ -76,7 +68,7 @@ def pair(number: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def parts(rows: list[dict[str, Any]], config: PairsConfig = CONFIG) -> dict[str, set[str]]:
+def parts(rows: list[dict[str, Any]], config: JudgedPairsConfig = CONFIG) -> dict[str, set[str]]:
     return {name: {pair["id"] for pair in part} for name, part in split_pairs(rows, config)[0].items()}
 
 

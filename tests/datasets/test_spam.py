@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.datasets.spam import BOOK_GLUED, SpamConfig, glue_as_book, prepare
+from groundup.datasets.spam import BOOK_GLUED, BookSpamConfig, DeduplicatedSpamConfig, glue_as_book, prepare
 from groundup.errors import BadInput
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
-BOOK = SpamConfig(
-    protocol="book", val_fraction=0.1, test_fraction=0.2, balance="undersample", max_dropped_share=1, seed=123
-)
+BOOK = BookSpamConfig("book")
 
 
 def config(**changes):
@@ -25,7 +23,7 @@ def config(**changes):
         "max_dropped_share": 1,
         "seed": 1,
     }
-    return SpamConfig(**(values | changes))
+    return DeduplicatedSpamConfig(**(values | changes))
 
 
 def rows(*pairs):
@@ -161,7 +159,6 @@ def test_undersample_balances_train_only():
         ([], {}, "both ham and spam"),
         ([("ham", "a")], {}, "both ham and spam"),
         ([("ham", "a"), ("spam", "b")], {"val_fraction": 0.5, "test_fraction": 0.5}, "leaves? no|under 1"),
-        ([("ham", "a"), ("spam", "b")], {"protocol": "book"}, "which the protocol fixes"),
     ],
 )
 def test_bad_input(pairs, changes, words):

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from groundup.embeddings.config import EmbeddingsConfig, GloVeConfig, Word2VecConfig
-from tests.tiny import ADAMW
+from groundup.training.config import Decay
+from tests.tiny import ADAGRAD, ADAMW
 
 TOPICS = {
     "sea": ["ship", "wave", "sail", "harbour", "fish", "storm"],
@@ -28,14 +29,14 @@ def documents(count: int = 200, words: int = 30, seed: int = 0) -> list[list[str
 
 def config(**word2vec: Any) -> EmbeddingsConfig:
     """16 dimensions, a few hundred words a step."""
-    optimizer = replace(ADAMW, embedding_lr=0.02, warmup_steps=0, decay_share=1.0, weight_decay=0.0)
+    rates: dict[str, Any] = {"warmup_steps": 0, "decay": Decay("linear", 1.0, 0.0), "weight_decay": 0.0}
     values: dict[str, Any] = {
         "window": 3, "negative": 5, "sample": 0.0, "epochs": 6, "block_words": 8, "block_negatives": 6,
-        "step_words": 256, "optimizer": optimizer,
+        "step_words": 256, "optimizer": replace(ADAMW, max_lr=0.02, **rates),
     }  # fmt: skip
     glove = GloVeConfig(
         window=3, x_max=10.0, alpha=0.75, epochs=60, step_cells=100,
-        optimizer=replace(optimizer, kind="adagrad", embedding_lr=0.1),
+        optimizer=replace(ADAGRAD, max_lr=0.1, **rates),
     )  # fmt: skip
     return EmbeddingsConfig(
         seed=1,

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from groundup.errors import BadInput
-from groundup.nn.config import PRESETS, ModelConfig, ModelParams
+from groundup.nn.config import PRESETS, ModelConfig, ModelParams, NgramConfig
 from tests.tiny import model_config
 
 
@@ -32,10 +33,18 @@ def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str
 
 
 def test_params_become_a_config_with_the_preset_and_the_tokenizers_size() -> None:
-    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, 0, 0, ())
+    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, None)
     config = params.config(vocab_size=300)
     assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
     assert {name: getattr(config, name) for name in PRESETS["gpt2"]} == PRESETS["gpt2"]
+
+
+def test_ngrams_become_fields_of_the_config() -> None:
+    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, NgramConfig(rows=5, embd=3, orders=(2,)))
+    config = params.config(300)
+    assert (config.ngram_rows, config.ngram_embd, config.ngram_orders) == (5, 3, (2,))
+    none = replace(params, ngram=None).config(300)
+    assert (none.ngram_rows, none.ngram_embd, none.ngram_orders) == (0, 0, ())
 
 
 def test_every_preset_names_fields_and_settles_all_without_a_default() -> None:
@@ -45,6 +54,6 @@ def test_every_preset_names_fields_and_settles_all_without_a_default() -> None:
 
 
 def test_what_is_said_with_the_size_goes_before_the_preset() -> None:
-    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, 0, 0, ())
+    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, None)
     assert params.config(300, causal=False, token_shift=False).causal is False
     assert params.config(300, token_shift=False).token_shift is False

@@ -23,7 +23,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 def test_gpt2_small_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        model = Decoder(ModelParams("gpt2", 1024, 12, 12, 12, 768, 0.0, 0, 0, ()).config(50_257))
+        model = Decoder(ModelParams("gpt2", 1024, 12, 12, 12, 768, 0.0, None).config(50_257))
     assert sum(p.numel() for p in model.parameters()) == 124_439_808
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from groundup.checkpoint import save_checkpoint
 from groundup.generation.prompts import format_prompt
-from groundup.nn.config import ModelParams
+from groundup.nn.config import ModelParams, NgramConfig
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
@@ -14,7 +14,7 @@ from groundup.training.config import InstructionTrainingConfig, PretrainConfig, 
 from groundup.training.shards import write_shards
 from tests.tiny import ADAMW, random_decoder, training_config
 
-MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, 17, 4, (2,))
+MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, NgramConfig(17, 4, (2,)))
 PRETRAIN = PretrainConfig(
     seed=3,
     training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),

@@ -5,6 +5,8 @@ import pytest
 import yaml
 
 from groundup.errors import BadInput
+from groundup.tokenizers.bpe import BytePairConfig
+from groundup.training.config import MuonConfig
 from pipelines.params import PIPELINES, MainParams, load_params
 
 ROOT = Path(__file__).parents[2]
@@ -31,8 +33,10 @@ def write(tmp_path: Path, values: object, pipeline: str = "main") -> Path:
 def test_the_committed_file_loads_and_is_complete() -> None:
     params = load_params("main", ROOT)
     assert isinstance(params, MainParams)
+    assert isinstance(params.pretrain.training.optimizer, MuonConfig)
     assert params.pretrain.training.optimizer.betas.__class__ is tuple
     # Every shape and vocabulary must also fit together.
+    assert isinstance(params.tokenizer, BytePairConfig)
     params.model.config(params.tokenizer.vocab_size)
 
 
@@ -76,8 +80,6 @@ def test_sections_must_fit_each_other(tmp_path: Path, values: dict[str, Any]) ->
     values["finetune_spam"]["trainable_blocks"] = 4
     with pytest.raises(BadInput, match=r"trainable_blocks is 4; model.n_layer gives 3 blocks; lower"):
         load_params("main", write(tmp_path, values))
-    values["pretrained"] = "smollm2-135m"  # whose blocks are counted when it is here
-    assert load_params("main", write(tmp_path, values)).finetune_spam.trainable_blocks == 4
 
 
 def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dict[str, Any]) -> None:
@@ -85,6 +87,69 @@ def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dic
     values["pretrain"]["training"]["optimizer"]["max_lr"] = "5e-4"
     assert "5e-4" not in text
     assert load_params("main", write(tmp_path, values)).pretrain.training.optimizer.max_lr == 0.0005
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            "tokenizer.kind",
+            "sentencepiece",
+            "tokenizer.kind: found 'sentencepiece'; expected one of 'bpe', 'gpt2'",
+        ),
+        ("tokenizer.kind", "gpt2", "tokenizer.vocab_size: Unexpected keyword argument with kind gpt2"),
+        (
+            "tokenizer",
+            {"kind": "bpe", "pattern": "gpt2"},
+            "tokenizer.vocab_size: Field required with kind bpe",
+        ),
+        ("tokenizer", {"vocab_size": 300, "pattern": "gpt2"}, "tokenizer.kind: Field required"),
+        ("tokenizer", None, "tokenizer: Input should be a dictionary"),
+        ("spam.protocol", "book", "spam.seed: Unexpected keyword argument with protocol book"),
+        (
+            "instructions.protocol",
+            "fair",
+            "instructions.protocol: found 'fair'; expected one of 'deduplicated'",
+        ),
+        (
+            "instructions",
+            {"protocol": "book", "seed": 1},
+            "instructions.seed: Unexpected keyword argument with",
+        ),
+        (
+            "pretrain.training.optimizer.kind",
+            "adamw",
+            "pretrain.training.optimizer.momentum: Unexpected keyword",
+        ),
+        (
+            "pretrain.training.optimizer.betas",
+            [0.9, 2],
+            "pretrain.training.optimizer.betas.1: Input should be less",
+        ),
+        (
+            "pretrain.training.optimizer.decay",
+            "linear",
+            "pretrain.training.optimizer.decay: Input should be a dict",
+        ),
+        (
+            "model.ngram",
+            {"rows": 0, "embd": 2, "orders": [2]},
+            "model.ngram.rows: Input should be greater than or",
+        ),
+        ("model.ngram.orders", [], "model.ngram.orders: Tuple should have at least 1 item"),
+    ],
+)
+def test_choices_are_told_by_the_path_in_the_file(
+    tmp_path: Path, values: dict[str, Any], path: str, value: Any, said: str
+) -> None:
+    *parents, last = path.split(".")
+    section = values
+    for part in parents:
+        section = section[part]
+    section[last] = value
+    with pytest.raises(BadInput) as caught:
+        load_params("main", write(tmp_path, values))
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

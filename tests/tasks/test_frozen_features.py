@@ -13,10 +13,11 @@ from groundup.tasks.frozen_features import compute_features, fixed_blocks
 from groundup.training.config import ComputeConfig, SpamTrainingConfig
 from groundup.training.loop import fit
 from groundup.training.objectives import classification
-from tests.tiny import ADAMW, CPU, random_decoder, random_encoder, training_config
+from tests import tiny
+from tests.tiny import CPU, random_decoder, random_encoder, training_config
 
 # not AdamW: the bias of the keys has no gradient but rounding, of which it would make whole steps
-SGD = replace(ADAMW, kind="sgd", max_lr=0.1, head_lr=0.1, weight_decay=0.0)
+SGD = replace(tiny.SGD, max_lr=0.1, weight_decay=0.0)
 CONFIG = SpamTrainingConfig(
     seeds=(1,),
     pooling="max",

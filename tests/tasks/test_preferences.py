@@ -32,7 +32,7 @@ CONFIG = PreferenceConfig(
     lora=LORA,
     max_examples=None,
     eval_examples=4,
-    training=training_config(max_steps=20, batch_size=2, optimizer=replace(ADAMW, max_lr=0.02, head_lr=0.02)),
+    training=training_config(max_steps=20, batch_size=2, optimizer=replace(ADAMW, max_lr=0.02)),
 )
 COMPUTE = ComputeConfig("cpu", "float32", 1, False)
 PAIRS = [

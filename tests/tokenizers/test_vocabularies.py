@@ -1,13 +1,11 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.bpe import BPETokenizer, BytePairConfig, GPT2Config
 from groundup.tokenizers.characters import CharacterTokenizer
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.vocabularies import (
-    BytePairConfig,
     CharacterConfig,
-    GPT2Config,
     VocabularyConfig,
     after_merges,
     first_merges,

@@ -5,8 +5,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from groundup.errors import BadInput
-from groundup.training.config import TrainingConfig
-from tests.tiny import training_config
+from groundup.settings import describe
+from groundup.training.config import OptimizerConfig, TrainingConfig
+from tests.tiny import ADAGRAD, ADAMW, MUON, SGD, training_config
 from tests.tiny_translation import CONFIG
 
 
@@ -36,9 +37,11 @@ def test_values_that_no_training_can_have(name: str, value: Any) -> None:
     [
         ("kind", "lion"),
         ("max_lr", -1e-3),
-        ("min_lr_ratio", 1.5),
+        ("embedding_lr", -1e-3),
         ("warmup_steps", -1),
-        ("decay_share", 1.5),
+        ("decay.share", 1.5),
+        ("decay.share", 0.0),
+        ("decay.min_lr_ratio", 1.0),
         ("momentum", 1.0),
         ("newton_schulz_steps", 0),
         ("betas", (0.9, 1.0)),
@@ -46,10 +49,21 @@ def test_values_that_no_training_can_have(name: str, value: Any) -> None:
 )
 def test_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
     values = asdict(training_config())
-    with pytest.raises(ValidationError, match=f"optimizer.{name}"):
-        TypeAdapter(TrainingConfig).validate_python(
-            {**values, "optimizer": {**values["optimizer"], name: value}}
-        )
+    *path, last = f"optimizer.{name}".split(".")
+    section = values
+    for part in path:
+        section = section[part]
+    section[last] = value
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(TrainingConfig).validate_python(values)
+    assert describe(caught.value, values).startswith(f"optimizer.{name}")
+    assert caught.value.error_count() == 1
+
+
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON, SGD, ADAGRAD])
+def test_an_optimizer_is_read_by_its_kind(optimizer: OptimizerConfig) -> None:
+    adapter: TypeAdapter[OptimizerConfig] = TypeAdapter(OptimizerConfig)
+    assert adapter.validate_python(asdict(optimizer)) == optimizer
 
 
 def test_patience_needs_evaluations() -> None:

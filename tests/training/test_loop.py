@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
-from groundup.training.config import ComputeConfig
-from groundup.training.loop import fit, kept_row
+from groundup.training.config import ComputeConfig, Decay
+from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
-from tests.tiny import ADAMW, CPU, MUON, training_config
+from tests.tiny import ADAMW, CPU, MUON, SGD, training_config
 from tests.training.toy import (
     Interrupted,
     assert_same,
@@ -31,7 +31,7 @@ from tests.training.toy import (
 )
 
 
-@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3)])
+@pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3, embedding_lr=1e-2, head_lr=1e-2)])
 def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
     # Twelve tokens, each as often as the others: guessing by frequency costs ln 12 nats, knowing the order nothing.
     ids = np.tile(np.arange(12), 40)
@@ -50,7 +50,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_losses_of_a_seed_stay_what_they_were(kind: str) -> None:
-    config = training_config(max_steps=5, optimizer=replace(ADAMW, kind=kind))
+    config = training_config(max_steps=5, optimizer={"adamw": ADAMW, "muon": MUON}[kind])
     _, history = train(config, new_model(dropout=0.0))
     assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
 
@@ -79,7 +79,7 @@ def test_any_batch_that_moves_and_counts_its_tokens_will_do() -> None:
     def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
         return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
 
-    config = training_config(max_steps=50, optimizer=replace(ADAMW, kind="sgd", head_lr=0.1, momentum=0.0))
+    config = training_config(max_steps=50, optimizer=replace(SGD, head_lr=0.1, momentum=0.0))
     model = Doubling()
     batch = Numbers(torch.tensor([1.0, 2.0]))
     history = fit(model, squares, lambda step: [batch, batch], config, CPU, seed=1, log=nowhere)
@@ -149,7 +149,7 @@ def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
     assert not torch.equal(model.wte.weight, seen[10]["wte.weight"])
     assert [row.get("best_step") for row in history if "val/loss" in row] == [2, 4, 4, 4, 4]
     assert [row.get("stopped_early") for row in history] == [None] * 9 + [1]
-    assert kept_row(history) == history[3]
+    assert best_row(history) == history[3]
     words = "stopped early: val/loss was best at step 4, and no better in the 3 evaluations since"
     assert words in capsys.readouterr().err
 
@@ -157,10 +157,10 @@ def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
 def test_patience_that_lasts_to_the_end_keeps_the_best_all_the_same() -> None:
     _, history = train(patient(4), evaluate=lambda step: {"val/loss": LOSSES[step]})
     assert len(history) == 12 and "stopped_early" not in history[-1]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
     model, rising = train(patient(6), evaluate=lambda step: {"val/loss": float(step)})
     expected, _ = train(patient(6, max_steps=12), evaluate=lambda step: {"val/loss": -float(step)})
-    assert len(rising) == 12 and kept_row(rising) is rising[1]
+    assert len(rising) == 12 and best_row(rising) is rising[1]
     assert not torch.equal(model.wte.weight, expected.wte.weight)
 
 
@@ -170,7 +170,7 @@ def test_without_patience_the_last_weights_are_kept() -> None:
     assert_same(model, expected)
     assert not any("best_step" in row for row in history)
     assert [row["train/loss"] for row in history] == [row["train/loss"] for row in plain]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 8, 9])
@@ -233,7 +233,9 @@ def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.M
 
     monkeypatch.setattr("groundup.training.loop.time.perf_counter", tick)
     config = training_config(
-        max_steps=1000, max_seconds=5.0, optimizer=replace(MUON, warmup_steps=0, decay_share=1.0)
+        max_steps=1000,
+        max_seconds=5.0,
+        optimizer=replace(MUON, warmup_steps=0, decay=Decay("linear", 1.0, 0.0)),
     )
     evaluated: list[int] = []
     _, history = train(config, evaluate=lambda step: evaluated.append(step) or {"val/loss": 0.0})

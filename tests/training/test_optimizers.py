@@ -1,6 +1,6 @@
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
-from groundup.training.config import OptimizerConfig
+from groundup.training.config import Decay, OptimizerConfig
 from groundup.training.optimizers import (
     Muon,
     lr_scale,
@@ -17,15 +17,15 @@ from groundup.training.optimizers import (
     set_lr,
     stacked_projections,
 )
-from tests.tiny import ADAMW, MUON, model_config, random_decoder
+from tests.tiny import ADAGRAD, ADAMW, MUON, SGD, model_config, random_decoder
 
 
 def test_schedule_as_a_table() -> None:
-    config = replace(ADAMW, min_lr_ratio=0.1, decay_share=0.5)
+    decay = Decay("linear", share=0.5, min_lr_ratio=0.1)
     table = {0.1: 0.5, 0.2: 1.0, 0.5: 1.0, 0.6: 0.82, 0.75: 0.55, 1.0: 0.1}
     for progress, expected in table.items():
-        assert lr_scale(progress, 0.2, config) == pytest.approx(expected)
-    cosine = replace(config, decay="cosine")
+        assert lr_scale(progress, 0.2, decay) == pytest.approx(expected)
+    cosine = replace(decay, shape="cosine")
     for progress, fallen in {0.5: 0.0, 0.625: 0.25, 0.75: 0.5, 1.0: 1.0}.items():
         expected = 0.1 + 0.9 * (1 + math.cos(math.pi * fallen)) / 2
         assert lr_scale(progress, 0.2, cosine) == pytest.approx(expected)
@@ -34,15 +34,16 @@ def test_schedule_as_a_table() -> None:
 @pytest.mark.parametrize(
     ("warmup", "share", "expected"),
     [
-        (0.0, 0.0, [1.0, 1.0, 1.0]),  # constant
+        (0.0, None, [1.0, 1.0, 1.0]),  # constant
+        (0.5, None, [0.5, 1.0, 1.0]),
         (0.0, 1.0, [0.75, 0.5, 0.0]),  # falls from the start
         (0.5, 1.0, [0.5, 1.0, 0.0]),  # rises, then falls at once
         (2.0, 0.5, [0.125, 0.25, 0.5]),  # the warm-up is longer than the run
     ],
 )
-def test_schedule_at_its_borders(warmup: float, share: float, expected: list[float]) -> None:
-    config = replace(ADAMW, decay_share=share)
-    assert [lr_scale(p, warmup, config) for p in (0.25, 0.5, 1.0)] == pytest.approx(expected)
+def test_schedule_at_its_borders(warmup: float, share: float | None, expected: list[float]) -> None:
+    decay = None if share is None else Decay("linear", share, 0.0)
+    assert [lr_scale(p, warmup, decay) for p in (0.25, 0.5, 1.0)] == pytest.approx(expected)
 
 
 def newton_schulz_of_singular_values(values: torch.Tensor, steps: int) -> torch.Tensor:
@@ -111,12 +112,10 @@ def test_only_named_projections_are_cut_apart() -> None:
     assert stacked_projections("decoder.h.0.cross_attn.c_kv.weight", torch.zeros(8, 4)) == 2
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adagrad"])
-def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(kind: Literal["sgd", "adagrad"]) -> None:
+@pytest.mark.parametrize("config", [replace(SGD, momentum=0.0), ADAGRAD])
+def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(config: OptimizerConfig) -> None:
     model = random_decoder()
-    config = replace(
-        MUON, kind=kind, max_lr=1.0, embedding_lr=2.0, head_lr=3.0, weight_decay=0.0, momentum=0.0
-    )
+    config = replace(config, max_lr=1.0, embedding_lr=2.0, head_lr=3.0, weight_decay=0.0)
     (optimizer,) = make_optimizers(model, config)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for p in model.parameters():
@@ -126,7 +125,7 @@ def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(kind: Literal
     for name, p in model.named_parameters():
         rate = next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
         # AdaGrad divides the first gradient by its own size
-        moved = rate * (0.5 if kind == "sgd" else 1.0)
+        moved = rate * (0.5 if config.kind == "sgd" else 1.0)
         torch.testing.assert_close(p.detach(), before[name] - moved)
 
 
@@ -156,6 +155,14 @@ def test_every_parameter_is_moved_by_exactly_one_group(preset: str, config: Opti
         assert rates["trunk.ln_f.weight"] == (3.0, 0.0)
 
 
+@pytest.mark.parametrize("config", [ADAMW, MUON, SGD, ADAGRAD])
+def test_without_rates_of_their_own_all_parameters_move_at_max_lr(config: OptimizerConfig) -> None:
+    optimizers = make_optimizers(
+        random_decoder(), replace(config, max_lr=0.5, embedding_lr=None, head_lr=None)
+    )
+    assert {group["lr"] for optimizer in optimizers for group in optimizer.param_groups} == {0.5}
+
+
 def test_frozen_parameters_are_left_out() -> None:
     model = random_decoder()
     model.requires_grad_(False)
@@ -173,7 +180,7 @@ def test_tied_weights_move_once_and_stay_tied() -> None:
     optimizer.step()
     assert model.lm_head.weight is model.wte.weight
     # Adam's first step is the learning rate, in the gradient's direction.
-    torch.testing.assert_close(model.wte.weight.detach(), before - ADAMW.embedding_lr)
+    torch.testing.assert_close(model.wte.weight.detach(), before - ADAMW.max_lr)
 
 
 def test_set_lr_scales_from_the_full_rate() -> None:

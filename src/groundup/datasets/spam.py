@@ -8,15 +8,18 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 from scipy.cluster.hierarchy import DisjointSet
 
 from groundup.datasets.corpus import unit_hash
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
 from groundup.text.overlap import TextIndex, linked_groups, normalise
 
@@ -32,29 +35,52 @@ BOOK_GLUED = ("Keep ur problems in ur heart", "Yeah, give me a call if", "HI BAB
 
 
 @dataclass(frozen=True)
-class SpamConfig:
-    """How the messages are split.
+class DeduplicatedSpamConfig:
+    """Duplicates are dropped before splitting, and groups stay together.
 
-    protocol: "deduplicated" drops duplicates before splitting and keeps groups together: messages that differ in
-    numbers alone are no duplicates, but of one group. "book" is the
-    protocol of "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included; its balance,
-    fractions and seed are part of it, so the values below must say the same.
-    val_fraction, test_fraction: shares of each label; the rest is train.
-    balance: "undersample" drops messages of the larger label at random until both are as large;
-    "deduplicated" does it in train only (val and test keep the real proportion), "book" before splitting.
-    max_dropped_share: the largest share of the messages read that "deduplicated" may drop, but for those of `balance`;
-    above it the stage stops.
-    seed: another seed is another split.
+    Messages that differ in numbers alone are not duplicates, but belong to one group.
     """
 
     __pydantic_config__ = STRICT
 
-    protocol: Literal["deduplicated", "book"]
+    protocol: Literal["deduplicated"]
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of each label for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of each label for the test; the rest is train."""
     balance: Literal["none", "undersample"]
+    """undersample: drop messages of the more frequent label at random, in train only, until both are
+    equally frequent.
+    """
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the messages read that may be dropped, not counting `balance`; above it the stage
+    stops.
+    """
     seed: int
+    """Another seed gives another split."""
+
+
+@dataclass(frozen=True)
+class BookSpamConfig:
+    """The protocol of "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included.
+
+    As many ham as spam messages, 70% train, 10% val, 20% test, seed 123.
+    """
+
+    __pydantic_config__ = STRICT
+
+    protocol: Literal["book"]
+
+
+SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("protocol")]
+
+
+def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
+    """Split the messages in `raw` into the folder `out`; `corpus` is the prepared pretraining text; see `prepare`."""
+    pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
+    splits, report = prepare(read_jsonl(raw), config, pretraining)
+    write_splits(out, splits, report)
+    return splits, report
 
 
 def prepare(
@@ -67,21 +93,15 @@ def prepare(
 
     Raises:
         BadInput: no message, a label missing, fractions that leave no train part, more dropped than `config` allows,
-            groups too large for val or test, or a value the book's protocol does not have.
+            or groups too large for val or test.
     """
     labels = Counter(message["label"] for message in messages)
     if not labels[HAM] or not labels[SPAM]:
         raise BadInput(
             f"the spam data has labels {dict(labels)}; expected both ham and spam; check the source file."
         )
-    held_out = config.val_fraction + config.test_fraction
-    if held_out >= 1:
-        raise BadInput(
-            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected under 1, "
-            f"so that train gets something; lower one of them."
-        )
-    if config.protocol == "book":
-        splits, facts = _book(messages, config)
+    if isinstance(config, BookSpamConfig):
+        splits, facts = _book(messages)
     else:
         splits, facts = _deduplicated(messages, config, pretraining)
     report = {
@@ -132,8 +152,14 @@ def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 
 
 def _deduplicated(
-    messages: Sequence[Message], config: SpamConfig, pretraining: TextIndex | None
+    messages: Sequence[Message], config: DeduplicatedSpamConfig, pretraining: TextIndex | None
 ) -> tuple[Splits, dict[str, Any]]:
+    held_out = config.val_fraction + config.test_fraction
+    if held_out >= 1:
+        raise BadInput(
+            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected under 1, "
+            f"so that train gets something; lower one of them."
+        )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
     groups = [kept[first]["id"] for first in _groups([message["text"] for message in kept])]
@@ -157,7 +183,7 @@ def _deduplicated(
     return splits, {"dropped": dict(dropped), "kept_in_train": sum(m["group"] in seen for m in kept)}
 
 
-def _assign(messages: Sequence[Message], pinned: set[str], config: SpamConfig) -> dict[str, str]:
+def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
     """Group -> split: per label, groups in hash order fill test, then val, up to their shares; the rest is
     train.
 
@@ -205,16 +231,10 @@ def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
     return [message for message in messages if message["id"] in keep]
 
 
-def _book(messages: Sequence[Message], config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
+def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
     """Chapter 6: as many hams as spams, shuffled, both with `random_state=123`; 70/10/20 of the rows."""
     import pandas  # only this protocol needs its random generator
 
-    found = (config.balance, config.val_fraction, config.test_fraction, config.seed)
-    if found != ("undersample", 0.1, 0.2, BOOK_SEED):
-        raise BadInput(
-            f"spam.protocol book with balance, val_fraction, test_fraction, seed = {found}; expected "
-            f"('undersample', 0.1, 0.2, {BOOK_SEED}), which the protocol fixes; set these."
-        )
     rows = glue_as_book(messages)
     first: dict[str, str] = {}
     rows = [row | {"group": first.setdefault(normalise(row["text"]), row["id"])} for row in rows]

@@ -32,21 +32,20 @@ _GAP = re.compile(r"\*\*\*|\.\.\.")  # where the Basic English text leaves somet
 
 @dataclass(frozen=True)
 class VersesConfig:
-    """The section `verses`: which pairs are kept, and how chapters are split.
-
-    val_fraction, test_fraction: shares of the chapters of each testament; the rest is train.
-    length_ratio: least and greatest characters of the target for one of the source.
-    max_dropped_share: the largest share of the verses of both texts that may be dropped; above it the stage stops.
-    seed: another seed is another split.
-    """
+    """The section `verses`: which pairs are kept, and how chapters are split."""
 
     __pydantic_config__ = STRICT
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of the chapters of each testament for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
+    """Share of the chapters of each testament for the test; the rest is train."""
     length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
+    """Fewest and most characters of the target per character of the source."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+    """Largest share of the verses of both texts that may be dropped; above it the stage stops."""
     seed: int
+    """Another seed gives another split."""
 
 
 def prepare(

@@ -13,6 +13,7 @@ Positive = Annotated[int, Ge(1)]
 Method = Literal["skipgram", "cbow", "glove"]
 CorpusName = Literal["chat", "mix"]  # the pretraining text; with both Bibles
 METHODS: tuple[Method, ...] = get_args(Method)
+CORPORA: tuple[CorpusName, ...] = get_args(CorpusName)
 GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
 
 
@@ -23,11 +24,11 @@ def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> 
         BadInput: one of them is not.
     """
     for method in methods:
-        if method == name and corpus in get_args(CorpusName):
+        if method == name and corpus in CORPORA:
             return method
     raise BadInput(
         f"found method {name} and corpus {corpus}; expected one of {', '.join(methods)} and one of "
-        f"{', '.join(get_args(CorpusName))}; correct the stage's command."
+        f"{', '.join(CORPORA)}; correct the stage's command."
     )
 
 
@@ -37,13 +38,20 @@ class Word2VecConfig:
 
     __pydantic_config__ = STRICT
 
-    window: Annotated[int, Ge(1), Le(100)]  # most words of context to each side; every centre draws 1..window
-    negative: Positive  # negatives of a pair, k
-    sample: Annotated[float, Ge(0), Lt(1)]  # words more frequent than this share are thinned; 0 = none
+    window: Annotated[int, Ge(1), Le(100)]
+    """Most words of context on each side; each centre draws a width from 1 to this."""
+    negative: Positive
+    """Negatives per pair, k."""
+    sample: Annotated[float, Ge(0), Lt(1)]
+    """Words more frequent than this share are thinned out; 0 = none."""
     epochs: Positive
-    block_words: Annotated[int, Ge(1), Le(100)]  # centres that share their negatives
-    block_negatives: Positive  # drawn for a block, each weighing negative / block_negatives
-    step_words: Positive  # words a step, after thinning
+    """Passes over the corpus."""
+    block_words: Annotated[int, Ge(1), Le(100)]
+    """Centres that share their negatives."""
+    block_negatives: Positive
+    """Negatives drawn per block, each weighted by negative / block_negatives."""
+    step_words: Positive
+    """Words per step, after thinning."""
     optimizer: OptimizerConfig
 
 
@@ -54,10 +62,15 @@ class GloVeConfig:
     __pydantic_config__ = STRICT
 
     window: Positive
-    x_max: Annotated[float, Gt(0)]  # counts above it weigh no more
+    """Words of context on each side."""
+    x_max: Annotated[float, Gt(0)]
+    """Counts above it get no more weight."""
     alpha: Annotated[float, Gt(0), Le(1)]
+    """Exponent of the weight of smaller counts."""
     epochs: Positive
+    """Passes over the matrix."""
     step_cells: Positive
+    """Cells per step."""
     optimizer: OptimizerConfig
 
 
@@ -68,9 +81,13 @@ class EmbeddingsConfig:
     __pydantic_config__ = STRICT
 
     seed: Annotated[int, Ge(0)]
-    min_count: Positive  # rarer words are left out
+    """Seeds the vectors and everything drawn."""
+    min_count: Positive
+    """Rarer words are left out."""
     dimension: Positive
-    checkpoint_interval: Annotated[int, Ge(0)]  # steps between saves of the resumable state; 0 = never
+    """Channels of a vector."""
+    checkpoint_interval: Annotated[int, Ge(0)]
+    """Steps between saves of the resumable state; 0 = never."""
     word2vec: Word2VecConfig
     glove: GloVeConfig
 
@@ -96,12 +113,19 @@ class CompareEmbeddingsConfig:
     __pydantic_config__ = STRICT
 
     bootstrap_samples: Positive
+    """Resamples behind every interval."""
     confidence: Annotated[float, Gt(0), Lt(1)]
-    seed: Annotated[int, Ge(0)]  # of the resamples and of the picture
-    speed_repeats: Positive  # timings of each system, in turn
-    speed_documents: Positive  # documents of the corpus read once for each timing
+    """Confidence level of the intervals."""
+    seed: Annotated[int, Ge(0)]
+    """Seeds the resamples and the picture."""
+    speed_repeats: Positive
+    """Timings of each system, in turn."""
+    speed_documents: Positive
+    """Documents of the corpus read once per timing."""
     neighbours_of: Annotated[tuple[str, ...], MinLen(1)]
-    neighbours: Positive  # shown for each of these words, in table and picture
+    """Words whose neighbours are shown."""
+    neighbours: Positive
+    """Neighbours shown per word, in table and picture."""
 
     def __post_init__(self) -> None:
         repeated = sorted({word for word in self.neighbours_of if self.neighbours_of.count(word) > 1})

@@ -38,20 +38,30 @@ class ContextualConfig:
 
     __pydantic_config__ = STRICT
 
-    bootstrap_samples: Annotated[int, Ge(1)]  # resamples of words behind every interval
+    bootstrap_samples: Annotated[int, Ge(1)]
+    """Resamples of words behind every interval."""
     confidence: Annotated[float, Gt(0), Lt(1)]
-    folds: Annotated[
-        int, Ge(2)
-    ]  # of words; thresholds and trained probes never see a word they are tested on
-    probe_strength: Annotated[float, Gt(0)]  # inverse of the trained probe's L2 penalty
-    messages: Annotated[int, Ge(2)]  # of the validation conversations, for the geometry
-    min_words: Annotated[int, Ge(2)]  # of a message, to be a context
-    min_contexts: Annotated[int, Ge(2)]  # messages that hold a word, for its self-similarity to be measured
-    neighbour_words: Annotated[tuple[str, ...], MinLen(1)]  # homographs of word_in_context.csv
-    neighbours: Annotated[int, Ge(1)]  # shown for each sentence and layer
+    """Confidence level of the intervals."""
+    folds: Annotated[int, Ge(2)]
+    """Folds of words: thresholds and trained probes never see a word that they are tested on."""
+    probe_strength: Annotated[float, Gt(0)]
+    """Inverse of the trained probe's L2 penalty."""
+    messages: Annotated[int, Ge(2)]
+    """Validation messages for the geometry."""
+    min_words: Annotated[int, Ge(2)]
+    """Fewest words of a message that serves as context."""
+    min_contexts: Annotated[int, Ge(2)]
+    """Fewest messages with a word for its self-similarity to be measured."""
+    neighbour_words: Annotated[tuple[str, ...], MinLen(1)]
+    """Homographs of word_in_context.csv whose neighbours are shown."""
+    neighbours: Annotated[int, Ge(1)]
+    """Neighbours shown per sentence and layer."""
     batch_size: Annotated[int, Ge(1)]
+    """Sentences encoded at once."""
     seed: int
-    shown_pairs: Annotated[int, Ge(1)]  # sentence pairs on the page
+    """Seeds the sample of messages and the resamples."""
+    shown_pairs: Annotated[int, Ge(1)]
+    """Sentence pairs on the page."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +166,16 @@ def measure(
             name: list(neighbour_tables(model, material, config)) for name, model in models.items()
         },
     }
+
+
+def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
+    """What MLflow shows of `measure`: {layer: {"<vectors>/<what is read>/auc": mean}}."""
+    found: dict[int, dict[str, float]] = {}
+    for row in facts["rows"]:
+        if row["layer"] is not None:
+            name = f"{row['vectors']}/{row['read']}".replace("'", "")
+            found.setdefault(row["layer"], {})[f"{name}/auc"] = row["cosine"]["auc"]["mean"]
+    return found
 
 
 def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:

@@ -14,15 +14,22 @@ class EvaluateConfig:
 
     __pydantic_config__ = STRICT
 
-    bootstrap_samples: Annotated[int, Ge(1)]  # resamples behind every interval of the spam table
-    confidence: Annotated[float, Gt(0), Lt(1)]  # of those intervals; exact match always has 95%
-    max_new_tokens: Annotated[int, Ge(1)]  # longest response to an instruction
-    batch_size: Annotated[int, Ge(1)]  # instructions answered at once
-    # Tasks of each family for the model as it was before finetuning. It does not know when to stop, so it is slow to
-    # ask, and right next to never: a few show it.
+    bootstrap_samples: Annotated[int, Ge(1)]
+    """Resamples behind every interval of the spam table."""
+    confidence: Annotated[float, Gt(0), Lt(1)]
+    """Confidence level of those intervals; exact match always has 95%."""
+    max_new_tokens: Annotated[int, Ge(1)]
+    """Longest response to an instruction."""
+    batch_size: Annotated[int, Ge(1)]
+    """Instructions answered at once."""
     before_per_family: Annotated[int, Ge(1)]
-    samples: Annotated[int, Ge(0)]  # tasks of each family shown in reports/samples.jsonl
+    """Tasks per family for the model before finetuning. It does not know when to stop, so it is slow, and
+    hardly ever right: a few show it.
+    """
+    samples: Annotated[int, Ge(0)]
+    """Tasks per family shown in reports/samples.jsonl."""
     seed: int
+    """Seeds the resamples and the responses."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,15 @@ class ScoreConfig:
 
     __pydantic_config__ = STRICT
 
-    conversations: Annotated[int, Ge(1)]  # of the corpus's val split, for bits per byte
-    window: Annotated[int, Ge(1)]  # tokens read at a time there, or the model's context if that is shorter
-    instances: Annotated[int, Ge(1)]  # of each split of the instructions, every family in its proportion
+    conversations: Annotated[int, Ge(1)]
+    """Conversations of the corpus's val split, for bits per byte."""
+    window: Annotated[int, Ge(1)]
+    """Tokens read at a time there, or the model's context if that is shorter."""
+    instances: Annotated[int, Ge(1)]
+    """Instances of each split of the instructions, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
+    """Longest response to an instruction."""
     batch_size: Annotated[int, Ge(1)]
-    seed: int  # of the choice of instances
+    """Instructions answered at once."""
+    seed: int
+    """Seeds the choice of instances."""

@@ -13,23 +13,14 @@ import numpy as np
 
 from groundup.evaluation.metrics import seed_interval
 
-OBJECTIVES = {"masked": "encoder", "causal": "decoder"}  # what each pretrains
-TITLES = {
-    "masked": "encoder, pretrained on hidden words",
-    "causal": "decoder, pretrained on next words",
-    "masked_random": "encoder, random weights",
-    "causal_random": "decoder, random weights",
-    "naive_bayes": "naive Bayes, words",
-    "logistic_regression": "logistic regression, words",
-}
-
+OBJECTIVES = ("masked", "causal")
 LAST_STEPS = 10  # the loss of a single step jumps
 
 Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> a figure of each seed
 
 
 def final_loss(history: Sequence[Mapping[str, float]]) -> float:
-    """Mean training loss of the last steps, in nats a message; `history` as from `training.fit`."""
+    """Mean training loss of the last steps, in nats per message; `history` as from `training.fit`."""
     return float(np.mean([row["train/loss"] for row in history[-LAST_STEPS:]]))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Lt, MinLen
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT
@@ -206,26 +206,57 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class NgramConfig:
+    """Hashed embeddings of the last tokens together, beside those of each token."""
+
+    __pydantic_config__ = STRICT
+
+    rows: Annotated[int, Ge(1)]
+    """Rows of each hash table."""
+    embd: Annotated[int, Ge(1)]
+    """Channels of an n-gram vector, before its projection to n_embd."""
+    orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+    """Lengths of the n-grams; [2, 3]: bigrams and trigrams."""
+
+
+@dataclass(frozen=True)
 class ModelParams:
     """A preset and a size, as in params.yaml; the vocabulary size comes from the tokenizer."""
 
     __pydantic_config__ = STRICT
 
     preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
+    """The architecture (PRESETS in nn/config.py)."""
     context_length: int
+    """Most tokens that the model reads at once."""
     n_layer: int
+    """Number of blocks."""
     n_head: int
+    """Attention heads per block."""
     n_kv_head: int
+    """Heads of keys and values; fewer than n_head: grouped-query attention."""
     n_embd: int
+    """Channels of the residual stream."""
     dropout: float
-    ngram_rows: int
-    ngram_embd: int
-    ngram_orders: tuple[int, ...]
+    """Share of activations set to zero in training."""
+    ngram: NgramConfig | None
+    """Embeddings of the last tokens together, beside those of each token; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
         """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
-        size = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preset"}
-        return ModelConfig(**{"vocab_size": vocab_size, **size, **PRESETS[self.preset], **changes})
+        size = {
+            "vocab_size": vocab_size,
+            "context_length": self.context_length,
+            "n_layer": self.n_layer,
+            "n_head": self.n_head,
+            "n_kv_head": self.n_kv_head,
+            "n_embd": self.n_embd,
+            "dropout": self.dropout,
+            "ngram_rows": self.ngram.rows if self.ngram else 0,
+            "ngram_embd": self.ngram.embd if self.ngram else 0,
+            "ngram_orders": self.ngram.orders if self.ngram else (),
+        }
+        return ModelConfig(**{**size, **PRESETS[self.preset], **changes})
 
 
 @dataclass(frozen=True)
@@ -235,6 +266,10 @@ class LoRAConfig:
     __pydantic_config__ = STRICT
 
     rank: Annotated[int, Ge(1)]
+    """Rank of each adapter."""
     alpha: Annotated[float, Gt(0)]
-    dropout: Annotated[float, Ge(0), Lt(1)]  # of what the adapter reads
-    targets: tuple[str, ...]  # last names of linear layers, such as c_attn
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    """Dropout on the adapter's input."""
+    targets: tuple[str, ...]
+    """Last names of the linear layers that get an adapter, such as c_attn."""

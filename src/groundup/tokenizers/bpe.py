@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.files import write_text
+from groundup.settings import STRICT
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
     MATCHING,
@@ -41,21 +43,34 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TokenizerConfig:
-    """The section `tokenizer` of params.yaml.
+class BytePairConfig:
+    """Byte-pair encoding learned here; with 257 tokens (bytes and the end of a text) it has no merges."""
 
-    kind: "bpe" trains our own vocabulary on the corpus; "gpt2" takes OpenAI's, whatever stands below.
-    vocab_size: tokens in all: 256 bytes + merges + special tokens.
-    pattern: a name of PATTERNS or a regular expression.
-    special_tokens: get the last ids, in this order; must hold "<|endoftext|>".
+    __pydantic_config__ = STRICT
+
+    kind: Literal["bpe"]
+    vocab_size: int
+    """Number of tokens: 256 bytes, merges and special tokens."""
+    pattern: str
+    """How text is cut into words: a name of PATTERNS (tokenizers/pretokenization.py) or a regular
+    expression.
+    """
+    special_tokens: tuple[str, ...] = (END_OF_TEXT,)
+    """They get the last ids, in this order. "<|endoftext|>" must be among them; if left out, it is the
+    only one.
     """
 
-    kind: Literal["bpe", "gpt2"]
-    vocab_size: int
-    pattern: str
-    special_tokens: tuple[str, ...]
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  a misspelt name is an error, not a default
+@dataclass(frozen=True)
+class GPT2Config:
+    """OpenAI's published vocabulary, learned from other text."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["gpt2"]
+
+
+TokenizerConfig = Annotated[BytePairConfig | GPT2Config, Discriminator("kind")]
 
 
 class BPETokenizer:

@@ -35,10 +35,14 @@ class Normalization:
 
     __pydantic_config__ = STRICT
 
-    clean: bool  # control characters go, every white space becomes a space
-    space_cjk: bool  # an ideograph is a word
-    strip_accents: bool  # é -> e
+    clean: bool
+    """Remove control characters and turn all white space into spaces."""
+    space_cjk: bool
+    """Put spaces around ideographs, so that each is a word."""
+    strip_accents: bool
+    """é becomes e."""
     lowercase: bool
+    """A becomes a."""
 
     def __call__(self, text: str) -> str:
         """The normalised text."""

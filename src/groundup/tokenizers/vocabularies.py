@@ -8,21 +8,10 @@ from annotated_types import Ge
 from pydantic import Discriminator
 
 from groundup.settings import STRICT
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.bpe import BPETokenizer, BytePairConfig, GPT2Config
 from groundup.tokenizers.characters import CharacterTokenizer
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer
-
-
-@dataclass(frozen=True)
-class BytePairConfig:
-    """Byte-pair encoding; with 257 tokens (bytes and the end of a text) it has no merges: a token a byte."""
-
-    __pydantic_config__ = STRICT
-
-    kind: Literal["bpe"]
-    vocab_size: int
-    pattern: str  # a name of PATTERNS or a regular expression
 
 
 @dataclass(frozen=True)
@@ -35,21 +24,13 @@ class CharacterConfig:
 
 
 @dataclass(frozen=True)
-class GPT2Config:
-    """OpenAI's published vocabulary, learned from other text."""
-
-    __pydantic_config__ = STRICT
-
-    kind: Literal["gpt2"]
-
-
-@dataclass(frozen=True)
 class TrainVocabularyConfig:
     """The study's section `train_vocabulary`."""
 
     __pydantic_config__ = STRICT
 
-    merges: Annotated[int, Ge(0)]  # the first ones, told in the metrics and shown on the page
+    merges: Annotated[int, Ge(0)]
+    """Number of first merges in the metrics and on the page."""
 
 
 Learned = BytePairConfig | CharacterConfig | WordPieceConfig
@@ -59,7 +40,13 @@ VocabularyConfig = Annotated[Learned | GPT2Config, Discriminator("kind")]
 def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> Tokenizer:
     """The tokenizer that `texts` give; errors as for each kind's `train`."""
     if isinstance(config, BytePairConfig):
-        return BPETokenizer.train(texts, config.vocab_size, pattern=config.pattern, progress=progress)
+        return BPETokenizer.train(
+            texts,
+            config.vocab_size,
+            pattern=config.pattern,
+            special_tokens=config.special_tokens,
+            progress=progress,
+        )
     if isinstance(config, WordPieceConfig):
         return WordPieceTokenizer.train(texts, config, progress=progress)
     return CharacterTokenizer.train(texts)

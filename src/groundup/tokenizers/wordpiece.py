@@ -42,7 +42,9 @@ class WordRules:
 
     normalization: Normalization
     split: WordSplit
-    max_word_chars: Annotated[int, Ge(1)]  # a longer word is [UNK]; BERT's is 100
+    """bert: cut at white space and around punctuation; whitespace: at white space only."""
+    max_word_chars: Annotated[int, Ge(1)]
+    """A longer word becomes [UNK]; BERT's limit is 100."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class WordPieceConfig:
     __pydantic_config__ = STRICT
 
     kind: Literal["wordpiece"]
-    vocab_size: int  # tokens in all: special ones, each character of the alphabet twice, and joined pieces
+    vocab_size: int
+    """Number of tokens: special ones, each character of the alphabet twice, and joined pieces."""
     rules: WordRules
-    alphabet_limit: Annotated[int, Ge(1)]  # so many of the most frequent characters are known
-    min_pair_count: Annotated[int, Ge(1)]  # rarer pairs are not joined: see `learn_pieces`
+    alphabet_limit: Annotated[int, Ge(1)]
+    """Number of characters that are known, the most frequent ones."""
+    min_pair_count: Annotated[int, Ge(1)]
+    """Rarer pairs are not joined (see `learn_pieces`)."""
 
 
 class WordPieceTokenizer:

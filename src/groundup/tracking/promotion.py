@@ -25,11 +25,16 @@ class RetrainConfig:
 
     __pydantic_config__ = STRICT
 
-    cron: str  # five fields: minute hour day-of-month month day-of-week
-    timezone: str  # IANA name, such as Europe/Berlin
-    min_improvement: float  # in the unit of the metrics (fractions); 0: any improvement
-    # Of the test set, spread over it, that both models answer; 400 give a standard error below 2.5 points.
+    cron: str
+    """Five fields: minute hour day-of-month month day-of-week."""
+    timezone: str
+    """IANA name, such as Europe/Berlin."""
+    min_improvement: float
+    """Smallest improvement of a candidate, in the unit of the metrics (fractions); 0 = any."""
     test_instructions: Annotated[int, Ge(1)]
+    """Test instructions that both models answer, spread over the test set; 400 give a standard error below
+    2.5 points.
+    """
 
     def __post_init__(self) -> None:
         check_cron(self.cron)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig, ModelParams, Pooling
@@ -12,7 +13,7 @@ from groundup.settings import STRICT
 Positive = Annotated[int, Ge(1)]
 Count = Annotated[int, Ge(0)]
 Rate = Annotated[float, Ge(0)]
-Share = Annotated[float, Ge(0), Le(1)]
+Share = Annotated[float, Gt(0), Le(1)]
 Seconds = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 
@@ -24,30 +25,98 @@ class ComputeConfig:
     __pydantic_config__ = STRICT
 
     device: Literal["auto", "cpu", "cuda", "mps"]
-    dtype: Literal["auto", "float32", "bfloat16"]  # of matrix products; auto = bfloat16 where it is fast
-    threads: Positive  # CPU threads; results are equal bit for bit only for an equal number
-    compile: bool  # torch.compile: a minute at the start, faster steps afterwards
+    """auto: CUDA, then MPS, then the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16"]
+    """Precision of matrix products; auto: bfloat16 where it is fast."""
+    threads: Positive
+    """CPU threads. Results are bit-identical only for the same number."""
+    compile: bool
+    """Use torch.compile: about a minute at the start, then faster steps."""
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """How parameters move. Learning rates are those reached after warm-up."""
+class Decay:
+    """How the learning rates fall at the end of a training."""
 
     __pydantic_config__ = STRICT
 
-    # muon: every matrix that is no table and no head by Muon, all else by AdamW; the others move everything
-    kind: Literal["adamw", "muon", "sgd", "adagrad"]
-    max_lr: Rate  # of the matrices
-    embedding_lr: Rate  # of the token, position and n-gram tables
-    head_lr: Rate  # of the output head and of all vectors
-    min_lr_ratio: Share  # floor of the schedule, as a share of each learning rate
+    shape: Literal["linear", "cosine"]
+    """linear, or half a cosine wave."""
+    share: Share
+    """Share of the run, at its end, over which the rates fall; 1 = directly after warm-up."""
+    min_lr_ratio: Fraction
+    """Where they end, as a share of each learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRates:
+    """What every optimizer reads. Learning rates are those reached after warm-up."""
+
+    __pydantic_config__ = STRICT
+
+    max_lr: Rate
+    """Learning rate of the matrices."""
+    embedding_lr: Rate | None = None
+    """Learning rate of the token, position and n-gram tables; left out or null: max_lr."""
+    head_lr: Rate | None = None
+    """Learning rate of the output head and of all vectors; left out or null: max_lr."""
     warmup_steps: Count
-    decay: Literal["linear", "cosine"]
-    decay_share: Share  # share of the run, at its end, over which the rate falls; 1 = directly after warm-up
-    weight_decay: Rate  # of matrices and tables: decoupled; with sgd and adagrad a part of the gradient
-    betas: tuple[Fraction, Fraction]  # of AdamW
-    momentum: Fraction  # of Muon and SGD
-    newton_schulz_steps: Positive  # of Muon
+    """Steps over which the rates rise from 0."""
+    decay: Decay | None
+    """How the rates fall at the end; null = not at all."""
+    weight_decay: Rate
+    """Weight decay of matrices and tables: decoupled with adamw and muon, part of the gradient with sgd
+    and adagrad.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(LearningRates):
+    """AdamW moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["adamw"]
+    betas: tuple[Fraction, Fraction]
+    """Decay rates of the means of the gradient and of its square."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuonConfig(LearningRates):
+    """Muon moves every matrix that is no table and no head, AdamW all else."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["muon"]
+    betas: tuple[Fraction, Fraction]
+    """Decay rates of AdamW's means of the gradient and of its square."""
+    momentum: Fraction
+    """Momentum of Muon."""
+    newton_schulz_steps: Positive
+    """Iterations that make an update nearly orthogonal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDConfig(LearningRates):
+    """Stochastic gradient descent moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["sgd"]
+    momentum: Fraction
+    """Momentum; 0 = none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdagradConfig(LearningRates):
+    """AdaGrad moves everything."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["adagrad"]
+
+
+OptimizerConfig = Annotated[AdamWConfig | MuonConfig | SGDConfig | AdagradConfig, Discriminator("kind")]
 
 
 @dataclass(frozen=True)
@@ -57,15 +126,25 @@ class TrainingConfig:
     __pydantic_config__ = STRICT
 
     max_steps: Positive
-    max_seconds: Seconds | None  # stop after this much training time; results then depend on the machine
-    batch_size: Positive  # sequences in a micro-batch
-    grad_accum_steps: Positive  # micro-batches a step
-    grad_clip: Rate  # largest gradient norm; 0 = no clipping
-    eval_interval: Count  # steps between evaluations; 0 = only at the end
-    # stop after so many evaluations without a better one, and keep the weights of the best; null = train to the end
+    """Number of steps, unless max_seconds or patience ends the training earlier."""
+    max_seconds: Seconds | None
+    """Stop after this much training time; results then depend on the machine. null = no limit."""
+    batch_size: Positive
+    """Sequences per micro-batch."""
+    grad_accum_steps: Positive
+    """Micro-batches per step."""
+    grad_clip: Rate
+    """Largest gradient norm; 0 = no clipping."""
+    eval_interval: Count
+    """Steps between evaluations; 0 = only at the end."""
     patience: Positive | None
-    checkpoint_interval: Count  # steps between saves of the resumable state; 0 = never
+    """Stop after this many evaluations without improvement, and keep the best weights; null = train to the
+    end.
+    """
+    checkpoint_interval: Count
+    """Steps between saves of the resumable state; 0 = never."""
     optimizer: OptimizerConfig
+    """How the weights are updated."""
 
     def __post_init__(self) -> None:
         if self.patience is not None and not self.eval_interval:
@@ -81,12 +160,17 @@ class PretrainConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int  # of the weights, the order of the text and dropout
+    seed: int
+    """Seeds the weights, the order of the text and dropout."""
     training: TrainingConfig
-    # tokens of the val split scored during training; the last figure is over all of it, but that of a published model
     eval_tokens: Positive
-    sample_prompts: tuple[str, ...]  # continued at every evaluation
-    sample_tokens: Count  # length of each continuation
+    """Tokens of the val split scored during training. The final figure covers the whole split; for a
+    published model, only these tokens.
+    """
+    sample_prompts: tuple[str, ...]
+    """Prompts continued at every evaluation."""
+    sample_tokens: Count
+    """Tokens of each continuation."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +179,18 @@ class SpamTrainingConfig:
 
     __pydantic_config__ = STRICT
 
-    seeds: tuple[int, ...]  # one classifier each; the table shows their mean, the best on val is kept
+    seeds: tuple[int, ...]
+    """One classifier per seed; the table shows their mean, and the best on val is kept."""
     pooling: Pooling
-    trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
-    lora: LoRAConfig | None  # adapters instead: every weight of the base stays as it is
+    """How the vectors of a sequence become one."""
+    trainable_blocks: Count | None
+    """Train the last n blocks and the final norm; null = everything, embeddings included."""
+    lora: LoRAConfig | None
+    """Train adapters instead, and leave the weights of the base as they are; null = no adapters."""
     class_weights: Literal["none", "balanced"]
-    token_dropout: Fraction  # share of the tokens hidden in each training step
+    """balanced: weigh each label by the inverse of its frequency."""
+    token_dropout: Fraction
+    """Share of the tokens hidden in each training step."""
     training: TrainingConfig
 
     def __post_init__(self) -> None:
@@ -114,15 +204,20 @@ class InstructionTrainingConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int  # of the order of the examples and dropout
-    prompt_style: Literal["alpaca", "alpaca_short", "chat_template"]  # see prompts.py
-    trainable_blocks: Count | None  # the last n blocks and the final norm; null = everything, embeddings too
-    lora: LoRAConfig | None  # adapters instead: every weight of the base stays as it is
-    max_examples: Positive | None  # so many training examples, every family in its proportion; null = all
-    eval_examples: Positive  # of the val split, for the loss shown during training
-    packed_tokens: (
-        Positive | None
-    )  # pack a micro-batch into rows of at most so many tokens; null = pad to the longest
+    seed: int
+    """Seeds the order of the examples and dropout."""
+    prompt_style: Literal["alpaca", "alpaca_short", "chat_template"]
+    """How a request becomes a prompt (prompts.py)."""
+    trainable_blocks: Count | None
+    """Train the last n blocks and the final norm; null = everything, embeddings included."""
+    lora: LoRAConfig | None
+    """Train adapters instead, and leave the weights of the base as they are; null = no adapters."""
+    max_examples: Positive | None
+    """Number of training examples, in proportion to the size of each family; null = all."""
+    eval_examples: Positive
+    """Examples of the val split scored during training."""
+    packed_tokens: Positive | None
+    """Pack a micro-batch into rows of at most this many tokens; null = pad to the longest."""
     training: TrainingConfig
 
 
@@ -132,13 +227,20 @@ class PreferenceConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int  # of the choice of pairs, their order, the adapters and dropout
-    beta: Annotated[float, Gt(0)]  # how dearly the model pays for leaving the reference; the rewards' unit
-    # of the chosen answer's own loss a token beside the preference's; 0 = none: then both answers may become unlikely
+    seed: int
+    """Seeds the choice of pairs, their order, the adapters and dropout."""
+    beta: Annotated[float, Gt(0)]
+    """Strength of the pull towards the reference model; the unit of the rewards."""
     nll_weight: Rate
-    lora: LoRAConfig  # the reference is the model without its adapters, so there must be some
-    max_examples: Positive | None  # so many training pairs, every family in its proportion; null = all
-    eval_examples: Positive | None  # of the val split; null = all
+    """Weight of the chosen answer's own loss per token, added to the preference loss; 0 = none: then both
+    answers may become unlikely.
+    """
+    lora: LoRAConfig
+    """Adapters are required: the reference is the model without them."""
+    max_examples: Positive | None
+    """Number of training pairs, in proportion to the size of each family; null = all."""
+    eval_examples: Positive | None
+    """Pairs of the val split; null = all."""
     training: TrainingConfig
 
 
@@ -148,9 +250,12 @@ class MaskingConfig:
 
     __pydantic_config__ = STRICT
 
-    rate: float  # share of the tokens, or of the words, in training
-    eval_rate: float  # the same when guesses are counted
-    whole_words: bool  # the pieces of a word are hidden together, so that none gives another away
+    rate: float
+    """Share of the tokens, or of the words, hidden in training."""
+    eval_rate: float
+    """Share hidden when predictions are scored."""
+    whole_words: bool
+    """Hide all pieces of a word together, so that none reveals another."""
 
     def __post_init__(self) -> None:
         for name in ("rate", "eval_rate"):
@@ -167,13 +272,19 @@ class ObjectivesConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int  # of the weights, the order of the text, what is hidden, and dropout
+    seed: int
+    """Seeds the weights, the order of the text, what is hidden, and dropout."""
     model: ModelParams
+    """Shape of both models."""
     masking: MaskingConfig
+    """What the encoder must predict."""
     training: TrainingConfig
-    eval_windows: Positive  # windows of val scored during training; the last figures are over all of it
-    bootstrap_samples: Positive  # resamples of the windows of val, for the intervals of accuracies
-    confidence: Fraction  # of those intervals
+    eval_windows: Positive
+    """Windows of val scored during training; the final figures cover all of it."""
+    bootstrap_samples: Positive
+    """Resamples of the windows of val, for the intervals of accuracies."""
+    confidence: Fraction
+    """Confidence level of those intervals."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +293,16 @@ class TransferConfig:
 
     __pydantic_config__ = STRICT
 
-    sizes: tuple[Positive | None, ...]  # numbers of training messages; null = all
-    epochs: Positive  # passes over the messages, where `min_steps` and `max_steps` allow
-    min_steps: Positive  # few messages are read more often
-    confidence: Fraction  # of the intervals over seeds
-    finetune: SpamTrainingConfig  # the same for every model and size, but for the number of steps
+    sizes: tuple[Positive | None, ...]
+    """Numbers of training messages; null = all."""
+    epochs: Positive
+    """Passes over the messages, within `min_steps` and `max_steps`."""
+    min_steps: Positive
+    """Fewest steps, so that few messages are read more often."""
+    confidence: Fraction
+    """Confidence level of the intervals over seeds."""
+    finetune: SpamTrainingConfig
+    """The same for every model and size, except for the number of steps."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -209,10 +325,11 @@ class LadderConfig:
     __pydantic_config__ = STRICT
 
     model: ModelParams
-    training: TrainingConfig  # with max_seconds, and more max_steps than they allow
-    finetune: (
-        SpamTrainingConfig  # afterwards, for every vocabulary alike; its seeds are those of the whole study
-    )
+    """The decoder's shape."""
+    training: TrainingConfig
+    """With max_seconds, and more max_steps than they allow."""
+    finetune: SpamTrainingConfig
+    """Finetuning after that, the same for every vocabulary; its seeds are those of the whole comparison."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -228,18 +345,26 @@ class TranslationConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int  # of the weights, the order of the pairs and dropout
-    vocab_size: Positive  # of the byte-pair vocabulary, learned from both sides of the training pairs
-    model: ModelParams  # of the decoder; the encoder differs in its number of layers alone
+    seed: int
+    """Seeds the weights, the order of the pairs and dropout."""
+    vocab_size: Positive
+    """Size of the byte-pair vocabulary, learned from both sides of the training pairs."""
+    model: ModelParams
+    """Shape of the decoder; the encoder differs only in its number of layers."""
     n_encoder_layer: Positive
-    tie_embeddings: bool  # one table for reading and writing: a word that can be read can be copied
-    copy_start: (
-        Rate  # cross-attention begins by handing over what it reads, this strongly; 0 = random weights
-    )
-    max_tokens: Positive  # training pairs with a longer side are left out
+    """Layers of the encoder."""
+    tie_embeddings: bool
+    """One table for input and output: a word that can be read can be copied."""
+    copy_start: Rate
+    """How strongly cross-attention copies what it reads at the start of training; 0 = random weights."""
+    max_tokens: Positive
+    """Training pairs with a longer side are left out."""
     label_smoothing: Fraction
-    eval_pairs: Positive  # of val, scored during training; the last figure is over all of it
-    sample_verses: Count  # of val, translated at every evaluation
+    """Share of the probability that is spread over the whole vocabulary."""
+    eval_pairs: Positive
+    """Pairs of val scored during training; the final figure covers all of them."""
+    sample_verses: Count
+    """Verses of val translated at every evaluation."""
     training: TrainingConfig
 
     def __post_init__(self) -> None:
@@ -256,12 +381,21 @@ class EvaluateTranslationConfig:
 
     __pydantic_config__ = STRICT
 
-    alignment_iterations: Positive  # of EM, for IBM Model 1
+    alignment_iterations: Positive
+    """Iterations of EM for IBM Model 1."""
     beam_size: Positive
-    length_penalty: Rate  # 0 = none; 1 = nearly the mean over the tokens (beam_search.py)
-    batch_size: Positive  # sentences translated at once
-    bootstrap_samples: Positive  # paired resamples of the test verses
-    seed: int  # of the draw of the verses shown
-    samples: Count  # verses shown with every system's translation
-    alignments: Count  # verses shown with the attention of the model
-    alignment_words: tuple[Positive, Positive]  # fewest and most words of such a verse: more cannot be read
+    """Hypotheses kept in beam search."""
+    length_penalty: Rate
+    """0 = none; 1 = nearly the mean over the tokens (beam_search.py)."""
+    batch_size: Positive
+    """Sentences translated at once."""
+    bootstrap_samples: Positive
+    """Paired resamples of the test verses."""
+    seed: int
+    """Seeds the choice of the verses shown."""
+    samples: Count
+    """Verses shown with every system's translation."""
+    alignments: Count
+    """Verses shown with the model's attention."""
+    alignment_words: tuple[Positive, Positive]
+    """Fewest and most words of such a verse; a longer one would be illegible."""

@@ -8,22 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.training.config import OptimizerConfig
+from groundup.training.config import AdagradConfig, Decay, MuonConfig, OptimizerConfig, SGDConfig
 
 
-def lr_scale(progress: float, warmup: float, config: OptimizerConfig) -> float:
+def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
     """The factor on every learning rate at `progress` in [0, 1] of the run, for a warm-up of that share.
 
-    Rises linearly over the warm-up, stays at 1, then falls to `min_lr_ratio` over the last `decay_share`.
+    Rises linearly over the warm-up, stays at 1, then falls to `decay.min_lr_ratio` over the last `decay.share`.
     """
     if progress < warmup:
         return progress / warmup
-    start = max(1 - config.decay_share, warmup)
+    if decay is None:
+        return 1.0
+    start = max(1 - decay.share, warmup)
     if progress <= start:
         return 1.0
     fallen = min((progress - start) / (1 - start), 1.0)
-    shape = 1 - fallen if config.decay == "linear" else 0.5 * (1 + math.cos(math.pi * fallen))
-    return config.min_lr_ratio + (1 - config.min_lr_ratio) * shape
+    height = 1 - fallen if decay.shape == "linear" else 0.5 * (1 + math.cos(math.pi * fallen))
+    return decay.min_lr_ratio + (1 - decay.min_lr_ratio) * height
 
 
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
@@ -116,13 +118,15 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
             heads.append(p)
         else:
             matrices[stacked_projections(name, p)].append(p)
+    embedding_lr = config.max_lr if config.embedding_lr is None else config.embedding_lr
+    head_lr = config.max_lr if config.head_lr is None else config.head_lr
     groups: list[dict[str, Any]] = [
-        {"params": embeddings, "lr": config.embedding_lr, "weight_decay": config.weight_decay},
-        {"params": heads, "lr": config.head_lr, "weight_decay": config.weight_decay},
-        {"params": vectors, "lr": config.head_lr, "weight_decay": 0.0},
+        {"params": embeddings, "lr": embedding_lr, "weight_decay": config.weight_decay},
+        {"params": heads, "lr": head_lr, "weight_decay": config.weight_decay},
+        {"params": vectors, "lr": head_lr, "weight_decay": 0.0},
     ]
     optimizers: list[torch.optim.Optimizer] = []
-    if config.kind == "muon":
+    if isinstance(config, MuonConfig):
         if matrices:
             stacks = [{"params": group, "parts": parts} for parts, group in matrices.items()]
             optimizers.append(
@@ -144,9 +148,9 @@ def _torch_optimizer(
     groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
 ) -> torch.optim.Optimizer:
     """The update rule of all that Muon does not move."""
-    if config.kind == "sgd":
+    if isinstance(config, SGDConfig):
         return torch.optim.SGD(groups, momentum=config.momentum)
-    if config.kind == "adagrad":
+    if isinstance(config, AdagradConfig):
         return torch.optim.Adagrad(groups)
     fused = device.type in ("cpu", "cuda", "mps")
     return torch.optim.AdamW(groups, betas=config.betas, fused=fused)

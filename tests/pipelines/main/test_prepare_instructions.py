@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from groundup.datasets.instructions import InstructionsConfig
+from groundup.datasets.instructions import DeduplicatedInstructionsConfig
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import silent
 from groundup.verifiable.tasks import generate
 from pipelines.main.prepare_instructions import main
 
-CONFIG = InstructionsConfig("deduplicated", 0.1, 0.2, ("second_word",), 1, seed=3)
+CONFIG = DeduplicatedInstructionsConfig("deduplicated", 0.1, 0.2, ("second_word",), 1, seed=3)
 
 
 @pytest.fixture

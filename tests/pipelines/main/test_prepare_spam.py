@@ -1,6 +1,6 @@
 import json
 
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import DeduplicatedSpamConfig
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import silent
 from pipelines.main.prepare_spam import main
@@ -13,7 +13,7 @@ def test_messages_of_the_corpus_are_not_evaluated(tmp_path):
     write_jsonl(tmp_path / "raw.jsonl", rows)
     known = {f"hello {x}" for x in letters[:30]}
     write_jsonl(tmp_path / "corpus" / "train.jsonl", [{"id": "d", "messages": sorted(known)}])
-    config = SpamConfig(
+    config = DeduplicatedSpamConfig(
         protocol="deduplicated",
         val_fraction=0.1,
         test_fraction=0.2,

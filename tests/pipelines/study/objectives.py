@@ -10,7 +10,7 @@ from groundup.training.config import MaskingConfig, ObjectivesConfig, TransferCo
 from tests.pipelines.prepared import MODEL, SPAM, TALK
 from tests.tiny import random_decoder, random_encoder, training_config
 
-SHAPE = replace(MODEL, context_length=16, ngram_rows=0, ngram_embd=0, ngram_orders=())
+SHAPE = replace(MODEL, context_length=16, ngram=None)
 OBJECTIVES = ObjectivesConfig(
     seed=3,
     model=SHAPE,

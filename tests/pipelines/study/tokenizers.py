@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
+from groundup.tokenizers.bpe import BytePairConfig, GPT2Config
 from groundup.tokenizers.normalization import Normalization
 from groundup.tokenizers.vocabularies import (
-    BytePairConfig,
     CharacterConfig,
-    GPT2Config,
     TrainVocabularyConfig,
     VocabularyConfig,
 )
@@ -30,7 +29,7 @@ VOCABULARIES: Mapping[str, VocabularyConfig] = {
     "gpt2": GPT2Config("gpt2"),
 }
 LADDER = LadderConfig(
-    model=replace(MODEL, context_length=16, ngram_rows=0, ngram_embd=0, ngram_orders=()),
+    model=replace(MODEL, context_length=16, ngram=None),
     training=training_config(max_steps=4),
     finetune=replace(
         SPAM, training=replace(SPAM.training, max_steps=3, eval_interval=0, checkpoint_interval=0)
@@ -47,7 +46,7 @@ def make_vocabulary(folder: Path, name: str) -> None:
         silent(),
         name,
         folder / "corpus",
-        folder / "catalogue.yaml",
+        folder,
         folder / "tokenizers" / f"{name}.json",
         folder / "tokens" / name,
         folder / "vocabularies" / f"{name}.json",

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import BookSpamConfig
 from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import silent
 from pipelines.transfer.prepare_book_spam import main
@@ -14,16 +14,8 @@ def test_as_many_ham_as_spam_and_duplicates_stay(tmp_path: Path) -> None:
         for i in range(60)
     ]
     write_jsonl(tmp_path / "spam.jsonl", rows)
-    config = SpamConfig(
-        protocol="book",
-        val_fraction=0.1,
-        test_fraction=0.2,
-        balance="undersample",
-        max_dropped_share=1,
-        seed=123,
-    )
     paths = (tmp_path / name for name in ("spam.jsonl", "corpus", "contamination.json", "out"))
-    main(silent(), *paths, book_spam=config)
+    main(silent(), *paths, book_spam=BookSpamConfig("book"))
     splits = read_splits(tmp_path / "out", ("train", "val", "test"))
     labels = [row["label"] for part in splits.values() for row in part]
     assert (labels.count("ham"), labels.count("spam")) == (20, 20)

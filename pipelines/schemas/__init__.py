@@ -1,0 +1,81 @@
+"""JSON Schemas of the params.yaml files and the catalogue, generated from the types, for editors to complete and check.
+
+They lie in this folder, and each YAML file names its own in the first line (`# yaml-language-server: $schema=…`).
+`python -m pipelines.schemas` writes them; their descriptions are the docstrings of the classes and of the fields.
+"""
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Collection
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema, DataclassSchema
+
+from groundup.datasets.catalogue import NAME, Dataset
+from pipelines.params import PIPELINES, Pipeline
+
+FOLDER = Path("pipelines/schemas")
+
+
+def schemas() -> dict[Path, str]:
+    """Every schema's path in the project -> its text."""
+    found = {name: _params(pipeline) for name, pipeline in PIPELINES.items()} | {"catalogue": _catalogue()}
+    return {
+        FOLDER / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in found.items()
+    }
+
+
+def _params(pipeline: Pipeline) -> dict[str, Any]:
+    """The schema of a pipeline's params.yaml, in which the borrowed sections do not stand."""
+    schema = TypeAdapter(pipeline.sections).json_schema(schema_generator=_Described)
+    return _without(schema, pipeline.borrowed)
+
+
+def _catalogue() -> dict[str, Any]:
+    """The schema of the catalogue: an entry's name is its key."""
+    schema = TypeAdapter(dict[str, Dataset]).json_schema(schema_generator=_Described)
+    schema["$defs"]["Dataset"] = _without(schema["$defs"]["Dataset"], ("name",))
+    return {**schema, "propertyNames": {"pattern": f"^{NAME.pattern}$"}}
+
+
+def _without(schema: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    properties = {name: value for name, value in schema["properties"].items() if name not in names}
+    required = [name for name in schema["required"] if name not in names]
+    return {**schema, "properties": properties, "required": required}
+
+
+class _Described(GenerateJsonSchema):
+    """Pydantic's schemas, with the docstrings below fields, inherited ones too, and without titles such as "Max Lr".
+
+    Pydantic's own `use_attribute_docstrings` reads the source whenever the params are read, which takes longer than
+    everything else there.
+    """
+
+    def field_title_should_be_set(self, schema: CoreSchema) -> bool:
+        return False
+
+    def dataclass_schema(self, schema: DataclassSchema) -> JsonSchemaValue:
+        found = super().dataclass_schema(schema)
+        for name, text in _docstrings(schema["cls"]).items():
+            found["properties"][name]["description"] = text
+        return found
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    """Field -> the docstring below it, of a dataclass and its bases."""
+    found = {}
+    for base in kind.__mro__[-2::-1]:  # without object, from the eldest on
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in pairwise(body.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+    return found

@@ -1,0 +1,7 @@
+"""Write the schemas, from the project's folder."""
+
+from groundup.files import write_text
+from pipelines.schemas import schemas
+
+for path, text in schemas().items():
+    write_text(path, text)

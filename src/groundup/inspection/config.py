@@ -1,0 +1,32 @@
+"""What the page about the transformer shows; needs no torch, so that reading it is quick."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+
+from groundup.errors import BadInput
+from groundup.settings import STRICT
+
+Counted = Annotated[int, Ge(1)]  # counted from 1, as people do
+
+
+@dataclass(frozen=True)
+class ExplainConfig:
+    """The section `explain` of the study's params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    sentence: str
+    """What the decoders and the encoder read."""
+    verse: str
+    """What the encoder-decoder translates."""
+    layer: Counted
+    """Layer of the main pipeline's decoder whose attention is computed step by step; the first is 1."""
+    head: Counted
+    """Head of that layer; the first is 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("sentence", "verse"):
+            if not getattr(self, name).strip():
+                raise BadInput(f"explain.{name} is empty; expected a sentence of some words.")

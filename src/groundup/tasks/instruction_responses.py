@@ -1,0 +1,97 @@
+"""What models answer to instructions: before and after finetuning, on a sample, or to find their mistakes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.checkpoint import Checkpoint, load_checkpoint
+from groundup.datasets.subsets import sample_families
+from groundup.evaluation.config import EvaluateConfig, ScoreConfig
+from groundup.evaluation.instruction_results import Responses, first_of_each_family
+from groundup.generation.prompts import Request
+from groundup.generation.sampling import Sampling
+from groundup.tasks.instructions import respond
+from groundup.training.config import ComputeConfig
+from groundup.training.devices import pick_device
+from groundup.verifiable import exact_match
+from groundup.verifiable.answers import check_for
+
+Row = Mapping[str, Any]
+
+
+def before_and_after(
+    tests: Mapping[str, Sequence[Row]],
+    pretrained: Path,
+    finetuned: Path,
+    config: EvaluateConfig,
+    compute: ComputeConfig,
+) -> dict[str, Responses]:
+    """Ask both models, greedily, in the finetuned model's prompt style.
+
+    Args:
+        tests: rows of each test split. The finetuned model answers all of them, the pretrained one
+            `before_per_family` of each family: it does not know when to stop, so it is slow to ask.
+        pretrained, finetuned: folders of the checkpoints.
+
+    Returns:
+        The responses to each split.
+
+    Raises:
+        BadInput: a checkpoint is no decoder, or a prompt does not fit its context.
+    """
+    device = pick_device(compute)
+    after, before = load_checkpoint(finetuned, device), load_checkpoint(pretrained, device)
+
+    def ask(model: Checkpoint, rows: Sequence[Row], description: str) -> list[str]:
+        return respond(
+            model,
+            [Request.of(row) for row in rows],
+            max_new_tokens=config.max_new_tokens,
+            sampling=Sampling(seed=config.seed),
+            batch_size=config.batch_size,
+            style=after.prompt_style,
+            description=description,
+        )
+
+    found = {}
+    for name, rows in tests.items():
+        some = first_of_each_family(rows, max(config.before_per_family, config.samples))
+        answers = ask(before, some, f"answer {name}, before")
+        known = {row["id"]: answer for row, answer in zip(some, answers, strict=True)}
+        found[name] = Responses(rows, known, ask(after, rows, f"answer {name}"))
+    return found
+
+
+def answer_sample(
+    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: ScoreConfig, *, description: str
+) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
+    """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
+
+    The rows are a sample in which each family has its proportion. The prompt style is the model's own, or the
+    default one if it was not finetuned.
+    """
+    asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
+    given = respond(
+        checkpoint,
+        [Request.of(row) for row in asked],
+        max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch_size,
+        description=description,
+    )
+    return [*zip(asked, given, strict=True)], exact_match.score(asked, given, check_for(rows))
+
+
+def answers_of(
+    folder: Path, compute: ComputeConfig, rows: Mapping[str, Sequence[Row]], max_new_tokens: int
+) -> dict[str, list[str]]:
+    """What the decoder of a checkpoint answers to the rows of each split: greedily, in its own prompt style."""
+    model = load_checkpoint(folder, pick_device(compute), "decoder")
+    return {
+        name: respond(
+            model,
+            [Request.of(row) for row in part],
+            max_new_tokens=max_new_tokens,
+            description=f"answer {name}",
+        )
+        for name, part in rows.items()
+    }
