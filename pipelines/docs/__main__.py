@@ -11,6 +11,7 @@ from groundup.files import write_text
 from pipelines.docs.links import broken_links
 from pipelines.docs.pages import generate, pages
 from pipelines.rooms import texts
+from pipelines.schemas import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,9 +22,9 @@ def main(
         typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken."),
     ] = False,
 ) -> None:
-    """Write what is generated: pages, blocks of pages, and the code dependencies of every stage in dvc.yaml."""
+    """Write what is generated: pages, blocks of pages, JSON Schemas, and the code dependencies of every stage."""
     try:
-        due = texts(ROOT) | generate(ROOT)
+        due = texts(ROOT) | {ROOT / path: text for path, text in schemas().items()} | generate(ROOT)
     except BadInput as error:
         sys.exit(f"error: {error}")
     stale = [

@@ -1,5 +1,6 @@
 """Which pages are generated, and what each has to contain."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipelines.docs.picture import lanes
 from pipelines.docs.results import judged, read_metrics
 from pipelines.docs.rooms import read_rooms
 from pipelines.params import PIPELINES
+from pipelines.schemas import schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
 # in docs/, each from the template of its name
@@ -71,7 +73,9 @@ def read_facts(root: Path) -> dict[str, Any]:
         "transfer": read_metrics(root / "reports/transfer/metrics"),
     }
     datasets = read_datasets(root)
-    parameters, types = read_parameters(root, PIPELINES)
+    parameters, types = read_parameters(
+        root, PIPELINES, {path.stem: json.loads(text) for path, text in schemas().items()}
+    )
     rows = metrics["study"]["contextual"]["rows"]
     values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {

@@ -1,17 +1,16 @@
-"""Every value of every params.yaml: its type, bounds and meaning from the dataclasses, its setting from the file."""
+"""Every value of every params.yaml: type, bounds and meaning from the JSON Schema, its setting from the file."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from pipelines.docs.rooms import escape
 from pipelines.params import Pipeline, read_values
 
 Schema = Mapping[str, Any]
+WIDEST = 80  # characters of a mapping in a table
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -21,7 +20,7 @@ class Key:
 
     name: str
     type: str  # as Markdown
-    value: str  # in params.yaml, as Markdown; empty for a key of a type, and where it is a mapping
+    value: str  # in params.yaml, as Markdown; empty for a key of a type, and for a long mapping
     meaning: str
 
 
@@ -32,42 +31,50 @@ class Section:
     name: str
     meaning: str
     keys: tuple[Key, ...]
+    others: tuple[str, ...] = ()  # types that the section may have instead, by its kind, protocol or source
 
 
 def read_parameters(
-    root: Path, pipelines: Mapping[str, Pipeline]
+    root: Path, pipelines: Mapping[str, Pipeline], schemas: Mapping[str, Schema]
 ) -> tuple[dict[str, list[Section]], list[Section]]:
-    """The sections of each pipeline's own file by its path, and the types that their values have."""
+    """The sections of each pipeline's own file by its path, and the types that their values have.
+
+    Args:
+        schemas: the JSON Schema of each file of values, by the name of its pipeline.
+    """
     files: dict[str, list[Section]] = {}
     types: dict[str, Schema] = {}
-    for pipeline in pipelines.values():
-        schema = TypeAdapter(pipeline.sections).json_schema()
-        definitions = schema["$defs"]
+    for name, pipeline in pipelines.items():
+        definitions = schemas[name]["$defs"]
         values = read_values(root / pipeline.params_yaml)
         sections = files[pipeline.params_yaml] = []
-        for name in schema["properties"]:
-            if name in pipeline.borrowed:
-                continue
-            body = _resolved(schema["properties"][name], definitions, values[name])
-            sections.append(_section(name, body, values[name]))
-            types |= {found: definitions[found] for found in _mentioned(body, definitions)}
+        for key, schema in schemas[name]["properties"].items():
+            chosen, others = _chosen(schema, definitions, values[key])
+            sections.append(_section(key, chosen, values[key], others))
+            mentioned = {*_mentioned(chosen, definitions), *others}
+            types |= {found: definitions[found] for found in mentioned | _mentioned(others, definitions)}
     return files, [_section(name, types[name]) for name in sorted(types)]
 
 
-def _resolved(schema: Schema, definitions: Mapping[str, Schema], value: Any) -> Schema:
-    """The schema behind a reference; of a union the member whose discriminating key has the value's."""
+def _chosen(schema: Schema, definitions: Mapping[str, Schema], value: Any) -> tuple[Schema, list[str]]:
+    """The schema behind a reference; of a union the member that the value names, and the names of the others."""
     if "$ref" in schema:
-        return definitions[schema["$ref"].rpartition("/")[2]]
+        return definitions[_name(schema["$ref"])], []
     if "discriminator" in schema:
-        key, members = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
-        return definitions[members[value[key]].rpartition("/")[2]]
-    return schema
+        members = {kind: _name(ref) for kind, ref in schema["discriminator"]["mapping"].items()}
+        chosen = members.pop(value[schema["discriminator"]["propertyName"]])
+        return definitions[chosen], sorted(members.values())
+    return schema, []
+
+
+def _name(reference: str) -> str:
+    return reference.rpartition("/")[2]
 
 
 def _mentioned(schema: Any, definitions: Mapping[str, Schema]) -> set[str]:
     """The names of all types that a schema refers to, directly or not."""
     found: set[str] = set()
-    todo = [schema]
+    todo: list[Any] = [definitions[name] for name in schema] if isinstance(schema, list) else [schema]
     while todo:
         new = set(_references(todo.pop())) - found
         found |= new
@@ -78,14 +85,14 @@ def _mentioned(schema: Any, definitions: Mapping[str, Schema]) -> set[str]:
 def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
         if isinstance(schema.get("$ref"), str):
-            yield schema["$ref"].rpartition("/")[2]
+            yield _name(schema["$ref"])
         schema = list(schema.values())
     if isinstance(schema, list):
         for part in schema:
             yield from _references(part)
 
 
-def _section(name: str, schema: Schema, values: Any = None) -> Section:
+def _section(name: str, schema: Schema, values: Any = None, others: Sequence[str] = ()) -> Section:
     """Of a section with its values, or of a type without."""
     keys = tuple(
         Key(key, kind(part), _setting(values, key), _line(part.get("description", "")))
@@ -95,13 +102,17 @@ def _section(name: str, schema: Schema, values: Any = None) -> Section:
         keys = (
             Key(name, kind(schema), f"`{json.dumps(values)}`" if not isinstance(values, dict) else "", ""),
         )
-    return Section(name, _line(schema.get("description", "")), keys)
+    return Section(name, _line(schema.get("description", "")), keys, tuple(others))
 
 
 def _setting(values: Any, key: str) -> str:
-    if not isinstance(values, dict) or key not in values or isinstance(values[key], dict):
+    """The value of `key`; empty for a mapping that would not fit into a table."""
+    if not isinstance(values, dict) or key not in values:
         return ""
-    return f"`{json.dumps(values[key], ensure_ascii=False)}`".replace("|", "\\|")
+    text = json.dumps(values[key], ensure_ascii=False)
+    if isinstance(values[key], dict) and len(text) > WIDEST:
+        return ""
+    return f"`{text}`".replace("|", "\\|")
 
 
 def _line(text: str) -> str:
@@ -111,7 +122,7 @@ def _line(text: str) -> str:
 def kind(schema: Schema) -> str:
     """What a value may be, as Markdown: "integer ≥ 1", "`none` or `balanced`", "list of strings"."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
+        name = _name(schema["$ref"])
         return f"[{name}](#{name.lower()})"
     for union in ("anyOf", "oneOf"):
         if union in schema:

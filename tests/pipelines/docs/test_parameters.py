@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Lt
-from pydantic import TypeAdapter
+from pydantic import Discriminator, TypeAdapter
 
 from pipelines.docs.parameters import kind, read_parameters
 from pipelines.params import Pipeline
@@ -20,9 +20,17 @@ class Inner:
 
 
 @dataclass
-class Outer:
+class Plain:
+    """Nothing to choose."""
+
+    kind: Literal["plain"]
+
+
+@dataclass
+class Fancy:
     """The section."""
 
+    kind: Literal["fancy"]
     name: str | None
     inner: Inner
 
@@ -31,22 +39,26 @@ class Outer:
 class Sections:
     """All sections."""
 
-    lent: Inner
-    own: Outer
+    own: Annotated[Plain | Fancy, Discriminator("kind")]
     alone: int
 
 
-def test_own_sections_with_their_values_and_types(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("own: {name: x|y, inner: {steps: 3}}\nalone: 5\n")
-    files, types = read_parameters(tmp_path, {"p": Pipeline(".", Sections, borrowed=("lent",))})
+def test_sections_with_their_values_types_and_alternatives(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("own: {kind: fancy, name: x|y, inner: {steps: 3}}\nalone: 5\n")
+    schema = TypeAdapter(Sections).json_schema()
+    files, types = read_parameters(tmp_path, {"p": Pipeline(".", Sections)}, {"p": schema})
     own, alone = files["params.yaml"]
-    assert (own.name, own.meaning) == ("own", "The section.")
+    assert (own.name, own.meaning, own.others) == ("own", "The section.", ("Plain",))
     assert [(key.name, key.type, key.value) for key in own.keys] == [
+        ("kind", "`fancy`", '`"fancy"`'),
         ("name", "string or `null`", '`"x\\|y"`'),
-        ("inner", "[Inner](#inner)", ""),
+        ("inner", "[Inner](#inner)", '`{"steps": 3}`'),
     ]
     assert [(key.name, key.type, key.value) for key in alone.keys] == [("alone", "integer", "`5`")]
-    assert [(type_.name, [key.type for key in type_.keys]) for type_ in types] == [("Inner", ["integer ≥ 1"])]
+    assert [(type_.name, [key.type for key in type_.keys]) for type_ in types] == [
+        ("Inner", ["integer ≥ 1"]),
+        ("Plain", ["`plain`"]),
+    ]
 
 
 @pytest.mark.parametrize(
