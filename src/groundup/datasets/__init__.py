@@ -1,4 +1,6 @@
-"""From a catalogue entry to clean splits: locations, readers, and the preparation of each kind of data.
+"""Datasets: the catalogue of where each comes from, readers for their formats, cleaning, deduplicating, splitting.
 
-The only room that fetches (datasets.locations). Batches and tokens are the business of training.
+Rows are dictionaries in JSON Lines, the same whichever location served them. A split never puts similar texts on both
+sides. This is the only room that downloads anything (`locations`). The checks that stop a pipeline are in
+`validation`; tasks that groundup generates itself are in `verifiable`; batches for training are in `training`.
 """

@@ -1,4 +1,5 @@
-"""Models of other libraries, in and out: Hugging Face folders and llama.cpp's GGUF files.
+"""Models and tokenizers of Hugging Face and llama.cpp, imported and exported: config, weights, vocabulary, model card.
 
-Configs, weights, tokenizers, chat templates and model cards are translated and compared; nothing is trained.
+Names and shapes are compared before any weight is read. No pickle is opened and no downloaded code is run. A model
+that the other side cannot compute is refused with the reason.
 """

@@ -1,4 +1,4 @@
-"""Text before any tokenizer: normalising, 13-gram overlap, duplicates, documents, JSON Lines, the meaning of code.
+"""Text before a tokenizer sees it: documents, JSON Lines, labels, normalization, duplicates, runs of 13 words.
 
-Knows no dataset and no model.
+It knows no dataset and no model. `source` compares Python modules by what they mean.
 """

@@ -1,4 +1,4 @@
-"""Tokenizers written by hand: byte-pair encoding, WordPiece and characters, trained, saved, loaded and measured.
+"""Text to token ids and back: byte-level BPE, WordPiece and characters, learned from scratch.
 
-Reading and writing other libraries' tokenizer files is the business of interop.
+Vocabularies that others published are read and written by `interop`.
 """

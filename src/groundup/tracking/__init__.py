@@ -1,4 +1,6 @@
-"""MLflow listens here: one run per stage under one parent run per pipeline. It decides nothing.
+"""Runs in MLflow, one per stage under one parent per pipeline; the model registry and its champions.
+
+It decides nothing about what has to run, and once a stage is at work an error of MLflow costs a warning.
 
 MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.
 """

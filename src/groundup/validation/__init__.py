@@ -1,4 +1,4 @@
-"""The gates for data: expectations on raw rows and on splits, as reports of what was checked and what failed.
+"""Expectations on raw and split data, checked by Great Expectations; a failing one stops the pipeline.
 
-Drawing the report as a page is the business of reports.
+It describes what is wrong and where; the page about it is in `reports`.
 """

@@ -1,4 +1,1 @@
-"""Tasks whose answers a program can check: each family asks, answers and grades.
-
-Instructions made here are a dataset like any other; datasets.catalogue names them.
-"""
+"""Instruction tasks that groundup generates and grades: families that ask, answer, and check a response by program."""
