@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book repro-smollm2 back mend test lint ui schedule serve-spam docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,9 +55,6 @@ status: $(READY) .git/HEAD  ## show what changed since the last run; the study a
 	@dvc status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
 repro-book: $(READY) .git/HEAD identity  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
-	$(run-profile)
-
-repro-smollm2: $(READY) .git/HEAD identity  ## finetune the published SmolLM2-135M, as the DVC experiment "smollm2" (overwrites the same)
 	$(run-profile)
 
 back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>

@@ -21,9 +21,9 @@ from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
 from groundup.evaluation.config import EvaluateConfig, ScoreConfig
-from groundup.evaluation.explain_config import ExplainConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
+from groundup.inspection.config import ExplainConfig
 from groundup.nn.config import ModelParams
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
@@ -42,8 +42,6 @@ from groundup.training.config import (
     TranslationConfig,
 )
 
-NOT_PUBLISHED = "none"  # the value of `pretrained` for a model of our own
-
 
 @dataclass(frozen=True)
 class MainParams:
@@ -58,7 +56,6 @@ class MainParams:
     tokenizer: TokenizerConfig
     model: ModelParams
     compute: ComputeConfig
-    pretrained: str  # what is finetuned: NOT_PUBLISHED, a name of interop/fetching.py, or a path
     pretrain: PretrainConfig
     finetune_spam: SpamTrainingConfig
     finetune_instructions: InstructionTrainingConfig
@@ -67,7 +64,7 @@ class MainParams:
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
-        if self.pretrained == NOT_PUBLISHED and trainable is not None and trainable > blocks:
+        if trainable is not None and trainable > blocks:
             raise BadInput(
                 f"finetune_spam.trainable_blocks is {trainable}; model.n_layer gives {blocks} blocks; lower the one, "
                 f"or say null for all"

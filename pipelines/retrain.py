@@ -42,8 +42,6 @@ from pipelines.flow import (
     stages_die_with_us,
 )
 from pipelines.lineage import find_stage, recorded_keys
-from pipelines.main.finetune_instructions import MODEL_NAME as INSTRUCTIONS_MODEL
-from pipelines.main.finetune_spam import MODEL_NAME as SPAM_MODEL
 from pipelines.mend import mend
 from pipelines.params import MainParams, load_params
 
@@ -91,8 +89,10 @@ class Contest:
 
 
 CONTESTS = (
-    Contest(SPAM_MODEL, "finetune_spam", "prepare_spam", spam_figures),
-    Contest(INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_figures),
+    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_figures),
+    Contest(
+        registry.INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_figures
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import adapter_weights, add_adapters
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder, random_encoder_decoder
 
@@ -281,7 +281,7 @@ def test_a_classifier_on_a_frozen_base_keeps_what_was_trained(
     trunk = decoder(tokenizer)
     save_checkpoint(tmp_path / "base", trunk, tokenizer)
     model = SequenceClassifier(trunk, 2, "max").eval()
-    choose_trainable(trunk, 1, None)
+    freeze_all_but(trunk, 1, None)
     nn.init.normal_(model.score.weight)
     nn.init.normal_(trunk.h[1].mlp.c_proj.weight)
     save_checkpoint(tmp_path / "model", model, tokenizer, base=tmp_path / "base", labels=("ham", "spam"))

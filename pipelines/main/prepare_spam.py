@@ -1,20 +1,16 @@
-"""Stage prepare_spam: raw messages -> data/prepared/spam: train.jsonl, val.jsonl, test.jsonl, report.json."""
+"""Split the spam data: raw messages -> data/prepared/spam: train.jsonl, val.jsonl, test.jsonl, report.json."""
 
 from pathlib import Path
 
-from groundup.datasets.spam import SpamConfig, prepare
-from groundup.text.jsonl import read_jsonl, write_splits
-from groundup.text.overlap import TextIndex
+from groundup.datasets.spam import SpamConfig, prepare_files
 from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, spam: SpamConfig) -> None:
-    """Split the messages; those that occur in the corpus's training part are kept out of val and test."""
+    """Split the messages; those in the corpus's training part stay in train; `validation` is only waited for."""
     import pandas
 
-    pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
-    splits, report = prepare(read_jsonl(raw), spam, pretraining)
-    write_splits(out, splits, report)
+    splits, report = prepare_files(raw, corpus, out, spam)
     for name, messages in splits.items():
         run.dataset(pandas.DataFrame(messages), f"spam-{name}", str(out / f"{name}.jsonl"), name)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})

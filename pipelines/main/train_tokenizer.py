@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.interop.gpt2_vocabulary import fetch_gpt2
+from groundup.interop.import_tokenizer import gpt2_tokenizer
 from groundup.text.documents import text_of
 from groundup.tokenizers.bpe import BPETokenizer, TokenizerConfig
 from groundup.tokenizers.vocabulary_report import describe_vocabulary
@@ -10,9 +10,21 @@ from groundup.tracking import Run
 from groundup.training.shards import read_documents
 
 
-def main(run: Run, corpus: Path, catalogue: Path, out: Path, *, tokenizer: TokenizerConfig) -> None:
-    """Write the tokenizer to `out`; the validation split is only measured with it."""
-    trained = _train(corpus, tokenizer) if tokenizer.kind == "bpe" else fetch_gpt2(catalogue)
+def main(run: Run, corpus: Path, vocabulary: Path, out: Path, *, tokenizer: TokenizerConfig) -> None:
+    """Write the tokenizer to `out`; the validation split is only measured with it.
+
+    `vocabulary` is the folder with GPT-2's files, which a tokenizer of kind gpt2 takes.
+    """
+    if tokenizer.kind == "gpt2":
+        trained = gpt2_tokenizer(vocabulary / "vocab.bpe", vocabulary / "encoder.json")
+    else:
+        trained = BPETokenizer.train(
+            [text_of(messages) for messages in read_documents(corpus / "train.jsonl")],
+            tokenizer.vocab_size,
+            pattern=tokenizer.pattern,
+            special_tokens=tokenizer.special_tokens,
+            progress=True,
+        )
     trained.save(out)
     held_out = [text_of(messages) for messages in read_documents(corpus / "val.jsonl")]
     metrics, page = describe_vocabulary(trained, held_out)
@@ -20,14 +32,3 @@ def main(run: Run, corpus: Path, catalogue: Path, out: Path, *, tokenizer: Token
     run.text(page, "vocabulary.txt")
     run.tag("tokenizer.fingerprint", trained.fingerprint)
     run.artifact(out)
-
-
-def _train(corpus: Path, config: TokenizerConfig) -> BPETokenizer:
-    texts = [text_of(messages) for messages in read_documents(corpus / "train.jsonl")]
-    return BPETokenizer.train(
-        texts,
-        config.vocab_size,
-        pattern=config.pattern,
-        special_tokens=config.special_tokens,
-        progress=True,
-    )

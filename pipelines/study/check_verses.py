@@ -2,41 +2,30 @@
 
 from pathlib import Path
 
-from groundup.datasets.verses import SIDES, SPLITS, VersesConfig
-from groundup.errors import BadInput
-from groundup.files import write_json, write_text
-from groundup.reports.validation import problems, render_page, summary
+from groundup.datasets.verses import SPLITS, VersesConfig
+from groundup.files import write_json
 from groundup.text.jsonl import read_splits
-from groundup.text.overlap import find_contamination
 from groundup.tracking import Run
-from pipelines.main.check_splits import suite
+from groundup.validation.contamination import check_pairs, suite
+from groundup.validation.results import add_suite, gate, summary
 
 
-def main(run: Run, pairs: Path, results: Path, page: Path, metrics: Path, *, verses: VersesConfig) -> None:
-    """Write results and page, then the metrics if all is well: training depends on them.
+def main(run: Run, pairs: Path, results: Path, metrics: Path, *, verses: VersesConfig) -> None:
+    """Write the results, then the metrics if all is well: training depends on them.
 
     Raises:
         BadInput: an expectation fails, or a verse that evaluates occurs in train; the rows are shown.
     """
     from groundup.validation.expectations import validate_verses  # takes 5 s to import
 
+    metrics.unlink(missing_ok=True)
     splits = read_splits(pairs, SPLITS)
     report = validate_verses(splits, verses.length_ratio)
-    found = find_contamination(
-        {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
-        {side: [row[side] for row in splits["train"]] for side in SIDES},
-    )
-    report["suites"].append(suite(found))
-    report["success"] = all(one["success"] for one in report["suites"])
+    found = check_pairs(splits)
+    add_suite(report, suite(found))
     write_json(results, report)
-    write_text(page, render_page(report, "Validation of the pairs of verses"))
-    for path in (results, page):
-        run.artifact(path, "validation")
+    run.artifact(results, "validation")
     run.log({f"contaminated/{name}": facts["contaminated"] for name, facts in found["sets"].items()})
-    if not report["success"]:
-        metrics.unlink(missing_ok=True)  # later stages depend on it: no file, no way past the gate
-        raise BadInput(
-            f"the verses break these promises; repair the data or the splitting:\n{problems(report)}"
-        )
+    gate(report, results, "the verses break these promises; repair the data or the splitting")
     write_json(metrics, summary(report) | {"contaminated": found["contaminated"]})
     run.artifact(metrics, "validation")

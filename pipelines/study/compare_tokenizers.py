@@ -1,50 +1,44 @@
-"""The ladder of tokenizers: one table, one plot, what its intervals allow to say, and a page to look at."""
+"""The ladder of tokenizers as one table, and how each cuts a sentence."""
 
 from pathlib import Path
 
-from groundup.errors import BadInput
-from groundup.evaluation import tokenizer_results
-from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
-from groundup.files import atomic_path, read_json, write_json, write_text
-from groundup.reports import tokenizer_page, tokenizer_plots
-from groundup.reports.style import save
+from groundup.evaluation.tokenizer_results import CompareTokenizersConfig, learned, table
+from groundup.files import read_json, write_json
 from groundup.tokenizers.loading import load_tokenizer
+from groundup.tokenizers.vocabularies import VocabularyConfig
 from groundup.tracking import Run
 
 
-def main(run: Run, *paths: Path, compare_tokenizers: CompareTokenizersConfig) -> None:
-    """Read tokenizers, vocabularies' figures and models' figures; write the table, the folder of plots and the page.
+def main(
+    run: Run,
+    tokenizers: Path,
+    measured: Path,
+    ladder: Path,
+    metrics: Path,
+    *,
+    vocabularies: dict[str, VocabularyConfig],
+    compare_tokenizers: CompareTokenizersConfig,
+) -> None:
+    """Read the tokenizers, what they do to text and what they do to the model: three folders, a file per vocabulary.
 
-    All three in the same order of names. A vocabulary's figures hold times, so they are read here and not by the
-    ladder: other times are no reason to train its model anew.
-
-    Raises:
-        BadInput: other names in one of the three.
+    What a vocabulary does to text includes times, so it is read here and not by the ladder: other times are no reason
+    to train its model again.
     """
-    *sources, metrics, plots, page = paths
-    third = len(sources) // 3
-    parts = [sources[start : start + third] for start in range(0, len(sources), third)]
-    lists = [", ".join(path.stem for path in part) for part in parts]
-    if len(set(lists)) > 1:
-        raise BadInput(
-            f"found tokenizers, vocabularies and models of {'; '.join(lists)}; expected the same names in the same "
-            f"order: correct the stage compare_tokenizers in dvc.yaml."
-        )
-    tokenizers = {path.stem: load_tokenizer(path) for path in parts[0]}
-    rows = {
-        model.stem: {"vocabulary": read_json(vocabulary), **read_json(model)}
-        for vocabulary, model in zip(*parts[1:], strict=True)
-    }
     config = compare_tokenizers
-    found = tokenizer_results.table(rows, config)
-    said = tokenizer_results.conclusions(found, config)
-    write_json(metrics, {"tokenizers": found, "conclusions": said})
-    with atomic_path(plots) as folder:
-        folder.mkdir()
-        save(tokenizer_plots.ladder(found), folder / "ladder.png")
-    write_text(page, tokenizer_page.page(found, rows, tokenizers, config, plots))
+    loaded = {name: load_tokenizer(tokenizers / f"{name}.json") for name in vocabularies}
+    figures = {name: read_json(measured / f"{name}.json") for name in vocabularies}
+    rows = {
+        name: {"vocabulary": figures[name], **read_json(ladder / f"{name}.json")} for name in vocabularies
+    }
+    found = table(rows, config)
+    facts = {
+        "tokenizers": found,
+        "order": list(vocabularies),
+        "reference": config.reference,
+        "confidence": config.confidence,
+        "cuts": {name: tokenizer.pieces(config.sentence) for name, tokenizer in loaded.items()},
+        "learned": learned(figures, loaded, config),
+    }
+    write_json(metrics, facts)
     for name, row in found.items():
         run.log({f"{name}/{key}": row[key]["mean"] for key in ("val_bpb", "spam_f1")})
-    run.text("\n".join(said) + "\n", "conclusions.txt")
-    run.artifact(plots)
-    run.artifact(page)

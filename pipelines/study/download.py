@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from groundup.datasets.catalogue import StudyDataConfig, dataset_named, load_catalogue
+from groundup.datasets.downloads import download
 from groundup.tracking import Run
-from pipelines.main.download import download
 
 
 def main(run: Run, name: str, own: Path, out: Path, kept: Path, *, data: StudyDataConfig) -> None:

@@ -3,10 +3,8 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
 from groundup.files import write_json
-from groundup.interop.gpt2_vocabulary import fetch_gpt2
+from groundup.interop.import_tokenizer import gpt2_tokenizer
 from groundup.text.documents import text_of
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.measures import encode_megabytes_per_second, text_measures
@@ -18,14 +16,14 @@ from groundup.tokenizers.vocabularies import (
     learn,
 )
 from groundup.tracking import Run
-from groundup.training.shards import SPLITS, open_shard, read_documents, write_shards
+from groundup.training.shards import SPLITS, never_used, read_documents, write_shards
 
 
 def main(
     run: Run,
     name: str,
     corpus: Path,
-    catalogue: Path,
+    gpt2: Path,
     out: Path,
     tokens: Path,
     metrics: Path,
@@ -35,26 +33,25 @@ def main(
 ) -> None:
     """Write the tokenizer, the corpus as its ids, and its figures on the validation split."""
     config = vocabularies[name]
-    documents = {split: read_documents(corpus / f"{split}.jsonl") for split in SPLITS}
+    texts = {
+        split: [text_of(messages) for messages in read_documents(corpus / f"{split}.jsonl")]
+        for split in SPLITS
+    }
     start = time.perf_counter()
     trained: Tokenizer
     if isinstance(config, GPT2Config):
-        trained = fetch_gpt2(catalogue)
+        trained = gpt2_tokenizer(gpt2 / "vocab.bpe", gpt2 / "encoder.json")
     else:
-        trained = learn(config, [text_of(messages) for messages in documents["train"]], progress=True)
+        trained = learn(config, texts["train"], progress=True)
     seconds = time.perf_counter() - start
     trained.save(out)
     write_shards(corpus, trained, tokens, progress=True)
-    used = np.zeros(trained.vocab_size, dtype=bool)
-    for split in SPLITS:
-        used[np.unique(open_shard(tokens, split))] = True
-    held_out = [text_of(messages) for messages in documents["val"]]
     figures = {
         "vocab_size": trained.vocab_size,
         "train_seconds": round(seconds, 2),
-        "never_used": round(1 - float(used.mean()), 6),
-        "encode_megabytes_per_second": round(encode_megabytes_per_second(out, held_out), 3),
-        **{key: round(value, 6) for key, value in text_measures(trained, held_out).items()},
+        "never_used": round(never_used(tokens), 6),
+        "encode_megabytes_per_second": round(encode_megabytes_per_second(out, texts["val"]), 3),
+        **{key: round(value, 6) for key, value in text_measures(trained, texts["val"]).items()},
     }
     write_json(metrics, {**figures, "merges": first_merges(trained, train_vocabulary.merges)})
     run.params({"tokenizer": name})

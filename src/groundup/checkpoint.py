@@ -28,8 +28,8 @@ from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.lora import ADAPTER, absorb, add_adapters
-from groundup.nn.weights import keep_tokens, misfits, shapes_of
+from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
+from groundup.nn.weights import keep_tokens, mismatches, shapes_of
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
@@ -189,7 +189,7 @@ def load_checkpoint(
         )
     model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
-    absorb(model)
+    merge_and_unload(model)
     model.requires_grad_(True)  # adapters have frozen what they stand on
     trunk = model.trunk if isinstance(model, SequenceClassifier) else model
     assert isinstance(trunk, Decoder | Encoder | EncoderDecoder)
@@ -262,7 +262,7 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
                 for name, shape in shapes_of(own).items()
                 if name in found or not (name in tied or (partial and not name.endswith(ADDED)))
             }
-            problems = misfits(wanted, found)
+            problems = mismatches(wanted, found)
             if problems:
                 raise BadInput(
                     f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; "

@@ -11,7 +11,7 @@ from tests.architecture.stanzas import ROOT, values
 CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "book", "smollm2"])
+@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 

@@ -8,14 +8,17 @@ from groundup.embeddings.comparison import (
     BAG_OF_WORDS,
     benchmark_table,
     by_corpus,
+    compare,
     corpus_table,
+    headlines,
     name_of,
     neighbourhood,
     spam_table,
     speed_table,
     speed_tables,
+    surroundings,
 )
-from groundup.embeddings.config import GENSIM_METHODS
+from groundup.embeddings.config import GENSIM_METHODS, CompareEmbeddingsConfig
 from groundup.embeddings.vectors import WordVectors
 from groundup.evaluation.metrics import Bootstrap
 from tests.embeddings import toy
@@ -135,3 +138,35 @@ def test_neighbourhood_puts_near_words_near():
         )
         assert near[0] == word[0]
     assert points == neighbourhood(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
+
+
+def test_surroundings_are_of_every_set_and_the_layout_of_ours(sets):
+    config = CompareEmbeddingsConfig(20, 0.9, 1, 1, 1, neighbours_of=("win", "me"), neighbours=2)
+    found = surroundings(sets, config)
+    assert [entry["set"] for entry in found["neighbours"]] == list(sets)
+    for entry in found["neighbours"]:
+        near = [word for word, _ in sets[entry["set"]].neighbours("me", 2)]
+        assert entry["words"][1] == {"word": "me", "near": near}
+    assert [entry["set"] for entry in found["layout"]] == ["groundup skipgram", "groundup glove"]
+    words = {point["word"] for point in found["layout"][0]["points"]}
+    assert words == {"win", "me"}.union(*(entry["near"] for entry in found["neighbours"][0]["words"]))
+
+
+def test_headlines_of_all_tables(sets):
+    config = CompareEmbeddingsConfig(20, 0.9, 1, 1, 1, neighbours_of=("win",), neighbours=2)
+    pairs = [{"word1": a, "word2": b, "score": float(n)} for n, (a, b) in enumerate(pairwise(WORDS))]
+    messages = [{"label": "spam" if n % 2 else "ham", "text": WORDS[n % 8]} for n in range(16)]
+    speed = {"cbow": {"ratio": {"median": 2.0}}}
+    results = compare({"mix": sets}, {"pairs": pairs}, {"train": messages, "test": messages}, speed, config)
+    assert list(results) == ["confidence", "corpora", "speed", "spam"]
+    found = headlines(results)
+    assert (
+        found["mix/pairs/groundup glove"]
+        == results["corpora"]["mix"]["benchmarks"]["pairs"]["scores"]["groundup glove"]["mean"]
+    )
+    assert found["speed_ratio/cbow"] == 2.0
+    assert (
+        found["spam_f1/gensim skipgram mix"]
+        == results["spam"]["features"]["gensim skipgram, mix"]["f1"]["mean"]
+    )
+    assert len(found) == 3 + 1 + 4

@@ -1,9 +1,17 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.predictions import COLUMNS, read_predictions, write_predictions
+from groundup.evaluation.baselines import Predictions
+from groundup.evaluation.predictions import (
+    COLUMNS,
+    read_baselines,
+    read_predictions,
+    write_baselines,
+    write_predictions,
+)
 
 TEST = [{"id": f"t{i}", "label": label, "text": "any"} for i, label in enumerate(("spam", "ham", "ham"))]
 VAL = [{"id": "v", "label": "ham", "text": "any"}]
@@ -47,3 +55,28 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("seed,split,id,label\n")
     with pytest.raises(BadInput, match=r"lacks the columns \['spam_probability'\]"):
         read_predictions(tmp_path / "p.csv", TEST)
+
+
+def test_answers_of_baselines_come_back_in_full(tmp_path: Path) -> None:
+    prob = np.array([1 / 3, 0.9, 1e-17])
+    found = {
+        "majority": Predictions(np.array([0, 0, 0]), prob, prob),
+        "char_svm": Predictions(np.array([0, 1, 0]), np.array([-0.1, 2 / 3, -7.0]), None),
+    }
+    write_baselines(tmp_path / "b.csv", TEST, found)
+    read = read_baselines(tmp_path / "b.csv", TEST)
+    assert list(read) == list(found)
+    for name, answers in found.items():
+        assert read[name].pred.tolist() == answers.pred.tolist()
+        assert read[name].ranking.tolist() == answers.ranking.tolist()
+    assert read["majority"].prob is not None and read["majority"].prob.tolist() == prob.tolist()
+    assert read["char_svm"].prob is None
+
+
+def test_answers_of_baselines_to_another_split_are_refused(tmp_path: Path) -> None:
+    found = {"majority": Predictions(np.zeros(3, dtype=np.int64), np.zeros(3), None)}
+    write_baselines(tmp_path / "b.csv", TEST, found)
+    with pytest.raises(
+        BadInput, match="majority has answers to 3 messages; expected those of the test split"
+    ):
+        read_baselines(tmp_path / "b.csv", TEST[::-1])

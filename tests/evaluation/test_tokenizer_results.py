@@ -3,7 +3,10 @@ from dataclasses import replace
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.tokenizer_results import conclusions, table
+from groundup.evaluation.tokenizer_results import learned, table
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.tokenizers.loading import Tokenizer
+from groundup.tokenizers.vocabularies import first_merges
 from tests.pipelines.study.tokenizers import COMPARE, row
 
 ROWS = {
@@ -36,31 +39,6 @@ def test_columns() -> None:
     assert found["bpe"]["embedding_parameters"] == 400
 
 
-def test_conclusions_follow_the_intervals() -> None:
-    said = "\n".join(conclusions(table(ROWS, COMPARE), COMPARE))
-    assert "bpe predicts best after equal time: 2.100" in said  # not wordpiece, whose text has lost something
-    assert "byte +0.500 (+0.500 to +0.500);" in said
-    assert "of a text that has lost something" in said
-    assert "byte -0.010 (-0.250 to +0.230), not significant" in said
-    assert "50% of byte's 256 tokens never occur in the corpus, and 40% of its model" in said
-    assert "Not every text comes back with wordpiece" in said
-    assert (
-        "4 differences are judged at 95%, so about 0.2 of them would count as significant by chance alone"
-        in said
-    )
-    assert "Spam F1, difference from bpe: byte" in said
-    assert "busy" not in said
-
-
-def test_seeds_with_unequal_steps_in_equal_time_are_named_first() -> None:
-    rows = {**ROWS, "byte": {**ROWS["byte"], "steps": {"seed_1": 142, "seed_2": 145, "seed_3": 59}}}
-    said = conclusions(table(rows, COMPARE), COMPARE)
-    assert "The machine was busy" in said[0]
-    assert (
-        "steps, with byte 59 to 145; small differences from these may be its doing" in said[0]
-    )  # of bpe 10 to 11
-
-
 def test_intervals_of_f1_stay_between_0_and_1() -> None:
     rows = {
         **ROWS,
@@ -75,3 +53,25 @@ def test_intervals_of_f1_stay_between_0_and_1() -> None:
 def test_a_reference_that_is_not_there() -> None:
     with pytest.raises(BadInput, match="reference is 'bpe_4k'; expected one of byte, bpe, wordpiece"):
         table(ROWS, replace(COMPARE, reference="bpe_4k"))
+
+
+def test_how_the_largest_of_each_kind_came_to_cut_the_sentence() -> None:
+    texts = ["low low lower lowest", "new newer newest"]
+    tokenizers: dict[str, Tokenizer] = {
+        name: BPETokenizer.train(texts, size)
+        for name, size in (("small", 259), ("large", 264), ("byte", 257))
+    }
+    vocabularies = {
+        name: {"vocab_size": tokenizer.vocab_size, "merges": first_merges(tokenizer, 3)}
+        for name, tokenizer in tokenizers.items()
+    }
+    found = learned(vocabularies, tokenizers, replace(COMPARE, sentence="low", steps=(0, 1)))
+    assert found["wordpiece"] is None
+    assert found["bpe"] is not None and found["bpe"]["name"] == "large"
+    assert found["bpe"]["merges"] == vocabularies["large"]["merges"]
+    [none, first], joined = found["bpe"]["steps"], vocabularies["large"]["merges"][0]
+    assert none == [0, ["l", "o", "w"]]
+    assert first[0] == 1 and "".join(first[1]) == "low"
+    assert len(first[1]) == (2 if joined["piece"] in "low" else 3)
+    scored = {"small": {"vocab_size": 3, "merges": [{"score": 1.0}]}}
+    assert learned(scored, tokenizers, COMPARE)["bpe"] is None

@@ -2,13 +2,14 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import seed_interval
-from groundup.evaluation.transfer_results import TITLES, final_loss, table
+from groundup.evaluation.transfer_results import final_loss, table
+from tests.evaluation.comparison import SYSTEMS
 
 STEPS = {100: 60, 400: 75}
 
 
 def scores() -> dict[str, dict[int, list[float]]]:
-    found = {name: {100: [0.5, 0.6, 0.7], 400: [0.8, 0.8, 0.8]} for name in TITLES}
+    found = {name: {100: [0.5, 0.6, 0.7], 400: [0.8, 0.8, 0.8]} for name in SYSTEMS}
     found["masked"] = {100: [0.6, 0.7, 0.81], 400: [0.8, 0.81, 0.79]}
     return found
 
@@ -41,7 +42,7 @@ def test_intervals_of_f1_stay_between_0_and_1() -> None:
 
 def test_one_seed_is_not_enough() -> None:
     with pytest.raises(BadInput, match="at least 2"):
-        table({name: {100: [0.5]} for name in TITLES}, {}, {100: 60}, 0.95)
+        table({name: {100: [0.5]} for name in SYSTEMS}, {}, {100: 60}, 0.95)
 
 
 def test_a_loss_is_not_below_0_and_may_be_above_1() -> None:

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +8,6 @@ from sacrebleu import corpus_bleu, corpus_chrf
 from sacrebleu.significance import PairedTest
 
 from groundup.evaluation import translation_results
-from groundup.reports.style import save
-from groundup.reports.translation_plots import training_curve
 from tests.tiny_translation import EVALUATE
 
 WORDS = "and the king said to his men go up into the town for there is bread and water in it".split()
@@ -50,16 +47,14 @@ def test_scores_are_those_of_sacrebleu(table: dict) -> None:
 
 
 def test_significance(table: dict) -> None:
-    assert translation_results.beats(table, "copy")
-    assert translation_results.beats(table, "word_table", "BLEU")
+    assert translation_results.verdict(table, "copy", "chrF2") == "higher"
+    assert translation_results.verdict(table, "word_table", "BLEU") == "higher"
     assert table["systems"]["model"]["chrF2"]["p"] is None
     equal = translation_results.scores(SYSTEMS | {"copy": SYSTEMS["model"]}, REFERENCES, samples=50)
     # sacreBLEU calls equal systems significantly different: its p counts resamples above a difference of 0
     assert equal["systems"]["copy"]["BLEU"]["p"] < translation_results.SIGNIFICANT
-    assert not translation_results.beats(equal, "copy", "BLEU")
-    said = translation_results.conclusion(equal)
-    assert "In BLEU the model is not to be told apart from copying: " in said
-    assert "In chrF the model scores higher than the table of words: " in said
+    assert translation_results.verdict(equal, "copy", "BLEU") == "open"
+    assert translation_results.verdict(equal, "word_table", "chrF2") == "higher"
 
 
 class MeanNumber:
@@ -94,7 +89,7 @@ def test_significant_is_about_two_standard_errors(standard_errors: float, signif
 
 def test_a_model_that_loses_is_said_to(table: dict) -> None:
     worse = translation_results.scores(SYSTEMS | {"model": sentences(5, 0.8)}, REFERENCES, samples=50)
-    assert "In chrF the model scores lower than copying: " in translation_results.conclusion(worse)
+    assert translation_results.verdict(worse, "copy", "chrF2") == "lower"
 
 
 def test_verses_with_maps_are_short_ones() -> None:
@@ -108,37 +103,8 @@ def test_verses_with_maps_are_short_ones() -> None:
     assert len(translation_results.draw(verses, replace(config, alignment_words=(1, 2)))[1]) == 2
 
 
-def test_page_shows_table_samples_and_pictures(table: dict, tmp_path: Path) -> None:
-    history = [{"step": step, "train/loss": 3.0 - step / 100} for step in range(1, 101)]
-    history[49] |= {"val/loss": 2.6}
-    history[99] |= {"val/loss": 2.2}
-    drawing = training_curve(history)
-    (axes,) = drawing.axes
-    assert list(axes.lines[1].get_xdata()) == [50, 100]
-    assert axes.lines[0].get_ydata()[1] == pytest.approx((2.99 + 2.98) / 2)
-    for name in ("curve", "attention_43004043", "model1_43004043"):
-        save(drawing, tmp_path / f"{name}.png")
-    samples = [
-        {
-            "id": "01001002",
-            "source": "thou <art>",
-            "target": "you are",
-            "word_table": "you art",
-            "model": "you",
-        }
-    ]
-    facts = {"parameters": 1_234, "pairs": 56, "steps": 100, "tokens": 2_000_000, "seconds": 543.2}
-    page = translation_results.page(table, facts, samples, [{"id": "43004043"}], tmp_path)
-    for text in (
-        "1,234 parameters",
-        "thou &lt;art&gt;",
-        "100 steps in 9.1 min over 2.0 million tokens",
-        "Genesis 1:2",
-        "Alignment of IBM Model 1: John 4:43",
-        "chrF, 95% interval",
-        "word by word (IBM Model 1)",
-        "60 verses",
-    ):
-        assert text in page
-    assert page.count("data:image/png") == 3
-    assert "http" not in page.replace("https://arxiv.org", "")
+def test_every_translation_beside_its_source() -> None:
+    verses = [{"id": "01001001", "source": "thou art", "target": "you are"}]
+    systems = {"copy": ["thou art"], "word_table": ["you art"], "model": ["you are"]}
+    expected = {**verses[0], "word_table": "you art", "model": "you are"}
+    assert translation_results.beside_sources(verses, systems) == [expected]

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.word_alignment import NULL, WordSubstitution, learn, words_of
+from groundup.evaluation.word_alignment import (
+    NULL,
+    WordSubstitution,
+    learn,
+    words_of,
+)
 
 # The corpus of Koehn (2010), "Statistical machine translation", figure 4.4; by hand.
 HOUSES = [

@@ -11,8 +11,8 @@ import torch
 from groundup.datasets.catalogue import load_catalogue
 from groundup.errors import BadInput
 from groundup.interop.fetching import MODELS, fetch_published
+from tests.datasets.gpt2_files import gpt2_catalogue
 from tests.interop.published_models import random_gpt2, random_llama, save_published
-from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
 
@@ -60,7 +60,7 @@ def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
 
 def test_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"gpt-2, which is neither .*none, smollm2-135m, gpt2-124m, .* or the path"
+        BadInput, match=r"gpt-2, which is neither .*expected smollm2-135m, gpt2-124m, .* or the path"
     ):
         fetch_published("gpt-2", tmp_path / "catalogue.yaml")
 

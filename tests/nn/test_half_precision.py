@@ -7,7 +7,7 @@ from torch import nn
 
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
-from groundup.nn.half_precision import LARGEST, HalfLinear, halve, supported
+from groundup.nn.half_precision import LARGEST, HalfLinear, supported, to_half_linear
 from tests.tiny import random_decoder
 
 pytestmark = pytest.mark.skipif(not supported(), reason="this processor has no kernel for float16 weights")
@@ -35,7 +35,7 @@ def test_a_model_says_nearly_the_same_with_half_of_the_bytes(preset: str) -> Non
     idx = torch.randint(0, model.config.vocab_size, (2, 9))
     before = model.logits(model(idx))
     table = model.wte.weight.clone()
-    after = halve(model).logits(model(idx))
+    after = to_half_linear(model).logits(model(idx))
     assert 0 < (after - before).norm() / before.norm() < 2e-3
     assert not any(isinstance(module, nn.Linear) for module in model.modules())
     torch.testing.assert_close(model.wte.weight, table, rtol=0, atol=0)  # a tied head leaves the token table
@@ -47,5 +47,5 @@ def test_a_model_says_nearly_the_same_with_half_of_the_bytes(preset: str) -> Non
 def test_a_weight_beyond_float16_stays() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     model[1].weight[0, 0] = LARGEST * 2
-    halve(model)
+    to_half_linear(model)
     assert isinstance(model[0], HalfLinear) and isinstance(model[1], nn.Linear)

@@ -8,11 +8,11 @@ from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.lora import (
     LoRALinear,
-    absorb,
     adapter_weights,
     adapters,
     add_adapters,
     merge,
+    merge_and_unload,
     unmerge,
 )
 from tests.tiny import random_decoder
@@ -87,7 +87,7 @@ def test_absorbed_adapters_leave_plain_layers_with_the_same_answers() -> None:
         model(idx),
         {name for name, _ in model.named_parameters()} - adapter_weights(model).keys(),
     )
-    absorb(model)
+    merge_and_unload(model)
     torch.testing.assert_close(model(idx), expected, rtol=1e-4, atol=1e-5)
     assert not adapters(model)
     assert {name for name, _ in model.named_parameters()} == names

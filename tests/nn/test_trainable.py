@@ -2,7 +2,7 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from tests.tiny import random_decoder
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
@@ -10,7 +10,7 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
 
 def trainable(blocks: int | None, lora: LoRAConfig | None) -> set[str]:
     model = random_decoder()
-    choose_trainable(model, blocks, lora)
+    freeze_all_but(model, blocks, lora)
     return {name for name, p in model.named_parameters() if p.requires_grad}
 
 

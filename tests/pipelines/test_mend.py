@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from tests.test_pipeline import HEAVY
 
 from groundup.errors import BadInput
 from pipelines import mend as module
@@ -18,7 +19,6 @@ from pipelines.lineage import recorded_keys
 from pipelines.params import PIPELINES
 from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
-from tests.test_pipeline import HEAVY
 
 DVC = (sys.executable, "-m", "dvc")
 MORE = {PIPELINES["study"].dvc_yaml: toy.STUDY_YAML}

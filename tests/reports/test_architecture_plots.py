@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from groundup.evaluation.architecture import stacks
+from groundup.inspection.architecture import stacks
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder

@@ -1,7 +1,22 @@
-from groundup.reports.format import by_chance, difference, interval, percent, significant, starred
+from groundup.reports.format import (
+    decimals,
+    difference,
+    interval,
+    number,
+    percent,
+    share,
+    significant,
+    starred,
+)
 
 ENTRY = {"mean": 0.4249, "low": 0.3, "high": 0.5}
 BELOW = {"mean": -0.1, "low": -0.2, "high": 0.05}
+
+
+def test_single_numbers():
+    assert number(1234567) == "1,234,567"
+    assert decimals(1.239) == "1.24" and decimals(-0.00123) == "0.00"
+    assert share(0.98765) == "98.8%" and share(0.95, 0) == "95%"
 
 
 def test_means_with_their_ends():
@@ -16,7 +31,3 @@ def test_differences_and_their_verdict():
     assert difference(BELOW, 1) == starred(BELOW, 1) == "-0.1 (-0.2 to +0.1)"
     assert starred(ENTRY, 2) == "+0.42 (+0.30 to +0.50) *"
     assert significant({"mean": -0.1, "low": -0.2, "high": -0.01}) and not significant(BELOW)
-
-
-def test_what_many_differences_give_by_chance():
-    assert by_chance(12, 0.95).startswith("12 differences are judged at 95%, so about 0.6 of them")

@@ -1,15 +1,20 @@
 import math
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import matthews_corrcoef
 from torch import nn
 
-from groundup.checkpoint import Checkpoint, CheckpointConfig
+from groundup.checkpoint import Checkpoint, CheckpointConfig, load_checkpoint
 from groundup.errors import BadInput
+from groundup.interop.published import import_model
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import Pooling
 from groundup.nn.decoder import Decoder
@@ -21,12 +26,17 @@ from groundup.tasks.classification import (
     make_classifier,
     predict,
     spam_probabilities,
+    train_classifiers,
     training_batches,
 )
+from groundup.text.jsonl import read_jsonl
+from groundup.text.labels import label_of
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.config import SpamTrainingConfig
 from groundup.training.loop import fit
 from groundup.training.objectives import classification
+from tests.interop.published_models import save_bert
+from tests.pipelines.prepared import SPAM, make_pretrained, make_spam
 from tests.tiny import ADAMW, CPU, model_config, random_decoder, random_encoder, training_config
 
 CONFIG = SpamTrainingConfig(
@@ -198,3 +208,55 @@ def test_weights_tokens_hidden_and_seed_reach_the_training() -> None:
     others = [replace(config, class_weights="none"), replace(config, token_dropout=0.0)]
     assert all(trained(other, 5) != trained(config, 5) for other in others)
     assert trained(config, 6) != trained(config, 5)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    make_pretrained(tmp_path / "data" / "pretrained")
+    make_spam(tmp_path / "data" / "spam")
+    return tmp_path / "data"
+
+
+def train(data: Path, out: Path, config: SpamTrainingConfig = SPAM, standalone: bool = True) -> float:
+    folders = (data / "pretrained", data / "spam", out / "model")
+    files = (out / "predictions.csv", out / "curve.csv", data / "state")
+    return train_classifiers(
+        *folders, *files, config=config, compute=CPU, log=lambda metrics, step: None, standalone=standalone
+    )
+
+
+def test_an_encoder_works_too(data: Path, tmp_path: Path) -> None:
+    save_bert(tmp_path / "hf")
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    train(data, tmp_path / "out", config=replace(SPAM, pooling="mean"))
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert not checkpoint.model.trunk.config.causal
+    assert 0 < spam_probabilities(checkpoint, ["unable"])[0] < 1
+
+
+def test_seeds_differ(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    first, second = (found[found["seed"] == seed]["spam_probability"].tolist() for seed in (1, 2))
+    assert first != second
+
+
+def test_a_frozen_decoder_stays_as_it_was(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "out", config=replace(SPAM, trainable_blocks=0, seeds=(1,), pooling="mean"))
+    before = load_checkpoint(data / "pretrained").model.state_dict()
+    after = load_checkpoint(tmp_path / "out" / "model").model.trunk.state_dict()
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+@pytest.mark.parametrize("standalone", [True, False])
+def test_a_classifier_on_a_frozen_trunk_holds_all_weights_or_refers_to_them(
+    data: Path, tmp_path: Path, standalone: bool
+) -> None:
+    config = replace(SPAM, trainable_blocks=0, seeds=(1,), pooling="mean")
+    val_mcc = train(data, tmp_path / "out", config, standalone)
+    found = load_checkpoint(tmp_path / "out" / "model")
+    assert (found.config.base is None) == standalone
+    rows = read_jsonl(data / "spam" / "val.jsonl")
+    called = [label_of(p) for p in spam_probabilities(found, [row["text"] for row in rows])]
+    assert val_mcc == pytest.approx(matthews_corrcoef([row["label"] for row in rows], called), abs=1e-6)

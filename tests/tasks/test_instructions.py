@@ -1,29 +1,38 @@
 import json
 import random
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
-from groundup.checkpoint import Checkpoint, CheckpointConfig
+from groundup.checkpoint import Checkpoint, CheckpointConfig, load_checkpoint
 from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.decoding import generate
 from groundup.generation.prompts import Prompter, format_prompt, format_response
 from groundup.generation.sampling import Sampling
 from groundup.interop.export_tokenizer import huggingface_document
+from groundup.interop.published import import_model
 from groundup.tasks.instructions import (
     answer_loss,
     completion_batches,
     encode_examples,
     encode_prompts,
+    finetune_checkpoint,
     respond,
 )
+from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.batching import Example
-from groundup.training.loop import fit
+from groundup.training.config import InstructionTrainingConfig
+from groundup.training.loop import Log, fit
 from groundup.training.objectives import IGNORE_INDEX, causal_lm
+from tests.interop.published_models import random_llama, save_bert, save_published
+from tests.pipelines.prepared import INSTRUCTIONS, TALK, make_instructions, make_pretrained
 from tests.tiny import CPU, MUON, model_config, random_decoder, training_config
 
 STYLE = "alpaca_short"
@@ -290,3 +299,90 @@ def test_templates_whose_answers_cannot_be_learned_turn_by_turn(tokenizer: BPETo
     prompter = Prompter("chat_template", tokenizer, ChatTemplate(endless, None, tokenizer.end))
     with pytest.raises(BadInput, match=r"a message of user holds <.endoftext.>"):
         encode_examples(prompter, [{**row, "history": said}], 99)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    make_pretrained(tmp_path / "data" / "pretrained")
+    make_instructions(tmp_path / "data" / "instructions")
+    return tmp_path / "data"
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: InstructionTrainingConfig = INSTRUCTIONS,
+    log: Log = lambda metrics, step: None,
+) -> float:
+    paths = (data / "pretrained", data / "instructions", out / "model", out / "curve.csv", data / "state")
+    return finetune_checkpoint(*paths, config=config, compute=CPU, log=log)
+
+
+def test_learns_the_task_and_keeps_the_style_with_the_model(data: Path, tmp_path: Path) -> None:
+    config = replace(INSTRUCTIONS, training=training_config(max_steps=160, batch_size=6))
+    train(data, tmp_path / "out", config=config)
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert checkpoint.prompt_style == "alpaca_short"
+    answers = respond(checkpoint, [("Say the last word", text) for text in TALK], max_new_tokens=12)
+    assert answers == [text.split()[-1] for text in TALK]
+
+
+def test_the_curve_holds_the_loss_on_val_per_answer_token(data: Path, tmp_path: Path) -> None:
+    val_loss = train(data, tmp_path / "out")
+    curve = pd.read_csv(tmp_path / "out" / "curve.csv", index_col="step")
+    assert curve["val/loss"].dropna().index.tolist() == [3, 6]
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    rows = [
+        {"id": "", "instruction": "Say the last word", "input": text, "output": text.split()[-1]}
+        for text in TALK[: INSTRUCTIONS.eval_examples]
+    ]
+    nats = count = 0.0
+    for ids, learned in encode_examples(checkpoint.prompter(), rows, 64):
+        start = learned.index(True)
+        ids = torch.tensor(ids)
+        with torch.no_grad():
+            log_p = checkpoint.model.logits(checkpoint.model(ids[None, :-1]))[0].log_softmax(dim=-1)
+        nats -= float(log_p[start - 1 :].gather(1, ids[start:, None]).sum())
+        count += len(ids) - start
+    assert curve["val/loss"].iloc[-1] == pytest.approx(nats / count, rel=1e-4)
+    assert val_loss == pytest.approx(nats / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("split", ["test", "held_out"])
+def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
+    data: Path, tmp_path: Path, split: str
+) -> None:
+    row = {"id": "long", "family": "last", "instruction": "Say " * 99, "input": "", "output": "say"}
+    write_jsonl(data / "instructions" / f"{split}.jsonl", [row])
+    with pytest.raises(
+        BadInput, match=r"prompt of instruction long has \d+ tokens; the model reads at most 64"
+    ):
+        train(data, tmp_path / "out", log=lambda *_: pytest.fail("training began"))
+
+
+def test_a_published_model_is_asked_with_its_chat_template_and_keeps_its_ends(
+    data: Path, tmp_path: Path
+) -> None:
+    save_published(tmp_path / "hf", random_llama(eos_token_id=[2, 0]))
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    train(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="chat_template"))
+    checkpoint = load_checkpoint(tmp_path / "out" / "model")
+    assert (checkpoint.prompt_style, checkpoint.stop_ids) == ("chat_template", (0, 2))
+    [prompt] = checkpoint.prompter().prompts([("Say the last word", "tea, red")])
+    expected = "<|im_start|>user\nSay the last word\n\ntea, red<|im_end|>\n<|im_start|>assistant\n"
+    assert checkpoint.tokenizer.decode(prompt) == expected
+
+
+def test_an_encoder_cannot_follow_instructions(data: Path, tmp_path: Path) -> None:
+    save_bert(tmp_path / "hf")
+    shutil.rmtree(data / "pretrained")
+    import_model(tmp_path / "hf", data / "pretrained")
+    with pytest.raises(BadInput, match="which reads texts but writes none; expected a decoder"):
+        train(data, tmp_path / "out")
+
+
+def test_an_unknown_prompt_style(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="prompt style 'haiku'"):
+        train(data, tmp_path / "out", config=replace(INSTRUCTIONS, prompt_style="haiku"))
+    assert not (tmp_path / "out").exists()

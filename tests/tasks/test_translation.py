@@ -1,13 +1,17 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from groundup.checkpoint import Checkpoint, CheckpointConfig
 from groundup.errors import BadInput
+from groundup.evaluation.word_alignment import learn_from
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tasks.translation import (
+    alignment_map,
+    alignment_maps,
     attention_of,
     check_lengths,
     encode_pairs,
@@ -136,10 +140,21 @@ def test_copy_start_needs_a_key_for_each_head() -> None:
 
 def test_attention_has_a_row_for_each_piece_written() -> None:
     model = random_checkpoint()
-    source, target, weights = attention_of(model, "he spake unto them", "he said")
-    assert weights.shape == (len(target), len(source))
-    assert weights.sum(dim=1) == pytest.approx(torch.ones(len(target)), abs=1e-5)
-    assert "".join(source[:-1]).replace("Ġ", " ").replace("␣", " ") == "he spake unto them"
+    found = attention_of(model, "he spake unto them", "he said")
+    assert found.weights.shape == (len(found.rows), len(found.columns))
+    assert found.weights.sum(axis=1) == pytest.approx(np.ones(len(found.rows)), abs=1e-5)
+    assert "".join(found.columns[:-1]).replace("Ġ", " ").replace("␣", " ") == "he spake unto them"
+
+
+def test_two_maps_for_each_verse() -> None:
+    model, verse = random_checkpoint(), {**PAIRS[0], "model": "he said"}
+    table = learn_from(PAIRS, 3)
+    maps = alignment_maps(model, table, [verse])
+    assert list(maps) == ["attention_01001001", "model1_01001001"]
+    attention = attention_of(model, PAIRS[0]["source"], "he said")
+    assert np.array_equal(maps["attention_01001001"].weights, attention.weights)
+    words = maps["model1_01001001"]
+    assert (words.rows, words.columns) == (["he", "said"], ["he", "spake", "unto", "them", "NULL"])
 
 
 @pytest.mark.parametrize(
@@ -153,3 +168,11 @@ def test_attention_has_a_row_for_each_piece_written() -> None:
 def test_what_cannot_be_translated_is_told(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         translate(random_checkpoint(16), ["he", text], beam_size=1, length_penalty=0.0)
+
+
+def test_the_map_of_model_1_is_its_posterior() -> None:
+    verses = [("thou art", "you are"), ("thou", "you"), ("art he", "are he")]
+    table = learn_from([{"source": source, "target": target} for source, target in verses], 5)
+    found = alignment_map(table, "thou art", "you are")
+    assert np.array_equal(found.weights, table.posterior(["thou", "art"], ["you", "are"]))
+    assert found.columns == ["thou", "art", "NULL"] and found.rows == ["you", "are"]

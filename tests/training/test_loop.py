@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.training.config import ComputeConfig
-from groundup.training.loop import fit, kept_row
+from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
 from tests.tiny import ADAMW, CPU, MUON, training_config
@@ -149,7 +149,7 @@ def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
     assert not torch.equal(model.wte.weight, seen[10]["wte.weight"])
     assert [row.get("best_step") for row in history if "val/loss" in row] == [2, 4, 4, 4, 4]
     assert [row.get("stopped_early") for row in history] == [None] * 9 + [1]
-    assert kept_row(history) == history[3]
+    assert best_row(history) == history[3]
     words = "stopped early: val/loss was best at step 4, and no better in the 3 evaluations since"
     assert words in capsys.readouterr().err
 
@@ -157,10 +157,10 @@ def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
 def test_patience_that_lasts_to_the_end_keeps_the_best_all_the_same() -> None:
     _, history = train(patient(4), evaluate=lambda step: {"val/loss": LOSSES[step]})
     assert len(history) == 12 and "stopped_early" not in history[-1]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
     model, rising = train(patient(6), evaluate=lambda step: {"val/loss": float(step)})
     expected, _ = train(patient(6, max_steps=12), evaluate=lambda step: {"val/loss": -float(step)})
-    assert len(rising) == 12 and kept_row(rising) is rising[1]
+    assert len(rising) == 12 and best_row(rising) is rising[1]
     assert not torch.equal(model.wte.weight, expected.wte.weight)
 
 
@@ -170,7 +170,7 @@ def test_without_patience_the_last_weights_are_kept() -> None:
     assert_same(model, expected)
     assert not any("best_step" in row for row in history)
     assert [row["train/loss"] for row in history] == [row["train/loss"] for row in plain]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 8, 9])

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 
 from groundup.nn.decoder import Decoder
-from groundup.training.resume import Resume, _digest
+from groundup.training.resume import Resume, _digest, clear_states
 from tests.tiny import randomised, training_config
 from tests.training.toy import Interrupted, assert_same, interrupt_at, new_model, patient, train
 
@@ -44,7 +44,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from groundup.training.resume import Resume
+from groundup.training.resume import Resume, clear_states
 from tests.tiny import training_config
 from tests.training.toy import train
 config = training_config(checkpoint_interval=1)
@@ -205,3 +205,15 @@ def test_a_file_where_the_folder_belongs_is_set_aside(tmp_path: Path) -> None:
         train(training_config(checkpoint_interval=1), resume=resume, log=interrupt_at(3))
     assert resume.path.is_file()
     assert (tmp_path / "state.unfit").read_text() == "no folder"
+
+
+def test_states_of_all_trainings_below_a_folder_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("seed_1/a.pt", "seed_2/b.pt", "seed_2/state.unfit"):
+        (tmp_path / "state" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "state" / name).touch()
+    clear_states(tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").rglob("*")] == ["seed_2", "state.unfit"]
+    (tmp_path / "state/seed_2/state.unfit").unlink()
+    clear_states(tmp_path / "state")
+    clear_states(tmp_path / "state")
+    assert not (tmp_path / "state").exists()

@@ -7,7 +7,7 @@ import pytest
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.training.shards import open_shard, read_meta, write_shards
+from groundup.training.shards import never_used, open_shard, read_meta, write_shards
 
 TRAIN = [["low low", "lower é"], ["slow"], ["<|endoftext|>"], []]
 VAL = [["lowest"]]
@@ -54,6 +54,13 @@ def test_meta_by_hand(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> 
     assert meta["dtype"] == "uint16"
     assert meta["vocab_size"] == 259
     assert meta["tokenizer"] == tokenizer.fingerprint
+
+
+def test_tokens_that_occur_nowhere(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    write_shards(corpus, tokenizer, tmp_path / "tokens")
+    texts = ["\n".join(messages) for messages in TRAIN + VAL]
+    used = {i for text in texts for i in tokenizer.encode(text)} | {tokenizer.eot_id}
+    assert never_used(tmp_path / "tokens") == pytest.approx(1 - len(used) / 259)
 
 
 def test_equal_corpora_give_equal_bytes(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:

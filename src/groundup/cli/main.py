@@ -164,8 +164,8 @@ def chat(
 
     \b
       groundup chat
-      groundup chat --model data/transfer/models/preferred --system "Be brief."
-      groundup chat --model data/transfer/models/preferred --history talk.jsonl
+      groundup chat --model data/transfer/models/dpo --system "Be brief."
+      groundup chat --model data/transfer/models/dpo --history talk.jsonl
     """
     from groundup.cli.chat import Chat
 
@@ -419,14 +419,14 @@ def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
     """A decoder, ready to write one token after the other."""
     import torch
 
-    from groundup.nn.half_precision import halve
+    from groundup.nn.half_precision import to_half_linear
 
     checkpoint = _checkpoint(folder, "decoder")
     small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
     if small:
         torch.set_num_threads(1)  # to wake others for each token takes longer than the work
     if weights == "float16" or (weights is None and not small):
-        halve(checkpoint.model)
+        to_half_linear(checkpoint.model)
     return checkpoint
 
 

@@ -1,11 +1,11 @@
-"""Pairs of answers to the same request: made of verifiable tasks, or split out of a dataset that brings them along.
+"""Pairs of answers to the same request: made from verifiable tasks, or taken from a dataset of pairs.
 
 A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
 """
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,14 +14,18 @@ from annotated_types import Ge, Gt, Le, Lt
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.instructions import prompt_of
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.verifiable.answers import check_for
 from groundup.verifiable.exact_match import Check
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
+# from rows by split, and a largest number of tokens, to answers by split
+Answer = Callable[[Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]]
 
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
@@ -30,13 +34,13 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 class PairsConfig:
     """Where the pairs come from, and how they are split.
 
-    source: "mistakes", of verifiable instructions the right answer and the taught model's own, where that is wrong;
-        "verifiable", the right answer and another instruction's; or "dataset", pairs that somebody judged.
+    source: "mistakes", the right answer to a verifiable instruction and the model's own, if that is wrong;
+        "verifiable", the right answer and another instruction's; or "dataset", pairs that people judged.
     dataset: of source "dataset": one of the catalogue with the role preferences.
     seed: another seed is another choice of instructions and of wrong answers, or another split.
     val_fraction: share of a dataset's pairs; otherwise of val so many times `instructions` are taken.
     instructions: so many of train are taken, every family in its proportion.
-    max_new_tokens: of the taught model's answer; what is cut off there counts as its answer.
+    max_new_tokens: of the model's answer; what is cut off there counts as its answer.
     max_dropped_share: the largest share of a dataset's pairs that may be dropped; above it the stage stops.
     """
 
@@ -49,6 +53,75 @@ class PairsConfig:
     instructions: Annotated[int, Ge(1)]
     max_new_tokens: Annotated[int, Ge(1)]
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
+
+
+def pairs_of_tasks(
+    instructions: Mapping[str, Sequence[Row]], config: PairsConfig, answer: Answer
+) -> tuple[Splits, dict[str, Any]]:
+    """Pairs made from instructions as "train" and "val", and a report of how they were made.
+
+    Args:
+        instructions: all rows of both splits; `config` says how many of them are taken.
+        answer: the model's answers to rows, by split; asked only where its mistakes are wanted.
+
+    Raises:
+        BadInput: too few instructions for every family, or a split without a pair.
+    """
+    assert config.source != "dataset"
+    checks = {name: check_for(part) for name, part in instructions.items()}
+    rows = _sample(instructions, config)
+    if config.source == "mistakes":
+        answers, reason = answer(rows, config.max_new_tokens), "answered right"
+        splits = {name: with_mistakes(rows[name], answers[name], checks[name]) for name in rows}
+    else:
+        reason = "every answer right"
+        splits = {name: with_wrong_answers(rows[name], checks[name], config.seed) for name in rows}
+    for name, part in splits.items():
+        if not part:
+            raise BadInput(
+                f"preferences.source {config.source}: none of the {len(rows[name])} instructions of {name} "
+                f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+            )
+    read = sum(map(len, rows.values()))
+    dropped = Counter({reason: read - sum(map(len, splits.values()))})
+    return splits, _report(config.source, read, dropped, splits)
+
+
+def pairs_of_dataset(
+    pairs: Sequence[Row], config: PairsConfig, evaluated: Iterable[Row]
+) -> tuple[Splits, dict[str, Any]]:
+    """The pairs of a dataset as "train" and "val", and a report of how they were split; see `split_pairs`."""
+    assert config.source == "dataset"
+    splits, dropped = split_pairs(pairs, config, evaluated)
+    return splits, _report(config.dataset, len(pairs), dropped, splits)
+
+
+def _sample(rows: Mapping[str, Sequence[Row]], config: PairsConfig) -> dict[str, list[Row]]:
+    """Some instructions of each split, every family in its proportion."""
+    assert config.source != "dataset"
+    sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
+    found = {}
+    for name, part in rows.items():
+        try:
+            found[name] = sample_families(part, min(sizes[name], len(part)), config.seed)
+        except BadInput as error:
+            raise BadInput(
+                f"preferences.instructions is {config.instructions} and val_fraction {config.val_fraction}, which is "
+                f"too few for {name}: {error}"
+            ) from error
+    return found
+
+
+def _report(source: str, read: int, dropped: Counter[str], splits: Splits) -> dict[str, Any]:
+    return {
+        "source": source,
+        "read": read,
+        "dropped": dict(+dropped),
+        "splits": {
+            name: {"rows": len(part), "families": dict(Counter(pair["family"] for pair in part))}
+            for name, part in splits.items()
+        },
+    }
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:

@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -17,6 +18,7 @@ from groundup.datasets.corpus import unit_hash
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
 from groundup.text.overlap import TextIndex, linked_groups, normalise
 
@@ -55,6 +57,14 @@ class SpamConfig:
     balance: Literal["none", "undersample"]
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
     seed: int
+
+
+def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
+    """Split the messages in `raw` into the folder `out`; `corpus` is the prepared pretraining text; see `prepare`."""
+    pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
+    splits, report = prepare(read_jsonl(raw), config, pretraining)
+    write_splits(out, splits, report)
+    return splits, report
 
 
 def prepare(

@@ -1,10 +1,13 @@
 """Few examples out of many, so that more and more of them can be compared."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from groundup.errors import BadInput
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> list[int]:
@@ -32,3 +35,8 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
             f"a subset of {size} of {len(labels)} examples has none of {sorted(map(str, missing))}; raise the size."
         )
     return sorted(chosen)
+
+
+def sample_families(rows: Sequence[Row], size: int | None, seed: int) -> list[Row]:
+    """`size` of the rows, each family in its proportion and in the order of `rows`; None = all; see `nested_subset`."""
+    return [rows[i] for i in nested_subset([row["family"] for row in rows], size, seed)]

@@ -21,6 +21,8 @@ from groundup.evaluation.metrics import Bootstrap
 
 Array = npt.NDArray[Any]
 Row = Mapping[str, Any]
+ANALOGIES = "Google analogies"  # its score is a share, those of the others are correlations
+BENCHMARKS = ("WordSim-353", "SimLex-999", ANALOGIES)
 CHUNK = 1024  # questions answered at once
 
 

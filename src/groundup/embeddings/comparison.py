@@ -6,6 +6,7 @@ A set of vectors is named by who made it and how, "groundup skipgram" or "gensim
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,14 @@ import numpy as np
 
 from groundup.embeddings import learning
 from groundup.embeddings.benchmarks import analogies, word_pairs
-from groundup.embeddings.config import GENSIM_METHODS, EmbeddingsConfig, Method
+from groundup.embeddings.config import (
+    CORPORA,
+    GENSIM_METHODS,
+    METHODS,
+    CompareEmbeddingsConfig,
+    EmbeddingsConfig,
+    Method,
+)
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.vocabulary import build_vocabulary, split_words
 from groundup.evaluation.baselines import fit_predict
@@ -32,12 +40,73 @@ def name_of(vectors: WordVectors) -> str:
     return f"{vectors.facts['by']} {vectors.facts['method']}"
 
 
+def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
+    """Every set of vectors, as `by_corpus`, ours first.
+
+    Args:
+        ours, gensim: folders with one set per method and corpus, such as "cbow_mix".
+
+    Raises:
+        BadInput: a set is missing or cannot be read.
+    """
+    folders = [
+        folder / f"{method}_{corpus}"
+        for folder, methods in ((ours, METHODS), (gensim, GENSIM_METHODS))
+        for method in methods
+        for corpus in CORPORA
+    ]
+    return by_corpus(map(WordVectors.load, folders))
+
+
 def by_corpus(sets: Iterable[WordVectors]) -> dict[str, dict[str, WordVectors]]:
     """{corpus: {name: vectors}}, from the facts of each set."""
     found: dict[str, dict[str, WordVectors]] = {}
     for vectors in sets:
         found.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
     return found
+
+
+def compare(
+    sets: Mapping[str, Mapping[str, WordVectors]],
+    benchmarks: Mapping[str, Sequence[Row]],
+    messages: Mapping[str, Sequence[Row]],
+    speed: Mapping[str, Any],
+    config: CompareEmbeddingsConfig,
+) -> dict[str, Any]:
+    """Every table of the comparison.
+
+    Args:
+        sets: see `by_corpus`.
+        benchmarks: rows of each, by its name in BENCHMARKS.
+        messages: "train" and "test" of spam.
+        speed: see `speed_tables`.
+
+    Returns:
+        {"confidence", "corpora": {corpus: see `corpus_table`}, "speed", "spam": see `spam_table`}.
+    """
+    bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
+    named = {f"{name}, {corpus}": vectors for corpus, some in sets.items() for name, vectors in some.items()}
+    return {
+        "confidence": config.confidence,
+        "corpora": {corpus: corpus_table(some, benchmarks, bootstrap) for corpus, some in sets.items()},
+        "speed": speed,
+        "spam": spam_table(named, messages["train"], messages["test"], bootstrap),
+    }
+
+
+def headlines(results: Mapping[str, Any]) -> dict[str, float]:
+    """What MLflow shows of `compare`: {"mix/WordSim-353/groundup skipgram": ...}, ratios of speed, F1 of spam."""
+    found = {
+        f"{corpus}/{benchmark}/{name}": score["mean"]
+        for corpus, table in results["corpora"].items()
+        for benchmark, entry in table["benchmarks"].items()
+        for name, score in entry["scores"].items()
+    }
+    found |= {f"speed_ratio/{method}": entry["ratio"]["median"] for method, entry in results["speed"].items()}
+    return found | {
+        f"spam_f1/{name.replace(',', '')}": scores["f1"]["mean"]
+        for name, scores in results["spam"]["features"].items()
+    }
 
 
 def corpus_table(
@@ -151,6 +220,36 @@ def spam_table(
 
 def _only(metrics: Sequence[str], table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {name: {metric: scores[metric] for metric in metrics} for name, scores in table.items()}
+
+
+def surroundings(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfig) -> dict[str, Any]:
+    """The neighbours of the words of `config.neighbours_of`, for the page.
+
+    Returns:
+        {"neighbours": [{"set", "words": [{"word", "near": [word, ...]}]}], of every set; "layout": [{"set", "points":
+        see `neighbourhood`}], of ours}.
+
+    Raises:
+        BadInput: a word is not in the vocabulary.
+    """
+    words, count = config.neighbours_of, config.neighbours
+    return {
+        "neighbours": [
+            {
+                "set": name,
+                "words": [
+                    {"word": word, "near": [near for near, _ in vectors.neighbours(word, count)]}
+                    for word in words
+                ],
+            }
+            for name, vectors in sets.items()
+        ],
+        "layout": [
+            {"set": name, "points": neighbourhood(vectors, words, count, config.seed)}
+            for name, vectors in sets.items()
+            if name.startswith(OURS)
+        ],
+    }
 
 
 def neighbourhood(vectors: WordVectors, words: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:

@@ -158,6 +158,16 @@ def measure(
     }
 
 
+def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
+    """What MLflow shows of `measure`: {layer: {"<vectors>/<what is read>/auc": mean}}."""
+    found: dict[int, dict[str, float]] = {}
+    for row in facts["rows"]:
+        if row["layer"] is not None:
+            name = f"{row['vectors']}/{row['read']}".replace("'", "")
+            found.setdefault(row["layer"], {})[f"{name}/auc"] = row["cosine"]["auc"]["mean"]
+    return found
+
+
 def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:
     """Two rows: the word's own vector, the same in every sentence, and the mean of the words around it.
 

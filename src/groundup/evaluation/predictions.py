@@ -1,4 +1,4 @@
-"""What the classifier of every seed thinks of every message, as CSV: written by finetuning, read by the evaluation.
+"""What classifiers and baselines think of every message, as CSV: the rows behind the spam table and its pictures.
 
 Legend: S seeds, n test messages.
 """
@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.errors import BadInput
+from groundup.evaluation.baselines import Predictions
 from groundup.files import atomic_path
 
 Row = Mapping[str, Any]
 COLUMNS = ("seed", "split", "id", "label", "spam_probability")
+BASELINE_COLUMNS = ("baseline", "id", "called_spam", "ranking", "spam_probability")
 
 
 def write_predictions(
@@ -61,3 +63,43 @@ def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], 
         )
     seeds = tuple(sorted(found))
     return seeds, np.array([[found[seed][id_] for id_ in ids] for seed in seeds])
+
+
+def write_baselines(path: Path, test: Sequence[Row], found: Mapping[str, Predictions]) -> None:
+    """Write a row for each baseline and test message, atomically, every number in full."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(BASELINE_COLUMNS)
+        for name, answers in found.items():
+            prob = [None] * len(test) if answers.prob is None else answers.prob.tolist()
+            columns = (answers.pred.tolist(), answers.ranking.tolist(), prob)
+            writer.writerows((name, row["id"], *cells) for row, *cells in zip(test, *columns, strict=True))
+
+
+def read_baselines(path: Path, test: Sequence[Row]) -> dict[str, Predictions]:
+    """Read what `write_baselines` wrote, in its order.
+
+    Raises:
+        BadInput: the file is about other test rows.
+    """
+    found: dict[str, list[dict[str, str]]] = {}
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["baseline"], []).append(row)
+    ids = [row["id"] for row in test]
+    for name, rows in found.items():
+        if [row["id"] for row in rows] != ids:
+            raise BadInput(
+                f"{path}: {name} has answers to {len(rows)} messages; expected those of the test split in their order; "
+                "evaluate again."
+            )
+    return {name: _predictions(rows) for name, rows in found.items()}
+
+
+def _predictions(rows: Sequence[Mapping[str, str]]) -> Predictions:
+    pred, ranking, prob = ([row[column] for row in rows] for column in BASELINE_COLUMNS[2:])
+    return Predictions(
+        np.array([int(value) for value in pred]),
+        np.array([float(value) for value in ranking]),
+        np.array([float(value) for value in prob]) if all(prob) else None,
+    )

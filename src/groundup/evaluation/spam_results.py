@@ -15,7 +15,7 @@ from groundup.evaluation import baselines
 from groundup.evaluation.baselines import Predictions
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.metrics import DECISION, Bootstrap, paired_difference, score
-from groundup.evaluation.predictions import read_predictions
+from groundup.evaluation.predictions import read_baselines, read_predictions
 from groundup.text.labels import LABELS, SPAM, THRESHOLD
 
 Row = Mapping[str, Any]
@@ -43,6 +43,13 @@ def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Ans
     asked = [row["text"] for row in test]
     others = {name: baselines.fit_predict(name, texts, labels, asked) for name in baselines.NAMES}
     return Answers(np.array([_positive(row) for row in test]), seeds, prob, others)
+
+
+def read_answers(test: Sequence[Row], predictions: Path, of_baselines: Path) -> Answers:
+    """Read our answers and those of the baselines, as `write_predictions` and `write_baselines` left them."""
+    seeds, prob = read_predictions(predictions, test)
+    truth = np.array([_positive(row) for row in test])
+    return Answers(truth, seeds, prob, read_baselines(of_baselines, test))
 
 
 def table(answers: Answers, config: EvaluateConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The ladder of tokenizers as one table, and what its intervals allow to say."""
+"""The ladder of tokenizers as one table, and how the largest of them learned to cut a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from annotated_types import Ge, Gt, Lt
 
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import seed_interval
-from groundup.reports.format import by_chance, difference, interval, significant
 from groundup.settings import STRICT
+from groundup.tokenizers.loading import Tokenizer
+from groundup.tokenizers.vocabularies import after_merges
 
 # once a seed
 MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps", "seconds", "cpu_share")
-TITLES = {"val_bpb": "Bits per byte", "spam_f1": "Spam F1"}
-QUIET = 1.2  # on a quiet machine the seeds' numbers of steps in the same time differ by less than this factor
+COMPARED = ("val_bpb", "spam_f1")
 
 Table = dict[str, dict[str, Any]]  # name of the tokenizer -> its columns
 
@@ -58,7 +58,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
         columns["comparable"] = row["vocabulary"]["restored"] == 1.0
         columns["difference"] = {
             key: _difference(row[key], rows[config.reference][key], config.confidence)
-            for key in TITLES
+            for key in COMPARED
             if name != config.reference
         }
         found[name] = columns
@@ -68,60 +68,37 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
 def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], confidence: float) -> dict[str, Any]:
     assert ours.keys() == theirs.keys(), (ours.keys(), theirs.keys())
     gap = seed_interval([ours[seed] - theirs[seed] for seed in sorted(ours)], confidence)
-    return {**gap, "significant": significant(gap)}
+    return {**gap, "significant": gap["low"] > 0 or gap["high"] < 0}
 
 
-def conclusions(found: Table, config: CompareTokenizersConfig) -> list[str]:
-    """What the table says, a sentence each; the intervals decide the words."""
-    reference, said = config.reference, []
-    ranges = {name: row["steps_range"] for name, row in found.items()}
-    uneven = [
-        f"with {name} {fewest:.0f} to {most:.0f}"
-        for name, (fewest, most) in ranges.items()
-        if most > QUIET * fewest
-    ]
-    if uneven:
-        said.append(
-            f"The machine was busy: in the same time the seeds made unequal numbers of steps, {', '.join(uneven)}; "
-            f"small differences from these may be its doing."
+def learned(
+    vocabularies: Mapping[str, Mapping[str, Any]],
+    tokenizers: Mapping[str, Tokenizer],
+    config: CompareTokenizersConfig,
+) -> dict[str, dict[str, Any] | None]:
+    """How the largest vocabulary of each kind that joins came to cut the sentence.
+
+    Args:
+        vocabularies: name -> what the stage train_vocabulary writes. tokenizers: by the same names.
+
+    Returns:
+        {"bpe", "wordpiece": {"name", "merges": the first ones, "steps": [[number of merges, pieces], …]}}, or None
+        where no vocabulary of that kind was learned.
+    """
+    joined = {name: row for name, row in vocabularies.items() if row["merges"]}
+    found: dict[str, dict[str, Any] | None] = {}
+    for kind, scored in (("bpe", False), ("wordpiece", True)):
+        sizes = {n: row["vocab_size"] for n, row in joined.items() if ("score" in row["merges"][0]) == scored}
+        name = max(sizes, key=lambda n: sizes[n], default=None)
+        found[kind] = (
+            None
+            if name is None
+            else {
+                "name": name,
+                "merges": joined[name]["merges"],
+                "steps": [
+                    [n, after_merges(tokenizers[name], n).pieces(config.sentence)] for n in config.steps
+                ],
+            }
         )
-    fair = [name for name, row in found.items() if row["comparable"]]
-    if fair:
-        best = min(fair, key=lambda name: found[name]["val_bpb"]["mean"])
-        said.append(
-            f"Of the vocabularies that give every text back, {best} predicts best after equal time: "
-            f"{interval(found[best]['val_bpb'])} bits per byte."
-        )
-    for key, title in TITLES.items():
-        parts = []
-        for name, row in found.items():
-            if name == reference:
-                continue
-            gap = row["difference"][key]
-            words = "" if gap["significant"] else ", not significant"
-            mark = "" if key != "val_bpb" or row["comparable"] else ", of a text that has lost something"
-            parts.append(f"{name} {difference(gap)}{words}{mark}")
-        said.append(f"{title}, difference from {reference}: {'; '.join(parts)}.")
-    least, most = (choose(found, key=lambda name: found[name]["bytes"]["mean"]) for choose in (min, max))
-    said.append(
-        f"In the same time the model reads {found[most]['bytes']['mean'] / 1e6:.1f} MB with {most} and "
-        f"{found[least]['bytes']['mean'] / 1e6:.1f} MB with {least}: longer tokens are more text a step, a larger "
-        f"vocabulary costs more time a token."
-    )
-    idle = max(found, key=lambda name: found[name]["never_used"] * found[name]["vocab_size"])
-    said.append(
-        f"{found[idle]['never_used']:.0%} of {idle}'s {found[idle]['vocab_size']:,} tokens never occur in the corpus, "
-        f"and {found[idle]['embedding_parameters'] / found[idle]['parameters']:.0%} of its model are tables and head."
-    )
-    lossy = [name for name in found if not found[name]["comparable"]]
-    if lossy:
-        said.append(
-            f"Not every text comes back with {', '.join(lossy)}: the model need not predict what is lost, so its bits "
-            f"per byte, marked *, are too low to stand beside the others."
-        )
-    many = (len(found) - 1) * len(TITLES)
-    said.append(
-        f"{by_chance(many, config.confidence)} Intervals are over seeds (of weights, order of the text and of the "
-        f"messages); the test messages are always the same."
-    )
-    return said
+    return found

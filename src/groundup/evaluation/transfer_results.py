@@ -13,16 +13,7 @@ import numpy as np
 
 from groundup.evaluation.metrics import seed_interval
 
-OBJECTIVES = {"masked": "encoder", "causal": "decoder"}  # what each pretrains
-TITLES = {
-    "masked": "encoder, pretrained on hidden words",
-    "causal": "decoder, pretrained on next words",
-    "masked_random": "encoder, random weights",
-    "causal_random": "decoder, random weights",
-    "naive_bayes": "naive Bayes, words",
-    "logistic_regression": "logistic regression, words",
-}
-
+OBJECTIVES = ("masked", "causal")
 LAST_STEPS = 10  # the loss of a single step jumps
 
 Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> a figure of each seed

@@ -10,7 +10,7 @@ words of one sentence, each with the number of its occurrences there.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -137,6 +137,11 @@ def learn(
         probabilities=t,
         fertility=np.bincount(rows, counts) / np.bincount(numbers, occurrences),
     )
+
+
+def learn_from(verses: Sequence[Mapping[str, str]], iterations: int) -> TranslationTable:
+    """The table of pairs of texts, each with "source" and "target"; errors as for `learn`."""
+    return learn([(words_of(verse["source"]), words_of(verse["target"])) for verse in verses], iterations)
 
 
 def _counted(

@@ -1,4 +1,4 @@
-"""Published models by name: their files are fetched by the catalogue, and read as if they had been here."""
+"""Published models by name: their files are fetched as the catalogue says, then read like local ones."""
 
 import tempfile
 from pathlib import Path
@@ -25,20 +25,20 @@ MODELS = {
 def fetch_published(
     name_or_path: str, catalogue: Path, *, cache: Path | None = None, progress: bool = True
 ) -> Published:
-    """The model of that name, downloaded into a temporary folder; or of a folder or file that is here, read in place.
+    """The model of that name, downloaded into a temporary folder; or that of a local folder or file, read in place.
 
     Args:
         catalogue: where each file comes from, with its checksum.
-        cache: folder in which a download that breaks off waits to be continued; by default it is begun anew.
+        cache: folder that keeps an interrupted download, so that it continues; by default it starts over.
 
     Raises:
-        BadInput: nothing is known by the name, no location has a file, or see `load_published`.
+        BadInput: the name is unknown, no location has a file, or see `load_published`.
     """
     path = Path(name_or_path)
     if name_or_path not in MODELS:
         if not path.exists():
             raise BadInput(
-                f"pretrained is {name_or_path}, which is neither a known model nor here; expected none, "
+                f"pretrained is {name_or_path}, which is neither a known model nor here; expected "
                 f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file."
             )
         return load_published(path)

@@ -14,11 +14,11 @@ from groundup.nn.weights import Shape
 
 
 @dataclass(frozen=True)
-class Theirs:
-    """How one of our tensors is kept elsewhere.
+class ForeignTensor:
+    """How a tensor of ours is stored in another format.
 
-    names: the tensors it is made of, below one another. rows: of each, where there are several. transposed: kept as
-    (in, out), where nn.Linear keeps (out, in).
+    names: the tensors it is made of, stacked along the first axis. rows: of each, if there are several. transposed:
+    stored as (in, out), where nn.Linear has (out, in).
     """
 
     names: tuple[str, ...]
@@ -44,13 +44,15 @@ class Theirs:
         return {name: (rows, *ours[1:]) for name, rows in zip(self.names, self.rows or ours[:1], strict=True)}
 
 
-Layout = Mapping[str, Theirs]  # our name -> theirs
+Layout = Mapping[str, ForeignTensor]  # our name -> theirs
 
 
-def _same(names: Mapping[str, str], kinds: Sequence[str], transposed: bool = False) -> dict[str, Theirs]:
+def _same(
+    names: Mapping[str, str], kinds: Sequence[str], transposed: bool = False
+) -> dict[str, ForeignTensor]:
     """Modules {ours: theirs} with tensors `kinds` that are kept as they are; only matrices can be transposed."""
     return {
-        f"{ours}.{kind}": Theirs((f"{theirs}.{kind}",), transposed=transposed and kind == "weight")
+        f"{ours}.{kind}": ForeignTensor((f"{theirs}.{kind}",), transposed=transposed and kind == "weight")
         for ours, theirs in names.items()
         for kind in kinds
     }
@@ -87,10 +89,10 @@ def llama(config: ModelConfig) -> Layout:
             },
             ["weight"],
         )
-        layout[f"{ours}.attn.c_attn.weight"] = Theirs(
+        layout[f"{ours}.attn.c_attn.weight"] = ForeignTensor(
             tuple(f"{theirs}.self_attn.{part}_proj.weight" for part in "qkv"), (config.n_embd, keys, keys)
         )
-        layout[f"{ours}.mlp.c_fc.weight"] = Theirs(
+        layout[f"{ours}.mlp.c_fc.weight"] = ForeignTensor(
             tuple(f"{theirs}.mlp.{part}_proj.weight" for part in ("gate", "up")), (config.hidden,) * 2
         )
     return layout
@@ -124,11 +126,11 @@ def bert(config: ModelConfig) -> Layout:
             f"{ours}.ln_2": f"{theirs}.output.LayerNorm",
         }
         for kind in ("weight", "bias"):
-            layout[f"{ours}.attn.c_attn.{kind}"] = Theirs(
+            layout[f"{ours}.attn.c_attn.{kind}"] = ForeignTensor(
                 tuple(f"{theirs}.attention.self.{part}.{kind}" for part in ("query", "key", "value")),
                 (config.n_embd,) * 3,
             )
-    layout["lm_head.bias"] = Theirs((f"{head}.bias",))
+    layout["lm_head.bias"] = ForeignTensor((f"{head}.bias",))
     return {**layout, **_same(modules, ["weight", "bias"])}
 
 

@@ -7,11 +7,11 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.lora import add_adapters
 
 
-def choose_trainable(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
-    """Leave trainable the last `blocks` blocks and the final norm, or adapters that are added; both None: everything.
+def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
+    """Train only the last `blocks` blocks and the final norm, or only adapters, which are added; both None: everything.
 
     Raises:
-        BadInput: both are asked for, more blocks than the model has, or adapters for layers that it has not.
+        BadInput: both are given, `blocks` exceeds the blocks of the model, or it lacks the layers of the adapters.
     """
     if blocks is not None and lora is not None:
         raise BadInput(

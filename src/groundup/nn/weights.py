@@ -18,8 +18,8 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def misfits(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """Every missing, unexpected and misshapen tensor, in words; empty where all fit."""
+def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """Every missing, unexpected and misshapen tensor, in words; empty if all fit."""
     return [
         *(f"missing {name}" for name in sorted(wanted.keys() - found.keys())),
         *(f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())),
@@ -47,7 +47,7 @@ def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     if model.ngrams is not None:
         raise BadInput(
             f"the model has {model.config.vocab_size} rows of token embeddings for {n} tokens, and n-gram embeddings; "
-            f"expected a row a token: train it again with the vocabulary size of its tokenizer."
+            f"expected one row per token: train it again with the vocabulary size of its tokenizer."
         )
     head, tied = model.lm_head, model.lm_head.weight is model.wte.weight
     model.wte.weight = _first_rows(model.wte.weight, n)

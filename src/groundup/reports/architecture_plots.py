@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from groundup.evaluation.architecture import Part, Stack
+from groundup.inspection.stacks import Part, Stack
 from groundup.reports.style import CYCLE, GRID, INK, SOFT, figure, styled
 
 if TYPE_CHECKING:

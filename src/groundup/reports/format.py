@@ -1,8 +1,23 @@
-"""Intervals as the study's pages write them. An entry is {"mean", "low", "high"}."""
+"""Numbers and intervals as the pages write them. An entry is {"mean", "low", "high"}."""
 
 from collections.abc import Mapping
 
 Entry = Mapping[str, float]
+
+
+def number(value: float) -> str:
+    """1234567 -> "1,234,567"."""
+    return f"{value:,}"
+
+
+def decimals(value: float, digits: int = 2) -> str:
+    """-0.00123 -> "0.00": no minus in front of zero."""
+    return f"{value:z.{digits}f}"
+
+
+def share(value: float, digits: int = 1) -> str:
+    """0.98765 -> "98.8%"."""
+    return f"{value:.{digits}%}"
 
 
 def interval(entry: Entry, digits: int = 3, scale: float = 1) -> str:
@@ -33,11 +48,3 @@ def starred(entry: Entry, digits: int = 3, scale: float = 1) -> str:
 def significant(entry: Entry) -> bool:
     """Does the interval of a difference leave out 0?"""
     return entry["low"] > 0 or entry["high"] < 0
-
-
-def by_chance(judged: int, confidence: float) -> str:
-    """The remark that belongs to every list of differences."""
-    return (
-        f"{judged} differences are judged at {confidence:.0%}, so about {judged * (1 - confidence):.1f} of them would "
-        f"count as significant by chance alone."
-    )

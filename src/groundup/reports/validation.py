@@ -1,44 +1,62 @@
-"""A validation report (see groundup.validation.expectations) for people: a page, lines for a terminal, counts."""
+"""Validation reports (see groundup.validation.results) as pages.
 
-import json
+`python -m groundup.reports.validation reports/validation/raw.json` draws raw.html beside the file, also of a validation
+that failed and stopped its pipeline.
+"""
+
+import sys
+from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
+from groundup.files import read_json, write_text
 from groundup.reports.pages import fill
 
-Report = dict[str, Any]
+TITLES = {  # by the name of the file of results
+    "raw": "Validation of the raw data",
+    "splits": "Validation of the prepared splits",
+    "verses": "Validation of the pairs of verses",
+}
 
 
-def render_page(report: Report, title: str) -> str:
+def render_page(report: dict[str, Any], title: str) -> str:
     """Return the report as one HTML page."""
-    return fill("reports/templates/validation.html.j2", {}, {"report": report, "title": title})
+    return fill("validation.html.j2", {"report": report, "title": title})
 
 
-def summary(report: Report) -> dict[str, Any]:
-    """Return counts of each suite's rows, expectations, failures and warnings.
+def page_of(results: Path) -> str:
+    """The page of a file of results.
 
-    {"datasets": {suite: {"rows", "expectations", "failed", "warnings"}}, "success": bool}
+    Raises:
+        BadInput: there is no such file, or it holds something else.
     """
-    datasets = {}
-    for suite in report["suites"]:
-        failing = [check["severity"] for check in suite["checks"] if not check["success"]]
-        datasets[suite["name"]] = {
-            "rows": sum(count for fact, count in suite["facts"].items() if fact.startswith("rows")),
-            "expectations": len(suite["checks"]),
-            "failed": sum(severity != "warning" for severity in failing),
-            "warnings": sum(severity == "warning" for severity in failing),
-        }
-    return {"datasets": datasets, "success": report["success"]}
+    try:
+        report = read_json(results)
+        title = TITLES.get(results.stem, f"Validation: {results.stem}")
+        return render_page({"success": report["success"], "suites": report["suites"]}, title)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{results} holds no results of a validation ({type(error).__name__}: {error}); expected JSON as validate, "
+            "check_splits and check_verses write it; run that stage first."
+        ) from error
 
 
-def problems(report: Report, severity: str = "critical") -> str:
-    """Return a line for each failing expectation of that severity and its first offending rows, or ""."""
-    lines = []
-    for suite in report["suites"]:
-        for check in suite["checks"]:
-            if check["success"] or check["severity"] != severity:
-                continue
-            found = "" if check["observed"] is None else f" Found: {check['observed']}."
-            count = "" if not check["unexpected"] else f" {check['unexpected']:,} row(s) against it:"
-            lines.append(f"{suite['name']}: {check['says']}{found}{count}")
-            lines += [f"    {json.dumps(row, ensure_ascii=False)}" for row in check["rows"]]
-    return "\n".join(lines)
+def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
+    """The page of what check_verses found; it has no pictures."""
+    return page_of(shown / "verses.json")
+
+
+def command(words: list[str]) -> None:
+    """Draw the page of each file beside it; exits with one sentence where that is not possible."""
+    if not words:
+        sys.exit("usage: python -m groundup.reports.validation reports/validation/raw.json")
+    for results in map(Path, words):
+        try:
+            write_text(results.with_suffix(".html"), page_of(results))
+        except BadInput as error:
+            sys.exit(f"error: {error}")
+        print(results.with_suffix(".html"))
+
+
+if __name__ == "__main__":
+    command(sys.argv[1:])

@@ -2,26 +2,36 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from groundup.checkpoint import TITLES, Checkpoint
+from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
+from groundup.evaluation.predictions import write_predictions
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.nn.transformer import check_finite
-from groundup.tasks.frozen_features import Top
-from groundup.text.labels import LABELS, SPAM
+from groundup.tasks.frozen_features import Top, compute_features, fixed_blocks
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import LABELS, SPAM, label_of
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training import objectives
 from groundup.training.batching import Batches, Texts, classification_batch, sorted_batches
 from groundup.training.config import ComputeConfig, SpamTrainingConfig, TrainingConfig
-from groundup.training.loop import Log, fit
+from groundup.training.curves import write_curve
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log, best_row, fit
 from groundup.training.resume import Resume
+
+SPLITS = ("train", "val", "test")
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
@@ -40,7 +50,7 @@ def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
-    choose_trainable(pretrained, config.trainable_blocks, config.lora)
+    freeze_all_but(pretrained, config.trainable_blocks, config.lora)
     return model
 
 
@@ -158,3 +168,143 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
         )
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
     return predict_spam(checkpoint.model, ids, checkpoint.config.labels)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The result of `finetune_seeds`."""
+
+    best: SequenceClassifier
+    val_mcc: float  # of the best
+    probabilities: dict[tuple[int, str], list[float]]  # of spam, by seed and split ("val", "test")
+    history: list[dict[str, float]]  # the rows of `fit` with "seed", one seed after the other
+
+
+def finetune_seeds(
+    base: Checkpoint,
+    splits: Mapping[str, Sequence[Mapping[str, Any]]],
+    config: SpamTrainingConfig,
+    compute: ComputeConfig,
+    *,
+    log: Log = lambda metrics, step: None,
+    resume: Callable[[int], Resume | None] = lambda seed: None,
+) -> Seeds:
+    """Train one classifier per seed on "train"; the best is the first with the highest correlation on "val".
+
+    Args:
+        base: where each of them starts; it stays as it is.
+        splits: rows with text and label of "train", "val" and "test".
+        log: receives the metrics of seed 2 as "seed_2/train/loss".
+        resume: seed -> where its state is kept.
+
+    Raises:
+        BadInput: see `finetune`.
+    """
+    from sklearn.metrics import matthews_corrcoef
+
+    blocks = fixed_blocks(base.model, config)
+    texts = {name: _texts(base, name, rows, blocks, compute) for name, rows in splits.items()}
+    labels = {name: [row["label"] for row in rows] for name, rows in splits.items()}
+
+    def val_scores(model: SequenceClassifier) -> dict[str, float]:
+        called = [label_of(p) for p in predict_spam(model, texts["val"], blocks=blocks)]
+        return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
+
+    best: tuple[float, SequenceClassifier] | None = None
+    probabilities: dict[tuple[int, str], list[float]] = {}
+    curves: list[dict[str, float]] = []
+    for seed in config.seeds:
+
+        def log_seed(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
+            log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
+
+        model, history = finetune(
+            deepcopy(base.model),
+            texts["train"],
+            labels["train"],
+            config,
+            compute,
+            seed=seed,
+            log=log_seed,
+            evaluate=val_scores,
+            resume=resume(seed),
+            description=f"finetune_spam, seed {seed}",
+            blocks=blocks,
+        )
+        curves += [{"seed": seed, **row} for row in history]
+        for name in ("val", "test"):
+            probabilities[seed, name] = predict_spam(model, texts[name], blocks=blocks)
+        score = best_row(history)["val/mcc"]
+        if best is None or score > best[0]:
+            best = (score, model)
+    assert best is not None, "config.seeds is not empty"
+    return Seeds(best[1], best[0], probabilities, curves)
+
+
+def _texts(
+    base: Checkpoint,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    blocks: int | None,
+    compute: ComputeConfig,
+) -> Texts:
+    """Ids of each text; or its features, where the first `blocks` blocks stay fixed and need to read it only once."""
+    ids = encode_texts(base.tokenizer, [row["text"] for row in rows], base.config.model.context_length)
+    if blocks is None:
+        return ids
+    return compute_features(base.model, ids, blocks, compute, description=f"features of {name}")
+
+
+def train_classifiers(
+    pretrained: Path,
+    spam: Path,
+    out: Path,
+    predictions: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: SpamTrainingConfig,
+    compute: ComputeConfig,
+    log: Log,
+    standalone: bool,
+) -> float:
+    """Finetune one classifier per seed from a checkpoint; write the best, what all predict, and the loss curves.
+
+    Args:
+        pretrained: folder of the checkpoint they start from.
+        spam: folder of the splits.
+        out: folder of the checkpoint that is written.
+        predictions: CSV of every seed's probabilities on "val" and "test".
+        curve: CSV of the losses of all seeds.
+        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        standalone: the checkpoint holds all weights, unless it is adapters; otherwise it holds what was trained and
+            refers to `pretrained` for the rest.
+
+    Returns:
+        Matthews correlation coefficient of the best classifier on "val".
+
+    Raises:
+        BadInput: see `finetune`, or the checkpoint cannot be read.
+    """
+    base, splits = load_checkpoint(pretrained, pick_device(compute)), read_splits(spam, SPLITS)
+    data = {name: fingerprint(spam / f"{name}.jsonl") for name in splits}
+    data["pretrained"] = fingerprint(pretrained / "model.safetensors")
+
+    def resume(seed: int) -> Resume:
+        return Resume(state / f"seed_{seed}", config=config, compute=compute, data=data, seed=seed)
+
+    found = finetune_seeds(base, splits, config, compute, log=log, resume=resume)
+    partial_weights = config.lora or (config.trainable_blocks is not None and not standalone)
+    save_checkpoint(
+        out,
+        found.best,
+        base.tokenizer,
+        base=pretrained if partial_weights else None,
+        lora=config.lora,
+        labels=LABELS,
+        params={"finetune_spam": asdict(config)},
+        data=data,
+    )
+    write_predictions(predictions, splits, found.probabilities)
+    write_curve(curve, found.history)
+    return found.val_mcc

@@ -1,18 +1,23 @@
 """Finetuning a pretrained decoder to follow instructions, and asking the result."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from groundup.checkpoint import Checkpoint
+from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
+from groundup.evaluation.config import ScoreConfig
 from groundup.generation.decoding import check_room, generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
+from groundup.text.jsonl import read_splits
 from groundup.training.batching import (
     Batches,
     Example,
@@ -21,9 +26,13 @@ from groundup.training.batching import (
     sorted_batches,
 )
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig, TrainingConfig
-from groundup.training.loop import Log, fit
+from groundup.training.curves import write_curve
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
+from groundup.verifiable import exact_match
+from groundup.verifiable.answers import check_for
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
 
@@ -112,10 +121,10 @@ def finetune(
         log, resume, description: see `fit`.
 
     Raises:
-        BadInput: what cannot be trained as `config` says (see `choose_trainable`), or see `fit`.
+        BadInput: what cannot be trained as `config` says (see `freeze_all_but`), or see `fit`.
     """
     torch.manual_seed(config.seed)
-    choose_trainable(model, config.trainable_blocks, config.lora)
+    freeze_all_but(model, config.trainable_blocks, config.lora)
     training = config.training
     scored = val[: config.eval_examples]
     return fit(
@@ -130,6 +139,81 @@ def finetune(
         resume=resume,
         description=description,
     )
+
+
+def finetune_checkpoint(
+    pretrained: Path,
+    instructions: Path,
+    out: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: InstructionTrainingConfig,
+    compute: ComputeConfig,
+    log: Log,
+) -> float:
+    """Finetune the decoder of a checkpoint on the splits of the instructions; write the new one and the loss curve.
+
+    Args:
+        pretrained: folder of the checkpoint.
+        instructions: folder of the splits; "test" and "held_out" are only checked to fit the context.
+        out: folder of the checkpoint that is written; with LoRA it holds adapters and refers to `pretrained`.
+        curve: CSV of the losses.
+        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+
+    Returns:
+        Loss of the model on "val", in nats per answer token.
+
+    Raises:
+        BadInput: the checkpoint is no decoder, an example does not fit the context, or see `finetune`.
+    """
+    base = load_checkpoint(pretrained, pick_device(compute))
+    if base.kind != "decoder":
+        raise BadInput(
+            f"{pretrained} holds {TITLES[base.kind]}, which reads texts but writes none; expected a decoder: set "
+            f"pretrained in pipelines/transfer/params.yaml to another model, or finetune this one for spam (dvc repro "
+            f"pipelines/transfer/dvc.yaml:train_classifiers@published)."
+        )
+    examples = _checked_examples(base, instructions, config)
+    data = {split: fingerprint(instructions / f"{split}.jsonl") for split in examples}
+    data["pretrained"] = fingerprint(pretrained / "model.safetensors")
+    history = finetune(
+        base.model,
+        examples["train"],
+        examples["val"],
+        config,
+        compute,
+        log=log,
+        resume=Resume(state, config=config, compute=compute, data=data),
+        description="finetune_instructions",
+    )
+    save_checkpoint(
+        out,
+        base.model,
+        base.tokenizer,
+        base=pretrained if config.lora else None,
+        lora=config.lora,
+        prompt_style=config.prompt_style,
+        chat_template=base.config.chat_template,
+        stop_ids=base.config.stop_ids,
+        params={"finetune_instructions": asdict(config)},
+        data=data,
+    )
+    write_curve(curve, history)
+    return best_row(history)["val/loss"]
+
+
+def _checked_examples(
+    base: Checkpoint, instructions: Path, config: InstructionTrainingConfig
+) -> dict[str, list[Example]]:
+    """Examples of "train" (at most `max_examples`) and "val"; the other splits are checked before the training."""
+    context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
+    rows = read_splits(instructions, ("train", "val", "test", "held_out"))
+    rows["train"] = sample_families(rows["train"], config.max_examples, config.seed)
+    examples = {split: encode_examples(prompter, rows[split], context) for split in ("train", "val")}
+    for split in ("test", "held_out"):
+        encode_prompts(prompter, rows[split], context)
+    return examples
 
 
 @torch.inference_mode()
@@ -185,3 +269,22 @@ def respond(
             answers |= {i: tokenizer.decode(ids).strip() for i, ids in zip(chosen, new, strict=True)}
             bar.update(len(chosen))
     return [answers[i] for i in range(len(requests))]
+
+
+def answer_sample(
+    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: ScoreConfig, *, description: str
+) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
+    """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
+
+    The rows are a sample in which each family has its proportion. The prompt style is the model's own, or the
+    default one if it was not finetuned.
+    """
+    asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
+    given = respond(
+        checkpoint,
+        [Request.of(row) for row in asked],
+        max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch_size,
+        description=description,
+    )
+    return [*zip(asked, given, strict=True)], exact_match.score(asked, given, check_for(rows))

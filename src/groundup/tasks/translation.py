@@ -7,17 +7,19 @@ ends with it.
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from groundup.checkpoint import Checkpoint
 from groundup.datasets.verses import clean
 from groundup.errors import BadInput
+from groundup.evaluation.translation_results import MODEL
+from groundup.evaluation.word_alignment import TranslationTable, WordSubstitution, words_of
 from groundup.generation.beam_search import beam_search
+from groundup.inspection.attention_maps import AttentionMap
 from groundup.nn.attention import Record
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.batching import pad, sorted_batches
-from groundup.training.config import TrainingConfig, TranslationConfig
+from groundup.training.config import EvaluateTranslationConfig, TrainingConfig, TranslationConfig
 from groundup.training.objectives import IGNORE_INDEX, TranslationBatch, sequence_to_sequence
 
 Ids = list[int]
@@ -163,19 +165,57 @@ def translate(
     return [found[i] for i in range(len(texts))]
 
 
-@torch.inference_mode()
-def attention_of(checkpoint: Checkpoint, source: str, target: str) -> tuple[list[str], list[str], Tensor]:
-    """Where the decoder looks while it writes `target` for `source`: (pieces of both, weights (T, S)).
+def translate_with_baselines(
+    checkpoint: Checkpoint,
+    table: TranslationTable,
+    sources: Sequence[str],
+    config: EvaluateTranslationConfig,
+) -> dict[str, Sequence[str]]:
+    """The translations of every system: copying, the table of words, and the model greedily and with a beam."""
+    greedy, beam = (
+        translate(
+            checkpoint, sources, beam_size=beam_size, length_penalty=penalty, batch_size=config.batch_size
+        )
+        for beam_size, penalty in ((1, 0.0), (config.beam_size, config.length_penalty))
+    )
+    return {
+        "copy": sources,
+        "word_table": list(map(WordSubstitution(table), sources)),
+        "model_greedy": greedy,
+        MODEL: beam,
+    }
 
-    The weights are the mean over the heads of the last layer; row i is what was looked at to write piece i.
+
+def alignment_maps(
+    checkpoint: Checkpoint, table: TranslationTable, verses: Sequence[Mapping[str, str]]
+) -> dict[str, AttentionMap]:
+    """Two maps for each verse: the model's cross-attention ("attention_<id>") and IBM Model 1's ("model1_<id>")."""
+    maps = {}
+    for verse in verses:
+        source, written = verse["source"], verse[MODEL]
+        maps[f"attention_{verse['id']}"] = attention_of(checkpoint, source, written)
+        maps[f"model1_{verse['id']}"] = alignment_map(table, source, written)
+    return maps
+
+
+def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
+    """Which word of `source`, or none (NULL), the table holds to have written each word of `target`."""
+    read, written = words_of(source), words_of(target)
+    return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
+
+
+@torch.inference_mode()
+def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionMap:
+    """Where the decoder looks while it writes `target` for `source`: the mean over the heads of the last layer.
+
+    Row i of the weights is what was looked at to write piece i.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
     batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Record()
     model(batch.source, batch.source_lengths, batch.idx, record=record)
-    end = ["[end]"]
-    pieces = [tokenizer.pieces(text) + end for text in (source, target)]
-    return pieces[0], pieces[1], record.cross_weights[-1][0].mean(dim=0).cpu()
+    columns, rows = ([*tokenizer.pieces(text), "[end]"] for text in (source, target))
+    return AttentionMap(rows, columns, record.cross_weights[-1][0].mean(dim=0).numpy(force=True))
 
 
 @torch.inference_mode()

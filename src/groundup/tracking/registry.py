@@ -16,6 +16,8 @@ from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION = "champion"
+# names under which the main pipeline's models are registered; the user's store has them: keep
+SPAM_MODEL, INSTRUCTIONS_MODEL = "groundup-spam", "groundup-chat"
 REQUIREMENTS = (
     "mlflow",
     "torch",

@@ -63,7 +63,7 @@ def fit(
         seed: of dropout; the order of the batches is the business of `batches`.
         evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
         monitor, mode: with `patience`, the metric to be smallest or largest. The model ends with the weights of its
-            best evaluation, whose step the rows of evaluations name as "best_step"; see `kept_row`. Where training
+            best evaluation, whose step the rows of evaluations name as "best_step"; see `best_row`. Where training
             ended for lack of a better one, the last row has "stopped_early".
         resume: where the state is kept; the run continues from it.
 
@@ -167,7 +167,7 @@ def fit(
     return state.history
 
 
-def kept_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """The row of the step whose weights `fit` left in the model: the last one, or with patience the best."""
     step = history[-1].get("best_step", history[-1]["step"])
     return next(row for row in history if row["step"] == step)

@@ -137,6 +137,15 @@ class Resume:
             self.folder.rmdir()
 
 
+def clear_states(folder: Path) -> None:
+    """Forget the states of all trainings below `folder`, once what they were for is safely stored."""
+    for path in [*folder.rglob("*.pt")]:
+        path.unlink(missing_ok=True)
+    for emptied in sorted((p for p in [folder, *folder.rglob("*")] if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):  # another process may be writing here
+            emptied.rmdir()
+
+
 class _Unfit(Exception):
     """Why a saved state cannot be continued."""
 

@@ -5,13 +5,12 @@ end-of-text token, little-endian uint16 (uint32 for more than 65,536 tokens), an
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from groundup.errors import BadInput
@@ -139,12 +138,12 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
 
 
-def read_texts(ids: NDArray[np.unsignedinteger], tokenizer: Tokenizer) -> Iterator[str]:
-    """The texts of the documents of a split, one after another; `ids` (N,) as from `open_shard`."""
-    start = 0
-    for end in np.flatnonzero(ids == tokenizer.eot_id).tolist():
-        yield tokenizer.decode(ids[start:end].tolist())
-        start = end + 1
+def never_used(directory: Path) -> float:
+    """Share of the vocabulary that occurs nowhere in the corpus; errors as `open_shard`."""
+    used = np.zeros(read_meta(directory)["vocab_size"], dtype=bool)
+    for split in SPLITS:
+        used[np.unique(open_shard(directory, split))] = True
+    return 1 - float(used.mean())
 
 
 def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -1,18 +1,14 @@
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from groundup.checkpoint import load_checkpoint
-from groundup.interop.published import import_model
 from groundup.tasks.classification import spam_probabilities
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run, silent
 from groundup.training.config import SpamTrainingConfig
 from pipelines.main.finetune_spam import main
-from tests.interop.published_models import save_bert
 from tests.pipelines.prepared import SPAM, Interrupted, content, interrupted_run, make_pretrained, make_spam
 from tests.tiny import CPU
 
@@ -36,16 +32,6 @@ def finetune(data: Path, out: Path, run: Run | None = None, config: SpamTraining
         finetune_spam=config,
         compute=CPU,
     )
-
-
-def test_an_encoder_works_too(data: Path, tmp_path: Path) -> None:
-    save_bert(tmp_path / "hf")
-    shutil.rmtree(data / "pretrained")
-    import_model(tmp_path / "hf", data / "pretrained")
-    finetune(data, tmp_path / "out", config=replace(SPAM, pooling="mean"))
-    checkpoint = load_checkpoint(tmp_path / "out" / "model")
-    assert not checkpoint.model.trunk.config.causal
-    assert 0 < spam_probabilities(checkpoint, ["unable"])[0] < 1
 
 
 def test_writes_the_best_classifier_and_what_every_seed_predicts(data: Path, tmp_path: Path) -> None:
@@ -82,17 +68,3 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
         assert not (tmp_path / "resumed").exists()
     finetune(data, tmp_path / "resumed")
     assert content(tmp_path / "resumed") == content(tmp_path / "once")
-
-
-def test_seeds_differ(data: Path, tmp_path: Path) -> None:
-    finetune(data, tmp_path / "out")
-    found = pd.read_csv(tmp_path / "out" / "predictions.csv")
-    first, second = (found[found["seed"] == seed]["spam_probability"].tolist() for seed in (1, 2))
-    assert first != second
-
-
-def test_a_frozen_decoder_stays_as_it_was(data: Path, tmp_path: Path) -> None:
-    finetune(data, tmp_path / "out", config=replace(SPAM, trainable_blocks=0, seeds=(1,), pooling="mean"))
-    before = load_checkpoint(data / "pretrained").model.state_dict()
-    after = load_checkpoint(tmp_path / "out" / "model").model.trunk.state_dict()
-    assert all(before[name].equal(after[name]) for name in before)

@@ -7,7 +7,7 @@ from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer, TokenizerConfig
 from groundup.tracking import silent
 from pipelines.main.train_tokenizer import main
-from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
+from tests.datasets.gpt2_files import gpt2_catalogue
 
 BPE = TokenizerConfig(kind="bpe", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
 GPT2 = TokenizerConfig(kind="gpt2", vocab_size=280, pattern="gpt2", special_tokens=(END_OF_TEXT,))
@@ -22,21 +22,21 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_learns_from_the_training_split_alone(corpus: Path, tmp_path: Path) -> None:
-    main(silent(), corpus, tmp_path / "no-catalogue.yaml", tmp_path / "tokenizer.json", tokenizer=BPE)
+    main(silent(), corpus, tmp_path / "no-vocabulary", tmp_path / "tokenizer.json", tokenizer=BPE)
     tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
     assert tokenizer.ranks == BPETokenizer.train(["\n".join(MESSAGES)], 280).ranks
     assert not any(b"z" in token for token in tokenizer.tokens[256:])
 
 
 def test_takes_gpt2s_vocabulary_whatever_the_rest_says(corpus: Path, tmp_path: Path) -> None:
-    main(silent(), corpus, gpt2_catalogue(tmp_path), tmp_path / "tokenizer.json", tokenizer=GPT2)
+    gpt2_catalogue(tmp_path)
+    main(silent(), corpus, tmp_path, tmp_path / "tokenizer.json", tokenizer=GPT2)
     tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
     assert tokenizer.ranks == {**tokenizer.ranks, b"lo": 256, b"low": 257}
     assert tokenizer.vocab_size == 259
 
 
-def test_a_catalogue_without_gpt2_is_refused(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "catalogue.yaml").write_text("{}")
-    with pytest.raises(BadInput, match="has no gpt2_vocab_bpe"):
-        main(silent(), corpus, tmp_path / "catalogue.yaml", tmp_path / "tokenizer.json", tokenizer=GPT2)
+def test_a_folder_without_gpt2_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"cannot be read as GPT-2's vocabulary"):
+        main(silent(), corpus, tmp_path, tmp_path / "tokenizer.json", tokenizer=GPT2)
     assert not (tmp_path / "tokenizer.json").exists()

@@ -1,13 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from groundup.errors import BadInput
 from groundup.tracking import silent
 from pipelines.study.compare_tokenizers import main
-from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
 from tests.pipelines.prepared import make_corpus, read_json
-from tests.pipelines.study.tokenizers import COMPARE, make_vocabulary, row, write_row
+from tests.pipelines.study.tokenizers import COMPARE, VOCABULARIES, make_vocabulary, row, write_row
 
 NAMES = ("byte", "bpe", "wordpiece")
 
@@ -15,7 +14,6 @@ NAMES = ("byte", "bpe", "wordpiece")
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     make_corpus(tmp_path)
-    gpt2_catalogue(tmp_path)
     for place, name in enumerate(NAMES):
         make_vocabulary(tmp_path, name)
         results = row([2.0 - place / 10, 2.01 - place / 10, 2.02 - place / 10], [0.9, 0.8, 0.85])
@@ -24,50 +22,47 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compare(data: Path, rows: tuple[str, ...] = NAMES) -> None:
+def compare(data: Path) -> Any:
     main(
         silent(),
-        *(data / "tokenizers" / f"{name}.json" for name in NAMES),
-        *(data / "vocabularies" / f"{name}.json" for name in NAMES),
-        *(data / "rows" / f"{name}.json" for name in rows),
-        data / "out" / "tokenizers.json",
-        data / "out" / "plots",
-        data / "out" / "tokenizers.html",
+        data / "tokenizers",
+        data / "vocabularies",
+        data / "rows",
+        data / "tokenizers.json",
+        vocabularies={name: VOCABULARIES[name] for name in NAMES},
         compare_tokenizers=COMPARE,
     )
+    return read_json(data / "tokenizers.json")
 
 
-def test_writes_table_plot_and_page(data: Path) -> None:
-    compare(data)
-    found = read_json(data / "out" / "tokenizers.json")
-    assert isinstance(found, dict)
-    assert list(found["tokenizers"]) == sorted(NAMES)
+def test_writes_the_table_the_cuts_and_how_they_were_learned(data: Path) -> None:
+    found = compare(data)
+    assert list(found["tokenizers"]) == sorted(NAMES) and found["order"] == list(NAMES)
     assert found["tokenizers"]["byte"]["difference"]["val_bpb"]["mean"] == pytest.approx(0.1)
-    assert found["conclusions"]
-    assert (data / "out" / "plots" / "ladder.png").read_bytes().startswith(b"\x89PNG")
-    page = (data / "out" / "tokenizers.html").read_text(encoding="utf-8")
-    assert r"\xf0" in page  # the smiling face, byte by byte
-    assert "[UNK]" in page
-    assert "Byte-pair encoding as it was learned (bpe)" in page
-    assert "WordPiece as it was learned (wordpiece)" in page
-    assert "not significant" in page
+    assert found["cuts"]["byte"][-4:] == [
+        r"\xf0",
+        r"\x9f",
+        r"\x98",
+        r"\x80",
+    ]  # the smiling face, byte by byte
+    assert "[UNK]" in found["cuts"]["wordpiece"]
+    assert {kind: how["name"] for kind, how in found["learned"].items()} == {
+        "bpe": "bpe",
+        "wordpiece": "wordpiece",
+    }
+    assert [number for number, _ in found["learned"]["bpe"]["steps"]] == list(COMPARE.steps)
+    assert "".join(found["learned"]["bpe"]["steps"][0][1]).startswith("How")
 
 
 def test_equal_rows_give_equal_bytes(data: Path) -> None:
     compare(data)
-    before = {p.name: p.read_bytes() for p in (data / "out").rglob("*.*") if p.is_file()}
+    before = (data / "tokenizers.json").read_bytes()
     compare(data)
-    assert before == {p.name: p.read_bytes() for p in (data / "out").rglob("*.*") if p.is_file()}
+    assert before == (data / "tokenizers.json").read_bytes()
 
 
 def test_the_figures_of_the_vocabularies_come_from_their_own_files(data: Path) -> None:
-    compare(data)
-    found = read_json(data / "out" / "tokenizers.json")
+    found = compare(data)
     for name in NAMES:
-        vocabulary = read_json(data / "vocabularies" / f"{name}.json")
-        assert found["tokenizers"][name]["fertility"] == vocabulary["fertility"]  # type: ignore[index]
-
-
-def test_rows_of_other_tokenizers_are_refused(data: Path) -> None:
-    with pytest.raises(BadInput, match="the same names in the same order"):
-        compare(data, rows=("byte", "wordpiece", "bpe"))
+        vocabulary: Any = read_json(data / "vocabularies" / f"{name}.json")
+        assert found["tokenizers"][name]["fertility"] == vocabulary["fertility"]

@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sacrebleu import corpus_chrf
 
 from groundup.checkpoint import load_checkpoint
 from groundup.evaluation.word_alignment import WordSubstitution, learn, words_of
+from groundup.inspection.attention_maps import load_maps
 from groundup.tasks.translation import translate
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.tracking import silent
@@ -40,11 +42,8 @@ def evaluate(trained: Path, out: Path) -> None:
         silent(),
         trained / "verses",
         trained / "model",
-        trained / "train.json",
-        trained / "curve.csv",
         out / "translations.jsonl",
-        out / "plots",
-        out / "page.html",
+        out / "shown",
         out / "metrics.json",
         evaluate_translation=EVALUATE,
         compute=CPU,
@@ -70,8 +69,13 @@ def test_every_system_translates_every_verse_and_is_scored(trained: Path, tmp_pa
         assert scored[name]["chrF2"]["score"] == pytest.approx(
             corpus_chrf(texts, [references]).score, abs=1e-3
         )
-    names = {path.name.partition("_")[0] for path in (tmp_path / "once" / "plots").glob("*.png")}
-    assert names == {"curve.png", "attention", "model1"}
+    samples = read_jsonl(tmp_path / "once" / "shown" / "samples.jsonl")
+    assert len(samples) == EVALUATE.samples and all(sample in rows for sample in samples)
+    maps = load_maps(tmp_path / "once" / "shown" / "maps.npz")
+    assert {name.partition("_")[0] for name in maps} == {"attention", "model1"}
+    for one in maps.values():
+        assert one.weights.sum(axis=1) == pytest.approx(np.ones(len(one.rows)), abs=1e-5)
+        assert one.weights.shape == (len(one.rows), len(one.columns))
     evaluate(trained, tmp_path / "again")
     again, once = content(tmp_path / "again"), content(tmp_path / "once")
     assert again == once

@@ -1,4 +1,4 @@
-"""The stage on the smallest models: every picture is there, and the page shows the numbers of these models."""
+"""The stage on the smallest models: every map is there, and the numbers are those of these models."""
 
 import json
 from dataclasses import replace
@@ -9,13 +9,16 @@ import torch
 
 from groundup.checkpoint import save_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.explain_config import ExplainConfig
+from groundup.inspection.attention_maps import load_maps
+from groundup.inspection.config import ExplainConfig
+from groundup.inspection.stacks import read_stacks
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.characters import CharacterTokenizer
 from groundup.tracking import silent
 from pipelines.study.explain_transformer import main
+from tests.pipelines.prepared import content
 from tests.tiny import CPU, model_config
 
 EXPLAIN = ExplainConfig(sentence="a <dog>", verse="a cat", layer=2, head=3)
@@ -44,9 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def explain(models: Path, out: Path, config: ExplainConfig = EXPLAIN) -> None:
-    paths = [models / name for name in NAMES] + [
-        out / name for name in ("metrics.json", "plots", "page.html")
-    ]
+    paths = [models / name for name in NAMES] + [out / "shown", out / "metrics.json"]
     main(silent(), *paths, explain=config, compute=CPU)
 
 
@@ -58,27 +59,26 @@ def explained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_pictures_page_and_figures(explained: Path) -> None:
-    drawn = {path.stem for path in (explained / "plots").glob("*.png")}
-    flows = {"flow_decoder", "flow_encoder", "flow_encoder_decoder", "masks"}
-    assert drawn == flows | {
+def test_maps_facts_and_figures(explained: Path) -> None:
+    maps = load_maps(explained / "shown" / "maps.npz")
+    assert set(maps) == {"mask_decoder", "mask_encoder"} | {
         f"{kind}_{layer}" for kind in ("decoder", "encoder", "cross") for layer in (1, 2)
     }
-    page = (explained / "page.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == len(drawn)
-    assert '<span class="piece">&lt;</span>' in page and "<dog>" not in page
-    facts = json.loads((explained / "metrics.json").read_text(encoding="utf-8"))
-    decoder = facts["models"]["decoder of the main pipeline"]
-    assert f"{decoder['parameters']:,}" in page and decoder["layers"] == [2]
-    assert facts["models"]["encoder-decoder of the study"]["layers"] == [1, 2]
-    assert facts["source"] == "a cat"
-    assert "Layer 2, head 3" in page and "÷ √4" in page and "The query is “g”" in page
-    assert "the decoder&#39;s heads give 0.0% of their weight to later tokens" in page
+    facts = json.loads((explained / "shown" / "facts.json").read_text(encoding="utf-8"))
+    assert "<" in facts["tokens"]["decoder"] and len(facts["habits"]["encoder"]) == 2 * 4
+    assert (facts["look"]["layer"], facts["look"]["head"], facts["look"]["token"]) == (2, 3, "g")
+    assert facts["look"]["channels"] == 4 and facts["later"]["decoder"] == 0 < facts["later"]["encoder"]
+    metrics = json.loads((explained / "metrics.json").read_text(encoding="utf-8"))
+    decoder = metrics["models"]["decoder of the main pipeline"]
+    stacks = {kind: read_stacks(model["stacks"]) for kind, model in facts["models"].items()}
+    assert decoder["parameters"] == stacks["decoder"][0].parameters and decoder["layers"] == [2]
+    assert metrics["models"]["encoder-decoder of the study"]["layers"] == [1, 2]
+    assert metrics["source"] == "a cat"
 
 
-def test_the_same_models_give_the_same_page(models: Path, explained: Path, tmp_path: Path) -> None:
+def test_the_same_models_give_the_same_files(models: Path, explained: Path, tmp_path: Path) -> None:
     explain(models, tmp_path)
-    assert (tmp_path / "page.html").read_bytes() == (explained / "page.html").read_bytes()
+    assert content(tmp_path) == content(explained)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_what_the_models_cannot_show(
 
 def test_models_of_another_kind_are_refused(models: Path, tmp_path: Path) -> None:
     paths = [models / name for name in ("pretrained", "causal", "pretrained", "translation")]
-    outs = [tmp_path / name for name in ("metrics.json", "plots", "page.html")]
+    outs = [tmp_path / "shown", tmp_path / "metrics.json"]
     with pytest.raises(BadInput, match="expected an encoder"):
         main(silent(), *paths, *outs, explain=EXPLAIN, compute=CPU)

@@ -7,11 +7,11 @@ import pytest
 
 from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
-from groundup.tasks import translation
+from groundup.tasks import translation_training
 from groundup.tasks.translation import encode_pairs, translation_loss
 from groundup.text.jsonl import write_splits
 from groundup.tracking import Run, silent
-from pipelines.study.train_translation import _seconds, main
+from pipelines.study.train_translation import main
 from tests.pipelines.prepared import Interrupted, content, interrupted_run, read_json
 from tests.tiny import CPU
 from tests.tiny_translation import CONFIG, PAIRS
@@ -96,14 +96,7 @@ def test_a_failing_last_evaluation_leaves_the_checkpoint(
             raise OSError("the server is gone")
         return 1.0
 
-    monkeypatch.setattr(translation, "translation_loss", fails_on_all_of_val)
+    monkeypatch.setattr(translation_training, "translation_loss", fails_on_all_of_val)
     with pytest.raises(OSError, match="gone"):
         train(verses, tmp_path / "failed")
     assert content(tmp_path / "failed" / "model") == content(tmp_path / "whole" / "model")
-
-
-def test_seconds_of_a_resumed_run_are_those_of_all_its_tokens() -> None:
-    history = [{"tokens_seen": seen} for seen in (100.0, 300.0, 600.0, 1000.0)]
-    assert _seconds(history, [10.0, 20.0, 30.0, 40.0]) == pytest.approx(10 + 10 + 10 + 10)
-    # 700 tokens in 20 s; the 300 before the interruption at the same speed
-    assert _seconds(history, [30.0, 40.0]) == pytest.approx(20 * 1000 / 700)

@@ -4,7 +4,7 @@ import pytest
 
 from groundup.tokenizers.loading import load_tokenizer
 from groundup.training.shards import open_shard, read_documents
-from tests.interop.test_gpt2_vocabulary import gpt2_catalogue
+from tests.datasets.gpt2_files import gpt2_catalogue
 from tests.pipelines.prepared import make_corpus, read_json
 from tests.pipelines.study.tokenizers import VOCABULARIES, make_vocabulary
 

@@ -47,7 +47,7 @@ def make_vocabulary(folder: Path, name: str) -> None:
         silent(),
         name,
         folder / "corpus",
-        folder / "catalogue.yaml",
+        folder,
         folder / "tokenizers" / f"{name}.json",
         folder / "tokens" / name,
         folder / "vocabularies" / f"{name}.json",

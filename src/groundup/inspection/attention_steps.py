@@ -1,0 +1,106 @@
+"""One look of one head, step by step with the model's own numbers: products, softmax, weighted sum.
+
+Vaswani et al. 2017, section 3.2.1: Attention(Q, K, V) = softmax(Q Kᵀ / sqrt(D)) V, here for a single query.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup.errors import BadInput
+from groundup.nn.attention import Reading
+from groundup.nn.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one query finds among the S keys it may look at, in a head of D channels."""
+
+    query: Tensor  # (D,)
+    keys: Tensor  # (S, D)
+    values: Tensor  # (S, D)
+
+    @property
+    def products(self) -> Tensor:
+        """q · k for each key (S,): large where query and key point the same way."""
+        return self.keys @ self.query
+
+    @property
+    def scores(self) -> Tensor:
+        """The products over sqrt(D) (S,), so that their size does not grow with the width of a head."""
+        return self.products / len(self.query) ** 0.5
+
+    @property
+    def weights(self) -> Tensor:
+        """softmax of the scores (S,): above 0, together 1."""
+        return self.scores.softmax(dim=0)
+
+    @property
+    def output(self) -> Tensor:
+        """The values, each times its weight, added up (D,)."""
+        return self.weights @ self.values
+
+
+@torch.no_grad()
+def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) -> Look:
+    """What `head` of `layer` (both counted from 0) sees at `position` while the model reads idx (1, T).
+
+    Raises:
+        BadInput: the model has no such layer or head.
+    """
+    config = model.config
+    if not (0 <= layer < config.n_layer and 0 <= head < config.n_head):
+        raise BadInput(
+            f"explain asks for layer {layer + 1}, head {head + 1}; the model has {config.n_layer} layers of "
+            f"{config.n_head} heads: change explain.layer or explain.head."
+        )
+    found: list[Look] = []
+
+    def watch(attention: Any, inputs: tuple[Tensor, Reading]) -> None:
+        x, reading = inputs
+        q, k, v = attention.queries_keys_values(x, replace(reading, cache=None))
+        group = head // (config.n_head // config.n_kv_head)
+        end = position + 1 if config.causal else k.shape[2]
+        found.append(Look(q[0, head, position], k[0, group, :end], v[0, group, :end]))
+
+    blocks: Any = model.h
+    attention: nn.Module = blocks[layer].attn
+    handle = attention.register_forward_pre_hook(watch)
+    try:
+        model.read(idx)
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def steps(found: Look, tokens: Sequence[str]) -> dict[str, Any]:
+    """Every number of the look, as JSON.
+
+    Args:
+        tokens: all of the text; the look may see fewer.
+
+    Returns:
+        {"channels": D, "keys": [{"token", "product", "score", "exp", "weight", "value" (D,), "part" (D,)}], "exp",
+        "output" (D,)}; "part" is the value times its weight, the last two are the sums over all keys.
+    """
+    numbers = {
+        "product": found.products,
+        "score": found.scores,
+        "exp": found.scores.exp(),
+        "weight": found.weights,
+        "value": found.values,
+        "part": found.weights[:, None] * found.values,
+    }
+    columns = {name: tensor.tolist() for name, tensor in numbers.items()}
+    return {
+        "channels": len(found.query),
+        "keys": [
+            {"token": tokens[n], **{name: column[n] for name, column in columns.items()}}
+            for n in range(len(found.keys))
+        ],
+        "exp": found.scores.exp().sum().item(),
+        "output": found.output.tolist(),
+    }

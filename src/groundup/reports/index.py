@@ -1,0 +1,91 @@
+"""The first page of the study: one thread from counts to context, and the headline figure of every page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.evaluation.study_headline import (
+    WORD,
+    Entry,
+    Facts,
+    all_messages,
+    last_layer,
+    last_layers,
+    lossless,
+    read_metrics,
+    word_similarity,
+)
+from groundup.reports.objectives import TITLES
+from groundup.reports.pages import fill
+
+
+def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
+    """The page; it has no pictures."""
+    found = read_metrics(metrics)
+    return fill("index.html.j2", {"thread": thread(found), "cards": cards(found)})
+
+
+def thread(found: Facts) -> dict[str, dict[str, Any]]:
+    """Each step from counts to context: the name of its best way, and its figures.
+
+    Args:
+        found: see `groundup.evaluation.study_headline`.
+    """
+    counts = best({name: all_messages(found, name) for name in ("naive_bayes", "logistic_regression")})
+    features = {
+        k: v["f1"] for k, v in found["embeddings"]["spam"]["features"].items() if k.startswith("groundup")
+    }
+    vectors = best(features)
+    rows = [row for row in found["contextual"]["rows"] if row["layer"] is None]
+    own = next(
+        row["cosine"]["auc"] for row in rows if row["read"] == WORD
+    )  # equal for all: one vector per word
+    around = {row["vectors"]: row["cosine"]["auc"] for row in rows if row["read"] != WORD}
+    models = {
+        trunk: {
+            "f1": all_messages(found, objective),
+            "auc": last_layer(found, f"study {trunk}")["cosine"]["auc"],
+            "accuracy": found[objective]["accuracy"]["model"],
+        }
+        for objective, trunk in (("causal", "decoder"), ("masked", "encoder"))
+    }
+    return {
+        "counts": {
+            "name": TITLES[counts],
+            "f1": all_messages(found, counts),
+            "accuracy": found["causal"]["accuracy"]["trigram"],
+        },
+        "static": {"name": vectors.removeprefix("groundup "), "f1": features[vectors], "auc": own},
+        "around": {"name": best(around), "auc": around[best(around)]},
+        **models,
+    }
+
+
+def cards(found: Facts) -> dict[str, dict[str, Any]]:
+    """The figures of each page's card, by the page's name; `found` as for `thread`."""
+    fair, similar, layers = lossless(found), word_similarity(found), last_layers(found)
+    tokenizer = min(fair, key=lambda name: fair[name]["mean"])
+    ours, gensim = (
+        best({k: v for k, v in similar.items() if k.startswith(by)}) for by in ("groundup", "gensim")
+    )
+    model = best({name: row["cosine"]["auc"] for name, row in layers.items()})
+    size = min(found["transfer"]["lead"], key=int)
+    gains = {name: row[size] for name, row in found["transfer"]["gain"].items()}
+    systems = {name: entry["chrF2"]["score"] for name, entry in found["translation"]["systems"].items()}
+    return {
+        "tokenizers": {"name": tokenizer, "bpb": fair[tokenizer], "compared": len(fair)},
+        "embeddings": {
+            "name": ours.removeprefix("groundup "),
+            "score": similar[ours],
+            "gensim": similar[gensim],
+        },
+        "contextual": {"name": model, **layers[model]},
+        "objectives": {"name": best(gains), "gain": gains[best(gains)], "size": size},
+        "transformer": {"parameters": [row["parameters"] for row in found["transformer"]["models"].values()]},
+        "translation": systems,
+    }
+
+
+def best(entries: Mapping[str, Entry]) -> str:
+    """The name with the highest mean."""
+    return max(entries, key=lambda name: entries[name]["mean"])

@@ -1,0 +1,168 @@
+"""Pretraining of a decoder on next tokens or an encoder on hidden ones: one shape, one text, the same time."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groundup.checkpoint import fingerprint, save_checkpoint
+from groundup.errors import BadInput
+from groundup.evaluation import ngram_baselines, token_accuracy
+from groundup.evaluation.metrics import Bootstrap
+from groundup.evaluation.token_accuracy import Ids
+from groundup.nn.decoder import Decoder
+from groundup.nn.encoder import Encoder
+from groundup.tokenizers.wordpiece import WordPieceTokenizer
+from groundup.training import masking
+from groundup.training.batching import Batches, window_batches
+from groundup.training.config import ComputeConfig, ObjectivesConfig
+from groundup.training.curves import write_curve
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log, Objective, fit
+from groundup.training.objectives import IGNORE_INDEX, causal_lm, masked_lm
+from groundup.training.resume import Resume
+from groundup.training.shards import SPLITS, open_shard
+
+OBJECTIVES = ("causal", "masked")
+Stream = NDArray[np.unsignedinteger[Any]]  # token ids (N,)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What one objective asks of held-out windows.
+
+    shown: what the model reads (W, T). targets: what it should guess (W, T), IGNORE_INDEX where nothing is asked.
+    counted: guesses by counting neighbours (W, T).
+    """
+
+    shown: Ids
+    targets: Ids
+    counted: Ids
+
+
+def pretrain_objective(
+    objective: str,
+    tokens: Path,
+    tokenizer: Path,
+    out: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: ObjectivesConfig,
+    compute: ComputeConfig,
+    log: Log,
+) -> dict[str, Any]:
+    """Train the model of one objective; write its checkpoint and its curve; measure it on the validation split.
+
+    Args:
+        objective: one of OBJECTIVES.
+        tokens: folder of the corpus as ids of the WordPiece tokenizer in the file `tokenizer`.
+        out: folder of the checkpoint that is written.
+        curve: CSV of losses and accuracies.
+        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+
+    Returns:
+        {"accuracy", "lead": of "model", "trigram" and "unigram", see `accuracies`; "val_loss": nats per guess;
+        "guesses", "parameters", "steps", "tokens", "max_seconds", "cpu_share"}.
+
+    Raises:
+        BadInput: an unknown objective, another tokenizer; see `fit`.
+    """
+    if objective not in OBJECTIVES:
+        raise BadInput(f"the objective is {objective!r}; expected causal or masked.")
+    vocabulary = WordPieceTokenizer.load(tokenizer)
+    train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in SPLITS)
+    device = pick_device(compute)
+    torch.manual_seed(config.seed)
+    shape = config.model.config(vocabulary.vocab_size, causal=objective == "causal")
+    model = (Decoder(shape) if objective == "causal" else Encoder(shape)).to(device)
+    asked = _questions(objective, train, val, vocabulary, config)
+    data = {split: fingerprint(tokens / f"{split}.bin") for split in SPLITS}
+    resume = Resume(state, objectives=config, compute=compute, tokenizer=vocabulary.fingerprint, data=data)
+    start, busy = time.perf_counter(), time.process_time()
+    history = _train(objective, model, train, vocabulary, asked, config, compute, log, resume)
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    save_checkpoint(out, model, vocabulary, params={"objectives": asdict(config)}, data=data)
+    write_curve(curve, history)
+    return {
+        **_measure(model, asked, ngram_baselines.most_frequent(train, vocabulary.vocab_size), config),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": int(history[-1]["step"]),
+        "tokens": int(history[-1]["tokens_seen"]),
+        "max_seconds": config.training.max_seconds,
+        # much less than at other times: others had the rest; of the last part, where the training was interrupted
+        "cpu_share": round(busy / (seconds * compute.threads), 3),
+    }
+
+
+def _questions(
+    objective: str, train: Stream, val: Stream, vocabulary: WordPieceTokenizer, config: ObjectivesConfig
+) -> Questions:
+    windows = token_accuracy.windows_of(val, config.model.context_length)
+    if objective == "causal":
+        counted = ngram_baselines.next_token(train, vocabulary.vocab_size).guess(windows)
+        return Questions(windows[:, :-1], windows[:, 1:], counted[:, 1:])
+    hidden = masking.MaskVocabulary.of(vocabulary)
+    shown, targets = masking.questions(windows[:, :-1], hidden, config.masking, config.seed)
+    visible = np.where(targets == IGNORE_INDEX, shown, ngram_baselines.UNKNOWN)
+    counted = ngram_baselines.hidden_token(train, vocabulary.vocab_size).guess(visible)
+    return Questions(shown, targets, counted)
+
+
+def _train(
+    objective: str,
+    model: Decoder | Encoder,
+    train: Stream,
+    vocabulary: WordPieceTokenizer,
+    asked: Questions,
+    config: ObjectivesConfig,
+    compute: ComputeConfig,
+    log: Log,
+    resume: Resume,
+) -> list[dict[str, float]]:
+    training = config.training
+    sizes = (config.model.context_length, training.batch_size, training.grad_accum_steps, config.seed)
+    loss: Objective
+    batches: Batches
+    if objective == "causal":
+        loss, batches = causal_lm, window_batches(train, *sizes)
+    else:
+        hidden = masking.MaskVocabulary.of(vocabulary)
+        loss, batches = masked_lm, masking.masked_windows(train, hidden, config.masking, *sizes)
+
+    def evaluate(step: int) -> dict[str, float]:
+        targets = asked.targets[: config.eval_windows]
+        guessed, nats = token_accuracy.guesses(model, asked.shown[: config.eval_windows], targets)
+        return {"val/loss": nats, "val/accuracy": float((guessed == targets)[targets != IGNORE_INDEX].mean())}
+
+    return fit(
+        model,
+        loss,
+        batches,
+        training,
+        compute,
+        seed=config.seed,
+        log=log,
+        evaluate=evaluate,
+        resume=resume,
+        description=f"pretrain, {objective}",
+    )
+
+
+def _measure(
+    model: Decoder | Encoder, asked: Questions, most_frequent: int, config: ObjectivesConfig
+) -> dict[str, Any]:
+    """The accuracy of the model, of counted neighbours and of always saying the most frequent token."""
+    guessed, nats = token_accuracy.guesses(model, asked.shown, asked.targets)
+    same = np.full_like(asked.targets, most_frequent)
+    systems = {"model": guessed, "trigram": asked.counted, "unigram": same}
+    bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
+    return {
+        **token_accuracy.accuracies(asked.targets, systems, bootstrap),
+        "val_loss": round(nats, 6),
+        "guesses": int((asked.targets != IGNORE_INDEX).sum()),
+    }

@@ -1,0 +1,136 @@
+"""Pretraining a decoder from random weights on token shards, and measuring it on held-out conversations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groundup.checkpoint import fingerprint, save_checkpoint
+from groundup.evaluation.language_model import bits_per_byte, total_nats
+from groundup.generation.decoding import generate
+from groundup.generation.sampling import CONTINUATION
+from groundup.nn.config import ModelParams
+from groundup.nn.decoder import Decoder
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training.batching import window_batches
+from groundup.training.config import ComputeConfig, PretrainConfig
+from groundup.training.curves import write_curve
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log, fit
+from groundup.training.objectives import causal_lm
+from groundup.training.resume import Resume
+from groundup.training.shards import SPLITS, open_shard, read_meta
+
+Ids = NDArray[np.unsignedinteger]
+Show = Callable[[str, str], None]  # receives a text and its name
+
+
+def pretrain(
+    decoder: Decoder,
+    tokenizer: BPETokenizer,
+    train: Ids,
+    val: Ids,
+    config: PretrainConfig,
+    compute: ComputeConfig,
+    *,
+    log: Log = lambda metrics, step: None,
+    show: Show = lambda text, name: None,
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    """Train the decoder, in place, to predict the next token; returns the history of `fit`.
+
+    Args:
+        train, val: token ids (N,) as from `open_shard`; the first `eval_tokens` of val are scored.
+        log, resume: see `fit`.
+        show: receives continuations of `sample_prompts` at every evaluation.
+    """
+    training = config.training
+    prompts = tokenizer.encode_batch(list(config.sample_prompts))
+
+    def evaluate(step: int) -> dict[str, float]:
+        some = val[: config.eval_tokens]
+        continuations = generate(
+            decoder,
+            prompts,
+            max_new_tokens=config.sample_tokens,
+            sampling=replace(CONTINUATION, seed=step),
+            stop_ids=[tokenizer.eot_id],
+        )
+        texts = [tokenizer.decode(p + new) for p, new in zip(prompts, continuations, strict=True)]
+        show("\n---\n".join(texts), f"samples/step_{step:06d}.txt")
+        return {"val/loss": total_nats(decoder, some, tokenizer.eot_id) / len(some)}
+
+    return fit(
+        decoder,
+        causal_lm,
+        window_batches(
+            train,
+            decoder.config.context_length,
+            training.batch_size,
+            training.grad_accum_steps,
+            seed=config.seed,
+        ),
+        training,
+        compute,
+        seed=config.seed,
+        log=log,
+        evaluate=evaluate,
+        resume=resume,
+        description="pretrain",
+    )
+
+
+def pretrain_checkpoint(
+    tokens: Path,
+    tokenizer: Path,
+    out: Path,
+    curve: Path,
+    state: Path,
+    *,
+    model: ModelParams,
+    config: PretrainConfig,
+    compute: ComputeConfig,
+    log: Log,
+    show: Show,
+) -> dict[str, Any]:
+    """Pretrain a decoder of the given shape from random weights; write its checkpoint and the loss curve.
+
+    Args:
+        tokens: folder of shards, made with the tokenizer in the file `tokenizer`.
+        out: folder of the checkpoint that is written.
+        curve: CSV of the losses.
+        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        log, show: see `pretrain`.
+
+    Returns:
+        {"val": {"loss": nats per token, "bpb": bits per byte, "bytes"}, "tokens", "parameters", "steps"}; "val" is
+        measured on the whole split.
+
+    Raises:
+        BadInput: the shards are missing or of another tokenizer, or see `fit`.
+    """
+    vocabulary = BPETokenizer.load(tokenizer)
+    n_bytes: int = read_meta(tokens)["val"]["message_bytes"]
+    train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in SPLITS)
+    torch.manual_seed(config.seed)
+    decoder = Decoder(model.config(vocabulary.vocab_size)).to(pick_device(compute))
+    data = {split: fingerprint(tokens / f"{split}.bin") for split in SPLITS}
+    resume = Resume(state, model=decoder.config, pretrain=config, compute=compute, data=data)
+    history = pretrain(decoder, vocabulary, train, val, config, compute, log=log, show=show, resume=resume)
+    last = history[-1]
+    nats = total_nats(decoder, val, vocabulary.eot_id)
+    final = {"val/loss": nats / len(val), "val/bpb": bits_per_byte(nats, n_bytes)}
+    log(final, int(last["step"]))
+    sections: Mapping[str, Any] = {"model": asdict(model), "pretrain": asdict(config)}
+    save_checkpoint(out, decoder, vocabulary, params=sections, data=data)
+    write_curve(curve, history)
+    return {
+        "val": {"loss": round(final["val/loss"], 6), "bpb": round(final["val/bpb"], 6), "bytes": n_bytes},
+        "tokens": int(last["tokens_seen"]),
+        "parameters": sum(p.numel() for p in decoder.parameters()),
+        "steps": int(last["step"]),
+    }

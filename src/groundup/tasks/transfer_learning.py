@@ -1,0 +1,129 @@
+"""What pretraining is worth: finetuning for spam with few and many messages, from pretrained and random weights.
+
+Every model of a seed reads the same messages by the same recipe.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groundup.checkpoint import Checkpoint, Kind, load_checkpoint
+from groundup.datasets.subsets import nested_subset
+from groundup.evaluation import baselines, transfer_results
+from groundup.evaluation.metrics import f1
+from groundup.tasks import classification
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import SPAM, THRESHOLD
+from groundup.training.config import ComputeConfig, TransferConfig
+from groundup.training.devices import pick_device
+from groundup.training.loop import Log
+
+BASELINES = ("naive_bayes", "logistic_regression")
+Rows = Sequence[Mapping[str, Any]]
+Called = NDArray[Any]  # (N,) which of the test messages are called spam: True or 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pretrained model and the messages of each split as its ids."""
+
+    base: Checkpoint
+    ids: Mapping[str, list[list[int]]]
+
+    @classmethod
+    def read(cls, path: Path, kind: Kind, splits: Mapping[str, Rows], compute: ComputeConfig) -> "Start":
+        """From a checkpoint of that kind."""
+        base = load_checkpoint(path, pick_device(compute), kind=kind)
+        length = base.config.model.context_length
+        texts = {name: [row["text"] for row in rows] for name, rows in splits.items()}
+        ids = {name: classification.encode_texts(base.tokenizer, of, length) for name, of in texts.items()}
+        return cls(base, ids)
+
+
+def measure_transfer(
+    causal: Path, masked: Path, spam: Path, *, config: TransferConfig, compute: ComputeConfig, log: Log
+) -> dict[str, Any]:
+    """Finetune both pretrained models and their twins from random weights, for every number of messages and seed.
+
+    Args:
+        causal, masked: folders of the checkpoints. spam: folder of the splits.
+        log: receives mean F1 and loss over seeds, at "step" = number of messages.
+
+    Returns:
+        See `transfer_results.table`.
+
+    Raises:
+        BadInput: a checkpoint of the wrong architecture; see `classification.finetune`.
+    """
+    splits = read_splits(spam, ("train", "test"))
+    labels = [row["label"] for row in splits["train"]]
+    truth = np.array([row["label"] == SPAM for row in splits["test"]])
+    starts = {
+        "causal": Start.read(causal, "decoder", splits, compute),
+        "masked": Start.read(masked, "encoder", splits, compute),
+    }
+    scores: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    losses: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for size in config.sizes:
+        for seed in config.finetune.seeds:
+            chosen = nested_subset(labels, size, seed)
+            answers: dict[str, Called] = {}
+            for name, start in starts.items():
+                for from_random in (False, True):
+                    system = f"{name}_random" if from_random else name
+                    answers[system], loss = _finetuned(start, system, labels, chosen, config, compute, seed)
+                    losses[system][len(chosen)].append(loss)
+            answers |= _baselines(splits, chosen)
+            for system, called in answers.items():
+                scores[system][len(chosen)].append(float(f1(truth, called, np.ones((1, len(truth))))[0]))
+        means = {
+            f"{system}/{figure}": float(np.mean(values[len(chosen)]))
+            for figure, found in (("test_f1", scores), ("train_loss", losses))
+            for system, values in found.items()
+        }
+        log(means, len(chosen))
+    steps = {size: config.steps(size) for size in scores["masked"]}
+    return transfer_results.table(scores, losses, steps, config.confidence)
+
+
+def _finetuned(
+    start: Start,
+    system: str,
+    labels: Sequence[str],
+    chosen: Sequence[int],
+    config: TransferConfig,
+    compute: ComputeConfig,
+    seed: int,
+) -> tuple[Called, float]:
+    """Which test messages the model calls spam, and the loss that its training ended with."""
+    torch.manual_seed(seed)
+    trunk = deepcopy(start.base.model)
+    if system.endswith("_random"):
+        trunk = type(trunk)(trunk.config).to(pick_device(compute))
+    training = replace(config.finetune.training, max_steps=config.steps(len(chosen)))
+    model, history = classification.finetune(
+        trunk,
+        [start.ids["train"][i] for i in chosen],
+        [labels[i] for i in chosen],
+        replace(config.finetune, training=training),
+        compute,
+        seed=seed,
+        description=f"{system}, {len(chosen)} messages, seed {seed}",
+    )
+    probabilities = np.array(classification.predict_spam(model, start.ids["test"]))
+    return probabilities >= THRESHOLD, transfer_results.final_loss(history)
+
+
+def _baselines(splits: Mapping[str, Rows], chosen: Sequence[int]) -> dict[str, Called]:
+    """The same of the methods that count words."""
+    train = [splits["train"][i] for i in chosen]
+    texts, positive = [row["text"] for row in train], [int(row["label"] == SPAM) for row in train]
+    asked = [row["text"] for row in splits["test"]]
+    return {name: baselines.fit_predict(name, texts, positive, asked).pred for name in BASELINES}

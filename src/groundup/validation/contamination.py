@@ -1,0 +1,83 @@
+"""Evaluation items that occur in training text, as a suite of a validation report."""
+
+from collections.abc import Container
+from typing import Any
+
+from groundup.datasets.instructions import prompt_of, training_texts
+from groundup.datasets.verses import SIDES
+from groundup.text.documents import text_of
+from groundup.text.overlap import KINDS, find_contamination
+
+Splits = dict[str, list[dict[str, Any]]]
+Found = dict[str, Any]  # see `find_contamination`
+
+
+def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False) -> Found:
+    """Hold every evaluation set against every training set (see `find_contamination`).
+
+    Items are whole documents of the corpus, messages, and prompts. Digits count between instruction sets, whose sums
+    differ in nothing else, and between the parts of a corpus of which that is true.
+    """
+    sets = ("val", "test", "held_out")
+    evaluation = {"corpus/val": [text_of(document["messages"]) for document in corpus["val"]]}
+    evaluation |= {f"spam/{name}": [row["text"] for row in spam[name]] for name in ("val", "test")}
+    evaluation |= {f"instructions/{name}": [prompt_of(row) for row in instructions[name]] for name in sets}
+    training = {
+        "corpus": [document["messages"] for document in corpus["train"]],
+        "spam": [row["text"] for row in spam["train"]],
+        "instructions": [text for row in instructions["train"] for text in training_texts(row)],
+    }
+    digits_count = {(f"instructions/{name}", "instructions") for name in sets}
+    if corpus_digits_count:
+        digits_count.add(("corpus/val", "corpus"))
+    return find_contamination(evaluation, training, digits_count=digits_count)
+
+
+def check_pairs(splits: Splits) -> Found:
+    """Hold each side of the verses of val and test against both sides of those of train."""
+    return find_contamination(
+        {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
+        {side: [row[side] for row in splits["train"]] for side in SIDES},
+    )
+
+
+def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:
+    """The findings as a suite of a validation report: one check for each evaluation set and training set.
+
+    The datasets in `leaky` follow the book's protocol, which leaks by design: a warning. So is a phrase that the two
+    parts of a document that was cut have in common.
+    """
+    checks = []
+    for name, facts in found["sets"].items():
+        for training, pair in facts["training"].items():
+            for kind in KINDS:
+                cut = cut_inside and (name, training, kind) == ("corpus/val", "corpus", "13-gram")
+                examples = [example for example in pair["examples"] if example["kind"] == kind]
+                checks.append(
+                    {
+                        "says": f"No item of {name} occurs in the training text of {training} ({kind}).",
+                        "type": "find_contamination",
+                        "severity": "warning" if cut or name.partition("/")[0] in leaky else "critical",
+                        "success": pair[kind] == 0,
+                        "observed": None,
+                        "unexpected": pair[kind],
+                        "rows": [{key: text[:200] for key, text in example.items()} for example in examples],
+                    }
+                )
+    success = all(one["success"] for one in checks if one["severity"] == "critical")
+    facts = {f"items of {name}": facts["items"] for name, facts in found["sets"].items()}
+    facts["canaries"] = ", ".join(f"{kind} found" for kind in found["canary"])
+    return {"name": "contamination", "facts": facts, "success": success, "checks": checks}
+
+
+def without_examples(found: Found) -> Found:
+    """The counts alone: the pairs of texts are in the rows of the validation report."""
+    sets = {
+        name: items | {"training": {of: _without(pair, "examples") for of, pair in items["training"].items()}}
+        for name, items in found["sets"].items()
+    }
+    return found | {"sets": sets}
+
+
+def _without(entries: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in entries.items() if name != key}

@@ -1,0 +1,10 @@
+import pytest
+
+from groundup.errors import BadInput
+from groundup.inspection.config import ExplainConfig
+
+
+@pytest.mark.parametrize("name", ["sentence", "verse"])
+def test_an_empty_text_is_refused(name):
+    with pytest.raises(BadInput, match=rf"explain\.{name} is empty; expected a sentence"):
+        ExplainConfig(**{"sentence": "a", "verse": "b", "layer": 1, "head": 1, name: " \n"})

@@ -1,0 +1,77 @@
+import pytest
+
+from groundup.validation.contamination import check, check_pairs, suite, without_examples
+from tests.validation.clean_splits import splits
+
+
+def test_clean_splits_have_no_hits():
+    found = check(*splits())
+    assert found["contaminated"] == 0
+    assert set(found["sets"]) == {
+        "corpus/val", "spam/val", "spam/test", "instructions/val", "instructions/test", "instructions/held_out"
+    }  # fmt: skip
+    assert found["canary"] == {"exact": True, "normalised": True, "13-gram": True}
+    assert suite(found, set(), False)["success"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "kind"),
+    [
+        (lambda c, s, i: c["train"][0]["messages"].append("CALL to win!"), "spam/test", "normalised"),
+        (lambda c, s, i: i["train"].append(i["train"][0] | {"instruction": "win gold"}), "spam/val", "exact"),
+        (lambda c, s, i: s["train"].append(s["train"][0] | {"text": "Count to five."}), "instructions/held_out", "exact"),  # noqa: E501
+        (lambda c, s, i: c["train"].append({"messages": ["good day", "See you soon!"]}), "corpus/val", "normalised"),
+        (lambda c, s, i: i["train"].append(i["test"][0]), "instructions/test", "exact"),
+    ],
+)  # fmt: skip
+def test_a_leak_from_any_stage_is_found(plant, name, kind):
+    everything = splits()
+    plant(*everything)
+    found = check(*everything)
+    assert found["contaminated"] == found["sets"][name]["contaminated"] == 1
+    assert sum(pair[kind] for pair in found["sets"][name]["training"].values()) == 1
+    result = suite(found, set(), False)
+    [broken] = [one for one in result["checks"] if not one["success"]]
+    assert not result["success"]
+    assert (
+        name in broken["says"] and kind in broken["says"] and len(broken["rows"]) == broken["unexpected"] == 1
+    )
+    assert suite(found, {name.partition("/")[0]}, False)["success"]  # reported, no gate
+
+
+def test_common_phrases_of_a_cut_document_are_reported_only():
+    corpus, spam, instructions = splits()
+    phrase = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    corpus["train"][0]["messages"].append(f"a {phrase}")
+    corpus["val"][0]["messages"].append(f"b {phrase}")
+    found = check(corpus, spam, instructions)
+    assert found["sets"]["corpus/val"]["training"]["corpus"]["13-gram"] == 1
+    assert suite(found, set(), cut_inside=True)["success"]
+    assert not suite(found, set(), cut_inside=False)["success"]
+
+
+def test_counts_without_examples_are_a_copy():
+    corpus, spam, instructions = splits()
+    corpus["train"][0]["messages"].append("call to win")
+    found = check(corpus, spam, instructions)
+    counts = without_examples(found)
+    pair = found["sets"]["spam/test"]["training"]["corpus"]
+    assert len(pair["examples"]) == 1
+    assert counts["sets"]["spam/test"]["training"]["corpus"] == {
+        key: value for key, value in pair.items() if key != "examples"
+    }
+    assert counts["contaminated"] == 1
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_verse_that_evaluates_is_looked_for_on_both_sides(side):
+    verses = {
+        "train": [{"id": "1", "source": "he spake", "target": "he said"}],
+        "val": [{"id": "2", "source": "she sang", "target": "she was singing"}],
+        "test": [{"id": "3", "source": "they wept", "target": "they were weeping"}],
+    }
+    assert check_pairs(verses)["contaminated"] == 0
+    verses["train"][0][side] = "they wept"
+    found = check_pairs(verses)
+    assert found["contaminated"] == found["sets"]["test/source"]["contaminated"] == 1
+    assert found["sets"]["test/source"]["training"][side]["exact"] == 1
