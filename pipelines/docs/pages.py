@@ -10,9 +10,9 @@ import yaml
 
 from groundup.errors import BadInput
 from groundup.evaluation.baselines import TITLES as BASELINES
-from groundup.evaluation.starting_points import TITLES as STARTS
-from groundup.evaluation.transfer_results import TITLES as FEW_LABELS
 from groundup.reports.format import interval, percent
+from groundup.reports.objectives import TITLES as FEW_LABELS
+from groundup.reports.starting_points import TITLES as STARTS
 from pipelines.docs.catalogue import read_datasets
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters

@@ -107,8 +107,8 @@ def _transfer(transfer: Mapping[str, Any]) -> dict[str, list[str]]:
             f"{starts['published']['bits_per_byte']:.3f} bits per byte",
             f"tasks: {_right(starts['published']['test'])}",
         ],
-        "LoRA": _tasks(starts["taught"]),
-        "DPO": _tasks(starts["preferred"]),
+        "LoRA": _tasks(starts["lora"]),
+        "DPO": _tasks(starts["dpo"]),
         "Classifiers": ["one per start", f"spam: F1 {starts['published']['spam']['f1']['mean']:.3f}"],
     }
 
