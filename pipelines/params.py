@@ -20,7 +20,7 @@ from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
-from groundup.evaluation.config import EvaluateConfig, ScoreConfig
+from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
@@ -114,7 +114,7 @@ class TransferParams:
     book_spam: SpamConfig
     classify: SpamTrainingConfig
     classify_book: SpamTrainingConfig
-    evaluate_starts: ScoreConfig
+    evaluate_starts: EvaluateStartsConfig
     ask_judge: JudgeConfig
 
 

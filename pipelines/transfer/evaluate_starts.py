@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from groundup.evaluation.config import ScoreConfig
+from groundup.evaluation.config import EvaluateStartsConfig
 from groundup.files import write_json
 from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import Run
@@ -19,7 +19,7 @@ def main(
     responses: Path,
     metrics: Path,
     *,
-    evaluate_starts: ScoreConfig,
+    evaluate_starts: EvaluateStartsConfig,
     compute: ComputeConfig,
 ) -> None:
     """Measure the model on held-out conversations, and ask it unseen and held-out tasks."""

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets.subsets import sample_families
-from groundup.evaluation.config import ScoreConfig
+from groundup.evaluation.config import EvaluateStartsConfig
 from groundup.tasks.instruction_responses import answer_sample, answers_of, before_and_after
 from groundup.tasks.instructions import respond
 from groundup.text.jsonl import read_splits
@@ -32,7 +32,9 @@ def test_a_sample_of_the_rows_is_asked_and_scored(tmp_path: Path) -> None:
     make_run(tmp_path)
     rows = read_splits(tmp_path / "instructions", ("test",))["test"]
     n = len({row["family"] for row in rows})
-    config = ScoreConfig(conversations=1, window=1, instances=n, max_new_tokens=3, batch_size=2, seed=1)
+    config = EvaluateStartsConfig(
+        conversations=1, window=1, instances=n, max_new_tokens=3, batch_size=2, seed=1
+    )
     model = load_checkpoint(tmp_path / "finetuned")
     answered, found = answer_sample(model, rows, config, description="test")
     asked = sample_families(rows, n, seed=1)

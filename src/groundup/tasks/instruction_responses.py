@@ -6,7 +6,7 @@ from typing import Any
 
 from groundup.checkpoint import Checkpoint, load_checkpoint
 from groundup.datasets.subsets import sample_families
-from groundup.evaluation.config import EvaluateConfig, ScoreConfig
+from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
 from groundup.generation.prompts import Request
 from groundup.generation.sampling import Sampling
@@ -63,7 +63,7 @@ def before_and_after(
 
 
 def answer_sample(
-    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: ScoreConfig, *, description: str
+    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: EvaluateStartsConfig, *, description: str
 ) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
     """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from groundup.datasets.preferences import MistakesConfig, VerifiableConfig
-from groundup.evaluation.config import ScoreConfig
+from groundup.evaluation.config import EvaluateStartsConfig
 from groundup.nn.config import LoRAConfig
 from groundup.tracking import silent
 from groundup.training.config import InstructionTrainingConfig, PreferenceConfig
@@ -27,7 +27,7 @@ DPO = PreferenceConfig(
     eval_examples=2,
     training=training_config(max_steps=4, eval_interval=2, checkpoint_interval=2),
 )
-SCORE = ScoreConfig(conversations=3, window=16, instances=2, max_new_tokens=3, batch_size=2, seed=1)
+SCORE = EvaluateStartsConfig(conversations=3, window=16, instances=2, max_new_tokens=3, batch_size=2, seed=1)
 
 
 def make_published(folder: Path, kind: Literal["llama", "gpt2", "bert"] = "llama") -> None:
