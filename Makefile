@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,11 +76,15 @@ endef
 test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
 
-lint: $(READY)  ## check style, types and who may import whom
+lint: $(READY)  ## check style, types, who may import whom, and that the generated pages are current
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	@python -m pipelines.docs --check
+
+docs: $(READY)  ## write what is generated: pages, blocks of pages, schemas, the code dependencies in dvc.yaml
+	@python -m pipelines.docs
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
 	@$(follow-move)

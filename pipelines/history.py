@@ -27,28 +27,27 @@ class History:
 
     def _file(self, path: str, name: str) -> bytes | None:
         """The content of a file whose MD5 was `name`."""
-        command = ["log", *_ALL, "-m", "--format=", "--raw", "--no-renames", "--no-abbrev", "--relative"]
-        lines = self._git(*command, "--", path).decode(errors="replace").splitlines()
-        blobs = dict.fromkeys(line.split()[3] for line in lines if line.startswith(":"))
+        blobs = self._versions(path, "blob")
         contents = self._contents(blobs)
-        return next(
-            (contents[blob] for blob in blobs if blob in contents and _md5(contents[blob]) == name), None
-        )
+        return next((contents[blob] for blob in blobs if _md5(contents[blob]) == name), None)
 
     def _folder(self, path: str, name: str, ignored: Callable[[str], bool]) -> Mapping[str, bytes] | None:
         """The files of a folder that DVC recorded as `name`, by path; `ignored` says what DVC does not look at."""
-        commits = self._git("log", *_ALL, "--format=%H", "--", path).decode().split()
-        looked_up = "".join(f"{commit}:./{path}\n" for commit in commits).encode()
-        found = self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=looked_up).decode()
-        trees = dict.fromkeys(line.split()[1] for line in found.splitlines() if line.startswith("tree "))
-        for tree in trees:
+        for tree in self._versions(path, "tree"):
             blobs = self._members(tree, path, ignored)
             contents = self._contents(blobs.values())
-            if blobs.keys() and all(blob in contents for blob in blobs.values()):
-                files = {file: contents[blob] for file, blob in blobs.items()}
-                if _folder_md5(path, files) == name:
-                    return files
+            files = {file: contents[blob] for file, blob in blobs.items() if blob in contents}
+            if files and len(files) == len(blobs) and _folder_md5(path, files) == name:
+                return files
         return None
+
+    def _versions(self, path: str, kind: str) -> list[str]:
+        """git's names of all that a path has been, the newest first."""
+        commits = self._git("rev-list", "--all", "--full-history", "--", path).decode().split()
+        asked = "".join(f"{commit}:./{path}\n" for commit in commits).encode()
+        found = self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).decode()
+        words = [line.split() for line in found.splitlines()]
+        return [*dict.fromkeys(name for found_kind, name, *_ in words if found_kind == kind)]
 
     def _members(self, tree: str, path: str, ignored: Callable[[str], bool]) -> dict[str, str]:
         """git's names of the files of a folder, by path."""
@@ -67,11 +66,10 @@ class History:
         data = self._git("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in missing).encode())
         while data:
             head, _, data = data.partition(b"\n")
-            words = head.decode().split()
-            if words[1] == "missing":  # all zeros, where a commit removed the file
-                continue
-            size = int(words[2])
-            self._blobs[words[0]], data = data[:size], data[size + 1 :]
+            name, kind, *size = head.decode().split()
+            if size and kind == "blob":  # a submodule's commit is missing here
+                end = int(size[0])
+                self._blobs[name], data = data[:end], data[end + 1 :]
         return self._blobs
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
@@ -82,9 +80,6 @@ class History:
             ).stdout
         except (OSError, subprocess.CalledProcessError):
             return b""
-
-
-_ALL = ("--all", "--full-history")
 
 
 def _md5(content: bytes) -> str:

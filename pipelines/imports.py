@@ -46,40 +46,54 @@ class Imports:
     dynamic: bool
 
 
-def module_files(name: str, code: Code) -> list[str]:
-    """The files that importing `a.b` runs: those of `a` and of `a.b`, modules or packages; empty if not ours."""
-    parts = name.split(".")
-    paths = ["/".join(parts[: n + 1]) for n in range(len(parts))]
-    files = [f"{root}{path}{end}" for path in paths for root in ROOTS for end in (".py", "/__init__.py")]
-    return [file for file in files if code(file) is not None]
+class Modules:
+    """The project's modules in one state, and what each of them imports; every file is looked at once."""
 
+    def __init__(self, code: Code) -> None:
+        self.code = cache(code)
+        self.imports = cache(self._imports)
 
-def closure(
-    files: Iterable[str], code: Code, *, beyond: Collection[str] = (), resolved: Collection[str] = ()
-) -> Closure:
-    """Everything that the modules in `files` reach, themselves included.
+    def files(self, name: str) -> list[str]:
+        """The files that importing `a.b` runs: those of `a` and of `a.b`, modules or packages; empty if not ours."""
+        parts = name.split(".")
+        paths = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        files = [f"{root}{path}{end}" for path in paths for root in ROOTS for end in (".py", "/__init__.py")]
+        return [file for file in files if self.code(file) is not None]
 
-    Args:
-        files: paths from the project's folder.
-        code: the contents to look into.
-        beyond: names of modules and packages that are not looked into.
-        resolved: files whose dynamic imports the caller knows, and has put among `files`.
-    """
-    found: set[str] = set()
-    complete = True
-    todo = list(files)
-    while todo:
-        file = todo.pop()
-        source = code(file)
-        if file in found or source is None:
-            continue
-        found.add(file)
-        imports = imports_of(source, _package(file))
-        complete = complete and (not imports.dynamic or file in resolved)
-        for name in imports.names:
-            if not any(name == frame or name.startswith(f"{frame}.") for frame in beyond):
-                todo += module_files(name, code)
-    return Closure(frozenset(found), complete and not _imports_stars(found, code))
+    def closure(
+        self, files: Iterable[str], *, beyond: Collection[str] = (), resolved: Collection[str] = ()
+    ) -> Closure:
+        """Everything that some modules reach, themselves included.
+
+        Args:
+            files: paths from the project's folder.
+            beyond: names of modules and packages that are not looked into.
+            resolved: files whose dynamic imports the caller knows, and has put among `files`.
+        """
+        found: set[str] = set()
+        complete = True
+        todo = list(files)
+        while todo:
+            if (file := todo.pop()) in found:
+                continue
+            found.add(file)
+            imported, dynamic = self.imports(file)
+            complete = complete and (not dynamic or file in resolved)
+            for name, its_files in imported.items():
+                if not any(name == frame or name.startswith(f"{frame}.") for frame in beyond):
+                    todo += its_files
+        return Closure(frozenset(found), complete)
+
+    def _imports(self, file: str) -> tuple[dict[str, list[str]], bool]:
+        """The files that a file imports, by the names that it gives them, and whether it may import others too."""
+        imports = imports_of(self.code(file) or b"", _package(file))
+        files = {name: files for name in imports.names if (files := self.files(name))}
+        # a package's `__all__` may name further modules
+        stars = [name.removesuffix(".*") for name in imports.names if name.endswith(".*")]
+        return files, imports.dynamic or any(self._is_package(name) for name in stars)
+
+    def _is_package(self, name: str) -> bool:
+        return any(file.endswith(f"{name.replace('.', '/')}/__init__.py") for file in self.files(name))
 
 
 @cache
@@ -187,13 +201,3 @@ def _started(words: list[ast.expr]) -> ast.expr | None:
         if getattr(first, "attr", "") == "executable" and getattr(flag, "value", "") == "-m":
             return module
     return None
-
-
-def _imports_stars(files: Iterable[str], code: Code) -> bool:
-    """Whether a module imports everything from a package, whose `__all__` may name further modules."""
-    for file in files:
-        for name in imports_of(code(file) or b"", _package(file)).names:
-            package, star, _ = name.partition(".*")
-            if star and any(f.endswith("/__init__.py") for f in module_files(package, code)[-1:]):
-                return True
-    return False

@@ -20,7 +20,7 @@ from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
-from groundup.evaluation.config import EvaluateConfig, ScoreConfig
+from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
@@ -81,6 +81,7 @@ class StudyParams:
     data: StudyDataConfig
     verses: VersesConfig
     vocabularies: dict[str, VocabularyConfig]
+    """The vocabularies that the ladder compares, by name."""
     train_vocabulary: TrainVocabularyConfig
     ladder: LadderConfig
     compare_tokenizers: CompareTokenizersConfig
@@ -105,13 +106,15 @@ class TransferParams:
     finetune_spam: SpamTrainingConfig
     evaluate: EvaluateConfig
     pretrained: str
+    """The model to start from: smollm2-135m, gpt2-124m, gpt2-355m, gpt2-774m, gpt2-1558m, or the path of a Hugging Face
+    folder or a GGUF file."""
     finetune_lora: InstructionTrainingConfig
     preferences: PairsConfig
     dpo: PreferenceConfig
     book_spam: SpamConfig
     classify: SpamTrainingConfig
     classify_book: SpamTrainingConfig
-    evaluate_starts: ScoreConfig
+    evaluate_starts: EvaluateStartsConfig
     ask_judge: JudgeConfig
 
 

@@ -8,7 +8,7 @@ every import; `python -m pipelines.settle` finds the reruns that a coarse one ca
 import re
 from pathlib import Path
 
-from pipelines.imports import closure
+from pipelines.imports import Modules
 from pipelines.params import PIPELINES
 
 LIBRARY = "src/groundup/"
@@ -27,27 +27,29 @@ _DEPS = re.compile(r"( +)deps:$")
 _CODE = re.compile(rf" +- ({LIBRARY}|pipelines/\S+\.py$)")
 
 
-def code_of(root: Path, pipeline: str, stage: str) -> list[str]:
-    """The stage's module, then the rooms and single modules of the library that it reaches; relative to `root`."""
+def modules_of(root: Path) -> Modules:
+    """The project's modules as they are on disk."""
+    return Modules(lambda file: (root / file).read_bytes() if (root / file).is_file() else None)
 
-    def read(file: str) -> bytes | None:
-        return (root / file).read_bytes() if (root / file).is_file() else None
 
+def code_of(modules: Modules, pipeline: str, stage: str) -> list[str]:
+    """The stage's module, then the rooms and single modules of the library that it reaches, as paths in the project."""
     own = f"pipelines/{pipeline}/{stage}.py"
-    reached = closure([own], read, beyond=FRAME).files
-    modules = [file.removeprefix(LIBRARY) for file in reached if file.startswith(LIBRARY)]
-    rooms = {module.partition("/")[0] for module in modules} - {"__init__.py"}
+    reached = modules.closure([own], beyond=FRAME).files
+    inside = [file.removeprefix(LIBRARY) for file in reached if file.startswith(LIBRARY)]
+    rooms = {file.partition("/")[0] for file in inside} - {"__init__.py"}
     return [own, *(LIBRARY + room for room in sorted(rooms))]
 
 
 def dvc_yaml(root: Path, pipeline: str) -> str:
     """The text of a pipeline's dvc.yaml with the code among the `deps:` of each stage as it must be."""
     written = (root / PIPELINES[pipeline].dvc_yaml).read_text(encoding="utf-8").splitlines()
+    modules = modules_of(root)
     lines: list[str] = []
     stage, indent = "", ""
     for line in written:
         if indent and not line.startswith(f"{indent}- "):  # the end of a list of dependencies
-            lines += [f"{indent}- {path}" for path in code_of(root, pipeline, stage)]
+            lines += [f"{indent}- {path}" for path in code_of(modules, pipeline, stage)]
             indent = ""
         if found := _STAGE.match(line):
             stage = found[1]

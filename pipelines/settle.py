@@ -10,6 +10,7 @@ by file. A module that differs counts if the stage can reach it (see pipelines.i
 every other file in these folders counts. What cannot be shown to be harmless is a reason to run the stage.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,23 +23,25 @@ import typer
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.utils.serialize import load_yaml
+from dvc.utils.serialize import dumps_yaml, load_path, load_yaml
 
 from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.text.source import Detail, changed_definitions, detail
+from groundup.tracking import connect, explained, registry
 from pipelines.history import History
-from pipelines.imports import Code, closure, module_files
-from pipelines.lineage import address, content_of, split, workspace
+from pipelines.imports import Closure, Modules
+from pipelines.lineage import address, content_of, split, stage_key, workspace
 
 if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.stage import PipelineStage
 
-RUNNER = (
-    "pipelines.run"  # imports the stage that its first argument names, and nothing else by a computed name
-)
+# imports the stage that its first argument names, and nothing else by a computed name
+RUNNER = "pipelines.run"
 NAMED = 3  # definitions that a reason names, and reasons that a line names
+
+_MISSING = object()  # a parameter's value where there is none
 
 Entry = Mapping[str, Any]  # a stage in a lock file
 
@@ -66,7 +69,7 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
         )
     try:
         with Repo(str(root)) as repo:
-            project = _Project(root, repo)
+            project = _Project(repo)
             judged = [project.judge(stage) for stage in _chosen(repo.index.stages, only)]
     except (DvcException, OSError) as error:
         raise BadInput(
@@ -76,27 +79,41 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
 
 
 def settle(root: Path, stages: Sequence[Stale]) -> None:
-    """Let DVC record stages without reasons as done.
+    """Let DVC record stages without reasons as done, and let MLflow's runs and models keep their stage.
 
     Raises:
-        BadInput: DVC refuses, or a file changed since it was judged; the lock files are then as before.
+        BadInput: DVC refuses, or a file changed since it was judged; the lock files are then as before. Or MLflow
+            cannot be reached after they were written.
     """
     assert not any(stage.reasons for stage in stages)
-    before = {
-        lock: lock.read_text(encoding="utf-8") for lock in {_lock(root, stage.name) for stage in stages}
-    }
-    entries = {lock: _entries(lock) for lock in before}
-    for stage in stages:
-        for dep in entries[_lock(root, stage.name)][split(stage.name)[1]]["deps"]:
-            dep["md5"] = stage.hashes[dep["path"]]
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force"]
-    names = [stage.name for stage in stages]
-    done = subprocess.run([*command, *names], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode or any(_hashes(_entries(lock)) != _hashes(due) for lock, due in entries.items()):
-        for lock, text in before.items():
-            write_text(lock, text)
+    before = _recorded(root, stages)
+    due = {stage.name: {**_hashes(before[stage.name], "deps", "outs"), **stage.hashes} for stage in stages}
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", *due]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    after = _recorded(root, stages)
+    if done.returncode or any(_hashes(entry, "deps", "outs") != due[name] for name, entry in after.items()):
+        _put_back(root, before)
         why = " ".join(done.stderr.split()) or "a file changed meanwhile"
         raise BadInput(f"nothing was settled: {why}; put that right and try again")
+    if os.environ.get("MLFLOW_TRACKING_URI") or (root / "mlflow.db").exists():
+        connection = connect(root)
+        with explained(connection.uri):
+            for name, entry in before.items():
+                registry.rename_work(connection, stage_key(entry), stage_key(after[name]))
+
+
+def _recorded(root: Path, stages: Sequence[Stale]) -> dict[str, Entry]:
+    """What the lock files say of some stages."""
+    return {stage.name: _entries(_lock(root, stage.name))[split(stage.name)[1]] for stage in stages}
+
+
+def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
+    """Let the lock files say of some stages what they said before, and of others what they say now."""
+    for lock in {_lock(root, name) for name in entries}:
+        content = load_yaml(str(lock))
+        mine = {split(name)[1]: entry for name, entry in entries.items() if _lock(root, name) == lock}
+        content["stages"] |= mine
+        write_text(lock, dumps_yaml(content))
 
 
 def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["PipelineStage"]:
@@ -124,24 +141,24 @@ def _entries(lock: Path) -> dict[str, Any]:
     return (loaded or {}).get("stages") or {}
 
 
-def _hashes(entries: Mapping[str, Entry]) -> dict[str, list[tuple[str, str]]]:
-    """What the stages of a lock file were made of and what they made: paths and hashes."""
-    return {
-        name: [(item["path"], content_of(item)) for key in ("deps", "outs") for item in entry.get(key, [])]
-        for name, entry in entries.items()
-    }
+def _hashes(entry: Entry, *keys: str) -> dict[str, str]:
+    """The recorded hashes of a stage's dependencies or outputs, by path."""
+    return {item["path"]: content_of(item) for key in keys for item in entry.get(key, [])}
 
 
 class _Project:
     """The project's files and stages as they are, and what git knows of them."""
 
-    def __init__(self, root: Path, repo: Any) -> None:
-        self.root = root
+    def __init__(self, repo: Any) -> None:
+        self.root = Path(repo.root_dir)  # DVC resolves links
         self.repo = repo
-        self.history = History(root)
+        self.history = History(self.root)
         self._entries = cache(_entries)
+        self._values = cache(lambda file: load_path(file, repo.fs) if Path(file).exists() else {})
         self._hashes: dict[str, str] = {}
-        self._contents: dict[str, bytes | None] = {}
+        self._present_files = cache(self._present)
+        self.after = Modules(self._content)
+        self._earlier: dict[frozenset[tuple[str, str]], Modules] = {}
 
     def judge(self, stage: "PipelineStage") -> Stale | None:
         """None for a stage that is up to date."""
@@ -158,7 +175,9 @@ class _Project:
         changed = [dep for dep in deps if hashes[dep.def_path] != dep.hash_info.value]
         code = [dep for dep in changed if dep.hash_info and self._is_code(dep)]
         reasons = [
-            *_stanza_reasons(stage),
+            *(["it runs every time"] if stage.always_changed else []),
+            *(["its command changed"] if stage.cmd_changed else []),
+            *(f"the parameter {key} changed" for key in self._changed_params(stage)),
             *(f"{dep.def_path} {self._change(dep)}" for dep in changed if dep not in code),
             *(f"its output {out.def_path} {change}" for out in stage.outs if (change := self._change(out))),
         ]
@@ -182,6 +201,20 @@ class _Project:
             self._hashes[item.fs_path] = str(item.get_hash().value) if item.exists else ""
         return self._hashes[item.fs_path]
 
+    def _changed_params(self, stage: "PipelineStage") -> list[str]:
+        """The parameters whose values are not the recorded ones, as DVC's own status names them."""
+        changed = []
+        for dep in stage.deps:
+            if not isinstance(dep, ParamsDependency):
+                continue
+            recorded = dep.hash_info.value or {}
+            if dep.params:
+                values = self._values(dep.fs_path)
+                changed += [key for key in dep.params if _value(values, key) != recorded.get(key, _MISSING)]
+            elif dep.status():  # of the whole file
+                changed.append(dep.def_path)
+        return changed
+
     def _path(self, item: "Output") -> str:
         """From the project's folder."""
         return Path(item.fs_path).relative_to(self.root).as_posix()
@@ -202,22 +235,32 @@ class _Project:
                     f"git has no revision of {dep.def_path} as it was when the stage ran (was it ever committed?)"
                 ]
             old |= recorded
-            new |= self._present_files(dep)
-
-        def before(path: str) -> bytes | None:
-            return old.get(path) if path in old or path in new else self._content(path)
-
-        versions = before, self._content
-        reached = [reach(stage.cmd, code) for code in versions]
-        known = set().union(*filter(None, reached))
-        texts = [text for path in known for code in versions if (text := code(path)) is not None]
-        least = max(map(detail, texts), default=Detail.TEXT)
+            new |= self._present_files(dep.fs_path)
+        versions = self._before(changed, old, new), self.after
+        reached = [reach(stage.cmd, modules) for modules in versions]
+        known = set().union(*(found.files for found in reached))
+        if not all(found.complete for found in reached):
+            known |= {path for path in old.keys() | new.keys() if path.endswith(".py")}
+        texts = [text for path in known for modules in versions if (text := modules.code(path)) is not None]
+        least = max(map(detail, texts), default=Detail.STATEMENTS)
         return [
             reason
             for path in sorted(old.keys() | new.keys())
-            if None in reached or path in known or not path.endswith(".py")
+            if path in known or not path.endswith(".py")
             if (reason := _difference(path, old.get(path), new.get(path), least))
         ]
+
+    def _before(
+        self, changed: Sequence["Output"], old: Mapping[str, bytes], new: Mapping[str, bytes]
+    ) -> Modules:
+        """The modules as they were when a stage ran; elsewhere than in what changed they are as now."""
+        key = frozenset((dep.fs_path, str(dep.hash_info.value)) for dep in changed)
+        if key not in self._earlier:
+            both = old.keys() | new.keys()
+            self._earlier[key] = Modules(
+                lambda path: old.get(path) if path in both else self.after.code(path)
+            )
+        return self._earlier[key]
 
     def _recorded_files(self, dep: "Output") -> Mapping[str, bytes] | None:
         """The files of a dependency as they were when the stage ran."""
@@ -227,18 +270,16 @@ class _Project:
         content = self.history.file(path, name)
         return None if content is None else {path: content}
 
-    def _present_files(self, dep: "Output") -> dict[str, bytes]:
+    def _present(self, place: str) -> Mapping[str, bytes]:
         """The files of a dependency as they are."""
-        folder = self.root / self._path(dep)
-        files = self.repo.dvcignore.find(dep.fs, dep.fs_path) if folder.is_dir() else [dep.fs_path]
+        folder = Path(place).is_dir()
+        files = self.repo.dvcignore.find(self.repo.fs, place) if folder else [place]
         paths = [Path(file).relative_to(self.root).as_posix() for file in files]
-        return {path: content for path in paths if (content := self._content(path)) is not None}
+        return {path: content for path in paths if (content := self.after.code(path)) is not None}
 
     def _content(self, path: str) -> bytes | None:
-        if path not in self._contents:
-            file = self.root / path
-            self._contents[path] = file.read_bytes() if file.is_file() else None
-        return self._contents[path]
+        file = self.root / path
+        return file.read_bytes() if file.is_file() else None
 
     def _is_ignored(self, path: str) -> bool:
         """Whether DVC leaves a file out of a folder that holds it."""
@@ -249,20 +290,13 @@ class _Project:
         )
 
 
-def _stanza_reasons(stage: "PipelineStage") -> list[str]:
-    """What command and parameters are that they were not when the stage ran."""
-    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
-    changed = [
-        key
-        for dep in params
-        for file, keys in dep.status().items()
-        for key in (keys if isinstance(keys, dict) else [file])
-    ]
-    return [
-        *(["it runs every time"] if stage.always_changed else []),
-        *(["its command changed"] if stage.cmd_changed else []),
-        *(f"the parameter {key} changed" for key in changed),
-    ]
+def _value(values: Any, key: str) -> Any:
+    """The value with the name `a.b.c`."""
+    for part in key.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return _MISSING
+        values = values[part]
+    return values
 
 
 def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
@@ -272,17 +306,17 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
     params = {dep.def_path: dep.params for dep in stage.deps if isinstance(dep, ParamsDependency)}
     for file, values in entry.get("params", {}).items():
         recorded |= {key for key in values if params.get(file) != [] and key not in params.get(file, ())}
-    return [f"{path} no longer stands in its stanza of dvc.yaml" for path in sorted(recorded - named)]
+    return [f"dvc.yaml no longer lists {path} for it" for path in sorted(recorded - named)]
 
 
-def reach(command: Any, code: Code) -> frozenset[str] | None:
-    """The modules that the command of a stage can reach; None if that may be any."""
-    entries, resolved = _entries_of(command, code)
-    found = closure(entries, code, resolved=resolved)
-    return found.files if entries and found.complete else None
+def reach(command: Any, modules: Modules) -> Closure:
+    """The modules that the command of a stage can reach."""
+    entries, resolved = _entries_of(command, modules)
+    found = modules.closure(entries, resolved=resolved)
+    return Closure(found.files, found.complete and bool(entries))
 
 
-def _entries_of(command: Any, code: Code) -> tuple[list[str], list[str]]:
+def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:
     """The files with which a command enters the project's code, and those of them whose dynamic imports are known.
 
     Both are empty for a command that is not one plain call of Python.
@@ -291,21 +325,22 @@ def _entries_of(command: Any, code: Code) -> tuple[list[str], list[str]]:
         return [], []
     match command.split():
         case ["python", "-m", module, stage, *_] if module == RUNNER:
-            runner, files = _module(module, code), _module(f"pipelines.{stage}", code)
+            runner, files = _module(module, modules), _module(f"pipelines.{stage}", modules)
             return ([*runner, *files], runner) if runner and files else ([], [])
         case ["python", "-m", module, *_]:
-            return _module(module, code), []
-        case ["python", script, *_] if "/" not in script and code(script) is not None:
+            return _module(module, modules), []
+        case ["python", script, *_] if "/" not in script and modules.code(script) is not None:
             return [script], []
     return [], []
 
 
-def _module(name: str, code: Code) -> list[str]:
+def _module(name: str, modules: Modules) -> list[str]:
     """The files that `python -m name` starts with; empty where that is no single module of ours."""
-    files = module_files(name, code)
+    files = modules.files(name)
     return files if files and files[-1].endswith(f"{name.replace('.', '/')}.py") else []
 
 
+@cache
 def _difference(path: str, old: bytes | None, new: bytes | None, least: Detail) -> str:
     """How a file does something else than before, in a few words; empty if it does the same."""
     if old == new:
@@ -342,15 +377,16 @@ def main(
         bool, typer.Option("--commit", help="Let DVC record as done what is stale for nothing.")
     ] = False,
 ) -> None:
-    """List the stages that are stale, and settle those for which nothing has changed but comments and the like.
+    """List the stages that are stale, and settle those that need not run again.
 
-    A stage is stale for nothing if only its code changed, the changes that it can reach are comments, docstrings,
-    formatting or the order of imported names, and its outputs are the recorded ones. It need not run again.
+    A stage need not run again if only its code changed, if all that changed in
+    the code that it can reach are comments, docstrings, formatting and the order
+    of imported names, and if its outputs are the recorded ones.
 
     \b
-      python -m pipelines.settle                      list all stale stages, and why each is stale
-      python -m pipelines.settle pretrain download    list these, if they are stale
-      python -m pipelines.settle --commit             settle what is stale for nothing
+      python -m pipelines.settle             # list what is stale, and why
+      python -m pipelines.settle pretrain    # list it, if it is stale
+      python -m pipelines.settle --commit    # settle what is stale for nothing
     """
     root = workspace()
     try:

@@ -1,4 +1,4 @@
-"""A clone of the repository at work, with DVC, MLflow and Prefect as they are, for the end-to-end tests."""
+"""A clone of the repository for the end-to-end tests, which use the real DVC, MLflow and Prefect."""
 
 import os
 import re
@@ -16,16 +16,16 @@ NOTHING_TO_DO = "Data and pipelines are up to date."
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone at work: commands run in its folder, with this interpreter's tools first on PATH."""
+    """A clone; commands run in its folder, with the tools of this interpreter first on PATH."""
 
     path: Path
-    home: Path  # Prefect's
+    home: Path  # of Prefect
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command; a failure that was not asked for shows what the command printed."""
+        """Run a command; with `check`, a failure shows the output of the command."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.path / "src"),  # not the working tree that the environment was made for
+            "PYTHONPATH": str(self.path / "src"),  # not the working tree that is installed in the environment
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
@@ -43,7 +43,7 @@ class Clone:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's database, in the clone."""
+        """The URI of MLflow's database in the clone."""
         return f"sqlite:///{self.path / 'mlflow.db'}"
 
     def change(self, values: dict[str, Any], params_yaml: str = "params.yaml") -> None:
@@ -60,12 +60,12 @@ class Clone:
         file.write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     def stages(self, dvc_yaml: str = "dvc.yaml") -> list[str]:
-        """All stages of a dvc.yaml, `download@spam` and the like one each."""
+        """All stages of a dvc.yaml, each item of a `foreach` (`download@spam`) separately."""
         lines = self.run("dvc", "stage", "list", "--name-only", dvc_yaml).stdout.split()
         return [line.rpartition(":")[2] for line in lines]
 
     def assert_outputs_are_those_of(self, dvc_yaml: str = "dvc.yaml") -> None:
-        """Every stage is recorded as done, and everything recorded is there."""
+        """Assert that every stage is recorded as done and every recorded output exists."""
         lock = (self.path / dvc_yaml).with_suffix(".lock").read_text(encoding="utf-8")
         entries = yaml.safe_load(lock)["stages"]
         assert set(entries) == set(self.stages(dvc_yaml))
@@ -78,9 +78,9 @@ class Clone:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def restore(self) -> None:
-        """Back to the last commit: values, metrics, data and models."""
+        """Restore values, metrics, data and models of the last commit."""
         self.run("git", "checkout", "--quiet", ".")
-        self.run("dvc", "checkout", "--force", "--quiet", "dvc.yaml")  # the study has not run here
+        self.run("dvc", "checkout", "--force", "--quiet", "dvc.yaml")  # the other pipelines have not run here
 
 
 def profile(name: str) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def profile(name: str) -> dict[str, Any]:
 
 
 def ran(output: str) -> list[str]:
-    """The stages that `dvc repro` executed."""
+    """The stages that `dvc repro` ran."""
     return re.findall(r"Running stage '([^']+)'", output)
 
 
 def recorded(client: Any) -> list[Any]:
-    """All runs of an MLflow store, the newest first."""
+    """All runs in an MLflow store, the newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(experiments, max_results=1000, order_by=["attributes.start_time DESC"]))

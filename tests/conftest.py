@@ -1,4 +1,4 @@
-"""Settings of every test: one thread, no network, tracking and scheduling in a temporary folder."""
+"""Settings for all tests: one thread, no network, MLflow and Prefect in a temporary folder."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from tests.clone import ROOT, Clone, profile
 
-# Before torch, tokenizers or matplotlib are imported: they read these once. One thread also makes sums repeatable.
+# torch, tokenizers and matplotlib read these on import. With one thread, sums are also repeatable.
 os.environ |= {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -30,7 +30,7 @@ settings.load_profile("groundup")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Point MLflow and Prefect to a folder that goes away, before any test module imports them."""
+    """Point MLflow and Prefect to a temporary folder before any test module imports them."""
     folder = tempfile.TemporaryDirectory(prefix="groundup-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder.name) / 'mlflow.db'}"
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The default corpus comes from the package index, or from a mirror that holds it."""
+    """Skip if neither the package index nor a mirror has the default corpus."""
     mirror = os.environ.get("GROUNDUP_MIRROR", "")
     if mirror and Path(mirror).is_dir() and any("chitchat" in file.name for file in Path(mirror).iterdir()):
         return
@@ -60,14 +60,14 @@ def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
         [*command, "-d", folder, "chitchat-dataset==0.9.0"], capture_output=True, check=False
     )
     if done.returncode:
-        pytest.skip("the corpus cannot be fetched: no package index and no GROUNDUP_MIRROR that holds it")
+        pytest.skip("the corpus cannot be fetched: no package index, and no GROUNDUP_MIRROR that has it")
 
 
 @pytest.fixture(scope="session")
 def clone(corpus_is_reachable: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the flow has run the tiny profile, committed."""
+    """A clone in which the flow has run the tiny profile, with the results committed."""
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no git repository, so there is nothing to clone")
+        pytest.skip("this is not a git repository, so it cannot be cloned")
     folder = tmp_path_factory.mktemp("end-to-end")
     project = Clone(folder / "clone", folder / "prefect")
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.path)], check=True)

@@ -1,13 +1,13 @@
-"""What a page says, as a reader sees it."""
+"""The text of a page as a reader sees it."""
 
 import html
 import re
 
 INLINE = re.compile(r"</?(?:a|b|code|span|wbr)\b[^>]*>")
-GLUED = re.compile(r"\S*[a-z\d)%][.:;!?][A-Z]\w*")  # the end of a sentence without the blank after it
+GLUED = re.compile(r"\S*[a-z\d)%][.:;!?][A-Z]\w*")  # the end of a sentence without a space after it
 
 
 def text_of(page: str) -> str:
-    """The text of the body: inline elements divide no words, all others do."""
+    """The text of the body; inline elements do not separate words, all others do."""
     body = page.partition("<body>")[2]
     return re.sub(r"\s+", " ", html.unescape(re.sub("<[^>]+>", " ", INLINE.sub("", body))))

@@ -14,7 +14,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import adapter_weights, add_adapters
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder, random_encoder, random_encoder_decoder
 
@@ -98,12 +98,12 @@ def test_an_encoder_decoder_comes_back_bit_for_bit_with_one_token_table(
     assert found.encoder.wte.weight is found.decoder.wte.weight is found.decoder.lm_head.weight
 
 
-def test_a_model_of_another_kind(folder: Path) -> None:
+def test_refuses_a_model_of_another_kind(folder: Path) -> None:
     with pytest.raises(BadInput, match=r"holds a decoder \(language model\); expected an encoder-decoder"):
         load_checkpoint(folder, kind="encoder_decoder")
 
 
-def test_equal_models_give_equal_bytes_and_replace_what_was_there(
+def test_equal_models_give_equal_bytes_and_replace_an_older_checkpoint(
     tokenizer: BPETokenizer, folder: Path
 ) -> None:
     before = content(folder)
@@ -130,14 +130,14 @@ def test_tied_weights_are_stored_once(tokenizer: BPETokenizer, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -1])
-def test_truncated_weights(folder: Path, cut: int) -> None:
+def test_refuses_truncated_weights(folder: Path, cut: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(BadInput, match=r"model\.safetensors is damaged .*`dvc checkout --force "):
         load_checkpoint(folder)
 
 
-def test_names_every_tensor_that_does_not_fit(folder: Path) -> None:
+def test_names_every_tensor_that_does_not_match(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["h.1.mlp.c_fc.weight"], weights["lm_head.weight"]
     weights["h.5.mlp.c_fc.weight"] = torch.zeros(1)
@@ -154,7 +154,7 @@ def test_names_every_tensor_that_does_not_fit(folder: Path) -> None:
         assert words in str(caught.value)
 
 
-def test_another_tokenizer(folder: Path) -> None:
+def test_refuses_another_tokenizer(folder: Path) -> None:
     BPETokenizer.train(["other words, other words"], 259).save(folder / "tokenizer.json")
     with pytest.raises(BadInput, match="the tokenizer has fingerprint"):
         load_checkpoint(folder)
@@ -170,7 +170,9 @@ def test_another_tokenizer(folder: Path) -> None:
         ({"model": {"n_layer": 1}}, "model.vocab_size: Field required"),
     ],
 )
-def test_a_config_that_is_not_ours(folder: Path, changes: dict[str, Any], words: str) -> None:
+def test_refuses_a_config_that_does_not_describe_a_checkpoint(
+    folder: Path, changes: dict[str, Any], words: str
+) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(BadInput) as caught:
@@ -179,15 +181,15 @@ def test_a_config_that_is_not_ours(folder: Path, changes: dict[str, Any], words:
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_missing_file(folder: Path, name: str) -> None:
+def test_refuses_a_folder_that_lacks_a_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BadInput, match=f"has no {name}"):
         load_checkpoint(folder)
 
 
-def test_bytes_that_are_no_json(folder: Path) -> None:
+def test_refuses_a_config_that_is_not_json(folder: Path) -> None:
     (folder / "config.json").write_bytes(b"\xff{")
-    with pytest.raises(BadInput, match=r"config.json is not that of a checkpoint"):
+    with pytest.raises(BadInput, match=r"config.json does not describe a checkpoint"):
         load_checkpoint(folder)
 
 
@@ -202,7 +204,7 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 
 
 def adapted(folder: Path, tokenizer: BPETokenizer) -> Decoder:
-    """A base, and on it a model with adapters that are no longer zero, both saved."""
+    """A model with adapters that are not zero; saves it and its base."""
     torch.manual_seed(0)
     model = decoder(tokenizer)
     save_checkpoint(folder / "base", model, tokenizer)
@@ -222,7 +224,7 @@ def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, 
     expected = model.logits(model(idx))
     found = load_checkpoint(tmp_path / "adapted")
     assert found.config.base is not None and found.config.base.folder == "../base"
-    assert all(p.requires_grad for p in found.model.parameters())  # as those of any other checkpoint
+    assert all(p.requires_grad for p in found.model.parameters())  # as in any other checkpoint
     torch.testing.assert_close(found.model.logits(found.model(idx)), expected, rtol=1e-4, atol=1e-5)
     (tmp_path / "base").rename(tmp_path / "elsewhere")
     moved = load_checkpoint(tmp_path / "adapted", base=tmp_path / "elsewhere")
@@ -232,7 +234,7 @@ def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, 
 @torch.no_grad()
 @pytest.mark.parametrize("labels", [(), ("ham", "spam")])
 def test_adapters_on_a_padded_base(labels: tuple[str, ...], tokenizer: BPETokenizer, tmp_path: Path) -> None:
-    """A checkpoint may be from before padding was left out: its config counts the rows that no token has."""
+    """The config of an older checkpoint counts the padding rows of the token table."""
     trunk = random_decoder("modern", vocab_size=tokenizer.vocab_size + 5, ngram_rows=0)
     save_checkpoint(tmp_path / "base", trunk, tokenizer)
     add_adapters(trunk, LORA)
@@ -275,13 +277,13 @@ def test_adapters_on_an_adapted_model(tokenizer: BPETokenizer, tmp_path: Path) -
 
 
 @torch.no_grad()
-def test_a_classifier_on_a_frozen_base_keeps_what_was_trained(
+def test_a_classifier_on_a_frozen_base_stores_only_what_was_trained(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:
     trunk = decoder(tokenizer)
     save_checkpoint(tmp_path / "base", trunk, tokenizer)
     model = SequenceClassifier(trunk, 2, "max").eval()
-    choose_trainable(trunk, 1, None)
+    freeze_all_but(trunk, 1, None)
     nn.init.normal_(model.score.weight)
     nn.init.normal_(trunk.h[1].mlp.c_proj.weight)
     save_checkpoint(tmp_path / "model", model, tokenizer, base=tmp_path / "base", labels=("ham", "spam"))
@@ -298,12 +300,12 @@ def test_adapters_without_their_base_are_refused(tokenizer: BPETokenizer, tmp_pa
     with pytest.raises(BadInput, match=r"trained on a model with fingerprint .{12}; .*base holds"):
         load_checkpoint(tmp_path / "adapted")
     shutil.rmtree(tmp_path / "base")
-    with pytest.raises(BadInput, match=r"trained on the model in .*base, where there is none"):
+    with pytest.raises(BadInput, match=r"trained on the model in .*base, which does not exist"):
         load_checkpoint(tmp_path / "adapted")
 
 
-def test_a_head_of_other_kind_is_told(tokenizer: BPETokenizer, tmp_path: Path) -> None:
-    """As a head with a bias, which a decoder without biases no longer has where it is read at the last token."""
+def test_refuses_a_head_with_an_unexpected_bias(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    """With pooling `last`, the head of a decoder without biases has none."""
     model = SequenceClassifier(decoder(tokenizer), 2, "last")
     model.score = nn.Linear(16, 2)
     save_checkpoint(tmp_path / "model", model, tokenizer, labels=("ham", "spam"))

@@ -1,7 +1,7 @@
-"""The whole house once, on a small part of the real data: DVC, MLflow, Prefect and Great Expectations as they are.
+"""The main pipeline from end to end, on a small part of the real data, with the real DVC, MLflow and Prefect.
 
-A clone of the repository's last commit runs the tiny profile through the Prefect flow; the tests then ask DVC and
-MLflow what they know, change one value, restore a second clone from a remote, and feed the gate bad data.
+A clone of the repository's last commit runs the tiny profile through the Prefect flow; the tests then check the state
+of DVC and MLflow, change one value, restore a second clone from a remote, and give the gate bad data.
 """
 
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def restored(clone: Clone) -> Iterator[Clone]:
-    """The clone for a test that changes it."""
+    """The clone, restored after the test that changes it."""
     yield clone
     clone.restore()
 
@@ -35,7 +35,7 @@ def test_metric_files_have_their_headline_figures(clone: Clone) -> None:
         file.stem: json.loads(file.read_text()) for file in (clone.path / "reports/metrics").glob("*.json")
     }
     assert {"pretrain", "spam", "instructions", "validation", "contamination"} <= set(metrics)
-    assert 0 < metrics["pretrain"]["val"]["bpb"] < 8  # 8: a byte costs a byte
+    assert 0 < metrics["pretrain"]["val"]["bpb"] < 8  # 8 bits per byte: no compression
     for score in ("accuracy", "f1", "mcc"):
         figure = metrics["spam"]["test"][score]
         assert figure["low"] <= figure["mean"] <= figure["high"]
@@ -82,13 +82,13 @@ def test_a_remote_restores_another_clone_without_training(restored: Clone, tmp_p
 
 
 def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
-    """The data is spoilt where no checksum guards it any more: between download and validate."""
+    """The data is changed after the checksum was verified: between download and validate."""
     from mlflow import MlflowClient
 
     raw = restored.path / "data/raw/spam.jsonl"
     rows = raw.read_text(encoding="utf-8").splitlines(keepends=True)
     rows[7] = json.dumps({"id": "spoilt", "label": "maybe", "text": "neither nor"}) + "\n"
-    raw.unlink()  # it may be a link into DVC's cache
+    raw.unlink()  # it may be a link to DVC's cache
     raw.write_text("".join(rows), encoding="utf-8")
     restored.run("dvc", "commit", "--force", "download@spam")
     before = shutil.copy(restored.path / "dvc.lock", restored.path.parent / "dvc.lock")

@@ -40,7 +40,7 @@ def test_a_crash_inside_leaves_the_old_target(tmp_path: Path, kind: str) -> None
     assert target.read_text() == "old" if kind == "file" else (target / "inner").is_dir()
 
 
-def test_replaces_a_directory_whole(tmp_path: Path) -> None:
+def test_replaces_a_whole_directory(tmp_path: Path) -> None:
     target = tmp_path / "target"
     for name in ("old", "new"):
         with atomic_path(target) as temporary:
@@ -50,7 +50,7 @@ def test_replaces_a_directory_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["target"]
 
 
-def test_a_file_takes_the_place_of_a_directory_and_back(tmp_path: Path) -> None:
+def test_a_file_replaces_a_directory(tmp_path: Path) -> None:
     target = tmp_path / "target"
     with atomic_path(target) as temporary:
         temporary.mkdir()
@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_the_target(tmp_path: Path, monkeypatch: pytest.Monke
     target = tmp_path / "target"
     target.write_text("old")
 
-    def full(descriptor: int) -> None:  # the error may come as late as here
+    def full(descriptor: int) -> None:  # a full disk may be noticed only by fsync
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -84,7 +84,7 @@ def test_removes_what_killed_processes_left_behind(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(target)], check=False)
     (leftover,) = tmp_path.iterdir()
     assert leftover.name.startswith(".target.bin.")
-    running = tmp_path / f".target.bin.{os.getppid()}.tmp"  # another process, at work on the same target
+    running = tmp_path / f".target.bin.{os.getppid()}.tmp"  # another process that writes the same target
     running.write_text("its own")
     (tmp_path / ".target.bin.notes.tmp").write_text("not ours")
     with atomic_path(target) as temporary:
@@ -130,7 +130,7 @@ def test_an_old_directory_that_cannot_be_put_back_is_kept_aside(
             temporary.mkdir()
     (aside,) = tmp_path.iterdir()
     assert names(aside) == ["old"]
-    with pytest.raises(KeyboardInterrupt), atomic_path(target):  # the next one that writes it
+    with pytest.raises(KeyboardInterrupt), atomic_path(target):  # the next process that writes it
         assert names(target) == ["old"]
         raise KeyboardInterrupt
     assert names(tmp_path) == ["target"]

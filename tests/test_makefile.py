@@ -1,4 +1,4 @@
-"""The environment's part of the Makefile: moved folders are corrected, and git must know who commits."""
+"""The Makefile corrects environments in moved folders and requires a git identity for experiments."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# the Makefile's own correction of scripts, without the installation that goes with it
+# the Makefile's correction of scripts, without the installation
 PROBE = """
 probe:
 \t@echo made in: $(MADE_IN)
@@ -22,7 +22,7 @@ repro-toy:
 
 
 def make(folder: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a target of the project's Makefile in another folder; git finds no configuration but that of `folder`."""
+    """Run a target of the project's Makefile in another folder; git sees only the configuration of `folder`."""
     probe = folder / "probe.mk"
     probe.write_text(PROBE)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "MAKE", "PYTHONPATH"))}
@@ -35,7 +35,7 @@ def make(folder: Path, target: str, **variables: str) -> subprocess.CompletedPro
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with an environment whose scripts name it, as pip and venv write them."""
+    """A folder with an environment whose scripts contain its path, as pip and venv write them."""
     folder = tmp_path / "first"
     environment = folder / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
@@ -63,7 +63,7 @@ def test_scripts_of_a_moved_environment_run_in_the_new_place(project: Path) -> N
         assert make(project, "probe").stdout.splitlines()[1] == "moved:"
 
 
-def test_a_copy_is_corrected_and_a_shared_environment_left_alone(project: Path, tmp_path: Path) -> None:
+def test_a_copy_is_corrected_and_a_shared_environment_is_not(project: Path, tmp_path: Path) -> None:
     copy, sharing = tmp_path / "copy", tmp_path / "sharing"
     shutil.copytree(project, copy, symlinks=True)
     assert "moved: moved" in make(copy, "probe").stdout

@@ -38,12 +38,12 @@ class Outer:
         (None, {"the file: Input should be"}),
     ],
 )
-def test_every_problem_in_one_line_with_its_path(values: object, problems: set[str]) -> None:
+def test_all_problems_are_in_one_line_with_their_paths(values: object, problems: set[str]) -> None:
     with pytest.raises(ValidationError) as error:
         TypeAdapter(Outer).validate_python(values)
-    told = describe(error.value)
-    assert error.value.error_count() == len(problems) and "\n" not in told
-    assert all(problem in told for problem in problems), told
+    message = describe(error.value)
+    assert error.value.error_count() == len(problems) and "\n" not in message
+    assert all(problem in message for problem in problems), message
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Chosen:
 
 
 @pytest.mark.parametrize(
-    ("pairs", "told"),
+    ("pairs", "message"),
     [
         ([{"source": "web"}], "pairs.0.source: found 'web'; expected one of 'dataset', 'tasks'"),
         ([{"dataset": "a"}], "pairs.0.source: Field required"),
@@ -94,13 +94,13 @@ class Chosen:
         ),
     ],
 )
-def test_the_variant_of_a_union_is_no_part_of_the_path(pairs: list[Any], told: str) -> None:
+def test_the_path_omits_the_variant_of_a_union(pairs: list[Any], message: str) -> None:
     with pytest.raises(ValidationError) as error:
         TypeAdapter(Chosen).validate_python({"pairs": pairs})
-    assert describe(error.value, {"pairs": pairs}).removesuffix("; choose another") == told
+    assert describe(error.value, {"pairs": pairs}).removesuffix("; choose another") == message
 
 
-def test_sound_values_pass() -> None:
+def test_valid_values_pass() -> None:
     assert TypeAdapter(Outer).validate_python({"training": {"steps": "5"}, "name": "a"}) == Outer(
         Inner(5), "a"
     )

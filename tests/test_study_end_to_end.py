@@ -1,4 +1,4 @@
-"""The study once, small, upon the small main pipeline of `test_end_to_end.py`."""
+"""The study from end to end with its tiny profile, after the tiny main pipeline of `test_end_to_end.py`."""
 
 import subprocess
 
@@ -13,7 +13,7 @@ DVC_YAML, PARAMS = "pipelines/study/dvc.yaml", "pipelines/study/params.yaml"
 
 @pytest.fixture(scope="module")
 def study(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone of the clone, in which DVC has run the study's tiny profile, committed."""
+    """A clone of the clone, in which DVC has run the study's tiny profile, with the results committed."""
     folder = tmp_path_factory.mktemp("study")
     project = Clone(folder / "clone", folder / "prefect")
     subprocess.run(["git", "clone", "--quiet", str(clone.path), str(project.path)], check=True)
@@ -23,7 +23,7 @@ def study(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     fetched = project.run("dvc", "repro", f"{DVC_YAML}:download", check=False)
     if fetched.returncode and "could not be fetched" in fetched.stdout + fetched.stderr:
         pytest.skip(
-            "the study's data cannot be fetched: no package index and no GROUNDUP_MIRROR that holds it"
+            "the study's data cannot be fetched: no package index, and no GROUNDUP_MIRROR that has it"
         )
     done = project.run("dvc", "repro", DVC_YAML)
     assert {name.split(":")[0] for name in ran(done.stdout)} == {DVC_YAML}, "the main pipeline was up to date"
@@ -48,7 +48,7 @@ def test_mlflow_has_a_finished_run_for_each_stage_under_a_parent_named_study(stu
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_value_of_the_study_is_none_of_the_main_pipeline_s_business(study: Clone) -> None:
+def test_a_value_of_the_study_does_not_affect_the_main_pipeline(study: Clone) -> None:
     study.change({"contextual.seed": 2}, PARAMS)
     try:
         assert NOTHING_TO_DO in study.run("dvc", "repro").stdout

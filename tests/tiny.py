@@ -1,4 +1,4 @@
-"""The smallest models and trainings that still do everything."""
+"""The smallest models and trainings that still use every feature."""
 
 from typing import Any, TypeVar
 
@@ -64,7 +64,7 @@ def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
 
 
 def random_decoder(preset: str = "modern", seed: int = 0, **changes: Any) -> Decoder:
-    """A decoder in which every parameter is random, so that nothing hides behind a zero."""
+    """A decoder in which every parameter is random, so that no term is hidden by a zero."""
     return randomised(Decoder(model_config(preset, **changes)), seed)
 
 
@@ -80,7 +80,7 @@ def random_encoder_decoder(preset: str = "modern", seed: int = 0, **changes: Any
 
 
 def randomised(model: Model, seed: int) -> Model:
-    """The model in evaluation mode, its parameters drawn anew."""
+    """Draw all parameters at random; returns the model in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -89,7 +89,7 @@ def randomised(model: Model, seed: int) -> Model:
 
 
 def training_config(**changes: Any) -> TrainingConfig:
-    """A dozen steps of two sequences."""
+    """Twelve steps of two sequences."""
     values: dict[str, Any] = {
         "max_steps": 12,
         "max_seconds": None,

@@ -1,4 +1,4 @@
-"""Pairs of sentences and the smallest settings to learn them."""
+"""Sentence pairs and the smallest settings to learn them."""
 
 from groundup.nn.config import ModelParams
 from groundup.tokenizers.bpe import BPETokenizer
@@ -50,5 +50,5 @@ EVALUATE = EvaluateTranslationConfig(
 
 
 def tokenizer() -> BPETokenizer:
-    """The vocabulary of the pairs."""
+    """A tokenizer trained on the pairs."""
     return BPETokenizer.train([pair[side] for pair in PAIRS for side in ("source", "target")], 300)

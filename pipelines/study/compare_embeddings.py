@@ -4,7 +4,6 @@ from pathlib import Path
 
 from groundup.embeddings.benchmarks import BENCHMARKS
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
-from groundup.embeddings.vectors import WordVectors
 from groundup.files import write_json
 from groundup.text.jsonl import read_jsonl, read_splits
 from groundup.tracking import Run
@@ -18,20 +17,23 @@ def main(
     wordsim: Path,
     simlex: Path,
     questions: Path,
-    *paths: Path,
+    ours: Path,
+    gensim: Path,
+    shown: Path,
+    metrics: Path,
+    *,
     train_embeddings: EmbeddingsConfig,
     compare_embeddings: CompareEmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """`paths`: the folders of the vectors, whose facts say what they are; then what the page shows, and the metrics."""
+    """`ours`, `gensim`: folders of sets of vectors; `shown`: what the page shows besides the metrics."""
     from groundup.embeddings import comparison
     from groundup.embeddings.corpora import read_documents
 
     config = compare_embeddings
     benchmarks = dict(zip(BENCHMARKS, map(read_jsonl, (wordsim, simlex, questions)), strict=True))
     documents = read_documents(read_jsonl(corpus / "train.jsonl")[: config.speed_documents])
-    *folders, shown, metrics = paths
-    sets = comparison.by_corpus(map(WordVectors.load, folders))
+    sets = comparison.load_sets(ours, gensim)
     # before the long measuring, so that a word outside the vocabulary is reported at once
     surroundings = comparison.surroundings(sets["mix"], config)
     speed = comparison.speed_tables(documents, train_embeddings, compute, config.speed_repeats)

@@ -1,1 +1,1 @@
-"""What published weights bring to the same tasks: further stages in a dvc.yaml of their own (`make published`)."""
+"""What published weights bring to the same tasks: stages in a dvc.yaml of their own (`make transfer`)."""

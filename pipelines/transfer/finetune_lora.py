@@ -1,12 +1,12 @@
-"""Stage finetune_lora: adapters that finetune_lora the published model the verifiable tasks."""
+"""Stage finetune_lora: adapters teach the published model the verifiable tasks; its own weights stay frozen."""
 
 from pathlib import Path
 
+from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig
-from pipelines.main import finetune_instructions
 
-MODEL_NAME = "groundup-published-chat"  # in the model registry
+MODEL_NAME = "groundup-published-chat"  # in users' model registries, so it stays
 
 
 def main(
@@ -20,6 +20,19 @@ def main(
     finetune_lora: InstructionTrainingConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the adapters, with a pointer to the model they stand on, and the loss curve."""
+    """Write the adapters, with a pointer to the model they belong to; with `lora: null` a whole finetuned model."""
+    from groundup.tasks.instructions import finetune_checkpoint
+    from groundup.training.resume import clear_states
+
     paths = (published, instructions, out, curve, state)
-    finetune_instructions.teach(run, *paths, config=finetune_lora, compute=compute, model_name=MODEL_NAME)
+    val_loss = finetune_checkpoint(*paths, config=finetune_lora, compute=compute, log=run.log)
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    run.register(
+        out,
+        MODEL_NAME,
+        input_example=["Say the first word.\n\ntea, red, house"],
+        params=INFERENCE_PARAMS,
+        metrics={"val_loss": val_loss},
+    )
+    clear_states(state)

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-from groundup.datasets.spam import SpamConfig
+from groundup.datasets.spam import SpamConfig, prepare_files
 from groundup.tracking import Run
-from pipelines.main import prepare_spam
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, book_spam: SpamConfig) -> None:
-    """Write the split, and a report of how many test messages are also in train."""
-    prepare_spam.main(run, raw, corpus, validation, out, spam=book_spam)
+    """Write the split, and a report of how many test messages are also in train; `validation` is only waited for."""
+    import pandas
+
+    splits, report = prepare_files(raw, corpus, out, book_spam)
+    for name, messages in splits.items():
+        run.dataset(pandas.DataFrame(messages), f"spam-{name}", str(out / f"{name}.jsonl"), name)
+        run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
+    run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
+    run.artifact(out / "report.json")
+    print(f"spam ({book_spam.protocol}): {report['splits']}, dropped {report['dropped']}")

@@ -5,13 +5,14 @@ from pathlib import Path
 from groundup.tracking import Run
 
 
-def main(run: Run, catalogue: Path, out: Path, *, pretrained: str) -> None:
-    """Fetch the model, or read it where it lies, and check every tensor."""
+def main(run: Run, catalogue: Path, out: Path, state: Path, *, pretrained: str) -> None:
+    """Fetch the model, or read it in place, and check every tensor; `state` keeps an unfinished download."""
     from groundup.interop.fetching import fetch_published
     from groundup.interop.published import save_published
 
-    found = fetch_published(pretrained, catalogue)
+    found = fetch_published(pretrained, catalogue, cache=state)
     save_published(found, out)
+    run.tag("pretrained", pretrained)
     run.log({"parameters": sum(p.numel() for p in found.model.parameters())})
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")

@@ -1,4 +1,4 @@
-"""Stage random_weights: the main pipeline's model before it read anything, the floor of every comparison."""
+"""Stage random_weights: the main pipeline's model with random weights, the floor of every comparison."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from groundup.training.config import PretrainConfig
 
 
 def main(run: Run, pretrained: Path, out: Path, *, pretrain: PretrainConfig) -> None:
-    """Write a model of the shape and with the tokenizer of `pretrained`, as pretraining began it."""
+    """Write a model of the shape and with the tokenizer of `pretrained`, initialised as pretraining does it."""
     import torch
 
     from groundup.checkpoint import load_checkpoint, save_checkpoint

@@ -1,15 +1,14 @@
-"""Stage classify: the same classification task for every starting point, by the recipe of its size."""
+"""Stage train_classifiers: the same classification task for every starting point, by the values of its size."""
 
 from pathlib import Path
 
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig, SpamTrainingConfig
-from pipelines.main.finetune_spam import train_classifiers
 
 
 def main(
     run: Run,
-    recipe: str,
+    section: str,
     model: Path,
     spam: Path,
     out: Path,
@@ -24,9 +23,16 @@ def main(
 ) -> None:
     """Write the classifier, every seed's predictions and the loss curves.
 
-    `recipe` names the section of values: finetune_spam, the main pipeline's, for models of its size; classify; or
-    classify_book, on the book's split.
+    `section` names the values: finetune_spam, the main pipeline's, for models of its size; classify, for published
+    ones; classify_book, on the book's split.
     """
+    from groundup.tasks.classification import train_classifiers
+    from groundup.training.resume import clear_states
+
     sections = {"finetune_spam": finetune_spam, "classify": classify, "classify_book": classify_book}
     paths = (model, spam, out, predictions, curve, state)
-    train_classifiers(run, *paths, config=sections[recipe], compute=compute, model_name=None)
+    train_classifiers(*paths, config=sections[section], compute=compute, log=run.log, standalone=False)
+    run.artifact(predictions, "predictions")
+    run.artifact(curve, "curves")
+    run.pointer(out / "model.safetensors", "checkpoint")
+    clear_states(state)

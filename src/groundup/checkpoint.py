@@ -1,8 +1,8 @@
-"""A checkpoint is a folder that explains itself: weights, shape, tokenizer, prompt style and where it came from.
+"""A checkpoint is a self-describing folder: weights, config, tokenizer, prompt style and provenance.
 
-model.safetensors   weights, under the names of the modules; of a model on a frozen base, only those that were trained
-config.json         kind, shape, labels, prompt style, tokenizer fingerprint, the parameters and data it saw, and where
-                    its base lies
+model.safetensors   weights, under the names of the modules; for a model on a frozen base, only the trained ones
+config.json         kind, shape, labels, prompt style, tokenizer fingerprint, parameters and data of the training, and
+                    the folder of its base
 tokenizer.json      the tokenizer
 """
 
@@ -28,14 +28,14 @@ from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.lora import ADAPTER, absorb, add_adapters
-from groundup.nn.weights import keep_tokens, misfits, shapes_of
+from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
+from groundup.nn.weights import keep_tokens, mismatches, shapes_of
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
 Kind = Literal["decoder", "encoder", "encoder_decoder", "classifier"]
 WEIGHTS = "model.safetensors"
-ADDED = (*ADAPTER, "score.weight", "score.bias")  # what a model has beside its base
+ADDED = (*ADAPTER, "score.weight", "score.bias")  # parameters that a model adds to its base
 TITLES: dict[Kind, str] = {
     "decoder": "a decoder (language model)",
     "encoder": "an encoder (masked language model)",
@@ -46,32 +46,32 @@ TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Base:
-    """The checkpoint that a model was trained on and that its folder does not repeat."""
+    """The checkpoint that a model was trained on, whose weights are not repeated in the model's folder."""
 
     __pydantic_config__ = STRICT
 
-    folder: str  # as seen from the folder of the model
+    folder: str  # relative to the folder of the model
     weights: str  # fingerprint of its model.safetensors
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What config.json holds."""
+    """The content of config.json."""
 
     __pydantic_config__ = STRICT
 
     kind: Kind
     model: ModelConfig
     tokenizer: str  # fingerprint
-    labels: tuple[str, ...] = ()  # of a classifier, in the order of its scores
+    labels: tuple[str, ...] = ()  # only of a classifier, in the order of its scores
     pooling: Pooling = "last"
-    prompt_style: str | None = None  # of an instruction model
-    chat_template: ChatTemplate | None = None  # of a published one
-    stop_ids: tuple[int, ...] = ()  # of a published one: tokens that end an answer beside the tokenizer's own
-    base: Base | None = None  # of a model whose other weights stayed as they were
-    lora: LoRAConfig | None = None  # the adapters beside them
-    params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml it was trained with
-    data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of what it was trained on
+    prompt_style: str | None = None  # only of an instruction model
+    chat_template: ChatTemplate | None = None  # only of an imported chat model
+    stop_ids: tuple[int, ...] = ()  # further tokens that end an answer, besides the tokenizer's own
+    base: Base | None = None  # the source of the frozen weights
+    lora: LoRAConfig | None = None  # the adapters on the base
+    params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml of its training
+    data: dict[str, str] = field(default_factory=dict)  # name -> sha256 of its training data
     format_version: Literal[2] = 2
 
 
@@ -85,28 +85,28 @@ class Checkpoint:
 
     @property
     def kind(self) -> Kind:
-        """What the model is."""
+        """The kind of the model."""
         return self.config.kind
 
     @property
     def prompt_style(self) -> str | None:
-        """The style of an instruction model's prompts; None for other models."""
+        """The prompt style of an instruction model; None for other models."""
         return self.config.prompt_style
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """Every token at which the model's answers end."""
+        """All tokens that end an answer of the model."""
         return tuple(sorted({self.tokenizer.eot_id, *self.config.stop_ids}))
 
     def prompter(self, style: str | None = None) -> Prompter:
-        """How to ask the model; in its own style, or the default one where it was taught none, unless `style` says."""
+        """The prompter of the model, in `style`; None: in its own style or, without one, the default."""
         return Prompter(
             style or self.prompt_style or DEFAULT_STYLE, self.tokenizer, self.config.chat_template
         )
 
 
 def fingerprint(path: Path) -> str:
-    """sha256 (hex) of a file: what CheckpointConfig.data keeps of it."""
+    """The sha256 of a file, in hex, as in CheckpointConfig.data."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -117,8 +117,8 @@ def save_checkpoint(
     """Write the folder atomically; equal weights and facts give equal bytes.
 
     Args:
-        base: the checkpoint that the frozen weights are from; only the others are written, with a pointer to it.
-        facts: the other fields of CheckpointConfig that are not derived from `model` and `tokenizer`.
+        base: the checkpoint of the frozen weights; only the other weights are written, with a reference to it.
+        facts: the fields of CheckpointConfig that cannot be derived from `model` and `tokenizer`.
     """
     if base is not None:
         place = os.path.relpath(Path(base).resolve(), Path(folder).resolve())
@@ -154,17 +154,17 @@ def load_checkpoint(
     *,
     base: Path | None = None,
 ) -> Checkpoint:
-    """Load a folder written by `save_checkpoint`; adapters come merged into the weights beside them.
+    """Load a folder written by `save_checkpoint`, with adapters merged into the weights.
 
-    Rows of the token table beyond the tokenizer's tokens are left out.
+    Rows of the token table beyond the tokens of the tokenizer are dropped.
 
     Args:
-        kind: what the model must be; None takes any.
-        base: where the base of this model lies, if not where its config says.
+        kind: the expected kind of model; None: any.
+        base: the folder of the base, if it is not the one in the config.
 
     Raises:
         BadInput: a file is missing or damaged, the model is of another kind, a tensor is missing, unexpected or of
-            another shape, the tokenizer is not the one the model was trained with, or the base is another.
+            another shape, or the tokenizer or the base is not the one of the training.
     """
     folder = Path(folder)
     for name in ("config.json", WEIGHTS, "tokenizer.json"):
@@ -176,7 +176,7 @@ def load_checkpoint(
         config = TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
     except ValidationError as error:
         raise BadInput(
-            f"{folder}/config.json is not that of a checkpoint of this version of groundup: {describe(error)}; "
+            f"{folder}/config.json does not describe a checkpoint of this version of groundup: {describe(error)}; "
             f"train or import the model again."
         ) from error
     if kind is not None and config.kind != kind:
@@ -184,13 +184,13 @@ def load_checkpoint(
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint != config.tokenizer:
         raise BadInput(
-            f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}, the model was trained with "
-            f"{config.tokenizer[:12]}; {_restore(folder)}."
+            f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}; the model was trained with "
+            f"{config.tokenizer[:12]}: {_restore(folder)}."
         )
     model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
-    absorb(model)
-    model.requires_grad_(True)  # adapters have frozen what they stand on
+    merge_and_unload(model)
+    model.requires_grad_(True)  # add_adapters has frozen the base
     trunk = model.trunk if isinstance(model, SequenceClassifier) else model
     assert isinstance(trunk, Decoder | Encoder | EncoderDecoder)
     if trunk.config.vocab_size > tokenizer.vocab_size:
@@ -199,7 +199,7 @@ def load_checkpoint(
 
 
 def _build(config: CheckpointConfig) -> nn.Module:
-    """The model, with weights still to be loaded."""
+    """The model, before its weights are loaded."""
     if config.kind == "encoder_decoder":
         return EncoderDecoder(config.model)
     if config.kind == "classifier":
@@ -209,11 +209,11 @@ def _build(config: CheckpointConfig) -> nn.Module:
 
 
 def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | None) -> nn.Module:
-    """The base, with the adapters and the head that this model has beside it, still to be loaded."""
+    """The base with the adapters and the head of this model, before their weights are loaded."""
     place = given or Path(os.path.normpath(folder / base.folder))
     if not (place / WEIGHTS).is_file():
         raise BadInput(
-            f"{folder} was trained on the model in {place}, where there is none; {_restore(place)}."
+            f"{folder} was trained on the model in {place}, which does not exist: {_restore(place)}."
         )
     found = fingerprint(place / WEIGHTS)
     if found != base.weights:
@@ -222,12 +222,12 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
             f"{_restore(place)}."
         )
     trunk = load_checkpoint(place).model
-    # what was trained before padding was left out still counts the rows of padding
+    # older checkpoints count the padding rows of the token table, which are now dropped
     if trunk.config != replace(
         config.model, vocab_size=min(config.model.vocab_size, trunk.config.vocab_size)
     ):
         raise BadInput(
-            f"{folder} was trained on a model of another shape than the one in {place}; {_restore(place)}."
+            f"{folder} was trained on a model of another shape than the one in {place}: {_restore(place)}."
         )
     if config.lora is not None:
         add_adapters(trunk, config.lora)
@@ -239,19 +239,19 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
 
 
 def tied_names(model: nn.Module) -> set[str]:
-    """Names of parameters that are other parameters once more: they are neither stored nor loaded."""
+    """Names of parameters that are aliases of others, which are neither stored nor loaded."""
     once = {name for name, _ in model.named_parameters()}
     return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
 
 
 def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None:
-    """Copy the tensors of a file into `model`, one at a time; a tied one may be absent.
+    """Copy the tensors of a file into `model`, one at a time; tied tensors may be absent.
 
     Args:
-        partial: those of a frozen base may be absent too; adapters and the head of a classifier may not.
+        partial: the file may lack the weights of the frozen base, but not adapters and the head of a classifier.
 
     Raises:
-        BadInput: the file is damaged, or a tensor is missing, unexpected or of another shape; each is named.
+        BadInput: the file is damaged, or tensors are missing, unexpected or of another shape; the message names each.
     """
     try:
         with safe_open(file, framework="pt") as opened:
@@ -262,10 +262,10 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
                 for name, shape in shapes_of(own).items()
                 if name in found or not (name in tied or (partial and not name.endswith(ADDED)))
             }
-            problems = misfits(wanted, found)
+            problems = mismatches(wanted, found)
             if problems:
                 raise BadInput(
-                    f"{file.parent}: the weights do not fit the model's config: {'; '.join(problems)}; "
+                    f"{file.parent}: the weights do not match the model's config: {'; '.join(problems)}; "
                     f"{_restore(file.parent)}."
                 )
             with torch.no_grad():
@@ -276,5 +276,5 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
 
 
 def _restore(folder: Path) -> str:
-    """What to do about a folder that is not what it was."""
+    """Advice for a folder whose content has changed."""
     return f"restore it (`dvc checkout --force {folder}` if DVC tracks it), or train or import it again"

@@ -1,9 +1,9 @@
-"""The one exception meant for the person who runs groundup."""
+"""The exception whose message is for the user of groundup."""
 
 
 class BadInput(ValueError):
-    """Input that a user can put right: one sentence with what was found, what was expected and what to do.
+    """An error that the user can fix; its message is one sentence: what was found, what was expected, what to do.
 
-    Stages and the command line print the sentence without a traceback and exit non-zero. A ValueError, so that
-    pydantic collects those raised by the sections of params.yaml and reports all at once.
+    Stages and the command line print the message without a traceback and exit with a non-zero status. It is a
+    ValueError, so that pydantic collects those raised by the sections of params.yaml and reports all of them at once.
     """

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whenever the process dies."""
+"""Atomic writing: files are whole or absent, even if the process dies."""
 
 import json
 import os
@@ -14,15 +14,15 @@ import psutil
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it onto `target` once the block has succeeded.
+    """Yield a temporary path in the folder of `target`, and rename it to `target` when the block has succeeded.
 
-    The block may write a file or a directory there. Data reaches the disk before the rename, so a crash at any
-    point leaves the old target or the new one, never a half; only while a directory is replaced, for the instant
-    between two renames, the old one lies aside under another name. On an error the old target is put back and the
-    temporary path removed; for a process that was killed, the next one that writes the same target does so.
+    The block may write a file or a directory there. Data reaches the disk before the rename, so a crash leaves the old
+    target or the new one, never a part. The exception: while a directory is replaced, for the instant between two
+    renames, the old one has another name. After an error, the old target is restored and the temporary path removed;
+    if the process was killed, the next process that writes the same target does this.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; `target` is then unchanged.
+        OSError: the disk is full or the folder cannot be written; `target` is unchanged.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _fsync(path)
         if target.is_dir() and not target.is_symlink():
-            os.replace(target, aside)  # os.replace cannot put anything onto a full directory
+            os.replace(target, aside)  # os.replace cannot replace a directory that is not empty
         os.replace(temporary, target)
         _fsync(target.parent)
     finally:
@@ -43,30 +43,30 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, atomically."""
+    """Write a UTF-8 text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, atomically; equal values give equal bytes, readable as a diff."""
+    """Write a JSON file atomically; equal values give equal bytes, in a form that diffs well."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
+    """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _put_back_or_remove(aside: Path, target: Path) -> None:
-    """The old directory that made room for a new one: needed where the new one did not come."""
+    """Restore the old directory if no new one has taken its place; otherwise remove it."""
     if os.path.lexists(aside) and not os.path.lexists(target):
         os.replace(aside, target)
     _remove(aside)
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Clear away the temporary paths of processes that were killed; one that still runs keeps its own."""
+    """Clean up after killed processes; the temporary paths of running ones stay."""
     name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(\.old)?\.tmp")
     for path in list(target.parent.iterdir()):
         match = name.fullmatch(path.name)

@@ -1,4 +1,4 @@
-"""How every section of params.yaml is checked."""
+"""Validation of the sections of params.yaml."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a vari
 
 
 def describe(error: ValidationError, values: Any = None) -> str:
-    """Every problem that pydantic found in `values`, with its path, in one line.
+    """List all problems that pydantic found in `values`, with their paths, in one line.
 
     >>> describe(error, {"optimizer": {"kind": "sgd", "betas": [0.9, 0.98]}})
     'optimizer.betas: Unexpected keyword argument with kind sgd; optimizer.momentum: Field required with kind sgd'
@@ -38,9 +38,9 @@ def _problem(found: ErrorDetails, values: Any) -> str:
 
 
 def _place(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], str]:
-    """The path in the file, and the variant of a union to which its last part belongs, such as "kind adamw".
+    """The path in the file, and the variant of the union that its last part belongs to, such as "kind adamw".
 
-    Pydantic writes the variant into its own path, where no file has it: `optimizer.adamw.betas`.
+    Pydantic's own path includes the variant, which the file does not have there: `optimizer.adamw.betas`.
     """
     path: list[str] = []
     variant = chosen = ""

@@ -2,11 +2,11 @@
 
     python -m tests.campaigns.settle --edits 200 --mutations 200 --seed 1
 
-Works in a clone of the repository's last commit, whose stages have not run: their outputs are stand-ins, recorded by
-`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled;
-mutations of what the code does never. What an edit is does not rest on the notion that is tested: bytecode without
-positions and docstrings must be equal after an edit (but for the order of imported names), and differ after a mutation.
-Before that, the modules that Python really loads when it imports a stage are compared with those that it can reach.
+Works in a clone of the repository's last commit, whose stages have not run: stand-ins for their outputs are recorded by
+`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled, mutations
+of what the code does never. Which is which does not rest on the notion that is tested: bytecode without positions and
+docstrings is equal after an edit (but for the order of imported names), and differs after a mutation. First of all,
+the modules that Python loads when it imports a stage are compared with those that the stage can reach.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import tokenize
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -32,7 +33,7 @@ from tests.clone import ROOT
 
 Edit = Callable[[str, random.Random], str]  # source -> source; the same if there is nothing to edit
 
-COMMIT_EVERY = 20  # edits; committing takes seconds
+COMMIT_EVERY = 25  # listings; DVC takes half a second for each stage
 
 
 # --- edits that change nothing -----------------------------------------------------------------------------------
@@ -386,13 +387,15 @@ MUTATIONS: tuple[Mutation, ...] = (
 # --- what a change is, by the bytecode ----------------------------------------------------------------------------
 
 
-def bytecode(source: str, *, docstrings: bool = False) -> Any:
-    """All that Python runs, without line numbers."""
+def bytecode(source: str) -> Any:
+    """All that Python runs, without line numbers, docstrings and `pass`."""
     tree = ast.parse(source)
-    if not docstrings:
-        for _, doc in documented(tree):
-            if doc:
-                doc.value = ast.Constant(None)
+    for body in bodies(tree):
+        rest = [node for node in body if not isinstance(node, ast.Pass) and not is_constant(node)]
+        body[:] = rest or [ast.copy_location(ast.Pass(), body[0])]
+    for node in ast.walk(tree):
+        for place in {"lineno", "end_lineno", "col_offset", "end_col_offset"} & set(dir(node)):
+            setattr(node, place, 1)  # the compiler puts a NOP where a line begins
 
     def facts(code: CodeType) -> Any:
         constants = [
@@ -402,7 +405,13 @@ def bytecode(source: str, *, docstrings: bool = False) -> Any:
         counts = (code.co_argcount, code.co_kwonlyargcount, code.co_flags)
         return code.co_name, code.co_code, code.co_exceptiontable, constants, variables, counts
 
-    return facts(compile(tree, "module", "exec", dont_inherit=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of mutants that compare with `is`
+        return facts(compile(tree, "module", "exec", dont_inherit=True))
+
+
+def is_constant(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def repr_of(constant: Any) -> str:
@@ -461,8 +470,7 @@ def recorded_clone(folder: Path) -> Path:
         file = path if path.suffix else path / "file"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"stands for {path.relative_to(project)}\n", encoding="utf-8")
-    names = [stage.addressing if stage.path_in_repo == "dvc.yaml" else address(stage) for stage in stages]
-    run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *names)
+    run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force")
     run(project, "git", "add", "--update")
     run(project, "git", *AUTHOR, "commit", "--quiet", "--message", "stand-ins")
     return project
@@ -485,40 +493,37 @@ def reached_files(project: Path) -> dict[str, list[str]]:
     """For each stage the modules among its dependencies that it can reach."""
     from dvc.repo import Repo
 
+    from pipelines.rooms import modules_of
     from pipelines.settle import reach
 
-    found = {}
+    found, modules = {}, modules_of(project)
     with Repo(str(project)) as repo:
         for stage in repo.index.stages:
             if not stage.cmd:
                 continue
             deps = [Path(dep.fs_path).relative_to(project) for dep in stage.deps if dep.is_in_repo]
-            closure = reach(stage.cmd, lambda path: read(project / path))
-            assert closure is not None, f"all of the project counts as reachable for {stage.addressing}"
+            closure = reach(stage.cmd, modules)
+            assert closure.complete, f"all of the project counts as reachable for {stage.addressing}"
             found[address(stage)] = sorted(
-                file for file in closure if any(Path(file).is_relative_to(dep) for dep in deps)
+                file for file in closure.files if any(Path(file).is_relative_to(dep) for dep in deps)
             )
     return found
-
-
-def read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 def compare_with_python(project: Path) -> int:
     """Fail if importing a stage loads a module that it cannot reach; returns the number of stages compared."""
     from dvc.repo import Repo
 
+    from pipelines.rooms import modules_of
     from pipelines.settle import reach
 
+    modules = modules_of(project)
     with Repo(str(project)) as repo:
         commands = {
-            s.cmd.split()[2] if "pipelines.run" not in s.cmd else f"pipelines.{s.cmd.split()[3]}": s.cmd
-            for s in repo.index.stages
-            if s.cmd
+            f"pipelines.{stage.cmd.split()[3]}": stage.cmd for stage in repo.index.stages if stage.cmd
         }
     script = (
-        "import importlib, json, sys; importlib.import_module(sys.argv[1]); "
+        "import importlib, json, sys, pipelines.run; importlib.import_module(sys.argv[1]); "
         "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
     )
     environment = os.environ | {"PYTHONPATH": f"{project / 'src'}{os.pathsep}{project}"}
@@ -533,43 +538,43 @@ def compare_with_python(project: Path) -> int:
         )
         files = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
         loaded = {str(f.relative_to(project)) for f in files if f.is_relative_to(project)}
-        reached = reach(command, lambda path: read(project / path))
-        assert reached is not None and loaded <= reached, (
-            f"{module} loads {sorted(loaded - (reached or set()))}"
-        )
+        reached = reach(command, modules).files
+        assert loaded <= reached, f"{module} loads {sorted(loaded - reached)}"
     return len(commands)
 
 
-def trial(project: Path, stages: dict[str, list[str]], rng: random.Random, change: Any) -> dict[str, Any]:
-    """Change one file that a stage can reach; says what became of all stages that can reach it."""
+def trial(
+    project: Path, stages: dict[str, list[str]], rng: random.Random, change: Any, together: int
+) -> tuple[list[dict[str, Any]], list[Any], float]:
+    """Change some files that stages can reach, and list what is stale.
+
+    Returns for each change how many stages it concerns, how many of them name it as a reason, and how many have no
+    reason at all; then what is stale, and the seconds of the listing.
+    """
     from pipelines.settle import stale_stages
 
-    stage = rng.choice([name for name, files in stages.items() if files])
-    file = rng.choice(stages[stage])
-    path = project / file
-    with open(path, encoding="utf-8", newline="") as opened:
-        source = opened.read()
-    text, name = change(source, rng)
-    with open(path, "w", encoding="utf-8", newline="") as opened:
-        opened.write(text)
+    changes: dict[str, str] = {}
+    for _ in range(together):
+        file = rng.choice(stages[rng.choice([name for name, files in stages.items() if files])])
+        with open(project / file, encoding="utf-8", newline="") as opened:
+            text, changes[file] = change(opened.read(), rng)
+        with open(project / file, "w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
     begun = time.perf_counter()
-    stale = {
-        found.name if ":" in found.name else f"dvc.yaml:{found.name}": found
-        for found in stale_stages(project)
+    stale = stale_stages(project)
+    seconds = round(time.perf_counter() - begun, 2)
+    reasons = {
+        found.name if ":" in found.name else f"dvc.yaml:{found.name}": found.reasons for found in stale
     }
-    seconds = time.perf_counter() - begun
-    concerned = {name for name, files in stages.items() if file in files}
-    assert stage in concerned <= stale.keys(), f"{file} changed, and DVC calls only {sorted(stale)} stale"
-    return {
-        "file": file,
-        "change": name,
-        "concerned": len(concerned),
-        "idle": sum(not stale[name].reasons for name in concerned),
-        "why": next((found.reasons for name, found in stale.items() if found.reasons), ()),
-        "seconds": round(seconds, 2),
-        "stale": list(stale.values()),
-        "text": text,
-    }
+    done = []
+    for file, name in changes.items():
+        concerned = [stage for stage, files in stages.items() if file in files]
+        assert reasons.keys() >= set(concerned), f"{file} changed, and DVC calls only {sorted(reasons)} stale"
+        blamed = [stage for stage in concerned if any(why.startswith(f"{file}:") for why in reasons[stage])]
+        idle = [stage for stage in concerned if not reasons[stage]]
+        counts = {"concerned": len(concerned), "blamed": len(blamed), "idle": len(idle)}
+        done.append({"file": file, "change": name, **counts})
+    return done, stale, seconds
 
 
 def main() -> None:
@@ -579,6 +584,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--edits", type=int, default=200, help="of what must be settled")
     parser.add_argument("--mutations", type=int, default=200, help="of what must not be settled")
+    parser.add_argument(
+        "--together", type=int, default=4, help="changes, each judged by itself, for one listing"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--project", type=Path, help="a folder that keeps the clone for the next campaign")
     arguments = parser.parse_args()
@@ -590,30 +598,37 @@ def main() -> None:
     assert stale_stages(project) == [], "the clone is not up to date before the first change"
     stages = reached_files(project)
     print(f"{compare_with_python(project)} stages load nothing that they cannot reach", flush=True)
-    settled, kinds, seconds = Counter[str](), Counter[str](), []
+    settled, all_seconds = Counter[str](), []
     for kind, count, change in (
         ("edit", arguments.edits, edited),
         ("mutation", arguments.mutations, mutated),
     ):
-        for number in range(1, count + 1):
-            done = trial(project, stages, rng, change)
-            text, stale = done.pop("text"), done.pop("stale")
-            is_settled = done["idle"] == done["concerned"] if kind == "edit" else done["idle"] > 0
-            if kind == "edit" and is_settled and number % COMMIT_EVERY == 0:
+        number = 0
+        while number < count:
+            done, stale, seconds = trial(
+                project, stages, rng, change, min(arguments.together, count - number)
+            )
+            all_seconds.append(seconds)
+            for one in done:
+                number += 1
+                # an edit is settled if no stage has a reason; a mutation, if it is none for one of its stages
+                is_settled = one["idle" if kind == "edit" else "blamed"] == one["concerned"]
+                is_settled = is_settled if kind == "edit" else not is_settled
+                settled[kind] += is_settled
+                print(
+                    json.dumps({kind: number, "settled": is_settled, **one, "seconds": seconds}), flush=True
+                )
+                if is_settled != (kind == "edit"):
+                    print((project / one["file"]).read_text(encoding="utf-8"), file=sys.stderr, flush=True)
+            if kind == "edit" and len(all_seconds) % COMMIT_EVERY == 0:
                 settle(project, stale)
                 assert stale_stages(project) == []
-            settled[kind] += is_settled
-            kinds[f"{kind} {done['change']}"] += 1
-            seconds.append(done["seconds"])
-            print(json.dumps({kind: number, "settled": is_settled, **done}, ensure_ascii=False), flush=True)
-            if is_settled != (kind == "edit"):
-                print(text, file=sys.stderr, flush=True)
             run(project, "git", "checkout", "--quiet", ".")
-    print(json.dumps(kinds))
     print(
-        f"{settled['edit']} of {arguments.edits} edits settled, "
+        f"settled: {settled['edit']} of {arguments.edits} edits, "
         f"{settled['mutation']} of {arguments.mutations} mutations; "
-        f"a listing took {sum(seconds) / max(len(seconds), 1):.1f} s, at most {max(seconds, default=0):.1f} s"
+        f"a listing took {sum(all_seconds) / max(len(all_seconds), 1):.1f} s, "
+        f"at most {max(all_seconds, default=0):.1f} s"
     )
     sys.exit(settled["edit"] < arguments.edits or settled["mutation"] > 0)
 

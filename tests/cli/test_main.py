@@ -23,7 +23,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.half_precision import HalfLinear, halve, supported
+from groundup.nn.half_precision import HalfLinear, supported, to_half_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS
@@ -87,7 +87,7 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(
     printed = run("generate", "tea and", *options)
     checkpoint = load_checkpoint(folders["pretrained"])
     if weights == "float16":
-        halve(checkpoint.model)
+        to_half_linear(checkpoint.model)
     tokenizer = checkpoint.tokenizer
     (new,) = generate(
         checkpoint.model,
@@ -329,7 +329,7 @@ def test_doctor_says_which_pipeline_trains_what_is_missing(project: Path) -> Non
         (["classify", "tea"], "make repro"),
         (["generate", "tea"], "make repro"),
         (["chat"], "make repro"),
-        (["chat", "--model", "data/transfer/models/taught"], "make transfer"),
+        (["chat", "--model", "data/transfer/models/lora"], "make transfer"),
         (["export", "data/models/spam", "out"], "make repro"),
     ],
 )

@@ -158,7 +158,11 @@ def test_undersample_balances_train_only():
     [
         ([], {}, "both ham and spam"),
         ([("ham", "a")], {}, "both ham and spam"),
-        ([("ham", "a"), ("spam", "b")], {"val_fraction": 0.5, "test_fraction": 0.5}, "leaves? no|less than 1"),
+        (
+            [("ham", "a"), ("spam", "b")],
+            {"val_fraction": 0.5, "test_fraction": 0.5},
+            "leaves? no|less than 1",
+        ),
     ],
 )
 def test_bad_input(pairs, changes, words):

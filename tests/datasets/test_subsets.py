@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.datasets.subsets import nested_subset
+from groundup.datasets.subsets import nested_subset, sample_families
 from groundup.errors import BadInput
 
 LABELS = ["ham"] * 87 + ["spam"] * 13
@@ -30,3 +30,9 @@ def test_too_many_and_too_few() -> None:
         nested_subset(LABELS, 101, 1)
     with pytest.raises(BadInput, match=r"subset of 2 of 100 examples has none of the labels \['spam'\]"):
         nested_subset(LABELS, 2, 1)
+
+
+def test_rows_are_sampled_by_family() -> None:
+    rows = [{"family": label, "id": number} for number, label in enumerate(LABELS)]
+    assert sample_families(rows, 20, 1) == [rows[i] for i in nested_subset(LABELS, 20, 1)]
+    assert sample_families(rows, None, 1) == rows

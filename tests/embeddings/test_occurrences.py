@@ -13,7 +13,7 @@ from groundup.embeddings.occurrences import (
     unit,
 )
 from groundup.errors import BadInput
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.characters import CharacterTokenizer
 from groundup.tokenizers.normalization import Normalization
@@ -120,13 +120,13 @@ def test_vectors_are_the_models_own_however_batched(which):
     np.testing.assert_allclose(found.target, alone.target, atol=1e-5)
     np.testing.assert_allclose(found.last, alone.last, atol=1e-5)
     assert found.target.shape == found.last.shape == (3, 3, 16)
-    text, record = PLACES[1].text, Record()
+    text, trace = PLACES[1].text, Trace()
     ids = tokenizer.encode(text)
     [(first, last)] = token_spans(tokenizer, PLACES[1:2])
     assert last - first > 1
     with torch.no_grad():
-        model(torch.tensor([[tokenizer.eot_id, *ids, tokenizer.eot_id]]), record=record)
-    for layer, hidden in enumerate(record.hidden):
+        model(torch.tensor([[tokenizer.eot_id, *ids, tokenizer.eot_id]]), trace=trace)
+    for layer, hidden in enumerate(trace.hidden):
         np.testing.assert_allclose(
             found.target[layer, 1], hidden[0, 1 + first : 1 + last].mean(dim=0), atol=1e-5
         )

@@ -15,7 +15,7 @@ SOURCE = torch.tensor([source + [0] * (5 - len(source)) for source in SOURCES])
 
 
 def tiny(seed: int = 0) -> EncoderDecoder:
-    """Five tokens, so that all texts of four can be listed."""
+    """A model of five tokens, so that all texts of four tokens can be listed."""
     return random_encoder_decoder(seed=seed, vocab_size=5)
 
 
@@ -37,14 +37,14 @@ def search(
 
 @torch.inference_mode()
 def log_probability(model: EncoderDecoder, source: list[int], tokens: list[int]) -> float:
-    """In one pass, without a cache, one sentence by itself."""
+    """The log probability of one sentence, in one pass without a cache."""
     hidden = model(torch.tensor([source]), torch.tensor([len(source)]), torch.tensor([[START, *tokens[:-1]]]))
     logs = model.logits(hidden)[0].log_softmax(-1)
     return float(logs[torch.arange(len(tokens)), tokens].sum())
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_a_beam_as_wide_as_the_tree_finds_what_listing_all_texts_finds(length_penalty: float) -> None:
+def test_a_beam_as_wide_as_the_tree_equals_exhaustive_search(length_penalty: float) -> None:
     model = tiny()
     words = [token for token in range(5) if token != END]
     ended = [[*text, END] for n in range(4) for text in product(words, repeat=n)]
@@ -62,7 +62,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_listing_all_texts_finds(length_pe
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_beam_of_one_is_greedy_step_by_step_without_a_cache(seed: int) -> None:
+def test_a_beam_of_one_equals_greedy_search_without_a_cache(seed: int) -> None:
     model = tiny(seed)
     limits = [9, 6, 9]
     for source, limit, found in zip(SOURCES, limits, search(model, 1, 1.0, limits), strict=True):
@@ -77,7 +77,7 @@ def test_a_beam_of_one_is_greedy_step_by_step_without_a_cache(seed: int) -> None
         assert found[0].log_probability == pytest.approx(log_probability(model, source, tokens), abs=1e-4)
 
 
-def test_a_source_is_translated_alike_alone_and_among_others() -> None:
+def test_a_source_has_the_same_texts_alone_and_in_a_batch() -> None:
     model = tiny(1)
     together = search(model, 3, 0.6, [7, 7, 7])
     for row, source in enumerate(SOURCES):
@@ -89,7 +89,7 @@ def test_a_source_is_translated_alike_alone_and_among_others() -> None:
         assert [text.tokens for text in alone] == [text.tokens for text in together[row]]
 
 
-def test_no_wider_beam_scores_less_than_greedy_here_and_texts_come_best_first() -> None:
+def test_a_wider_beam_scores_no_less_here_and_the_best_text_comes_first() -> None:
     greedy, wide = search(tiny(2), 1), search(tiny(2), 4)
     for one, many in zip(greedy, wide, strict=True):
         assert many[0].score >= one[0].score - 1e-6
@@ -97,13 +97,13 @@ def test_no_wider_beam_scores_less_than_greedy_here_and_texts_come_best_first() 
         assert all(text.tokens.count(END) <= 1 and len(text.tokens) <= 4 for text in many)
 
 
-def test_penalty_of_wu() -> None:
+def test_length_penalty_by_hand() -> None:
     assert penalty(1, 0.6) == 1.0
     assert penalty(7, 1.0) == 2.0
     assert penalty(30, 0.0) == 1.0
 
 
-def test_scores_that_are_not_finite_are_told() -> None:
+def test_refuses_scores_that_are_not_finite() -> None:
     model = tiny()
     with torch.no_grad():
         model.decoder.wte.weight.fill_(float("nan"))

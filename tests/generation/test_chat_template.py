@@ -20,7 +20,7 @@ TALK = [
 ]
 
 
-def test_by_hand() -> None:
+def test_a_conversation_by_hand() -> None:
     system = "<|im_start|>system\nHelpful.<|im_end|>\n"
     assert CHATML.render(TALK[:1], answer=True) == (
         f"{system}<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("messages", [TALK[:1], TALK, [{"role": "system", "content": 'Say "ä"'}, *TALK[:3]]])
 @pytest.mark.parametrize("answer", [True, False])
-def test_texts_are_those_of_transformers(messages: list[Any], answer: bool) -> None:
+def test_texts_equal_those_of_transformers(messages: list[Any], answer: bool) -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     [expected], _ = render_jinja_template(
@@ -49,7 +49,7 @@ def test_texts_are_those_of_transformers(messages: list[Any], answer: bool) -> N
     "source",
     [
         CHATML.source,
-        # a part that the assistant writes, as in SmolLM3; what is set in it is not known behind it
+        # a part that the assistant writes, as in SmolLM3; variables set in it are not visible after it
         "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{% set x = 1 %}{{ m.content }}"
         "{{ eos_token }}{% endgeneration %}{{ x is defined }}{% else %}{{ m.content }}{% endif %}{% endfor %}",
         "{% if tools is not none %}TOOLS {{ tools | length }}{% endif %}{% if documents is not none %}DOCS{% endif %}"
@@ -69,7 +69,7 @@ def test_texts_are_those_of_transformers(messages: list[Any], answer: bool) -> N
         "{{ 'x' if enable_thinking is defined else 'y' }}",
     ],
 )
-def test_templates_of_every_kind_render_as_in_transformers(source: str) -> None:
+def test_all_features_of_templates_render_as_in_transformers(source: str) -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     for answer in (False, True):
@@ -91,7 +91,7 @@ def test_templates_of_every_kind_render_as_in_transformers(source: str) -> None:
         "{{ messages | tojson(default=1) }}",
     ],
 )
-def test_what_transformers_refuses_is_refused(source: str) -> None:
+def test_refuses_what_transformers_refuses(source: str) -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     with pytest.raises((jinja2.TemplateError, TypeError)):
@@ -103,15 +103,17 @@ def test_what_transformers_refuses_is_refused(source: str) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("{% for", "is no Jinja"),
-        ("{{ raise_exception(message='a', message='b') }}", "is no Jinja"),  # as Python no call
-        ("{{ [1e400, messages] }}", "fails on a conversation of 1 messages"),  # as Python the name inf
+        ("{% for", "is not valid Jinja"),
+        # compiles to an invalid call
+        ("{{ raise_exception(message='a', message='b') }}", "is not valid Jinja"),
+        # compiles to the unknown name inf
+        ("{{ [1e400, messages] }}", "fails on a conversation of 1 messages"),
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{{ messages[0]['content'] + 1 }}", "fails on a conversation of 1 messages"),
         ("{{ messages.__class__.__mro__ }}", "fails on a conversation"),
-        ("{{ messages | length }}", "otherwise when others follow"),
+        ("{{ messages | length }}", "differently when others follow"),
     ],
 )
-def test_templates_that_fail(source: str, words: str) -> None:
+def test_refuses_templates_that_fail(source: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         ChatTemplate(source).turns(TALK)

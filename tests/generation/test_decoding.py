@@ -15,7 +15,7 @@ PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [3, 3]]
 
 
 def naive(model: Decoder, prompt: Sequence[int], n: int, stops: Sequence[int] = ()) -> list[int]:
-    """Greedy, reading everything again for every token."""
+    """Greedy decoding that reads the whole text again for every token."""
     ids: list[int] = list(prompt)
     while len(ids) - len(prompt) < n and len(ids) <= model.config.context_length:
         with torch.no_grad():
@@ -38,14 +38,14 @@ def test_greedy_equals_the_naive_loop(preset: str, stops: tuple[int, ...]) -> No
             assert {len(row) for row in found} == {8}
 
 
-def test_some_rows_stop_while_others_go_on() -> None:
+def test_some_rows_stop_while_others_continue() -> None:
     model = random_decoder(seed=1, context_length=20)
     rows = generate(model, PROMPTS, max_new_tokens=8, sampling=BOLD, stop_ids=[2, 4])
     assert len({len(row) for row in rows}) > 1
     assert not {2, 4} & {token for row in rows for token in row}
 
 
-def test_a_row_draws_the_same_whoever_else_is_in_the_batch() -> None:
+def test_a_row_is_independent_of_the_others_in_the_batch() -> None:
     model = random_decoder(context_length=20)
     together = generate(model, PROMPTS, max_new_tokens=8, sampling=BOLD, stop_ids=[2])
     again = generate(model, PROMPTS, max_new_tokens=8, sampling=BOLD, stop_ids=[2])
@@ -83,13 +83,13 @@ LOGITS = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()[None]
     ],
 )
 def test_distributions_by_hand(sampling: Sampling, expected: list[float]) -> None:
-    order = torch.tensor([2, 0, 3, 1])  # the answer must not depend on where the likely tokens stand
+    order = torch.tensor([2, 0, 3, 1])  # the result must not depend on the order of the tokens
     for columns in (torch.arange(4), order):
         found = probabilities(LOGITS[:, columns], sampling)[0]
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32)[columns])
 
 
-def test_top_k_keeps_k_tokens_when_all_are_alike() -> None:
+def test_top_k_keeps_k_of_equally_likely_tokens() -> None:
     assert int((probabilities(torch.zeros(1, 9), Sampling(temperature=1.0, top_k=4)) > 0).sum()) == 4
 
 
@@ -112,11 +112,12 @@ def test_draws_of_a_certain_token() -> None:
 def test_a_full_context_ends_a_row_and_the_last_token_needs_no_room() -> None:
     model = random_decoder(context_length=8)
     rows = generate(model, [[1, 2, 3], [4]], max_new_tokens=99, sampling=Sampling(), stop_ids=[])
-    assert [len(row) for row in rows] == [6, 8]  # to nine tokens: eight are read, the ninth is their answer
+    # nine tokens in all: eight are read, the ninth is only predicted
+    assert [len(row) for row in rows] == [6, 8]
     assert rows == [naive(model, [1, 2, 3], 99), naive(model, [4], 99)]
 
 
-def test_reads_no_more_than_it_must() -> None:
+def test_reads_each_token_once() -> None:
     class Counting(Decoder):
         passes: list[int]
 
@@ -128,7 +129,8 @@ def test_reads_no_more_than_it_must() -> None:
     nn.init.normal_(model.lm_head.weight)
     model.passes = []
     generate(model, [[1, 2, 3]], max_new_tokens=4, sampling=Sampling(), stop_ids=[])
-    assert model.passes == [3, 1, 1, 1]  # the prompt once; the fourth token need not be read
+    # the prompt, then one token at a time; the fourth one need not be read
+    assert model.passes == [3, 1, 1, 1]
 
 
 def test_streams_token_by_token() -> None:
@@ -138,13 +140,13 @@ def test_streams_token_by_token() -> None:
     assert [[step[row] for step in steps if row in step] for row in range(4)] == expected
 
 
-def test_nothing_asked_nothing_answered() -> None:
+def test_no_prompts_or_no_tokens_give_no_text() -> None:
     model = random_decoder()
     assert generate(model, [], max_new_tokens=5, sampling=Sampling(), stop_ids=[]) == []
     assert generate(model, [[1]], max_new_tokens=0, sampling=Sampling(), stop_ids=[]) == [[]]
 
 
-def test_prompts_that_cannot_be_answered() -> None:
+def test_refuses_prompts_that_are_empty_or_fill_the_context() -> None:
     model = random_decoder()
     for prompts, words in (([[1], []], "no tokens"), ([[1] * 12], "12 tokens; the model reads at most 12")):
         with pytest.raises(BadInput, match=words):
@@ -152,7 +154,7 @@ def test_prompts_that_cannot_be_answered() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-46, 5e-324])
-def test_very_small_temperatures_are_greedy_among_equals_too(temperature: float) -> None:
+def test_very_small_temperatures_are_greedy_even_with_ties(temperature: float) -> None:
     model = random_decoder(context_length=20)
     with torch.no_grad():
         model.lm_head.weight[5] = model.lm_head.weight[2] = model.lm_head.weight.sum(dim=0)
@@ -163,7 +165,7 @@ def test_very_small_temperatures_are_greedy_among_equals_too(temperature: float)
 
 @pytest.mark.parametrize("sampling", [Sampling(), BOLD, Sampling(temperature=1e-46)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_scores_that_are_not_finite_are_told(sampling: Sampling, value: float) -> None:
+def test_refuses_scores_that_are_not_finite(sampling: Sampling, value: float) -> None:
     model = random_decoder()
     with torch.no_grad():
         model.lm_head.weight.fill_(value)
@@ -173,7 +175,7 @@ def test_scores_that_are_not_finite_are_told(sampling: Sampling, value: float) -
         probabilities(torch.full((1, 4), value), sampling)
 
 
-def test_a_masked_token_is_never_drawn_and_no_error() -> None:
+def test_a_masked_token_is_allowed_and_never_drawn() -> None:
     logits = torch.tensor([[0.0, -torch.inf, 1.0]])
     for temperature in (1.0, LARGEST_TEMPERATURE):
         assert float(probabilities(logits, Sampling(temperature=temperature))[0, 1]) == 0

@@ -1,4 +1,4 @@
-"""Prompt styles against the published text, written out here by hand."""
+"""Prompt styles; the oracle is the text of the publication, copied here by hand."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_alpaca_is_the_published_text() -> None:
     assert format_prompt("alpaca", "Say hello.") == WITHOUT_INPUT
 
 
-def test_alpaca_short_written_out() -> None:
+def test_alpaca_short_by_hand() -> None:
     with_input = "### Instruction: Say the first word.\n### Input: tea, red\n### Response:"
     assert format_prompt("alpaca_short", "Say the first word.", "tea, red") == with_input
     assert format_prompt("alpaca_short", "Say hello.") == "### Instruction: Say hello.\n### Response:"
@@ -45,9 +45,7 @@ def test_alpaca_short_written_out() -> None:
 
 
 @given(st.sampled_from(sorted(PROMPT_STYLES)), st.text(), st.text())
-def test_sections_stand_in_order_and_the_response_is_left_out(
-    style: str, instruction: str, input: str
-) -> None:
+def test_sections_are_in_order_and_the_response_is_empty(style: str, instruction: str, input: str) -> None:
     prompt = format_prompt(style, instruction, input)
     before, header, after = prompt.rpartition("### Response:")
     assert header and not after.strip()
@@ -60,7 +58,7 @@ def test_unknown_style_names_the_known_ones() -> None:
         format_prompt("vicuna", "Say hello.")
 
 
-def test_the_token_before_each_text_stands_once_in_a_conversation() -> None:
+def test_the_begin_token_occurs_once_in_a_conversation() -> None:
     ranks = {bytes([byte]): byte for byte in range(256)}
     tokenizer = BPETokenizer(ranks, "gpt2", ["<|endoftext|>", "<|begin|>"], begin="<|begin|>")
     prompter = Prompter("alpaca_short", tokenizer)

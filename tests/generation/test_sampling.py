@@ -13,7 +13,7 @@ from groundup.generation.sampling import CONTINUATION, INFERENCE_PARAMS, MAX_NEW
         {"top_p": 1.1},
     ],
 )
-def test_sampling_values_out_of_range(values: dict[str, float]) -> None:
+def test_refuses_sampling_values_out_of_range(values: dict[str, float]) -> None:
     with pytest.raises(
         BadInput, match=r"expected temperature from 0 to 1e\+38, top_k >= 0 and 0 < top_p <= 1"
     ):
@@ -29,12 +29,12 @@ def test_requests_default_to_greedy_answers() -> None:
 def test_a_seed_fits_into_64_bits() -> None:
     assert Sampling(seed=-1).seed == -1
     for seed in (2**63, -(2**63) - 1, 10**30):
-        with pytest.raises(BadInput, match="expected a whole number of at most 64 bits"):
+        with pytest.raises(BadInput, match="expected an integer of at most 64 bits"):
             Sampling(seed=seed)
 
 
 @pytest.mark.parametrize(
     ("temperature", "greedy"), [(0.0, True), (1e-46, True), (1e-37, False), (1.0, False)]
 )
-def test_greedy_is_what_float32_cannot_divide_by(temperature: float, greedy: bool) -> None:
+def test_temperatures_that_float32_cannot_divide_by_are_greedy(temperature: float, greedy: bool) -> None:
     assert Sampling(temperature=temperature).greedy == greedy

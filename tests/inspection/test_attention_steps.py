@@ -3,7 +3,7 @@ import torch
 
 from groundup.errors import BadInput
 from groundup.inspection.attention_steps import Look, look, steps
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder import Encoder
 from tests.tiny import model_config, random_decoder
 
@@ -23,15 +23,15 @@ def test_by_hand():
 def test_these_are_the_weights_and_the_output_of_the_model(preset):
     """The heads' outputs, side by side through the projection, are what attention adds to the text."""
     model = random_decoder(preset)
-    record, outputs = Record(), []
+    trace, outputs = Trace(), []
     handle = model.h[1].attn.register_forward_hook(lambda _m, _i, output: outputs.append(output))
     with torch.no_grad():
-        model(IDX, record=record)
+        model(IDX, trace=trace)
         handle.remove()
         for position in (0, 3, 4):
             heads = [look(model, IDX, 1, head, position) for head in range(4)]
             for head, found in enumerate(heads):
-                expected = record.weights[1][0, head, position]
+                expected = trace.weights[1][0, head, position]
                 assert torch.allclose(found.weights, expected[: position + 1], atol=1e-6)
             joined = model.h[1].attn.c_proj(torch.cat([found.output for found in heads]))
             assert torch.allclose(joined, outputs[0][0, position], atol=1e-5)
@@ -39,11 +39,11 @@ def test_these_are_the_weights_and_the_output_of_the_model(preset):
 
 
 def test_an_encoder_looks_ahead():
-    model, record = Encoder(model_config("bert")).eval(), Record()
+    model, trace = Encoder(model_config("bert")).eval(), Trace()
     with torch.no_grad():
-        model(IDX, record=record)
+        model(IDX, trace=trace)
     found = look(model, IDX, 0, 2, 1)
-    assert torch.allclose(found.weights, record.weights[0][0, 2, 1], atol=1e-6) and len(found.weights) == 5
+    assert torch.allclose(found.weights, trace.weights[0][0, 2, 1], atol=1e-6) and len(found.weights) == 5
 
 
 @pytest.mark.parametrize(("layer", "head"), [(2, 0), (0, 4), (-1, 0)])

@@ -60,7 +60,7 @@ def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
 
 def test_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"gpt-2, which is neither .*none, smollm2-135m, gpt2-124m, .* or the path"
+        BadInput, match=r"gpt-2, which is neither .*expected smollm2-135m, gpt2-124m, .* or the path"
     ):
         fetch_published("gpt-2", tmp_path / "catalogue.yaml")
 

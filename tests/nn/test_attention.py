@@ -6,10 +6,10 @@ from torch import Tensor
 
 from groundup.nn.attention import (
     Attention,
+    AttentionContext,
     KVCache,
     Memory,
-    Reading,
-    Record,
+    Trace,
     attend_step_by_step,
 )
 from groundup.nn.rotary import rotary_tables
@@ -25,17 +25,16 @@ def attention(n_kv_head: int = H, qk_norm: bool = False, bias: bool = True, cros
 
 
 def step_by_step(layer: Attention, x: Tensor, base: float | None = None) -> Tensor:
-    """Every head and every position by itself, as on paper."""
+    """Attention computed one head and one position at a time."""
     groups = layer.n_head // layer.n_kv_head
-    weight = layer.c_attn.weight.split(
-        [layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D]
-    )  # rows of q, k, v
+    # rows of q, k, v
+    weight = layer.c_attn.weight.split([layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D])
     bias = torch.zeros(len(layer.c_attn.weight)) if layer.c_attn.bias is None else layer.c_attn.bias
     biases = bias.split([layer.n_head * D, layer.n_kv_head * D, layer.n_kv_head * D])
     out = torch.zeros(B, T, C)
     for b in range(B):
         for head in range(layer.n_head):
-            shared = head // groups  # the key/value head this query head reads
+            shared = head // groups  # the key/value head that this query head uses
 
             def project(part: int, which: int, t: int, b: int = b) -> Tensor:
                 rows = slice(which * D, (which + 1) * D)
@@ -75,7 +74,9 @@ def test_equals_attention_written_out_step_by_step(n_kv_head: int, qk_norm: bool
     layer = attention(n_kv_head, qk_norm, bias=not qk_norm)
     x = torch.randn(B, T, C)
     rotary = None if base is None else rotary_tables(torch.arange(T), D, base)
-    torch.testing.assert_close(layer(x, Reading(rotary)), step_by_step(layer, x, base), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        layer(x, AttentionContext(rotary)), step_by_step(layer, x, base), atol=1e-5, rtol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -87,17 +88,17 @@ def test_grouped_queries_equal_full_attention_with_repeated_heads() -> None:
         getattr(full.c_attn, name).copy_(torch.cat([q, k, v]))
         getattr(full.c_proj, name).copy_(getattr(grouped.c_proj, name))
     x = torch.randn(B, T, C)
-    torch.testing.assert_close(grouped(x, Reading(None)), full(x, Reading(None)))
+    torch.testing.assert_close(grouped(x, AttentionContext(None)), full(x, AttentionContext(None)))
 
 
 @torch.no_grad()
 def test_no_position_sees_the_future() -> None:
     layer, x = attention(), torch.randn(B, T, C)
-    before = layer(x, Reading(None))
+    before = layer(x, AttentionContext(None))
     for t in range(T - 1):
         changed = x.clone()
         changed[:, t + 1 :] += 10.0
-        after = layer(changed, Reading(None))
+        after = layer(changed, AttentionContext(None))
         assert torch.equal(after[:, : t + 1], before[:, : t + 1])
         assert not torch.isclose(after[:, t + 1 :], before[:, t + 1 :]).any()
 
@@ -121,14 +122,16 @@ def test_cached_equals_uncached(n_kv_head: int) -> None:
     for start, n in ((0, 2), (2, 1), (3, 2)):  # a prompt, one token, a chunk
         positions = cache.positions(n)
         mask = (torch.arange(start + n) <= positions[:, None, :, None]) if start else None
-        reading = Reading(rotary_tables(positions, D, 100.0), True, cache, positions, start + n, mask)
-        found.append(layer(x[:, start : start + n], reading))
+        context = AttentionContext(
+            rotary_tables(positions, D, 100.0), True, cache, positions, start + n, mask
+        )
+        found.append(layer(x[:, start : start + n], context))
         cache.lengths += n
-    plain = layer(x, Reading(rotary_tables(torch.arange(T), D, 100.0)))
+    plain = layer(x, AttentionContext(rotary_tables(torch.arange(T), D, 100.0)))
     torch.testing.assert_close(torch.cat(found, dim=1), plain)
 
 
-def test_a_kept_row_takes_its_past_along() -> None:
+def test_a_kept_row_keeps_its_past() -> None:
     cache = empty_cache(2, 3)
     cache.keys[0][1] = 7.0
     cache.tokens[1] = torch.tensor([4, 5, 6])
@@ -146,19 +149,19 @@ def test_a_kept_row_takes_its_past_along() -> None:
 @torch.no_grad()
 def test_without_causality_every_position_sees_all() -> None:
     layer, x = attention(), torch.randn(B, T, C)
-    before = layer(x, Reading(None, causal=False))
+    before = layer(x, AttentionContext(None, causal=False))
     changed = x.clone()
     changed[:, -1] += 10.0
-    assert not torch.isclose(layer(changed, Reading(None, causal=False)), before).any()
+    assert not torch.isclose(layer(changed, AttentionContext(None, causal=False)), before).any()
 
 
 @torch.no_grad()
 def test_cross_attention_by_hand() -> None:
-    # one head of the definition, on a source of three positions of which the last is padding in row 0
+    # the definition, head by head, on a source of three positions; the last one is padding in row 0
     layer = attention(cross=True)
     x, source = torch.randn(B, T, C), torch.randn(B, 3, C)
     mask = torch.tensor([[True, True, False], [True, True, True]])[:, None, None]
-    found = layer(x, Reading(None, memory=Memory(mask, [layer.keys_values(source, None)])))
+    found = layer(x, AttentionContext(None, memory=Memory(mask, [layer.keys_values(source, None)])))
     keys, values = (source @ layer.c_kv.weight.T + layer.c_kv.bias).split(C, dim=-1)
     queries = x @ layer.c_q.weight.T + layer.c_q.bias
     mixed = torch.zeros(B, T, C)
@@ -187,17 +190,19 @@ def test_the_steps_of_attention_by_hand() -> None:
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("n_kv_head", [4, 2])
 @torch.no_grad()
-def test_recording_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_head: int) -> None:
-    layer, x, record = attention(n_kv_head), torch.randn(B, T, C), Record()
-    fast = layer(x, Reading(None, causal))
-    torch.testing.assert_close(layer(x, Reading(None, causal, record=record)), fast, atol=1e-6, rtol=1e-5)
-    [weights] = record.weights
+def test_a_trace_changes_nothing_and_its_rows_sum_to_one(causal: bool, n_kv_head: int) -> None:
+    layer, x, trace = attention(n_kv_head), torch.randn(B, T, C), Trace()
+    fast = layer(x, AttentionContext(None, causal))
+    torch.testing.assert_close(
+        layer(x, AttentionContext(None, causal, trace=trace)), fast, atol=1e-6, rtol=1e-5
+    )
+    [weights] = trace.weights
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(B, H, T))
     assert bool((weights.triu(1) == 0).all()) == causal
 
 
 @torch.no_grad()
-def test_with_rotary_positions_cross_attention_depends_on_the_distance_between_places() -> None:
+def test_with_rotary_positions_cross_attention_depends_on_the_distance() -> None:
     layer = attention(cross=True, qk_norm=True)
     x, source, mask = torch.randn(B, T, C), torch.randn(B, T, C), torch.ones(B, 1, 1, T, dtype=torch.bool)
 
@@ -206,7 +211,7 @@ def test_with_rotary_positions_cross_attention_depends_on_the_distance_between_p
             rotary_tables(torch.arange(T) + first, D, 100.0) for first in (first_target, first_source)
         )
         memory = Memory(mask, [layer.keys_values(source, at_source)])
-        return layer(x, Reading(at_target, memory=memory))
+        return layer(x, AttentionContext(at_target, memory=memory))
 
     torch.testing.assert_close(read(0, 0), read(30, 30), atol=1e-5, rtol=1e-5)
     assert not torch.isclose(read(0, 0), read(30, 0), atol=1e-5).all()

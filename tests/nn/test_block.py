@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from groundup.nn.attention import Reading
+from groundup.nn.attention import AttentionContext
 from groundup.nn.block import Block, activate
 from tests.tiny import model_config
 
@@ -21,16 +21,16 @@ def test_activations_by_hand() -> None:
 
 
 @torch.no_grad()
-def test_after_each_sum_of_a_post_norm_block_the_channels_have_mean_0_and_variance_1() -> None:
+def test_the_output_of_a_post_norm_block_has_mean_0_and_variance_1() -> None:
     block, x = Block(model_config("transformer"), layer=0), 5 + 3 * torch.randn(2, 4, 16)
-    y = block(x, Reading(None))
+    y = block(x, AttentionContext(None))
     torch.testing.assert_close(y.mean(dim=-1), torch.zeros(2, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.var(dim=-1, unbiased=False), torch.ones(2, 4), atol=1e-3, rtol=0)
 
 
 @torch.no_grad()
-def test_a_pre_norm_block_whose_projections_are_zero_passes_everything_on() -> None:
+def test_a_pre_norm_block_with_zero_projections_is_the_identity() -> None:
     block, x = Block(model_config("modern"), layer=0), torch.randn(2, 4, 16)
     for projection in (block.attn.c_proj, block.mlp.c_proj):
         projection.weight.zero_()
-    assert torch.equal(block(x, Reading(None)), x)
+    assert torch.equal(block(x, AttentionContext(None)), x)

@@ -19,13 +19,12 @@ from tests.tiny import random_decoder, random_encoder
 @torch.no_grad()
 def test_a_classifier_ignores_padding(pooling: Pooling, trunk: Decoder | Encoder) -> None:
     if pooling == "first" and trunk.config.causal:
-        with pytest.raises(BadInput, match="the first position of a decoder sees its own token alone"):
+        with pytest.raises(BadInput, match="the first position of a decoder sees only its own token"):
             SequenceClassifier(trunk, 3, pooling)
         return
     model = SequenceClassifier(trunk, 3, pooling)
-    assert torch.equal(
-        model(torch.tensor([[1, 2]]), torch.tensor([2])), torch.zeros(1, 3)
-    )  # starts undecided
+    untrained = model(torch.tensor([[1, 2]]), torch.tensor([2]))
+    assert torch.equal(untrained, torch.zeros(1, 3))
     nn.init.normal_(model.score.weight)
     text = torch.tensor([5, 7, 2])
     x = trunk(text[None])[0]

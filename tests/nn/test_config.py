@@ -32,7 +32,7 @@ def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str
         model_config(**changes)
 
 
-def test_params_become_a_config_with_the_preset_and_the_tokenizers_size() -> None:
+def test_params_become_a_config_with_the_preset_and_the_size_of_the_vocabulary() -> None:
     params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, None)
     config = params.config(vocab_size=300)
     assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
@@ -47,13 +47,13 @@ def test_ngrams_become_fields_of_the_config() -> None:
     assert (none.ngram_rows, none.ngram_embd, none.ngram_orders) == (0, 0, ())
 
 
-def test_every_preset_names_fields_and_settles_all_without_a_default() -> None:
-    settled = PRESETS["gpt2"].keys()
+def test_every_preset_names_fields_and_sets_all_without_a_default() -> None:
+    required = PRESETS["gpt2"].keys()
     for preset in PRESETS.values():
-        assert settled <= preset.keys() <= ModelConfig.__dataclass_fields__.keys()
+        assert required <= preset.keys() <= ModelConfig.__dataclass_fields__.keys()
 
 
-def test_what_is_said_with_the_size_goes_before_the_preset() -> None:
+def test_changes_override_the_preset() -> None:
     params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, None)
     assert params.config(300, causal=False, token_shift=False).causal is False
     assert params.config(300, token_shift=False).token_shift is False

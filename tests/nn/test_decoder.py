@@ -44,7 +44,7 @@ def test_swiglu_has_as_many_parameters_as_the_other_activations() -> None:
 
 
 @torch.no_grad()
-def test_a_random_gpt2_knows_next_to_nothing() -> None:
+def test_an_untrained_gpt2_predicts_nearly_uniformly() -> None:
     torch.manual_seed(1)
     model = Decoder(model_config("gpt2", vocab_size=500, n_embd=64, context_length=64)).eval()
     idx = torch.randint(500, (4, 64))
@@ -60,7 +60,7 @@ def test_zero_init_predicts_uniformly() -> None:
 
 
 def reference_forward(model: Decoder, tokens: list[int]) -> torch.Tensor:
-    """The pre-norm residual stream of GPT-2, from its description, with torch's own attention module."""
+    """GPT-2 written from its description, with torch's own attention module."""
     config, T = model.config, len(tokens)
     x = model.wte.weight[tokens]
     assert model.wpe is not None
@@ -82,7 +82,7 @@ def reference_forward(model: Decoder, tokens: list[int]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_gpt2_written_out() -> None:
+def test_gpt2_equals_its_description() -> None:
     model, tokens = random_decoder("gpt2"), [3, 1, 4, 1, 5]
     found = model.logits(model(torch.tensor([tokens])))[0]
     torch.testing.assert_close(found, reference_forward(model, tokens), atol=1e-4, rtol=1e-4)
@@ -106,7 +106,7 @@ def test_cached_rows_of_different_lengths_equal_each_row_alone(preset: str, chan
     model = random_decoder(preset, **changes)
     rows = [torch.randint(11, (n,)) for n in (9, 6, 11)]
     alone = [model(row[None])[0] for row in rows]
-    prompts = [5, 2, 7]  # read at once, padded on the right; then a token at a time
+    prompts = [5, 2, 7]  # processed at once, padded on the right; then one token at a time
     cache = model.empty_cache(3, 12)
     idx = torch.zeros(3, 7, dtype=torch.long)
     for b, n in enumerate(prompts):
@@ -123,7 +123,7 @@ def test_cached_rows_of_different_lengths_equal_each_row_alone(preset: str, chan
 
 
 @torch.no_grad()
-def test_a_chunk_behind_a_cache_equals_one_pass() -> None:
+def test_a_chunk_after_a_cache_equals_one_pass() -> None:
     model = random_decoder()
     idx = torch.randint(11, (2, 10))
     cache = model.empty_cache(2, 10)
@@ -134,7 +134,7 @@ def test_a_chunk_behind_a_cache_equals_one_pass() -> None:
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_more_positions_than_the_context_holds(cached: bool) -> None:
+def test_refuses_more_positions_than_the_context_holds(cached: bool) -> None:
     model = random_decoder()
     cache = model.empty_cache(1, 12) if cached else None
     if cache is not None:
@@ -154,7 +154,7 @@ def test_bfloat16_matrix_products_stay_close(preset: str, changes: dict[str, Any
     assert float((rounded.float() - exact).abs().mean() / exact.abs().mean()) < 0.05
 
 
-def test_dropout_is_on_in_training_only() -> None:
+def test_dropout_is_on_only_in_training() -> None:
     model = random_decoder(dropout=0.5)
     idx = torch.randint(11, (2, 8))
     assert torch.equal(model(idx), model(idx))

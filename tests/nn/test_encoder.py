@@ -31,7 +31,7 @@ def random_bert() -> Any:
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """Every parameter random, the biases and norms too."""
+    """Make every parameter random, including biases and norms."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.2)

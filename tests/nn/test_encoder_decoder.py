@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.encoder_decoder import EncoderDecoder
 from tests.tiny import model_config, random_encoder_decoder
@@ -34,7 +34,7 @@ def bart() -> Any:
 
 
 def twin(bart: Any) -> EncoderDecoder:
-    """Ours with BART's weights: post-norm, exact GELU, learned positions (BART's begin at row 2)."""
+    """Our model with BART's weights: post-norm, exact GELU, learned positions (BART's begin at row 2)."""
     theirs = bart.state_dict()
     changes = {
         "position": "learned", "activation": "gelu_erf", "embedding_norm": True, "n_encoder_layer": 3
@@ -101,7 +101,7 @@ def test_the_target_sees_the_whole_source_and_only_its_own_past(preset: str, cha
 
 @pytest.mark.parametrize(("preset", "changes"), VARIANTS)
 @torch.no_grad()
-def test_written_with_a_cache_equals_one_pass_also_for_repeated_rows(
+def test_decoding_with_a_cache_equals_one_pass_even_for_repeated_rows(
     preset: str, changes: dict[str, Any]
 ) -> None:
     model = random_encoder_decoder(preset, **changes)
@@ -120,27 +120,27 @@ def test_written_with_a_cache_equals_one_pass_also_for_repeated_rows(
 
 
 @torch.no_grad()
-def test_record_has_both_sides_and_the_attention_between() -> None:
-    model, record = random_encoder_decoder(n_encoder_layer=3), Record()
+def test_a_trace_has_both_sides_and_the_attention_between_them() -> None:
+    model, trace = random_encoder_decoder(n_encoder_layer=3), Trace()
     source, idx, lengths = torch.randint(11, (2, 6)), torch.randint(11, (2, 5)), torch.tensor([6, 3])
-    model(source, lengths, idx, record)
-    assert record.encoder is not None
-    assert (len(record.encoder.hidden), len(record.hidden)) == (4, 3)
-    assert [tuple(w.shape) for w in record.cross_weights] == [(2, 4, 5, 6)] * 2
-    assert [tuple(w.shape) for w in record.encoder.weights] == [(2, 4, 6, 6)] * 3
-    for weights in record.cross_weights:
+    model(source, lengths, idx, trace)
+    assert trace.encoder is not None
+    assert (len(trace.encoder.hidden), len(trace.hidden)) == (4, 3)
+    assert [tuple(w.shape) for w in trace.cross_weights] == [(2, 4, 5, 6)] * 2
+    assert [tuple(w.shape) for w in trace.encoder.weights] == [(2, 4, 6, 6)] * 3
+    for weights in trace.cross_weights:
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 4, 5))
         assert bool((weights[1, :, :, 3:] == 0).all())  # padding of the shorter source
 
 
 @torch.no_grad()
-def test_a_record_without_attention_holds_the_same_states_and_no_weights() -> None:
-    model, full, record = random_encoder_decoder(), Record(), Record(attention=False)
+def test_a_trace_without_attention_holds_the_same_states_and_no_weights() -> None:
+    model, full, trace = random_encoder_decoder(), Trace(), Trace(attention=False)
     source, idx, lengths = torch.randint(11, (2, 6)), torch.randint(11, (2, 5)), torch.tensor([6, 3])
-    for seen in (full, record):
+    for seen in (full, trace):
         model(source, lengths, idx, seen)
-    assert full.encoder is not None and record.encoder is not None
-    for one, other in ((full, record), (full.encoder, record.encoder)):
+    assert full.encoder is not None and trace.encoder is not None
+    for one, other in ((full, trace), (full.encoder, trace.encoder)):
         torch.testing.assert_close(other.hidden, one.hidden, atol=1e-5, rtol=1e-5)
         assert one.weights and not other.weights and not other.cross_weights
 

@@ -8,11 +8,11 @@ from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.lora import (
     LoRALinear,
-    absorb,
     adapter_weights,
     adapters,
     add_adapters,
     merge,
+    merge_and_unload,
     unmerge,
 )
 from tests.tiny import random_decoder
@@ -20,7 +20,7 @@ from tests.tiny import random_decoder
 CONFIG = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 
 
-def taught(config: LoRAConfig = CONFIG) -> nn.Module:
+def with_adapters(config: LoRAConfig = CONFIG) -> nn.Module:
     """A decoder whose adapters are no longer zero."""
     model = random_decoder("gpt2")
     add_adapters(model, config)
@@ -31,7 +31,7 @@ def taught(config: LoRAConfig = CONFIG) -> nn.Module:
 
 
 @torch.no_grad()
-def test_by_hand() -> None:
+def test_a_layer_by_hand() -> None:
     base = nn.Linear(2, 1)
     base.weight.copy_(torch.tensor([[1.0, 2.0]]))
     base.bias.fill_(0.5)
@@ -61,12 +61,12 @@ def test_a_new_adapter_changes_nothing_and_only_adapters_learn() -> None:
 
 
 @torch.no_grad()
-def test_merged_equals_beside_and_can_be_taken_off() -> None:
-    model, idx = taught(), torch.randint(11, (2, 7))
-    beside, weights = model.logits(model(idx)), [layer.weight.clone() for layer in adapters(model)]
+def test_merging_keeps_the_outputs_and_can_be_undone() -> None:
+    model, idx = with_adapters(), torch.randint(11, (2, 7))
+    unmerged, weights = model.logits(model(idx)), [layer.weight.clone() for layer in adapters(model)]
     merge(model)
     merge(model)  # once is enough
-    torch.testing.assert_close(model.logits(model(idx)), beside, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.logits(model(idx)), unmerged, atol=1e-5, rtol=1e-5)
     assert not any(torch.equal(layer.weight, w) for layer, w in zip(adapters(model), weights, strict=True))
     unmerge(model)
     for layer, weight in zip(adapters(model), weights, strict=True):
@@ -74,20 +74,20 @@ def test_merged_equals_beside_and_can_be_taken_off() -> None:
 
 
 @pytest.mark.parametrize("targets", [(), ("c_attn", "q_proj")])
-def test_a_target_that_is_not_there_is_told(targets: tuple[str, ...]) -> None:
+def test_refuses_targets_that_the_model_lacks(targets: tuple[str, ...]) -> None:
     with pytest.raises(BadInput, match="linear layers are called c_attn, c_fc, c_proj"):
         add_adapters(random_decoder("gpt2"), LoRAConfig(2, 4.0, 0.0, targets))
 
 
 @torch.no_grad()
-def test_absorbed_adapters_leave_plain_layers_with_the_same_answers() -> None:
-    model = taught()
+def test_merged_and_unloaded_adapters_leave_plain_layers_with_the_same_outputs() -> None:
+    model = with_adapters()
     idx = torch.randint(model.config.vocab_size, (2, 5))
     expected, names = (
         model(idx),
         {name for name, _ in model.named_parameters()} - adapter_weights(model).keys(),
     )
-    absorb(model)
+    merge_and_unload(model)
     torch.testing.assert_close(model(idx), expected, rtol=1e-4, atol=1e-5)
     assert not adapters(model)
     assert {name for name, _ in model.named_parameters()} == names

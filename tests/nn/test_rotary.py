@@ -10,14 +10,14 @@ from groundup.nn.rotary import frequencies, rotary_tables, rotate
 
 
 def test_rotation_by_hand() -> None:
-    # D = 4, base 100: pair (0, 2) turns by the position, pair (1, 3) by a tenth of it.
+    # D = 4, base 100: the angle of pair (0, 2) is the position, that of pair (1, 3) a tenth of it.
     cos, sin = rotary_tables(torch.tensor([0, 3]), 4, 100.0)
     x = torch.tensor([1.0, 2.0, 0.0, 0.0]).expand(1, 1, 2, 4)
     expected = torch.tensor([math.cos(3), 2 * math.cos(0.3), math.sin(3), 2 * math.sin(0.3)])
     torch.testing.assert_close(rotate(x, cos, sin)[0, 0], torch.stack([x[0, 0, 0], expected]))
 
 
-def test_rotary_scores_depend_on_the_distance_only() -> None:
+def test_rotary_scores_depend_only_on_the_distance() -> None:
     q, k = torch.randn(2, 1, 1, 1, 8)
 
     def score(query_at: int, key_at: int) -> float:
@@ -49,9 +49,7 @@ LONGER: list[tuple[RopeScaling, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("scaling", "theirs"), LONGER, ids=lambda value: getattr(value, "kind", ""))
-def test_stretched_frequencies_are_those_of_transformers(
-    scaling: RopeScaling, theirs: dict[str, Any]
-) -> None:
+def test_scaled_frequencies_equal_those_of_transformers(scaling: RopeScaling, theirs: dict[str, Any]) -> None:
     from transformers import LlamaConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -77,6 +75,6 @@ def test_stretched_frequencies_are_those_of_transformers(
         {"kind": "llama3", "factor": 2.0, "original_context": 64, "low_freq_factor": 4.0},
     ],
 )
-def test_scaling_that_makes_no_sense(values: dict[str, Any]) -> None:
+def test_refuses_scaling_that_makes_no_sense(values: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="rope_scaling"):
         RopeScaling(**values)

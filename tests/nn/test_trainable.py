@@ -2,7 +2,7 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from tests.tiny import random_decoder
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
@@ -10,11 +10,11 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
 
 def trainable(blocks: int | None, lora: LoRAConfig | None) -> set[str]:
     model = random_decoder()
-    choose_trainable(model, blocks, lora)
+    freeze_all_but(model, blocks, lora)
     return {name for name, p in model.named_parameters() if p.requires_grad}
 
 
-def test_everything_the_last_block_the_final_norm_or_adapters() -> None:
+def test_what_each_setting_leaves_trainable() -> None:
     everything = {name for name, _ in random_decoder().named_parameters()}
     norm = {name for name in everything if name.startswith("ln_f.")}
     assert trainable(None, None) == everything
@@ -23,7 +23,7 @@ def test_everything_the_last_block_the_final_norm_or_adapters() -> None:
     assert trainable(None, LORA) == {f"h.{n}.attn.c_attn.lora_{ab}" for n in range(2) for ab in "ab"}
 
 
-def test_more_blocks_than_there_are() -> None:
+def test_refuses_more_blocks_than_the_model_has() -> None:
     with pytest.raises(BadInput, match="trainable_blocks is 3; the model has 2 blocks"):
         trainable(3, None)
 

@@ -29,8 +29,8 @@ def test_ngram_rows_by_hand() -> None:
             code = (code * 1_000_003 + token + 1) % 2_147_483_647
         return code % 23 + i * 23
 
-    start = 11  # stands before the first token
-    padded = torch.tensor([[start, start, 4, 9, 4]]).unfold(1, 3, 1)  # each token behind the two before it
+    start = 11  # fills the places before the first token
+    padded = torch.tensor([[start, start, 4, 9, 4]]).unfold(1, 3, 1)  # each token after its two predecessors
     expected = [
         [row(0, start, 4), row(1, start, start, 4)],
         [row(0, 4, 9), row(1, start, 4, 9)],
@@ -40,8 +40,8 @@ def test_ngram_rows_by_hand() -> None:
     with torch.no_grad():
         vectors = model.ngrams(padded)[0]
         for found, (bigram, trigram) in zip(vectors, expected, strict=True):
-            beside = torch.cat([model.ngrams.table.weight[row] for row in (bigram, trigram)])  # (12,)
-            torch.testing.assert_close(found, model.ngrams.c_ngram.weight @ beside)
+            concatenated = torch.cat([model.ngrams.table.weight[row] for row in (bigram, trigram)])  # (12,)
+            torch.testing.assert_close(found, model.ngrams.c_ngram.weight @ concatenated)
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def test_token_shift_adds_a_share_of_the_previous_embedding() -> None:
     torch.testing.assert_close(seen[0][0], torch.stack(expected))
 
 
-def test_waves_of_positions_by_hand() -> None:
+def test_sinusoidal_positions_by_hand() -> None:
     # C = 4: the second pair is 100 times slower
     table = sinusoidal_table(torch.tensor([0, 3]), 4)
     expected = [[0.0, 1.0, 0.0, 1.0], [math.sin(3), math.cos(3), math.sin(0.03), math.cos(0.03)]]
@@ -74,7 +74,7 @@ def test_real_tokens() -> None:
     ]
 
 
-def test_positions_and_view_within_documents_by_hand() -> None:
+def test_positions_and_masks_of_documents_by_hand() -> None:
     documents = torch.tensor([[4, 4, 4, 7, 2, 2]])
     assert positions_within(documents).tolist() == [[0, 1, 2, 0, 0, 1]]
     assert positions_within(torch.tensor([[0, 0, -1, -1]])).tolist() == [[0, 1, 0, 0]]
@@ -95,7 +95,7 @@ def test_positions_and_view_within_documents_by_hand() -> None:
 @pytest.mark.parametrize("model", [random_decoder(), random_decoder("gpt2"), random_encoder()])
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 @torch.no_grad()
-def test_the_lower_and_the_upper_part_together_are_the_whole(model: Transformer, blocks: int) -> None:
+def test_below_and_above_together_equal_read(model: Transformer, blocks: int) -> None:
     idx, lengths = torch.randint(11, (2, 7)), torch.tensor([4, 7])
     lower = model.below(idx, blocks, lengths=lengths)
     assert torch.equal(model.above(lower, blocks, lengths=lengths), model.read(idx, lengths=lengths))
@@ -121,7 +121,7 @@ def test_packed_documents_are_read_as_if_each_were_alone(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", sorted(name for name in PRESETS if PRESETS[name].get("causal", True)))
 @torch.no_grad()
-def test_documents_with_a_common_beginning_are_read_as_if_each_were_alone(preset: str) -> None:
+def test_documents_with_a_shared_prefix_are_read_as_if_each_were_alone(preset: str) -> None:
     model = random_decoder(preset)
     torch.manual_seed(0)
     begins = [torch.randint(11, (5,)), torch.randint(11, (3,))]
@@ -149,7 +149,7 @@ def test_a_packed_document_must_fit_the_context() -> None:
 
 
 @torch.no_grad()
-def test_the_2017_embedding_is_scaled_and_has_waves_added() -> None:
+def test_the_embedding_of_2017_is_scaled_and_has_sinusoidal_positions() -> None:
     model = random_decoder("transformer")
     seen: list[torch.Tensor] = []
     model.drop.register_forward_hook(lambda module, args, output: seen.append(output))
@@ -160,16 +160,16 @@ def test_the_2017_embedding_is_scaled_and_has_waves_added() -> None:
 
 @pytest.mark.parametrize("model", [random_decoder(), random_encoder()])
 @torch.no_grad()
-def test_a_record_holds_the_embeddings_every_block_and_every_attention(model: torch.nn.Module) -> None:
-    from groundup.nn.attention import Record
+def test_a_trace_holds_the_embeddings_every_block_and_every_attention(model: torch.nn.Module) -> None:
+    from groundup.nn.attention import Trace
 
-    idx, record = torch.randint(11, (2, 7)), Record()
-    x = model(idx, record=record)
+    idx, trace = torch.randint(11, (2, 7)), Trace()
+    x = model(idx, trace=trace)
     torch.testing.assert_close(x, model(idx), atol=1e-5, rtol=1e-5)
-    assert [tuple(t.shape) for t in record.hidden] == [(2, 7, 16)] * 3
-    assert [tuple(t.shape) for t in record.weights] == [(2, 4, 7, 7)] * 2
-    torch.testing.assert_close(model.ln_f(record.hidden[-1]), x)
-    assert record.cross_weights == [] and record.encoder is None
+    assert [tuple(t.shape) for t in trace.hidden] == [(2, 7, 16)] * 3
+    assert [tuple(t.shape) for t in trace.weights] == [(2, 4, 7, 7)] * 2
+    torch.testing.assert_close(model.ln_f(trace.hidden[-1]), x)
+    assert trace.cross_weights == [] and trace.encoder is None
 
 
 def test_residual_projections_start_smaller_the_more_of_them_there_are() -> None:

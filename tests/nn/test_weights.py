@@ -31,7 +31,7 @@ def test_an_encoder_keeps_the_biases_of_its_tokens() -> None:
 
 
 @torch.no_grad()
-def test_an_encoder_decoder_keeps_them_on_both_sides() -> None:
+def test_an_encoder_decoder_keeps_its_tokens_on_both_sides() -> None:
     model = random_encoder_decoder(vocab_size=14, token_shift=True)
     source, lengths, idx = torch.tensor([[3, 0, 10]]), torch.tensor([3]), torch.tensor([[1, 9]])
     expected = model.logits(model(source, lengths, idx))[..., :11]
@@ -40,6 +40,6 @@ def test_an_encoder_decoder_keeps_them_on_both_sides() -> None:
     assert {model.config.vocab_size, model.encoder.config.vocab_size, len(model.encoder.wte.weight)} == {11}
 
 
-def test_n_grams_depend_on_the_size_of_the_vocabulary() -> None:
+def test_a_model_with_n_grams_cannot_be_cut() -> None:
     with pytest.raises(BadInput, match="14 rows of token embeddings for 11 tokens"):
         keep_tokens(random_decoder(vocab_size=14), 11)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """Fails on a tag closed out of order; collects addresses, headings, cells and boxes."""
+    """Fails on a tag closed out of order and on left-over braces; collects addresses, headings, cells and boxes."""
 
     EMPTY = frozenset({"meta", "img", "br", "link", "wbr"})
 
@@ -13,6 +13,8 @@ class Page(HTMLParser):
         super().__init__()
         self.open, self.fetched, self.links, self.headings = [], [], [], []
         self.texts, self.classes = [], []
+        for brace in ("{{", "}}", "{%", "%}", "{#", "#}"):
+            assert brace not in page.partition("</style>")[2]
         self.feed(page)
         assert self.open == []
 

@@ -1,5 +1,4 @@
 from groundup.reports.format import (
-    by_chance,
     decimals,
     difference,
     interval,
@@ -32,7 +31,3 @@ def test_differences_and_their_verdict():
     assert difference(BELOW, 1) == starred(BELOW, 1) == "-0.1 (-0.2 to +0.1)"
     assert starred(ENTRY, 2) == "+0.42 (+0.30 to +0.50) *"
     assert significant({"mean": -0.1, "low": -0.2, "high": -0.01}) and not significant(BELOW)
-
-
-def test_what_many_differences_give_by_chance():
-    assert by_chance(12, 0.95).startswith("12 differences are judged at 95%, so about 0.6 of them")

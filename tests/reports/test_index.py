@@ -4,6 +4,7 @@ from groundup.evaluation.study_headline import headline
 from groundup.reports.index import cards, thread
 from groundup.reports.pages import fill
 from tests.evaluation.study_facts import study_facts
+from tests.reports.html_page import Page
 
 
 def page(found):
@@ -34,7 +35,7 @@ def test_the_thread_goes_from_counts_to_context():
         shown(found["causal"]["accuracy"]["trigram"], percent=True),
         "next",
     ]
-    assert static[0] == "a vector a word: cbow, mix"
+    assert static[0] == "one vector per word: cbow, mix"
     assert static[1] == shown(found["embeddings"]["spam"]["features"]["groundup cbow, mix"]["f1"]) + " *"
     assert static[2] == "0.500"
     assert around == [
@@ -69,6 +70,7 @@ def test_a_card_leads_to_every_page():
     assert ">22.5</b>" in source and "copying scores 20.5, a table of words 21.5" in source
     assert ">0.9 million</b>" in source and "at most 5.1" in source
     assert "src=" not in source and "http" not in source
+    assert Page(source).headings == [1, 2, 2]
 
 
 def test_a_gain_carries_its_interval():

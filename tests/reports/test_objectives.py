@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundup.files import write_json
+from groundup.files import read_json, write_json
 from groundup.reports import objectives, style
 from groundup.training.curves import write_curve
 from tests.evaluation import comparison
 from tests.evaluation.comparison import entry, figures, transfer
 from tests.page_text import text_of
+from tests.reports.html_page import Page
 
 DRAWINGS: dict[str, Callable[[], Any]] = {
     "accuracy": lambda: objectives.accuracy_bars(comparison.figures()),
@@ -48,25 +49,34 @@ def test_val_is_drawn_where_it_was_measured() -> None:
 
 
 def page(folder: Path, found: Any = None, table: Any = None) -> str:
-    """The metrics and curves of the stages, drawn."""
-    for name, facts in (found or figures()).items():
-        write_json(folder / f"objective_{name}.json", facts)
-    write_json(folder / "transfer.json", table or transfer())
+    for name in ("accuracy", "curves", "transfer"):
+        (folder / f"{name}.png").write_bytes(b"\x89PNG not really, but long enough for a head")
+    return objectives.render(found or figures(), table or transfer(), folder)
+
+
+def test_pictures_and_page_come_from_metrics_and_curves(tmp_path: Path) -> None:
+    for name, facts in figures().items():
+        write_json(tmp_path / f"objective_{name}.json", facts)
+    write_json(tmp_path / "transfer.json", transfer())
     for name, rows in comparison.curves().items():
-        write_curve(folder / f"objective_{name}.csv", rows)
-    return objectives.draw(folder, folder, folder, folder / "pictures")
+        write_curve(tmp_path / f"objective_{name}.csv", rows)
+    source = objectives.draw(tmp_path, tmp_path, tmp_path, tmp_path / "pictures")
+    drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert drawn == ["accuracy.png", "curves.png", "transfer.png"]
+    assert source.count("data:image/png") == 3
+    assert text_of(source) == text_of(page(tmp_path, table=read_json(tmp_path / "transfer.json")))
 
 
 def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
     source = page(tmp_path)
-    drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert drawn == ["accuracy.png", "curves.png", "transfer.png"]
     assert source.count("data:image/png") == 3
+    assert Page(source).headings == [1, 2, 2, 2]
     text = text_of(source)
     assert "What pretraining is worth" in text
     assert "How far training went" in text
     assert (
-        "not to be told apart" in text and "one shape, one text, 150 seconds of training each. Then" in text
+        "do not differ significantly" in text
+        and "one shape, one text, 150 seconds of training each. Then" in text
     )
     found = figures()
     found["causal"]["max_seconds"] = None
@@ -91,13 +101,13 @@ def test_transfer_says_where_pretraining_helps(tmp_path: Path) -> None:
     assert "Pretraining the decoder makes no significant difference" in said
     assert ", not significant. Pretraining the encoder" in said or ", not significant. The two" in said
     assert "Highest mean with 100 messages: " in said and "6 differences are judged at 95%" in said
-    assert "The two pretrained models are not to be told apart." in said
+    assert "The two pretrained models do not differ significantly." in said
     other = deepcopy(transfer())
     other["lead"]["400"] = entry(-0.1)
     other["gain"]["masked"]["400"] = entry(-0.1)
     other["gain"]["causal"]["400"] = entry(-0.2)
     said = text_of(page(tmp_path, table=other))
-    assert "Of the two pretrained models the decoder is ahead with 400 messages." in said
+    assert "Of the two pretrained models, the decoder is ahead with 400 messages." in said
     assert "Pretraining the encoder helps with 100 messages and harms with 400 messages" in said
     assert "Pretraining the decoder harms with 400 messages" in said
     other["lead"] = {"100": entry(0.1), "400": entry(-0.1)}

@@ -6,6 +6,7 @@ import pytest
 from groundup.files import read_json, write_json
 from groundup.reports.validation import command, render_page
 from tests.page_text import GLUED, text_of
+from tests.reports.html_page import Page
 from tests.validation import by_hand
 
 
@@ -28,6 +29,7 @@ def test_sentences_have_a_blank_between_them(report: dict[str, Any]) -> None:
 
 def test_page_is_whole_and_escapes(report: dict[str, Any]) -> None:
     page = render_page(report, "Raw & checked")
+    assert Page(page).headings[0] == 1
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u0000" in page
     assert "A &lt;b&gt;." in page

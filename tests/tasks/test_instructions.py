@@ -289,7 +289,7 @@ def test_templates_whose_answers_cannot_be_learned_turn_by_turn(tokenizer: BPETo
     endless = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] }}{% endfor %}"
     for source, words in (
         (endless + "{% if add_generation_prompt %}assistant: {% endif %}", "does not end the answers"),
-        ("{{ messages | length }}", "otherwise when others follow"),
+        ("{{ messages | length }}", "differently when others follow"),
     ):
         prompter = Prompter("chat_template", tokenizer, ChatTemplate(source, None, tokenizer.end))
         with pytest.raises(BadInput, match=words):

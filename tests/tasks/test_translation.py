@@ -7,7 +7,7 @@ import torch
 from groundup.checkpoint import Checkpoint, CheckpointConfig
 from groundup.errors import BadInput
 from groundup.evaluation.word_alignment import learn_from
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tasks.translation import (
     alignment_map,
@@ -118,14 +118,14 @@ def test_copy_start_looks_for_its_own_token_and_hands_it_on() -> None:
     with_it, without = torch.tensor([[7, 3, 9, 11, 4]]), torch.tensor([[7, 3, 8, 11, 4]])
     for strength in (CONFIG.copy_start, 0.0):
         torch.manual_seed(0)
-        model, record = make_model(replace(CONFIG, copy_start=strength), 50).eval(), Record()
+        model, trace = make_model(replace(CONFIG, copy_start=strength), 50).eval(), Trace()
         with torch.inference_mode():
             model.encoder.shift.zero_()  # type: ignore[union-attr]  # else every place holds its predecessor too
             found = [
-                float(model.logits(model(source, torch.tensor([5]), torch.tensor([[9]]), record))[0, 0, 9])
+                float(model.logits(model(source, torch.tensor([5]), torch.tensor([[9]]), trace))[0, 0, 9])
                 for source in (with_it, without)
             ]
-        looked_at = record.cross_weights[0][0, :, 0].mean(dim=0)  # over the heads, for the first token
+        looked_at = trace.cross_weights[0][0, :, 0].mean(dim=0)  # over the heads, for the first token
         assert (found[0] > found[1]) == (strength > 0)
         assert (int(looked_at.argmax()) == 2) == (strength > 0)
 

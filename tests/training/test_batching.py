@@ -30,7 +30,7 @@ def ranks(monkeypatch: pytest.MonkeyPatch, rank: int, of: int) -> None:
 
 
 def names(chosen: Sequence[int]) -> Batch:
-    """A batch that says which examples it was made of."""
+    """A batch whose idx are the numbers of its examples."""
     return Batch(torch.tensor(chosen)[:, None], torch.zeros(len(chosen)))
 
 
@@ -42,7 +42,7 @@ def test_windows_by_hand() -> None:
     assert batch.idx.dtype == torch.long
 
 
-def test_an_epoch_reads_each_window_once_and_the_next_one_cuts_elsewhere() -> None:
+def test_an_epoch_reads_each_window_once_and_epochs_start_at_different_offsets() -> None:
     ids = np.arange(1000, dtype=np.uint16)  # 12 windows of 83 tokens; the last 3 are slack
     batches = window_batches(ids, 83, batch_size=1, grad_accum_steps=3, seed=5)
     starts = [int(batch.idx[0, 0]) for step in range(44) for batch in batches(step)]
@@ -66,13 +66,13 @@ def test_batches_are_pure_functions_of_step_and_seed() -> None:
     assert read(1, [20, 3]) == [*read(1, range(21))[40:], *read(1, [3])]
     assert read(1, [3]) != read(2, [3])
     pure = [sorted_batches(LENGTHS, names, 2, 1, seed=1) for _ in range(2)]
-    for step in range(9):  # one reads all steps in order, the other only backwards
+    for step in range(9):  # one is asked for all steps in order, the other backwards
         assert torch.equal(pure[0](step)[0].idx, pure[1](step)[0].idx)
         pure[1](8 - step)
 
 
 @pytest.mark.parametrize("kind", ["windows", "examples"])
-def test_ranks_together_read_what_one_reads(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_together_read_the_same_examples_as_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(batch_size: int, accumulate: int, step: int) -> list[tuple[int, ...]]:
         if kind == "windows":
             batches = window_batches(np.arange(200), 7, batch_size, accumulate, seed=1)
@@ -88,11 +88,11 @@ def test_ranks_together_read_what_one_reads(kind: str, monkeypatch: pytest.Monke
                 ranks(patch, rank, 2)
                 shared.append(read(2, 2, step))
         assert Counter(shared[0]) + Counter(shared[1]) == Counter(alone)
-        if kind == "windows" and step < 3:  # within an epoch nobody reads what another reads
+        if kind == "windows" and step < 3:  # within an epoch no two ranks read the same window
             assert not set(shared[0]) & set(shared[1])
 
 
-def test_text_shorter_than_a_window() -> None:
+def test_refuses_a_text_shorter_than_a_window() -> None:
     with pytest.raises(BadInput, match="8 tokens; one window needs 9"):
         window_batches(np.arange(8), 8, 1, 1, 0)
     assert window_batches(np.arange(9), 8, 1, 1, 0)(5)[0].idx.tolist() == [list(range(8))]
@@ -118,10 +118,10 @@ def test_micro_batches_of_a_step_are_sorted_and_steps_are_not() -> None:
         found = [lengths[i] for batch in batches(step) for i in batch.idx[:, 0].tolist()]
         assert found == sorted(found)
         first.append(found[0])
-    assert max(first) < 16  # each step holds short ones as well as long ones
+    assert max(first) < 16  # each step has short and long examples
 
 
-def test_no_examples() -> None:
+def test_refuses_an_empty_training_set() -> None:
     with pytest.raises(BadInput, match="no training example"):
         sorted_batches([], names, 2, 1, 0)
 
@@ -138,7 +138,7 @@ def test_padding_by_hand() -> None:
 
 
 def example(*turns: list[int]) -> Example:
-    """Of prompt, completion, prompt, ..."""
+    """An example of the turns prompt, completion, prompt, ..."""
     return Example.of([(ids, number % 2 == 1) for number, ids in enumerate(turns)])
 
 
@@ -163,7 +163,7 @@ def test_first_fit_decreasing_by_hand() -> None:
 
 
 def test_packed_completions_by_hand() -> None:
-    # read are 4, 3 and 1 tokens: the first and the last fit into a row of five
+    # the inputs have 4, 3 and 1 tokens: the first and the last fit into a row of five
     batch = packed_completion_batch(
         [example([1, 2, 3], [5, 6]), example([4], [7, 8, 9]), example([5], [6])], 5
     )
@@ -176,14 +176,14 @@ def test_packed_completions_by_hand() -> None:
     assert batch.tokens == 8
 
 
-def test_what_all_prompts_begin_with_stands_once_in_a_row_by_hand() -> None:
+def test_a_shared_prefix_occurs_once_in_a_row_by_hand() -> None:
     batch = packed_completion_batch([example([1, 2, 3], [6, 7]), example([1, 2, 4, 5], [8])], 9)
     x = IGNORE_INDEX
     assert batch.idx.tolist() == [[1, 2, 3, 6, 4, 5]]
     assert batch.targets.tolist() == [[x, x, 6, 7, x, 8]]
     assert batch.documents is not None
     assert batch.documents.tolist() == [[-2, -2, 0, 0, 1, 1]]
-    # the last token of a prompt guesses its completion, so it is nobody else's
+    # the last token of a prompt predicts its completion, so it cannot be shared
     apart = packed_completion_batch([example([1, 2], [3]), example([1, 2], [4])], 9)
     assert apart.idx.tolist() == [[1, 2, 2]]
     assert apart.targets.tolist() == [[x, 3, 4]]
@@ -216,6 +216,6 @@ def test_every_answer_of_a_conversation_is_a_target_by_hand() -> None:
     assert packed.targets.tolist() == [[x, x, 4, 5, x, x, 8, 9, 7]]
     assert packed.documents is not None
     assert packed.documents.tolist() == [[-2, -2, 0, 0, 0, 0, 0, 0, 1]]
-    # what conversations have in common behind a target is not read once for all
+    # what conversations share after a target is not shared in the row
     apart = packed_completion_batch([example([1, 2], [3], [4], [5]), example([1, 2], [3], [4], [6])], 9)
     assert apart.idx.tolist() == [[1, 2, 3, 4, 2, 3, 4]]

@@ -24,7 +24,7 @@ from tests.tiny_translation import CONFIG
         ("patience", 0),
     ],
 )
-def test_values_that_no_training_can_have(name: str, value: Any) -> None:
+def test_refuses_values_that_no_training_can_have(name: str, value: Any) -> None:
     adapter = TypeAdapter(TrainingConfig)
     values = asdict(training_config())
     assert adapter.validate_python(values) == training_config()
@@ -47,7 +47,7 @@ def test_values_that_no_training_can_have(name: str, value: Any) -> None:
         ("betas", (0.9, 1.0)),
     ],
 )
-def test_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
+def test_refuses_values_that_no_optimizer_can_have(name: str, value: Any) -> None:
     values = asdict(training_config())
     *path, last = f"optimizer.{name}".split(".")
     section = values

@@ -11,14 +11,14 @@ HISTORY = [
 ]
 
 
-def test_counts_in_full_and_measurements_to_six_digits(tmp_path: Path) -> None:
+def test_integers_in_full_and_floats_with_six_digits(tmp_path: Path) -> None:
     write_curve(tmp_path / "curve.csv", HISTORY)
     assert (tmp_path / "curve.csv").read_text() == (
         "step,train/loss,tokens_seen,val/loss\n1,8,1234567,\n2,0.333333,2469134,12345.7\n"
     )
 
 
-def test_what_pandas_would_write(tmp_path: Path) -> None:
+def test_pandas_reads_the_same_values(tmp_path: Path) -> None:
     write_curve(tmp_path / "ours.csv", HISTORY)
     ours = pd.read_csv(tmp_path / "ours.csv", index_col="step")
     pd.testing.assert_frame_equal(ours, pd.DataFrame(HISTORY).set_index("step"), rtol=1e-5)

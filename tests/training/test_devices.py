@@ -24,5 +24,5 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device(replace(CPU, device="auto")).type == "cuda"
 
 
-def test_precision_is_not_a_matter_of_timing() -> None:
+def test_bfloat16_is_never_automatic_on_a_cpu() -> None:
     assert not bf16_is_fast(torch.device("cpu"))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
 from groundup.training.config import ComputeConfig, Decay
-from groundup.training.loop import fit, kept_row
+from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
 from tests.tiny import ADAMW, CPU, MUON, SGD, training_config
@@ -33,7 +33,7 @@ from tests.training.toy import (
 
 @pytest.mark.parametrize("optimizer", [MUON, replace(ADAMW, max_lr=3e-3, embedding_lr=1e-2, head_lr=1e-2)])
 def test_learns_a_sequence_that_repeats(optimizer: Any) -> None:
-    # Twelve tokens, each as often as the others: guessing by frequency costs ln 12 nats, knowing the order nothing.
+    # Twelve equally frequent tokens: predicting by frequency costs ln 12 nats, knowing the order costs nothing.
     ids = np.tile(np.arange(12), 40)
     config = training_config(max_steps=60, batch_size=8, optimizer=optimizer)
     model = new_model(vocab_size=12, dropout=0.0)
@@ -49,14 +49,14 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_losses_of_a_seed_stay_what_they_were(kind: str) -> None:
+def test_losses_of_a_seed_do_not_change(kind: str) -> None:
     config = training_config(max_steps=5, optimizer={"adamw": ADAMW, "muon": MUON}[kind])
     _, history = train(config, new_model(dropout=0.0))
     assert [row["train/loss"] for row in history] == pytest.approx(GOLDEN[kind], abs=1e-4)
 
 
 class Doubling(nn.Module):
-    """One number to be learned, and a batch of another kind than the house's."""
+    """A model with one parameter, for a batch of another type."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Numbers:
         return Numbers(self.values.to(device))
 
 
-def test_any_batch_that_moves_and_counts_its_tokens_will_do() -> None:
+def test_any_batch_with_to_and_tokens_can_be_trained_on() -> None:
     def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
         return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
 
@@ -105,7 +105,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any
     config = training_config(checkpoint_interval=2, eval_interval=3, grad_accum_steps=2, optimizer=optimizer)
 
     def evaluate(step: int) -> dict[str, float]:
-        torch.rand(step)  # may use random numbers without changing the training
+        torch.rand(step)  # using random numbers must not change the training
         return {"val/loss": 1.0 / step}
 
     expected, expected_history = train(config, evaluate=evaluate)
@@ -121,7 +121,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any
         model, history = train(
             config, evaluate=evaluate, resume=resume, log=lambda metrics, step, seen=steps: seen.append(step)
         )
-        assert steps[0] == (second - 1) // 2 * 2 + 1  # went on after the last state saved
+        assert steps[0] == (second - 1) // 2 * 2 + 1  # continued after the last saved state
         assert_same(model, expected)
         assert history == expected_history
         resume.clear()
@@ -132,7 +132,7 @@ LOSSES = {2: 3.0, 4: 2.0, 6: math.nan, 8: 2.5, 10: 2.0, 12: 1.0}  # at each step
 
 
 @pytest.mark.parametrize(("sign", "mode"), [(1, "min"), (-1, "max")])
-def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
+def test_stops_when_evaluations_stop_improving_and_keeps_the_best_weights(
     sign: int, mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: dict[int, dict[str, Tensor]] = {}
@@ -143,24 +143,24 @@ def test_stops_when_evaluations_get_no_better_and_keeps_the_best_weights(
         return {"val/loss": sign * LOSSES[step]}
 
     _, history = train(patient(), model, evaluate=evaluate, mode=mode)
-    assert list(seen) == [2, 4, 6, 8, 10]  # three evaluations after the best: nan, worse, as good
+    assert list(seen) == [2, 4, 6, 8, 10]  # three evaluations after the best one: nan, worse, equal
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, seen[4][name]), name
     assert not torch.equal(model.wte.weight, seen[10]["wte.weight"])
     assert [row.get("best_step") for row in history if "val/loss" in row] == [2, 4, 4, 4, 4]
     assert [row.get("stopped_early") for row in history] == [None] * 9 + [1]
-    assert kept_row(history) == history[3]
-    words = "stopped early: val/loss was best at step 4, and no better in the 3 evaluations since"
+    assert best_row(history) == history[3]
+    words = "stopped early: val/loss was best at step 4 and has not improved in the 3 evaluations since"
     assert words in capsys.readouterr().err
 
 
-def test_patience_that_lasts_to_the_end_keeps_the_best_all_the_same() -> None:
+def test_the_best_weights_are_kept_even_if_patience_lasts_to_the_end() -> None:
     _, history = train(patient(4), evaluate=lambda step: {"val/loss": LOSSES[step]})
     assert len(history) == 12 and "stopped_early" not in history[-1]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
     model, rising = train(patient(6), evaluate=lambda step: {"val/loss": float(step)})
     expected, _ = train(patient(6, max_steps=12), evaluate=lambda step: {"val/loss": -float(step)})
-    assert len(rising) == 12 and kept_row(rising) is rising[1]
+    assert len(rising) == 12 and best_row(rising) is rising[1]
     assert not torch.equal(model.wte.weight, expected.wte.weight)
 
 
@@ -170,7 +170,7 @@ def test_without_patience_the_last_weights_are_kept() -> None:
     assert_same(model, expected)
     assert not any("best_step" in row for row in history)
     assert [row["train/loss"] for row in history] == [row["train/loss"] for row in plain]
-    assert kept_row(history) is history[-1]
+    assert best_row(history) is history[-1]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 8, 9])
@@ -187,18 +187,20 @@ def test_early_stopping_survives_an_interruption_bit_for_bit(stop: int, tmp_path
     assert len(history) == 10
 
 
-def test_patience_needs_something_that_can_get_better() -> None:
+def test_patience_needs_an_evaluation_of_the_monitored_metric() -> None:
     with pytest.raises(BadInput, match="patience is 3, but this training evaluates nothing"):
         train(patient())
     with pytest.raises(
-        BadInput, match=r"a better val/loss, which is not evaluated; there are: .*val/accuracy"
+        BadInput, match=r"a better val/loss, which is not evaluated; expected one of: .*val/accuracy"
     ):
         train(patient(), evaluate=lambda step: {"val/accuracy": 1.0})
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 @pytest.mark.parametrize("grad_clip", [0.0, 1.0])
-def test_what_is_not_finite_stops_before_the_update(what: str, grad_clip: float, tmp_path: Path) -> None:
+def test_a_loss_or_gradient_that_is_not_finite_stops_before_the_update(
+    what: str, grad_clip: float, tmp_path: Path
+) -> None:
     config = training_config(grad_clip=grad_clip, checkpoint_interval=1)
     calls, snapshots = [0], [{}]
 
@@ -214,7 +216,10 @@ def test_what_is_not_finite_stops_before_the_update(what: str, grad_clip: float,
 
     model = new_model()
     resume = Resume(tmp_path, what=what)
-    with pytest.raises(BadInput, match=r"training: the loss is .* at step 4; nothing was updated"):
+    with pytest.raises(
+        BadInput,
+        match=r"training: the loss is .* at step 4; expected finite numbers, so this step was not applied",
+    ):
         fit(model, objective, batches_of(config), config, CPU, seed=3, log=nowhere, resume=resume)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, snapshots[-1][name])
@@ -242,7 +247,7 @@ def test_a_time_budget_ends_the_run_with_a_last_evaluation(monkeypatch: pytest.M
     assert len(history) == 5
     assert evaluated == [5]
     assert "val/loss" in history[-1]
-    # the learning rate falls with the time, not with the thousand steps
+    # the learning rate decays with time, not with the thousand steps
     assert [row["lr"] for row in history] == pytest.approx(
         [MUON.max_lr * s for s in (0.9995, 0.8, 0.6, 0.4, 0.2)]
     )
@@ -276,8 +281,8 @@ def test_evaluates_on_schedule_and_at_the_end(interval: int, expected: list[int]
     assert "tokens_per_second" not in history[-1]  # equal runs, equal rows
 
 
-def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
-    # One AdamW step is blind to scale, so look at the gradients as the optimizer gets them.
+def test_gradients_are_clipped_to_the_configured_norm() -> None:
+    # AdamW's first step does not depend on the scale of the gradients, so inspect those that the optimizer gets.
     seen: list[float] = []
     original = torch.optim.AdamW.step
 
@@ -302,7 +307,7 @@ def train_as_rank(rank: int, folder: Path) -> None:
     )
     config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2)
     model = new_model(dropout=0.0)
-    if rank:  # ranks are made equal, whatever they start with
+    if rank:  # fit makes the ranks equal, whatever they start with
         torch.nn.init.ones_(model.wte.weight)
     logged: list[int] = []
     resume = Resume(folder / f"state_{rank}")

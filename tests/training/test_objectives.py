@@ -47,7 +47,9 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, N, 100])
-def test_values_and_gradients_equal_torchs(inputs: tuple[Tensor, Tensor, Tensor], chunk_size: int) -> None:
+def test_values_and_gradients_equal_those_of_torch(
+    inputs: tuple[Tensor, Tensor, Tensor], chunk_size: int
+) -> None:
     x, weight, targets = inputs
     expected = F.cross_entropy(x @ weight.T, targets, ignore_index=IGNORE_INDEX, reduction="sum")
     found = linear_cross_entropy(x, weight, targets, chunk_size)
@@ -67,7 +69,7 @@ def test_gradients_equal_finite_differences(inputs: tuple[Tensor, Tensor, Tensor
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("chunk_size", [3, 100])
-def test_label_smoothing_and_bias_equal_torchs(
+def test_label_smoothing_and_bias_equal_those_of_torch(
     inputs: tuple[Tensor, Tensor, Tensor], smoothing: float, chunk_size: int
 ) -> None:
     x, weight, targets = inputs
@@ -120,7 +122,7 @@ def test_a_frozen_head_or_frozen_states_get_no_gradient(inputs: tuple[Tensor, Te
     assert weight.grad is not None
 
 
-def test_makes_no_gradients_where_none_are_wanted(
+def test_computes_no_gradients_that_are_not_needed(
     inputs: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, weight, targets = inputs
@@ -151,7 +153,7 @@ def test_bfloat16_products_keep_a_float32_gradient_of_the_head() -> None:
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=0.01)
     for ours, theirs in zip(rounded, exact, strict=True):
         assert ours.dtype == torch.float32
-        # 150 chunks summed in bfloat16 would be off by several per cent
+        # the sum of 150 chunks in bfloat16 would be off by several per cent
         assert float((ours - theirs).norm() / theirs.norm()) < 0.01
 
 
@@ -170,7 +172,7 @@ def test_sums_and_counts_of_parts_add_up_to_those_of_the_whole() -> None:
     model = random_decoder()
     idx = torch.randint(11, (5, 6))
     targets = torch.randint(11, (5, 6))
-    targets[0, :5] = IGNORE_INDEX  # a mean of means would weigh this row like the others
+    targets[0, :5] = IGNORE_INDEX  # a mean of means would give this row the weight of the others
     whole = causal_lm(model, Batch(idx, targets))
     parts = [causal_lm(model, Batch(idx[rows], targets[rows])) for rows in (slice(0, 1), slice(1, 5))]
     torch.testing.assert_close(whole[0], parts[0][0] + parts[1][0])
@@ -203,20 +205,20 @@ def test_masked_lm_equals_the_loss_of_transformers() -> None:
     torch.testing.assert_close(loss / count, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_masked_lm_gives_the_gradients_of_the_naive_loss_to_every_parameter() -> None:
+def test_gradients_of_masked_lm_equal_those_of_the_naive_loss() -> None:
     model = random_encoder("bert")
     idx, targets = torch.randint(11, (3, 6)), torch.randint(11, (3, 6))
     targets[torch.rand(3, 6) < 0.5] = IGNORE_INDEX
     naive = F.cross_entropy(
         model.logits(model(idx)).flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
     )
-    parameters = [p for name, p in model.named_parameters() if "c_pool" not in name]  # no part of the loss
+    parameters = [p for name, p in model.named_parameters() if "c_pool" not in name]  # not used by the loss
     found = torch.autograd.grad(masked_lm(model, Batch(idx, targets))[0], parameters)
     for ours, theirs in zip(found, torch.autograd.grad(naive, parameters), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_masked_lm_of_a_text_in_which_nothing_is_hidden() -> None:
+def test_masked_lm_of_a_text_without_hidden_tokens_is_zero() -> None:
     model = random_encoder("bert")
     loss, count = masked_lm(model, Batch(torch.zeros(1, 4).long(), torch.full((1, 4), IGNORE_INDEX)))
     loss.backward()
@@ -244,7 +246,7 @@ def test_sequence_to_sequence_by_hand(smoothing: float) -> None:
 
 @pytest.mark.parametrize("optimizer", [ADAMW, MUON])
 def test_masked_lm_learns_from_both_sides(optimizer: OptimizerConfig) -> None:
-    # The hidden token is the sum of its neighbours: neither side alone says anything about it.
+    # The hidden token is the sum of its neighbours, so neither side alone determines it.
     generator = torch.Generator().manual_seed(0)
 
     def batches(step: int) -> list[Batch]:
@@ -290,7 +292,7 @@ def test_classification_weights_by_hand() -> None:
     assert float(count) == pytest.approx(4.0)
 
 
-def test_a_batch_moves_whole() -> None:
+def test_all_tensors_of_a_batch_move() -> None:
     batch = Batch(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1))
     moved = batch.to(torch.device("meta"))
     assert moved.lengths is not None
@@ -298,7 +300,7 @@ def test_a_batch_moves_whole() -> None:
     assert Batch(batch.idx, batch.targets).to(torch.device("meta")).lengths is None
 
 
-def test_a_pair_moves_whole_and_counts_what_is_read_on_both_sides() -> None:
+def test_all_tensors_of_a_pair_move_and_tokens_count_both_sides() -> None:
     batch = TranslationBatch(
         source=torch.tensor([[1, 2, 3], [4, 0, 0]]),
         source_lengths=torch.tensor([3, 1]),
@@ -310,7 +312,7 @@ def test_a_pair_moves_whole_and_counts_what_is_read_on_both_sides() -> None:
     assert {t.device.type for t in (moved.source, moved.source_lengths, moved.idx, moved.targets)} == {"meta"}
 
 
-def test_tokens_are_those_without_padding() -> None:
+def test_tokens_do_not_count_padding() -> None:
     idx = torch.zeros(2, 5, dtype=torch.long)
     assert Batch(idx, idx).tokens == 10
     assert Batch(idx, torch.tensor([0, 1]), torch.tensor([5, 2])).tokens == 7
@@ -320,20 +322,18 @@ def test_hidden_tokens_are_a_share_of_the_real_ones_and_never_the_last() -> None
     torch.manual_seed(0)
     idx = torch.randint(1, 11, (200, 50))
     lengths = torch.randint(1, 51, (200,))
-    hidden = (
-        hide_tokens(idx + 100, lengths, 0.3) - 100
-    )  # ids above 100: nothing is equal by chance but neighbours
+    hidden = hide_tokens(idx + 100, lengths, 0.3) - 100
     before_last = torch.arange(50) < (lengths - 1)[:, None]
     assert torch.equal(hidden[~before_last], idx[~before_last])
     changed = (hidden != idx) & before_last
     last = idx.gather(1, (lengths - 1)[:, None]).expand_as(idx)
     assert torch.equal(hidden[changed], last[changed])
     share = float((hidden == last)[before_last].float().mean())
-    assert share == pytest.approx(0.3 + 0.7 * 0.1, abs=0.02)  # one in ten equals the last token anyway
+    assert share == pytest.approx(0.3 + 0.7 * 0.1, abs=0.02)  # one token in ten equals the last one by chance
     assert torch.equal(hide_tokens(idx, lengths, 0.0), idx)
 
 
-def test_classification_reads_what_is_not_hidden() -> None:
+def test_token_dropout_of_a_classification_hides_tokens() -> None:
     model = SequenceClassifier(random_decoder(), 2, "last")
     torch.nn.init.normal_(model.score.weight)
     batch = Batch(torch.randint(11, (3, 12)), torch.tensor([0, 1, 1]), torch.tensor([12, 7, 9]))

@@ -41,13 +41,13 @@ def test_schedule_as_a_table() -> None:
         (2.0, 0.5, [0.125, 0.25, 0.5]),  # the warm-up is longer than the run
     ],
 )
-def test_schedule_at_its_borders(warmup: float, share: float | None, expected: list[float]) -> None:
+def test_schedule_at_its_limits(warmup: float, share: float | None, expected: list[float]) -> None:
     decay = None if share is None else Decay("linear", share, 0.0)
     assert [lr_scale(p, warmup, decay) for p in (0.25, 0.5, 1.0)] == pytest.approx(expected)
 
 
 def newton_schulz_of_singular_values(values: torch.Tensor, steps: int) -> torch.Tensor:
-    """The iteration acts on each singular value by itself, as an odd polynomial."""
+    """Apply the iteration to singular values: it acts on each separately, as an odd polynomial."""
     for _ in range(steps):
         values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
     return values
@@ -68,7 +68,7 @@ def test_newton_schulz_against_the_singular_value_decomposition(shape: tuple[int
             assert 0.65 < float(values.min()) <= float(values.max()) < 1.25
 
 
-def test_newton_schulz_of_nothing_is_nothing() -> None:
+def test_newton_schulz_of_zero_is_zero() -> None:
     assert torch.equal(orthogonalise(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
 
 
@@ -87,7 +87,7 @@ def test_muon_by_hand() -> None:
         torch.testing.assert_close(weight.detach(), torch.diag(expected), atol=1e-5, rtol=1e-5)
 
 
-def test_muon_cuts_stacked_projections_and_scales_tall_matrices() -> None:
+def test_muon_splits_stacked_projections_and_scales_tall_matrices() -> None:
     torch.manual_seed(0)
     stacked, tall = nn.Parameter(torch.zeros(12, 4)), nn.Parameter(torch.zeros(16, 4))
     stacked.grad, tall.grad = torch.randn(12, 4), torch.randn(16, 4)
@@ -98,8 +98,8 @@ def test_muon_cuts_stacked_projections_and_scales_tall_matrices() -> None:
     torch.testing.assert_close(tall.detach(), -2.0 * orthogonalise(tall.grad[None], 5)[0])
 
 
-def test_only_named_projections_are_cut_apart() -> None:
-    # the projection of the n-grams is 3:1 too, and yet one map
+def test_only_named_projections_are_split() -> None:
+    # the projection of the n-grams has the shape 3:1 too, but is one projection
     model = Decoder(model_config(n_head=2, n_kv_head=2, ngram_embd=8, ngram_orders=(2, 3), n_embd=48))
     assert model.ngrams is not None
     assert model.ngrams.c_ngram.weight.shape == (48, 16)
@@ -131,7 +131,7 @@ def test_plain_rules_move_every_parameter_at_the_rate_of_its_group(config: Optim
 
 @pytest.mark.parametrize("config", [ADAMW, MUON])
 @pytest.mark.parametrize("preset", ["gpt2", "modern"])
-def test_every_parameter_is_moved_by_exactly_one_group(preset: str, config: OptimizerConfig) -> None:
+def test_every_parameter_is_in_exactly_one_group(preset: str, config: OptimizerConfig) -> None:
     model = SequenceClassifier(Decoder(model_config(preset)), 2, "last")
     config = replace(config, max_lr=1.0, embedding_lr=2.0, head_lr=3.0)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -146,7 +146,7 @@ def test_every_parameter_is_moved_by_exactly_one_group(preset: str, config: Opti
     assert rates["trunk.h.0.attn.c_attn.weight"] == rates["trunk.h.1.mlp.c_proj.weight"] == (1.0, 0.01)
     assert rates["score.weight"] == (3.0, 0.01)
     if preset == "modern":
-        assert "score.bias" not in rates  # no layer of a Llama has one
+        assert "score.bias" not in rates  # no layer of a Llama has a bias
         assert rates["trunk.lm_head.weight"] == (3.0, 0.01)
         assert rates["trunk.ngrams.table.weight"] == (2.0, 0.01)
     else:  # the tied head is the token table

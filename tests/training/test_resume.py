@@ -2,6 +2,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import torch
 from safetensors.torch import save
 
 from groundup.nn.decoder import Decoder
+from groundup.training import resume as module
 from groundup.training.resume import Resume, _digest, clear_states
 from tests.tiny import randomised, training_config
 from tests.training.toy import Interrupted, assert_same, interrupt_at, new_model, patient, train
 
 
-def test_the_state_holds_only_what_is_trained(tmp_path: Path) -> None:
+def test_the_state_holds_only_trained_weights(tmp_path: Path) -> None:
     def partly_frozen() -> Decoder:
         model = new_model()
         model.requires_grad_(False)
@@ -44,7 +46,8 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from groundup.training.resume import Resume
+from groundup.training import resume as module
+from groundup.training.resume import Resume, clear_states
 from tests.tiny import training_config
 from tests.training.toy import train
 config = training_config(checkpoint_interval=1)
@@ -93,6 +96,32 @@ def test_a_state_of_another_configuration_or_code_is_not_continued(tmp_path: Pat
         assert [path.name for path in tmp_path.iterdir()] == [other.path.name]  # the stale one is gone
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "is_kept"),
+    [
+        ("training/resume.py", "import math", "import math  # a comment", True),
+        ("nn/decoder.py", '"""', '"""In other words: ', True),
+        ("nn/decoder.py", "return", "return 2 *", False),
+        ("files.py", "import", "import math\nimport", False),
+    ],
+)
+def test_an_edit_of_a_comment_keeps_a_state_and_one_of_code_anywhere_in_the_library_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, is_kept: bool
+) -> None:
+    ours = Resume(tmp_path).path
+    package = tmp_path / "groundup"
+    shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / file).read_text(encoding="utf-8")
+    assert old in text
+    (package / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    monkeypatch.setattr(module, "PACKAGE", package)
+    assert (Resume(tmp_path).path == ours) == is_kept
+
+
+def test_the_code_is_that_of_the_whole_library() -> None:
+    assert (module.PACKAGE / "nn/decoder.py").samefile(sys.modules[Decoder.__module__].__file__ or "")
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4000])
 
@@ -110,7 +139,7 @@ def folder_in_its_place(path: Path) -> None:
 
 
 def resaved(change: Callable[[dict[str, Any]], None], with_digest: bool = True) -> Callable[[Path], None]:
-    """A damage to the content, in a file that is whole and, if asked for, carries the digest of that content."""
+    """Change the content of a file that stays readable; with `with_digest`, its digest matches the new content."""
 
     def damage(path: Path) -> None:
         record = torch.load(path, weights_only=True)
@@ -138,36 +167,42 @@ def zeros(content: dict[str, Any]) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "empty": (lambda path: path.write_bytes(b""), "damaged or no training state"),
+    "empty": (lambda path: path.write_bytes(b""), "damaged or not a training state"),
     "random": (
         lambda path: path.write_bytes(random.Random(0).randbytes(5000)),
-        "damaged or no training state",
+        "damaged or not a training state",
     ),
-    "a pickle": (lambda path: path.write_bytes(pickle.dumps({"state": 1})), "damaged or no training state"),
-    "truncated": (truncate, "damaged or no training state"),
-    "one bit": (one_byte, "its content is not what was saved|cannot be read"),
+    "a pickle": (
+        lambda path: path.write_bytes(pickle.dumps({"state": 1})),
+        "damaged or not a training state",
+    ),
+    "truncated": (truncate, "damaged or not a training state"),
+    "one bit": (one_byte, "its content has changed since it was saved|cannot be read"),
     "no state": (lambda path: torch.save([1], path), "cannot be read"),
-    "zeros": (resaved(zeros, with_digest=False), "its content is not what was saved"),
+    "zeros": (resaved(zeros, with_digest=False), "its content has changed since it was saved"),
     "first rows": (resaved(first_rows), r"in the model, .* is float32 \[1"),
-    "first rows of momenta": (resaved(first_rows_of_momenta), r"the optimizer has \w+ of parameter 0 as \[1"),
-    "a tensor less": (resaved(lambda content: content["model"].popitem()), "only one of the two has"),
+    "first rows of momenta": (resaved(first_rows_of_momenta), r"in the optimizer, \w+ of parameter 0 is \[1"),
+    "one tensor fewer": (
+        resaved(lambda content: content["model"].popitem()),
+        "the model and the state do not both have",
+    ),
     "half precision": (
         resaved(lambda content: content["model"].update({k: t.half() for k, t in content["model"].items()})),
         "is float16",
     ),
-    "an optimizer less": (resaved(lambda content: content["optimizers"].pop()), "it has 1 optimizers"),
+    "one optimizer fewer": (resaved(lambda content: content["optimizers"].pop()), "it has 1 optimizers"),
     "a folder": (folder_in_its_place, "cannot be read"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_state_that_does_not_fit_is_set_aside_and_training_begins_again(
+def test_an_unusable_state_is_set_aside_and_training_starts_again(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = training_config(checkpoint_interval=1)
     expected, expected_history = train(config)
     spoil, why = DAMAGES[damage]
-    for _ in range(2):  # what was set aside before is in nobody's way
+    for _ in range(2):  # a state that was set aside before does no harm
         with pytest.raises(Interrupted):
             train(config, resume=Resume(tmp_path, config=config), log=interrupt_at(6))
         spoil(Resume(tmp_path, config=config).path)
@@ -198,7 +233,7 @@ def test_the_state_of_another_training_under_this_name_is_set_aside(
     assert "another training saved it" in capsys.readouterr().err
 
 
-def test_a_file_where_the_folder_belongs_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("no folder")
     resume = Resume(tmp_path / "state" / "seed_1")
     with pytest.raises(Interrupted):
@@ -207,7 +242,7 @@ def test_a_file_where_the_folder_belongs_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "state.unfit").read_text() == "no folder"
 
 
-def test_states_of_all_trainings_below_a_folder_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+def test_clear_states_deletes_all_states_below_a_folder_and_nothing_else(tmp_path: Path) -> None:
     for name in ("seed_1/a.pt", "seed_2/b.pt", "seed_2/state.unfit"):
         (tmp_path / "state" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "state" / name).touch()

@@ -31,9 +31,7 @@ def tokenizer() -> BPETokenizer:
     return BPETokenizer.train(["low low lower"], 259)
 
 
-def test_holds_the_ids_of_the_reference_encoder(
-    corpus: Path, tokenizer: BPETokenizer, tmp_path: Path
-) -> None:
+def test_shards_hold_the_ids_of_the_tokenizer(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
     write_shards(corpus, tokenizer, tmp_path / "tokens")
     for split, documents in (("train", TRAIN), ("val", VAL)):
         expected = []
@@ -41,7 +39,7 @@ def test_holds_the_ids_of_the_reference_encoder(
             expected += [*tokenizer.encode("\n".join(messages)), tokenizer.eot_id]
         ids = open_shard(tmp_path / "tokens", split, tokenizer=tokenizer)
         assert ids.tolist() == expected
-        # Only the ends of documents are end-of-text: the same words inside a message are ordinary text.
+        # Only the ends of documents are end-of-text tokens: the same string inside a message is ordinary text.
         assert int(np.sum(ids == tokenizer.eot_id)) == len(documents)
 
 
@@ -125,7 +123,7 @@ def test_damaged_shards_are_refused(corpus: Path, tokenizer: BPETokenizer, tmp_p
         ('{"id": "0", "messages": ["low", "\\ud83d"]}\n', "line 1: the text has half a surrogate pair"),
     ],
 )
-def test_corpora_of_no_use_leave_nothing_behind(
+def test_unusable_corpora_leave_nothing_behind(
     corpus: Path, tokenizer: BPETokenizer, tmp_path: Path, line: str, sentence: str
 ) -> None:
     (corpus / "val.jsonl").write_text(line)

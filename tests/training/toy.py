@@ -15,7 +15,7 @@ from groundup.training.loop import fit
 from groundup.training.objectives import causal_lm
 from tests.tiny import CPU, model_config, training_config
 
-DROPOUT = model_config(dropout=0.1)  # its random numbers must survive an interruption too
+DROPOUT = model_config(dropout=0.1)  # an interruption must not change its random numbers
 
 
 class Interrupted(Exception):

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from groundup.datasets.catalogue import Dataset, Expect
-from groundup.reports import validation as validation_page
+from groundup.validation import results
 
 DATASETS = {
     "pretraining": Dataset(
@@ -53,9 +53,9 @@ def expectations() -> ModuleType:
 
 def test_sound_rows_pass(expectations):
     report = expectations.validate_raw({role: sound(role) for role in DATASETS}, DATASETS)
-    assert validation_page.problems(report) == validation_page.problems(report, "warning") == ""
+    assert results.problems(report) == results.problems(report, "warning") == ""
     assert report["success"] is True
-    counts = validation_page.summary(report)
+    counts = results.summary(report)
     assert counts["success"] is True
     assert {role: (n["rows"], n["failed"]) for role, n in counts["datasets"].items()} == dict.fromkeys(
         DATASETS, (10, 0)
@@ -120,7 +120,7 @@ def test_planted_fault_is_found(expectations, role, plant, says, labels):
         for check in failed:
             assert check["unexpected"] == len(labels)
             assert [row["row"] for row in check["rows"]] == labels
-    assert all(sentence in validation_page.problems(report) for sentence in says)
+    assert all(sentence in results.problems(report) for sentence in says)
     assert not any(key.startswith("_") for check in failed for row in check["rows"] for key in row)
 
 
@@ -140,8 +140,8 @@ def test_warnings_do_not_stop(expectations, role, plant, says):
     plant(rows)
     report = expectations.validate_raw({role: rows}, DATASETS)
     assert report["success"] is True
-    assert says in validation_page.problems(report, "warning")
-    assert validation_page.summary(report)["datasets"][role]["warnings"] == 1
+    assert says in results.problems(report, "warning")
+    assert results.summary(report)["datasets"][role]["warnings"] == 1
 
 
 def test_without_bands_the_rest_is_still_checked(expectations):
@@ -180,9 +180,9 @@ def splits() -> dict[str, dict[str, list[dict]]]:
 
 def test_sound_splits_pass(expectations):
     report = expectations.validate_splits(**splits())
-    assert validation_page.problems(report) == ""
+    assert results.problems(report) == ""
     assert report["success"] is True
-    rows = {name: suite["rows"] for name, suite in validation_page.summary(report)["datasets"].items()}
+    rows = {name: suite["rows"] for name, suite in results.summary(report)["datasets"].items()}
     assert rows == {"corpus": 15, "spam": 15, "instructions": 10}
 
 
@@ -254,7 +254,7 @@ def test_overlaps_of_the_book_are_warnings(expectations):
     planted["instructions"]["test"] = [dict(planted["instructions"]["train"][1], id="again too")]
     report = expectations.validate_splits(**planted, spam_protocol="book", instructions_protocol="book")
     assert report["success"] is True
-    warnings = {name: n["warnings"] for name, n in validation_page.summary(report)["datasets"].items()}
+    warnings = {name: n["warnings"] for name, n in results.summary(report)["datasets"].items()}
     assert warnings == {"corpus": 0, "spam": 2, "instructions": 1}
 
 
@@ -302,7 +302,7 @@ def test_a_character_is_named_with_its_place(expectations, role, plant, found, s
     assert list(row)[:2] == ["row", "found"]
     assert row["found"] == found
     assert row[found.partition(" in ")[2].split(",")[0].split()[0]] == shown
-    assert found in validation_page.problems(report, check["severity"])
+    assert found in results.problems(report, check["severity"])
 
 
 def test_conversations_among_the_instructions(expectations):
@@ -310,9 +310,9 @@ def test_conversations_among_the_instructions(expectations):
     rows = [*sound("instructions")[:9], {**sound("instructions")[9], "history": before}]
     datasets = {"instructions": DATASETS["instructions"]}
     report = expectations.validate_raw({"instructions": rows}, datasets)
-    assert validation_page.problems(report) == ""
+    assert results.problems(report) == ""
     for wrong in (before[:1], "hi", [{"role": "user"}]):
         report = expectations.validate_raw(
             {"instructions": [*rows, {**rows[9], "id": "x", "history": wrong}]}, datasets
         )
-        assert "A history, where there is one, ends with an answer" in validation_page.problems(report)
+        assert "A history, where there is one, ends with an answer" in results.problems(report)

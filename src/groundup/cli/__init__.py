@@ -1,1 +1,5 @@
-"""The command `groundup`: generate, classify, translate, chat, import and export."""
+"""The command `groundup`: chat, generate, classify, translate, export and import models, inspect the installation.
+
+It loads checkpoints and calls the library. Training and evaluation are stages of the pipelines, not commands here.
+Modules import torch when a command runs, so that `--help` is quick.
+"""

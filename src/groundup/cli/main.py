@@ -171,8 +171,8 @@ def chat(
 
     \b
       groundup chat
-      groundup chat --model data/transfer/models/preferred --system "Be brief."
-      groundup chat --model data/transfer/models/preferred --history talk.jsonl
+      groundup chat --model data/transfer/models/dpo --system "Be brief."
+      groundup chat --model data/transfer/models/dpo --history talk.jsonl
     """
     from groundup.cli.chat import Chat
 
@@ -270,8 +270,8 @@ def export(
     Its tokenizer and chat template are exported too.
 
     \b
-      groundup export data/models/instructions exported
-      groundup export data/models/instructions model.gguf --format gguf
+      groundup export data/transfer/models/lora exported
+      groundup export data/transfer/models/lora model.gguf --format gguf
     """
     from groundup.files import read_json
     from groundup.interop.export_gguf import export_gguf
@@ -438,14 +438,14 @@ def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
     """Load a decoder and prepare it for generating one token at a time."""
     import torch
 
-    from groundup.nn.half_precision import halve
+    from groundup.nn.half_precision import to_half_linear
 
     checkpoint = _checkpoint(folder, "decoder")
     small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
     if small:
         torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
     if weights == "float16" or (weights is None and not small):
-        halve(checkpoint.model)
+        to_half_linear(checkpoint.model)
     return checkpoint
 
 

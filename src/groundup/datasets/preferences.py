@@ -5,7 +5,7 @@ A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all st
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,14 +15,18 @@ from pydantic import Discriminator
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.instructions import prompt_of
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
+from groundup.verifiable.answers import check_for
 from groundup.verifiable.exact_match import Check
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
+# from rows by split, and a largest number of tokens, to answers by split
+Answer = Callable[[Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]]
 
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
@@ -77,6 +81,74 @@ class JudgedPairsConfig:
 
 
 PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, Discriminator("source")]
+
+
+def pairs_of_tasks(
+    instructions: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig, answer: Answer
+) -> tuple[Splits, dict[str, Any]]:
+    """Pairs made from instructions as "train" and "val", and a report of how they were made.
+
+    Args:
+        instructions: all rows of both splits; `config` says how many of them are taken.
+        answer: the model's answers to rows, by split; asked only where its mistakes are wanted.
+
+    Raises:
+        BadInput: too few instructions for every family, or a split without a pair.
+    """
+    checks = {name: check_for(part) for name, part in instructions.items()}
+    rows = _sample(instructions, config)
+    if isinstance(config, MistakesConfig):
+        answers, reason = answer(rows, config.max_new_tokens), "answered right"
+        splits = {name: with_mistakes(rows[name], answers[name], checks[name]) for name in rows}
+    else:
+        reason = "every answer right"
+        splits = {name: with_wrong_answers(rows[name], checks[name], config.seed) for name in rows}
+    for name, part in splits.items():
+        if not part:
+            raise BadInput(
+                f"preferences.source {config.source}: none of the {len(rows[name])} instructions of {name} "
+                f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+            )
+    read = sum(map(len, rows.values()))
+    dropped = Counter({reason: read - sum(map(len, splits.values()))})
+    return splits, _report(config.source, read, dropped, splits)
+
+
+def pairs_of_dataset(
+    pairs: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row]
+) -> tuple[Splits, dict[str, Any]]:
+    """The pairs of a dataset as "train" and "val", and a report of how they were split; see `split_pairs`."""
+    splits, dropped = split_pairs(pairs, config, evaluated)
+    return splits, _report(config.dataset, len(pairs), dropped, splits)
+
+
+def _sample(
+    rows: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig
+) -> dict[str, list[Row]]:
+    """Some instructions of each split, every family in its proportion."""
+    sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
+    found = {}
+    for name, part in rows.items():
+        try:
+            found[name] = sample_families(part, min(sizes[name], len(part)), config.seed)
+        except BadInput as error:
+            raise BadInput(
+                f"preferences.instructions is {config.instructions} and val_fraction {config.val_fraction}, which is "
+                f"too few for {name}: {error}"
+            ) from error
+    return found
+
+
+def _report(source: str, read: int, dropped: Counter[str], splits: Splits) -> dict[str, Any]:
+    return {
+        "source": source,
+        "read": read,
+        "dropped": dict(+dropped),
+        "splits": {
+            name: {"rows": len(part), "families": dict(Counter(pair["family"] for pair in part))}
+            for name, part in splits.items()
+        },
+    }
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:

@@ -1,10 +1,13 @@
 """Nested subsets of examples, to compare training on fewer and more of them."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from groundup.errors import BadInput
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> list[int]:
@@ -34,3 +37,8 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
             f"expected all labels: raise the size."
         )
     return sorted(chosen)
+
+
+def sample_families(rows: Sequence[Row], size: int | None, seed: int) -> list[Row]:
+    """`size` of the rows, each family in its proportion and in the order of `rows`; None = all; see `nested_subset`."""
+    return [rows[i] for i in nested_subset([row["family"] for row in rows], size, seed)]

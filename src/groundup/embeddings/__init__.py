@@ -1,1 +1,5 @@
-"""Word vectors: skip-gram, CBOW and GloVe by hand, contextual vectors, and the benchmarks that compare them."""
+"""Word vectors: Word2Vec and GloVe learned from scratch, compared with gensim, and probes of contextual vectors.
+
+They train through the loop of `training`, and serve the study alone; the token embeddings of the language models are
+part of `nn`.
+"""

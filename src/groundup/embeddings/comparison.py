@@ -6,6 +6,7 @@ A set of vectors is named by who made it and how, "groundup skipgram" or "gensim
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,14 @@ import numpy as np
 
 from groundup.embeddings import learning
 from groundup.embeddings.benchmarks import analogies, word_pairs
-from groundup.embeddings.config import GENSIM_METHODS, CompareEmbeddingsConfig, EmbeddingsConfig, Method
+from groundup.embeddings.config import (
+    CORPORA,
+    GENSIM_METHODS,
+    METHODS,
+    CompareEmbeddingsConfig,
+    EmbeddingsConfig,
+    Method,
+)
 from groundup.embeddings.vectors import WordVectors
 from groundup.embeddings.vocabulary import build_vocabulary, split_words
 from groundup.evaluation.baselines import fit_predict
@@ -30,6 +38,24 @@ SHOWN = ("precision", "recall", "f1")
 def name_of(vectors: WordVectors) -> str:
     """Who made a set of vectors, and how."""
     return f"{vectors.facts['by']} {vectors.facts['method']}"
+
+
+def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
+    """Every set of vectors, as `by_corpus`, ours first.
+
+    Args:
+        ours, gensim: folders with one set per method and corpus, such as "cbow_mix".
+
+    Raises:
+        BadInput: a set is missing or cannot be read.
+    """
+    folders = [
+        folder / f"{method}_{corpus}"
+        for folder, methods in ((ours, METHODS), (gensim, GENSIM_METHODS))
+        for method in methods
+        for corpus in CORPORA
+    ]
+    return by_corpus(map(WordVectors.load, folders))
 
 
 def by_corpus(sets: Iterable[WordVectors]) -> dict[str, dict[str, WordVectors]]:

@@ -13,6 +13,7 @@ Positive = Annotated[int, Ge(1)]
 Method = Literal["skipgram", "cbow", "glove"]
 CorpusName = Literal["chat", "mix"]  # the pretraining text; with both Bibles
 METHODS: tuple[Method, ...] = get_args(Method)
+CORPORA: tuple[CorpusName, ...] = get_args(CorpusName)
 GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
 
 
@@ -23,11 +24,11 @@ def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> 
         BadInput: one of them is not.
     """
     for method in methods:
-        if method == name and corpus in get_args(CorpusName):
+        if method == name and corpus in CORPORA:
             return method
     raise BadInput(
         f"found method {name} and corpus {corpus}; expected one of {', '.join(methods)} and one of "
-        f"{', '.join(get_args(CorpusName))}; correct the stage's command."
+        f"{', '.join(CORPORA)}; correct the stage's command."
     )
 
 

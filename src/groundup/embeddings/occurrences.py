@@ -108,7 +108,7 @@ def contextual_vectors(
     """
     import torch
 
-    from groundup.nn.attention import Record
+    from groundup.nn.attention import Trace
 
     spans = token_spans(tokenizer, places)
     texts = list(dict.fromkeys(place.text for place in places))
@@ -136,11 +136,11 @@ def contextual_vectors(
         idx = torch.full((len(batch), int(lengths.max())), tokenizer.eot_id)
         for number, text in enumerate(batch):
             idx[number, : lengths[number]] = torch.tensor(ids[text])
-        record = Record(attention=False)
+        trace = Trace(attention=False)
         extra = {} if model.config.causal else {"lengths": lengths.to(device)}
         with torch.no_grad():
-            model(idx.to(device), record=record, **extra)
-        hidden = torch.stack(record.hidden).float().cpu().numpy()  # (L, B, T, C)
+            model(idx.to(device), trace=trace, **extra)
+        hidden = torch.stack(trace.hidden).float().cpu().numpy()  # (L, B, T, C)
         for number, text in enumerate(batch):
             for n in inside[text]:
                 first, end = spans[n]

@@ -1,4 +1,4 @@
-"""Numbers about models: metrics with intervals, baselines, and the tables that pages and documents are made of.
+"""Measurements as numbers: metrics with intervals, classical baselines, bits per byte, BLEU and chrF, a model as judge.
 
-Measures and draws nothing: pictures, pages and their words are the business of reports.
+Results are plain dictionaries that stages write as JSON. Nothing is drawn here: pages and pictures are in `reports`.
 """

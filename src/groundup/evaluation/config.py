@@ -33,8 +33,8 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class ScoreConfig:
-    """How a starting point is scored."""
+class EvaluateStartsConfig:
+    """How a starting point is measured."""
 
     __pydantic_config__ = STRICT
 

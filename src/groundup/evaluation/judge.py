@@ -1,12 +1,13 @@
 """A language model as judge: scores of 0 to 100 for answers, by the rubric of the book (Raschka 2024, section 7.8).
 
-Any server that speaks OpenAI's protocol: Ollama, llama.cpp, vLLM, or a service. A judge's word is no measurement: it
-stands beside exact match, and nothing depends on it. Each answer is judged several times, and how well a judge agrees
-with itself is told.
+Any server that speaks OpenAI's protocol will do: Ollama, llama.cpp, vLLM, or a service. A judge's score is an opinion
+and no measurement: nothing depends on it. Each answer is judged several times, which shows how well the judge agrees
+with itself.
 """
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -57,6 +58,28 @@ def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[i
         if key:
             session.headers["Authorization"] = f"Bearer {key}"
         return [[_score(session, row, config) for _ in range(config.repeats)] for row in rows]
+
+
+def scores_by_model(
+    responses: Mapping[str, Sequence[Mapping[str, Any]]], config: JudgeConfig
+) -> dict[str, dict[str, float]]:
+    """`agreement` and the number of instances by model, judged on the first unseen tasks (split "test").
+
+    Empty where nobody judges, or where the judge fails at any answer: a table with gaps would compare nothing. An
+    opinion that is missing must not stop the pipeline, so the failure is printed to stderr.
+    """
+    if config.url is None:
+        print("ask_judge.url is null: nobody judges")
+        return {}
+    found = {}
+    try:
+        for name, answered in responses.items():
+            rows = [row for row in answered if row["split"] == "test"][: config.instances]
+            found[name] = {**agreement(judge(rows, config)), "instances": len(rows)}
+    except BadInput as error:
+        print(f"warning: no table of scores: {error}", file=sys.stderr)
+        return {}
+    return found
 
 
 def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:

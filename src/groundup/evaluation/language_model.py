@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from groundup.nn.decoder import Decoder
+from groundup.text.documents import text_of
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm
 
@@ -57,6 +58,19 @@ def nats_of_texts(
     if not begin:
         return total_nats(model, ids, end, batch_size, window)
     return total_nats(model, ids[1:], begin[0], batch_size, window, given_id=begin[0])
+
+
+def document_bits(
+    model: Decoder, tokenizer: Tokenizer, documents: Sequence[Sequence[str]], window: int
+) -> dict[str, float]:
+    """How well the model predicts documents, each a list of messages, with its own tokenizer.
+
+    Returns:
+        {"bits_per_byte", "bytes": of the messages, without the ends of line between them}.
+    """
+    n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
+    nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)
+    return {"bits_per_byte": round(bits_per_byte(nats, n_bytes), 6), "bytes": n_bytes}
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:

@@ -68,7 +68,7 @@ def last_layers(found: Facts) -> dict[str, Facts]:
 
 
 def last_layer(found: Facts, vectors: str) -> Facts:
-    """The probe of a model's last layer, read at the word itself; the best layer would be chosen on the test pairs."""
+    """The probe of a model's last layer at the word itself; the best layer would be chosen by the test pairs."""
     rows = [
         row for row in found["contextual"]["rows"] if row["vectors"] == vectors and row["layer"] is not None
     ]

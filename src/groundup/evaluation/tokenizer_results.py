@@ -12,7 +12,7 @@ from groundup.settings import STRICT
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.vocabularies import after_merges
 
-# once a seed
+# once per seed
 MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps", "seconds", "cpu_share")
 COMPARED = ("val_bpb", "spam_f1")
 
@@ -41,7 +41,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
     Args:
         rows: name -> what the stage ladder writes, and "vocabulary": what the stage train_vocabulary writes.
 
-    A difference of two tokenizers with equal seeds is one number a seed; its interval leaves 0 out ("significant")
+    A difference of two tokenizers with equal seeds is one number per seed; its interval leaves 0 out ("significant")
     where the seeds agree about it more closely than they differ. Intervals of F1 end at 0 and 1.
 
     Raises:

@@ -20,7 +20,7 @@ Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of mess
 
 
 def final_loss(history: Sequence[Mapping[str, float]]) -> float:
-    """Mean training loss of the last steps, in nats a message; `history` as from `training.fit`."""
+    """Mean training loss of the last steps, in nats per message; `history` as from `training.fit`."""
     return float(np.mean([row["train/loss"] for row in history[-LAST_STEPS:]]))
 
 

@@ -1,1 +1,4 @@
-"""From a model to text: sampling, decoding with a cache, beam search, prompt styles and chat templates."""
+"""Text out of a model: decoding with a key/value cache, sampling, beam search, prompt styles and chat templates.
+
+What a finetuned model does with the text, such as answering instructions, is in `tasks`.
+"""

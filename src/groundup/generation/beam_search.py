@@ -1,12 +1,12 @@
-"""Writing with an encoder-decoder: greedy and beam search, for a batch of sources at once, over a key/value cache.
+"""Greedy and beam search with an encoder-decoder, for a batch of sources, with a key/value cache.
 
-A beam of K keeps, for each source, the K likeliest beginnings so far; each step continues all of them by every token
-and keeps the best again. K = 1 is greedy search. Finished texts are compared by their score,
+Beam search of width K keeps the K most likely prefixes of each source; each step extends all of them by every token
+and again keeps the best K. K = 1 is greedy search. Finished texts are compared by their score,
 
     log p(text | source) / lp(length),    lp(n) = ((5 + n) / 6) ** length_penalty
 
-(Wu et al. 2016, eq. 14), since a longer text always has a lower probability. Shapes: N sources that are still being
-written, K beams, V tokens.
+(Wu et al. 2016, eq. 14), since a longer text always has a lower probability. Shapes: N unfinished sources, K beams,
+V tokens.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from groundup.nn.transformer import check_finite
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text: its tokens, with the end token if it was reached, their log probability, and its score."""
+    """A text: its tokens (with the end token if it was reached), their log probability, and the score."""
 
     tokens: list[int]
     log_probability: float
@@ -29,7 +29,7 @@ class Hypothesis:
 
 
 def penalty(length: int, length_penalty: float) -> float:
-    """What the log probability of a text of so many tokens is divided by."""
+    """lp(length): the divisor of the log probability of a text of `length` tokens."""
     return float(((5 + length) / 6) ** length_penalty)
 
 
@@ -44,11 +44,21 @@ def beam_search(
     length_penalty: float,
     max_tokens: Sequence[int],
 ) -> list[list[Hypothesis]]:
-    """The best texts for each row of `memory`, the best first: at most `beam_size`, at least one.
+    """Search for the best texts of each row of `memory`.
 
-    A text ends with `end_id`, or is cut at the row's number of `max_tokens`. A source leaves the batch, so that the
-    others get faster, when it has `beam_size` finished texts and the best unfinished one, if it ended here, would score
-    no higher than any of them: to stop at the first `beam_size` would keep bad texts only because they are short.
+    A source leaves the batch, which makes the others faster, when it has `beam_size` finished texts and the best
+    unfinished one, if it ended here, would score no higher than any of them. Stopping at the first `beam_size` finished
+    texts would keep bad texts only because they are short.
+
+    Args:
+        memory: the encoded sources.
+        start_id, end_id: the first token of the decoder's input; the token that ends a text.
+        beam_size: K.
+        length_penalty: the exponent of lp; 0 = none.
+        max_tokens: per source, the length at which its texts are cut.
+
+    Returns:
+        For each source, 1 to `beam_size` texts, the best first.
 
     Raises:
         BadInput: the model's logits are not finite.
@@ -56,11 +66,11 @@ def beam_search(
     n, device = len(memory.mask), memory.mask.device
     limits = torch.tensor(list(max_tokens), device=device)
     found: list[list[Hypothesis]] = [[] for _ in range(n)]
-    rows = list(range(n))  # which source each of the N is
+    rows = list(range(n))  # the source of each of the N rows
     cache = model.empty_cache(memory, int(limits.max())).keep(
         torch.arange(n, device=device).repeat_interleave(beam_size)
     )
-    # one beginning at first: the others are copies of it and must not be chosen
+    # one prefix at first: the others are copies of it and must not be chosen
     totals = torch.full((n, beam_size), -torch.inf, device=device)
     totals[:, 0] = 0.0
     last = torch.full((n * beam_size, 1), start_id, device=device)
@@ -69,13 +79,13 @@ def beam_search(
         check_finite(logits.amax(dim=-1))
         cache.lengths += 1
         scores = totals[:, :, None] + logits.log_softmax(dim=-1).view(len(rows), beam_size, -1)
-        # 2 K candidates: however many of them end here, K are left to go on
+        # 2 K candidates: at most K of them end here, so K are left to continue
         best, where = scores.flatten(1).topk(min(2 * beam_size, scores[0].numel()), dim=1)
         beams, tokens = where // scores.shape[2], where % scores.shape[2]
         done = (tokens == end_id) | (length >= limits[:, None])
         texts = cache.tokens.view(len(rows), beam_size, -1)
         for i, j in (done & (best > -torch.inf)).nonzero().tolist():
-            if j < beam_size:  # an end that is not among the K best is no better than what goes on
+            if j < beam_size:  # a text that ends outside the K best is no better than the K that continue
                 written = [*texts[i, beams[i, j], 1:length].tolist(), int(tokens[i, j])]
                 total = float(best[i, j])
                 found[rows[i]].append(Hypothesis(written, total, total / penalty(length, length_penalty)))

@@ -1,7 +1,7 @@
-"""Chat templates: a conversation as the text that a model was taught to read, by the Jinja template published with it.
+"""Chat templates turn a conversation into the text that a model was trained on; each chat model comes with its own.
 
-The template is text from outside, so it runs in Jinja's sandbox, which gives it nothing but the conversation. Templates
-are written for the environment of transformers, so this one has the same settings, names and filters.
+A template is untrusted Jinja code, so it runs in Jinja's sandbox and sees only the conversation. Templates are written
+for the environment of transformers, so this environment has the same settings, names and filters.
 """
 
 import json
@@ -25,7 +25,7 @@ Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "conten
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A template and the special tokens that it may write."""
+    """A template and the special tokens that it may use."""
 
     source: str
     bos_token: str | None = None
@@ -44,17 +44,17 @@ class ChatTemplate:
         }
         try:
             return environment.from_string(self.source)
-        except Exception as error:  # Jinja writes Python, which may be none
+        except Exception as error:  # Jinja compiles to Python, which may be invalid
             raise BadInput(
-                f"the chat template is no Jinja ({error}); expected the one published with the model: take its folder "
-                f"anew."
+                f"the chat template is not valid Jinja ({error}); expected the template of the model: download the "
+                f"model again."
             ) from error
 
     def render(self, messages: Sequence[Message], *, answer: bool) -> str:
-        """The conversation as text; with `answer`, up to where the model's next message begins.
+        """Render a conversation as text; with `answer`, followed by the header of the model's next message.
 
         Raises:
-            BadInput: the template is damaged, or refuses the conversation; its own words are told.
+            BadInput: the template is damaged or refuses the conversation; the message quotes its reason.
         """
         tokens = {"bos_token": self.bos_token, "eos_token": self.eos_token}
         try:
@@ -67,20 +67,21 @@ class ChatTemplate:
             )
         except BadInput:
             raise
-        except Exception as error:  # what runs is foreign
+        except Exception as error:  # a template can fail in any way
             raise BadInput(
                 f"the chat template fails on a conversation of {len(messages)} messages ({type(error).__name__}: "
-                f"{error}); most expect roles system, user and assistant in turn: correct these, or take another model."
+                f"{error}); most templates expect the roles user and assistant in turn: correct the messages, or take "
+                f"another model."
             ) from error
 
     def turns(self, messages: Sequence[Message], *, answer: bool = False) -> list[tuple[str, bool]]:
-        """The conversation in pieces: (text, whether the assistant writes it), which together are the whole text.
+        """Split the rendered conversation into pieces: (text, whether the assistant writes it).
 
-        With `answer`, up to where the model's next message begins. Only pieces of the assistant are to be learned; what
-        the template puts in front of an answer is not.
+        The headers that the template puts before an answer are not part of the assistant's pieces, which are the
+        targets in training. `answer` is the same as for `render`.
 
         Raises:
-            BadInput: as for `render`; or the template writes earlier messages otherwise when later ones follow.
+            BadInput: as for `render`; or the template renders a message differently when others follow it.
         """
         pieces: list[tuple[str, bool]] = []
         done = ""
@@ -97,19 +98,19 @@ class ChatTemplate:
     def _rest(self, beginning: str, text: str) -> str:
         if not text.startswith(beginning):
             raise BadInput(
-                "the chat template writes a message otherwise when others follow it, so its answers cannot be told "
-                "apart; give conversations of one question and one answer."
+                "the chat template renders a message differently when others follow it, so the answers cannot be "
+                "located; give conversations of one question and one answer."
             )
         return text[len(beginning) :]
 
 
 class _Generation(Extension):
-    """`{% generation %}` ... `{% endgeneration %}` marks what the assistant writes, and adds nothing."""
+    """`{% generation %}` ... `{% endgeneration %}` marks what the assistant writes and adds no text."""
 
     tags = {"generation"}  # noqa: RUF012  Jinja's own attribute
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """A call, as in transformers: what is set inside is not known behind it."""
+        """Parse the block as a call, as transformers does: variables set in it are not visible after it."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
@@ -119,7 +120,7 @@ class _Generation(Extension):
 
 
 class _PublicNamespace(Namespace):
-    """Jinja's `namespace`, which stores no name with an underscore in front: these lead to Python's own attributes."""
+    """Jinja's `namespace` without names that begin with an underscore, which would reach Python's own attributes."""
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__()
@@ -128,7 +129,9 @@ class _PublicNamespace(Namespace):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if isinstance(name, str) and name.startswith("_"):
-            raise jinja2.exceptions.SecurityError(f"a namespace stores no name with an underscore: {name}")
+            raise jinja2.exceptions.SecurityError(
+                f"a namespace takes no name that begins with an underscore: {name}"
+            )
         super().__setitem__(name, value)
 
 

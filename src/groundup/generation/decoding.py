@@ -1,4 +1,4 @@
-"""Text from a decoder: one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
+"""Text from a decoder, one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
 
 from collections.abc import Collection, Generator, Iterator, Sequence
 
@@ -14,33 +14,33 @@ from groundup.tokenizers.loading import Tokenizer
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Logits (B, V) -> the distribution (B, V) that is drawn from.
+    """Logits (B, V) -> the distribution (B, V) to sample from.
 
     Raises:
-        BadInput: a row's highest logit is infinite, or one is not a number.
+        BadInput: the highest logit of a row is infinite, or a logit is not a number.
     """
     highest = logits.amax(dim=-1, keepdim=True)
     check_finite(highest)
     if sampling.greedy:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
-    logits = (logits - highest) / sampling.temperature  # the largest is 0: no overflow
+    logits = (logits - highest) / sampling.temperature  # the largest becomes 0, so nothing overflows
     if 0 < sampling.top_k < logits.shape[-1]:
         likeliest = logits.topk(sampling.top_k, dim=-1).indices
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
     probs = logits.softmax(dim=-1)
     if sampling.top_p < 1:
         ordered, order = probs.sort(dim=-1, descending=True)
-        outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the set before already reaches p
-        outside[..., 0] = False  # the likeliest stays, even where float32 takes p for 0
+        outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the tokens before already reach p
+        outside[..., 0] = False  # the most likely token stays, even if float32 rounds p to 0
         probs = probs.masked_fill(outside.scatter(-1, order, outside), 0.0)
         probs = probs / probs.sum(dim=-1, keepdim=True)
     return probs
 
 
 def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """One token (B,) from each row of probs (B, V), by inverting the cumulative distribution at a uniform draw."""
+    """Draw one token per row of probs (B, V) -> (B,), by inverting the cumulative distribution."""
     device = probs.device
-    if device.type == "mps":  # which has no float64
+    if device.type == "mps":  # MPS has no float64
         probs = probs.cpu()
     uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
     cumulative = probs.double().cumsum(dim=-1)
@@ -50,19 +50,19 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
-    """One token (B,) for each row of logits (B, V); the likeliest needs no draw. Errors as for `probabilities`."""
+    """Choose one token per row of logits (B, V) -> (B,), at random or greedily; errors as for `probabilities`."""
     if sampling.greedy:
-        tokens = logits.argmax(dim=-1)  # that of a logit which is not a number, if there is one
+        tokens = logits.argmax(dim=-1)  # argmax finds nan first
         check_finite(logits.gather(-1, tokens[:, None]))
         return tokens
     return draw(probabilities(logits.float(), sampling), generators)
 
 
 def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
-    """Raise BadInput where a prompt of so many tokens leaves no room for an answer; `what` names it."""
+    """Raise BadInput if a prompt of `tokens` tokens leaves no room for an answer; `what` names the prompt."""
     if tokens >= context_length:
         raise BadInput(
-            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer; "
+            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer: "
             f"shorten it or train with a larger model.context_length."
         )
 
@@ -77,15 +77,19 @@ def stream(
     stop_ids: Collection[int],
     cache: KVCache | None = None,
 ) -> Iterator[dict[int, int]]:
-    """Yield {row: new token} step by step; a row that draws a stop id, or fills the context, yields no more.
+    """Yield {row: new token} step by step; a row that draws a stop id or fills the context yields no more.
 
     Finished rows leave the batch, so the others get faster.
 
     Args:
-        cache: of prompts whose first tokens it holds: only the others are read. It is filled on the way.
+        prompts: token ids of each prompt.
+        max_new_tokens: largest number of new tokens per prompt.
+        sampling: how tokens are chosen.
+        stop_ids: tokens that end an answer; they are not yielded.
+        cache: a cache that holds the first tokens of the prompts, so that only the rest is computed; it is extended.
 
     Raises:
-        BadInput: a prompt is empty, or leaves no room in the context; or the model's logits are not finite.
+        BadInput: a prompt is empty or leaves no room in the context, or the model's logits are not finite.
     """
     if not prompts:
         return
@@ -103,9 +107,8 @@ def stream(
     idx = torch.zeros(len(prompts), max(map(len, unread)), dtype=torch.long, device=device)
     for row, prompt in enumerate(unread):
         idx[row, : len(prompt)] = torch.tensor(prompt, device=device)
-    x = model(idx, cache)[
-        torch.arange(len(prompts), device=device), lengths - 1
-    ]  # (B, C) at each row's last token
+    # (B, C) at each row's last token
+    x = model(idx, cache)[torch.arange(len(prompts), device=device), lengths - 1]
     cache.lengths += lengths
     stops = set(stop_ids)
     for step in range(max_new_tokens):
@@ -135,7 +138,7 @@ def stream_text(
 ) -> Generator[str, None, None]:
     """Yield the text of one answer piece by piece; arguments and errors as for `stream`.
 
-    Bytes that are not yet a whole character wait for the next token; where none comes they are left out.
+    The bytes of an incomplete character are held back until the next token completes it, or dropped at the end.
     """
     steps = stream(
         model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache

@@ -1,6 +1,6 @@
-"""Prompt styles: how an instruction and its input become the text after which the response begins.
+"""Prompt styles turn an instruction and its input into the text that the response continues.
 
-A checkpoint saves the name of its style, so that generation asks the way training did. Published chat models bring a
+A checkpoint stores the name of its style, so that generation uses the prompts of training. Chat models come with a
 template of their own.
 """
 
@@ -14,13 +14,13 @@ from groundup.generation.chat_template import ChatTemplate, Message
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.loading import Tokenizer
 
-CHAT_TEMPLATE = "chat_template"  # the style of a published model that brings its own
-DEFAULT_STYLE = "alpaca_short"  # for asking a model that was never taught a style
-Turn = tuple[list[int], bool]  # ids, and whether the model is to write them
+CHAT_TEMPLATE = "chat_template"  # the style of a model that comes with its own template
+DEFAULT_STYLE = "alpaca_short"  # for a model that was never finetuned with a style
+Turn = tuple[list[int], bool]  # token ids, and whether the model writes them
 
 
 class Request(NamedTuple):
-    """What a model is asked; `history` holds the messages before, of perhaps the system, then user and assistant."""
+    """A request to a model; `history` has the earlier messages: perhaps system, then user and assistant in turn."""
 
     instruction: str
     input: str = ""
@@ -28,16 +28,16 @@ class Request(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Request":
-        """That of an instruction row."""
+        """The request of an instruction row."""
         return cls(row["instruction"], row["input"], row.get("history", ()))
 
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """Three headers, "### Instruction:", "### Input:" and "### Response:", and what stands around them."""
+    """The texts around the three headers "### Instruction:", "### Input:" and "### Response:"."""
 
     with_input: str = ""  # preamble
-    without_input: str = ""  # preamble where there is no input
+    without_input: str = ""  # preamble without an input
     after_header: str = "\n"
     between: str = "\n\n"
     before_response: str = "\n"  # the end of the prompt
@@ -52,20 +52,20 @@ PROMPT_STYLES = {
         without_input="Below is an instruction that describes a task. "
         "Write a response that appropriately completes the request.\n\n",
     ),
-    # For small models: the same headers in less than half of the tokens. Text follows a header on its line, so that
-    # a word is the same token in the input and at the start of the response: with its space before it.
+    # For small models: the same headers in less than half of the tokens. Text follows its header on the same line, so
+    # that a word is the same token, with a space before it, in the input and at the start of the response.
     "alpaca_short": PromptStyle(after_header=" ", between="\n", before_response="", response_start=" "),
 }
 
 
 def format_prompt(style: str, instruction: str, input: str = "") -> str:
-    """The prompt up to where the response begins; a blank `input` drops its section.
+    """The prompt up to the beginning of the response; a blank `input` drops its section.
 
     format_prompt("alpaca_short", "Say the first word.", "tea, red") ->
     "### Instruction: Say the first word.\\n### Input: tea, red\\n### Response:"
 
     Raises:
-        BadInput: no such style.
+        BadInput: there is no such style.
     """
     chosen = _style(style)
     sections = [f"### Instruction:{chosen.after_header}{instruction}"]
@@ -76,13 +76,17 @@ def format_prompt(style: str, instruction: str, input: str = "") -> str:
 
 
 def format_response(style: str, output: str) -> str:
-    """The text that continues the prompt; strip it to get the answer back."""
+    """The text that continues the prompt; stripping it gives the answer back."""
     return _style(style).response_start + output
 
 
 @dataclass(frozen=True)
 class Prompter:
-    """How one model is asked: its style, the tokenizer, and the chat template that a published one brings along."""
+    """Turns requests into the token ids of prompts, in the style of one model.
+
+    Raises:
+        BadInput: there is no such style, or CHAT_TEMPLATE without a template.
+    """
 
     style: str  # a name of PROMPT_STYLES, or CHAT_TEMPLATE
     tokenizer: Tokenizer
@@ -93,28 +97,28 @@ class Prompter:
             _style(self.style)
         elif self.template is None:
             raise BadInput(
-                f"the prompt style is {CHAT_TEMPLATE}, but the model brings no template; choose one of "
+                f"the prompt style is {CHAT_TEMPLATE}, but the model has no template; choose one of "
                 f"{', '.join(PROMPT_STYLES)}."
             )
 
     def prompts(self, requests: Sequence[tuple[str, str] | Request]) -> list[list[int]]:
-        """The ids of requests, up to where the answer begins.
+        """The token ids of each request, up to the beginning of the answer.
 
         Raises:
-            BadInput: a request holds a special token of a chat template, or a history that the style cannot write.
+            BadInput: a request contains a special token of a chat template, or a history that the style cannot express.
         """
         turns = self._encode([self._texts(Request(*request)) for request in requests])
         return [[*chain.from_iterable(ids for ids, _ in conversation)] for conversation in turns]
 
     def completions(self, outputs: Sequence[str]) -> list[list[int]]:
-        """The ids of answers, each with the token that ends it."""
+        """The token ids of each answer, with the token that ends it."""
         return [turn[0] for [turn] in self._encode([[(self._response(output), True)] for output in outputs])]
 
     def answered(self, requests: Sequence[Request], outputs: Sequence[str]) -> list[list[Turn]]:
-        """The ids of requests with their answers, turn by turn; the answers in the histories are to be written too.
+        """The turns of each request with its answer; the answers in the history are marked as written by the model too.
 
-        Each answer ends with the token that ends it. A prompt and an answer are encoded apart, as when the model is
-        asked; where answers begin with a word, the ids together are those of the whole text.
+        Each answer includes the token that ends it. Prompts and answers are encoded separately, as in generation; if
+        the answers begin with a word, the joined ids equal those of the whole text.
 
         Raises:
             BadInput: as for `prompts`.
@@ -124,14 +128,14 @@ class Prompter:
         )
 
     def _encode(self, conversations: Sequence[Sequence[tuple[str, bool]]]) -> list[list[Turn]]:
-        """Encode the pieces of conversations, those of the model each with the token that ends it."""
+        """Encode the pieces of conversations; each piece of the model is followed by the token that ends it."""
         written = [text for pieces in conversations for text, learned in pieces if learned]
         read = [text for pieces in conversations for text, learned in pieces if not learned]
         answers = iter(self.tokenizer.encode_batch(written))
         if self.style == CHAT_TEMPLATE:
             assert isinstance(self.tokenizer, BPETokenizer)
             others = iter(self.tokenizer.encode_batch(read, allow_special=True))
-            begin: tuple[int, ...] = ()  # a template writes it itself
+            begin: tuple[int, ...] = ()  # a template includes it
         else:
             others = iter(self.tokenizer.encode_batch(read))
             begin = self.tokenizer.prefix_ids
@@ -146,7 +150,7 @@ class Prompter:
         ]
 
     def _texts(self, request: Request, output: str | None = None) -> list[tuple[str, bool]]:
-        """A request, perhaps with its answer, in pieces: (text, whether the model writes it, and then its end)."""
+        """A request, with its answer if given, in pieces: (text, whether the model writes it)."""
         if self.style == CHAT_TEMPLATE:
             asked = "\n\n".join(part for part in (request.instruction, request.input) if part.strip())
             messages = [*request.history, {"role": "user", "content": asked}]
@@ -164,15 +168,15 @@ class Prompter:
     def _piece(self, message: Message) -> tuple[str, bool]:
         if message["role"] == "system":
             raise BadInput(
-                f"a conversation begins with a message of the system, for which the prompt style {self.style} has no "
-                f"place; choose the style {CHAT_TEMPLATE} with a model that brings a template, or remove the message."
+                f"a conversation begins with a system message, for which the prompt style {self.style} has no place; "
+                f"choose the style {CHAT_TEMPLATE} with a model that has a template, or remove the message."
             )
         if message["role"] == "assistant":
             return format_response(self.style, message["content"]), True
         return format_prompt(self.style, message["content"]), False
 
     def _turns(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
-        """The pieces of a conversation in the chat template; what it writes behind an answer goes to the next one."""
+        """The pieces of a conversation in the chat template; text after the end of an answer joins the next piece."""
         assert self.template is not None and isinstance(self.tokenizer, BPETokenizer)
         check_messages(messages, self.tokenizer)
         end, behind = self.tokenizer.end, ""
@@ -184,17 +188,17 @@ class Prompter:
             answer, found, behind = text.partition(end)
             if not found:
                 raise BadInput(
-                    f"the chat template does not end the answers of a conversation with {end}, at which the model "
-                    f"stops; give conversations of one question and one answer, or take another model."
+                    f"the chat template does not end the answers of a conversation with {end}, the token at which the "
+                    f"model stops; give conversations of one question and one answer, or take another model."
                 )
             pieces.append((answer, True))
         return pieces
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """The ids of a conversation in the chat template, up to where the model's next message begins.
+        """The token ids of a conversation in the chat template, up to the beginning of the model's next message.
 
         Raises:
-            BadInput: the template fails, or a message holds one of the special tokens that it sets between messages.
+            BadInput: the template fails, or a message contains a special token.
         """
         assert self.template is not None and isinstance(self.tokenizer, BPETokenizer)
         check_messages(messages, self.tokenizer)
@@ -204,19 +208,19 @@ class Prompter:
 
 
 def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None:
-    """Raise BadInput where a message holds a special token: it could pretend that another one speaks."""
+    """Raise BadInput if a message contains a special token, with which it could impersonate another role."""
     for message in messages:
         for special in tokenizer.special_tokens:
             if special in message["content"]:
                 raise BadInput(
-                    f"a message of {message['role']} holds {special}, which marks messages for the model; leave it "
-                    f"out, or write it otherwise."
+                    f"a message of {message['role']} holds {special}, which separates messages for the model; remove "
+                    f"or rewrite it."
                 )
 
 
 def _style(name: str) -> PromptStyle:
     if name not in PROMPT_STYLES:
         raise BadInput(
-            f"Found the prompt style {name!r}; expected one of {', '.join(PROMPT_STYLES)}; correct it."
+            f"unknown prompt style {name!r}; expected one of {', '.join(PROMPT_STYLES)}: correct it."
         )
     return PROMPT_STYLES[name]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import Reading
+from groundup.nn.attention import AttentionContext
 from groundup.nn.transformer import Transformer
 
 
@@ -59,9 +59,9 @@ def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) 
         )
     found: list[Look] = []
 
-    def watch(attention: Any, inputs: tuple[Tensor, Reading]) -> None:
-        x, reading = inputs
-        q, k, v = attention.queries_keys_values(x, replace(reading, cache=None))
+    def watch(attention: Any, inputs: tuple[Tensor, AttentionContext]) -> None:
+        x, context = inputs
+        q, k, v = attention.queries_keys_values(x, replace(context, cache=None))
         group = head // (config.n_head // config.n_kv_head)
         end = position + 1 if config.causal else k.shape[2]
         found.append(Look(q[0, head, position], k[0, group, :end], v[0, group, :end]))

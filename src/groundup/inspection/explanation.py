@@ -16,7 +16,7 @@ from groundup.inspection.attention_maps import AttentionMap
 from groundup.inspection.attention_steps import look, steps
 from groundup.inspection.config import ExplainConfig
 from groundup.inspection.stacks import Stack
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.transformer import Transformer
 from groundup.tokenizers.loading import Tokenizer
@@ -36,7 +36,7 @@ class Seen:
 
     tokens: list[str]
     idx: Tensor  # (1, T)
-    record: Record
+    record: Trace
 
     @property
     def last_word(self) -> int:
@@ -58,8 +58,10 @@ class Translated:
 class Explained:
     """What the page about the transformer is drawn from, as JSON and arrays.
 
-    metrics: sizes of the models and the translation. facts: the parts of each model, its tokens, what its heads look
-    at, and one look worked out. maps: see `maps_of`.
+    metrics: {"models": {name: see `sizes_of`}, "source", "translation"}.
+    facts: {"models": {kind: {"name", "stacks", "config"}}, "tokens": see `tokens_of`, "habits": see `habits_of`, of
+        decoder and encoder, "later": see `share_of_later`, "look": see `attention_steps.steps`}.
+    maps: see `maps_of`.
     """
 
     metrics: Mapping[str, Any]
@@ -77,8 +79,8 @@ def see(model: Transformer, tokenizer: Tokenizer, text: str) -> Seen:
     end, cut = [tokenizer.eot_id], tokenizer.encode(text)
     idx = torch.tensor([end + cut + end], device=model.wte.weight.device)
     _fits("sentence", idx, model.config.context_length)
-    record = Record()
-    model(idx, record=record)
+    record = Trace()
+    model(idx, trace=record)
     return Seen([END, *tokenizer.pieces(text), END], idx, record)
 
 
@@ -99,8 +101,8 @@ def see_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) ->
         max_tokens=[limit],
     )  # fmt: skip
     idx = torch.tensor([[end, *best.tokens[:-1]]], device=device)
-    record = Record()
-    model(read, lengths, idx, record=record)
+    record = Trace()
+    model(read, lengths, idx, trace=record)
     assert record.encoder is not None
     words = [token for token in best.tokens if token != end]
     text = tokenizer.decode(words)
@@ -170,8 +172,6 @@ def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainC
     both = see(encoder.model, encoder.tokenizer, config.sentence)
     past = see(same.model, same.tokenizer, config.sentence)
     verse = see_translation(translator.model, translator.tokenizer, config.verse)
-    position = read.last_word
-    found = look(decoder.model, read.idx, config.layer - 1, config.head - 1, position)
     made_of = {
         "decoder": stacks(decoder.model, read.idx),
         "encoder": stacks(encoder.model, both.idx),
@@ -179,31 +179,35 @@ def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainC
     }
     configs = {kind: asdict(models[kind].config.model) for kind in KINDS}
     sizes = {name: sizes_of(made_of[kind], configs[kind]) for kind, name in KINDS.items()}
+    found = look(decoder.model, read.idx, config.layer - 1, config.head - 1, read.last_word)
+    one_look = {"layer": config.layer, "head": config.head, "token": read.tokens[read.last_word]}
     facts = {
         "models": {
-            kind: {
-                "name": name,
-                "stacks": [asdict(stack) for stack in made_of[kind]],
-                "config": configs[kind],
-            }
+            kind: {"name": name, "stacks": list(map(asdict, made_of[kind])), "config": configs[kind]}
             for kind, name in KINDS.items()
         },
-        "tokens": {
-            "decoder": read.tokens,
-            "encoder": both.tokens,
-            "source": verse.source.tokens,
-            "target": verse.target.tokens,
-        },
+        "tokens": tokens_of(read, both, verse),
         "habits": {"decoder": habits_of(read), "encoder": habits_of(both)},
-        "later": {
-            name: mean(habit["later"] for habit in habits_of(seen))
-            for name, seen in (("decoder", past), ("encoder", both))
-        },
-        "look": {"layer": config.layer, "head": config.head, "token": read.tokens[position]}
-        | steps(found, read.tokens),
+        "later": {"decoder": share_of_later(past), "encoder": share_of_later(both)},
+        "look": one_look | steps(found, read.tokens),
     }
     metrics = {"models": sizes, "source": config.verse, "translation": verse.text}
     return Explained(metrics, facts, maps_of(read, both, past, verse))
+
+
+def tokens_of(decoder: Seen, encoder: Seen, both: Translated) -> dict[str, list[str]]:
+    """The tokens of every text that a model read or wrote."""
+    return {
+        "decoder": decoder.tokens,
+        "encoder": encoder.tokens,
+        "source": both.source.tokens,
+        "target": both.target.tokens,
+    }
+
+
+def share_of_later(seen: Seen) -> float:
+    """Of the weight that all heads give, the share that goes to later tokens."""
+    return mean(habit["later"] for habit in habits_of(seen))
 
 
 def sizes_of(made_of: Sequence[Stack], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Import and export of models: Hugging Face folders and llama.cpp's GGUF files.
+"""Models and tokenizers of Hugging Face and llama.cpp, imported and exported: config, weights, vocabulary, model card.
 
-This room translates configs, weights, tokenizers, chat templates and model cards; it trains nothing.
+Names and shapes are compared before any weight is read. No pickle is opened and no downloaded code is run. A model
+that the other side cannot compute is refused with the reason.
 """

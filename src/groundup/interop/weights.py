@@ -15,7 +15,7 @@ from groundup.interop.layouts import Layout
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.nn.weights import Shape, misfits
+from groundup.nn.weights import Shape, mismatches
 
 INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of tensors that are not quantised
@@ -147,7 +147,7 @@ def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> No
     wanted: dict[str, Shape] = {}
     for name, theirs in layout.items():
         wanted |= theirs.shapes(own[name])
-    problems = misfits(wanted, source.shapes)
+    problems = mismatches(wanted, source.shapes)
     if problems:
         raise BadInput(f"{source.where}: the weights do not match the config: {'; '.join(problems)}.")
     weights = {}

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.nn.attention import Attention, Reading
+from groundup.nn.attention import Attention, AttentionContext
 from groundup.nn.config import ModelConfig
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) over the channels (Zhang and Sennrich 2019); with `gain`, times a learned weight a channel."""
+    """x / rms(x) over the channels (Zhang and Sennrich 2019); with `gain`, times one learned weight per channel."""
 
     def __init__(self, n_embd: int, eps: float, gain: bool) -> None:
         super().__init__()
@@ -25,16 +25,16 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """The normalisation of this model, over its n_embd channels."""
+    """The normalisation layer of this model, over its n_embd channels."""
     if config.norm == "rmsnorm":
         return RMSNorm(config.n_embd, config.norm_eps, config.norm_gain)
     return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
 
 
 def activate(x: Tensor, activation: str) -> Tensor:
-    """The non-linearity, value by value.
+    """Apply the non-linearity elementwise.
 
-    gelu: GPT-2's tanh approximation; gelu_erf: the exact one (BERT). relu2: the squared ReLU (So et al. 2021).
+    gelu: GPT-2's tanh approximation; gelu_erf: the exact GELU (BERT). relu2: the squared ReLU (So et al. 2021).
     swiglu: half of the channels gate the other half (Shazeer 2020), (..., 2 C) -> (..., C).
     """
     if activation == "swiglu":
@@ -48,7 +48,7 @@ def activate(x: Tensor, activation: str) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two matrices with a non-linearity between them, applied at each position by itself."""
+    """Two linear layers with a non-linearity between them, applied to each position separately."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the feed-forward network; each adds to x what it finds (He et al. 2016).
+    """Attention, then the feed-forward network, each with a residual connection (He et al. 2016).
 
-    With `cross`, attention to an encoder's text stands between the two. The norm stands before each part, or, as in
-    2017, after each sum: learning is then less stable without a warm-up (Xiong et al. 2020).
+    With `cross`, cross-attention comes between the two. The norm comes before each part or, as in the original
+    transformer, after each sum, which makes training without warm-up less stable (Xiong et al. 2020).
     """
 
     def __init__(self, config: ModelConfig, layer: int, cross: bool = False) -> None:
@@ -80,14 +80,14 @@ class Block(nn.Module):
         self.ln_2 = make_norm(config)
         self.mlp = FeedForward(config)
 
-    def forward(self, x: Tensor, reading: Reading) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         if self.norm_first:
-            x = x + self.attn(self.ln_1(x), reading)
+            x = x + self.attn(self.ln_1(x), context)
             if self.cross_attn is not None and self.ln_cross is not None:
-                x = x + self.cross_attn(self.ln_cross(x), reading)
+                x = x + self.cross_attn(self.ln_cross(x), context)
             return x + self.mlp(self.ln_2(x))
-        x = self.ln_1(x + self.attn(x, reading))
+        x = self.ln_1(x + self.attn(x, context))
         if self.cross_attn is not None and self.ln_cross is not None:
-            x = self.ln_cross(x + self.cross_attn(x, reading))
+            x = self.ln_cross(x + self.cross_attn(x, context))
         return self.ln_2(x + self.mlp(x))

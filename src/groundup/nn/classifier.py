@@ -1,4 +1,4 @@
-"""A class for a text: a decoder or an encoder with a linear head. Shapes: see attention.py."""
+"""Classification of texts by a decoder or an encoder with a linear head. Shapes: see attention.py."""
 
 import torch
 from torch import Tensor, nn
@@ -10,23 +10,23 @@ from groundup.nn.encoder import Encoder
 
 
 class SequenceClassifier(nn.Module):
-    """A trunk with a linear head on one vector a sequence.
+    """A trunk with a linear head on one vector per sequence.
 
-    `last` reads the last real token, which in a decoder has seen the whole text; `first` the first one, whose task
-    this is in BERT; `mean` averages over the real tokens; `max` takes the largest value of each channel, so that one
-    telling phrase is enough.
+    `last` uses the last real token, which has seen the whole text in a decoder; `first` the first token, as in BERT;
+    `mean` the average over the real tokens; `max` the largest value of each channel, so that one revealing phrase is
+    enough.
 
-    The head has a bias, except that of a decoder without biases that is read by `last`: so have the classifiers that
-    others know for such decoders (LlamaForSequenceClassification), and they have nothing that could stand for one.
+    The head has a bias, except with `last` on a decoder without biases: such models are exported as
+    LlamaForSequenceClassification, whose head has none.
 
     Raises:
-        BadInput: `first` with a decoder, whose first position has seen nothing of the text.
+        BadInput: `pooling` is `first` and the trunk a decoder, whose first position has seen only its own token.
     """
 
     def __init__(self, trunk: Decoder | Encoder, n_classes: int, pooling: Pooling) -> None:
         if pooling == "first" and trunk.config.causal:
             raise BadInput(
-                "pooling is first, but the first position of a decoder sees its own token alone; choose last, mean "
+                "pooling is first, but the first position of a decoder sees only its own token; choose last, mean "
                 "or max."
             )
         super().__init__()
@@ -38,11 +38,11 @@ class SequenceClassifier(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, idx: Tensor, lengths: Tensor) -> Tensor:
-        """idx (B, T) padded on the right, lengths (B,) real tokens a row -> class scores (B, n_classes)."""
+        """idx (B, T) padded on the right, lengths (B,) real tokens per row -> class scores (B, n_classes)."""
         return self.score(self.pool(self.trunk.read(idx, lengths=lengths), lengths))
 
     def pool(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Hidden states (B, T, C) -> one vector a row (B, C), from its real tokens only."""
+        """Hidden states (B, T, C) -> one vector per row (B, C), from its real tokens only."""
         if self.pooling == "first":
             return x[:, 0]
         if self.pooling == "last":

@@ -1,4 +1,7 @@
-"""What fixes the shape and the arithmetic of a model; needs no torch, so that reading it is quick."""
+"""The configuration of a model: everything that determines its shape and arithmetic.
+
+This module does not import torch, so importing it is quick.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -8,10 +11,10 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
-Pooling = Literal["first", "last", "mean", "max"]  # how a classifier reads a sequence: see SequenceClassifier
+Pooling = Literal["first", "last", "mean", "max"]  # see SequenceClassifier
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Radford et al. 2019: bit-compatible with the published GPT-2 checkpoints.
+    # Radford et al. 2019: bit-compatible with OpenAI's GPT-2 checkpoints.
     "gpt2": {
         "position": "learned",
         "norm": "layernorm",
@@ -33,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "zero_init": True,
         "token_shift": True,
     },
-    # Touvron et al. 2023: the shape of the published Llama checkpoints and of many that follow them (SmolLM2).
+    # Touvron et al. 2023: the architecture of Llama and of the many models that follow it (SmolLM2).
     "llama": {
         "position": "rotary",
         "norm": "rmsnorm",
@@ -58,7 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm_first": False,
         "scale_embeddings": True,
     },
-    # Devlin et al. 2019: the shape of the published BERT checkpoints.
+    # Devlin et al. 2019: the architecture of Google's BERT checkpoints.
     "bert": {
         "position": "learned",
         "norm": "layernorm",
@@ -80,13 +83,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """How rotary positions are stretched beyond the length of the first training; see nn/rotary.py."""
+    """How rotary positions are extended beyond the context of the first training; see nn/rotary.py.
+
+    Raises:
+        BadInput: the values contradict each other.
+    """
 
     __pydantic_config__ = STRICT
 
     kind: Literal["linear", "llama3", "yarn"]
-    factor: float  # how many times longer
-    original_context: int = 0  # positions of the first training; of llama3 and yarn
+    factor: float  # new context length / original context length
+    original_context: int = 0  # context length of the first training; llama3 and yarn
     low_freq_factor: float = 1.0  # llama3
     high_freq_factor: float = 4.0  # llama3
     beta_fast: float = 32.0  # yarn
@@ -97,22 +104,25 @@ class RopeScaling:
         if self.factor < 1 or (self.kind != "linear" and self.original_context < 1):
             raise BadInput(
                 f"model: rope_scaling {self.kind} with factor {self.factor} and original_context "
-                f"{self.original_context}; expected a factor of at least 1, and the original context."
+                f"{self.original_context}; give a factor of at least 1 and, unless linear, the original context."
             )
         if self.low_freq_factor >= self.high_freq_factor or self.beta_slow >= self.beta_fast:
             raise BadInput(
                 f"model: rope_scaling has low_freq_factor {self.low_freq_factor}, high_freq_factor "
-                f"{self.high_freq_factor}, beta_slow {self.beta_slow}, beta_fast {self.beta_fast}; expected the first "
-                f"of each two below the second."
+                f"{self.high_freq_factor}, beta_slow {self.beta_slow}, beta_fast {self.beta_fast}; make the first of "
+                f"each pair smaller than the second."
             )
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes the shape and the arithmetic of a transformer; saved with every checkpoint.
+    """Everything that determines the shape and the arithmetic of a transformer; saved with every checkpoint.
 
-    What tells the members of the family apart is a value here: a decoder is causal, an encoder is not, and a decoder
-    with `n_encoder_layer` layers of encoder before it is an encoder-decoder.
+    All architectures differ only in these values: a decoder is causal, an encoder is not, and a decoder with
+    `n_encoder_layer` > 0 is part of an encoder-decoder.
+
+    Raises:
+        BadInput: the values contradict each other.
     """
 
     __pydantic_config__ = STRICT
@@ -125,7 +135,7 @@ class ModelConfig:
     n_embd: int
     dropout: float
     ngram_rows: int  # rows of each hashed n-gram embedding table; 0 = none
-    ngram_embd: int  # channels of an n-gram vector, before its projection to n_embd
+    ngram_embd: int  # channels of an n-gram vector, before the projection to n_embd
     ngram_orders: tuple[int, ...]  # for example (2, 3): bigrams and trigrams
     position: Literal["learned", "rotary", "sinusoidal"]
     norm: Literal["layernorm", "rmsnorm"]
@@ -133,58 +143,57 @@ class ModelConfig:
     qk_norm: bool
     bias: bool
     tie_embeddings: bool
-    zero_init: bool  # residual projections and head start at zero: the untrained model predicts uniformly
+    zero_init: bool  # residual projections and head start at zero: an untrained model predicts uniformly
     token_shift: bool  # add a learned share of the previous token's embedding (RWKV, Peng et al. 2023)
-    causal: bool = True  # a position sees the past and itself only
-    n_encoder_layer: int = (
-        0  # layers of the encoder that a decoder also reads; 0 = a decoder or encoder alone
-    )
-    norm_first: bool = (
-        True  # normalise before attention and feed-forward (and at the end); False = after each sum
-    )
+    causal: bool = True  # a position sees only itself and earlier positions
+    n_encoder_layer: int = 0  # layers of the encoder in an encoder-decoder; 0 = a decoder or encoder alone
+    # normalise before attention and feed-forward, and at the end; False = after each residual sum
+    norm_first: bool = True
     scale_embeddings: bool = False  # token embeddings times sqrt(n_embd)
     embedding_norm: bool = False  # normalise the sum of the embeddings
-    # of an encoder: kinds of segment (sentence A, sentence B) with an embedding each; 0 = none
+    # only in an encoder: number of segment embeddings (2: sentence A, sentence B); 0 = none
     n_segments: int = 0
-    pooler: bool = False  # of an encoder: tanh(W x) of the first position, as a summary of the text
+    pooler: bool = False  # only in an encoder: pooled output tanh(W x) of the first position
     rope_base: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     norm_eps: float = 1e-5
-    norm_gain: bool = False  # of rmsnorm: a learned weight a channel
-    n_inner: int | None = None  # channels inside the feed-forward; None: 4 n_embd, gated two thirds of that
+    norm_gain: bool = False  # rmsnorm with one learned weight per channel
+    n_inner: int | None = (
+        None  # hidden channels of the feed-forward; None: 4 n_embd, or 2/3 of that with swiglu
+    )
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
         wrong = [f"{name} {getattr(self, name)}" for name in sizes if not 1 <= getattr(self, name) < 2**31]
         if wrong:
-            raise BadInput(f"model: found {', '.join(wrong)}; each must be at least 1, and fit into 32 bits.")
+            raise BadInput(f"model: found {', '.join(wrong)}; each must be at least 1 and fit into 32 bits.")
         if self.n_inner is not None and self.n_inner < 1:
             raise BadInput(
-                f"model: n_inner is {self.n_inner}; expected at least 1, or null for the usual width."
+                f"model: n_inner is {self.n_inner}; expected at least 1, or null for the default width."
             )
         if self.n_embd % self.n_head or self.n_head % self.n_kv_head:
             raise BadInput(
-                f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit; "
-                f"n_embd must be a multiple of n_head, and n_head of n_kv_head."
+                f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit together; "
+                f"n_embd must be a multiple of n_head, and n_head a multiple of n_kv_head."
             )
         if self.n_encoder_layer < 0 or self.n_segments < 0 or (self.n_encoder_layer and not self.causal):
             raise BadInput(
                 f"model: n_encoder_layer {self.n_encoder_layer}, n_segments {self.n_segments}, causal {self.causal}; "
-                f"expected 0 or more of each, and encoder layers only in front of a causal decoder."
+                f"expected both numbers at least 0, and encoder layers only with causal true."
             )
         if self.causal and (self.pooler or self.n_segments):
             raise BadInput(
-                f"model: pooler {self.pooler}, n_segments {self.n_segments} with causal true; a causal model's first "
-                f"position sees nothing but itself and its texts have no segments: choose another preset, or set "
-                f"pooler false and n_segments 0."
+                f"model: pooler {self.pooler}, n_segments {self.n_segments} with causal true; the first position of a "
+                f"causal model sees only itself, and its texts have no segments: choose another preset, or set pooler "
+                f"false and n_segments 0."
             )
         if self.position == "sinusoidal" and self.n_embd % 2:
             raise BadInput(
-                f"model: n_embd is {self.n_embd}; sinusoidal positions come in pairs: make it even."
+                f"model: n_embd is {self.n_embd}; sinusoidal positions need pairs of channels: make it even."
             )
         if self.position == "rotary" and self.n_embd // self.n_head % 2:
             raise BadInput(
-                f"model: n_embd / n_head is {self.n_embd // self.n_head}; rotary positions turn pairs of "
+                f"model: n_embd / n_head is {self.n_embd // self.n_head}; rotary positions rotate pairs of "
                 f"channels: make it even."
             )
         if self.ngram_rows < 0 or (
@@ -192,22 +201,24 @@ class ModelConfig:
         ):
             raise BadInput(
                 f"model: ngram_rows {self.ngram_rows} with ngram_embd {self.ngram_embd} and ngram_orders "
-                f"{list(self.ngram_orders)}; expected at least 1 channel and orders such as [2, 3] with rows, or "
-                f"0 rows for no n-gram embedding."
+                f"{list(self.ngram_orders)}; expected 0 rows for no n-gram embedding, or at least 1 channel and orders "
+                f"such as [2, 3]."
             )
         if not 0 <= self.dropout < 1:
-            raise BadInput(f"model: dropout is {self.dropout}; expected a share from 0 up to, not with, 1.")
+            raise BadInput(
+                f"model: dropout is {self.dropout}; expected a share of at least 0 and less than 1."
+            )
 
     @property
     def hidden(self) -> int:
-        """Channels inside the feed-forward; gated ones are fewer, so that the parameters stay the same."""
+        """Hidden channels of the feed-forward; swiglu has fewer, so that the number of parameters is the same."""
         usual = 8 * self.n_embd // 3 if self.activation == "swiglu" else 4 * self.n_embd
         return usual if self.n_inner is None else self.n_inner
 
 
 @dataclass(frozen=True)
 class NgramConfig:
-    """Hashed embeddings of the last tokens together, beside those of each token."""
+    """Hashed n-gram embeddings, which are added to the token embeddings."""
 
     __pydantic_config__ = STRICT
 
@@ -216,7 +227,7 @@ class NgramConfig:
     embd: Annotated[int, Ge(1)]
     """Channels of an n-gram vector, before its projection to n_embd."""
     orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
-    """Lengths of the n-grams; [2, 3]: bigrams and trigrams."""
+    """Lengths of the n-grams; [2, 3] = bigrams and trigrams."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +239,7 @@ class ModelParams:
     preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
     """The architecture (PRESETS in nn/config.py)."""
     context_length: int
-    """Most tokens that the model reads at once."""
+    """Largest number of tokens that the model reads at once."""
     n_layer: int
     """Number of blocks."""
     n_head: int
@@ -240,10 +251,10 @@ class ModelParams:
     dropout: float
     """Share of activations set to zero in training."""
     ngram: NgramConfig | None
-    """Embeddings of the last tokens together, beside those of each token; null = none."""
+    """Hashed n-gram embeddings, which are added to the token embeddings; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
-        """Preset, size and vocabulary together; `changes` are fields that the preset or its defaults would set."""
+        """Combine preset, size and vocabulary; `changes` override the preset."""
         size = {
             "vocab_size": vocab_size,
             "context_length": self.context_length,

@@ -1,13 +1,13 @@
-"""The decoder: a text read from left to right, each position predicting the next token (GPT; Radford et al. 2018).
+"""The decoder reads a text from left to right; each position predicts the next token (GPT; Radford et al. 2018).
 
-GPT-2 and a modern variant are two settings of it. Shapes: see attention.py.
+GPT-2 and a modern variant are two configurations of it. Shapes: see attention.py.
 """
 
 import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Record
+from groundup.nn.attention import KVCache, Memory, Trace
 from groundup.nn.config import ModelConfig
 from groundup.nn.transformer import Transformer, init_weights
 
@@ -15,7 +15,10 @@ from groundup.nn.transformer import Transformer, init_weights
 class Decoder(Transformer):
     """Token ids in, hidden states out; `logits` turns hidden states into next-token scores.
 
-    With `config.n_encoder_layer` it also reads an encoder's text, given as `memory`: see EncoderDecoder.
+    With `config.n_encoder_layer` it also attends to an encoder's output, given as `memory`: see EncoderDecoder.
+
+    Raises:
+        BadInput: `config` is not causal.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -30,7 +33,7 @@ class Decoder(Transformer):
             self.lm_head.weight = self.wte.weight
 
     def empty_cache(self, batch_size: int, capacity: int, memory: Memory | None = None) -> KVCache:
-        """A cache for `batch_size` rows of at most `capacity` positions."""
+        """An empty cache for `batch_size` rows of at most `capacity` positions."""
         config, weight = self.config, self.wte.weight
         shape = (batch_size, config.n_kv_head, capacity, config.n_embd // config.n_head)
         layers = range(config.n_layer)
@@ -49,20 +52,20 @@ class Decoder(Transformer):
         *,
         documents: Tensor | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """idx (B, T) -> hidden states (B, T, C) after the final norm.
 
-        Several documents in one row are read as if each were alone: `documents` (B, T) are their numbers.
-        With a cache, idx continues what the cache holds; the caller then adds the number of real tokens of each
-        row to `cache.lengths`.
+        `documents` (B, T) numbers the documents of packed rows; each is read as if it were alone. With a cache, idx
+        continues what the cache holds; afterwards the caller adds the number of real tokens of each row to
+        `cache.lengths`. The other arguments are those of `read`.
 
         Raises:
-            BadInput: more positions than the context holds.
+            BadInput: the text is longer than the context.
         """
         if cache is not None:
             memory = cache.memory
-        return self.read(idx, documents=documents, cache=cache, memory=memory, record=record)
+        return self.read(idx, documents=documents, cache=cache, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V)."""

@@ -1,4 +1,4 @@
-"""Weights in half precision for generation on a CPU: half of the memory to read, and so up to twice as fast."""
+"""Weights in half precision for generation on a CPU: half the memory to read, so up to twice as fast."""
 
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ class HalfLinear(nn.Module):
     """A linear layer that keeps its weights in float16 and computes in float32, by FBGEMM's kernel in torch.
 
     For one token a layer is a matrix times a vector, which takes as long as reading the matrix. Weights are rounded
-    to 11 bits: what the layer says changes by about 2e-4 of its size.
+    to 11 bits: the outputs change by about 2e-4 of their size.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -28,18 +28,18 @@ class HalfLinear(nn.Module):
 
 
 def supported() -> bool:
-    """Does this machine have the kernel? It is written for x86 processors with AVX2."""
+    """Whether this machine has the kernel, which is written for x86 processors with AVX2."""
     return (
         "fbgemm" in torch.backends.quantized.supported_engines
         and torch.backends.cpu.get_cpu_capability() != "DEFAULT"
     )
 
 
-def halve(model: M) -> M:
-    """The model with its linear layers in half precision, in place; as it is where the machine has no kernel for it.
+def to_half_linear(model: M) -> M:
+    """Replace the linear layers by layers in half precision, in place; unchanged if the machine has no kernel for it.
 
-    It can then be asked, but neither trained nor saved. Layers elsewhere than on the CPU stay, and those with a
-    weight beyond float16.
+    The model can then generate, but neither be trained nor saved. Layers that are not on the CPU or have a weight
+    beyond the range of float16 stay as they are.
     """
     if not supported():
         return model

@@ -1,7 +1,7 @@
-"""Low-rank adaptation: the weights stay, and a product of two thin matrices beside them learns (Hu et al. 2021).
+"""Low-rank adaptation: the weights are frozen, and the product of two thin matrices is learned (Hu et al. 2021).
 
-y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, rank) zero, so that the model starts as
-it was. Only A and B are trained and saved; merged into W they cost nothing when the model is asked.
+y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, rank) zero, so that the model starts
+unchanged. Only A and B are trained and saved; merged into W they cost nothing at inference.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ADAPTER = ("lora_a", "lora_b")
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer with an adapter beside its frozen weight, which keeps its name and its memory."""
+    """A linear layer with an adapter; its frozen weight keeps its name and its memory."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
         super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
@@ -45,22 +45,22 @@ class LoRALinear(nn.Linear):
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Take it off again; rounding leaves the weight within a few units in the last place of what it was."""
+        """Subtract it again; rounding leaves the weight within a few units in the last place of the original."""
         if self.merged:
             self.weight -= self.lora_b @ self.lora_a * self.scale
             self.merged = False
 
 
 def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
-    """Freeze the model and put an adapter beside every linear layer whose last name is one of `config.targets`.
+    """Freeze the model and give an adapter to every linear layer whose last name is one of `config.targets`.
 
-    The output head gets none: it may be the token table once more, and losses read its weight alone.
+    The output head gets none: it may share its weight with the token table, and losses read only that weight.
 
     Returns:
         The names of the layers.
 
     Raises:
-        BadInput: no layer, or a target that no layer is called; the names there are are told.
+        BadInput: `targets` is empty or names no linear layer; the message lists the valid names.
     """
     linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     linear.pop("lm_head", None)
@@ -92,14 +92,14 @@ def merge(model: nn.Module) -> None:
 
 
 def unmerge(model: nn.Module) -> None:
-    """Undo `merge`: the adapters stand beside the weights again, to be trained further or saved by themselves."""
+    """Undo `merge`, so that the adapters can be trained further or saved by themselves."""
     for layer in adapters(model):
         layer.unmerge()
 
 
 @contextmanager
 def bypassed(model: nn.Module) -> Iterator[None]:
-    """Inside, the model answers as it did before it got adapters; they must not be merged."""
+    """A context in which the model ignores its adapters, which must not be merged."""
     layers = adapters(model)
     assert not any(layer.merged for layer in layers)
     try:
@@ -111,8 +111,8 @@ def bypassed(model: nn.Module) -> Iterator[None]:
             layer.bypassed = False
 
 
-def absorb(model: nn.Module) -> None:
-    """Merge every adapter for good: plain layers again, which may get other adapters."""
+def merge_and_unload(model: nn.Module) -> None:
+    """Merge every adapter for good: the layers are plain again and may get other adapters."""
     merge(model)
     for name, layer in [*model.named_modules()]:
         if isinstance(layer, LoRALinear):
@@ -123,5 +123,5 @@ def absorb(model: nn.Module) -> None:
 
 
 def adapters(model: nn.Module) -> list[LoRALinear]:
-    """The layers that have one."""
+    """All layers with an adapter."""
     return [layer for layer in model.modules() if isinstance(layer, LoRALinear)]

@@ -1,8 +1,8 @@
-"""Rotary position embedding: queries and keys turned by their position, so that their product knows the distance.
+"""Rotary position embedding: queries and keys are rotated, so that their product depends on their distance.
 
-Su et al. 2021 (RoFormer). Channel pair i turns by `position · base ** (-2 i / D)`: fast pairs tell neighbours apart,
-slow ones far places. A model reads texts longer than those it was trained on when the slow pairs are slowed down
-further; the published models do so in one of the ways of RopeScaling. Shapes: see attention.py.
+Su et al. 2021 (RoFormer). Channel pair i turns by `position · base ** (-2 i / D)`: fast pairs distinguish neighbours,
+slow pairs distant positions. Slowing down the slow pairs lets a model read longer texts than it was trained on;
+RopeScaling has the methods that well-known models use. Shapes: see attention.py.
 """
 
 import math
@@ -14,12 +14,13 @@ from groundup.nn.config import RopeScaling
 
 
 def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) -> tuple[Tensor, float]:
-    """Radians a position for each channel pair (D / 2,) float32, and the factor of cosines and sines.
+    """Radians per position for each channel pair (D / 2,) float32, and the factor on cosines and sines.
 
-    linear: positions are squeezed by `factor` (Chen et al. 2023). llama3: pairs that turn less than
-    `low_freq_factor` times within the original context are, those that turn more than `high_freq_factor` times are
-    not, the ones between in part (Llama 3.1). yarn: the same by a ramp over the pairs, from `beta_slow` to
-    `beta_fast` turns, and with more decided attention: cosines and sines times `attention_factor` (Peng et al. 2023).
+    linear: all pairs are slowed down by `factor` (Chen et al. 2023). llama3: pairs that turn fewer than
+    `low_freq_factor` times within the original context are slowed down, pairs that turn more than `high_freq_factor`
+    times are not, and the pairs between them are in part (Llama 3.1). yarn: the same, with a linear ramp over the
+    pairs from `beta_fast` to `beta_slow` turns; cosines and sines are multiplied by `attention_factor`, which makes
+    attention sharper (Peng et al. 2023).
     """
     plain = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     if scaling is None:
@@ -33,7 +34,7 @@ def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) 
         return slowed.lerp(plain, kept.clamp(0, 1)), 1.0
 
     def pair_with(turns: float) -> float:
-        """The (fractional) pair that turns so often within the original context."""
+        """The (fractional) index of the pair that turns `turns` times within the original context."""
         return head_dim * math.log(scaling.original_context / (turns * 2 * math.pi)) / (2 * math.log(base))
 
     first = max(math.floor(pair_with(scaling.beta_fast)), 0)
@@ -45,7 +46,7 @@ def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) 
 def rotary_tables(
     positions: Tensor, head_dim: int, base: float, scaling: RopeScaling | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary position embedding (Su et al. 2021, eq. 34).
+    """Cosines and sines of the rotation angles (Su et al. 2021, eq. 34).
 
     Args:
         positions: (B, T) or (T,) integers.
@@ -59,6 +60,6 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each channel pair (i, i + D/2) of x (B, H, T, D) by its angle: the "half split" layout of Llama."""
+    """Rotate each channel pair (i, i + D/2) of x (B, H, T, D) by its angle: Llama's "half split" layout."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).type_as(x)

@@ -7,23 +7,25 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.lora import add_adapters
 
 
-def choose_trainable(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
-    """Leave trainable the last `blocks` blocks and the final norm, or adapters that are added; both None: everything.
+def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
+    """Train only the last `blocks` blocks and the final norm, or only adapters, which are added; both None: everything.
 
     Raises:
-        BadInput: both are asked for, more blocks than the model has, or adapters for layers that it has not.
+        BadInput: both are given, `blocks` exceeds the blocks of the model, or it lacks the layers of the adapters.
     """
     if blocks is not None and lora is not None:
         raise BadInput(
-            f"trainable_blocks is {blocks} and lora is given; expected one of them: adapters leave every block frozen; "
-            f"set the other to null."
+            f"trainable_blocks is {blocks} and lora is given; expected one of them, since adapters leave every block "
+            f"frozen: set the other to null."
         )
     if lora is not None:
         add_adapters(trunk, lora)
     if blocks is not None:
         there = len(trunk.h)
         if not 0 <= blocks <= there:
-            raise BadInput(f"trainable_blocks is {blocks}; the model has {there} blocks.")
+            raise BadInput(
+                f"trainable_blocks is {blocks}; the model has {there} blocks: give at most that many."
+            )
         trunk.requires_grad_(False)
         trunk.ln_f.requires_grad_(True)
         for block in list(trunk.h)[there - blocks :]:

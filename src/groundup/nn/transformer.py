@@ -1,6 +1,6 @@
-"""The trunk of every model of the family: token ids in, hidden states out.
+"""The trunk of every model: token ids in, hidden states out.
 
-Module names are those of the published GPT-2 checkpoints, so loading them is one loop. Shapes: see attention.py.
+Module names are those of OpenAI's GPT-2 checkpoints, so loading these is one loop. Shapes: see attention.py.
 """
 
 from collections.abc import Iterable
@@ -10,24 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.nn.attention import KVCache, Memory, Reading, Record
+from groundup.nn.attention import AttentionContext, KVCache, Memory, Trace
 from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
 from groundup.nn.rotary import rotary_tables
 
-PADDING, COMMON = (
-    -1,
-    -2,
-)  # among numbers of documents: nobody's token, and one that all documents of the row begin with
+# Document numbers with a meaning. PADDING: no document. COMMON: a prefix shared by all documents of the row.
+PADDING, COMMON = -1, -2
 
 
 class NgramEmbedding(nn.Module):
-    """Adds vectors for the last n tokens, looked up by hash: what an n-gram model knows, for next to no arithmetic.
+    """Vectors for the last n tokens, looked up by hash: n-gram statistics at almost no arithmetic cost.
 
-    The vectors of all orders, side by side, are projected to the model's width: many rows of few channels tell more
-    n-grams apart than few wide ones. Different n-grams may share a row all the same. Before the first token stands
-    the id `vocab_size`, so the vectors depend on nothing outside the given text. (Hashed n-gram embeddings:
-    Bojanowski et al. 2017; for language models at small budgets, modded-nanogpt.)
+    The vectors of all orders are concatenated and projected to the model's width: many narrow rows distinguish more
+    n-grams than few wide ones. Different n-grams may still share a row. The id `vocab_size` fills the places before
+    the first token, so the vectors depend only on the given text. (Hashed n-gram embeddings: Bojanowski et al. 2017;
+    for language models on small budgets: modded-nanogpt.)
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -38,11 +36,11 @@ class NgramEmbedding(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Tokens before the current one that matter."""
+        """Number of earlier tokens that matter."""
         return max(self.orders) - 1
 
     def buckets(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T, reach + 1), each behind those before it -> rows (B, T, orders) of the table."""
+        """tokens (B, T, reach + 1), each after its predecessors -> row numbers (B, T, orders) in the table."""
         found = []
         for i, order in enumerate(self.orders):
             code = torch.zeros_like(tokens[..., 0])
@@ -52,14 +50,14 @@ class NgramEmbedding(nn.Module):
         return torch.stack(found, dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T, reach + 1), each behind those before it -> (B, T, C)."""
+        """tokens (B, T, reach + 1), each after its predecessors -> (B, T, C)."""
         return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
 
 
 def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
-    """Positions (...,) as waves of n_embd / 2 lengths, (..., C) (Vaswani et al. 2017, section 3.5).
+    """Sinusoidal position embeddings: positions (...,) -> (..., C) (Vaswani et al. 2017, section 3.5).
 
-    Channel 2 i is sin(position / 10000^(2 i / C)), channel 2 i + 1 its cosine.
+    Channel 2 i is sin(position / 10000^(2 i / C)), channel 2 i + 1 the cosine of the same angle.
     """
     angles = positions.float()[..., None] * 10_000.0 ** (
         -torch.arange(0, n_embd, 2, device=positions.device, dtype=torch.float32) / n_embd
@@ -68,9 +66,9 @@ def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
 
 
 class Transformer(nn.Module):
-    """Embeddings, n_layer blocks, and with `norm_first` a final norm.
+    """Embeddings, n_layer blocks and, with `norm_first`, a final norm.
 
-    A decoder's trunk is causal, an encoder's is not; the decoder of an encoder-decoder has `cross` attention too.
+    A decoder is causal, an encoder is not; the decoder of an encoder-decoder also has cross-attention (`cross`).
     """
 
     def __init__(self, config: ModelConfig, cross: bool = False) -> None:
@@ -97,45 +95,46 @@ class Transformer(nn.Module):
         documents: Tensor | None = None,
         cache: KVCache | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """idx (B, T), padded on the right -> hidden states (B, T, C) after the final norm.
 
         Args:
-            lengths: (B,) real tokens a row, so that nobody looks at padding; a causal trunk does not need it.
-            segments: (B, T) the segment of each token; all 0 where left out.
-            documents: (B, T) the number of the document that each token belongs to, of several in one row, one behind
-                the other; each is read as if it were alone. PADDING at padding; in causal trunks COMMON at what all
-                documents of the row begin with: it stands first, once, and costs once.
-            cache: idx continues what it holds; the caller then adds the number of real tokens of each row to
+            lengths: (B,) real tokens per row, so that no position attends to padding; a causal trunk does not need it.
+            segments: (B, T) the segment of each token; None: all 0.
+            documents: (B, T) for rows of several documents, one after another: the number of the document that each
+                token belongs to. Each document is read as if it were alone. PADDING at padding; in causal trunks,
+                COMMON at a prefix that all documents of the row share, which comes first and is computed once.
+            cache: idx continues what it holds; afterwards the caller adds the number of real tokens of each row to
                 `cache.lengths`.
-            memory: the encoder's text, for a trunk with cross-attention.
+            memory: the encoder's output, for a trunk with cross-attention.
+            trace: filled with hidden states and attention weights.
 
         Raises:
-            BadInput: more positions than the context holds.
+            BadInput: a text is longer than the context.
         """
-        reading = self._reading(idx, lengths, documents, cache, memory, record)
-        return self.ln_f(self._through(self.h, self._embed(idx, reading, segments), reading))
+        context = self._context(idx, lengths, documents, cache, memory, trace)
+        return self.ln_f(self._through(self.h, self._embed(idx, context, segments), context))
 
     def below(self, idx: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
-        """The lower part of `read` alone: idx (B, T) -> hidden states (B, T, C) after the first `blocks` blocks."""
-        reading = self._reading(idx, lengths)
-        return self._through(self.h[:blocks], self._embed(idx, reading), reading)
+        """The lower part of `read`: idx (B, T) -> hidden states (B, T, C) after the first `blocks` blocks."""
+        context = self._context(idx, lengths)
+        return self._through(self.h[:blocks], self._embed(idx, context), context)
 
     def above(self, x: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
-        """The rest of `read`: what `below` gave for the same `blocks` and `lengths` -> hidden states (B, T, C)."""
-        return self.ln_f(self._through(self.h[blocks:], x, self._reading(x, lengths)))
+        """The rest of `read`: the result of `below` for the same `blocks` and `lengths` -> hidden states (B, T, C)."""
+        return self.ln_f(self._through(self.h[blocks:], x, self._context(x, lengths)))
 
-    def _reading(
+    def _context(
         self,
         x: Tensor,
         lengths: Tensor | None = None,
         documents: Tensor | None = None,
         cache: KVCache | None = None,
         memory: Memory | None = None,
-        record: Record | None = None,
-    ) -> Reading:
-        """Where the tokens x (B, T) or their states (B, T, C) stand, and who may look where; see `read`."""
+        trace: Trace | None = None,
+    ) -> AttentionContext:
+        """Positions and mask of the tokens x (B, T) or of their states (B, T, C); arguments as for `read`."""
         T, causal, common = x.shape[1], self.config.causal, None
         shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
         if cache is not None:
@@ -147,7 +146,7 @@ class Transformer(nn.Module):
         longest = before + T if documents is None else int(positions.max()) + 1
         if longest > self.config.context_length:
             raise BadInput(
-                f"the text has {longest} tokens; the model reads at most {self.config.context_length}; "
+                f"the text has {longest} tokens; the model reads at most {self.config.context_length}: "
                 f"shorten the text or train with a larger model.context_length."
             )
         mask = None
@@ -157,30 +156,30 @@ class Transformer(nn.Module):
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
-        return Reading(
-            self.rotary(positions), causal, cache, positions, before + T, mask, memory, record, common
+        return AttentionContext(
+            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, common
         )
 
-    def _through(self, blocks: Iterable[nn.Module], x: Tensor, reading: Reading) -> Tensor:
-        """x (B, T, C) through some of the blocks."""
-        if reading.record is not None:
-            reading.record.hidden.append(x)
+    def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:
+        """Apply `blocks` to x (B, T, C)."""
+        if context.trace is not None:
+            context.trace.hidden.append(x)
         for block in blocks:
-            x = block(x, reading)
-            if reading.record is not None:
-                reading.record.hidden.append(x)
+            x = block(x, context)
+            if context.trace is not None:
+                context.trace.hidden.append(x)
         return x
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The rotations of the positions (B, T) or (T,), shared by all layers; None for a model without them."""
+        """Cosines and sines for the positions (B, T) or (T,), shared by all layers; None without rotary positions."""
         config = self.config
         if config.position != "rotary":
             return None
         return rotary_tables(positions, config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
-    def _embed(self, idx: Tensor, reading: Reading, segments: Tensor | None = None) -> Tensor:
-        """The sum of all that is known of each token before any token looks at another: (B, T, C)."""
-        cache, positions = reading.cache, reading.positions
+    def _embed(self, idx: Tensor, context: AttentionContext, segments: Tensor | None = None) -> Tensor:
+        """The sum of all embeddings of idx (B, T): the input of the first block (B, T, C)."""
+        cache, positions = context.cache, context.positions
         assert positions is not None
         if cache is not None:
             cache.tokens.scatter_(1, positions, idx)
@@ -194,24 +193,25 @@ class Transformer(nn.Module):
             x = x + sinusoidal_table(positions, config.n_embd)
         if self.wse is not None:
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
-        if self.shift is not None:  # a key can tell which token it follows: copying needs one layer, not two
-            previous = self._with_past(idx, reading, reach=1)[..., 0]
+        if self.shift is not None:  # a key knows which token it follows: copying needs one layer, not two
+            previous = self._with_past(idx, context, reach=1)[..., 0]
             known = (previous < config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
         if self.ngrams is not None:
-            x = x + self.ngrams(self._with_past(idx, reading, self.ngrams.reach))
+            x = x + self.ngrams(self._with_past(idx, context, self.ngrams.reach))
         return self.drop(x if self.ln_e is None else self.ln_e(x))
 
-    def _with_past(self, idx: Tensor, reading: Reading, reach: int) -> Tensor:
-        """(B, T, reach + 1): each token of idx behind those before it; the id vocab_size where its text begins."""
-        assert reading.positions is not None
+    def _with_past(self, idx: Tensor, context: AttentionContext, reach: int) -> Tensor:
+        """Each token of idx after its `reach` predecessors, (B, T, reach + 1); vocab_size before the text begins."""
+        assert context.positions is not None
         back = torch.arange(-reach, 1, device=idx.device)
-        where = reading.positions[..., None] + back
-        if reading.cache is not None:
-            tokens = reading.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
-        elif reading.common is not None:  # what stands before the first token of a document is not next to it
+        where = context.positions[..., None] + back
+        if context.cache is not None:
+            tokens = context.cache.tokens.gather(1, where.clamp(min=0).flatten(1)).view_as(where)
+        elif context.common is not None:
+            # a document's first token follows the shared prefix, which may be far away
             places = torch.arange(idx.shape[1], device=idx.device)[:, None] + back
-            places = torch.where(where < reading.common[:, None, None], where, places).clamp(min=0)
+            places = torch.where(where < context.common[:, None, None], where, places).clamp(min=0)
             tokens = idx.gather(1, places.flatten(1)).view_as(where)
         else:
             tokens = F.pad(idx, (reach, 0)).unfold(1, reach + 1, 1)
@@ -219,10 +219,10 @@ class Transformer(nn.Module):
 
 
 def positions_within(documents: Tensor) -> Tensor:
-    """Numbers of documents (B, T), one behind the other -> the position of each token in its own, from 0, (B, T).
+    """Document numbers (B, T) -> the position of each token within its document, from 0, (B, T).
 
-    Each continues the common beginning of the row, if there is one. Padding, -1, stands at position 0 throughout: there
-    may be more of it than the context holds.
+    Documents continue the shared prefix of their row, if it has one. Padding is always at position 0, since there may
+    be more of it than the context holds.
     """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     continues = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
@@ -232,33 +232,34 @@ def positions_within(documents: Tensor) -> Tensor:
 
 
 def same_document(documents: Tensor, causal: bool) -> Tensor:
-    """documents (B, T) -> (B, 1, T, T), True where a query may look: in its document and at what all of the row begin
-    with, and if causal at its past.
+    """Document numbers (B, T) -> mask (B, 1, T, T), True = visible.
+
+    A query sees its own document and the shared prefix of the row; if causal, only their past.
     """
     mask = ((documents[:, :, None] == documents[:, None]) | (documents == COMMON)[:, None])[:, None]
     return mask.tril() if causal else mask
 
 
 def real_tokens(lengths: Tensor, T: int) -> Tensor:
-    """lengths (B,) -> (B, 1, 1, T), True at the real tokens of a batch padded on the right."""
+    """lengths (B,) -> mask (B, 1, 1, T), True at the real tokens of a batch padded on the right."""
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
 def check_finite(scores: Tensor) -> None:
-    """Raise BadInput where a score that a model computed is infinite or not a number: nothing can be chosen by it."""
+    """Raise BadInput if a score that a model computed is infinite or not a number."""
     if not bool(scores.isfinite().all()):
         raise BadInput(
-            "the model computes scores that are not finite numbers; expected probabilities: its weights are damaged "
-            "or, as float16, too large: try float32, or restore the checkpoint."
+            "the model computes scores that are not finite numbers; expected finite ones: its weights are damaged or "
+            "too large for float16, so try float32 or restore the checkpoint."
         )
 
 
 @torch.no_grad()
 def init_weights(model: nn.Module, config: ModelConfig) -> None:
-    """GPT-2's N(0, 0.02), or zero with `zero_init` for residual projections; the head too is then zero.
+    """Initialise weights from N(0, 0.02), as in GPT-2; with `zero_init`, residual projections and the head are zero.
 
-    Residual projections are scaled by 1 / sqrt(their number): two a layer, three with cross-attention. What they all
-    add to the state then grows no larger with more of them.
+    Residual projections are scaled by 1 / sqrt(their number), which is two per layer, or three with cross-attention,
+    so that the residual stream does not grow with depth.
     """
     additions = sum(name.endswith("c_proj") for name, _ in model.named_modules())
     for name, module in model.named_modules():

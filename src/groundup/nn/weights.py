@@ -1,4 +1,4 @@
-"""Which tensors belong to a model, and which rows of its tables belong to tokens."""
+"""Compare the tensors of a file with those of a model, and cut padding rows off the token table."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +14,12 @@ Shape = tuple[int, ...]
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    """The shape of each."""
+    """The shape of each tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def misfits(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """Every missing, unexpected and misshapen tensor, in words; empty where all fit."""
+def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """Every missing, unexpected and misshapen tensor, in words; empty if all fit."""
     return [
         *(f"missing {name}" for name in sorted(wanted.keys() - found.keys())),
         *(f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())),
@@ -32,12 +32,13 @@ def misfits(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str
 
 
 def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
-    """Cut the token table and the head to their first `n` rows, in place; published models pad them to a round number.
+    """Cut the token table and the head to their first `n` rows, in place.
 
-    A row that is no token is then never drawn or guessed, and no probability goes to it.
+    Many published models pad them to a round number of rows. Without the padding, no probability goes to a row that
+    is no token, so it is never sampled.
 
     Raises:
-        BadInput: the model has n-gram embeddings, which would change: their hashes depend on vocab_size.
+        BadInput: the model has n-gram embeddings, whose hashes depend on vocab_size and would change.
     """
     if isinstance(model, EncoderDecoder):
         keep_tokens(model.decoder, n)  # the encoder shares its table
@@ -47,7 +48,7 @@ def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     if model.ngrams is not None:
         raise BadInput(
             f"the model has {model.config.vocab_size} rows of token embeddings for {n} tokens, and n-gram embeddings; "
-            f"expected a row a token: train it again with the vocabulary size of its tokenizer."
+            f"expected one row per token: train it again with the vocabulary size of its tokenizer."
         )
     head, tied = model.lm_head, model.lm_head.weight is model.wte.weight
     model.wte.weight = _first_rows(model.wte.weight, n)

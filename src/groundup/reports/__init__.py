@@ -1,4 +1,4 @@
-"""Pictures and pages, drawn from files of numbers without a model: one module and one template per page.
+"""Pages and pictures from the numbers that stages measured: HTML that reads offline, charts in one style.
 
-The words of a page stand in its template, so that a changed sentence redraws and measures nothing.
+It computes no metric and imports no torch, so that a changed sentence or colour redraws a page in seconds.
 """

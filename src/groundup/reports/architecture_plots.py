@@ -52,7 +52,7 @@ def _draw(
     """Draw one stack at x; return where its output stands."""
     middle = x + MIDDLE
     share = f"{stack.parameters / total:.0%} of the parameters" if stack.parameters < total else ""
-    facts = f"{stack.parameters:,} parameters, {_flops(stack.flops)} a token"
+    facts = f"{stack.parameters:,} parameters, {_flops(stack.flops)} per token"
     axes.text(x + 0.1, 0.2, stack.title, fontsize=14, fontweight="bold", va="center")
     axes.text(x + 0.1, 0.47, ", ".join(filter(None, (facts, share))), fontsize=9.5, color=SOFT, va="center")
     T = stack.embeddings[0].shape[1]

@@ -48,11 +48,3 @@ def starred(entry: Entry, digits: int = 3, scale: float = 1) -> str:
 def significant(entry: Entry) -> bool:
     """Does the interval of a difference leave out 0?"""
     return entry["low"] > 0 or entry["high"] < 0
-
-
-def by_chance(judged: int, confidence: float) -> str:
-    """The remark that belongs to every list of differences."""
-    return (
-        f"{judged} differences are judged at {confidence:.0%}, so about {judged * (1 - confidence):.1f} of them would "
-        f"count as significant by chance alone."
-    )

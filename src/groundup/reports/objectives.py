@@ -37,27 +37,34 @@ LOOKS: dict[str, dict[str, Any]] = {
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page of what pretrain_objective and transfer measured; its pictures go into the folder `pictures`."""
     objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
-    found = read_json(metrics / "transfer.json")
-    sizes = sorted(found["lead"], key=int)
-    for key in ("f1", "loss", "gain"):
-        found[key] = {name: {size: row[size] for size in sizes} for name, row in found[key].items()}
-    found["lead"] = {size: found["lead"][size] for size in sizes}
+    transfer = read_json(metrics / "transfer.json")
     rows = {name: read_curve(curves / f"objective_{name}.csv") for name in objectives}
-    drawn = {
-        "accuracy": accuracy_bars(objectives),
-        "curves": pretraining_curves(rows),
-        "transfer": transfer_curve(found),
-    }
-    for name, drawing in drawn.items():
-        save(drawing, pictures / f"{name}.png")
+    save(accuracy_bars(objectives), pictures / "accuracy.png")
+    save(pretraining_curves(rows), pictures / "curves.png")
+    save(transfer_curve(transfer), pictures / "transfer.png")
+    return render(objectives, transfer, pictures)
+
+
+def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures: Path) -> str:
+    """The page.
+
+    Args:
+        objectives: metrics of pretrain_objective, by objective. transfer: metrics of the stage transfer.
+        pictures: the folder with accuracy.png, curves.png and transfer.png.
+    """
+    sizes = sorted(transfer["lead"], key=int)
+    by_size: dict[str, Any] = {"lead": {size: transfer["lead"][size] for size in sizes}}
+    for key in ("f1", "loss", "gain"):
+        by_size[key] = {name: {size: row[size] for size in sizes} for name, row in transfer[key].items()}
+    f1, gain = by_size["f1"], by_size["gain"]
     values = {
         "objectives": objectives,
-        "transfer": found,
-        "largest": {name: max(row, key=lambda n: abs(row[n]["mean"])) for name, row in found["gain"].items()},
-        "best": {size: max(found["f1"], key=lambda name: found["f1"][name][size]["mean"]) for size in sizes},
+        "transfer": {**transfer, **by_size},
+        "largest": {name: max(row, key=lambda size: abs(row[size]["mean"])) for name, row in gain.items()},
+        "best": {size: max(f1, key=lambda name: f1[name][size]["mean"]) for size in sizes},
         "last_steps": LAST_STEPS,
         "titles": TITLES,
-        "pictures": {name: pictures / f"{name}.png" for name in drawn},
+        "pictures": {name: pictures / f"{name}.png" for name in ("accuracy", "curves", "transfer")},
     }
     return fill("objectives.html.j2", values)
 
@@ -73,9 +80,7 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
     sizes = sorted(int(size) for size in transfer["f1"]["masked"])
     for number, (name, look) in enumerate(LOOKS.items()):
         entries = [transfer["f1"][name][str(size)] for size in sizes]
-        x = [
-            size * (1 + 0.03 * (number - 2.5)) for size in sizes
-        ]  # beside each other, or intervals would overlap
+        x = [size * (1 + 0.03 * (number - 2.5)) for size in sizes]  # side by side, or intervals would overlap
         means = np.array([entry["mean"] for entry in entries])
         ends = np.array([[entry["low"], entry["high"]] for entry in entries]).T
         error = np.abs(ends - means)
@@ -107,7 +112,7 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
             measured = [i for i, row in enumerate(rows) if not np.isnan(row.get(column, np.nan))]
             values = [rows[i][column] for i in measured]
             axes.plot(million[measured], values, color=colour, marker="o", markersize=4, label=label)
-    left.set(title="Loss, nats a guess (pale: training)", xlabel="million tokens read")
+    left.set(title="Loss, nats per guess (pale: training)", xlabel="million tokens read")
     right.set(title="Right guesses on val", xlabel="million tokens read")
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     for axes in (left, right):
@@ -117,7 +122,7 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
 
 @styled
 def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Right guesses of each objective's model beside counting; `figures`: objective -> metrics of its stage."""
+    """Right guesses of each objective's model and of counting; `figures`: objective -> metrics of its stage."""
     drawing, panels = figure(10.5, 2.9, columns=len(figures))
     titles = {
         "unigram": "most frequent token",

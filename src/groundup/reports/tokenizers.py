@@ -21,11 +21,19 @@ PANELS = {
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     """The page of what the stage compare_tokenizers measured; its picture goes into the folder `pictures`."""
     found = read_json(metrics / "tokenizers.json")
+    save(ladder({name: found["tokenizers"][name] for name in found["order"]}), pictures / "ladder.png")
+    return render(found, pictures)
+
+
+def render(found: Mapping[str, Any], pictures: Path) -> str:
+    """The page of the metrics of compare_tokenizers; `pictures` is the folder with ladder.png."""
     rows = {name: found["tokenizers"][name] for name in found["order"]}
-    cuts = {name: found["cuts"][name] for name in rows}
-    idle = max(rows, key=lambda name: rows[name]["never_used"] * rows[name]["vocab_size"])
-    save(ladder(rows), pictures / "ladder.png")
-    values = {"tokenizers": rows, "cuts": cuts, "idle": idle, "ladder": pictures / "ladder.png"}
+    values = {
+        "tokenizers": rows,
+        "cuts": {name: found["cuts"][name] for name in rows},
+        "idle": max(rows, key=lambda name: rows[name]["never_used"] * rows[name]["vocab_size"]),
+        "ladder": pictures / "ladder.png",
+    }
     return fill("tokenizers.html.j2", {**found, **values})
 
 

@@ -1,1 +1,1 @@
-"""The finetuned models behind MLflow's predict interface."""
+"""Registered models behind MLflow's predict interface, for `mlflow models serve`."""

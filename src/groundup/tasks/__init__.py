@@ -1,4 +1,5 @@
-"""What a model is trained or finetuned for: classification, instructions, preferences, translation.
+"""What pretrained models are finetuned for: spam, instructions, preferences (DPO) and translation.
 
-Each module joins a model, an objective and data, and answers with the trained model.
+Each module trains through the loop of `training` and answers with the trained model. What counts as a right answer,
+and how good a model is, is decided in `verifiable` and `evaluation`.
 """

@@ -17,7 +17,7 @@ from groundup.evaluation.predictions import write_predictions
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.nn.transformer import check_finite
 from groundup.tasks.frozen_features import Top, compute_features, fixed_blocks
 from groundup.text.jsonl import read_splits
@@ -28,7 +28,7 @@ from groundup.training.batching import Batches, Texts, classification_batch, sor
 from groundup.training.config import ComputeConfig, SpamTrainingConfig, TrainingConfig
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
-from groundup.training.loop import Log, fit, kept_row
+from groundup.training.loop import Log, best_row, fit
 from groundup.training.resume import Resume
 
 SPLITS = ("train", "val", "test")
@@ -50,7 +50,7 @@ def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
     if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
         pretrained.lm_head.requires_grad_(False)  # not part of the loss
-    choose_trainable(pretrained, config.trainable_blocks, config.lora)
+    freeze_all_but(pretrained, config.trainable_blocks, config.lora)
     return model
 
 
@@ -234,7 +234,7 @@ def finetune_seeds(
         curves += [{"seed": seed, **row} for row in history]
         for name in ("val", "test"):
             probabilities[seed, name] = predict_spam(model, texts[name], blocks=blocks)
-        score = kept_row(history)["val/mcc"]
+        score = best_row(history)["val/mcc"]
         if best is None or score > best[0]:
             best = (score, model)
     assert best is not None, "config.seeds is not empty"

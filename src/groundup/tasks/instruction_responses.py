@@ -1,17 +1,20 @@
-"""What a model answers to instructions before and after it was finetuned."""
+"""What models answer to instructions: before and after finetuning, on a sample, or to find their mistakes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from groundup.checkpoint import Checkpoint, load_checkpoint
-from groundup.evaluation.config import EvaluateConfig
+from groundup.datasets.subsets import sample_families
+from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
 from groundup.generation.prompts import Request
 from groundup.generation.sampling import Sampling
 from groundup.tasks.instructions import respond
 from groundup.training.config import ComputeConfig
 from groundup.training.devices import pick_device
+from groundup.verifiable import exact_match
+from groundup.verifiable.answers import check_for
 
 Row = Mapping[str, Any]
 
@@ -57,3 +60,38 @@ def before_and_after(
         known = {row["id"]: answer for row, answer in zip(some, answers, strict=True)}
         found[name] = Responses(rows, known, ask(after, rows, f"answer {name}"))
     return found
+
+
+def answer_sample(
+    checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: EvaluateStartsConfig, *, description: str
+) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
+    """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
+
+    The rows are a sample in which each family has its proportion. The prompt style is the model's own, or the
+    default one if it was not finetuned.
+    """
+    asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
+    given = respond(
+        checkpoint,
+        [Request.of(row) for row in asked],
+        max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch_size,
+        description=description,
+    )
+    return [*zip(asked, given, strict=True)], exact_match.score(asked, given, check_for(rows))
+
+
+def answers_of(
+    folder: Path, compute: ComputeConfig, rows: Mapping[str, Sequence[Row]], max_new_tokens: int
+) -> dict[str, list[str]]:
+    """What the decoder of a checkpoint answers to the rows of each split: greedily, in its own prompt style."""
+    model = load_checkpoint(folder, pick_device(compute), "decoder")
+    return {
+        name: respond(
+            model,
+            [Request.of(row) for row in part],
+            max_new_tokens=max_new_tokens,
+            description=f"answer {name}",
+        )
+        for name, part in rows.items()
+    }

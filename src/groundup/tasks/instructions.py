@@ -9,13 +9,13 @@ import torch
 from tqdm import tqdm
 
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
-from groundup.datasets.subsets import nested_subset
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
 from groundup.generation.decoding import check_room, generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
-from groundup.nn.trainable import choose_trainable
+from groundup.nn.trainable import freeze_all_but
 from groundup.text.jsonl import read_splits
 from groundup.training.batching import (
     Batches,
@@ -27,7 +27,7 @@ from groundup.training.batching import (
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig, TrainingConfig
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
-from groundup.training.loop import Log, fit, kept_row
+from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.resume import Resume
 
@@ -118,10 +118,10 @@ def finetune(
         log, resume, description: see `fit`.
 
     Raises:
-        BadInput: what cannot be trained as `config` says (see `choose_trainable`), or see `fit`.
+        BadInput: what cannot be trained as `config` says (see `freeze_all_but`), or see `fit`.
     """
     torch.manual_seed(config.seed)
-    choose_trainable(model, config.trainable_blocks, config.lora)
+    freeze_all_but(model, config.trainable_blocks, config.lora)
     training = config.training
     scored = val[: config.eval_examples]
     return fit(
@@ -168,7 +168,8 @@ def finetune_checkpoint(
     if base.kind != "decoder":
         raise BadInput(
             f"{pretrained} holds {TITLES[base.kind]}, which reads texts but writes none; expected a decoder: set "
-            f"pretrained in pipelines/transfer/params.yaml to another model."
+            f"pretrained in pipelines/transfer/params.yaml to another model, or finetune this one for spam (dvc repro "
+            f"pipelines/transfer/dvc.yaml:train_classifiers@published)."
         )
     examples = _checked_examples(base, instructions, config)
     data = {split: fingerprint(instructions / f"{split}.jsonl") for split in examples}
@@ -196,7 +197,7 @@ def finetune_checkpoint(
         data=data,
     )
     write_curve(curve, history)
-    return kept_row(history)["val/loss"]
+    return best_row(history)["val/loss"]
 
 
 def _checked_examples(
@@ -205,8 +206,7 @@ def _checked_examples(
     """Examples of "train" (at most `max_examples`) and "val"; the other splits are checked before the training."""
     context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
     rows = read_splits(instructions, ("train", "val", "test", "held_out"))
-    chosen = nested_subset([row["family"] for row in rows["train"]], config.max_examples, config.seed)
-    rows["train"] = [rows["train"][i] for i in chosen]
+    rows["train"] = sample_families(rows["train"], config.max_examples, config.seed)
     examples = {split: encode_examples(prompter, rows[split], context) for split in ("train", "val")}
     for split in ("test", "held_out"):
         encode_prompts(prompter, rows[split], context)

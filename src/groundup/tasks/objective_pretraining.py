@@ -94,7 +94,7 @@ def pretrain_objective(
         "steps": int(history[-1]["step"]),
         "tokens": int(history[-1]["tokens_seen"]),
         "max_seconds": config.training.max_seconds,
-        # much less than at other times: others had the rest; of the last part, where the training was interrupted
+        # low when other processes used the processor; after an interruption, of the last part
         "cpu_share": round(busy / (seconds * compute.threads), 3),
     }
 

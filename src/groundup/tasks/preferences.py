@@ -1,17 +1,18 @@
-"""Direct preference optimisation: of two answers to one question, the better one made likelier (Rafailov et al. 2023).
+"""Direct preference optimisation makes the better of two answers to a question likelier (Rafailov et al. 2023).
 
 The model and a frozen copy of it, the reference, say how likely each answer is. Where the model favours the chosen
 answer more than the reference does, the implicit reward beta · log(p / p_reference) of the chosen one is higher, and
 the loss -log sigmoid(reward chosen - reward rejected) small. The reference reads every answer once, before training.
 
-Alone, that loss may make both answers less likely and the rejected one only faster, and a model that could answer
-unlearns it; so the chosen answer's own loss stands beside it (Pang et al. 2024, "Iterative Reasoning Preference
+Alone, that loss may make both answers less likely, the rejected one only faster, and a model that could answer unlearns
+it. So the negative log likelihood of the chosen answer is added (Pang et al. 2024, "Iterative Reasoning Preference
 Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,14 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
 from groundup.generation.prompts import Prompter, Request
 from groundup.nn.decoder import Decoder
 from groundup.nn.lora import add_adapters, bypassed
+from groundup.text.jsonl import read_splits
 from groundup.training.batching import Example, document_batch, sorted_batches
 from groundup.training.config import ComputeConfig, PreferenceConfig
-from groundup.training.devices import autocast
-from groundup.training.loop import Log, fit
+from groundup.training.curves import write_curve
+from groundup.training.devices import autocast, pick_device
+from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import IGNORE_INDEX, Batch
 from groundup.training.resume import Resume
 
@@ -91,7 +96,7 @@ class PreferenceBatch:
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
-    """A row for each pair, in which the question is read once; only answers are targets."""
+    """One row per pair, in which the question is read once; only answers are targets."""
     return document_batch(
         [
             [Example.of([(pair.prompt, False), (answer, True)]) for answer in (pair.chosen, pair.rejected)]
@@ -222,7 +227,7 @@ def tune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Add adapters to the model and teach them the preferences; returns the history of `fit`.
+    """Add adapters to the model and train them on the preferences; returns the history of `fit`.
 
     Args:
         val: pairs that are scored (see `preference_scores`); the metrics are called val/….
@@ -259,3 +264,61 @@ def tune(
         resume=resume,
         description=description,
     )
+
+
+def finetune_checkpoint(
+    reference: Path,
+    pairs: Path,
+    out: Path,
+    curve: Path,
+    state: Path,
+    *,
+    config: PreferenceConfig,
+    compute: ComputeConfig,
+    log: Log,
+) -> dict[str, Any]:
+    """Tune the decoder of a checkpoint on pairs of answers; write its adapters and the curve of the scores.
+
+    Args:
+        reference: folder of the checkpoint, which is also the frozen reference.
+        pairs: folder with train.jsonl and val.jsonl.
+        out: folder of the checkpoint that is written; it holds adapters and refers to `reference`.
+        curve: CSV of losses and scores.
+        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+
+    Returns:
+        {"pairs": number of training pairs, "val": the scores of `preference_scores` on val}.
+
+    Raises:
+        BadInput: the checkpoint is no decoder, a pair does not fit the context, or see `tune`.
+    """
+    base = load_checkpoint(reference, pick_device(compute), "decoder")
+    rows = read_splits(pairs, ("train", "val"))
+    sizes = {"train": config.max_examples, "val": config.eval_examples}
+    train, val = (
+        preferences(
+            base.prompter(),
+            sample_families(rows[split], size, config.seed),
+            base.config.model.context_length,
+        )
+        for split, size in sizes.items()
+    )
+    data = {split: fingerprint(pairs / f"{split}.jsonl") for split in rows}
+    data["reference"] = fingerprint(reference / "model.safetensors")
+    resume = Resume(state, config=config, compute=compute, data=data)
+    history = tune(base.model, train, val, config, compute, log=log, resume=resume, description="dpo")
+    save_checkpoint(
+        out,
+        base.model,
+        base.tokenizer,
+        base=reference,
+        lora=config.lora,
+        prompt_style=base.prompt_style,
+        chat_template=base.config.chat_template,
+        stop_ids=base.config.stop_ids,
+        params={"dpo": asdict(config)},
+        data=data,
+    )
+    write_curve(curve, history)
+    scores = {name: value for name, value in best_row(history).items() if name.startswith("val/")}
+    return {"pairs": len(train), "val": {name.removeprefix("val/"): v for name, v in scores.items()}}

@@ -1,6 +1,6 @@
 """What a tokenizer does to the model: one decoder, text and time for all; then spam finetuning of the same length.
 
-Every seed stands for its own weights, order of the text and order of the messages.
+A seed determines the weights, the order of the text and the order of the messages.
 """
 
 import math
@@ -43,7 +43,7 @@ def measure_tokenizer(
     Returns:
         {"parameters", "embedding_parameters": of the decoder, "cut_messages": share of the test messages that do not
         fit into the context, and by "seed_<n>": "val_bpb": bits per byte of the validation text, "spam_f1", "tokens",
-        "bytes", "steps", "tokens_per_second", "seconds": of the training, "cpu_share"}.
+        "bytes", "steps", "tokens_per_second", "seconds": of the training, "cpu_share": of the threads' time}.
 
     Raises:
         BadInput: the ids are of another tokenizer; see `fit`.
@@ -115,7 +115,7 @@ def _train(
         "steps": history[-1]["step"],
         "tokens_per_second": seen / seconds,
         "seconds": seconds,
-        # much less than at other times: others had the rest
+        # low when other processes used the processor
         "cpu_share": busy / (seconds * compute.threads),
     }
 

@@ -1,6 +1,6 @@
 """What pretraining is worth: finetuning for spam with few and many messages, from pretrained and random weights.
 
-Every model of a seed reads the same messages by the same recipe.
+All models of one seed read the same messages and train with the same settings.
 """
 
 from collections import defaultdict

@@ -15,7 +15,7 @@ from groundup.evaluation.translation_results import MODEL
 from groundup.evaluation.word_alignment import TranslationTable, WordSubstitution, words_of
 from groundup.generation.beam_search import beam_search
 from groundup.inspection.attention_maps import AttentionMap
-from groundup.nn.attention import Record
+from groundup.nn.attention import Trace
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.batching import pad, sorted_batches
@@ -212,8 +212,8 @@ def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionM
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
-    batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Record()
-    model(batch.source, batch.source_lengths, batch.idx, record=record)
+    batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
+    model(batch.source, batch.source_lengths, batch.idx, trace=record)
     columns, rows = ([*tokenizer.pieces(text), "[end]"] for text in (source, target))
     return AttentionMap(rows, columns, record.cross_weights[-1][0].mean(dim=0).numpy(force=True))
 

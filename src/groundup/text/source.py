@@ -52,6 +52,7 @@ def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
     return _written([tree], max(least, own))
 
 
+@cache
 def detail(source: bytes) -> Detail:
     """Return what a module may read of other modules when it runs; the text if it cannot be parsed."""
     tree = _parsed(source)
@@ -63,12 +64,14 @@ def changed_definitions(old: bytes, new: bytes, least: Detail = Detail.STATEMENT
 
     Statements outside functions belong to their class or to "module level". The list is empty for equal meanings.
     """
-    before, after = _parsed(old), _parsed(new)
     if meaning(old, least) == meaning(new, least):
         return []
+    before, after = _parsed(old), _parsed(new)
     if before is None or after is None:
         return ["module level"]
     least = max(least, _own_detail(before), _own_detail(after))
+    if least is Detail.TEXT:
+        return ["its text"]
     ours, theirs = (
         {name: _written(nodes, least) for name, nodes in _definitions(tree).items()}
         for tree in (before, after)

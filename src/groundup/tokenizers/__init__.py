@@ -1,4 +1,4 @@
-"""Tokenizers written by hand: train, save, load and measure byte-pair encoding, WordPiece and characters.
+"""Text to token ids and back: byte-level BPE, WordPiece and characters, trained from scratch.
 
-The room interop reads and writes the tokenizer files of other libraries.
+Published vocabularies are imported and exported by `interop`.
 """

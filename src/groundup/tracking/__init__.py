@@ -1,4 +1,6 @@
-"""Tracking with MLflow: one run per stage, under one parent run per pipeline. It records and decides nothing.
+"""Runs in MLflow, one per stage under one parent per pipeline; the model registry and its champions.
+
+It does not decide what has to run. While a stage runs, an error of MLflow is only a warning.
 
 MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.
 """

@@ -1,4 +1,6 @@
-"""One training loop for every model, with its objectives, optimizers, batches, devices and resumable state.
+"""The one training loop and what it needs: objectives, optimizers, batches, shards of tokens, resuming.
 
-The loop receives model, data and log; what is trained on what is decided in tasks.
+The loop imports no dataset, no batching and no tracking: it receives a model, an objective, a function from step to
+micro-batches, and a `log` callable. Batches are pure functions of the step, so that a resumed run ends in the same
+bytes.
 """

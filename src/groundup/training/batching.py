@@ -1,4 +1,4 @@
-"""Which examples a training step reads: pure functions of the step, so that a resumed run needs no loader state."""
+"""Batches are pure functions of the step, so that a resumed run needs no state of a data loader."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -16,19 +16,20 @@ from groundup.nn.transformer import COMMON, PADDING
 from groundup.training.objectives import IGNORE_INDEX, Batch
 
 Batches = Callable[[int], list[Batch]]
-Texts = Sequence[Sequence[int] | torch.Tensor]  # ids of each, or its features (T, C) of a frozen trunk
-B = TypeVar("B")  # a kind of batch
+# token ids of each text, or its features (T, C) from a frozen trunk
+Texts = Sequence[Sequence[int] | torch.Tensor]
+B = TypeVar("B")  # any type of batch
 
 
 class Example(NamedTuple):
-    """Token ids of a text, and which of them are to be learned; the first one cannot be."""
+    """Token ids of a text, and which of them are targets; the first token cannot be one."""
 
     ids: Sequence[int]
     learned: Sequence[bool]
 
     @classmethod
     def of(cls, turns: Iterable[tuple[Sequence[int], bool]]) -> "Example":
-        """A prompt and its completion, or a conversation: (ids, whether they are to be learned) of each turn."""
+        """Join the turns of a prompt and its completion, or of a conversation: (ids, whether they are targets)."""
         turns = list(turns)
         return cls(
             [token for ids, _ in turns for token in ids],
@@ -39,19 +40,23 @@ class Example(NamedTuple):
 def window_batches(
     ids: NDArray[np.unsignedinteger], context_length: int, batch_size: int, grad_accum_steps: int, seed: int
 ) -> Batches:
-    """Windows of a token stream for causal language modelling, each once an epoch, in a seeded order.
+    """Windows of a token stream for causal language modelling, each once per epoch, in a seeded order.
 
-    The windows of an epoch start at a seeded offset, so that later epochs cut the text elsewhere.
+    The windows of each epoch start at a seeded offset, so that every epoch cuts the text at other places.
 
     Args:
         ids: (N,) the stream.
+        context_length: tokens per window.
+        batch_size: windows per micro-batch.
+        grad_accum_steps: micro-batches per step.
+        seed: of the order and the offsets.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.
     """
     if len(ids) < context_length + 1:
         raise BadInput(
-            f"the training text has {len(ids)} tokens; one window needs {context_length + 1}; "
+            f"the training text has {len(ids)} tokens; one window needs {context_length + 1}: "
             f"add text or lower model.context_length."
         )
     n_windows = (len(ids) - 1) // context_length
@@ -86,18 +91,24 @@ def sorted_batches(
     grad_accum_steps: int,
     seed: int,
 ) -> Callable[[int], list[B]]:
-    """Examples of different lengths, each once an epoch, in a seeded order; sorted inside a step to save padding.
+    """Examples of different lengths, each once per epoch, in a seeded order; sorted within a step to save padding.
 
-    The examples of a step are a random sample, and only then sorted by length into its micro-batches. Batching
-    neighbours in length across steps would pad still less, but what is learned goes with length (spam is long): most
-    steps would see one class.
+    The examples of a step are a random sample; they are sorted by length only when they are split into micro-batches.
+    Sorting across steps would save more padding, but length correlates with the class (spam is long), so most steps
+    would see only one class.
 
     Args:
         lengths: tokens of each example.
-        collate: numbers of examples -> their padded batch.
+        collate: indices of examples -> their padded batch.
+        batch_size: examples per micro-batch.
+        grad_accum_steps: micro-batches per step.
+        seed: of the order.
+
+    Raises:
+        BadInput: there are no examples.
     """
     if not lengths:
-        raise BadInput("there is no training example; check the prepared data.")
+        raise BadInput("there is no training example; expected at least one: check the prepared data.")
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> NDArray[np.int64]:
@@ -116,7 +127,7 @@ def sorted_batches(
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Rows of different lengths -> (B, longest), filled with `value` on the right."""
+    """Rows of different lengths -> (B, length of the longest row), padded with `value` on the right."""
     padded = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = torch.tensor(row, dtype=torch.long)
@@ -124,74 +135,78 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 
 
 def classification_batch(texts: Texts, classes: Sequence[int]) -> Batch:
-    """Texts and class ids -> a padded batch with the real length of each row."""
+    """Texts and class ids -> a padded batch with the length of each text."""
     rows = [torch.as_tensor(text) for text in texts]
     return Batch(pad_sequence(rows, batch_first=True), torch.tensor(classes), torch.tensor([*map(len, rows)]))
 
 
 def completion_batch(examples: Sequence[Example]) -> Batch:
-    """Examples -> a causal LM batch in which only what is to be learned, such as completions, are targets."""
+    """Examples -> a batch for `causal_lm`, padded on the right, with targets only where examples have them."""
     idx, targets = _shifted(examples)
     return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
 
 
 def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Batch:
-    """The same as `completion_batch`, with several examples, as documents, in a row of at most `row_tokens`.
+    """The same as `completion_batch`, but with several examples per row of at most `row_tokens` tokens, as documents.
 
-    Every example must fit a row by itself.
+    Every example must fit into a row by itself.
     """
     common = _common_prompt(examples)
-    sizes = [len(example.ids) - 1 - common for example in examples]  # the last token is only a target
+    # the last token is a target, not an input
+    sizes = [len(example.ids) - 1 - common for example in examples]
     rows = first_fit_decreasing(sizes, row_tokens - common)
     return document_batch([[examples[i] for i in row] for row in rows])
 
 
 def document_batch(rows: Sequence[Sequence[Example]]) -> Batch:
-    """Rows of examples -> a causal LM batch in which each example is a document, numbered from 0 in its row.
+    """Rows of examples -> a batch for `causal_lm` in which each example is a document, numbered from 0 in its row.
 
-    What all examples of a row begin with before their first target, such as a system prompt, or the question to
-    several answers, stands once at the beginning of the row, for all of them.
+    A prefix that all examples of a row share before their first target, such as a system prompt or the question of
+    several answers, occurs only once, at the beginning of the row.
     """
-    read: list[list[int]] = []
-    guessed: list[list[int]] = []
+    idx_rows: list[list[int]] = []
+    target_rows: list[list[int]] = []
     documents: list[list[int]] = []
     for examples in rows:
         common = _common_prompt(examples)
         idx, targets = _shifted(examples)
-        read.append([*idx[0][:common], *(token for document in idx for token in document[common:])])
-        guessed.append(
+        idx_rows.append([*idx[0][:common], *(token for document in idx for token in document[common:])])
+        target_rows.append(
             [*targets[0][:common], *(token for document in targets for token in document[common:])]
         )
         own = [number for number, document in enumerate(idx) for _ in document[common:]]
         documents.append([COMMON] * common + own)
-    lengths = torch.tensor([len(row) for row in read])
-    return Batch(pad(read, 0), pad(guessed, IGNORE_INDEX), lengths, pad(documents, PADDING))
+    lengths = torch.tensor([len(row) for row in idx_rows])
+    return Batch(pad(idx_rows, 0), pad(target_rows, IGNORE_INDEX), lengths, pad(documents, PADDING))
 
 
 def _common_prompt(examples: Sequence[Example]) -> int:
-    """How many tokens all examples begin with before they differ, or one of them has to guess."""
+    """Length of the prefix that all examples share before they differ or one of them has a target."""
     prompts = []
-    for read, guessed in zip(*_shifted(examples), strict=True):
-        # the last token of a prompt guesses, so it is nobody else's
-        idle = sum(1 for _ in takewhile(lambda target: target == IGNORE_INDEX, guessed))
-        prompts.append(read[:idle])
+    for idx, targets in zip(*_shifted(examples), strict=True):
+        # the last token of a prompt predicts the first target, so it cannot be shared
+        without_target = sum(1 for _ in takewhile(lambda target: target == IGNORE_INDEX, targets))
+        prompts.append(idx[:without_target])
     return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False)))
 
 
 def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
-    """What is read of each example, all but its last token, and what is to be guessed at each of these."""
-    read = [list(ids[:-1]) for ids, _ in examples]
-    guessed = [
+    """Inputs (all tokens but the last) and targets (the next token or IGNORE_INDEX) of each example."""
+    idx = [list(ids[:-1]) for ids, _ in examples]
+    targets = [
         [token if learned else IGNORE_INDEX for token, learned in zip(*example, strict=True)][1:]
         for example in examples
     ]
-    return read, guessed
+    return idx, targets
 
 
 def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Items of the given sizes in few bins of `room`: the largest first, each into the first bin that holds it.
+    """Pack items of the given sizes into few bins of size `room`, the largest first, each into the first that fits.
 
-    At most 11/9 of the fewest bins possible, and one more (Johnson 1973). Returns the numbers of each bin's items.
+    It needs at most 11/9 of the optimal number of bins, plus one (Johnson 1973).
+
+    Returns:
+        The indices of the items in each bin.
     """
     bins: list[list[int]] = []
     left: list[int] = []

@@ -1,4 +1,7 @@
-"""The values of every training: sections of params.yaml; needs no torch, so that reading them is quick."""
+"""The settings of every training, as sections of params.yaml.
+
+This module does not import torch, so importing it is quick.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -20,7 +23,7 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """Where and in what precision to compute."""
+    """The device, the precision and the number of threads."""
 
     __pydantic_config__ = STRICT
 
@@ -45,12 +48,12 @@ class Decay:
     share: Share
     """Share of the run, at its end, over which the rates fall; 1 = directly after warm-up."""
     min_lr_ratio: Fraction
-    """Where they end, as a share of each learning rate."""
+    """Final value of the rates, as a share of each learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRates:
-    """What every optimizer reads. Learning rates are those reached after warm-up."""
+    """The settings of every optimizer. Learning rates are those after warm-up."""
 
     __pydantic_config__ = STRICT
 
@@ -63,7 +66,7 @@ class LearningRates:
     warmup_steps: Count
     """Steps over which the rates rise from 0."""
     decay: Decay | None
-    """How the rates fall at the end; null = not at all."""
+    """How the rates fall at the end; null = they do not."""
     weight_decay: Rate
     """Weight decay of matrices and tables: decoupled with adamw and muon, part of the gradient with sgd
     and adagrad.
@@ -72,7 +75,7 @@ class LearningRates:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig(LearningRates):
-    """AdamW moves everything."""
+    """AdamW for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -83,7 +86,7 @@ class AdamWConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class MuonConfig(LearningRates):
-    """Muon moves every matrix that is no table and no head, AdamW all else."""
+    """Muon for all matrices except tables and heads, AdamW for all other parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -98,7 +101,7 @@ class MuonConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class SGDConfig(LearningRates):
-    """Stochastic gradient descent moves everything."""
+    """Stochastic gradient descent for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -109,7 +112,7 @@ class SGDConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class AdagradConfig(LearningRates):
-    """AdaGrad moves everything."""
+    """AdaGrad for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -164,8 +167,8 @@ class PretrainConfig:
     """Seeds the weights, the order of the text and dropout."""
     training: TrainingConfig
     eval_tokens: Positive
-    """Tokens of the val split scored during training. The final figure covers the whole split; for a
-    published model, only these tokens.
+    """Tokens of the val split scored during training. The final metric covers the whole split; for a
+    downloaded model, only these tokens.
     """
     sample_prompts: tuple[str, ...]
     """Prompts continued at every evaluation."""
@@ -223,7 +226,7 @@ class InstructionTrainingConfig:
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """Preference tuning of a model that follows instructions."""
+    """Direct preference optimisation (DPO) of an instruction model."""
 
     __pydantic_config__ = STRICT
 
@@ -246,7 +249,7 @@ class PreferenceConfig:
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """What is hidden in masked language modelling."""
+    """Which tokens masked language modelling hides."""
 
     __pydantic_config__ = STRICT
 
@@ -261,14 +264,14 @@ class MaskingConfig:
         for name in ("rate", "eval_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise BadInput(
-                    f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, without them: at 0 "
-                    f"there is nothing to guess, at 1 nothing to guess from; BERT hides 0.15."
+                    f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, exclusive, since at 0 "
+                    f"there is nothing to predict and at 1 no context: BERT hides 0.15."
                 )
 
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
-    """The study's section `objectives`: a decoder and an encoder of one shape, on one text, for the same time."""
+    """The study's section `objectives`: decoder and encoder of the same shape, text and training time."""
 
     __pydantic_config__ = STRICT
 
@@ -280,7 +283,7 @@ class ObjectivesConfig:
     """What the encoder must predict."""
     training: TrainingConfig
     eval_windows: Positive
-    """Windows of val scored during training; the final figures cover all of it."""
+    """Windows of val scored during training; the final metrics cover all of it."""
     bootstrap_samples: Positive
     """Resamples of the windows of val, for the intervals of accuracies."""
     confidence: Fraction
@@ -312,7 +315,7 @@ class TransferConfig:
             )
 
     def steps(self, examples: int) -> int:
-        """Steps of a training with so many messages."""
+        """Number of steps of a training with `examples` messages."""
         training = self.finetune.training
         wanted = -(-examples * self.epochs // (training.batch_size * training.grad_accum_steps))
         return min(max(wanted, self.min_steps), training.max_steps)
@@ -320,16 +323,16 @@ class TransferConfig:
 
 @dataclass(frozen=True)
 class LadderConfig:
-    """The study's section `ladder`: one decoder, trained for the same time with each of the vocabularies."""
+    """The study's section `ladder`: the same decoder, trained for the same time with each vocabulary."""
 
     __pydantic_config__ = STRICT
 
     model: ModelParams
     """The decoder's shape."""
     training: TrainingConfig
-    """With max_seconds, and more max_steps than they allow."""
+    """Needs max_seconds, and more max_steps than fit into them."""
     finetune: SpamTrainingConfig
-    """Finetuning after that, the same for every vocabulary; its seeds are those of the whole comparison."""
+    """Finetuning afterwards, the same for every vocabulary; its seeds are those of the whole comparison."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -341,7 +344,7 @@ class LadderConfig:
 
 @dataclass(frozen=True)
 class TranslationConfig:
-    """The study's section `translation`: an encoder-decoder from King James to Basic English."""
+    """The study's section `translation`: an encoder-decoder from King James English to Basic English."""
 
     __pydantic_config__ = STRICT
 
@@ -362,7 +365,7 @@ class TranslationConfig:
     label_smoothing: Fraction
     """Share of the probability that is spread over the whole vocabulary."""
     eval_pairs: Positive
-    """Pairs of val scored during training; the final figure covers all of them."""
+    """Pairs of val scored during training; the final metric covers all of them."""
     sample_verses: Count
     """Verses of val translated at every evaluation."""
     training: TrainingConfig
@@ -371,7 +374,7 @@ class TranslationConfig:
         if self.max_tokens > self.model.context_length:
             raise BadInput(
                 f"translation.max_tokens is {self.max_tokens}; expected at most model.context_length, which is "
-                f"{self.model.context_length}: longer pairs do not fit the model; lower the one or raise the other."
+                f"{self.model.context_length}: longer pairs do not fit: lower max_tokens or raise model.context_length."
             )
 
 

@@ -1,4 +1,4 @@
-"""Curves of a training as CSV: one row a step, one column a figure."""
+"""Training curves as CSV: one row per step, one column per metric."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from groundup.files import atomic_path
 
 
 def write_curve(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write the rows, each with a "step", atomically; a figure that a step lacks is an empty cell."""
+    """Write the rows, each with a "step", atomically; a metric that a row lacks becomes an empty cell."""
     columns = list(dict.fromkeys(["step", *(name for row in history for name in row)]))
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -18,11 +18,11 @@ def write_curve(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def _cell(value: float) -> str:
-    """A count in full, a measurement to six digits."""
+    """An integer in full, a float with six significant digits."""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a file of `write_curve`; an empty cell is not a number (nan)."""
+    """Read the rows of a file written by `write_curve`; an empty cell becomes nan."""
     with open(path, encoding="utf-8", newline="") as file:
         return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""Where a training computes, and in what precision."""
+"""The device and the precision of a training."""
 
 import torch
 
@@ -7,10 +7,10 @@ from groundup.training.config import ComputeConfig
 
 
 def pick_device(config: ComputeConfig) -> torch.device:
-    """The device to train on; also sets the number of CPU threads.
+    """Return the device to train on, and set the number of CPU threads.
 
     Raises:
-        BadInput: the device asked for is not there.
+        BadInput: the machine lacks the device that `config` names.
     """
     torch.set_num_threads(config.threads)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -25,15 +25,15 @@ def pick_device(config: ComputeConfig) -> torch.device:
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether bfloat16 is sure to pay: on CUDA devices that have it in hardware.
+    """Whether bfloat16 is certainly faster: only on CUDA devices that have it in hardware.
 
-    Many CPUs emulate it, 100 times slower. Timing it would let a busy moment decide the precision, and equal runs
-    end differently; who knows the processor to be good at it sets compute.dtype.
+    Many CPUs emulate it, 100 times slower. It is not timed, since a busy machine could then change the precision and
+    so the results; set compute.dtype if your processor is fast at it.
     """
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
-    """The context in which matrix products have the precision asked for."""
+    """The autocast context in which matrix products have the precision of `compute.dtype`."""
     bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)

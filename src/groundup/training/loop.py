@@ -1,4 +1,4 @@
-"""One training loop for every training of the house.
+"""The training loop, the same for every model.
 
 It knows no dataset, no model class and no tracking server: it receives a model, an objective, a function from
 step to micro-batches, and a `log` callable.
@@ -20,18 +20,17 @@ from groundup.training.devices import autocast
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 
-Objective = Callable[
-    [Any, Any], tuple[Tensor, Tensor]
-]  # (model, batch) -> (sum of the loss, number of terms)
+# (model, batch) -> (sum of the loss, number of terms)
+Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]
 Log = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingBatch(Protocol):
-    """All that the loop knows of a micro-batch; the rest is between the data and the objective."""
+    """What the loop needs of a micro-batch; only data and objective know the rest."""
 
     @property
     def tokens(self) -> int:
-        """Tokens read."""
+        """Number of tokens processed."""
         ...
 
     def to(self, device: torch.device) -> "TrainingBatch":
@@ -54,7 +53,7 @@ def fit(
     resume: Resume | None = None,
     description: str = "training",
 ) -> list[dict[str, float]]:
-    """Train `model` in place; returns the history, one row a step, without times (equal runs, equal rows).
+    """Train `model` in place.
 
     Args:
         objective: (model, batch) -> (sum of the loss, number of terms).
@@ -63,20 +62,23 @@ def fit(
         seed: of dropout; the order of the batches is the business of `batches`.
         evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
         monitor, mode: with `patience`, the metric to be smallest or largest. The model ends with the weights of its
-            best evaluation, whose step the rows of evaluations name as "best_step"; see `kept_row`. Where training
+            best evaluation, whose step the rows of evaluations name as "best_step"; see `best_row`. Where training
             ended for lack of a better one, the last row has "stopped_early".
         resume: where the state is kept; the run continues from it.
 
-    With torch.distributed initialised, ranks start from the weights of rank 0 and stay equal; rank 0 logs and
+    With torch.distributed initialised, all ranks start from the weights of rank 0 and stay equal; rank 0 logs and
     saves.
+
+    Returns:
+        The history, one row of metrics per step; no times, so that equal runs give equal rows.
 
     Raises:
         BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
-            There is patience, but nothing evaluates, or not what `monitor` names.
+            Or `config` has patience, but nothing is evaluated, or not the metric `monitor`.
     """
     if config.patience is not None and evaluate is None:
         raise BadInput(
-            f"{description}: patience is {config.patience}, but this training evaluates nothing that could get better; "
+            f"{description}: patience is {config.patience}, but this training evaluates nothing that could improve: "
             f"set its patience to null."
         )
     device = next(model.parameters()).device
@@ -101,9 +103,10 @@ def fit(
     ) as bar:
         while not _finished(state, config):
             model.train()
-            # dropout is a function of the step, and differs between ranks
+            # dropout depends on the step and the rank
             torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
-            progress = (state.step + 0.5) / config.max_steps  # the middle: no step at rate 0
+            # the middle of the step, so that no step has rate 0
+            progress = (state.step + 0.5) / config.max_steps
             if config.max_seconds is not None:
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer.decay)
@@ -114,9 +117,9 @@ def fit(
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
-                    f"nothing was updated; lower optimizer.max_lr or set grad_clip."
+                    f"expected finite numbers, so this step was not applied: lower optimizer.max_lr or set grad_clip."
                 )
-            # from sum to mean and down to the norm allowed, in one pass over memory
+            # turn the sum into a mean and clip it, in one pass over memory
             torch._foreach_mul_(gradients, min(1.0, (config.grad_clip or math.inf) / max(norm, 1e-6)) / count)
             row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale, "grad_norm": norm}
             for optimizer in optimizers:
@@ -155,11 +158,11 @@ def fit(
                 and state.step % config.checkpoint_interval == 0
             ):
                 resume.save(state, model, optimizers)
-                clock = time.perf_counter()  # nor does saving
+                clock = time.perf_counter()  # neither does saving
         if _out_of_patience(state, config):
             bar.set_postfix_str(
-                f"stopped early: {monitor} was best at step {state.best_step}, and no better in the {state.waited} "
-                f"evaluations since"
+                f"stopped early: {monitor} was best at step {state.best_step} and has not improved in the "
+                f"{state.waited} evaluations since"
             )
     if state.best_weights:
         load_trained(model, state.best_weights)
@@ -167,8 +170,8 @@ def fit(
     return state.history
 
 
-def kept_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The row of the step whose weights `fit` left in the model: the last one, or with patience the best."""
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The row of the step whose weights `fit` left in the model: the last step or, with patience, the best."""
     step = history[-1].get("best_step", history[-1]["step"])
     return next(row for row in history if row["step"] == step)
 
@@ -176,10 +179,11 @@ def kept_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
 def _keep_best(
     state: TrainingState, model: nn.Module, row: dict[str, float], monitor: str, mode: Literal["min", "max"]
 ) -> None:
-    """Compare an evaluation with the best so far, and keep the weights if it is better."""
+    """Compare an evaluation with the best one so far, and keep the weights if it is better."""
     if monitor not in row:
         raise BadInput(
-            f"patience waits for a better {monitor}, which is not evaluated; there are: {', '.join(sorted(row))}."
+            f"patience waits for a better {monitor}, which is not evaluated; expected one of: "
+            f"{', '.join(sorted(row))}."
         )
     value = row[monitor] if mode == "max" else -row[monitor]
     if value > state.best:
@@ -200,7 +204,8 @@ def _gradients(
 ) -> tuple[float, float, int]:
     """Sum the gradients of one step over its micro-batches and over all ranks.
 
-    Returns (mean loss, number of terms, tokens read) of the whole step.
+    Returns:
+        Mean loss, number of terms and number of tokens of the whole step.
     """
     totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
     for batch in micro_batches:
@@ -223,7 +228,7 @@ def _distributed() -> bool:
 
 
 def _slowest(seconds: float, device: torch.device) -> float:
-    """The longest time of any rank, so that all of them leave a time budget after the same step."""
+    """The longest time of all ranks, so that all of them exhaust a time budget after the same step."""
     if not _distributed():
         return seconds
     longest = torch.tensor(seconds, device=device)

@@ -1,7 +1,7 @@
-"""Hiding tokens for masked language modelling (Devlin et al. 2019), anew in every step.
+"""Hiding tokens for masked language modelling (Devlin et al. 2019), with a new choice in every step.
 
-The windows are those of causal language modelling, plain, without [CLS] in front or [SEP] behind: both objectives
-read the same text in the same pieces, and a document's end is the [SEP] that the tokenizer ends it with.
+The windows are the same as for causal language modelling, without [CLS] and [SEP] around each: both objectives read
+the same text in the same pieces. The tokenizer ends each document with [SEP].
 """
 
 from dataclasses import dataclass, replace
@@ -19,16 +19,18 @@ from groundup.training.objectives import IGNORE_INDEX, Batch
 Ids = NDArray[np.int64]
 Chosen = NDArray[np.bool_]
 
-# What becomes of a chosen token. Were it always [MASK], the model would learn nothing about texts without.
-TO_MASK, TO_RANDOM = 0.8, 0.1  # and the rest stays, to be told all the same
+# Shares of the chosen tokens that become [MASK] or a random token; the rest stay, but are still predicted. If all
+# became [MASK], the model would learn nothing about texts without [MASK].
+TO_MASK, TO_RANDOM = 0.8, 0.1
 
 
 @dataclass(frozen=True)
 class MaskVocabulary:
-    """What masking must know of V tokens.
+    """What masking needs to know about a vocabulary of V tokens.
 
-    ordinary (O,): ids of those that may be hidden or put in another's place: all but the special ones.
-    starts (V,): whether a word begins with the token, rather than goes on.
+    mask_id: the id of [MASK].
+    ordinary (O,): ids of the tokens that may be hidden or used as random tokens: all but the special ones.
+    starts (V,): True for tokens that begin a word, False for tokens that continue one.
     """
 
     mask_id: int
@@ -37,7 +39,7 @@ class MaskVocabulary:
 
     @classmethod
     def of(cls, tokenizer: WordPieceTokenizer) -> "MaskVocabulary":
-        """The vocabulary of a WordPiece tokenizer."""
+        """Describe the vocabulary of a WordPiece tokenizer."""
         special = [
             tokenizer.pad_id,
             tokenizer.unk_id,
@@ -50,40 +52,43 @@ class MaskVocabulary:
         return cls(tokenizer.mask_id, np.setdiff1d(every, special), starts)
 
 
-def choose(ids: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, rng: np.random.Generator) -> Chosen:
-    """Which tokens (B, T) are to be guessed: each ordinary one, or with `whole_words` each word, by a coin of its own.
+def choose_tokens(
+    ids: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, rng: np.random.Generator
+) -> Chosen:
+    """Choose the tokens to predict, (B, T): each ordinary token or, with `whole_words`, each word, at random.
 
-    A window may begin inside a word; what it holds of that word is hidden or shown together.
+    A window may begin inside a word; the pieces of that word in the window are hidden or shown together.
     """
     draws = rng.random(ids.shape)
     if config.whole_words:
-        word: Ids = (
-            np.cumsum(vocabulary.starts[ids], axis=1) - vocabulary.starts[ids[:, :1]]
-        )  # (B, T), from 0
+        # (B, T): the number of the word that each token belongs to, from 0
+        word: Ids = np.cumsum(vocabulary.starts[ids], axis=1) - vocabulary.starts[ids[:, :1]]
         draws = np.take_along_axis(draws, word, axis=1)
     return (draws < config.rate) & np.isin(ids, vocabulary.ordinary)
 
 
-def hide(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random.Generator) -> Ids:
-    """The text as the model reads it in training (B, T): of what is chosen 80% [MASK], 10% random, 10% left."""
+def corrupt(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random.Generator) -> Ids:
+    """The input in training (B, T): of the chosen tokens, 80% become [MASK], 10% a random token, 10% stay."""
     roll = rng.random(ids.shape)
     other = rng.choice(vocabulary.ordinary, ids.shape)
     shown = np.where(chosen & (roll < TO_MASK), vocabulary.mask_id, ids)
     return np.where(chosen & (roll >= TO_MASK) & (roll < TO_MASK + TO_RANDOM), other, shown)
 
 
-def blank(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
-    """The text as it is read when guesses are counted (B, T): every chosen token is [MASK]."""
+def mask_all(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
+    """The input in evaluation (B, T): every chosen token becomes [MASK]."""
     return np.where(chosen, vocabulary.mask_id, ids)
 
 
 def questions(windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, seed: int) -> tuple[Ids, Ids]:
-    """A fixed test of hidden tokens: windows (W, T) -> what is shown, with blanks, and the targets, both (W, T).
+    """A fixed evaluation set: windows (W, T) -> inputs with hidden tokens, and targets, both (W, T).
 
-    `eval_rate` of them are hidden, however many are in training.
+    `config.eval_rate` of the tokens are hidden, whatever the rate in training.
     """
-    chosen = choose(windows, vocabulary, replace(config, rate=config.eval_rate), np.random.default_rng(seed))
-    return blank(windows, chosen, vocabulary), np.where(chosen, windows, IGNORE_INDEX)
+    chosen = choose_tokens(
+        windows, vocabulary, replace(config, rate=config.eval_rate), np.random.default_rng(seed)
+    )
+    return mask_all(windows, chosen, vocabulary), np.where(chosen, windows, IGNORE_INDEX)
 
 
 def masked_windows(
@@ -95,7 +100,7 @@ def masked_windows(
     grad_accum_steps: int,
     seed: int,
 ) -> Batches:
-    """Windows of a token stream, as of `window_batches`, in which tokens are hidden; a pure function of the step.
+    """The windows of `window_batches` with hidden tokens; a pure function of the step.
 
     Args:
         ids: (N,) the stream.
@@ -110,10 +115,10 @@ def masked_windows(
         found = []
         for batch in windows(step):
             text = batch.idx.numpy()
-            chosen = choose(text, vocabulary, config, rng)
+            chosen = choose_tokens(text, vocabulary, config, rng)
             targets = np.where(chosen, text, IGNORE_INDEX)
             found.append(
-                Batch(torch.from_numpy(hide(text, chosen, vocabulary, rng)), torch.from_numpy(targets))
+                Batch(torch.from_numpy(corrupt(text, chosen, vocabulary, rng)), torch.from_numpy(targets))
             )
         return found
 

@@ -1,6 +1,6 @@
-"""What is minimised. Every objective returns (sum of the loss, number of terms): the caller divides once.
+"""Objectives return (sum of the loss, number of terms); the caller divides once per step.
 
-Means of means weigh a short batch like a long one; sums and counts add up exactly over micro-steps and ranks.
+A mean of means would weigh a short batch like a long one; sums and counts add up exactly over micro-steps and ranks.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 
-IGNORE_INDEX = -100  # a target that does not count: padding, or a prompt token
+IGNORE_INDEX = -100  # no target: padding or a prompt token
 
 
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch.
 
-    idx (B, T) token ids, padded on the right; or features (B, T, C) for a model that reads them.
-    targets (B, T) next or hidden tokens, or IGNORE_INDEX; or (B,) class ids.
-    lengths (B,) real tokens of each row, for classification and for masked texts of different lengths.
-    documents (B, T) the number of the document of each token, -1 at padding, where several are packed into a row.
+    idx (B, T): token ids, padded on the right; or features (B, T, C) for a model that takes them.
+    targets (B, T): next or hidden tokens, or IGNORE_INDEX; or class ids (B,).
+    lengths (B,): real tokens of each row, for classification and for masked texts of different lengths.
+    documents (B, T): for packed rows, the number of each token's document (see `Transformer.read`).
     """
 
     idx: Tensor
@@ -45,16 +45,18 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Tokens read, without padding where lengths are known."""
+        """Number of tokens, without padding if `lengths` is given."""
         return self.idx.numel() if self.lengths is None else int(self.lengths.sum())
 
 
 @dataclass(frozen=True)
 class TranslationBatch:
-    """One micro-batch of pairs.
+    """One micro-batch of sentence pairs.
 
-    source (B, S) token ids, padded on the right; source_lengths (B,) real ones of each row. idx (B, T) what the
-    decoder reads: a start token and the target without its end. targets (B, T) next tokens or IGNORE_INDEX.
+    source (B, S): token ids, padded on the right.
+    source_lengths (B,): real tokens of each source.
+    idx (B, T): the decoder's input: a start token and the target without its last token.
+    targets (B, T): next tokens or IGNORE_INDEX.
     """
 
     source: Tensor
@@ -73,16 +75,16 @@ class TranslationBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens read on both sides, without padding."""
+        """Number of tokens on both sides, without padding."""
         return int(self.source_lengths.sum()) + int((self.targets != IGNORE_INDEX).sum())
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(x @ weight.T + bias, targets) without ever holding all logits.
+    """The sum of cross_entropy(x @ weight.T + bias, targets), without all logits in memory at once.
 
-    The head and the softmax run a chunk of rows at a time, and the gradients are made in the forward pass while
-    the chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient.
-    Matrix products run in `dtype`; softmax, sums and the gradients of `weight` and `bias` keep at least float32.
+    The head and the softmax process one chunk of rows at a time, and the forward pass computes the gradients while the
+    chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient. Matrix
+    products run in `dtype`; softmax, sums and the gradients of `weight` and `bias` are in float32 or wider.
     """
 
     @staticmethod
@@ -96,7 +98,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         label_smoothing: float,
     ) -> Tensor:
-        """See `linear_cross_entropy`; the gradients wait in `ctx` for `backward`."""
+        """See `linear_cross_entropy`; the gradients are saved in `ctx` for `backward`."""
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         grad_weight = torch.zeros_like(weight) if need_weight else None
         grad_bias = torch.zeros_like(bias) if bias is not None and need_bias else None
@@ -136,7 +138,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the gradients that `forward` made."""
+        """Scale the gradients that `forward` computed."""
         scaled = [None if g is None else g * grad_output.type_as(g) for g in ctx.saved_tensors]
         return (*scaled, None, None, None, None)
 
@@ -150,35 +152,34 @@ def linear_cross_entropy(
     bias: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Sum over rows of -log softmax(x @ weight.T + bias)[target]; rows with IGNORE_INDEX add nothing.
+    """The sum over rows of -log softmax(x @ weight.T + bias)[target]; rows with IGNORE_INDEX do not count.
 
     Args:
         x: (N, C) hidden states. weight: (V, C) and bias: (V,) of the output head. targets: (N,).
-        chunk_size: rows whose logits exist at one time.
-        label_smoothing: share of the target's weight that is spread over all V tokens (Szegedy et al. 2016).
+        chunk_size: number of rows whose logits are in memory at once.
+        label_smoothing: share of the target probability spread evenly over all V tokens (Szegedy et al. 2016).
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    if (
-        not torch.is_grad_enabled()
-    ):  # a Function is told which inputs are leaves, not whether grads are wanted
+    # needs_input_grad in a Function ignores whether gradients are enabled
+    if not torch.is_grad_enabled():
         weight, bias = weight.detach(), None if bias is None else bias.detach()
     return LinearCrossEntropy.apply(x, weight, bias, targets, chunk_size, dtype, label_smoothing)
 
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, over targets that count."""
+    """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, summed over all real targets."""
     x, targets = model(batch.idx, documents=batch.documents).flatten(0, 1), batch.targets.flatten()
     real = targets != IGNORE_INDEX
-    if not bool(real.all()):  # masked prompts and padding need no logits: most of a finetuning batch
+    if not bool(real.all()):  # prompts and padding, most of a finetuning batch, need no logits
         x, targets = x[real], targets[real]
     return linear_cross_entropy(x, model.lm_head.weight, targets), real.sum()
 
 
 def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Hidden tokens guessed from both sides: -log p(targets[b, t] | idx[b]) in nats (Devlin et al. 2019).
+    """Prediction of hidden tokens from both sides: -log p(targets[b, t] | idx[b]) in nats (Devlin et al. 2019).
 
-    Only positions with a target, about one in seven, go through the prediction layer and the head.
+    Only positions with a target, about one in seven, pass through the prediction layer and the head.
     """
     hidden, real = model(batch.idx, batch.lengths), batch.targets != IGNORE_INDEX
     x, head = model.predict(hidden[real]), model.lm_head
@@ -188,9 +189,9 @@ def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
 def sequence_to_sequence(
     model: EncoderDecoder, batch: TranslationBatch, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Next token of the target, given the source: -log p(targets[b, t] | source[b], idx[b, :t+1]) in nats.
+    """Next-token prediction given a source: -log p(targets[b, t] | source[b], idx[b, :t+1]) in nats.
 
-    With smoothing, the cross entropy towards that token and, with `label_smoothing` of the weight, all tokens alike.
+    `label_smoothing` is the share of the target probability spread evenly over all tokens.
     """
     hidden, real = model(batch.source, batch.source_lengths, batch.idx), batch.targets != IGNORE_INDEX
     loss = linear_cross_entropy(
@@ -202,9 +203,9 @@ def sequence_to_sequence(
 def classification(
     model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None, token_dropout: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """-log p(class | text) in nats; with class weights, weighted sum and sum of weights.
+    """Classification: -log p(class | text) in nats; with class weights, the weighted sum and the sum of weights.
 
-    `token_dropout` hides that share of the tokens, so that the class is not learned from a few telling words alone.
+    `token_dropout` hides that share of the tokens, so that the model does not rely on a few revealing words.
     """
     assert batch.lengths is not None
     idx = hide_tokens(batch.idx, batch.lengths, token_dropout) if token_dropout else batch.idx
@@ -216,9 +217,9 @@ def classification(
 
 
 def hide_tokens(idx: Tensor, lengths: Tensor, share: float) -> Tensor:
-    """Replace a random share of each text's tokens by its last one, which itself stays.
+    """Replace a random share of each text's tokens by its last token (word dropout; Iyyer et al. 2015).
 
-    Word dropout (Iyyer et al. 2015). The last one is the end-of-text token, which alone says nothing about the text.
+    The last token is the end-of-text token, which carries no information about the text.
 
     Args:
         idx: (B, T), padded on the right. lengths: (B,).

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: who moves which parameter by which rule; the learning rate a pure function."""
+"""Optimizers, and the schedule of the learning rate, which is a pure function of the progress of the run."""
 
 import math
 from collections import defaultdict
@@ -12,9 +12,10 @@ from groundup.training.config import AdagradConfig, Decay, MuonConfig, Optimizer
 
 
 def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
-    """The factor on every learning rate at `progress` in [0, 1] of the run, for a warm-up of that share.
+    """The factor on every learning rate at `progress`, the share of the run that is over.
 
-    Rises linearly over the warm-up, stays at 1, then falls to `decay.min_lr_ratio` over the last `decay.share`.
+    It rises linearly until `progress` is `warmup`, stays at 1, then falls to `decay.min_lr_ratio` over the last
+    `decay.share` of the run.
     """
     if progress < warmup:
         return progress / warmup
@@ -31,11 +32,13 @@ def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
     """Newton-Schulz iteration towards U Vᵀ of each matrix's singular value decomposition.
 
-    Singular values end near 1 (between 0.7 and 1.2 after 5 steps), which is what Muon needs. Coefficients of
-    Jordan et al. 2024, "Muon: an optimizer for hidden layers". In fp32 on CPUs, many of which emulate bf16.
+    Singular values end near 1 (between 0.7 and 1.2 after 5 steps), which is all that Muon needs. The coefficients are
+    those of Jordan et al. 2024, "Muon: an optimizer for hidden layers". It runs in bf16 on CUDA and in the dtype of
+    `matrices` elsewhere, since many CPUs emulate bf16.
 
     Args:
-        matrices: (n, rows, columns), iterated together.
+        matrices: (n, rows, columns), processed as one batch.
+        steps: number of iterations.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
@@ -49,10 +52,10 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: every direction of a matrix moves by the same amount (Jordan et al. 2024).
+    """Orthogonalised momentum: every direction of a matrix moves by the same amount (Jordan et al. 2024).
 
-    Matrices of one shape are iterated as one batch. Those of a group with `parts` above 1 are that many projections,
-    stacked, and are cut apart first, since each is a map of its own.
+    Matrices of the same shape are processed as one batch. In a group with `parts` > 1, each matrix is a stack of that
+    many projections, which are orthogonalised separately.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:
@@ -90,9 +93,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def stacked_projections(name: str, p: Tensor) -> int:
-    """How many maps of their own a matrix holds: queries, keys and values in `c_attn`, keys and values in `c_kv`.
+    """Number of projections stacked in a matrix: queries, keys and values in `c_attn`; keys and values in `c_kv`.
 
-    With grouped queries the parts of `c_attn` differ in size, and it is moved as one.
+    With grouped queries the parts of `c_attn` differ in size, so it counts as one.
     """
     if name.endswith("c_attn.weight") and p.shape[0] == 3 * p.shape[1]:
         return 3
@@ -100,12 +103,12 @@ def stacked_projections(name: str, p: Tensor) -> int:
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """One optimizer for each update rule, over the parameters that require gradients.
+    """One optimizer per update rule, over the parameters that require gradients.
 
-    Every parameter group carries its full learning rate as `max_lr`; `set_lr` scales from there.
+    Every parameter group stores its full learning rate as `max_lr`; `set_lr` scales it.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of projections in one
+    matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
     embeddings, vectors, heads = [], [], []
     for name, p in model.named_parameters():
         if not p.requires_grad:
@@ -147,7 +150,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 def _torch_optimizer(
     groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The update rule of all that Muon does not move."""
+    """The optimizer of all parameters that Muon does not update."""
     if isinstance(config, SGDConfig):
         return torch.optim.SGD(groups, momentum=config.momentum)
     if isinstance(config, AdagradConfig):
@@ -157,7 +160,7 @@ def _torch_optimizer(
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
-    """Set every learning rate to `scale` times its full value."""
+    """Set every learning rate to `scale` times its `max_lr`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] * scale

@@ -1,4 +1,4 @@
-"""The state of a training on disk, from which a run that was interrupted continues."""
+"""The state of a training on disk, from which an interrupted run continues."""
 
 import contextlib
 import hashlib
@@ -25,26 +25,26 @@ PACKAGE = Path(groundup.__file__ or "").parent
 
 @dataclass
 class TrainingState:
-    """What a run needs to go on where it stopped: everything else is a function of step and configuration."""
+    """What a run needs to continue; everything else is a function of the step and the configuration."""
 
     step: int = 0
     tokens_seen: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    # with patience: of the best evaluation so far, and the number of those since
-    best: float = -math.inf  # the larger, the better
+    # with patience: the best evaluation so far, and the number of evaluations since
+    best: float = -math.inf  # larger is better
     best_step: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)  # what is trained, on the CPU
+    best_weights: dict[str, Tensor] = field(default_factory=dict)  # the trained weights, on the CPU
     waited: int = 0
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The weights that training changes, by name, not copied; frozen ones stay what the caller made them."""
+    """The trainable weights by name, not copied."""
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy what `trained_weights` gave back into a model with the same ones frozen."""
+    """Copy weights from `trained_weights` into a model with the same frozen weights."""
     own = trained_weights(model)
     assert own.keys() == weights.keys(), own.keys() ^ weights.keys()
     for name, tensor in own.items():
@@ -52,13 +52,13 @@ def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 class Resume:
-    """The training state on disk, outside what DVC tracks, replaced atomically.
+    """The training state on disk, not tracked by DVC, replaced atomically.
 
-    `identity` names configuration and data. With the meaning of the whole library's code (comments do not count) and
-    the version of torch it makes a fingerprint, which names the file and is also written inside it, together with a
-    digest of the content. A state that another training saved, that is damaged, or whose tensors have other shapes
-    than this model's is never continued. Frozen weights are not in it: the caller makes them again from what
-    `identity` names. A folder serves one training: saving removes the states of earlier ones.
+    `identity` describes configuration and data. Together with the code of the whole library (without comments and
+    docstrings) and the version of torch it gives a fingerprint, which names the file and is also stored in it, next to
+    a digest of the content. A state is never continued if another training saved it, if it is damaged, or if its
+    tensors have other shapes than the model's. It does not contain frozen weights: the caller restores them from what
+    `identity` describes. A folder serves one training: saving removes the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
@@ -71,7 +71,7 @@ class Resume:
     def save(
         self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
-        """Write all that `load` restores."""
+        """Write everything that `load` restores."""
         content = {
             "state": vars(state),
             "model": trained_weights(model),
@@ -85,15 +85,13 @@ class Resume:
                 stale.unlink()
 
     def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
-        """Restore model and optimizers in place; None, and nothing changed, where no state fits.
+        """Restore model and optimizers in place; without a usable state, change nothing and return None.
 
-        A state that does not fit is set aside with a sentence on stderr, since it would only block every later run.
+        A state that cannot be used is renamed, with a warning on stderr, so that it does not block later runs.
         """
         for folder in (self.folder, *self.folder.parents):
             if folder.is_file():
-                _set_aside(
-                    folder, folder.with_name(f"{folder.name}.unfit"), "it is a file where a folder belongs"
-                )
+                _set_aside(folder, folder.with_name(f"{folder.name}.unfit"), "it is a file, not a folder")
         if not os.path.lexists(self.path):
             return None
         try:
@@ -112,11 +110,15 @@ class Resume:
         return TrainingState(**saved["state"])
 
     def _read(self) -> dict[str, Any]:
-        """What the file holds, if this training saved it and it is whole."""
+        """The content of the file.
+
+        Raises:
+            _Unfit: it is damaged, or another training saved it.
+        """
         try:
             with open(self.path, "rb") as file:
                 if not zipfile.is_zipfile(file):  # torch would unpickle it
-                    raise _Unfit("it is damaged or no training state")
+                    raise _Unfit("it is damaged or not a training state")
                 file.seek(0)
                 saved = torch.load(file, weights_only=True, map_location="cpu")
             fingerprint, digest = saved.pop("fingerprint"), saved.pop("digest")
@@ -127,18 +129,18 @@ class Resume:
         if fingerprint != self.fingerprint:
             raise _Unfit("another training saved it")
         if digest != _digest(saved):
-            raise _Unfit("its content is not what was saved")
+            raise _Unfit("its content has changed since it was saved")
         return dict(saved)
 
     def clear(self) -> None:
-        """Forget the state, once what it was for is safely stored."""
+        """Delete the state, once the result of the training is stored."""
         self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process may be writing here
             self.folder.rmdir()
 
 
 def clear_states(folder: Path) -> None:
-    """Forget the states of all trainings below `folder`, once what they were for is safely stored."""
+    """Delete the states of all trainings below `folder`, once their results are stored."""
     for path in [*folder.rglob("*.pt")]:
         path.unlink(missing_ok=True)
     for emptied in sorted((p for p in [folder, *folder.rglob("*")] if p.is_dir()), reverse=True):
@@ -151,8 +153,8 @@ class _Unfit(Exception):
 
 
 def _set_aside(path: Path, aside: Path, why: str) -> None:
-    """Rename what cannot be continued; it replaces what was set aside before, so that one is kept."""
-    if not os.path.lexists(path):  # another rank was faster
+    """Rename `path` to `aside`, which is replaced if it exists, and print a warning."""
+    if not os.path.lexists(path):  # another rank has renamed it
         return
     if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside)
@@ -162,13 +164,13 @@ def _set_aside(path: Path, aside: Path, why: str) -> None:
         os.replace(path, aside)
     print(
         f"warning: the training state {path} does not fit this training: {why}; it was renamed to {aside.name}, "
-        f"and training begins again at step 0.",
+        f"and training starts again at step 0.",
         file=sys.stderr,
     )
 
 
 def _digest(content: Any) -> str:
-    """SHA-256 of nested dicts, lists and tensors: keys, order, types, shapes and values."""
+    """SHA-256 of nested dicts, lists and tensors, covering keys, order, types, shapes and values."""
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
@@ -192,7 +194,7 @@ def _digest(content: Any) -> str:
 
 @contextlib.contextmanager
 def _without_crc32() -> Iterator[None]:
-    """Spare torch's checksums, which it never reads and which take as long as the digest."""
+    """Turn off torch's checksums, which it never reads and which take as long as the digest."""
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
@@ -206,9 +208,9 @@ def _shapes(tensors: Mapping[Any, Tensor]) -> dict[Any, tuple[torch.dtype, tuple
 
 
 def _compare(what: str, ours: Mapping[Any, Any], saved: Mapping[Any, Any]) -> None:
-    """Refuse names, types or shapes that are not ours; `copy_` would broadcast a smaller tensor."""
+    """Raise _Unfit if names, types or shapes differ; `copy_` would broadcast a smaller tensor."""
     if odd := sorted(str(name) for name in ours.keys() ^ saved.keys()):
-        raise _Unfit(f"only one of the two has {odd[0]} in {what}")
+        raise _Unfit(f"{what} and the state do not both have {odd[0]}")
     for name, expected in ours.items():
         if saved[name] != expected:
             raise _Unfit(f"in {what}, {name} is {_described(saved[name])} instead of {_described(expected)}")
@@ -222,22 +224,25 @@ def _described(tensor: tuple[torch.dtype, tuple[int, ...]]) -> str:
 def _compare_optimizers(
     optimizers: Sequence[torch.optim.Optimizer], saved: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse optimizer states of other groups or shapes; `load_state_dict` compares only numbers of parameters."""
+    """Raise _Unfit if groups or shapes differ; `load_state_dict` compares only the numbers of parameters."""
     if len(optimizers) != len(saved):
-        raise _Unfit(f"it has {len(saved)} optimizers, this training {len(optimizers)}")
+        raise _Unfit(f"it has {len(saved)} optimizers, this training has {len(optimizers)}")
     for optimizer, state in zip(optimizers, saved, strict=True):
         ours = optimizer.state_dict()["param_groups"]
         if [(sorted(g), g["params"]) for g in ours] != [
             (sorted(g), g["params"]) for g in state["param_groups"]
         ]:
-            raise _Unfit("its optimizer groups the parameters in another way")
+            raise _Unfit("its optimizer groups the parameters differently")
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, slots in state["state"].items():
-            # a counter is one number; everything else has one element for each of the parameter's
+            # everything but the step counter has the shape of the parameter
             expected = parameters[index].shape
             for name, value in slots.items():
                 if isinstance(value, Tensor) and value.shape not in (
                     expected,
                     *([()] if name == "step" else []),
                 ):
-                    raise _Unfit(f"the optimizer has {name} of parameter {index} as {list(value.shape)}")
+                    raise _Unfit(
+                        f"in the optimizer, {name} of parameter {index} is {list(value.shape)} instead of "
+                        f"{list(expected)}"
+                    )

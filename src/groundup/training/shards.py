@@ -1,7 +1,7 @@
 """The corpus as token ids in memory-mapped files: training reads any window without loading the rest.
 
-A folder holds `train.bin` and `val.bin`, the ids of all documents one after another, each ended by the
-end-of-text token, little-endian uint16 (uint32 for more than 65,536 tokens), and `meta.json` about them.
+A folder holds `train.bin`, `val.bin` and `meta.json`. The .bin files are the ids of all documents in a row, each
+document followed by the end-of-text token, as little-endian uint16 (uint32 for more than 65,536 tokens).
 """
 
 import json
@@ -31,7 +31,7 @@ def read_documents(path: Path) -> list[list[str]]:
     """Return the messages of each document of a prepared split.
 
     Raises:
-        BadInput: the file is missing or empty, or a line is no document or no Unicode text.
+        BadInput: the file is missing or empty, or a line is not a document or not valid Unicode.
     """
     if not path.exists():
         raise BadInput(f"{path} does not exist; expected a prepared corpus: run the stage prepare_corpus.")
@@ -40,7 +40,7 @@ def read_documents(path: Path) -> list[list[str]]:
         messages = row.get("messages")
         if not isinstance(messages, list) or not all(isinstance(message, str) for message in messages):
             raise BadInput(
-                f"{path}, line {number}: expected messages, a list of strings: prepare the corpus again."
+                f"{path}, line {number}: expected messages, a list of strings; prepare the corpus again."
             )
         try:
             check_text(text_of(messages))
@@ -48,7 +48,7 @@ def read_documents(path: Path) -> list[list[str]]:
             raise BadInput(f"{path}, line {number}: {error}") from error
         documents.append(messages)
     if not documents:
-        raise BadInput(f"{path} is empty; expected at least one document: give more text or another split.")
+        raise BadInput(f"{path} is empty; expected at least one document: add text or change the split.")
     return documents
 
 
@@ -57,11 +57,11 @@ def write_shards(
 ) -> Meta:
     """Encode `corpus` (train.jsonl, val.jsonl) into the folder `out`, atomically, and return its meta.json.
 
-    Equal corpora and tokenizers give equal bytes. `message_bytes` counts the UTF-8 bytes of the messages
-    only, not the newlines between them: the denominator of bits per byte.
+    Equal corpora and tokenizers give equal bytes. `message_bytes`, the denominator of bits per byte, counts the UTF-8
+    bytes of the messages without the newlines between them.
 
     Raises:
-        BadInput: a split is empty, or a line is no document or no Unicode text.
+        BadInput: a split is missing or empty, or a line is not a document or not valid Unicode.
     """
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     meta: Meta = {"dtype": dtype, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.fingerprint}
@@ -75,7 +75,7 @@ def write_shards(
                 for array in tqdm(
                     arrays, f"encode {split}", len(documents), disable=None if progress else True
                 ):
-                    file.write(array.tobytes())  # tofile hides the reason of a failed write
+                    file.write(array.tobytes())  # tofile hides why a write failed
                     tokens += len(array)
             meta[split] = {
                 "tokens": tokens,
@@ -90,7 +90,7 @@ def read_meta(directory: Path) -> Meta:
     """Return meta.json of a folder of shards.
 
     Raises:
-        BadInput: it is missing or not what `write_shards` writes.
+        BadInput: it is missing, or `write_shards` did not write it.
     """
     path = Path(directory) / "meta.json"
     try:
@@ -104,7 +104,7 @@ def read_meta(directory: Path) -> Meta:
     keys = {"dtype", "vocab_size", "tokenizer", *SPLITS}
     if not isinstance(meta, dict) or set(meta) != keys or meta["dtype"] not in DTYPES:
         raise BadInput(
-            f"{path} is not about token shards; expected the keys {', '.join(sorted(keys))} and a dtype of "
+            f"{path} does not describe token shards; expected the keys {', '.join(sorted(keys))} and a dtype of "
             f"{' or '.join(DTYPES)}: run the stage tokenize again."
         )
     return meta
@@ -113,10 +113,13 @@ def read_meta(directory: Path) -> Meta:
 def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = None) -> "np.memmap[Any, Any]":
     """Return the ids of one split, (tokens,), read-only and memory-mapped.
 
-    tokenizer: where given, the one that the ids must have been made with.
+    Args:
+        directory: the folder of shards.
+        split: "train" or "val".
+        tokenizer: if given, the tokenizer that must have encoded the shards.
 
     Raises:
-        BadInput: the file is missing, cut short, or made with another tokenizer.
+        BadInput: the file is missing, truncated, or encoded with another tokenizer.
     """
     assert split in SPLITS, split
     meta = read_meta(directory)
@@ -147,7 +150,7 @@ def never_used(directory: Path) -> float:
 
 
 def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return the ids of one document with the end-of-text token after them, (tokens,)."""
+    """Return the ids of one document, followed by the end-of-text token, (tokens,)."""
     text = text_of(messages)
     if isinstance(tokenizer, BPETokenizer):
         ids = tokenizer.encode_array(text)

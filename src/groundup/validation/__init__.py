@@ -1,4 +1,4 @@
-"""The gates for data: expectations on raw rows and on splits, with reports of what was checked and what failed.
+"""Expectations on raw and split data, checked by Great Expectations; one that fails stops the pipeline.
 
-The room reports turns these reports into pages.
+It describes what is wrong and where; `reports` draws the page about it.
 """

@@ -1,4 +1,1 @@
-"""Tasks whose answers a program can check: each family generates instructions, solves them and grades responses.
-
-The generated instructions are an ordinary dataset; data/catalogue.yaml lists it.
-"""
+"""Instruction tasks that groundup generates and grades: families that ask, answer, and check a response by program."""

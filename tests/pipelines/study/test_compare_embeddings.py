@@ -20,19 +20,17 @@ CONFIG = CompareEmbeddingsConfig(
 
 def compare(folder, config=CONFIG) -> None:
     words = tuple(word for topic in toy.TOPICS.values() for word in topic)
-    sets = []
     for by, methods in (("groundup", METHODS), ("gensim", GENSIM_METHODS)):
         for number, method in enumerate(methods):
             for corpus in ("chat", "mix"):
                 rng = np.random.default_rng([number, len(by), len(corpus)])
                 matrix = rng.normal(size=(len(words), 8)).astype(np.float32)
                 facts = {"by": by, "method": method, "words": 2700, "corpus": corpus}
-                sets.append(folder / by / f"{method}_{corpus}")
-                WordVectors(words, matrix, facts).save(sets[-1])
+                WordVectors(words, matrix, facts).save(folder / by / f"{method}_{corpus}")
     main(
         silent(), folder / "corpus", folder / "spam",
         folder / "wordsim.jsonl", folder / "simlex.jsonl", folder / "questions.jsonl",
-        *sets, folder / "shown.json", folder / "metrics.json",
+        folder / "groundup", folder / "gensim", folder / "shown.json", folder / "metrics.json",
         train_embeddings=toy.config(), compare_embeddings=config, compute=CPU,
     )  # fmt: skip
 

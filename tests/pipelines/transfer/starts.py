@@ -2,22 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from groundup.datasets.preferences import MistakesConfig, VerifiableConfig
-from groundup.evaluation.config import ScoreConfig
+from groundup.evaluation.config import EvaluateStartsConfig
 from groundup.nn.config import LoRAConfig
 from groundup.tracking import silent
-from groundup.training.config import PreferenceConfig
+from groundup.training.config import InstructionTrainingConfig, PreferenceConfig
 from pipelines.transfer import dpo, finetune_lora, prepare_preferences, published_weights
-from tests.interop.published_models import random_llama, save_published
+from tests.interop.published_models import CHAT, random_gpt2, random_llama, save_bert, save_published
 from tests.pipelines.prepared import INSTRUCTIONS, make_instructions
 from tests.tiny import CPU, training_config
 
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
-TEACH = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
+FINETUNE_LORA = replace(INSTRUCTIONS, prompt_style="chat_template", lora=LORA, max_examples=8)
 PAIRS = VerifiableConfig(source="verifiable", seed=1, val_fraction=0.25, instructions=20)
 MISTAKES = MistakesConfig(source="mistakes", seed=1, val_fraction=0.25, instructions=20, max_new_tokens=3)
-PREFERENCES = PreferenceConfig(
+DPO = PreferenceConfig(
     seed=1,
     beta=0.1,
     nll_weight=1.0,
@@ -26,26 +27,33 @@ PREFERENCES = PreferenceConfig(
     eval_examples=2,
     training=training_config(max_steps=4, eval_interval=2, checkpoint_interval=2),
 )
-SCORE = ScoreConfig(conversations=3, window=16, instances=2, max_new_tokens=3, batch_size=2, seed=1)
+SCORE = EvaluateStartsConfig(conversations=3, window=16, instances=2, max_new_tokens=3, batch_size=2, seed=1)
 
 
-def make_published(folder: Path) -> None:
-    """The checkpoint of a published chat model, at folder/published, and the instructions."""
-    save_published(folder / "hub", random_llama())
-    published_weights.main(silent(), Path("unused"), folder / "published", pretrained=str(folder / "hub"))
+def make_published(folder: Path, kind: Literal["llama", "gpt2", "bert"] = "llama") -> None:
+    """The checkpoint of a published model, at folder/published, and the instructions; Llama is a chat model."""
+    if kind == "bert":
+        save_bert(folder / "hub")
+    else:
+        model = random_llama() if kind == "llama" else random_gpt2()
+        save_published(folder / "hub", model, CHAT if kind == "llama" else None)
+    paths = (Path("unused"), folder / "published", folder / "state/published_weights")
+    published_weights.main(silent(), *paths, pretrained=str(folder / "hub"))
     make_instructions(folder / "instructions")
 
 
-def make_taught(folder: Path) -> None:
-    """Adapters on it, at folder/taught."""
-    paths = (folder / name for name in ("published", "instructions", "taught", "taught.csv", "state/teach"))
-    finetune_lora.main(silent(), *paths, finetune_lora=TEACH, compute=CPU)
+def make_lora(folder: Path, config: InstructionTrainingConfig = FINETUNE_LORA) -> None:
+    """Adapters on it, at folder/lora."""
+    paths = (
+        folder / name for name in ("published", "instructions", "lora", "lora.csv", "state/finetune_lora")
+    )
+    finetune_lora.main(silent(), *paths, finetune_lora=config, compute=CPU)
 
 
-def make_preferred(folder: Path) -> None:
-    """Adapters on these, at folder/preferred."""
-    paths = [folder / "instructions", folder / "taught", Path("unused"), folder / "pairs"]
+def make_dpo(folder: Path) -> None:
+    """Adapters on these, at folder/dpo."""
+    paths = [Path("unused"), folder / "instructions", folder / "lora", folder / "pairs"]
     prepare_preferences.main(silent(), *paths, preferences=PAIRS, compute=CPU)
-    names = ("taught", "pairs", "preferred", "preferences.json", "preferred.csv", "state/preferences")
+    names = ("lora", "pairs", "dpo", "dpo.json", "dpo.csv", "state/dpo")
     paths = (folder / name for name in names)
-    dpo.main(silent(), *paths, dpo=PREFERENCES, compute=CPU)
+    dpo.main(silent(), *paths, dpo=DPO, compute=CPU)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from groundup.evaluation.judge import JudgeConfig
+from groundup.evaluation.starting_points import STARTS
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import silent
 from pipelines.transfer.ask_judge import main
@@ -11,33 +12,39 @@ from tests.evaluation.test_judge import ROWS, Server, server  # noqa: F401 - a f
 from tests.pipelines.prepared import read_json
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    held_out = {**ROWS[0], "split": "held_out"}
+    for name in STARTS:
+        answered = ROWS * 9 if name == "lora" else ROWS
+        rows = [held_out, *({**row, "split": "test"} for row in answered)]
+        write_jsonl(tmp_path / f"responses/{name}.jsonl", rows)
+    return tmp_path
+
+
 def test_the_first_answers_to_unseen_tasks_are_judged(
     server: tuple[type[Server], JudgeConfig],  # noqa: F811
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
     _, config = server
-    held_out = {**ROWS[0], "split": "held_out"}
-    write_jsonl(tmp_path / "taught.jsonl", [held_out, *({**row, "split": "test"} for row in ROWS * 9)])
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
-    assert read_json(tmp_path / "judge.json") == {
-        "judge": "wise",
-        "scores": {"taught": {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}},
-    }
+    main(silent(), folder / "responses", folder / "judge.json", ask_judge=config)
+    found = read_json(folder / "judge.json")
+    assert found["judge"] == "wise" and list(found["scores"]) == sorted(STARTS)
+    assert found["scores"]["lora"] == {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}
 
 
 def test_a_judge_that_is_not_there_stops_nothing(
-    tmp_path: Path,
+    folder: Path,
     capsys: pytest.CaptureFixture[str],
     server: tuple[type[Server], JudgeConfig],  # noqa: F811
 ) -> None:
-    write_jsonl(tmp_path / "taught.jsonl", [{**ROWS[0], "split": "test"}])
     config = replace(server[1], url="http://127.0.0.1:9")
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
-    assert read_json(tmp_path / "judge.json") == {"judge": None, "scores": {}}
+    main(silent(), folder / "responses", folder / "judge.json", ask_judge=config)
+    assert read_json(folder / "judge.json") == {"judge": None, "scores": {}}
     assert "gave no answer" in capsys.readouterr().err
 
 
-def test_nobody_judges(tmp_path: Path) -> None:
+def test_nobody_judges(folder: Path) -> None:
     config = JudgeConfig(None, "wise", 1, 1, 0.0, 1.0)
-    main(silent(), tmp_path / "taught.jsonl", tmp_path / "judge.json", ask_judge=config)
-    assert read_json(tmp_path / "judge.json") == {"judge": None, "scores": {}}
+    main(silent(), folder / "responses", folder / "judge.json", ask_judge=config)
+    assert read_json(folder / "judge.json") == {"judge": None, "scores": {}}

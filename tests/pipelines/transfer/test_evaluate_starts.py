@@ -8,15 +8,15 @@ from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
 from pipelines.transfer.evaluate_starts import main
 from tests.pipelines.prepared import TALK, make_corpus, read_json
-from tests.pipelines.transfer.starts import SCORE, make_published, make_taught
+from tests.pipelines.transfer.starts import SCORE, make_lora, make_published
 from tests.tiny import CPU
 
 
-@pytest.mark.parametrize("model", ["published", "taught"])
+@pytest.mark.parametrize("model", ["published", "lora"])
 def test_bits_and_answers(model: str, tmp_path: Path) -> None:
     make_corpus(tmp_path)
     make_published(tmp_path)
-    make_taught(tmp_path)
+    make_lora(tmp_path)
     paths = (tmp_path / name for name in (model, "corpus", "instructions", "responses.jsonl", "scores.json"))
     main(silent(), *paths, evaluate_starts=SCORE, compute=CPU)
     found = read_json(tmp_path / "scores.json")

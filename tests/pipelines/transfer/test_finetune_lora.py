@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,33 +6,34 @@ import torch
 from safetensors.torch import load_file
 
 from groundup.checkpoint import load_checkpoint
+from groundup.errors import BadInput
 from groundup.training.curves import read_curve
 from tests.pipelines.prepared import content
-from tests.pipelines.transfer.starts import LORA, make_published, make_taught
+from tests.pipelines.transfer.starts import FINETUNE_LORA, LORA, make_lora, make_published
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     make_published(tmp_path)
     before = content(tmp_path / "published")
-    make_taught(tmp_path)
+    make_lora(tmp_path)
     assert content(tmp_path / "published") == before
     return tmp_path
 
 
 @torch.no_grad()
 def test_only_adapters_are_kept_and_the_model_stands_on_its_base(folder: Path) -> None:
-    names = load_file(folder / "taught/model.safetensors").keys()
+    names = load_file(folder / "lora/model.safetensors").keys()
     assert names == {
         f"h.{n}.{layer}.lora_{ab}" for n in range(2) for layer in ("attn.c_attn", "mlp.c_fc") for ab in "ab"
     }
-    published, taught = (load_checkpoint(folder / name) for name in ("published", "taught"))
-    assert taught.config.lora == LORA
-    assert taught.config.chat_template == published.config.chat_template
-    assert taught.config.base is not None and taught.config.base.folder == "../published"
+    published, lora = (load_checkpoint(folder / name) for name in ("published", "lora"))
+    assert lora.config.lora == LORA
+    assert lora.config.chat_template == published.config.chat_template
+    assert lora.config.base is not None and lora.config.base.folder == "../published"
     changed = {
         name
-        for name, p in taught.model.named_parameters()
+        for name, p in lora.model.named_parameters()
         if not torch.equal(p, published.model.get_parameter(name))
     }
     assert changed == {f"h.{n}.{layer}.weight" for n in range(2) for layer in ("attn.c_attn", "mlp.c_fc")}
@@ -39,6 +41,33 @@ def test_only_adapters_are_kept_and_the_model_stands_on_its_base(folder: Path) -
 
 def test_the_loss_on_unseen_answers_falls(folder: Path) -> None:
     losses = [
-        row["val/loss"] for row in read_curve(folder / "taught.csv") if row["val/loss"] == row["val/loss"]
+        row["val/loss"] for row in read_curve(folder / "lora.csv") if row["val/loss"] == row["val/loss"]
     ]
     assert losses[-1] < losses[0]
+
+
+def test_without_adapters_the_last_blocks_are_finetuned_and_kept_whole(tmp_path: Path) -> None:
+    make_published(tmp_path)
+    make_lora(tmp_path, replace(FINETUNE_LORA, lora=None, trainable_blocks=1))
+    published, tuned = (load_checkpoint(tmp_path / name) for name in ("published", "lora"))
+    assert tuned.config.base is None and tuned.config.lora is None
+    changed = {
+        name.split(".")[1]
+        for name, p in tuned.model.named_parameters()
+        if not torch.equal(p, published.model.get_parameter(name)) and name.startswith("h.")
+    }
+    assert changed == {"1"}  # of two blocks
+
+
+def test_a_model_without_a_chat_template_is_asked_in_another_style(tmp_path: Path) -> None:
+    make_published(tmp_path, "gpt2")
+    with pytest.raises(BadInput, match=r"has no template; choose one of alpaca, alpaca_short"):
+        make_lora(tmp_path)
+    make_lora(tmp_path, replace(FINETUNE_LORA, prompt_style="alpaca_short"))
+    assert load_checkpoint(tmp_path / "lora").prompt_style == "alpaca_short"
+
+
+def test_an_encoder_cannot_follow_instructions(tmp_path: Path) -> None:
+    make_published(tmp_path, "bert")
+    with pytest.raises(BadInput, match="reads texts but writes none; expected a decoder: set pretrained"):
+        make_lora(tmp_path)

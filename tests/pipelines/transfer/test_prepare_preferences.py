@@ -9,7 +9,7 @@ import pytest
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets import locations
 from groundup.datasets.catalogue import load_catalogue
-from groundup.datasets.preferences import KEYS, JudgedPairsConfig, with_wrong_answers
+from groundup.datasets.preferences import KEYS, JudgedPairsConfig, PairsConfig, with_wrong_answers
 from groundup.datasets.subsets import nested_subset
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
@@ -19,9 +19,10 @@ from groundup.tracking import silent
 from groundup.verifiable.answers import check_for
 from groundup.verifiable.exact_match import Check
 from groundup.verifiable.tasks import check, generate
+from pipelines.transfer import download_preferences
 from pipelines.transfer.prepare_preferences import main
 from tests.pipelines.prepared import content, make_instructions, read_json
-from tests.pipelines.transfer.starts import MISTAKES, PAIRS, make_published, make_taught
+from tests.pipelines.transfer.starts import MISTAKES, PAIRS, make_lora, make_published
 from tests.tiny import CPU
 
 CATALOGUE = Path(__file__).parents[3] / "data/catalogue.yaml"
@@ -32,11 +33,17 @@ mine: {role: preferences, title: t, licence: l, citation: c, locations: [{url: '
 """
 
 
-def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: Path) -> None:
+def download(folder: Path, catalogue: Path, config: PairsConfig) -> None:
+    """The dataset's pairs, at folder/pairs.jsonl."""
+    paths = (catalogue, folder / "own", folder / "pairs.jsonl", folder / "kept")
+    download_preferences.main(silent(), *paths, preferences=config)
+
+
+def test_pairs_of_the_instructions_need_no_dataset(tmp_path: Path) -> None:
     tasks = generate(6, seed=1)
     for name, rows in (("train", tasks[::2]), ("val", tasks[1::2])):
         write_jsonl(tmp_path / f"instructions/{name}.jsonl", rows)
-    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    paths = [Path("unused"), tmp_path / "instructions", Path("unused"), tmp_path / "out"]
     main(silent(), *paths, preferences=replace(PAIRS, seed=4, instructions=600), compute=CPU)
     for name, rows in read_splits(tmp_path / "instructions", ("train", "val")).items():
         pairs = read_jsonl(tmp_path / f"out/{name}.jsonl")
@@ -51,23 +58,23 @@ def test_pairs_of_the_instructions_need_neither_catalogue_nor_network(tmp_path: 
     assert sum(report["dropped"].values()) == len(tasks) - kept
 
 
-def test_mistakes_are_the_answers_of_the_taught_model(
+def test_mistakes_are_the_answers_of_the_finetuned_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of rows chosen by the seed; what is right by a program that knows all rows gives no pair."""
     make_published(tmp_path)
-    make_taught(tmp_path)
+    make_lora(tmp_path)
     known: list[int] = []
 
     def program(rows: list[Any]) -> Check:
         known.append(len(rows))
         return lambda family, instruction, input, response: input.endswith("tea")
 
-    monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", program)
-    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    monkeypatch.setattr("groundup.datasets.preferences.check_for", program)
+    paths = [Path("unused"), tmp_path / "instructions", tmp_path / "lora", tmp_path / "out"]
     config = replace(MISTAKES, instructions=8, val_fraction=0.5)
     main(silent(), *paths, preferences=config, compute=CPU)
-    model = load_checkpoint(tmp_path / "taught")
+    model = load_checkpoint(tmp_path / "lora")
     dropped = 0
     for name, rows in read_splits(tmp_path / "instructions", {"train": 8, "val": 4}).items():
         size = {"train": 8, "val": 4}[name]
@@ -86,9 +93,9 @@ def test_mistakes_are_the_answers_of_the_taught_model(
 
 def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_published(tmp_path)
-    make_taught(tmp_path)
-    monkeypatch.setattr("pipelines.transfer.prepare_preferences.check_for", lambda rows: lambda *asked: True)
-    paths = [tmp_path / "instructions", tmp_path / "taught", Path("unused"), tmp_path / "out"]
+    make_lora(tmp_path)
+    monkeypatch.setattr("groundup.datasets.preferences.check_for", lambda rows: lambda *asked: True)
+    paths = [Path("unused"), tmp_path / "instructions", tmp_path / "lora", tmp_path / "out"]
     with pytest.raises(
         BadInput, match=r"none of the 12 instructions of train gives a pair \(answered right\)"
     ):
@@ -97,7 +104,7 @@ def test_a_model_without_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_too_few_instructions(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
-    paths = [tmp_path / "instructions", Path("unused"), Path("unused"), tmp_path / "out"]
+    paths = [Path("unused"), tmp_path / "instructions", Path("unused"), tmp_path / "out"]
     said = (
         r"preferences.instructions is 1 and val_fraction 0.25, which is too few for val: a subset of 0 of 5"
     )
@@ -117,8 +124,9 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     (tmp_path / "catalogue.yaml").write_text(OWN)
     monkeypatch.setenv(locations.MIRROR_VARIABLE, str(tmp_path))
-    paths = [tmp_path / name for name in ("instructions", "unused", "catalogue.yaml", "out")]
     config = JudgedPairsConfig("dataset", "mine", seed=1, val_fraction=0.2, max_dropped_share=1)
+    download(tmp_path, tmp_path / "catalogue.yaml", config)
+    paths = [tmp_path / name for name in ("pairs.jsonl", "instructions", "unused", "out")]
     main(silent(), *paths, preferences=config, compute=CPU)
     assert read_json(tmp_path / "out/report.json") == {
         "source": "mine",
@@ -141,10 +149,11 @@ def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_book_s_pairs(tmp_path: Path) -> None:
     make_instructions(tmp_path / "instructions")
     assert load_catalogue(CATALOGUE)["instruction_preferences"].role == "preferences"
-    paths = [tmp_path / "instructions", Path("unused"), CATALOGUE, tmp_path / "out"]
     config = JudgedPairsConfig(
         "dataset", "instruction_preferences", seed=1, val_fraction=0.15, max_dropped_share=1
     )
+    download(tmp_path, CATALOGUE, config)
+    paths = [tmp_path / "pairs.jsonl", tmp_path / "instructions", Path("unused"), tmp_path / "out"]
     main(silent(), *paths, preferences=config, compute=CPU)
     report: Any = read_json(tmp_path / "out/report.json")
     assert report["dropped"] == {"equal answers": 6}

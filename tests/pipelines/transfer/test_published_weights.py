@@ -2,14 +2,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
 from groundup.generation.prompts import CHAT_TEMPLATE
+from groundup.interop.fetching import MODELS
 from groundup.tracking import silent
 from pipelines.transfer.published_weights import main
 from tests.interop.published_models import random_llama
 from tests.pipelines.transfer.starts import make_published
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
 @torch.no_grad()
@@ -26,5 +31,18 @@ def test_the_checkpoint_computes_and_asks_as_published(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"pretrained is gpt9, which is neither a known model nor an existing path"):
-        main(silent(), Path("data/catalogue.yaml"), tmp_path / "out", pretrained="gpt9")
+    with pytest.raises(
+        BadInput, match=r"pretrained is gpt9, which is neither a known model nor an existing path"
+    ):
+        main(silent(), CATALOGUE, tmp_path / "out", tmp_path / "state", pretrained="gpt9")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_stage_depends_on_the_files_of_every_model_that_can_be_chosen() -> None:
+    stages = yaml.safe_load((ROOT / "pipelines/transfer/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    [watched] = [
+        params["data/catalogue.yaml"]
+        for params in stages["published_weights"]["params"]
+        if "data/catalogue.yaml" in params
+    ]
+    assert set(watched) == {entry for files in MODELS.values() for entry in files.values()}

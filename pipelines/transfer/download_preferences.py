@@ -1,0 +1,17 @@
+"""Stage download_preferences: the dataset of pairs that `preferences` names, if its source is a dataset."""
+
+from pathlib import Path
+
+from groundup.datasets.catalogue import load_catalogue
+from groundup.datasets.downloads import download
+from groundup.datasets.preferences import JudgedPairsConfig, PairsConfig, preferences_named
+from groundup.text.jsonl import write_jsonl
+from groundup.tracking import Run
+
+
+def main(run: Run, catalogue: Path, own: Path, out: Path, kept: Path, *, preferences: PairsConfig) -> None:
+    """Fetch the pairs, or write none where prepare_preferences makes them from the tasks."""
+    if isinstance(preferences, JudgedPairsConfig):
+        download(run, preferences_named(preferences.dataset, load_catalogue(catalogue)), own, out, kept)
+    else:
+        write_jsonl(out, [])
