@@ -65,7 +65,7 @@ class VerifiableConfig:
 
 @dataclass(frozen=True)
 class JudgedPairsConfig:
-    """Pairs from a dataset in which the better answer was chosen by a judge."""
+    """Preference pairs of a dataset."""
 
     __pydantic_config__ = STRICT
 
@@ -86,14 +86,15 @@ PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, D
 def pairs_of_tasks(
     instructions: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig, answer: Answer
 ) -> tuple[Splits, dict[str, Any]]:
-    """Pairs made from instructions as "train" and "val", and a report of how they were made.
+    """Make pairs from instructions: ("train" and "val", report of how they were made).
 
     Args:
-        instructions: all rows of both splits; `config` says how many of them are taken.
-        answer: the model's answers to rows, by split; asked only where its mistakes are wanted.
+        instructions: all rows of both splits.
+        config: the number of instructions to use, and the source of wrong answers.
+        answer: returns the model's answers to rows, by split; called only for `MistakesConfig`.
 
     Raises:
-        BadInput: too few instructions for every family, or a split without a pair.
+        BadInput: there are too few instructions for every family, or a split has no pair.
     """
     checks = {name: check_for(part) for name, part in instructions.items()}
     rows = _sample(instructions, config)
@@ -107,7 +108,8 @@ def pairs_of_tasks(
         if not part:
             raise BadInput(
                 f"preferences.source {config.source}: none of the {len(rows[name])} instructions of {name} "
-                f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+                f"gives a pair ({reason}); expected at least one: raise preferences.instructions or "
+                f"preferences.val_fraction."
             )
     read = sum(map(len, rows.values()))
     dropped = Counter({reason: read - sum(map(len, splits.values()))})
@@ -117,7 +119,7 @@ def pairs_of_tasks(
 def pairs_of_dataset(
     pairs: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row]
 ) -> tuple[Splits, dict[str, Any]]:
-    """The pairs of a dataset as "train" and "val", and a report of how they were split; see `split_pairs`."""
+    """Split the pairs of a dataset: ("train" and "val", report of how they were split); see `split_pairs`."""
     splits, dropped = split_pairs(pairs, config, evaluated)
     return splits, _report(config.dataset, len(pairs), dropped, splits)
 
@@ -125,7 +127,7 @@ def pairs_of_dataset(
 def _sample(
     rows: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig
 ) -> dict[str, list[Row]]:
-    """Some instructions of each split, every family in its proportion."""
+    """Sample the configured number of instructions of each split, each family in its proportion."""
     sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
     found = {}
     for name, part in rows.items():

@@ -40,5 +40,5 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
 
 
 def sample_families(rows: Sequence[Row], size: int | None, seed: int) -> list[Row]:
-    """`size` of the rows, each family in its proportion and in the order of `rows`; None = all; see `nested_subset`."""
+    """Return `size` of the rows, each family in its proportion, in the order of `rows`; see `nested_subset`."""
     return [rows[i] for i in nested_subset([row["family"] for row in rows], size, seed)]

@@ -118,7 +118,7 @@ def made_by(connection: Connection, name: str, stage_key: str) -> Version | None
 
 
 def rename_work(connection: Connection, before: str, after: str) -> None:
-    """Replace the stage key `before` of runs and versions by `after`, which names the same work."""
+    """Replace the stage key `before` of runs and versions by `after`, the new key of the same work."""
     client, wanted = connection.client, f"tags.stage_key = '{before}'"
     for run in client.search_runs([connection.experiment_id], wanted):
         client.set_tag(run.info.run_id, "stage_key", after)
