@@ -66,7 +66,7 @@ def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):
         f"{urls[1]}: the package index could not be reached for story==1.0",
         f"{urls[2]}: GROUNDUP_MIRROR is not set",
     ]
-    assert lines[4] == "Check the network, or set GROUNDUP_MIRROR to a folder or URL that holds story.txt."
+    assert lines[4] == "Check the network, or set GROUNDUP_MIRROR to a folder or URL with the file story.txt."
 
 
 def test_a_mirror_that_is_set_goes_first(tmp_path, monkeypatch):

@@ -118,7 +118,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         ({"tokens": tokens[1:]}, "lacks 1 of the 256 single bytes"),
         ({"tokens": [*tokens, tokens[-1]]}, "occurs twice"),
         ({"tokens": [*tokens, ""]}, "is empty"),
-        ({"tokens": [*tokens, "a b"]}, "stands for no byte"),
+        ({"tokens": [*tokens, "a b"]}, "represents no byte"),
         ({"tokens": [*tokens, 7]}, "lists of strings"),
         ({"special_tokens": []}, "expected '<|endoftext|>' among them"),
         ({"special_tokens": [END_OF_TEXT, END_OF_TEXT]}, "repeats"),

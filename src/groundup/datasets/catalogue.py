@@ -343,5 +343,5 @@ def _remedy(dataset: Dataset) -> str:
     files = [url.removeprefix("mirror:") for url in urls if url.startswith("mirror:")]
     if files:
         variable = locations.MIRROR_VARIABLE
-        return f"Check the network, or set {variable} to a folder or URL that holds {files[0]}."
+        return f"Check the network, or set {variable} to a folder or URL with the file {files[0]}."
     return "Check the network and the locations in the catalogue."

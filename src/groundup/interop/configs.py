@@ -71,7 +71,7 @@ NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "laye
 NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
 DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
 # The values that published models have in fields of ModelConfig that no preset sets. Exports and imports refuse a field
-# that is in neither PRESETS nor PLAIN nor WRITTEN, so whoever adds a field must add its value for published models.
+# that is in neither PRESETS nor PLAIN nor WRITTEN, so a new field needs its value for published models here.
 PLAIN: dict[str, Any] = {
     "causal": True,
     "n_encoder_layer": 0,

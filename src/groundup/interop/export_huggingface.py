@@ -40,7 +40,7 @@ TURNS = """\
 {% elif message['role'] == 'assistant' %}
 {{ '### Response:' + before_response + response_start + message['content'] + eos_token }}\
 {% else %}
-{{ raise_exception('This model was taught messages of user and assistant, not of ' + message['role'] + '.') }}\
+{{ raise_exception('This model was trained on messages of user and assistant, not of ' + message['role'] + '.') }}\
 {% endif %}
 {% endfor %}
 {% if add_generation_prompt %}

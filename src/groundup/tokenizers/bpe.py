@@ -390,7 +390,7 @@ class BPETokenizer:
                 in_bytes = unspell(token)
             except KeyError as error:
                 raise BadInput(
-                    f"{path}, token {rank}: {error} stands for no byte: train the tokenizer again."
+                    f"{path}, token {rank}: {error} represents no byte: train the tokenizer again."
                 ) from error
             if not in_bytes or in_bytes in ranks:
                 raise BadInput(
