@@ -135,7 +135,7 @@ def test_the_oldest_turns_go_first_and_the_system_prompt_never() -> None:
     for room, kept in ((sizes[0], 0), (sizes[0] - 1, 2), (sizes[1], 2), (sizes[1] - 1, 4), (sizes[2], 4)):
         ids, forgotten = fitting(prompter, every, room)
         assert (len(ids), forgotten) == (sizes[kept // 2], kept)
-    with pytest.raises(BadInput, match=rf"takes {sizes[2]} tokens .*; {sizes[2] - 1} fit"):
+    with pytest.raises(BadInput, match=rf"has {sizes[2]} tokens .*; expected at most {sizes[2] - 1}, "):
         fitting(prompter, every, sizes[2] - 1)
     assert fitting(prompter, every, sizes[0], forgotten=4)[1] == 4
 
