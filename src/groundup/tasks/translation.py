@@ -218,10 +218,10 @@ def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionM
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
-    batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
-    model(batch.source, batch.source_lengths, batch.idx, trace=record)
+    batch, trace = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
+    model(batch.source, batch.source_lengths, batch.idx, trace=trace)
     columns, rows = ([*tokenizer.pieces(text), "[end]"] for text in (source, target))
-    return AttentionMap(rows, columns, record.cross_weights[-1][0].mean(dim=0).numpy(force=True))
+    return AttentionMap(rows, columns, trace.cross_weights[-1][0].mean(dim=0).numpy(force=True))
 
 
 @torch.inference_mode()
