@@ -127,14 +127,14 @@ def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
 def test_the_likelihood_term_makes_the_chosen_answer_more_likely() -> None:
     pairs = [Preference([1, 2], [3, 4, 5], [3, 4, 6])]
     config = replace(CONFIG, training=replace(CONFIG.training, batch_size=1))
-    alone, beside = (
+    alone, with_nll = (
         finetune(random_decoder(), pairs, pairs, replace(config, nll_weight=w), COMPUTE, description="dpo")[
             -1
         ]
         for w in (0.0, 1.0)
     )
-    assert alone["val/accuracy"] == beside["val/accuracy"] == 1
-    assert beside["val/chosen_gain"] > max(0.0, alone["val/chosen_gain"])
+    assert alone["val/accuracy"] == with_nll["val/accuracy"] == 1
+    assert with_nll["val/chosen_gain"] > max(0.0, alone["val/chosen_gain"])
 
 
 def test_in_half_precision_too_a_model_that_is_its_reference_prefers_nothing() -> None:
