@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from tests.test_pipeline import HEAVY
 
 from groundup.errors import BadInput
 from pipelines import mend as module
 from pipelines.lineage import recorded_keys
 from pipelines.params import PIPELINES
+from tests.architecture.test_stages import HEAVY
 from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
 

@@ -257,8 +257,8 @@ def export(
     Its tokenizer and chat template come along.
 
     \b
-      groundup export data/models/instructions exported
-      groundup export data/models/instructions model.gguf --format gguf
+      groundup export data/transfer/models/lora exported
+      groundup export data/transfer/models/lora model.gguf --format gguf
     """
     from groundup.files import read_json
     from groundup.interop.export_gguf import export_gguf

@@ -108,6 +108,15 @@ def made_by(connection: Connection, name: str, stage_key: str) -> Version | None
     return _find(connection, name, lambda found: found.tags.get("stage_key") == stage_key)
 
 
+def rename_work(connection: Connection, before: str, after: str) -> None:
+    """Replace the stage key `before` of runs and versions by `after`, which names the same work."""
+    client, wanted = connection.client, f"tags.stage_key = '{before}'"
+    for run in client.search_runs([connection.experiment_id], wanted):
+        client.set_tag(run.info.run_id, "stage_key", after)
+    for version in client.search_model_versions(wanted):
+        client.set_model_version_tag(version.name, version.version, "stage_key", after)
+
+
 def promote(connection: Connection, name: str, version: str) -> None:
     """Let `version` serve from now on."""
     connection.client.set_registered_model_alias(name, CHAMPION, version)
