@@ -1,4 +1,4 @@
-"""What pretrained models are finetuned for: spam, instructions, preferences (DPO) and translation.
+"""Training tasks: pretraining, and finetuning for spam, instructions, preferences (DPO) and translation.
 
 Each module trains a model through the loop of `training` and runs the trained model. `verifiable` decides whether an
 answer is right; `evaluation` measures how good a model is.
