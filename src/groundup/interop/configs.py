@@ -5,8 +5,8 @@ has Hugging Face's default.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -70,20 +70,9 @@ FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
 NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "layer_norm_eps"}
 NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
 DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
-# The values that published models have in fields of ModelConfig that no preset sets. Exports and imports refuse a field
-# that is in neither PRESETS nor PLAIN nor WRITTEN, so a new field needs its value for published models here.
+# The values that published models have in fields of ModelConfig that have no default and that no preset sets. Exports
+# and imports refuse a field without a default that is in neither PRESETS nor PLAIN nor WRITTEN.
 PLAIN: dict[str, Any] = {
-    "causal": True,
-    "n_encoder_layer": 0,
-    "norm_first": True,
-    "norm_gain": False,
-    "embedding_norm": False,
-    "scale_embeddings": False,
-    "n_segments": 0,
-    "pooler": False,
-    "n_inner": None,
-    "rope_base": 10_000.0,
-    "rope_scaling": None,
     "ngram_rows": 0,
     "ngram_embd": 0,
     "ngram_orders": (),
@@ -147,8 +136,16 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
 
 
 def shared_fields(architecture: str) -> dict[str, Any]:
-    """Return the default values of ModelConfig's fields for an architecture, which a model's files may override."""
-    return {**PLAIN, **PRESETS[architecture]}
+    """Return the values of ModelConfig's fields that all published models of an architecture have.
+
+    A field that none of the tables above names has its default in ModelConfig, which means that the option is off.
+    """
+    defaults = {
+        field.name: field.default
+        for field in fields(ModelConfig)
+        if field.default is not MISSING and field.name not in WRITTEN[architecture]
+    }
+    return {**defaults, **PLAIN, **PRESETS[architecture]}
 
 
 def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
@@ -160,8 +157,8 @@ def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
     unread = [field.name for field in fields(ModelConfig) if field.name not in values]
     if unread:
         raise BadInput(
-            f"{where} gives no {', '.join(unread)}; expected a value for every field of ModelConfig: add the value of "
-            f"published models to interop/configs.py."
+            f"{where} gives no {', '.join(unread)}; expected a value for every field of ModelConfig: give a new field "
+            f"a default, or add the value of published models to PLAIN in interop/configs.py."
         )
     try:
         return TypeAdapter(ModelConfig).validate_python(values)
@@ -270,19 +267,37 @@ def architecture_of(config: ModelConfig) -> str:
     nearest = min(differences, key=lambda name: len(differences[name]))
     if not differences[nearest]:
         return nearest
-    says = ", ".join(f"{name} {given[name]}" for name in differences[nearest])
+    lacking = ", ".join(f"{name} {given[name]}" for name in differences[nearest])
     raise BadInput(
-        f"no Hugging Face model computes the same as this one: the nearest, {nearest}, lacks {says}; choose "
-        f"model.preset gpt2, llama or bert before training."
+        f"no Hugging Face model computes the same as this one: the nearest, {nearest}, lacks {lacking}; before "
+        f"training, {_advice(differences[nearest], _expected(nearest, given))}."
     )
 
 
+def _advice(names: Sequence[str], expected: Mapping[str, Any]) -> str:
+    """Say how to remove the differences in these fields: by another preset, or field by field."""
+    preset = {name for values in PRESETS.values() for name in values}
+    steps = ["choose model.preset gpt2, llama or bert"] if preset.intersection(names) else []
+    for name in names:
+        if name not in expected:
+            steps.append(f"give {name} a default in ModelConfig, or its value to PLAIN in interop/configs.py")
+        elif name not in preset:
+            steps.append(f"set {name} to {'null' if expected[name] is None else expected[name]}")
+    return " and ".join(steps)
+
+
 def _differences(architecture: str, given: Mapping[str, Any]) -> list[str]:
-    """List the fields that an export would get wrong; fields missing from the tables above are among them."""
-    expected = shared_fields(architecture)
-    if "n_kv_head" not in WRITTEN[architecture]:
-        expected["n_kv_head"] = given["n_head"]
+    """List the fields that an export would get wrong; new fields without a default are among them."""
+    expected = _expected(architecture, given)
     compared = given.keys() - WRITTEN[architecture] - WITHOUT_EFFECT
     return [
         name for name in given if name in compared and (name not in expected or given[name] != expected[name])
     ]
+
+
+def _expected(architecture: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that readers of an export assume where it records none."""
+    expected = shared_fields(architecture)
+    if "n_kv_head" not in WRITTEN[architecture]:
+        expected["n_kv_head"] = given["n_head"]
+    return expected

@@ -121,6 +121,9 @@ class ModelConfig:
     All architectures differ only in these values: a decoder is causal, an encoder is not, and a decoder with
     `n_encoder_layer` > 0 is part of an encoder-decoder.
 
+    A new field has a default with which models compute as they did without the field: checkpoints saved before have
+    no value for it. Exports and imports accept only this default until interop/configs.py maps the field.
+
     Raises:
         BadInput: the values contradict each other.
     """
@@ -232,7 +235,10 @@ class NgramConfig:
 
 @dataclass(frozen=True)
 class ModelParams:
-    """A preset and a size, as in params.yaml; the vocabulary size comes from the tokenizer."""
+    """A preset, a size and options, as in params.yaml; the vocabulary size comes from the tokenizer.
+
+    An option that is off has the default None and may be left out of params.yaml; all other values are required.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -250,12 +256,16 @@ class ModelParams:
     """Channels of the residual stream."""
     dropout: float
     """Share of activations set to zero in training."""
-    ngram: NgramConfig | None
+    ngram: NgramConfig | None = None
     """Hashed n-gram embeddings, which are added to the token embeddings; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
-        """Combine preset, size and vocabulary; `changes` override the preset."""
-        size = {
+        """Combine preset, size, options and vocabulary; `changes` override them.
+
+        Raises:
+            TypeError: the preset sets a field that the values of params.yaml set too; only one of them may.
+        """
+        values = {
             "vocab_size": vocab_size,
             "context_length": self.context_length,
             "n_layer": self.n_layer,
@@ -267,7 +277,7 @@ class ModelParams:
             "ngram_embd": self.ngram.embd if self.ngram else 0,
             "ngram_orders": self.ngram.orders if self.ngram else (),
         }
-        return ModelConfig(**{**size, **PRESETS[self.preset], **changes})
+        return ModelConfig(**{**dict(**PRESETS[self.preset], **values), **changes})
 
 
 @dataclass(frozen=True)

@@ -68,5 +68,8 @@ class Decoder(Transformer):
         return self.read(idx, documents=documents, cache=cache, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V)."""
+        """Hidden states (..., C) -> logits (..., V).
+
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        """
         return self.lm_head(x)

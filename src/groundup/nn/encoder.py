@@ -59,7 +59,10 @@ class Encoder(Transformer):
         return self.ln_predict(activate(self.c_predict(x), self.config.activation))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V) of the token at each position."""
+        """Hidden states (..., C) -> logits (..., V) of the token at each position.
+
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        """
         return self.lm_head(self.predict(x))
 
     def pooled(self, x: Tensor) -> Tensor:

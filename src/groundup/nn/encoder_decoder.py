@@ -66,7 +66,10 @@ class EncoderDecoder(nn.Module):
         return self.decoder(idx, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V) of the next token of the target."""
+        """Hidden states (..., C) -> logits (..., V) of the next token of the target.
+
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        """
         return self.decoder.logits(x)
 
     def empty_cache(self, memory: Memory, capacity: int) -> KVCache:
