@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from groundup.evaluation.config import EvaluateConfig
-from groundup.nn.config import PRESETS, ModelConfig
+from groundup.nn.config import PRESETS, ModelConfig, ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
@@ -61,6 +61,20 @@ def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
         "ngram_orders": (2, 3) if modern else (),
     }
     return ModelConfig(**{**PRESETS[preset], **size, **changes})
+
+
+def model_params(**changes: Any) -> ModelParams:
+    """One layer of 16 channels with the modern preset, as params.yaml would give it."""
+    values: dict[str, Any] = {
+        "preset": "modern",
+        "context_length": 64,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_kv_head": 2,
+        "n_embd": 16,
+        "dropout": 0.0,
+    }
+    return ModelParams(**{**values, **changes})
 
 
 def random_decoder(preset: str = "modern", seed: int = 0, **changes: Any) -> Decoder:

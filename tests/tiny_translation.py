@@ -1,9 +1,8 @@
 """Sentence pairs and the smallest settings to learn them."""
 
-from groundup.nn.config import ModelParams
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.config import EvaluateTranslationConfig, TranslationConfig
-from tests.tiny import MUON, training_config
+from tests.tiny import MUON, model_params, training_config
 
 PAIRS = [
     {"id": f"01001{number:03d}", "source": source, "target": target}
@@ -24,7 +23,7 @@ PAIRS = [
 CONFIG = TranslationConfig(
     seed=3,
     vocab_size=300,
-    model=ModelParams("modern", 64, 1, 2, 2, 32, 0.0, None),
+    model=model_params(n_embd=32),
     n_encoder_layer=1,
     tie_embeddings=True,
     copy_start=0.05,

@@ -1,6 +1,6 @@
 """Each field of a model is exported, has the value that readers of the export assume, or is refused."""
 
-from dataclasses import fields, make_dataclass, replace
+from dataclasses import field, fields, make_dataclass, replace
 from typing import Any
 
 import pytest
@@ -46,8 +46,11 @@ def altered(config: ModelConfig, name: str, value: Any) -> ModelConfig:
 
 
 def test_a_model_without_a_counterpart_is_refused_before_anything_is_written() -> None:
-    with pytest.raises(BadInput, match="no Hugging Face model computes the same as this one"):
+    with pytest.raises(BadInput, match="no Hugging Face model computes the same as this one") as refused:
         architecture_of(model_config("modern"))
+    assert str(refused.value).endswith(
+        "before training, choose model.preset gpt2, llama or bert and set ngram_rows to 0."
+    )
     assert architecture_of(model_config("gpt2")) == "gpt2"
     assert architecture_of(replace(model_config("llama"), n_kv_head=2)) == "llama"
     assert architecture_of(model_config("bert")) == "bert"
@@ -79,17 +82,37 @@ def test_what_is_exported_is_what_comes_back(architecture: str) -> None:
         )
 
 
+@pytest.mark.parametrize("default", [None, 15.0])
 @pytest.mark.parametrize("architecture", list(SIZES))
-def test_an_unknown_field_is_refused_in_both_directions(
+def test_a_new_field_may_only_have_its_default(
+    architecture: str, default: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = model_config(architecture)
+    fields_of = [("softcap", float | None, default)]
+    tomorrow = make_dataclass("Tomorrow", fields_of, bases=(ModelConfig,), frozen=True)
+    monkeypatch.setattr(configs, "ModelConfig", tomorrow)
+    facts = to_huggingface(tomorrow(**vars(config)))
+    assert facts == to_huggingface(config)
+    assert vars(from_huggingface(facts, "m/config.json")[1])["softcap"] == default
+    advice = f"the nearest, {architecture}, lacks softcap 30.0; before training, set softcap to {default or 'null'}\\.$"
+    with pytest.raises(BadInput, match=advice):
+        architecture_of(tomorrow(**vars(config), softcap=30.0))
+
+
+@pytest.mark.parametrize("architecture", list(SIZES))
+def test_a_new_field_without_a_default_is_refused_in_both_directions(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = model_config(architecture)
-    tomorrow = make_dataclass("Tomorrow", [("softcap", float, 15.0)], bases=(ModelConfig,), frozen=True)
-    with pytest.raises(BadInput, match=f"the nearest, {architecture}, lacks softcap 15.0"):
-        architecture_of(tomorrow(**vars(config)))
+    facts = to_huggingface(config)
+    tomorrow = make_dataclass(
+        "Tomorrow", [("softcap", float, field(kw_only=True))], bases=(ModelConfig,), frozen=True
+    )
     monkeypatch.setattr(configs, "ModelConfig", tomorrow)
+    with pytest.raises(BadInput, match="lacks softcap 15.0; before training, give softcap a default"):
+        architecture_of(tomorrow(**vars(config), softcap=15.0))
     with pytest.raises(BadInput, match=r"m/config.json gives no softcap"):
-        from_huggingface(to_huggingface(config), "m/config.json")
+        from_huggingface(facts, "m/config.json")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
 
 from groundup.errors import BadInput
 from groundup.nn.config import PRESETS, ModelConfig, ModelParams, NgramConfig
-from tests.tiny import model_config
+from tests.tiny import model_config, model_params
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_refuses_shapes_that_cannot_be_built(changes: dict[str, Any], words: str
 
 
 def test_params_become_a_config_with_the_preset_and_the_size_of_the_vocabulary() -> None:
-    params = ModelParams("gpt2", 8, 1, 2, 2, 4, 0.1, None)
+    params = model_params(preset="gpt2", context_length=8, n_embd=4, dropout=0.1)
     config = params.config(vocab_size=300)
     assert (config.vocab_size, config.context_length, config.n_embd, config.dropout) == (300, 8, 4, 0.1)
     assert {name: getattr(config, name) for name in PRESETS["gpt2"]} == PRESETS["gpt2"]
 
 
 def test_ngrams_become_fields_of_the_config() -> None:
-    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, NgramConfig(rows=5, embd=3, orders=(2,)))
+    params = model_params(ngram=NgramConfig(rows=5, embd=3, orders=(2,)))
     config = params.config(300)
     assert (config.ngram_rows, config.ngram_embd, config.ngram_orders) == (5, 3, (2,))
     none = replace(params, ngram=None).config(300)
@@ -54,6 +54,23 @@ def test_every_preset_names_fields_and_sets_all_without_a_default() -> None:
 
 
 def test_changes_override_the_preset() -> None:
-    params = ModelParams("modern", 8, 1, 2, 2, 4, 0.1, None)
+    params = model_params()
     assert params.config(300, causal=False, token_shift=False).causal is False
     assert params.config(300, token_shift=False).token_shift is False
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_value_of_the_params_is_in_a_preset_too(preset: str) -> None:
+    assert model_params(preset=preset, n_embd=32).config(300).n_embd == 32
+
+
+def test_a_value_in_a_preset_and_in_the_params_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS["modern"], "dropout", 0.5)
+    with pytest.raises(TypeError, match="dropout"):
+        model_params(dropout=0.1).config(300)
+
+
+def test_only_options_that_are_off_have_a_default_in_params() -> None:
+    defaults = {field.name: field.default for field in fields(ModelParams) if field.default is not MISSING}
+    assert defaults
+    assert set(defaults.values()) == {None}

@@ -1,4 +1,5 @@
 import math
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
@@ -7,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from groundup.errors import BadInput
-from groundup.nn.config import ModelParams
+from groundup.nn.config import ModelConfig, RopeScaling
 from groundup.nn.decoder import Decoder
-from tests.tiny import model_config, random_decoder
+from tests.tiny import model_config, model_params, random_decoder
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("gpt2", {}),
@@ -18,12 +19,28 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("modern", {"ngram_rows": 0, "qk_norm": False, "n_kv_head": 1}),
     ("transformer", {}),
     ("gpt2", {"norm_first": False, "embedding_norm": True, "activation": "gelu_erf"}),
+    (
+        "llama",
+        {"rope_base": 500.0, "rope_scaling": RopeScaling("linear", 2.0), "norm_eps": 0.1, "n_inner": 40},
+    ),
 ]
+OTHER_MODELS = {"causal", "n_encoder_layer", "n_segments", "pooler"}  # fields that no decoder sets
+
+
+def test_every_option_is_on_in_a_variant() -> None:
+    configs = [model_config(preset, **changes) for preset, changes in VARIANTS]
+    options = {field.name: field.default for field in fields(ModelConfig) if field.default is not MISSING}
+    assert {
+        name for name, off in options.items() if all(getattr(each, name) == off for each in configs)
+    } == OTHER_MODELS
 
 
 def test_gpt2_small_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        model = Decoder(ModelParams("gpt2", 1024, 12, 12, 12, 768, 0.0, None).config(50_257))
+        params = model_params(
+            preset="gpt2", context_length=1024, n_layer=12, n_head=12, n_kv_head=12, n_embd=768
+        )
+        model = Decoder(params.config(50_257))
     assert sum(p.numel() for p in model.parameters()) == 124_439_808
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from groundup.checkpoint import save_checkpoint
 from groundup.generation.prompts import format_prompt
-from groundup.nn.config import ModelParams, NgramConfig
+from groundup.nn.config import NgramConfig
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from groundup.training.config import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
 from groundup.training.shards import write_shards
-from tests.tiny import ADAMW, random_decoder, training_config
+from tests.tiny import ADAMW, model_params, random_decoder, training_config
 
-MODEL = ModelParams("modern", 64, 1, 2, 2, 16, 0.1, NgramConfig(17, 4, (2,)))
+MODEL = model_params(dropout=0.1, ngram=NgramConfig(17, 4, (2,)))
 PRETRAIN = PretrainConfig(
     seed=3,
     training=training_config(max_steps=6, eval_interval=4, checkpoint_interval=2),

@@ -1,9 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.encoder import Encoder
@@ -23,6 +24,7 @@ from groundup.training.objectives import (
     sequence_to_sequence,
 )
 from tests.nn import test_encoder
+from tests.nn.test_decoder import VARIANTS
 from tests.tiny import (
     ADAMW,
     CPU,
@@ -157,6 +159,56 @@ def test_bfloat16_products_keep_a_float32_gradient_of_the_head() -> None:
         assert float((ours - theirs).norm() / theirs.norm()) < 0.01
 
 
+def assert_loss_of_logits(
+    model: nn.Module, found: tuple[Tensor, Tensor], logits: Tensor, targets: Tensor, smoothing: float = 0.0
+) -> None:
+    """Loss, count and the gradients of all parameters are those of the naive cross-entropy of all logits."""
+    naive = F.cross_entropy(
+        logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=IGNORE_INDEX,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    torch.testing.assert_close(found[0], naive, rtol=1e-4, atol=1e-4)
+    assert int(found[1]) == int((targets != IGNORE_INDEX).sum())
+    ours, theirs = (
+        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True) for loss in (found[0], naive)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def some_targets() -> Tensor:
+    """Targets (3, 6), about half of which are ignored."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(11, (3, 6), generator=generator)
+    targets[torch.rand(3, 6, generator=generator) < 0.5] = IGNORE_INDEX
+    return targets
+
+
+@pytest.mark.parametrize(("preset", "changes"), VARIANTS)
+def test_causal_lm_is_the_cross_entropy_of_the_logits(preset: str, changes: dict[str, Any]) -> None:
+    model, idx, targets = random_decoder(preset, **changes), torch.randint(11, (3, 6)), some_targets()
+    assert_loss_of_logits(model, causal_lm(model, Batch(idx, targets)), model.logits(model(idx)), targets)
+
+
+@pytest.mark.parametrize(("preset", "changes"), [*VARIANTS, ("bert", {})])
+def test_masked_lm_is_the_cross_entropy_of_the_logits(preset: str, changes: dict[str, Any]) -> None:
+    model, idx, targets = random_encoder(preset, **changes), torch.randint(11, (3, 6)), some_targets()
+    assert_loss_of_logits(model, masked_lm(model, Batch(idx, targets)), model.logits(model(idx)), targets)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("preset", "changes"), VARIANTS)
+def test_sequence_to_sequence_is_the_cross_entropy_of_the_logits(
+    preset: str, changes: dict[str, Any], smoothing: float
+) -> None:
+    model, targets = random_encoder_decoder(preset, **changes), some_targets()
+    source, lengths, idx = torch.randint(11, (3, 5)), torch.tensor([5, 2, 4]), torch.randint(11, (3, 6))
+    found = sequence_to_sequence(model, TranslationBatch(source, lengths, idx, targets), smoothing)
+    assert_loss_of_logits(model, found, model.logits(model(source, lengths, idx)), targets, smoothing)
+
+
 def test_causal_lm_by_hand() -> None:
     model = random_decoder()
     idx = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0]])
@@ -203,19 +255,6 @@ def test_masked_lm_equals_the_loss_of_transformers() -> None:
         loss, count = masked_lm(model, Batch(idx, targets, lengths))
         theirs = bert(input_ids=idx, attention_mask=real.long(), labels=targets).loss
     torch.testing.assert_close(loss / count, theirs, rtol=1e-4, atol=1e-4)
-
-
-def test_gradients_of_masked_lm_equal_those_of_the_naive_loss() -> None:
-    model = random_encoder("bert")
-    idx, targets = torch.randint(11, (3, 6)), torch.randint(11, (3, 6))
-    targets[torch.rand(3, 6) < 0.5] = IGNORE_INDEX
-    naive = F.cross_entropy(
-        model.logits(model(idx)).flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-    )
-    parameters = [p for name, p in model.named_parameters() if "c_pool" not in name]  # not used by the loss
-    found = torch.autograd.grad(masked_lm(model, Batch(idx, targets))[0], parameters)
-    for ours, theirs in zip(found, torch.autograd.grad(naive, parameters), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_masked_lm_of_a_text_without_hidden_tokens_is_zero() -> None:

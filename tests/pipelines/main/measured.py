@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from groundup.checkpoint import save_checkpoint
-from groundup.nn.config import ModelConfig, ModelParams
+from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
@@ -18,6 +18,7 @@ from groundup.training.config import ComputeConfig
 from groundup.verifiable import tasks
 from pipelines.main.evaluate import main
 from tests.tiny import EVALUATE as TINY
+from tests.tiny import model_params
 from tests.validation import by_hand
 
 COMPUTE = ComputeConfig(device="cpu", dtype="float32", threads=1, compile=False)
@@ -78,10 +79,7 @@ def make_run(root: Path) -> None:
     tokenizer = BPETokenizer.train([text for _, text in texts], 280)
     for seed, name in enumerate(("pretrained", "finetuned")):
         torch.manual_seed(seed)
-        params = ModelParams(
-            preset="modern", context_length=256, n_layer=1, n_head=1, n_kv_head=1, n_embd=8, dropout=0.0,
-            ngram=None,
-        )  # fmt: skip
+        params = model_params(context_length=256, n_head=1, n_kv_head=1, n_embd=8)
         config = params.config(tokenizer.vocab_size)
         assert isinstance(config, ModelConfig)
         save_checkpoint(root / name, Decoder(config), tokenizer, prompt_style="alpaca_short")
