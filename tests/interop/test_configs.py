@@ -109,7 +109,7 @@ def test_a_new_field_without_a_default_is_refused_in_both_directions(
         "Tomorrow", [("softcap", float, field(kw_only=True))], bases=(ModelConfig,), frozen=True
     )
     monkeypatch.setattr(configs, "ModelConfig", tomorrow)
-    with pytest.raises(BadInput, match="lacks softcap 15.0; before training, give softcap a default"):
+    with pytest.raises(BadInput, match=r"lacks softcap 15\.0; before training, give softcap a default"):
         architecture_of(tomorrow(**vars(config), softcap=15.0))
     with pytest.raises(BadInput, match=r"m/config.json gives no softcap"):
         from_huggingface(facts, "m/config.json")
