@@ -121,7 +121,7 @@ def test_compare(project: Any, champion: str | None, candidate: str | None, winn
 
 def test_compare_with_itself_is_no_contest(project: Any) -> None:
     folder, store, contest = project
-    contest = replace(contest, figures=lambda *_: pytest.fail("nothing to test"))
+    contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     registry.promote(store, contest.model, version)
     assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
@@ -206,7 +206,7 @@ def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: 
     assert "**Failed**: './dvc.yaml' validation failed" in summary()
 
 
-def test_instruction_figures_ask_a_spread_of_the_test_set(
+def test_instruction_metrics_use_a_spread_of_the_test_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
@@ -225,7 +225,7 @@ def test_instruction_figures_ask_a_spread_of_the_test_set(
     params: Any = SimpleNamespace(
         retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
     )
-    found = retrain.instruction_figures(tmp_path, tmp_path / "test.jsonl", params)
+    found = retrain.instruction_metrics(tmp_path, tmp_path / "test.jsonl", params)
     assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
     assert found == {"exact_match": 0.25}
 

@@ -70,7 +70,7 @@ def test_a_planted_fault_stops_and_is_shown(
     plant(splits["train"], splits["test"])
     for name, pairs in splits.items():
         write_jsonl(folder / "verses" / f"{name}.jsonl", pairs)
-    with pytest.raises(BadInput, match=r"the verses break these promises") as caught:
+    with pytest.raises(BadInput, match=r"the verses do not meet these expectations") as caught:
         check(folder)
     assert says in str(caught.value)
     assert not (folder / "metrics.json").exists()
