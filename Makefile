@@ -83,7 +83,7 @@ lint: $(READY)  ## check style, types and import contracts, and that the generat
 	lint-imports
 	@python -m pipelines.docs --check
 
-docs: $(READY)  ## write the generated pages and blocks of README.md and docs/
+docs: $(READY)  ## write what is generated: pages, blocks of pages, schemas, the code dependencies in dvc.yaml
 	@python -m pipelines.docs
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)

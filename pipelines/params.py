@@ -81,6 +81,7 @@ class StudyParams:
     data: StudyDataConfig
     verses: VersesConfig
     vocabularies: dict[str, VocabularyConfig]
+    """The vocabularies that the ladder compares, by name."""
     train_vocabulary: TrainVocabularyConfig
     ladder: LadderConfig
     compare_tokenizers: CompareTokenizersConfig
@@ -105,6 +106,8 @@ class TransferParams:
     finetune_spam: SpamTrainingConfig
     evaluate: EvaluateConfig
     pretrained: str
+    """The model to start from: smollm2-135m, gpt2-124m, gpt2-355m, gpt2-774m, gpt2-1558m, or the path of a Hugging Face
+    folder or a GGUF file."""
     finetune_lora: InstructionTrainingConfig
     preferences: PairsConfig
     dpo: PreferenceConfig

@@ -10,6 +10,7 @@ by file. A changed module counts if the stage can reach it (see pipelines.import
 changed files in these folders always count. A change that cannot be shown to be harmless is a reason to run the stage.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +28,10 @@ from dvc.utils.serialize import dumps_yaml, load_path, load_yaml
 from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.text.source import Detail, changed_definitions, detail
+from groundup.tracking import connect, explained, registry
 from pipelines.history import History
 from pipelines.imports import Closure, Modules
-from pipelines.lineage import address, content_of, split, workspace
+from pipelines.lineage import address, content_of, split, stage_key, workspace
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -81,10 +83,11 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
 
 
 def settle(root: Path, stages: Sequence[Stale]) -> None:
-    """Let DVC record stages without reasons as done.
+    """Let DVC record stages without reasons as done, and update the stage keys of runs and models in MLflow.
 
     Raises:
-        BadInput: DVC failed, or a file changed after it was judged; the lock files are then restored.
+        BadInput: DVC failed, or a file changed after it was judged, and the lock files were restored; or the lock files
+            were written and MLflow cannot be reached.
     """
     assert not any(stage.reasons for stage in stages)
     before = _recorded(root, stages)
@@ -96,6 +99,11 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
         _put_back(root, before)
         why = " ".join(done.stderr.split()) or "a file changed at the same time"
         raise BadInput(f"nothing was settled: {why}; correct this and try again")
+    if os.environ.get("MLFLOW_TRACKING_URI") or (root / "mlflow.db").exists():
+        connection = connect(root)
+        with explained(connection.uri):
+            for name, entry in before.items():
+                registry.rename_work(connection, stage_key(entry), stage_key(after[name]))
 
 
 def _recorded(root: Path, stages: Sequence[Stale]) -> dict[str, Entry]:

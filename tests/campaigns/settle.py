@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import tokenize
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -404,7 +405,9 @@ def bytecode(source: str) -> Any:
         counts = (code.co_argcount, code.co_kwonlyargcount, code.co_flags)
         return code.co_name, code.co_code, code.co_exceptiontable, constants, variables, counts
 
-    return facts(compile(tree, "module", "exec", dont_inherit=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of mutants that compare with `is`
+        return facts(compile(tree, "module", "exec", dont_inherit=True))
 
 
 def is_constant(node: ast.stmt) -> bool:

@@ -15,7 +15,7 @@ TEMPLATE = ChatTemplate(
 
 
 def chat_checkpoint(seed: int = 0, **changes: Any) -> Checkpoint:
-    """A checkpoint that answers with noise; `changes` are those of the model's config."""
+    """A checkpoint with random weights; `changes` are changes of the model's config."""
     tokenizer = BPETokenizer.train(["tea and cake and tea"], 262, special_tokens=("<|turn|>", END_OF_TEXT))
     model = random_decoder(seed=seed, vocab_size=tokenizer.vocab_size, **{"context_length": 200, **changes})
     config = CheckpointConfig(
@@ -29,5 +29,5 @@ def chat_checkpoint(seed: int = 0, **changes: Any) -> Checkpoint:
 
 
 def by_hand(*messages: tuple[str, str]) -> str:
-    """The template's text up to where the reply begins."""
+    """The text of the template up to the reply."""
     return "".join(f"<|turn|>{role}:{text}<|endoftext|>" for role, text in messages) + "<|turn|>assistant:"

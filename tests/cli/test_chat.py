@@ -23,7 +23,7 @@ from tests.cli.chat_model import by_hand, chat_checkpoint
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Types the lines and returns what came on standard output and standard error."""
+    """Run a chat with these lines; return standard output and standard error."""
 
     def typed(*lines: str, checkpoint: Checkpoint | None = None, **options: Any) -> tuple[str, str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
@@ -34,7 +34,7 @@ def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def reply(checkpoint: Checkpoint, prompt: str, sampling: Sampling | None = None, n: int = 5) -> str:
-    """What the model says to a text written by hand."""
+    """The model's continuation of a prompt written by hand."""
     tokenizer: Any = checkpoint.tokenizer
     [new] = generate(
         checkpoint.model,
@@ -105,7 +105,7 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(talk: Any, tmp_path: Path) -
     ("line", "words"),
     [
         ("/sing", "no command /sing; expected one of /reset, /system, /history, /save, /temperature"),
-        ("/temperature hot", "/temperature hot is no number"),
+        ("/temperature hot", "/temperature hot is not a number"),
         ("/temperature -1", "temperature -1"),
         ("/temperature nan", "temperature nan"),
         ("/top_p 0", "top_p 0"),
@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(talk: Any, tmp_path: Path) -
         ("/save {here}/file/talk", "cannot be written"),
         ("/system <|turn|>", "a message of system holds <|turn|>"),
         ("a <|endoftext|>", "a message of user holds <|endoftext|>"),
-        ("tea " * 200, "fit into the model's window"),
+        ("tea " * 200, "leave room for the reply"),
     ],
 )
 def test_mistakes_are_one_sentence_and_the_conversation_goes_on(
@@ -135,7 +135,7 @@ def test_a_template_that_fails_is_one_sentence(talk: Any) -> None:
     assert out == f"{reply(checkpoint, 'tea')}\n"
 
 
-def test_the_full_window_is_told_once(talk: Any) -> None:
+def test_the_full_context_is_reported_once(talk: Any) -> None:
     _, err = talk(*["tea and cake"] * 5, checkpoint=chat_checkpoint(context_length=100))
     assert err.count("no longer sees the oldest messages") == 1
     assert "error" not in err
@@ -154,12 +154,12 @@ def test_a_model_of_single_instructions(talk: Any) -> None:
     assert out.splitlines() == [
         reply(checkpoint, "### Instruction: Say it.\n### Input: tea\n### Response:"),
         reply(checkpoint, "### Instruction: Say it.\n### Response:"),
-        # nothing is known of its tasks, so a line is an instruction as it stands
+        # its tasks are unknown, so a line is an instruction
         reply(checkpoint, "### Instruction: Say it. tea\n### Response:"),
     ]
     assert "trained on single instructions" in err
     assert "no command /reset; expected one of /examples, /temperature, /top_p, /seed, /help, /quit" in err
-    assert "not known here" in err
+    assert "there are no examples for this model" in err
     with pytest.raises(BadInput, match="without system prompt or history"):
         talk("tea", checkpoint=checkpoint, system="Be.")
 
@@ -175,7 +175,7 @@ def taught_checkpoint(rows: Path) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, prompt_style="alpaca_short", data=data))
 
 
-def test_the_greeting_and_examples_show_what_a_model_was_taught(talk: Any, tmp_path: Path) -> None:
+def test_the_greeting_and_examples_show_the_tasks_of_training(talk: Any, tmp_path: Path) -> None:
     rows = tmp_path / "val.jsonl"
     checkpoint = taught_checkpoint(rows)
     _, err = talk("/examples", checkpoint=checkpoint, examples=rows)
@@ -185,7 +185,7 @@ def test_the_greeting_and_examples_show_what_a_model_was_taught(talk: Any, tmp_p
         asked += f"### Input: {row['input']}\n" * bool(row["input"])
         task = f"{row['instruction']} {row['input']}".strip()
         assert f"  {task} -> {reply(checkpoint, asked + '### Response:').strip()}" in err
-    assert "0 of 3 are right" in err  # the weights are random
+    assert "0 of 3 answers are right" in err  # the weights are random
 
 
 def test_instruction_and_input_on_one_line(talk: Any, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_command_in_place_of_an_input_is_obeyed(talk: Any) -> None:
     out, err = talk(
         "hello", "/seed", "Say it.", "/tea", "What now?", "/quit", "Repeat.", checkpoint=checkpoint
     )
-    # what is no command is an input
+    # anything but a command is an input
     assert out == reply(checkpoint, "### Instruction: Say it.\n### Input: /tea\n### Response:") + "\n"
     assert "The next reply has the seed 0." in err
     assert err.endswith("input (or Enter)> /quit\n")
@@ -229,7 +229,7 @@ def test_each_reply_has_the_next_seed(talk: Any) -> None:
         reply(checkpoint, prompt, Sampling(temperature=2, seed=seed)) + "\n" for seed in (7, 8)
     )
     assert "The next reply has the seed 9." in err
-    assert "/seed x is no whole number" in err
+    assert "/seed x is not a whole number" in err
 
 
 def test_the_last_seed_is_followed_by_the_first(talk: Any, tmp_path: Path) -> None:

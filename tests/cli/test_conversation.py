@@ -1,4 +1,4 @@
-"""Conversations with a tiny random model: what it is asked, what is kept, what is forgotten."""
+"""Conversations with a tiny random model: its prompts, and the messages that are kept and left out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ TALK = [
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The ids that the model was asked with; it answers "yes" and "no" in turn, in pieces."""
+    """Record the ids of each prompt; the model answers "yes" and "no" in turn, in pieces."""
     seen: list[list[int]] = []
 
     def answer(model: object, tokenizer: object, prompt: Sequence[int], **_: object) -> Any:
@@ -135,7 +135,7 @@ def test_the_oldest_turns_go_first_and_the_system_prompt_never() -> None:
     for room, kept in ((sizes[0], 0), (sizes[0] - 1, 2), (sizes[1], 2), (sizes[1] - 1, 4), (sizes[2], 4)):
         ids, forgotten = fitting(prompter, every, room)
         assert (len(ids), forgotten) == (sizes[kept // 2], kept)
-    with pytest.raises(BadInput, match=rf"takes {sizes[2]} tokens .*; {sizes[2] - 1} fit"):
+    with pytest.raises(BadInput, match=rf"has {sizes[2]} tokens .*; expected at most {sizes[2] - 1}, "):
         fitting(prompter, every, sizes[2] - 1)
     assert fitting(prompter, every, sizes[0], forgotten=4)[1] == 4
 
@@ -150,7 +150,7 @@ def test_the_window_moves_on_and_the_history_stays_whole(asked: list[list[int]])
     assert max(sizes) <= 92
     assert forgotten[0] == 0 and forgotten[-1] >= 2
     assert len(talk.messages) == 8
-    with pytest.raises(BadInput, match="fit into the model's window"):
+    with pytest.raises(BadInput, match="leave room for the reply"):
         list(talk.ask("tea " * 200, **GREEDY))
     assert len(talk.messages) == 8
 
@@ -214,7 +214,7 @@ def test_common_beginnings() -> None:
 
 
 def test_added_tokens_are_text_in_messages_and_replies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """<think> is a token of one id, and no control token: it is asked, answered, shown and learned."""
+    """<think> is an ordinary added token: it may be in messages and replies."""
     checkpoint = chat_checkpoint()
     own: Any = checkpoint.tokenizer
     first = own.vocab_size

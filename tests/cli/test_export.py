@@ -47,16 +47,16 @@ def test_out_and_in_again(format: str, model: Path, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["export", "nowhere", "out"], "nowhere has no config.json"),
-        (["export", "{model}", "{model}"], "exists, and nothing is replaced"),
+        (["export", "{model}", "{model}"], "exists and is not replaced"),
         (["export", "{model}", "out", "--dtype", "q8_0"], "add --format gguf"),
         (["export", "{model}", "out", "--metrics", "nowhere.json"], "nowhere.json cannot be read"),
-        (["export", "{model}", "out", "--metrics", "list.json"], "is no JSON object"),
-        (["import", "nowhere", "out"], "nowhere is no folder and no .gguf file"),
+        (["export", "{model}", "out", "--metrics", "list.json"], "is not a JSON object"),
+        (["import", "nowhere", "out"], "nowhere is neither a folder nor a .gguf file"),
         (["import", "nowhere.gguf", "out"], "nowhere.gguf does not exist"),
-        (["import", "nowhere", "{model}"], "exists, and nothing is replaced"),
+        (["import", "nowhere", "{model}"], "exists and is not replaced"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_one_sentence(
     arguments: list[str], sentence: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -135,7 +135,7 @@ def test_what_cannot_be_drawn_from_begins_no_text(folders: dict[str, Path]) -> N
     assert isinstance(result.exception, BadInput) and not result.stdout
 
 
-def test_without_a_seed_every_text_is_another(folders: dict[str, Path]) -> None:
+def test_without_a_seed_every_text_differs(folders: dict[str, Path]) -> None:
     command = ["generate", "the", "--model", str(folders["pretrained"]), "--temperature", "1.5", "--verbose"]
     results = [CliRunner().invoke(app, command) for _ in range(2)]
     seeds = [result.stderr.removeprefix("seed ").strip() for result in results]
@@ -255,7 +255,7 @@ def test_mistakes_are_one_sentence_and_a_failure(
         (
             ["chat", "--model", "{instructions}"],
             b"na\xefve\n",
-            "standard input holds byte 0xef, which is not utf-8",
+            "standard input has the byte 0xef, which is not utf-8",
         ),
         (["classify", "--model", "{spam}"], b" \n", "there is no message"),
     ],
@@ -305,7 +305,7 @@ def test_translate_wants_a_translator_and_a_sentence(folders: dict[str, Path]) -
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project folder, to be in."""
+    """An empty project folder as working folder."""
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
@@ -363,7 +363,7 @@ def test_examples_are_those_of_the_project_of_the_model(
     assert cli._instructions(Path("data/models/instructions")) == rows
 
 
-def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
+def test_published_models_must_be_imported_first(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     for model in (tmp_path, tmp_path / "model.gguf"):
@@ -403,7 +403,7 @@ def test_bash_completes_commands_and_trained_models_and_leaves_other_paths_to_it
     command.chmod(0o755)
     source = str(Path(cli.__file__).parents[2])
     path = f"{command.parent}:{os.environ['PATH']}"
-    # the name of the shell is given instead of being looked for among the parent processes
+    # names the shell, which would otherwise be found among the parent processes
     environment = {"PATH": path, "PYTHONPATH": source, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     lines = [
         "groundup tr",

@@ -6,7 +6,7 @@ from groundup.errors import BadInput
 
 
 def module(pieces: dict[int, str]) -> str:
-    """A module as the packages are: the offsets are those of the text as Python writes it, backslashes doubled."""
+    """A module like those of the packages, whose offsets count each backslash twice."""
     text, starts, ends = "", {}, {}
     for key, piece in pieces.items():
         starts[key] = len(text.replace("\\", "\\\\"))
@@ -20,7 +20,7 @@ def test_verses_come_without_number_and_space() -> None:
     assert found == {(1, 1, 1): "In the beginning.", (1, 1, 2): "And [it was] so."}
 
 
-def test_offsets_behind_a_backslash_and_hebrew_numbers_are_put_right() -> None:
+def test_offsets_after_a_backslash_and_hebrew_numbers_are_corrected() -> None:
     pieces = {
         1001038: "38. He said.",
         1001039: " 39.\\2:1\\Now the land.",
@@ -63,16 +63,16 @@ def test_the_module_is_never_run() -> None:
 
 
 @pytest.mark.parametrize("source", ["not python at all!", "x = 1", "bible = Bible(1, 'a', {1: 0}, {})"])
-def test_another_module_is_told_in_a_sentence(source: str) -> None:
+def test_another_module_is_one_sentence(source: str) -> None:
     with pytest.raises(BadInput, match="expected a module with one `bible"):
         verses(source, "m")
 
 
-def test_offsets_that_do_not_fit_are_told() -> None:
+def test_wrong_offsets_are_refused() -> None:
     shifted = module({1001001: "1. In the beginning.", 1001002: " 2. And."}).replace(
         "1001002: 20", "1001002: 12"
     )
-    with pytest.raises(BadInput, match=r"verse 1001002 reads .* expected it to begin with '2\.'"):
+    with pytest.raises(BadInput, match=r"verse 1001002 is .* expected it to begin with '2\.'"):
         verses(shifted, "m")
 
 

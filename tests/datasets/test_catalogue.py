@@ -66,7 +66,7 @@ def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):
         f"{urls[1]}: the package index could not be reached for story==1.0",
         f"{urls[2]}: GROUNDUP_MIRROR is not set",
     ]
-    assert lines[4] == "Check the network, or set GROUNDUP_MIRROR to a folder or URL that holds story.txt."
+    assert lines[4] == "Check the network, or set GROUNDUP_MIRROR to a folder or URL with the file story.txt."
 
 
 def test_a_mirror_that_is_set_goes_first(tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_generated(tmp_path, monkeypatch):
 
 
 def test_own_data(tmp_path, monkeypatch):
-    """As the top of the catalogue says it: no checksums, no expectations."""
+    """An entry as described at the top of the catalogue: no checksums, no expectations."""
     monkeypatch.chdir(tmp_path)
     Path("own").mkdir()
     Path("own/m.csv").write_text("label,text\nham,hi\n")
@@ -133,7 +133,7 @@ def test_own_data(tmp_path, monkeypatch):
     assert json.loads(Path("spam.jsonl").read_text()) == {"id": "row-000001", "label": "ham", "text": "hi"}
 
 
-def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, monkeypatch):
+def test_own_files_are_in_the_watched_folder_or_have_a_checksum(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("own", "own2"):
         Path(folder).mkdir()
@@ -141,17 +141,15 @@ def test_own_files_lie_where_changes_are_noticed_or_have_a_checksum(tmp_path, mo
     for url in ("file:own/story.txt", "file:./own/../own/story.txt", f"file:{tmp_path}/own/story.txt"):
         assert fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False).location == url
     for url in ("file:own2/story.txt", "file:own/../own2/story.txt", f"file:{tmp_path}/own2/story.txt"):
-        with pytest.raises(
-            BadInput, match=r"story: file:.* lies outside own, where changes are noticed; move"
-        ):
+        with pytest.raises(BadInput, match=r"story: file:.* is outside own, where changes are noticed; move"):
             fetch(story(url, sha256=None), Path("o"), watched=Path("own"), progress=False)
-        with pytest.raises(BadInput, match=r"story: nothing notices when file:"):
+        with pytest.raises(BadInput, match=r"story: changes of file:.* would go unnoticed"):
             fetch(story(url, sha256=None), Path("o"), progress=False)
         assert fetch(story(url), Path("o"), watched=Path("own"), progress=False).location == url
 
 
 def test_what_has_the_catalogues_checksum_is_fetched_once(tmp_path, monkeypatch):
-    """Neither the package index nor a server is asked again, whatever was tried before the location that served."""
+    """Neither the package index nor a server is asked again, even if other locations were tried first."""
     asked = []
 
     def pip(command: list[str], **_: object) -> SimpleNamespace:
@@ -227,7 +225,7 @@ def test_every_problem_at_once(tmp_path):
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
                   "c.locations.1.url", "d.citation", "sms/v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
-    assert message.splitlines()[0] == f"{path}: 9 problem(s) to put right:"
+    assert message.splitlines()[0] == f"{path}: 9 problem(s) to correct:"
 
 
 def test_a_name_may_have_a_dot(tmp_path):

@@ -9,7 +9,7 @@ from groundup.errors import BadInput
 
 
 def talk(*texts: str) -> list[dict[str, str]]:
-    """ "s: ..." is said by the system, "u: ..." by the user, "a: ..." by the assistant."""
+    """ "s: ..." is a message of the system, "u: ..." of the user, "a: ..." of the assistant."""
     roles = {"s": "system", "u": "user", "a": "assistant"}
     return [{"role": roles[text[0]], "content": text[3:]} for text in texts]
 
@@ -32,12 +32,12 @@ def test_the_last_answer_and_its_question() -> None:
         ([], "no message of the assistant"),
         (talk("u: Hi"), "no message of the assistant"),
         (talk("s: Be kind"), "no message of the assistant"),
-        (talk("a: Hi"), "message 1 of role 'assistant' and not user or system"),
-        (talk("u: Hi", "u: Hi", "a: x"), "message 2 of role 'user' and not assistant"),
-        (talk("u: Hi", "a: x", "s: y"), "message 3 of role 'system' and not user"),
+        (talk("a: Hi"), "message 1 with role 'assistant' instead of user or system"),
+        (talk("u: Hi", "u: Hi", "a: x"), "message 2 with role 'user' instead of assistant"),
+        (talk("u: Hi", "a: x", "s: y"), "message 3 with role 'system' instead of user"),
         (talk("u: Hi", "a:  "), "message 2 without a text"),
         ([{"role": "user", "content": ["Hi"]}], "message 1 without a text"),
-        (["Hi"], "message 1 of role 0"),
+        (["Hi"], "message 1 with role 0"),
         ("Hi", "messages of type str"),
     ],
 )

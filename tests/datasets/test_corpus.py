@@ -177,10 +177,10 @@ def test_among_words_documents_that_differ_in_numbers_stay_together():
     assert not report["digits_count"] and report["dropped"] == {}
     assert sum(d["messages"][0].startswith("price") for d in train) == 50
     alone = prepare(rows[:200], config(val_fraction=0.5))[1]
-    assert alone == val  # all others are where they were
+    assert alone == val  # all others stay in their split
 
 
-def test_too_great_a_loss_stops():
+def test_too_many_dropped_documents_are_refused():
     rows = documents("hello", "hello", "HELLO", "x", "some text", "more text", "a|b| |c")
     fine = prepare(rows, config(min_chars=2, max_dropped_share=3 / 7))[2]
     assert fine["dropped"] == {"blank messages": 1, "under 2 characters": 1,

@@ -26,7 +26,7 @@ def test_no_file_is_an_empty_folder_and_reads_no_catalogue(tmp_path: Path) -> No
 
 def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalogue.yaml").write_text("{}")
-    with pytest.raises(BadInput, match="has no gpt2_encoder_json, gpt2_vocab_bpe"):
+    with pytest.raises(BadInput, match="has no entry gpt2_encoder_json, gpt2_vocab_bpe"):
         download_files(
             silent(), GPT2_VOCABULARY, tmp_path / "catalogue.yaml", tmp_path / "out", tmp_path / "kept"
         )
@@ -35,7 +35,7 @@ def test_a_catalogue_without_gpt2_is_refused(tmp_path: Path) -> None:
 
 def test_the_folder_is_whole_or_absent(tmp_path: Path) -> None:
     catalogue = gpt2_catalogue(tmp_path)
-    (tmp_path / "encoder.json").write_text("{}")  # not what the catalogue's checksum says
+    (tmp_path / "encoder.json").write_text("{}")  # does not match the catalogue's checksum
     with pytest.raises(BadInput, match="gpt2_encoder_json could not be fetched"):
         download_files(silent(), GPT2_VOCABULARY, catalogue, tmp_path / "out", tmp_path / "kept")
     assert not (tmp_path / "out").exists()

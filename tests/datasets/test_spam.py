@@ -110,7 +110,7 @@ def test_labels_conflict_on_the_same_numbers_only():
     assert report["dropped"] == {"conflicting labels": 2}
 
 
-def test_too_great_a_loss_stops():
+def test_too_many_dropped_messages_are_refused():
     copies = [m | {"id": "copy" + m["id"]} for m in many()[:50]]
     assert prepare(many() + copies, config(max_dropped_share=0.2))[1]["dropped"] == {"exact duplicates": 50}
     with pytest.raises(BadInput, match=r"50 exact duplicates; spam\.max_dropped_share allows 19\.0%"):
@@ -158,7 +158,11 @@ def test_undersample_balances_train_only():
     [
         ([], {}, "both ham and spam"),
         ([("ham", "a")], {}, "both ham and spam"),
-        ([("ham", "a"), ("spam", "b")], {"val_fraction": 0.5, "test_fraction": 0.5}, "leaves? no|under 1"),
+        (
+            [("ham", "a"), ("spam", "b")],
+            {"val_fraction": 0.5, "test_fraction": 0.5},
+            "leaves? no|less than 1",
+        ),
     ],
 )
 def test_bad_input(pairs, changes, words):

@@ -58,7 +58,7 @@ def test_equal_seeds_give_equal_splits_and_others_do_not() -> None:
     assert prepare(rows("unto"), rows("to"), replace(CONFIG, seed=2))[0] != first[0]
 
 
-def test_a_story_told_twice_is_not_learned_from() -> None:
+def test_a_repeated_story_is_dropped_from_train() -> None:
     splits, _ = prepare(rows("unto"), rows("to"), CONFIG)
     tested, learned = splits["test"][0]["id"], splits["train"][0]["id"]
     story = "and it came to pass in the seven and thirtieth year of the captivity of Jehoiachin"
@@ -96,14 +96,14 @@ def test_what_is_dropped_is_counted() -> None:
     assert len(pairs) == 77
 
 
-def test_sides_that_do_not_align_are_told() -> None:
+def test_sides_that_do_not_align_are_refused() -> None:
     shifted = [row | {"id": f"{int(row['id']) + 1:08d}"} for row in rows("to")]
     with pytest.raises(
-        BadInput, match=r"60 verses stand in both texts of 80 and 80 verses; expected at least 90%"
+        BadInput, match=r"60 verses occur in both texts of 80 and 80 verses; expected at least 90%"
     ):
         align(rows("unto"), shifted, BAND)
 
 
-def test_a_testament_too_small_to_split_is_told() -> None:
+def test_a_testament_too_small_to_split_is_refused() -> None:
     with pytest.raises(BadInput, match="New Testament has 0 chapters"):
         prepare(rows("unto")[:40], rows("to")[:40], CONFIG)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def study_facts() -> dict[str, Any]:
-    """See groundup.evaluation.study_index."""
+    """See groundup.evaluation.study_headline."""
     numbers = count(101)
 
     def entry() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Folders as Hugging Face publishes models: tiny, random, with tokenizer and perhaps a chat template."""
+"""Tiny random models as Hugging Face folders, with a tokenizer and, for some, a chat template."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ CHAT = (
 def save_published(
     folder: Path, model: Any, chat_template: str | None = CHAT, *, begins: bool = False
 ) -> None:
-    """The model with a byte-level vocabulary of 330 tokens; `begins`: <|im_start|> stands before each text."""
+    """The model with a byte-level vocabulary of 330 tokens; `begins`: <|im_start|> begins each text."""
     from tokenizers.processors import TemplateProcessing
 
     from tests.tokenizers.test_published_bpe import reference, save
@@ -34,7 +34,7 @@ def save_published(
 
 
 def random_llama(**changes: Any) -> Any:
-    """Grouped queries, tied embeddings, a context longer than anything here."""
+    """Grouped queries, tied embeddings, and a context longer than any text in the tests."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
@@ -61,7 +61,7 @@ def random_gpt2() -> Any:
 
 
 def save_bert(folder: Path) -> None:
-    """BERT, which reads and does not write, with a WordPiece vocabulary."""
+    """BERT, which cannot generate text, with a WordPiece vocabulary."""
     from transformers import BertConfig, BertForMaskedLM
 
     from tests.tokenizers.test_published_wordpiece import TOKENS, save_wordpiece

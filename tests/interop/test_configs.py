@@ -1,4 +1,4 @@
-"""A field of a model is written to an export, or has the one value that the export's readers assume, or is refused."""
+"""Each field of a model is exported, has the value that readers of the export assume, or is refused."""
 
 from dataclasses import fields, make_dataclass, replace
 from typing import Any
@@ -45,8 +45,8 @@ def altered(config: ModelConfig, name: str, value: Any) -> ModelConfig:
     return copy
 
 
-def test_a_model_without_a_counterpart_is_told_before_anything_is_written() -> None:
-    with pytest.raises(BadInput, match="no Hugging Face model computes what this one does"):
+def test_a_model_without_a_counterpart_is_refused_before_anything_is_written() -> None:
+    with pytest.raises(BadInput, match="no Hugging Face model computes the same as this one"):
         architecture_of(model_config("modern"))
     assert architecture_of(model_config("gpt2")) == "gpt2"
     assert architecture_of(replace(model_config("llama"), n_kv_head=2)) == "llama"
@@ -65,7 +65,7 @@ def test_a_changed_field_is_exported_or_refused(architecture: str, name: str) ->
     elif name in WITHOUT_EFFECT:
         assert architecture_of(altered(config, name, "unheard of")) == architecture
     else:
-        with pytest.raises(BadInput, match=f"the nearest, .* is without .*{name} unheard of"):
+        with pytest.raises(BadInput, match=f"the nearest, .* lacks .*{name} unheard of"):
             architecture_of(altered(config, name, "unheard of"))
 
 
@@ -80,15 +80,15 @@ def test_what_is_exported_is_what_comes_back(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", list(SIZES))
-def test_a_field_of_tomorrow_is_refused_in_both_directions(
+def test_an_unknown_field_is_refused_in_both_directions(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = model_config(architecture)
     tomorrow = make_dataclass("Tomorrow", [("softcap", float, 15.0)], bases=(ModelConfig,), frozen=True)
-    with pytest.raises(BadInput, match=f"the nearest, {architecture}, is without softcap 15.0"):
+    with pytest.raises(BadInput, match=f"the nearest, {architecture}, lacks softcap 15.0"):
         architecture_of(tomorrow(**vars(config)))
     monkeypatch.setattr(configs, "ModelConfig", tomorrow)
-    with pytest.raises(BadInput, match=r"m/config.json is read without softcap"):
+    with pytest.raises(BadInput, match=r"m/config.json gives no softcap"):
         from_huggingface(to_huggingface(config), "m/config.json")
 
 
@@ -102,7 +102,7 @@ def test_a_field_of_tomorrow_is_refused_in_both_directions(
     ids=lambda scaling: scaling.kind,
 )
 @pytest.mark.parametrize("name", [field.name for field in fields(RopeScaling) if field.name != "kind"])
-def test_what_stretches_positions_is_written(scaling: RopeScaling, name: str) -> None:
+def test_rotary_scaling_is_written(scaling: RopeScaling, name: str) -> None:
     changed = replace(scaling, **{name: getattr(scaling, name) * 2 + 1})
     (before, factor), (after, other) = (frequencies(128, 100.0, each) for each in (scaling, changed))
     written = [

@@ -127,7 +127,7 @@ def test_classifiers_give_equal_scores(make: Any, tokenizer: BPETokenizer, tmp_p
     ids = encode_texts(tokenizer, MESSAGES, context_length=32)
     lengths = torch.tensor([len(row) for row in ids])
     assert [row[:n] for row, n in zip(batch["input_ids"].tolist(), lengths, strict=True)] == ids
-    # whatever stands where padding stands: neither reads it
+    # neither reads padded positions, whatever they contain
     ours = checkpoint.model(batch["input_ids"].clamp(max=tokenizer.vocab_size - 1), lengths)
     torch.testing.assert_close(ours, theirs.eval()(**batch).logits, atol=1e-4, rtol=1e-4)
     assert theirs.config.id2label == {0: "ham", 1: "spam"}
@@ -135,7 +135,7 @@ def test_classifiers_give_equal_scores(make: Any, tokenizer: BPETokenizer, tmp_p
 
 @torch.no_grad()
 def test_a_head_trained_from_zero_has_two_opposite_rows(tokenizer: BPETokenizer, tmp_path: Path) -> None:
-    """Cross-entropy moves both rows alike, so the weights have rank 1, and so has what they can stand for."""
+    """Cross-entropy moves both rows by opposite amounts, so the weights have rank 1."""
     import transformers
 
     model = classifier(random_decoder("gpt2", vocab_size=tokenizer.vocab_size, **SIZES))
@@ -147,7 +147,7 @@ def test_a_head_trained_from_zero_has_two_opposite_rows(tokenizer: BPETokenizer,
     ours = checkpoint.model(idx, torch.tensor([8, 8]))
     torch.testing.assert_close(ours, theirs(idx).logits, atol=1e-4, rtol=1e-4)
     model.score.weight.zero_()
-    with pytest.raises(BadInput, match="a bias to its scores that its weights cannot give"):
+    with pytest.raises(BadInput, match="bias cannot be moved into its last norm"):
         export_huggingface(replace(checkpoint, model=model), tmp_path / "other")
 
 
@@ -223,7 +223,7 @@ def test_the_template_of_our_own_styles(style: str, tokenizer: BPETokenizer, tmp
         read.apply_chat_template([{"role": "system", "content": "Be kind."}])
 
 
-def test_the_template_that_a_model_brings(tmp_path: Path) -> None:
+def test_the_models_own_template(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     end = "<|endoftext|>"
@@ -274,7 +274,7 @@ def test_encoders_with_wordpiece(begins: bool, split: Any, tmp_path: Path) -> No
     export_huggingface(judge, tmp_path / "judge out")
     judges = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "judge out").eval()
     read = transformers.AutoTokenizer.from_pretrained(tmp_path / "judge out")
-    texts = [*texts, "tea [MASK][SEP] cake"]  # what a message spells is no special token
+    texts = [*texts, "tea [MASK][SEP] cake"]  # a special token that a message spells out is ordinary text
     batch = read(texts, truncation=True, padding=True, return_tensors="pt")
     probabilities = judges(**batch).logits.softmax(dim=-1)[:, 1].tolist()
     assert spam_probabilities(judge, texts) == pytest.approx(probabilities, abs=1e-5)
@@ -353,16 +353,20 @@ def other(pattern: str) -> BPETokenizer:
 @pytest.mark.parametrize(
     ("model", "pattern", "words"),
     [
-        (lambda n: random_decoder(vocab_size=n), "gpt2", "no Hugging Face model computes what this one does"),
+        (
+            lambda n: random_decoder(vocab_size=n),
+            "gpt2",
+            "no Hugging Face model computes the same as this one",
+        ),
         (
             lambda n: random_encoder_decoder("gpt2", vocab_size=n),
             "gpt2",
-            "no class that computes what our encoder-dec",
+            "no class that computes the same as our encoder-dec",
         ),
-        (lambda n: classifier(random_decoder("gpt2", vocab_size=n), "mean"), "gpt2", "by pooling mean"),
-        (lambda n: classifier(random_encoder("bert", vocab_size=n), "max"), "gpt2", "knows first alone"),
-        (lambda n: classifier(random_decoder("llama", vocab_size=n), "max"), "gpt2", "by pooling max"),
-        (lambda n: random_decoder("gpt2", vocab_size=n), r"\S+$|\s+|\S", r"reads '\$' otherwise"),
+        (lambda n: classifier(random_decoder("gpt2", vocab_size=n), "mean"), "gpt2", "has the pooling mean"),
+        (lambda n: classifier(random_encoder("bert", vocab_size=n), "max"), "gpt2", "supports only first"),
+        (lambda n: classifier(random_decoder("llama", vocab_size=n), "max"), "gpt2", "has the pooling max"),
+        (lambda n: random_decoder("gpt2", vocab_size=n), r"\S+$|\s+|\S", r"reads '\$' differently"),
     ],
 )
 def test_what_has_no_counterpart_is_refused_before_anything_is_written(
@@ -380,7 +384,7 @@ def test_what_has_no_counterpart_is_refused_before_anything_is_written(
 def test_nothing_is_replaced(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     model = random_decoder("gpt2", vocab_size=tokenizer.vocab_size)
     checkpoint = saved(tmp_path / "ours", model, tokenizer)
-    with pytest.raises(BadInput, match="nothing is replaced"):
+    with pytest.raises(BadInput, match="is not replaced"):
         export_huggingface(checkpoint, tmp_path)
     assert asdict(load_checkpoint(tmp_path / "ours").config) == asdict(checkpoint.config)
 

@@ -31,7 +31,7 @@ def test_merges_by_hand() -> None:
 @settings(max_examples=60)
 @given(st.lists(st.text("aab ", min_size=1, max_size=30), min_size=2, max_size=5))
 def test_merges_are_those_that_were_learned(texts: list[str]) -> None:
-    """Few letters: words such as aaaa, whose pairs overlap and spell one token in several ways."""
+    """Few letters give words such as aaaa, whose pairs overlap and spell one token in several ways."""
     try:
         tokenizer = BPETokenizer.train(texts, 280)
     except BadInput:  # nothing occurs twice
@@ -43,15 +43,15 @@ def test_merges_are_those_that_were_learned(texts: list[str]) -> None:
         assert other.encode(text).ids == tokenizer.encode(text)
 
 
-def test_a_token_that_no_row_of_joins_leads_to() -> None:
-    """As in Llama 3: "abc" has no parts, so it is a token only where it is a word by itself."""
+def test_a_token_that_no_merge_gives() -> None:
+    """As in Llama 3: no merge gives "abc", so it is used only for a whole word."""
     ranks = {bytes([byte]): byte for byte in range(256)} | {b"abc": 256, b"de": 257}
     tokenizer = BPETokenizer(ranks, "gpt2")
     assert merges(tokenizer) == [(b"d", b"e")]
     other = theirs(tokenizer)
     for text in ("abc", "abcde", "xabc abc"):
         assert other.encode(text).ids == tokenizer.encode(text)
-    with pytest.raises(BadInput, match="tokens that no merge leads to"):
+    with pytest.raises(BadInput, match="tokens that no merge gives"):
         gguf_fields(tokenizer, END_OF_TEXT)
 
 
@@ -84,14 +84,14 @@ def test_the_end_behind_each_text_and_one_more_token() -> None:
     assert other.token_to_id("<|padding|>") == tokenizer.vocab_size
 
 
-def test_what_others_would_read_otherwise_is_refused() -> None:
+def test_patterns_that_other_libraries_read_differently_are_refused() -> None:
     for pattern, found in ((r"\p{N}{1,3}+|\P{N}", "{1,3}+"), (r"^a|[^a]|a", "^"), (r"\s+$|\S+|\s", "$")):
         tokenizer = BPETokenizer.train(TEXTS, 270, pattern=pattern)
-        with pytest.raises(BadInput, match="cuts texts by") as caught:
+        with pytest.raises(BadInput, match="splits text by") as caught:
             huggingface_document(tokenizer)
-        assert f"reads {found!r} otherwise" in str(caught.value)
+        assert f"reads {found!r} differently" in str(caught.value)
     huggingface_document(BPETokenizer.train(TEXTS, 270, pattern=r"\S+|[^\S]+|\$"))
-    with pytest.raises(BadInput, match="does not cut texts by"):
+    with pytest.raises(BadInput, match="does not support the tokenizer pattern"):
         gguf_fields(BPETokenizer.train(TEXTS, 270, pattern="gpt4"), END_OF_TEXT)
 
 

@@ -54,7 +54,7 @@ def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
 
     del entries["gpt2_124m_config"]
     catalogue.write_text(json.dumps(entries))
-    with pytest.raises(BadInput, match="has no gpt2_124m_config; gpt2-124m needs it"):
+    with pytest.raises(BadInput, match="has no entry gpt2_124m_config; gpt2-124m needs it"):
         fetch_published("gpt2-124m", catalogue)
 
 

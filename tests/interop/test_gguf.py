@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, halves, load_gguf, neighbours, stop_ids, without_padding
+from groundup.interop.gguf import NAMES, load_gguf, permute, stop_ids, undo_permute, without_padding
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -31,7 +31,7 @@ def write(
     scaling: Mapping[str, str | float] = MappingProxyType({}),
     **facts: int,
 ) -> None:
-    """The model as llama.cpp's converter writes it: queries and keys in pairs of neighbours."""
+    """The model as llama.cpp's converter writes it: queries and keys in adjacent pairs."""
     writer = gguf.GGUFWriter(path, architecture)
     for name, value in {**SIZES, **facts}.items():
         writer.add_uint32(f"llama.{name}", value)
@@ -48,7 +48,7 @@ def write(
                 continue
             tensor = weights[name]
             if "q_proj" in name or "k_proj" in name:
-                tensor = neighbours(tensor, 4 if "q_proj" in name else 2)
+                tensor = permute(tensor, 4 if "q_proj" in name else 2)
             values = tensor.numpy()
             if kind is None or values.ndim < 2:
                 writer.add_tensor(pattern.format(n=n), np.ascontiguousarray(values))
@@ -62,8 +62,8 @@ def write(
 
 def test_the_order_of_channels_by_hand() -> None:
     rows = torch.arange(8.0)[:, None]  # one head of 4 pairs
-    assert halves(rows, 1).flatten().tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-    assert torch.equal(neighbours(halves(rows, 2), 2), rows)
+    assert undo_permute(rows, 1).flatten().tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert torch.equal(permute(undo_permute(rows, 2), 2), rows)
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def test_quantised_weights_are_those_of_the_package(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_yarn_as_transformers_stretches_it(tmp_path: Path) -> None:
+def test_yarn_as_in_transformers(tmp_path: Path) -> None:
     rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 500.0}
     reference = randomised(lambda: llama(intermediate_size=64, rope_parameters=rope))
     write(
@@ -114,20 +114,20 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="of type 'qwen2'; expected llama"):
         load_gguf(path)
     write(path, reference, **{"rope.dimension_count": 4})
-    with pytest.raises(BadInput, match="turns 4 of 8 channels"):
+    with pytest.raises(BadInput, match="rotates 4 of 8 channels"):
         load_gguf(path)
     write(path, reference, scaling={"type": "longrope"})
-    with pytest.raises(BadInput, match="by 'longrope'; groundup reads linear, plain yarn"):
+    with pytest.raises(BadInput, match="by 'longrope'; expected linear, plain yarn"):
         load_gguf(path)
     write(path, reference, block_count=3)
     with pytest.raises(BadInput, match=r"missing model.layers.2.input_layernorm.weight"):
         load_gguf(path)
     write(path, reference)
     path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(BadInput, match="cut short"):
+    with pytest.raises(BadInput, match="truncated"):
         load_gguf(path)
     path.write_bytes(b"no model at all, whatever its name says")
-    with pytest.raises(BadInput, match="no GGUF file"):
+    with pytest.raises(BadInput, match="not a GGUF file"):
         load_gguf(path)
 
 
@@ -138,13 +138,13 @@ FIELDS: dict[str, Any] = {
 }
 
 
-def test_the_ends_that_llama_cpp_stops_at() -> None:
+def test_the_tokens_at_which_llama_cpp_stops() -> None:
     assert stop_ids(FIELDS) == (2,)  # by its name
     assert stop_ids({**FIELDS, "tokenizer.ggml.eot_token_id": 4}) == (2, 4)
     assert stop_ids({**FIELDS, "tokenizer.ggml.eom_token_id": 0, "tokenizer.ggml.eot_token_id": 99}) == (0, 2)
 
 
-def test_tokens_that_only_fill_the_table_are_none() -> None:
+def test_unused_tokens_at_the_end_are_removed() -> None:
     found = without_padding(FIELDS)
     assert found["tokenizer.ggml.tokens"] == FIELDS["tokenizer.ggml.tokens"][:5]
     assert found["tokenizer.ggml.token_type"] == [1, 1, 3, 3, 1]
@@ -152,7 +152,7 @@ def test_tokens_that_only_fill_the_table_are_none() -> None:
     assert without_padding(found) == found
 
 
-def test_a_config_of_more_layers_than_tensors_is_told_at_once(tmp_path: Path) -> None:
+def test_a_config_with_more_layers_than_tensors_is_refused_at_once(tmp_path: Path) -> None:
     write(tmp_path / "m.gguf", randomised(lambda: llama(intermediate_size=64)), block_count=2**31 - 1)
     with pytest.raises(BadInput, match="tensors for the 2147483647 layers of its config"):
         load_gguf(tmp_path / "m.gguf")

@@ -46,19 +46,19 @@ def test_reads_what_the_package_reads(path: Path) -> None:
         assert np.array_equal(found.values(), values.reshape(found.shape))
 
 
-def test_cut_short_anywhere_is_told(path: Path) -> None:
+def test_a_truncated_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     for end in [3, 20, 60, 150, len(whole) // 2, len(whole) - 40]:
         path.write_bytes(whole[:end])
-        with pytest.raises(BadInput, match="no GGUF file, or cut short"):
+        with pytest.raises(BadInput, match="not a GGUF file, or is truncated"):
             open_gguf(path)
 
 
-def test_damaged_counts_are_told(path: Path) -> None:
+def test_damaged_counts_are_refused(path: Path) -> None:
     whole = path.read_bytes()
     for place in (8, 16, 24):  # tensors, fields, characters of the first name
         path.write_bytes(whole[:place] + struct.pack("<Q", 2**62) + whole[place + 8 :])
-        with pytest.raises(BadInput, match="no GGUF file, or cut short"):
+        with pytest.raises(BadInput, match="not a GGUF file, or is truncated"):
             open_gguf(path)
     path.write_bytes(whole[:4] + struct.pack("<I", 1) + whole[8:])
     with pytest.raises(BadInput, match="version is 1"):
@@ -67,7 +67,7 @@ def test_damaged_counts_are_told(path: Path) -> None:
 
 def test_an_empty_and_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").touch()
-    with pytest.raises(BadInput, match="no GGUF file"):
+    with pytest.raises(BadInput, match="not a GGUF file"):
         open_gguf(tmp_path / "m.gguf")
     with pytest.raises(BadInput, match="does not exist"):
         open_gguf(tmp_path / "n.gguf")
@@ -108,18 +108,18 @@ def test_a_kind_that_is_not_read_is_named_with_its_tensor(name: str, tmp_path: P
     _, size = gguf.GGML_QUANT_SIZES[kind]
     path = of_kind(tmp_path / "m.gguf", np.zeros((2, size), np.uint8), kind)
     with pytest.raises(
-        BadInput, match=rf"keeps blk\.0\.ffn_up\.weight as {name}, which groundup cannot read"
+        BadInput, match=rf"stores blk\.0\.ffn_up\.weight as {name}, which groundup cannot read"
     ):
         open_gguf(path)
 
 
-def test_a_kind_of_the_future_is_named_by_its_number(tmp_path: Path) -> None:
+def test_an_unknown_type_is_named_by_its_number(tmp_path: Path) -> None:
     path = of_kind(tmp_path / "m.gguf", np.zeros((2, 4), np.float32), gguf.GGMLQuantizationType.F32)
     whole = bytearray(path.read_bytes())
     place = whole.index(b"blk.0.ffn_up.weight") + len(b"blk.0.ffn_up.weight") + 4 + 2 * 8
     whole[place : place + 4] = struct.pack("<I", 77)
     path.write_bytes(whole)
-    with pytest.raises(BadInput, match=r"keeps blk\.0\.ffn_up\.weight as kind 77"):
+    with pytest.raises(BadInput, match=r"stores blk\.0\.ffn_up\.weight as kind 77"):
         open_gguf(path)
 
 
@@ -128,14 +128,14 @@ def test_every_other_kind_is_read() -> None:
     assert unread == {"Q8_1", "Q8_K", "Q1_0"}
 
 
-def test_a_part_of_a_model_is_told(tmp_path: Path) -> None:
+def test_a_part_of_a_model_is_refused(tmp_path: Path) -> None:
     values = np.zeros((2, 4), np.float32)
     path = of_kind(tmp_path / "m-00001-of-00003.gguf", values, gguf.GGMLQuantizationType.F32, parts=3)
     with pytest.raises(BadInput, match="is one of 3 parts of a model"):
         open_gguf(path)
 
 
-def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:
+def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     for name in ("here", "also"):
         writer.add_tensor(name, np.ones((2, 4), np.float32))
@@ -145,5 +145,5 @@ def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:
     writer.close()
     path = tmp_path / "m.gguf"
     path.write_bytes(path.read_bytes().replace(b"also", b"here"))
-    with pytest.raises(BadInput, match="it holds here twice"):
+    with pytest.raises(BadInput, match="it has here twice"):
         open_gguf(path)

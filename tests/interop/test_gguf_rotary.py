@@ -1,4 +1,4 @@
-"""Files that stretch rotary positions, by the lines of llama.cpp's converter and loader."""
+"""Files that scale rotary positions, after the code of llama.cpp's converter and loader."""
 
 import math
 from typing import Any
@@ -71,7 +71,7 @@ def test_what_llama_cpp_takes_for_granted() -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"type": "longrope", "factor": 2.0}, "by 'longrope'; groundup reads linear, plain yarn"),
+        ({"type": "longrope", "factor": 2.0}, "by 'longrope'; expected linear, plain yarn"),
         ({"type": "yarn", "factor": 2.0, "yarn_beta_fast": 8.0}, r"'yarn' and yarn_beta_fast 8\.0"),
         ({"type": "yarn", "factor": 2.0, "yarn_attn_factor": 1.0}, r"yarn_attn_factor 1\.0"),
         (
@@ -89,9 +89,9 @@ def test_other_fields_are_refused(told: dict[str, Any], words: str) -> None:
         read(**told)
 
 
-def test_two_ways_at_once_are_refused() -> None:
+def test_two_kinds_of_scaling_at_once_are_refused() -> None:
     fields = {FIELDS + "type": "linear", FIELDS + "factor": 2.0}
-    with pytest.raises(BadInput, match="one way of stretching positions at a time"):
+    with pytest.raises(BadInput, match="one kind of scaling at a time"):
         read_scaling(fields, torch.tensor([1.0, 1.0, 8.0, 8.0]), 8, 500.0, "m")
     assert read_scaling({FIELDS + "factor": 1.0}, torch.ones(4), 8, 500.0, "m") is None
 

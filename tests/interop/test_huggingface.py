@@ -123,7 +123,7 @@ def test_the_config_comes_back(reference: Any, folder: Path) -> None:
 
 @torch.no_grad()
 def test_rope_scaling_beside_rope_parameters(tmp_path: Path) -> None:
-    """A config that was first saved by transformers 5, then changed by hand as older ones are."""
+    """A config that was saved by transformers 5, then edited by hand to look like an older one."""
     from transformers import LlamaForCausalLM
 
     randomised(llama).save_pretrained(tmp_path)
@@ -172,7 +172,7 @@ def test_published_files_have_other_names(name: str, tmp_path: Path) -> None:
     reference = randomised(MAKE[name])
     reference.save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    if name == "gpt2":  # no prefix, and the causal masks beside the weights
+    if name == "gpt2":  # no prefix, and causal masks among the weights
         weights = {name.removeprefix("transformer."): t for name, t in weights.items()}
         weights |= {f"h.{i}.attn.bias": torch.ones(1, 1, 16, 16).tril() for i in range(2)}
     else:  # norms as in TensorFlow, and the head for pairs of sentences
@@ -212,7 +212,7 @@ def test_every_tensor_that_does_not_fit_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
-        ("gpt2", {"model_type": "mamba"}, "of a model of type 'mamba'; expected gpt2, llama, bert"),
+        ("gpt2", {"model_type": "mamba"}, "describes a model of type 'mamba'; expected gpt2, llama, bert"),
         ("gpt2", {"activation_function": "relu"}, "activation_function is 'relu'"),
         ("gpt2", {"n_positions": None}, "n_positions is missing"),
         ("gpt2", {"tie_word_embeddings": False}, "tie_word_embeddings is False"),
@@ -237,7 +237,7 @@ def test_a_folder_without_weights_or_config_is_refused(tmp_path: Path) -> None:
     randomised(gpt2).save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(BadInput, match="damaged or cut short"):
+    with pytest.raises(BadInput, match="damaged or truncated"):
         load_model(tmp_path)
     path.unlink()
     with pytest.raises(BadInput, match=r"no \*.safetensors"):

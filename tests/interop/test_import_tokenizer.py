@@ -41,7 +41,7 @@ def tokenizer(files: tuple[Path, Path]) -> BPETokenizer:
 @pytest.fixture(scope="module")
 def oracle(files: tuple[Path, Path]) -> Iterator[tiktoken.Encoding]:
     cache = os.environ.get("TIKTOKEN_CACHE_DIR")
-    os.environ["TIKTOKEN_CACHE_DIR"] = ""  # off: it would keep what an earlier file at this path held
+    os.environ["TIKTOKEN_CACHE_DIR"] = ""  # off, since it would return an earlier file at this path
     ranks = data_gym_to_mergeable_bpe_ranks(*map(str, files))
     if cache is None:
         del os.environ["TIKTOKEN_CACHE_DIR"]

@@ -1,4 +1,4 @@
-"""What comes along with published weights: padding of the token table, and the tokens that end an answer."""
+"""Further properties of published models: padding of the token table, and the tokens that end an answer."""
 
 import json
 from contextlib import suppress
@@ -29,7 +29,7 @@ BOLD = Sampling(temperature=1.0)
 
 @pytest.fixture(scope="module")
 def padded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """401 rows of embeddings for 318 tokens; those without a token are the likeliest of all."""
+    """401 rows of embeddings for 318 tokens; the rows without a token have the highest logits."""
     folder, reference = (
         tmp_path_factory.mktemp("padded"),
         random_llama(vocab_size=401, tie_word_embeddings=False),
@@ -122,7 +122,7 @@ def test_every_end_that_the_configs_name(tmp_path: Path) -> None:
     assert ends_of(tmp_path, config=[1, 2], generation_config=0) == (0, 1, 2)
     assert ends_of(tmp_path, config=None, generation_config=None) == (2,)
     assert ends_of(tmp_path, config=0, generation_config=[2, 9999, -1]) == (0, 2)
-    # an ordinary token is an end where transformers takes it for one
+    # an ordinary token ends an answer if it does so in transformers
     assert ends_of(tmp_path, config=40, generation_config=None) == (2, 40)
     assert ends_of(tmp_path, config=40, generation_config=[0]) == (0, 2)
     # without eos_token: the first of a list ends a text
@@ -201,13 +201,13 @@ def test_a_foreign_field_is_one_sentence(make: Any, tmp_path: Path) -> None:
                 load_published(tmp_path)
         (tmp_path / name).write_bytes(whole)
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="is not whole, or laid out"):
+    with pytest.raises(BadInput, match="is incomplete, or has an unsupported layout"):
         load_published(tmp_path)
 
 
 def test_a_table_with_too_few_rows_is_another_models(tmp_path: Path) -> None:
     save_published(tmp_path, random_llama(vocab_size=317))
-    with pytest.raises(BadInput, match="318 tokens and a table of 317 rows"):
+    with pytest.raises(BadInput, match="318 tokens and 317 rows of embeddings"):
         load_published(tmp_path)
 
 

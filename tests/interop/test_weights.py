@@ -1,4 +1,4 @@
-"""Which files of a folder are the model; the oracle is what was saved."""
+"""The choice of the files of a folder that have the weights; the oracle is the saved model."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_single_file_may_have_any_name_and_of_two_none_is_taken(tmp_path: Path
     assert torch.equal(load_model(tmp_path).wte.weight, reference.model.embed_tokens.weight)
     save_file({}, tmp_path / "ema.safetensors")
     with pytest.raises(
-        BadInput, match=r"has ema.safetensors, pytorch_model.safetensors, and nothing says which"
+        BadInput, match=r"has several files of weights \(ema.safetensors, pytorch_model.safetensors\)"
     ):
         load_model(tmp_path)
 
@@ -61,7 +61,7 @@ def test_a_single_file_may_have_any_name_and_of_two_none_is_taken(tmp_path: Path
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     save_published(tmp_path, random_llama())
     (tmp_path / "model.safetensors").rename(tmp_path / "adapter_model.safetensors")
-    with pytest.raises(BadInput, match="holds an adapter and not the model"):
+    with pytest.raises(BadInput, match="has an adapter without the model"):
         load_published(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_no_tensor_is_there_twice(tmp_path: Path) -> None:
     name, tensor = next(iter(load_file(first).items()))
     save_file({**load_file(second), name: torch.zeros_like(tensor)}, second)
     with pytest.raises(
-        BadInput, match=f"holds {name} twice: {name} in {first.name} and {name} in {second.name}"
+        BadInput, match=f"has {name} twice: {name} in {first.name} and {name} in {second.name}"
     ):
         load_model(tmp_path)
 
@@ -81,7 +81,7 @@ def test_two_names_of_one_tensor_are_twice_too(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "model.safetensors")
     weights["ln_f.bias"] = weights["transformer.ln_f.bias"] + 1
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(BadInput, match=r"holds transformer\.ln_f\.bias twice"):
+    with pytest.raises(BadInput, match=r"has transformer\.ln_f\.bias twice"):
         load_model(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_two_names_of_one_tensor_are_twice_too(tmp_path: Path) -> None:
 def test_a_damaged_index_is_one_sentence(content: str, tmp_path: Path) -> None:
     random_llama().save_pretrained(tmp_path / "m")
     (tmp_path / "m" / INDEX).write_text(content)
-    with pytest.raises(BadInput, match=f"{INDEX} (is not JSON|is not a JSON object|does not say which file)"):
+    with pytest.raises(BadInput, match=f"{INDEX} (is not JSON|is not a JSON object|does not map tensors)"):
         load_model(tmp_path / "m")
 
 
@@ -110,5 +110,5 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"].to(torch.int8)
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(BadInput, match=r"keeps model\.norm\.weight as I8; expected F64, F32, F16, BF16"):
+    with pytest.raises(BadInput, match=r"stores model\.norm\.weight as I8; expected F64, F32, F16, BF16"):
         load_model(tmp_path)

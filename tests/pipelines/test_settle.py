@@ -10,10 +10,12 @@ import pytest
 from dvc.repo import Repo
 from typer.testing import CliRunner
 
+from groundup import tracking
 from groundup.errors import BadInput
 from groundup.text.source import Detail, detail
 from pipelines import settle as module
 from pipelines.imports import imports_of
+from pipelines.lineage import recorded_keys
 from pipelines.rooms import modules_of
 from pipelines.settle import Stale, reach, settle, stale_stages
 from tests.campaigns.settle import edited, mutated
@@ -156,11 +158,14 @@ def test_dvc_records_settled_stages_as_done_and_listing_writes_nothing(project: 
     for change in ("comment", "docstring", "module that nothing imports, new"):
         HARMLESS[change](project)
     before = (project / "dvc.lock").read_text().splitlines()
+    store = tracking.connect(project)
+    run = tracking.store.create_run(store, "shout", {"stage_key": recorded_keys(project)["shout"]}, None)
     stale = only(project)
     assert (project / "dvc.lock").read_text().splitlines() == before
     settle(project, [stale])
     assert not stale_by_dvc(project)
     assert stale_stages(project) == []
+    assert store.client.get_run(run).data.tags["stage_key"] == recorded_keys(project)["shout"]
     after = (project / "dvc.lock").read_text().splitlines()
     assert (
         len(set(after) - set(before)) == 5

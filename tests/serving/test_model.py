@@ -1,4 +1,4 @@
-"""Registered models answer like the checkpoints they were made from, over HTTP too, and hold no pickle."""
+"""Registered models answer like their checkpoints, over HTTP too, and contain no pickle."""
 
 import json
 import shutil
@@ -155,7 +155,7 @@ def test_adapters_are_registered_alone_and_answer_on_their_base(
 def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     checkpoints: dict[str, Path], store: Any, tmp_path: Path
 ) -> None:
-    """Its base is looked for in the project, and an experiment is no champion before it is applied."""
+    """The base is found in the project, and an experiment is not champion before it is applied."""
     project = tmp_path / "project"
     workspace = project / ".dvc/tmp/exps/tmpabc"
     for folder in (project, workspace):

@@ -12,7 +12,7 @@ def test_by_hand() -> None:
         for n, text in enumerate(["Tea!", "tea", "Tea!", "milk", "tea", "MILK 1", "milk 2"])
     ]
     kept, reasons = keep_first(rows, lambda row: row["text"])
-    # "tea" differs from "Tea!" in form only, the second "tea" in nothing from a row that was itself dropped;
+    # "tea" differs from "Tea!" only in form; the second "tea" equals a row that was itself dropped;
     # "MILK 1" and "milk 2" differ in a number
     assert [row["n"] for row in kept] == [0, 3, 5, 6]
     assert reasons == {"normalised duplicates": 1, "exact duplicates": 2}
@@ -27,7 +27,7 @@ def test_one_of_each_key_stays_and_all_are_counted(texts: list[str]) -> None:
     assert reasons["exact duplicates"] == len(texts) - len(set(texts))
 
 
-def test_the_loss_is_held_to_its_limit() -> None:
+def test_too_many_dropped_rows_are_refused() -> None:
     dropped = {"blank": 1, "never": 0, "exact duplicates": 2}
     check_loss(dropped, 4, "spam", 0.75)
     check_loss({}, 0, "spam", 0.0)

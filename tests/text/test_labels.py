@@ -11,7 +11,7 @@ def test_half_is_spam(p: float, label: str) -> None:
     assert label_of(p) == label
 
 
-def test_scores_stand_in_the_order_of_the_labels() -> None:
+def test_scores_are_in_the_order_of_the_labels() -> None:
     assert LABELS == (HAM, SPAM) == ("ham", "spam")
 
 

@@ -39,7 +39,7 @@ def test_the_ascii_shortcut_equals_the_general_way(text):
     assert normalise(text) == (" ".join(words) or "".join(text.casefold().split()))
 
 
-def test_keep_digits_tells_sums_apart():
+def test_keep_digits_distinguishes_sums():
     assert normalise("What is 2 + 3?") == normalise("what is 4+5")
     assert normalise("What is 2 + 3?", keep_digits=True) != normalise("what is 4+5", keep_digits=True)
 
@@ -85,7 +85,7 @@ def test_find_equals_a_search_with_sets(texts, data):
 def test_linked_groups_equal_a_search_for_components(texts):
     grams = [ngrams(text, 3) for text in texts]
     group = list(range(len(texts)))
-    for _ in texts:  # spread the smallest number over equal texts and shared grams until nothing changes
+    for _ in texts:  # give linked texts their smallest number until nothing changes
         for i in range(len(texts)):
             for j in range(len(texts)):
                 if grams[i] & grams[j] or texts[i] == texts[j]:

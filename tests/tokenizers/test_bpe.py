@@ -32,7 +32,7 @@ def test_hand_computed_merges_and_ids() -> None:
     assert (tokenizer.vocab_size, tokenizer.eot_id) == (259, 258)
 
 
-# Letters younger than tiktoken's Unicode tables, half-known scripts, marks, odd spaces, what contractions look like.
+# Letters newer than tiktoken's Unicode tables, half-known scripts, marks, odd spaces, lookalikes of contractions.
 young = "\u0558\u088f\u1c89\ua7da\U000323b0\U00011de0"
 odd = st.sampled_from(young + "\u0301\u200d\u00a0\u2028\u3000\x1c\x85'\u017f\u017fsSd \r\n\t09\u00b2\u2167")
 any_text = st.lists(st.one_of(st.text(max_size=8), odd, st.sampled_from(TEXTS))).map("".join)
@@ -114,15 +114,15 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     tokens = json.loads(BPETokenizer.train(TEXTS, 300).to_json())["tokens"]
     for changes, sentence in [
         ({"version": 2}, "version 2; expected 1"),
-        ({"version": None}, "no tokenizer: expected a JSON object with"),
+        ({"version": None}, "not a saved tokenizer; expected a JSON object with"),
         ({"tokens": tokens[1:]}, "lacks 1 of the 256 single bytes"),
         ({"tokens": [*tokens, tokens[-1]]}, "occurs twice"),
         ({"tokens": [*tokens, ""]}, "is empty"),
-        ({"tokens": [*tokens, "a b"]}, "stands for no byte"),
+        ({"tokens": [*tokens, "a b"]}, "represents no byte"),
         ({"tokens": [*tokens, 7]}, "lists of strings"),
         ({"special_tokens": []}, "expected '<|endoftext|>' among them"),
         ({"special_tokens": [END_OF_TEXT, END_OF_TEXT]}, "repeats"),
-        ({"pattern": "("}, "no regular expression"),
+        ({"pattern": "("}, "not a valid regular expression"),
     ]:
         with pytest.raises(BadInput) as raised:
             BPETokenizer.load(saved(tmp_path, **changes))
@@ -158,7 +158,7 @@ def test_ids_with_gaps_are_refused() -> None:
         (["good", "bad \ud83d"], 300, r"half a surrogate pair \(U\+D83D\) at character 4"),
     ],
 )
-def test_corpora_of_no_use(texts: list[str], vocab_size: int, sentence: str) -> None:
+def test_useless_corpora_are_refused(texts: list[str], vocab_size: int, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         BPETokenizer.train(texts, vocab_size)
 
@@ -166,7 +166,7 @@ def test_corpora_of_no_use(texts: list[str], vocab_size: int, sentence: str) -> 
 @pytest.mark.parametrize(
     "special_tokens", [(), ("<|user|>",), (END_OF_TEXT, ""), (END_OF_TEXT, "<|endoftext|>!")]
 )
-def test_special_tokens_of_no_use(special_tokens: tuple[str, ...]) -> None:
+def test_invalid_special_tokens_are_refused(special_tokens: tuple[str, ...]) -> None:
     with pytest.raises(BadInput, match=r"tokenizer\.special_tokens"):
         BPETokenizer.train(TEXTS, 300, special_tokens=special_tokens)
 
@@ -176,7 +176,7 @@ def test_a_small_corpus_gives_a_smaller_vocabulary_and_a_warning(caplog: pytest.
         tokenizer = BPETokenizer.train(["abab"], 4096)
     assert tokenizer.tokens[256:] == [b"ab"]
     assert tokenizer.vocab_size == 258
-    assert "only 1 of the 3839 merges" in caplog.text
+    assert "it gives 1 of 3839 merges" in caplog.text
 
 
 def test_lone_surrogates_are_refused_by_every_encoder() -> None:
@@ -187,7 +187,7 @@ def test_lone_surrogates_are_refused_by_every_encoder() -> None:
 
 def test_a_pattern_that_only_python_understands_is_refused() -> None:
     tokenizer = BPETokenizer.train(["abab abab"], 300, pattern=r"(?|\S+|\s+)")  # branch reset
-    with pytest.raises(BadInput, match="not understood by tiktoken"):
+    with pytest.raises(BadInput, match="tiktoken does not support the tokenizer pattern"):
         _ = tokenizer.encoding
 
 
@@ -205,7 +205,7 @@ def test_the_encoding_serves_numpy_too() -> None:
     [*((pattern, " ") for pattern in (*PATTERNS, LLAMA_3, QWEN_2)), ("gpt2", "\n"), ("smollm", "\r")],
 )
 def test_long_runs_of_white_space_follow_the_rule_of_short_ones(pattern: str, run: str) -> None:
-    """The rule: all but the last character of the run are a word, with the last goes on what follows."""
+    """The rule: all but the last character of the run are a word; the last one joins the text that follows."""
     tokenizer = BPETokenizer.train(["low low"], 259, pattern=pattern)
     for n in (9, 999_999):
         text = f"{run * n}low"
@@ -255,7 +255,7 @@ def test_added_tokens_are_found_in_every_text(tmp_path: Path) -> None:
         ({}, {"x": ["lstrip"]}),
     ],
 )
-def test_added_tokens_of_no_use(added: dict[str, int], matching: dict[str, list[str]]) -> None:
+def test_invalid_added_tokens_are_refused(added: dict[str, int], matching: dict[str, list[str]]) -> None:
     ranks = {bytes([byte]): byte for byte in range(256)}
     with pytest.raises(BadInput, match=r"added token|gaps"):
         BPETokenizer(ranks, "gpt2", {END_OF_TEXT: 256}, added_tokens=added, matching=matching)

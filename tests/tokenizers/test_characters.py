@@ -11,7 +11,7 @@ TRAINED = CharacterTokenizer.train(["banana", "né"])
 
 
 def test_ids_by_hand() -> None:
-    assert TRAINED.characters == ("a", "n", "b", "é")  # 3, 3, 1, 1: equals by code point
+    assert TRAINED.characters == ("a", "n", "b", "é")  # counts 3, 3, 1, 1; ties in the order of code points
     assert TRAINED.vocab_size == 6
     assert TRAINED.encode("ban x") == [4, 2, 3, 1, 1]
     assert TRAINED.decode([4, 2, 3, 1, 0]) == "ban\ufffd"

@@ -1,4 +1,4 @@
-"""Learning against a textbook trainer that counts and scores everything anew each round."""
+"""Training against a textbook trainer that counts and scores everything again in each round."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from groundup.tokenizers.likelihood import PieceMerge, learn_pieces, spell_word
 def textbook_learn(
     words: dict[str, int], n_pieces: int, min_pair_count: int, reserved: Collection[str] = ()
 ) -> list[PieceMerge]:
-    """As the Hugging Face course has it, with the ties settled and without the names that have another meaning."""
+    """The trainer of the Hugging Face course, with rules for ties and for reserved names."""
     spellings = {word: spell_word(word) for word in words}
     alphabet = sorted({piece for spelling in spellings.values() for piece in spelling},
                       key=lambda piece: (piece.startswith("##"), piece))  # fmt: skip
@@ -56,7 +56,7 @@ corpora = st.dictionaries(few_letters, st.integers(1, 9), min_size=1, max_size=1
 
 
 @given(corpora, st.integers(0, 40), st.integers(1, 12))
-def test_learns_what_the_textbook_learns(words: dict[str, int], n_pieces: int, min_pair_count: int) -> None:
+def test_trains_like_the_textbook(words: dict[str, int], n_pieces: int, min_pair_count: int) -> None:
     assert learn_pieces(words, n_pieces, min_pair_count) == textbook_learn(words, n_pieces, min_pair_count)
 
 

@@ -20,7 +20,7 @@ TOKENIZERS: list[Tokenizer] = [
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_file_says_its_kind(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_the_kind_of_a_file_is_read(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "t.json")
     loaded = load_tokenizer(tmp_path / "t.json")
     assert type(loaded) is type(tokenizer)
@@ -34,7 +34,7 @@ def test_a_file_says_its_kind(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_one_piece_a_token(tokenizer: Tokenizer) -> None:
+def test_one_piece_per_token(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.pieces(TEXT)) == len(tokenizer.encode(TEXT))
     assert all(piece.isprintable() for piece in tokenizer.pieces("low é"))
 
@@ -51,7 +51,7 @@ def test_half_a_character_is_shown_by_its_bytes() -> None:
         ("{", "is not JSON"),
     ],
 )
-def test_files_of_no_known_kind(tmp_path: Path, content: str, sentence: str) -> None:
+def test_files_of_an_unknown_kind_are_refused(tmp_path: Path, content: str, sentence: str) -> None:
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(BadInput, match=sentence):
         load_tokenizer(tmp_path / "t.json")

@@ -14,7 +14,7 @@ BYTES = BPETokenizer.train(["low"], 257)
 
 
 def test_by_hand() -> None:
-    # 5 + 3 bytes in 4 + 3 characters, of which é is unknown to who has read "low "; 3 words
+    # 5 + 3 bytes in 4 + 3 characters, of which é is not in the training text "low "; 3 words
     characters = CharacterTokenizer.train(["low "])
     assert text_measures(characters, ["lo é", "low"]) == {
         "bytes_per_token": 8 / 7,
@@ -30,7 +30,7 @@ def test_by_hand() -> None:
     }
 
 
-def test_speed_is_bytes_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_is_bytes_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     BYTES.save(tmp_path / "bytes.json")
     times = iter([0.0, 9.0, 10.0, 12.0, 20.0, 21.0, 30.0, 32.0, 40.0, 42.0])
     monkeypatch.setattr("groundup.tokenizers.measures.time.perf_counter", lambda: next(times))
@@ -51,10 +51,10 @@ def test_every_repetition_is_cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(WordPieceTokenizer, "encode", listen)
     encode_megabytes_per_second(tmp_path / "pieces.json", ["low lower low"])
-    assert asked == ["low", "lower"] * REPETITIONS  # each word once a repetition
+    assert asked == ["low", "lower"] * REPETITIONS  # each word once per repetition
 
 
 @pytest.mark.parametrize("texts", [[], ["", " "]])
 def test_nothing_to_cut(texts: list[str]) -> None:
-    with pytest.raises(BadInput, match=r"hold 0 words and . tokens; expected some of both"):
+    with pytest.raises(BadInput, match=r"have 0 words and . tokens; expected at least one of each"):
         text_measures(BYTES, texts)

@@ -1,4 +1,4 @@
-"""Learning against a textbook trainer that recounts everything each round; joining against minbpe's loop."""
+"""Training against a textbook trainer that recounts everything in each round; merging against minbpe's loop."""
 
 from collections import Counter
 from itertools import pairwise
@@ -45,7 +45,7 @@ def learned(words: dict[bytes, int], n_merges: int) -> list[bytes]:
 
 
 def textbook_merge(word: bytes, ranks: dict[bytes, int]) -> list[int]:
-    """Look at all neighbours, join the first of the lowest rank, start again."""
+    """Look at all adjacent pairs, merge the first of the lowest rank, start again."""
     if word in ranks:
         return [ranks[word]]
     parts = [bytes([byte]) for byte in word]
@@ -62,7 +62,7 @@ corpora = st.dictionaries(few_letters, st.integers(1, 9), min_size=1, max_size=1
 
 
 @given(corpora, st.integers(0, 40))
-def test_learns_what_the_textbook_learns(words: dict[bytes, int], n_merges: int) -> None:
+def test_trains_like_the_textbook(words: dict[bytes, int], n_merges: int) -> None:
     assert learn_merges(words, n_merges) == textbook_learn(words, n_merges)
 
 
@@ -99,15 +99,15 @@ def test_join_pair_from_the_left() -> None:
 
 
 @given(corpora, st.lists(few_letters, max_size=5))
-def test_joins_as_the_textbook_joins(corpus: dict[bytes, int], words: list[bytes]) -> None:
+def test_merges_like_the_textbook(corpus: dict[bytes, int], words: list[bytes]) -> None:
     ranks = {token: i for i, token in enumerate([*BYTES, *learned(corpus, 25)])}
     for word in [*corpus, *words]:
         assert merge_bytes(word, ranks) == textbook_merge(word, ranks)
 
 
 @given(st.sets(st.text("ab", min_size=2, max_size=5).map(str.encode), max_size=12).map(sorted), few_letters)
-def test_joins_with_any_vocabulary(tokens: list[bytes], word: bytes) -> None:
-    """Also one that no training gives: tokens that no row of joins reaches, ranks in any order."""
+def test_merges_with_any_vocabulary(tokens: list[bytes], word: bytes) -> None:
+    """Also vocabularies that no training gives: tokens that no sequence of merges gives, ranks in any order."""
     every = [*(bytes([byte]) for byte in range(256)), *tokens]
     ranks = {token: i for i, token in enumerate(every)}
     assert merge_bytes(word, ranks) == textbook_merge(word, ranks)
@@ -123,7 +123,7 @@ def test_a_long_word_takes_no_quadratic_time() -> None:
     st.dictionaries(st.text("aab", min_size=1, max_size=40).map(str.encode), st.integers(1, 3), max_size=4)
 )
 def test_long_words_give_the_same_merges(words: dict[bytes, int]) -> None:
-    """Joined at once or one by one; few letters, so that joins overlap and follow each other."""
+    """Both ways to join give the same; there are few letters, so that occurrences overlap and follow each other."""
     with pytest.MonkeyPatch.context() as patch:
         expected = learn_merges(words, 60)
         patch.setattr(merges, "LONG", 0)

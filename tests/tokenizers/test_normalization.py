@@ -12,7 +12,7 @@ from groundup.tokenizers.normalization import Normalization, split_words
 
 
 def is_old(character: str) -> bool:
-    """Tables of different years disagree about what Unicode 3.2 (2002) did not know, or classed otherwise."""
+    """Tables of different years disagree about characters that Unicode 3.2 (2002) lacked or classed differently."""
     category = unicodedata.ucd_3_2_0.category(character)
     return category not in ("Cn", "Cs") and category == unicodedata.category(character)
 
@@ -30,17 +30,17 @@ def reference(clean: bool, space_cjk: bool, strip_accents: bool, lowercase: bool
 
 
 @given(TEXTS, OPTIONS)
-def test_normalises_as_the_reference_does(text: str, options: tuple[bool, bool, bool, bool]) -> None:
+def test_normalises_like_the_reference(text: str, options: tuple[bool, bool, bool, bool]) -> None:
     assert Normalization(*options)(text) == reference(*options).normalize_str(text)
 
 
 @given(TEXTS)
-def test_cuts_words_as_the_reference_does(text: str) -> None:
+def test_splits_words_like_the_reference(text: str) -> None:
     assert split_words(text, "bert") == [word for word, _ in BertPreTokenizer().pre_tokenize_str(text)]
     assert split_words(text, "whitespace") == [word for word, _ in WhitespaceSplit().pre_tokenize_str(text)]
 
 
-def test_every_character_that_old_tables_know() -> None:
+def test_every_character_of_older_unicode_tables() -> None:
     text = "a".join(filter(is_old, map(chr, range(0x110000))))
     for options in ((True, True, False, False), (True, True, True, True), (False, False, False, True)):
         assert Normalization(*options)(text) == reference(*options).normalize_str(text), options

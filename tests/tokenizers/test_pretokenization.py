@@ -14,7 +14,7 @@ from groundup.tokenizers.pretokenization import (
     split_words,
 )
 
-# All of Unicode but the surrogates and the planes that are empty or for private use.
+# All of Unicode except surrogates and the planes that are empty or for private use.
 EVERY_CHARACTER = "".join(chr(c) for c in [*range(0xD800), *range(0xE000, 0x34000), *range(0xE0000, 0xE0200)])
 
 
@@ -50,7 +50,7 @@ def test_no_character_is_lost(pattern: str, text: str) -> None:
     assert "".join(split_words(compile_pattern(pattern), text)) == text
 
 
-def test_text_without_young_characters_is_returned_as_it_is() -> None:
+def test_text_without_newer_characters_is_returned_as_it_is() -> None:
     text = "naïve café, 東京 and 🙂"
     assert hide_newer_characters(text) is text
 
@@ -61,8 +61,12 @@ def test_counts_words() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "sentence"),
-    [("(a", "no regular expression"), ("(a)|b", "capturing group"), (r"\p{L}+", "only a part of a text")],
+    [
+        ("(a", "not a valid regular expression"),
+        ("(a)|b", "capturing group"),
+        (r"\p{L}+", "only a part of a text"),
+    ],
 )
-def test_patterns_of_no_use(pattern: str, sentence: str) -> None:
+def test_invalid_patterns_are_refused(pattern: str, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         count_words(["a b"], pattern)

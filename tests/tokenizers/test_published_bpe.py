@@ -72,7 +72,7 @@ def test_special_tokens_keep_their_ids(both: tuple[BPETokenizer, Any], tmp_path:
     ours, theirs = both
     text = "<|im_start|>user\nlow 12<|im_end|>\n"
     assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
-    assert ours.encode(text)[0] != theirs.token_to_id("<|im_start|>")  # what a user writes starts no message
+    assert ours.encode(text)[0] != theirs.token_to_id("<|im_start|>")  # text of a user starts no message
     assert (ours.eot_id, ours.vocab_size) == (theirs.token_to_id("<|im_end|>"), theirs.get_vocab_size())
     ours.save(tmp_path / "t.json")
     again = BPETokenizer.load(tmp_path / "t.json")
@@ -101,7 +101,7 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
         assert gguf_tokenizer({**begins, **told}, "m.gguf").prefix_ids == ((1,) if expected else ())
     with pytest.raises(BadInput, match="of kind 'llama'"):
         gguf_tokenizer({**facts, "tokenizer.ggml.model": "llama"}, "m.gguf")
-    with pytest.raises(BadInput, match="cuts texts like 'deepseek'"):
+    with pytest.raises(BadInput, match="with the pattern 'deepseek'"):
         gguf_tokenizer({**facts, "tokenizer.ggml.pre": "deepseek"}, "m.gguf")
 
 
@@ -110,13 +110,16 @@ def test_the_tokenizer_of_a_gguf_file(both: tuple[BPETokenizer, Any], request: p
     [
         (lambda d: d["model"].update(type="Unigram"), "of type 'Unigram'"),
         (lambda d: d.update(normalizer={"type": "NFC"}), "with normalizer {'type': 'NFC'}"),
-        (lambda d: d.update(pre_tokenizer={"type": "Whitespace"}), "cuts texts by"),
-        (lambda d: d["model"]["merges"].reverse(), "an order that is not that of their ids"),
-        (lambda d: d["model"]["merges"].append(["z", "zz"]), "not sound byte-level BPE"),
-        (lambda d: d["added_tokens"].pop(), "ends texts with '<|im_end|>', which is no special token"),
+        (lambda d: d.update(pre_tokenizer={"type": "Whitespace"}), "splits text by"),
+        (lambda d: d["model"]["merges"].reverse(), "an order other than that of their ids"),
+        (lambda d: d["model"]["merges"].append(["z", "zz"]), "not valid byte-level BPE"),
+        (
+            lambda d: d["added_tokens"].pop(),
+            "ends texts with '<|im_end|>', which is not one of its special tokens",
+        ),
     ],
 )
-def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+def test_what_our_tokenizer_does_not_support_is_refused(change: Any, words: str, tmp_path: Path) -> None:
     save(reference("gpt2"), tmp_path)
     document = json.loads((tmp_path / "tokenizer.json").read_text())
     change(document)
@@ -165,7 +168,7 @@ def test_the_token_before_each_text(
     ours, theirs = huggingface_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     expected = theirs("low newer").input_ids
     assert (ours.prefix_ids == (theirs.bos_token_id,)) == begins
-    ends = expected[-1] == ours.eot_id  # which we add where a text ends, and not where it goes on
+    ends = expected[-1] == ours.eot_id  # we add it only at the end of a text
     assert [*ours.prefix_ids, *ours.encode("low newer")] == expected[: -1 if ends else None]
     ours.save(tmp_path / "ours.json")
     again = BPETokenizer.load(tmp_path / "ours.json")
@@ -179,7 +182,7 @@ def test_other_tokens_around_a_text_are_refused(post_processor: Any, tmp_path: P
     save(reference("gpt2"), tmp_path)
     document = json.loads((tmp_path / "tokenizer.json").read_text())
     (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "post_processor": post_processor}))
-    with pytest.raises(BadInput, match="puts tokens around each text by"):
+    with pytest.raises(BadInput, match="adds tokens to each text by"):
         huggingface_tokenizer(tmp_path)
 
 
@@ -206,7 +209,7 @@ SILENT = {
 def test_options_of_the_model(
     options: dict[str, Any], vocabulary: dict[str, int | None], refused: bool, tmp_path: Path
 ) -> None:
-    """What the library does by them is what ours does without, or refused by name."""
+    """Either the library gives the same ids as ours with these options, or we refuse the option by name."""
     from tokenizers import Tokenizer
 
     save(reference("gpt2"), tmp_path)
@@ -280,7 +283,7 @@ def test_the_end_that_only_the_model_s_config_tells(tmp_path: Path) -> None:
 
 
 def change(folder: Path, **parts: Any) -> Any:
-    """Write the reference with other parts; the library's tokenizer of it."""
+    """Write the reference with other parts; return the library's tokenizer for it."""
     from tokenizers import Tokenizer
 
     save(reference("gpt2"), folder)
@@ -301,7 +304,7 @@ def split(expression: str, behavior: str = "Isolated") -> dict[str, Any]:
 def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> None:
     theirs = change(tmp_path, pre_tokenizer=split(expression))
     if expression.startswith(r"\b"):  # a rule of words that may differ
-        with pytest.raises(BadInput, match=r"reads '\\\\b' otherwise"):
+        with pytest.raises(BadInput, match=r"reads '\\\\b' differently"):
             huggingface_tokenizer(tmp_path)
         return
     ours = huggingface_tokenizer(tmp_path)
@@ -315,11 +318,11 @@ def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> No
     ("parts", "words"),
     [
         *(
-            ({"pre_tokenizer": split(r"\s+|\S+", behavior)}, "cuts texts by")
+            ({"pre_tokenizer": split(r"\s+|\S+", behavior)}, "splits text by")
             for behavior in ("Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous")
         ),
         *(
-            ({"pre_tokenizer": split(expression)}, "otherwise than groundup")
+            ({"pre_tokenizer": split(expression)}, "differently from groundup")
             for expression in (
                 r"^a|\S+|\s",
                 r"\S+$|\S|\s",
@@ -329,10 +332,13 @@ def test_text_between_the_matches_is_kept(expression: str, tmp_path: Path) -> No
                 r"(?m).+",
             )
         ),
-        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "cuts texts by"),
-        ({"pre_tokenizer": {**BYTES, "add_prefix_space": False, "use_regex": False}}, "cuts texts by"),
-        ({"decoder": None}, "decodes by None"),
-        ({"decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}}, "decodes by"),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "splits text by"),
+        ({"pre_tokenizer": {**BYTES, "add_prefix_space": False, "use_regex": False}}, "splits text by"),
+        ({"decoder": None}, "has the decoder None"),
+        (
+            {"decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}},
+            "has the decoder",
+        ),
         ({"normalizer": {"type": "Lowercase"}}, "with normalizer"),
     ],
 )
@@ -359,7 +365,7 @@ ADDED = ["<think>", "</think>", "  ", "   ", "\n\n", "<|im_end|>x", "think>", "�
     ),
 )
 def test_added_tokens_are_those_of_the_library(tokens: list[Any], texts: list[list[str]]) -> None:
-    """Whatever is added and how: read, saved, loaded and written again."""
+    """Any added tokens, matched in any way, survive reading, saving, loading and exporting."""
     from tokenizers import AddedToken, Tokenizer
 
     from groundup.interop.export_tokenizer import huggingface_document
@@ -396,8 +402,8 @@ def test_added_tokens_that_are_refused(tmp_path: Path) -> None:
 
     for token, words in (
         (AddedToken("cat", single_word=True), "'cat' with single_word"),
-        (AddedToken("low"), "'low', which is a byte or which merges give too"),
-        (AddedToken("é"), "'é', which is a byte"),
+        (AddedToken("low"), "'low', which is also a byte or the result of a merge"),
+        (AddedToken("é"), "'é', which is also a byte"),
     ):
         theirs = reference("gpt2")
         theirs.add_tokens([token])

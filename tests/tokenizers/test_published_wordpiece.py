@@ -13,7 +13,7 @@ from groundup.interop.import_tokenizer import huggingface_tokenizer
 from groundup.tasks.classification import encode_texts
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
-# as in BERT: a token that no text has stands between [PAD] and the other special tokens
+# as in BERT, an unused token is between [PAD] and the other special tokens
 TOKENS = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abelnuABN.,!é", "una", "un"]
 TOKENS += [f"##{piece}" for piece in ("a", "b", "e", "l", "n", "able", "bel")]
 
@@ -81,10 +81,10 @@ def test_a_classifier_reads_texts_as_bert_does(both: tuple[Any, Any], tmp_path: 
         (lambda d: d["pre_tokenizer"].update(type="Whitespace"), "'pre_tokenizer': 'Whitespace'"),
         (lambda d: d.update(normalizer=None), "'normalizer': None"),
         (lambda d: d["model"]["vocab"].pop("una"), "gaps"),
-        (lambda d: d["post_processor"]["single"].reverse(), "puts tokens around each text by"),
+        (lambda d: d["post_processor"]["single"].reverse(), "adds tokens to each text by"),
     ],
 )
-def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+def test_what_our_tokenizer_does_not_support_is_refused(change: Any, words: str, tmp_path: Path) -> None:
     save_wordpiece(tmp_path)
     document = json.loads((tmp_path / "tokenizer.json").read_text())
     change(document)
@@ -96,7 +96,7 @@ def test_what_ours_does_not_do_is_refused(change: Any, words: str, tmp_path: Pat
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt"])
 def test_bert_s_own_folder(file: str, lowercase: bool, tmp_path: Path) -> None:
-    """A tokenizer.json without the model's type and with BertProcessing; or vocab.txt alone, as before."""
+    """A tokenizer.json without the model's type and with BertProcessing; or vocab.txt alone, as in older folders."""
     from transformers import BertTokenizer
 
     theirs = save_wordpiece(tmp_path, lowercase)

@@ -32,7 +32,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_document(tmp_path / "t.json")
 
 
-def test_keys_and_version_must_be_these() -> None:
+def test_other_keys_and_versions_are_refused() -> None:
     keys, path = {"version", "tokens"}, Path("t.json")
     check_document({"version": 1, "tokens": []}, path, keys, 1)
     with pytest.raises(BadInput, match="expected a JSON object with tokens, version"):

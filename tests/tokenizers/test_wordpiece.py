@@ -126,7 +126,7 @@ def test_special_tokens() -> None:
     )
     assert TRAINED.eot_id == TRAINED.sep_id
     by_space = WordPieceTokenizer(TRAINED.tokens, replace(CASED, split="whitespace"))
-    assert by_space.encode("[MASK] [SEP]") == [1, 1]  # whoever writes a special token gets an unknown word
+    assert by_space.encode("[MASK] [SEP]") == [1, 1]  # a special token in a text is an unknown word
 
 
 def test_the_vocabulary_is_alphabet_then_pieces() -> None:
@@ -159,12 +159,12 @@ def test_equal_texts_give_equal_tokenizers() -> None:
     [
         ([], {}, "corpus for the tokenizer is empty; expected at least one word"),
         ([" \n"], {}, "corpus for the tokenizer is empty"),
-        (["word"], {}, "no two pieces stand side by side 2 times .* give more text or lower min_pair_count"),
+        (["word"], {}, "no two pieces are adjacent 2 times .* give more text or lower min_pair_count"),
         ([TEXT], {"vocab_size": 20}, r"vocabulary size is 20; expected at least 33 \(14 characters"),
         (["half \ud83d"], {}, "half a surrogate pair"),
     ],
 )
-def test_corpora_of_no_use(texts: list[str], changes: dict[str, int], sentence: str) -> None:
+def test_useless_corpora_are_refused(texts: list[str], changes: dict[str, int], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         WordPieceTokenizer.train(texts, replace(CONFIG, **changes))
 
@@ -172,7 +172,7 @@ def test_corpora_of_no_use(texts: list[str], changes: dict[str, int], sentence: 
 def test_a_small_corpus_gives_a_smaller_vocabulary(caplog: pytest.LogCaptureFixture) -> None:
     tokenizer = WordPieceTokenizer.train(["low low"], CONFIG)
     assert tokenizer.tokens[11:] == ("lo", "low")
-    assert "only 2 of the 49 pieces" in caplog.text
+    assert "it gives 2 of 49 pieces" in caplog.text
 
 
 @pytest.mark.parametrize(

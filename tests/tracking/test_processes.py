@@ -1,4 +1,4 @@
-"""Identity of processes: told apart from later ones, dead ones, and found among the ancestors."""
+"""Identity of processes: distinct from later and dead ones, and found among the ancestors."""
 
 import os
 import subprocess

@@ -17,7 +17,7 @@ from groundup.tracking.promotion import RetrainConfig, check_cron, decide
         ({"mcc": 0.91}, {"mcc": 0.90}, 0.02, False),
         ({"mcc": 0.93}, {"mcc": 0.90}, 0.02, True),
         ({"mcc": 0.80}, {"mcc": 0.90}, 0.0, False),
-        ({"mcc": 0.93, "f1": 0.85}, {"mcc": 0.90, "f1": 0.90}, 0.02, False),  # pays with the other metric
+        ({"mcc": 0.93, "f1": 0.85}, {"mcc": 0.90, "f1": 0.90}, 0.02, False),  # the other metric gets worse
         ({"mcc": 0.93, "f1": 0.89}, {"mcc": 0.90, "f1": 0.90}, 0.02, True),  # a loss within the margin
         ({"mcc": math.nan}, {"mcc": 0.1}, 0.0, False),
         ({"mcc": math.nan}, None, 0.0, False),
@@ -70,7 +70,7 @@ def test_config_names_the_trouble() -> None:
     sound = {"cron": "0 3 * * 1", "timezone": "UTC", "min_improvement": 0, "test_instructions": 1}
     TypeAdapter(RetrainConfig).validate_python(sound)
     for change, words in (
-        *(({"timezone": name}, "IANA name such as") for name in NO_ZONES),
+        *(({"timezone": name}, "IANA name, such as") for name in NO_ZONES),
         ({"timezone": None}, "timezone"),
         ({"min_improvement": -1}, "min_improvement is -1"),
         ({"min_improvement": math.nan}, "min_improvement is nan"),

@@ -1,4 +1,4 @@
-"""Aliases move and versions are found again; what a version holds is tested with the models in tests/serving."""
+"""Aliases move and versions are found; the content of a version is tested in tests/serving."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def store(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> An
 
 
 def add(store: Any, folder: Path, name: str, content: str, **tags: str) -> str:
-    """The next version of a model, as far as the registry looks at it: a folder with the checkpoint, and tags."""
+    """The next version of a model, with only what the registry reads: a folder with the checkpoint, and tags."""
     source = folder / content
     (source / "artifacts" / "checkpoint").mkdir(parents=True)
     (source / "artifacts" / "checkpoint" / "config.json").write_text(json.dumps({"kind": content}))
@@ -47,3 +47,16 @@ def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, 
     assert registry.champion(store, name) == newest
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text()) == {"kind": "three"}
+
+
+def test_work_that_was_settled_keeps_its_run_and_its_version(store: Any, tmp_path: Path) -> None:
+    name = tmp_path.name
+    store.client.create_registered_model(name)
+    add(store, tmp_path, name, "one", stage_key="a")
+    run = store.client.create_run(store.experiment_id, tags={"stage_key": "a"})
+    other = store.client.create_run(store.experiment_id, tags={"stage_key": "b"})
+    registry.rename_work(store, "a", "c")
+    assert registry.made_by(store, name, "a") is None
+    assert registry.made_by(store, name, "c") == registry.Version(name, "1", "c", {})
+    keys = [store.client.get_run(one.info.run_id).data.tags["stage_key"] for one in (run, other)]
+    assert keys == ["c", "b"]

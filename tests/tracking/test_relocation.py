@@ -1,4 +1,4 @@
-"""A moved or copied store: records name the artifacts where they are now, and the old place is not written to."""
+"""A moved or copied store: records point to the current place of the artifacts; nothing is written to the old place."""
 
 import hashlib
 import os
@@ -60,7 +60,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def places(store: Any) -> set[str]:
-    """Where MLflow says that artifacts lie."""
+    """The paths of artifacts, as recorded by MLflow."""
     client, experiment = store.client, [store.experiment_id]
     runs = {run.info.artifact_uri for run in client.search_runs(experiment)}
     models = {model.artifact_location for model in client.search_logged_models(experiment)}
@@ -143,11 +143,11 @@ def test_a_place_chosen_by_the_user_is_kept(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
-def test_no_database_and_what_is_none(tmp_path: Path) -> None:
+def test_a_missing_and_an_invalid_database(tmp_path: Path) -> None:
     follow(tmp_path / "mlflow.db")
     assert not (tmp_path / "mlflow.db").exists()
     (tmp_path / "mlflow.db").write_text("no database, and long enough to be looked at " * 99)
-    follow(tmp_path / "mlflow.db")  # MLflow says it
+    follow(tmp_path / "mlflow.db")  # MLflow reports it
     with pytest.raises(
         BadInput, match=r"cannot be used .*not a database.*; check that .*mlflow.db and mlruns/"
     ):

@@ -1,4 +1,4 @@
-"""Opening the store: created once by many processes, artifacts beside it, clear errors, cheap to import."""
+"""Opening the store: created once by many processes, artifacts in its folder, clear errors, cheap to import."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ connect(Path())
 """
 
 
-def test_a_kill_while_the_database_is_made_blocks_nobody(tmp_path: Path) -> None:
+def test_a_kill_during_creation_of_the_database_blocks_no_other_process(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
     environment |= {"PYTHONPATH": SOURCE}
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment, check=False)
@@ -94,9 +94,7 @@ def test_no_place_for_the_lock_is_one_sentence(tmp_path: Path, monkeypatch: pyte
         connect(tmp_path)
 
 
-def test_artifacts_lie_beside_the_database_wherever_one_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_artifacts_are_in_the_folder_of_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "place of artifacts")
     monkeypatch.chdir(tmp_path)
     connection = connect(tmp_path)
@@ -135,7 +133,7 @@ def test_what_mlflow_refuses_is_one_sentence(tmp_path: Path) -> None:
         connection.client.set_registered_model_alias("nobody", "champion", "1")
     assert "\n" not in str(error.value)
     with pytest.raises(ZeroDivisionError), explained(connection.uri):
-        raise ZeroDivisionError  # a programmer's error stays what it is
+        raise ZeroDivisionError  # a programmer's error is not changed
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

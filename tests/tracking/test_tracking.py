@@ -1,4 +1,4 @@
-"""Runs end as what happened to them, and stages of one pipeline share one parent."""
+"""The status of a run is that of its stage, and the stages of one pipeline share one parent."""
 
 import os
 import signal
@@ -190,7 +190,7 @@ def test_a_store_that_fails_midway_costs_a_warning(
         run.log({"loss": 1.0}, 1)
         run.flush()
         monkeypatch.undo()
-    assert capsys.readouterr().err == "warning: MLflow did not take this: the server went away\n"
+    assert capsys.readouterr().err == "warning: MLflow could not record this: the server went away\n"
 
 
 @pytest.fixture(autouse=True)

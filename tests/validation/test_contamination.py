@@ -36,7 +36,7 @@ def test_a_leak_from_any_stage_is_found(plant, name, kind):
     assert (
         name in broken["says"] and kind in broken["says"] and len(broken["rows"]) == broken["unexpected"] == 1
     )
-    assert suite(found, {name.partition("/")[0]}, False)["success"]  # reported, no gate
+    assert suite(found, {name.partition("/")[0]}, False)["success"]  # reported only
 
 
 def test_common_phrases_of_a_cut_document_are_reported_only():
@@ -64,7 +64,7 @@ def test_counts_without_examples_are_a_copy():
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_a_verse_that_evaluates_is_looked_for_on_both_sides(side):
+def test_evaluation_verses_are_searched_on_both_sides(side):
     verses = {
         "train": [{"id": "1", "source": "he spake", "target": "he said"}],
         "val": [{"id": "2", "source": "she sang", "target": "she was singing"}],

@@ -1,4 +1,4 @@
-"""Each expectation is shown a planted fault and must be the one that fails; sound rows must pass them all.
+"""For each expectation a fault is planted, and only that expectation may fail; sound rows must pass all of them.
 
 Great Expectations takes seconds to import, so the module under test is imported once, by a session fixture.
 """
@@ -233,7 +233,7 @@ def test_planted_overlap_is_found(expectations, plant, name, says, labels):
         assert [row["row"] for row in check["rows"]] == labels
 
 
-def test_numbers_tell_instructions_apart_but_not_messages(expectations):
+def test_numbers_distinguish_instructions_but_not_messages(expectations):
     planted = splits()
     planted["spam"]["test"][1]["text"] = "charlie text"
     assert not expectations.validate_splits(**planted)["success"]

@@ -44,7 +44,7 @@ def test_in_how_many_splits_a_text_and_a_group_occur() -> None:
     assert frame["_splits_of_group"].tolist() == [1, 1, 2, 1, 2]
 
 
-def test_digits_tell_instructions_apart_and_documents_not() -> None:
+def test_digits_distinguish_instructions_but_not_documents() -> None:
     def task(number: int) -> dict[str, str]:
         return {"id": "", "family": "f", "instruction": f"Add {number}.", "input": "", "output": ""}
 

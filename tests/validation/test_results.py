@@ -9,12 +9,12 @@ from tests.validation.by_hand import check, report
 
 def test_lines() -> None:
     assert problems(report()).splitlines() == [
-        "spam: No text holds control characters. 1,234 row(s) against it:",
+        "spam: No text holds control characters. 1,234 offending row(s):",
         '    {"row": 3, "text": "<script>alert(1)</script>\\\\u0000 ü"}',
         "talk: There are 2 to 50 rows. Found: 1234.",
     ]
     assert problems(report(), "warning").splitlines() == [
-        "spam: At most 10.0% of the rows repeat. 2 row(s) against it:",
+        "spam: At most 10.0% of the rows repeat. 2 offending row(s):",
         '    {"row": 4}',
     ]
 
@@ -29,7 +29,7 @@ def test_counts() -> None:
     }
 
 
-def test_the_gate_shows_rows_and_says_how_to_draw_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_shows_rows_and_the_command_for_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BadInput) as caught:
         gate(report(), Path("found/raw.json"), "the data break these; repair them")
     first, *rows = str(caught.value).splitlines()

@@ -1,4 +1,4 @@
-"""What must hold of a family, given one task whose answer was worked out by hand."""
+"""Properties of a family, checked with one task whose answer was worked out by hand."""
 
 from groundup.verifiable.family import Family
 from groundup.verifiable.tasks import check

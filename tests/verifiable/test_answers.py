@@ -1,4 +1,4 @@
-"""Who decides: the families' own programs where there are such, else the outputs of the data."""
+"""The check: the families' own programs if there are any, else the outputs of the data."""
 
 from groundup.verifiable import tasks
 from groundup.verifiable.answers import check_for, stored_answers
@@ -18,7 +18,7 @@ def test_stored_answers_accept_any_answer_of_a_repeated_prompt() -> None:
 
 def test_a_program_judges_generated_tasks_only() -> None:
     generated = tasks.generate(1, seed=1)
-    wrong = generated[0] | {"output": "something else"}  # a program does not believe what is stored
+    wrong = generated[0] | {"output": "something else"}  # a program ignores the stored output
     asked = wrong["family"], wrong["instruction"], wrong["input"]
     assert not check_for([*generated, wrong])(*asked, "something else")
     assert check_for([wrong, row("own", "red")])(*asked, "something else")

@@ -67,7 +67,7 @@ def test_check_decides_and_sees_the_prompt_only() -> None:
     assert seen == [("a", "Say red.", "5", "anything")]
 
 
-def test_no_rows_say_nothing() -> None:
+def test_no_rows_give_the_widest_interval() -> None:
     result = score([], [], stored_answers([]))
     assert result["instances"] == 0 and result["families"] == {}
     assert result["exact_match"] == result["macro_exact_match"] == {"mean": 0.0, "low": 0.0, "high": 1.0}

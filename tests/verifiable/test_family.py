@@ -14,12 +14,12 @@ SAY = Family(
     ("instruction", "answer"),
     [
         ("Say tea and red.", "tea/red/x"),
-        (" Say tea and red.\n", "tea/red/x"),  # the white space around a prompt says nothing
+        (" Say tea and red.\n", "tea/red/x"),  # white space around a prompt is ignored
         ("tea (and milk): say both.", "tea/milk/x"),  # brackets are brackets, not a pattern
         (
             "Say a b and c and d.",
             "a b/c and d/x",
-        ),  # a slot may hold several words, the first as few as it can
+        ),  # a slot may have several words; the first slot takes as few as possible
     ],
 )
 def test_the_solver_reads_the_slots_back(instruction: str, answer: str) -> None:

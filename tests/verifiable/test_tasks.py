@@ -1,4 +1,4 @@
-"""Verifiable tasks: samplers and solvers are two programs; here they meet each other."""
+"""Verifiable tasks: samplers and solvers are independent programs, which are compared here."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ def test_prompts_are_distinct_over_all_families(rows: list[dict[str, str]]) -> N
 
 
 def test_no_answer_is_a_safe_guess(rows: list[dict[str, str]]) -> None:
-    """Answers of a closed set are balanced: none is right more than six times in ten."""
+    """Answers from a closed set are balanced: none is right more than six times in ten."""
     for name in FAMILIES:
         outputs = [row["output"] for row in rows if row["family"] == name]
         assert max(map(outputs.count, set(outputs))) <= 0.6 * COUNT, name

@@ -1,4 +1,4 @@
-"""`groundup chat`: lines from a terminal or a pipe, commands among them, replies as they come.
+"""`groundup chat`: reads messages and commands from a terminal or a pipe and prints replies as they are generated.
 
 Replies go to standard output, everything else to standard error.
 """
@@ -11,32 +11,32 @@ from pathlib import Path
 
 from groundup.checkpoint import Checkpoint
 from groundup.cli.conversation import Conversation, load_messages, save_messages
-from groundup.cli.taught_tasks import TaughtTasks, taught_tasks
+from groundup.cli.trained_tasks import TrainedTasks, trained_tasks
 from groundup.errors import BadInput
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.generation.sampling import MAX_NEW_TOKENS, MAX_REPLY_TOKENS, SEEDS, Sampling
 
 GREETING_EXAMPLES = 3
-EXAMPLE_WIDTH = 76  # of those in the greeting, so that they fit a line of a terminal
+EXAMPLE_WIDTH = 76  # widest example in the greeting, so that it fits a line of a terminal
 
 COMMANDS = {
-    "/examples": ("", "tasks that the model was trained on, with its answers"),
+    "/examples": ("", "show tasks that the model was trained on, with its answers"),
     "/reset": ("", "start over; the system prompt stays"),
     "/system": ("TEXT", "set the system prompt; without TEXT, remove it"),
     "/history": ("", "show the conversation"),
     "/save": ("FILE", "write the conversation to a file, as JSON Lines"),
-    "/temperature": ("X", "0 takes the likeliest token; higher is bolder"),
-    "/top_p": ("X", "choose among the tokens that make up this probability"),
-    "/seed": ("N", "equal seeds give equal text; without N, show the next reply's"),
-    "/help": ("", "this list"),
-    "/quit": ("", "end; so does Ctrl-D"),
+    "/temperature": ("X", "0 takes the most likely token; higher is more random"),
+    "/top_p": ("X", "sample from the most likely tokens that add up to this probability"),
+    "/seed": ("N", "equal seeds give equal text; without N, show the seed of the next reply"),
+    "/help": ("", "show this list"),
+    "/quit": ("", "end the chat; so does Ctrl-D"),
 }
 OF_CONVERSATIONS = ("/reset", "/system", "/history", "/save")
 
 
 class Lines:
-    """What the user types: in a terminal with line editing and, by the arrow keys, what was typed before."""
+    """The lines that the user types; a terminal has line editing, and the arrow keys recall earlier lines."""
 
     def __init__(self) -> None:
         self._session = None
@@ -47,7 +47,7 @@ class Lines:
             self._session = PromptSession[str](output=create_output(sys.stderr))
 
     def read(self, prompt: str) -> str | None:
-        """A line without the blanks around it; None at the end.
+        """Return the next line without surrounding blanks, or None at the end.
 
         Raises:
             BadInput: standard input is not text in its encoding.
@@ -60,7 +60,7 @@ class Lines:
             try:
                 line = sys.stdin.readline()
             finally:
-                say(line.strip())  # as if it had been typed
+                say(line.strip())  # echo it, as a terminal would
             return line.strip() if line else None
         except EOFError:
             return None
@@ -69,12 +69,12 @@ class Lines:
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise BadInput(
-                f"standard input holds byte 0x{byte:02x}, which is not {error.encoding}; give text in that encoding."
+                f"standard input has the byte 0x{byte:02x}, which is not {error.encoding}; give text in that encoding."
             ) from error
 
 
 class Chat:
-    """One model and one user; a model without a chat template answers each instruction by itself."""
+    """A chat of one user with one model; a model without a chat template answers each instruction separately."""
 
     def __init__(
         self,
@@ -85,21 +85,26 @@ class Chat:
         system: str | None = None,
         examples: Path | None = None,
     ) -> None:
-        """Resume what `history` holds, if it exists.
+        """Start a chat, or resume the conversation in `history` if that file exists.
 
         Args:
-            sampling: of the first reply; each further one has the next seed.
-            examples: validation rows of instruction models; they show what a model was taught if they are its own.
+            checkpoint: the model.
+            sampling: settings of the first reply; each further reply has the next seed.
+            max_new_tokens: longest reply, in tokens; None for the default.
+            history: file of the conversation, written after every reply.
+            system: system prompt.
+            examples: validation rows of the instruction model; rows of another model are ignored.
 
         Raises:
-            BadInput: the file is damaged; the system prompt holds a special token; or the model knows no conversation.
+            BadInput: the file is damaged, the system prompt contains a special token, or `history` or `system` is given
+                for a model without a chat template.
         """
         self.checkpoint, self.sampling, self.history, self.lines = checkpoint, sampling, history, Lines()
         self.prompter = checkpoint.prompter()
         self.conversation = None
         self.max_new_tokens = max_new_tokens or MAX_NEW_TOKENS
-        self.taught = TaughtTasks(())
-        self._answered: list[tuple[str, str, bool | None]] = []  # examples with the model's answers
+        self.trained = TrainedTasks(())
+        self._answered: list[tuple[str, str, bool | None]] = []  # cache of `examples`
         self.commands = [name for name in COMMANDS if name not in OF_CONVERSATIONS]
         if self.prompter.style == CHAT_TEMPLATE:
             self.conversation = Conversation(checkpoint)
@@ -113,11 +118,11 @@ class Chat:
                 self.conversation.system = system
         elif history is not None or system is not None:
             raise BadInput(
-                "the model was taught single instructions, without system prompt or history; leave --system and "
-                "--history out, or give a --model that brings a chat template."
+                "the model was trained on single instructions, without system prompt or history; leave --system and "
+                "--history out, or give a --model with a chat template."
             )
         elif examples is not None:
-            self.taught = taught_tasks(checkpoint, examples)
+            self.trained = trained_tasks(checkpoint, examples)
 
     def run(self) -> None:
         """Read and answer until the end."""
@@ -142,11 +147,11 @@ class Chat:
                 say("")
 
     def answer(self, text: str) -> bool:
-        """Print the reply as it comes; Ctrl-C stops it. False where a command, given as input, ends the chat."""
+        """Print the reply as it is generated; Ctrl-C stops it. Return False if the user entered /quit as the input."""
         if self.conversation is None:
-            instruction, given = self.taught.split(text)
-            if self.taught.families and not self.taught.knows(instruction):
-                closest = self.taught.closest(instruction)
+            instruction, given = self.trained.split(text)
+            if self.trained.families and not self.trained.knows(instruction):
+                closest = self.trained.closest(instruction)
                 advice = f"The closest is: {closest}" if closest else "/examples shows what it knows."
                 say(f"(It was not trained on this wording. {advice})")
             given = given or self.lines.read("input (or Enter)> ") or ""
@@ -169,57 +174,61 @@ class Chat:
         self.sampling = replace(self.sampling, seed=following if following in SEEDS else 0)
         if self.conversation is not None:
             if self.conversation.forgotten and not forgotten:
-                say("The window is full: from now on the model no longer sees the oldest messages.")
+                say("The context is full: from now on the model no longer sees the oldest messages.")
             self.keep()
         return True
 
     def greet(self) -> None:
-        """Say what a model of single instructions can be asked."""
+        """Print what a model without a chat template can do."""
         if self.checkpoint.prompt_style is None:
-            say("This model was not trained on instructions: it only continues texts, for")
-            say("which there is `groundup generate`. Expect no answers from it.")
-        elif not self.taught.rows:
+            say("This model was not trained on instructions: it only continues text, and will")
+            say("not answer. Use `groundup generate` instead.")
+        elif not self.trained.rows:
             say("This model was trained on single instructions, and answers each by itself.")
             say("Type an instruction, then its input (or just Enter).")
-        elif not self.taught.families:
+        elif not self.trained.families:
             say("This model was trained on single instructions, such as:")
-            for row in self.taught.rows[:GREETING_EXAMPLES]:
+            for row in self.trained.rows[:GREETING_EXAMPLES]:
                 say(f"  {row['instruction']} {row['input']}".rstrip())
             say("It answers each by itself. Type an instruction, Enter, and its input (if any).")
         else:
-            say(f"This small model was trained on {len(self.taught.rows)} kinds of short tasks, such as:")
+            say(f"This small model was trained on {len(self.trained.rows)} kinds of short tasks, such as:")
             shown = [task for task, _, right in self.examples() if right and len(task) <= EXAMPLE_WIDTH]
             for task in shown[:GREETING_EXAMPLES]:
                 say(f"  {task}")
-            say("It can do these and little else, and forgets each when the next one comes.")
+            say("It can do these and little else, and does not remember earlier tasks.")
             say("Type a task on one line, or the instruction, Enter, and its input.")
-        also = "/examples shows more, " if self.taught.rows else ""
+        also = "/examples shows more, " if self.trained.rows else ""
         say(f"{also}/help lists commands, Ctrl-D ends.")
 
     def examples(self) -> list[tuple[str, str, bool | None]]:
-        """Tasks on one line each, the model's answers, and whether these are right."""
+        """Return tasks on one line each, the model's answers, and whether the answers are right (None: unknown)."""
         if not self._answered:
-            self._answered = self.taught.answered(self.checkpoint, self.max_new_tokens)
+            self._answered = self.trained.answered(self.checkpoint, self.max_new_tokens)
         return self._answered
 
     def show_examples(self) -> None:
-        """Show what the model was trained on, and how well it does."""
-        if not self.taught.rows:
+        """Print tasks that the model was trained on, with its answers.
+
+        Raises:
+            BadInput: the model's validation rows are not available.
+        """
+        if not self.trained.rows:
             raise BadInput(
-                "what this model was trained on is not known here: its validation rows are not in the project; "
+                "there are no examples for this model: its validation rows are not in the project; "
                 "start chat in the project's folder, with a model that was trained there."
             )
         verdicts = {True: "", False: "  (wrong)", None: ""}
         for task, answer, right in self.examples():
             say(f"  {task} -> {answer}{verdicts[right]}")
-        if self.taught.families:
+        if self.trained.families:
             count = sum(right is True for _, _, right in self.examples())
             say(
-                f"One task of each kind, none seen in training: {count} of {len(self.taught.rows)} are right."
+                f"One task of each kind, none seen in training: {count} of {len(self.trained.rows)} answers are right."
             )
 
     def instructed(self, instruction: str, text: str) -> Generator[str, None, None]:
-        """The answer to a single instruction, piece by piece."""
+        """Yield the answer to a single instruction, piece by piece."""
         [ids] = self.prompter.prompts([(instruction, text)])
         return stream_text(
             self.checkpoint.model,
@@ -231,15 +240,15 @@ class Chat:
         )
 
     def keep(self) -> None:
-        """Write the history, where one is kept."""
+        """Write the history file, if there is one."""
         if self.conversation is not None and self.history is not None:
             save_messages(self.history, self.conversation.messages)
 
     def obey(self, command: str, argument: str) -> bool:
-        """Do what a command says; False where it is to end.
+        """Execute a command; return False if the chat is to end.
 
         Raises:
-            BadInput: there is no such command, or its argument does not fit.
+            BadInput: there is no such command, or its argument is not valid.
         """
         argument, talk = argument.strip(), self.conversation
         if command not in self.commands:
@@ -256,7 +265,7 @@ class Chat:
             if argument:
                 if not argument.isdecimal():
                     raise BadInput(
-                        f"/seed {argument} is no whole number from 0 up; expected one, as in /seed 7."
+                        f"/seed {argument} is not a whole number; expected 0 or more, as in /seed 7."
                     )
                 self.sampling = replace(self.sampling, seed=int(argument))
             say(f"The next reply has the seed {self.sampling.seed}.")
@@ -265,7 +274,7 @@ class Chat:
                 value = float(argument)
             except ValueError as error:
                 raise BadInput(
-                    f"{command} {argument} is no number; expected one, as in {command} 0.7."
+                    f"{command} {argument} is not a number; expected one, as in {command} 0.7."
                 ) from error
             if command == "/temperature":
                 self.sampling = replace(self.sampling, temperature=value)
@@ -295,5 +304,5 @@ class Chat:
 
 
 def say(text: str) -> None:
-    """Tell the user something that is no reply."""
+    """Print something that is not a reply, to standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A conversation with a chat model: kept within its window, saved, and never read twice."""
+"""A conversation with a chat model: it fits the context length, can be saved, and reuses the key/value cache."""
 
 import json
 from collections.abc import Generator, Sequence
@@ -15,35 +15,36 @@ from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.pretokenization import check_text
 
-Said = dict[str, Any]  # a Message; with "stopped": True where the user stopped it
+Said = dict[str, Any]  # a Message; with "stopped": True if the user stopped it
 
 
 class Conversation:
     """The messages so far, and the model that answers the next one.
 
-    `messages`: perhaps one of the system, then user and assistant in turn. `forgotten`: how many of them the model no
-    longer sees, because the window is full.
+    Attributes:
+        messages: an optional system message, then user and assistant in turn.
+        forgotten: how many of the oldest messages the model no longer sees, because its context is full.
     """
 
     def __init__(self, checkpoint: Checkpoint, messages: Sequence[Said] = ()) -> None:
-        assert isinstance(checkpoint.tokenizer, BPETokenizer)  # others bring no template
+        assert isinstance(checkpoint.tokenizer, BPETokenizer)  # only these models have a chat template
         self.model, self.tokenizer, self.prompter = (
             checkpoint.model,
             checkpoint.tokenizer,
             checkpoint.prompter(),
         )
-        # a control token ends its message too, or would begin another's
+        # any special token ends the message, since it could begin another one
         self.stop_ids = {*checkpoint.stop_ids, *checkpoint.tokenizer.special_tokens.values()}
         self.messages = list(messages)
         self.forgotten = 0
-        self._cache: KVCache | None = None  # of what the model has read and written
+        self._cache: KVCache | None = None  # of the tokens that the model has read and written
 
     @property
     def system(self) -> str:
-        """The system prompt; "" where there is none, and a template may then bring its own.
+        """The system prompt, or "" without one; the chat template may then add its own.
 
         Raises:
-            BadInput: when set to a text that holds a special token, or is none.
+            BadInput: when it is set to a text that contains a special token or is not valid text.
         """
         first = self.messages[0] if self.messages else {}
         return first["content"] if first.get("role") == "system" else ""
@@ -56,17 +57,17 @@ class Conversation:
         self.messages = [*first, *self.messages[bool(self.system) :]]
 
     def reset(self) -> None:
-        """Forget everything but the system prompt."""
+        """Remove all messages except the system prompt."""
         self.messages, self.forgotten = self.messages[: bool(self.system)], 0
 
     def ask(self, text: str, *, max_new_tokens: int, sampling: Sampling) -> Generator[str, None, None]:
         """Yield the reply piece by piece, then keep message and reply.
 
-        Where the caller stops early, the reply so far is kept and marked "stopped"; where nothing has come, or on an
-        error, the message is not kept.
+        If the caller stops early, or an error occurs, the reply so far is kept and marked "stopped". If there is no
+        reply yet, the message is not kept.
 
         Raises:
-            BadInput: the template fails, the message holds a special token, or does not fit the window.
+            BadInput: the template fails, or the message contains a special token or is too long for the context.
         """
         asked = [*self.messages, {"role": "user", "content": text}]
         room = self.model.config.context_length - max_new_tokens
@@ -89,27 +90,26 @@ class Conversation:
             whole = True
         finally:
             reply = "".join(pieces)
-            for token in special:  # spelt out in ordinary tokens; no later prompt may hold it
+            for token in special:  # spelled out in ordinary tokens; no later prompt may contain it
                 reply = reply.partition(token)[0]
             if whole or reply:
                 stopped = {} if whole else {"stopped": True}
                 self.messages = [*asked, {"role": "assistant", "content": reply, **stopped}]
 
     def _remembered(self, ids: Sequence[int], max_new_tokens: int) -> KVCache:
-        """The cache for a prompt and its reply, with as much of the prompt as the last one began with."""
+        """Return the cache for a prompt and its reply, with the prefix that the prompt shares with the last one."""
         capacity = min(self.model.config.context_length, len(ids) + max_new_tokens)
         if self._cache is None:
             self._cache = self.model.empty_cache(1, capacity)
         else:
             known = self._cache.tokens[0, : int(self._cache.lengths[0])].tolist()
-            self._cache = self._cache.beginning(
-                common(known, ids[:-1]), capacity
-            )  # the last one gives the reply
+            # the last id is not reused: reading it gives the first token of the reply
+            self._cache = self._cache.beginning(common(known, ids[:-1]), capacity)
         return self._cache
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids two texts begin with alike."""
+    """Return the length of the common prefix of two sequences of ids."""
     n = 0
     for a, b in zip(one, other, strict=False):
         if a != b:
@@ -121,17 +121,19 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 def fitting(
     prompter: Prompter, messages: Sequence[Said], room: int, forgotten: int = 0
 ) -> tuple[list[int], int]:
-    """The ids of the conversation without its oldest turns, so that they are at most `room`.
+    """Return the ids of the conversation without its oldest turns, so that there are at most `room`.
 
     Args:
-        messages: the last one is the user's. The system's is always kept.
-        forgotten: messages that are left out in any case.
+        prompter: turns messages into ids.
+        messages: the last one is the user's. The system message is always kept.
+        room: the largest number of ids.
+        forgotten: number of messages that are left out in any case.
 
     Returns:
-        The ids, and how many messages are left out.
+        The ids, and the number of messages left out.
 
     Raises:
-        BadInput: the last message alone is too long; or as for `Prompter.conversation`.
+        BadInput: the last message alone is too long; or see `Prompter.conversation`.
     """
     system = bool(messages) and messages[0]["role"] == "system"
     while True:
@@ -141,29 +143,31 @@ def fitting(
             return ids, forgotten
         if len(shown) - system <= 1:
             raise BadInput(
-                f"the message takes {len(ids)} tokens with the system prompt; {max(room, 0)} fit into the model's "
-                f"window beside the reply: shorten it, or allow the reply fewer with --max-new-tokens."
+                f"the message has {len(ids)} tokens with the system prompt; expected at most {max(room, 0)}, which "
+                f"leave room for the reply: shorten it, or lower --max-new-tokens."
             )
-        forgotten += 2  # a question and its answer
+        forgotten += 2  # a request and its answer
 
 
 def load_messages(path: Path) -> list[Said]:
-    """A saved conversation.
+    """Read a saved conversation.
 
     Raises:
-        BadInput: the file is missing, damaged, or holds something else; the line is named.
+        BadInput: the file is missing, damaged, or not a conversation; the message names the line.
     """
     try:
         messages = read_jsonl(path)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}); give a file of a conversation.") from error
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); give the file of a conversation."
+        ) from error
     for number, message in enumerate(messages, start=1):
         turn = number - (messages[0].get("role") == "system")
         expected = "system" if turn == 0 else ("assistant", "user")[turn % 2]
         if message.get("role") != expected or not isinstance(message.get("content"), str):
             raise BadInput(
                 f"{path}, line {number}: found {json.dumps(message, ensure_ascii=False)[:80]}; expected a message "
-                f'like {{"role": "{expected}", "content": "..."}}: mend the line, or give another file.'
+                f'like {{"role": "{expected}", "content": "..."}}: correct the line, or give another file.'
             )
     if messages and messages[-1]["role"] == "user":
         raise BadInput(
@@ -182,5 +186,6 @@ def save_messages(path: Path, messages: Sequence[Said]) -> None:
         write_jsonl(path, messages)
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be written ({error.strerror}); expected a file name in a folder of yours: give another."
+            f"{path} cannot be written ({error.strerror}); expected a file in a folder that you can write to: give "
+            f"another one."
         ) from error

@@ -1,4 +1,4 @@
-"""`groundup`: talk to the trained models from a terminal."""
+"""The command `groundup`: use the trained models from a terminal."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 HELP = """Build a language model from the ground up: use the trained models.
 
-`make repro` trains the models for generate, chat and classify, `make study` the one for translate. Run groundup in the
-project's folder, or give --model.
+`make repro` trains the models for generate, chat and classify; `make study` trains the one for translate. Run groundup
+in the project's folder, or give --model.
 
 \b
   groundup chat
@@ -33,40 +33,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Where the pipelines leave what is read here: the paths that dvc.yaml does not pass on.
+# Outputs of the pipelines that are read here; dvc.yaml cannot pass these paths.
 MODELS = Path("data/models")
 STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
-INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # shows what the instruction model was taught
-SMALL = 30_000_000  # parameters up to which the weights stay in a CPU's cache, so that float32 is no slower
+INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # examples of the instruction model's tasks
+# Up to this number of parameters, the weights stay in a CPU's cache, so that float32 is not slower.
+SMALL = 30_000_000
 
 
 def _trained(incomplete: str) -> list[str]:
-    """The project's models, for a shell to complete; where none begins like this, the shell offers its files."""
+    """Complete the project's models in a shell; if none matches, the shell offers files."""
     found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
     return [str(folder) for folder in found if str(folder).startswith(incomplete)]
 
 
 def _files() -> list[str]:
-    """No names of ours, so that the shell completes those of files."""
+    """Return no completions, so that the shell completes file names."""
     return []
 
 
 Model = Annotated[Path, typer.Option(help="Checkpoint folder.", autocompletion=_trained)]
-Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; higher is bolder.")]
-TopK = Annotated[int, typer.Option(min=0, help="Choose among the k likeliest tokens; 0 for all.")]
+Temperature = Annotated[
+    float, typer.Option(min=0, help="0 takes the most likely token; higher is more random.")
+]
+TopK = Annotated[int, typer.Option(min=0, help="Sample from the k most likely tokens; 0 for all.")]
 TopP = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Choose among the tokens that make up this probability.")
+    float,
+    typer.Option(min=0.01, max=1, help="Sample from the most likely tokens that add up to this probability."),
 ]
 Seed = Annotated[
-    int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new one each time.")
+    int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new seed each time.")
 ]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Weights = Annotated[
     Literal["float16", "float32"] | None,
     typer.Option(
-        help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that can. "
+        help="float32 is the model as it was trained; float16 halves the memory to read, on CPUs that support it. "
         f"By default float16 above {SMALL / 1e6:g} million parameters: smaller models gain nothing."
     ),
 ]
@@ -138,10 +142,13 @@ def generate(
 @app.command()
 def chat(
     model: Model = MODELS / "instructions",
-    system: Annotated[str | None, typer.Option(help="System prompt: what the model is told first.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     history: Annotated[
         Path | None,
-        typer.Option(help="Conversation to go on with; kept here after every reply.", autocompletion=_files),
+        typer.Option(
+            help="File of the conversation: continued if it exists, written after every reply.",
+            autocompletion=_files,
+        ),
     ] = None,
     max_new_tokens: Annotated[
         int | None,
@@ -158,9 +165,9 @@ def chat(
 ) -> None:
     """Give tasks to a model, or talk with it.
 
-    A model that brings a chat template keeps a conversation; the instruction model answers each task by itself, and
-    /examples shows tasks that it was trained on. Ctrl-C stops an answer, Ctrl-D ends, /help lists commands. Without a
-    terminal every line of standard input is a message.
+    A model with a chat template keeps a conversation; the instruction model answers each task separately, and
+    /examples shows tasks that it was trained on. Ctrl-C stops an answer, Ctrl-D ends the chat, /help lists commands.
+    Without a terminal, every line of standard input is a message.
 
     \b
       groundup chat
@@ -177,11 +184,11 @@ def chat(
 @app.command()
 def classify(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Messages; without any, one a line from standard input.")
+        list[str] | None, typer.Argument(help="Messages; by default one per line of standard input.")
     ] = None,
     model: Model = MODELS / "spam",
 ) -> None:
-    """Say of each message whether it is spam, with the probability.
+    """Classify messages as ham or spam, with the probability of spam.
 
     \b
       groundup classify "Win a new phone! Text WIN to 80082 now" "See you at six"
@@ -192,7 +199,8 @@ def classify(
     messages = texts or _lines_of_stdin()
     if not messages:
         raise BadInput(
-            'there is no message; give one as an argument, as in `groundup classify "Win a prize"`.'
+            "there is no message; expected at least one: give it as an argument, as in "
+            '`groundup classify "Win a prize"`.'
         )
     checkpoint = _checkpoint(model, "classifier")
     for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
@@ -202,13 +210,17 @@ def classify(
 @app.command()
 def translate(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
+        list[str] | None, typer.Argument(help="Sentences; by default one per line of standard input.")
     ] = None,
     model: Model = STUDY_MODELS / "translation",
-    beam_size: Annotated[int, typer.Option(min=1, help="Beginnings kept at each step; 1 is greedy.")] = 4,
-    length_penalty: Annotated[float, typer.Option(min=0, help="Higher writes longer.")] = 1.5,
+    beam_size: Annotated[
+        int, typer.Option(min=1, help="Partial translations kept at each step; 1 is greedy.")
+    ] = 4,
+    length_penalty: Annotated[
+        float, typer.Option(min=0, help="Higher values give longer translations.")
+    ] = 1.5,
 ) -> None:
-    """Write King James English in Basic English.
+    """Translate King James English into Basic English.
 
     \b
       groundup translate "And he said unto them, Go ye into all the world."
@@ -219,7 +231,8 @@ def translate(
     sentences = texts or _lines_of_stdin()
     if not sentences:
         raise BadInput(
-            'there is no sentence; give one as an argument, as in `groundup translate "He spake unto them."`.'
+            "there is no sentence; expected at least one: give it as an argument, as in "
+            '`groundup translate "He spake unto them."`.'
         )
     checkpoint = _checkpoint(model, "encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
@@ -231,14 +244,14 @@ def export(
     model: Annotated[Path, typer.Argument(help="Checkpoint folder.", autocompletion=_trained)],
     out: Annotated[
         Path,
-        typer.Argument(help="The folder or .gguf file to make; nothing may be there.", autocompletion=_files),
+        typer.Argument(help="The folder or .gguf file to write; it must not exist.", autocompletion=_files),
     ],
     format: Annotated[
         Literal["huggingface", "gguf"],
         typer.Option(help="A folder for transformers, or a file for llama.cpp."),
     ] = "huggingface",
     dtype: Annotated[
-        Literal["float32", "float16", "q8_0"], typer.Option(help="How a GGUF file keeps matrices.")
+        Literal["float32", "float16", "q8_0"], typer.Option(help="How a GGUF file stores matrices.")
     ] = "float32",
     licence: Annotated[str | None, typer.Option(help="For the model card, such as apache-2.0.")] = None,
     base: Annotated[
@@ -249,16 +262,16 @@ def export(
     ] = None,
     metrics: Annotated[
         Path | None,
-        typer.Option(help="For the model card: a JSON object of figures.", autocompletion=_files),
+        typer.Option(help="For the model card: a JSON file of metrics.", autocompletion=_files),
     ] = None,
 ) -> None:
-    """Write a model for transformers or llama.cpp.
+    """Export a model for transformers or llama.cpp.
 
-    Its tokenizer and chat template come along.
+    Its tokenizer and chat template are exported too.
 
     \b
-      groundup export data/models/instructions exported
-      groundup export data/models/instructions model.gguf --format gguf
+      groundup export data/transfer/models/lora exported
+      groundup export data/transfer/models/lora model.gguf --format gguf
     """
     from groundup.files import read_json
     from groundup.interop.export_gguf import export_gguf
@@ -266,17 +279,21 @@ def export(
     from groundup.interop.model_card import CardFacts
 
     if format == "huggingface" and dtype != "float32":
-        raise BadInput(f"--dtype {dtype} is of GGUF; a Hugging Face folder is float32: add --format gguf.")
+        raise BadInput(
+            f"--dtype {dtype} is only for GGUF; expected float32 for a Hugging Face folder: add --format gguf."
+        )
     figures: Any = {}
     if metrics is not None:
         try:
             figures = read_json(metrics)
         except (OSError, ValueError) as error:
             raise BadInput(
-                f"--metrics {metrics} cannot be read as JSON ({error}); give another file."
+                f"--metrics {metrics} cannot be read as JSON ({error}); expected a JSON object: give another file."
             ) from error
         if not isinstance(figures, dict):
-            raise BadInput(f"--metrics {metrics} is no JSON object; expected names with figures.")
+            raise BadInput(
+                f"--metrics {metrics} is not a JSON object; expected names with values: correct it."
+            )
     facts = CardFacts(licence, base, revision, figures)
     checkpoint = _checkpoint(model)
     if format == "gguf":
@@ -293,12 +310,12 @@ def import_(
     ],
     out: Annotated[
         Path,
-        typer.Argument(help="The checkpoint folder to make; nothing may be there.", autocompletion=_files),
+        typer.Argument(help="The checkpoint folder to write; it must not exist.", autocompletion=_files),
     ],
 ) -> None:
-    """Make a checkpoint of a published model.
+    """Import a published model as a checkpoint.
 
-    Architectures: GPT-2, Llama and those built like it.
+    Architectures: GPT-2, Llama and similar ones, BERT.
 
     \b
       groundup import SmolLM2-135M-Instruct smollm2
@@ -332,7 +349,9 @@ def doctor() -> None:
     typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
     typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
     if not _in_project():
-        typer.echo(f"models: none, for {Path.cwd()} is not the project's folder; run groundup doctor there")
+        typer.echo(
+            f"models: none, because {Path.cwd()} is not the project's folder; run groundup doctor there"
+        )
         return
     trained = [MODELS / name for name in ("pretrained", "spam", "instructions")]
     for folder in [*trained, STUDY_MODELS / "translation"]:
@@ -345,9 +364,9 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Entry point of the `groundup` command: what the user can put right is one sentence, without a traceback."""
-    # OpenMP threads spin while they wait. By default they do so for long, which on a busy machine makes a model of 124M
-    # parameters seven times slower; so short a spin makes it three times slower, and costs nothing on an idle one.
+    """Entry point of the command `groundup`: errors that the user can correct are one sentence, without a traceback."""
+    # OpenMP threads spin while they wait. By default they spin for so long that a model of 124M parameters runs seven
+    # times slower on a busy machine. This shorter spin makes it three times slower, and costs nothing on an idle one.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         app()
@@ -356,7 +375,7 @@ def main() -> None:
 
 
 def _seed(given: int | None) -> int:
-    """The seed that the user gave, or a new one, short enough to type."""
+    """Return the seed that the user gave, or a new one, short enough to type."""
     if given is not None:
         return given
     import secrets  # takes a tenth of the time of --help
@@ -368,7 +387,7 @@ def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
     """Load a checkpoint.
 
     Raises:
-        BadInput: there is none, and the sentence says how to get one; or see `load_checkpoint`.
+        BadInput: there is none (the message explains how to get one); or see `load_checkpoint`.
     """
     problem = _no_checkpoint(folder)
     if problem:
@@ -379,14 +398,14 @@ def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
 
 
 def _no_checkpoint(folder: Path) -> str | None:
-    """Why a path is no checkpoint folder, and what to do; None where it looks like one."""
+    """Return why a path is not a checkpoint folder, and what to do; None if it looks like one."""
     if folder.is_file():
         return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
     config = folder / "config.json"
     if config.is_file():
         if "model_type" in config.read_text(encoding="utf-8", errors="replace"):
             return (
-                f"{folder} is laid out as Hugging Face does; expected a checkpoint folder: make one with "
+                f"{folder} is a Hugging Face folder; expected a checkpoint folder: make one with "
                 f"`groundup import {folder} FOLDER`."
             )
         return None
@@ -394,7 +413,7 @@ def _no_checkpoint(folder: Path) -> str | None:
         if folder.parent == models and _in_project():
             return (
                 f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
-                f"where a remote has it."
+                f"if a remote has it."
             )
     if folder.is_absolute() or _in_project():
         return f"{folder} has no config.json; expected a checkpoint folder: give another one."
@@ -405,18 +424,18 @@ def _no_checkpoint(folder: Path) -> str | None:
 
 
 def _in_project() -> bool:
-    """Is this the project's folder? There are further dvc.yaml below it."""
+    """Return whether this is the project's folder; subfolders have a dvc.yaml too."""
     return Path("dvc.yaml").is_file() and Path("pipelines").is_dir()
 
 
 def _instructions(model: Path) -> Path:
-    """The validation rows in the project that a model lies in, or else in this folder."""
+    """Return the path of the validation rows in the project that contains the model, or else in this folder."""
     places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
     return next((place for place in places if place.is_file()), INSTRUCTIONS)
 
 
 def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
-    """A decoder, ready to write one token after the other."""
+    """Load a decoder and prepare it for generating one token at a time."""
     import torch
 
     from groundup.nn.half_precision import to_half_linear
@@ -424,17 +443,17 @@ def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
     checkpoint = _checkpoint(folder, "decoder")
     small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
     if small:
-        torch.set_num_threads(1)  # to wake others for each token takes longer than the work
+        torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
     if weights == "float16" or (weights is None and not small):
         to_half_linear(checkpoint.model)
     return checkpoint
 
 
 def _lines_of_stdin() -> list[str]:
-    """The lines of standard input that are not blank.
+    """Return the lines of standard input that are not blank.
 
     Raises:
-        BadInput: it is not UTF-8.
+        BadInput: standard input is not UTF-8.
     """
     from groundup.datasets.readers import decode
 

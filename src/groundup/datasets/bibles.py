@@ -1,16 +1,16 @@
-r"""The Bibles of the pythonbible packages: one long string in a Python module, and where each verse lies in it.
+r"""The Bibles of the pythonbible packages: one long string in a Python module, with the offsets of each verse.
 
     bible = Bible(Version.KING_JAMES, "1. In the beginning ...", {1001001: 1, ...}, {1001001: 58, ...}, ...)
 
-The module is parsed, never run. Three of its faults are repaired. Nothing in the package tells of them, and in the
-Bible in Basic English they put every verse from Genesis 42:39 on in the wrong place, by up to 2,752 characters:
+The module is parsed, never run. Three undocumented faults of the package are repaired. In the Bible in Basic English
+they shift every verse from Genesis 42:39 on, by up to 2,752 characters:
 
 - The offsets count each backslash of the text twice.
-- Where the source counted as the Hebrew Bible does, the King James number follows between backslashes
-  (`2.\43:3\And Judah said ...`), and the package counts on in Hebrew. The mark tells; what bears the number of a
-  marked verse and stands before it is the heading of a psalm, which has no verse of its own in the King James.
-- Isaiah 64 stands there as 65, so all that follows in the book is one chapter late; and a verse "+" (John 1:39)
-  belongs to the one before, so the rest of that chapter is one verse late.
+- Where the source follows the numbering of the Hebrew Bible, the King James number is added between backslashes
+  (`2.\43:3\And Judah said ...`), but the package keeps the Hebrew number. The number between backslashes is used.
+  A verse with the same number before a marked one is the heading of a psalm, which is no verse in the King James.
+- Isaiah 64 is numbered 65, so the rest of that book is one chapter late. A verse "+" (John 1:39) is part of the verse
+  before it, so the rest of that chapter is one verse late.
 """
 
 import ast
@@ -19,18 +19,22 @@ import re
 from groundup.errors import BadInput
 
 _MARK = re.compile(r"\\(\d+):(\d+)\\")
-_JOINED = "+"  # a verse that the translation has as part of the one before
+_JOINED = "+"  # a verse that this translation joins to the one before
 Key = tuple[int, int, int]  # book, chapter, verse
 
 
 def verses(source: str, name: str) -> dict[Key, str]:
-    """The verses of a pythonbible module (plain_text_bible.py), without their numbers, by book, chapter and verse.
+    """Return the verses of a pythonbible module: (book, chapter, verse) -> text without the number.
+
+    Args:
+        source: the text of plain_text_bible.py.
+        name: the name of the source, for messages.
 
     Raises:
-        BadInput: not such a module, or a verse does not begin with its number: the offsets are not those of the text.
+        BadInput: the module has another layout, or a verse does not begin with its number, so the offsets are wrong.
     """
     text, starts, ends = _arguments(source, name)
-    text = text.replace("\\", "\\\\")  # as it was when the offsets were taken
+    text = text.replace("\\", "\\\\")  # the text for which the offsets were computed
     found: dict[Key, str] = {}
     marked: set[Key] = set()
     for number in sorted(starts):
@@ -38,8 +42,8 @@ def verses(source: str, name: str) -> dict[Key, str]:
         piece = text[starts[number] : ends[number]].replace("\\\\", "\\").strip()
         if not piece.startswith(f"{verse}."):
             raise BadInput(
-                f"{name}: verse {number} reads {piece[:40]!r}; expected it to begin with '{verse}.': use the module "
-                f"plain_text_bible.py of a version of the package whose offsets fit its text."
+                f"{name}: verse {number} is {piece[:40]!r}; expected it to begin with '{verse}.': use "
+                f"plain_text_bible.py from a version of the package whose offsets match its text."
             )
         piece = piece.removeprefix(f"{verse}.").strip().removesuffix("\\")
         key = (book, chapter, verse)
@@ -53,7 +57,7 @@ def verses(source: str, name: str) -> dict[Key, str]:
 
 
 def _arguments(source: str, name: str) -> tuple[str, dict[int, int], dict[int, int]]:
-    """The text, and where each verse starts and ends."""
+    """Return the text, and where each verse starts and ends."""
     try:
         calls = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
         (call,) = (node for node in calls if isinstance(node, ast.Call))
@@ -63,12 +67,13 @@ def _arguments(source: str, name: str) -> tuple[str, dict[int, int], dict[int, i
         return text, starts, ends
     except (SyntaxError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(
-            f"{name}: {error}; expected a module with one `bible = Bible(version, text, starts, ends, ...)`."
+            f"{name}: {error}; expected a module with one `bible = Bible(version, text, starts, ends, ...)`: use "
+            f"plain_text_bible.py of a pythonbible package."
         ) from error
 
 
 def _renumbered(found: dict[Key, str]) -> dict[Key, str]:
-    """The chapters of each book counted from 1 without a gap, and the verses behind a joined one moved up."""
+    """Number the chapters of each book from 1 without gaps, and lower the numbers of the verses after a joined one."""
     chapters: dict[int, list[int]] = {}
     for book, chapter in sorted({key[:2] for key in found}):
         chapters.setdefault(book, []).append(chapter)

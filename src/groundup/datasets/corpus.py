@@ -1,7 +1,7 @@
 """The pretraining corpus: filter, deduplicate, split by document.
 
-Documents are never split, with one exception: one that holds more than half of all characters (a corpus that is a
-single book) is cut in two, since no other split is possible.
+A document goes to one split as a whole, with one exception: a document with more than half of all characters (such
+as a corpus that is a single book) is cut in two, since no other split is possible.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ from groundup.text.documents import Document, text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.overlap import linked_groups, normalise
 
-BLANK_MESSAGES = "blank messages"  # parts of documents; all other reasons are about whole ones
+BLANK_MESSAGES = "blank messages"  # the only reason that counts messages; all others count documents
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
 
 DOMINANT = 0.5  # a document with a larger share of all characters is cut in two
-NUMERIC = 0.5  # with a larger share of documents that only numbers tell apart, numbers count in the split too
+NUMERIC = 0.5  # if a larger share of the documents differ from others only in numbers, the split compares numbers too
 
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """What is kept of the corpus and how it is split."""
+    """How the corpus is filtered and split."""
 
     __pydantic_config__ = STRICT
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of documents for validation (of characters, if one document is cut)."""
+    """Share of the documents for validation (of the characters, if one document is cut)."""
     min_messages: Annotated[int, Ge(1)]
     """Documents with fewer messages are dropped."""
     min_chars: Annotated[int, Ge(1)]
@@ -40,26 +40,24 @@ class CorpusConfig:
     max_documents: Annotated[int, Ge(1)] | None
     """Keep a random sample of this many documents after deduplication; null = all."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Largest share of the documents read that the filters and the search for duplicates may drop; above
-    it the stage stops.
-    """
+    """Largest share of the documents read that filters and deduplication may drop; above it the stage stops."""
     seed: int
     """Another seed gives another split and another sample."""
 
 
 def size_of(document: Document) -> int:
-    """Characters of its messages."""
+    """Return the number of characters of the document's messages."""
     return sum(map(len, document["messages"]))
 
 
 def unit_hash(seed: int, purpose: str, text: str) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments: the stable coin of every split."""
+    """Return a pseudo-random number in [0, 1) that depends only on the arguments; every split uses it."""
     digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{text}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def filters(config: CorpusConfig) -> list[Filter]:
-    """The filters, in the order in which they are asked."""
+    """Return the filters in the order in which they are applied."""
     return [
         lambda document: (
             len(document["messages"]) >= config.min_messages,
@@ -70,7 +68,7 @@ def filters(config: CorpusConfig) -> list[Filter]:
 
 
 def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Document], Counter[str]]:
-    """Remove blank messages, then the documents that a filter rejects; count every reason."""
+    """Remove blank messages, then documents that a filter rejects: (documents kept, reason -> count)."""
     kept, reasons = [], Counter[str]()
     for document in documents:
         messages = [message for message in document["messages"] if message.strip()]
@@ -94,9 +92,9 @@ def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]
 def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
     """Cut one document into its beginning (train) and its end (val).
 
-    Between two messages, where there are several; inside a single message at the paragraph, else line, else
-    word edge nearest to (1 - val_fraction) of its characters. (The book cuts The Verdict at 90% of the
-    characters, inside a sentence.) The two parts joined are the document.
+    The cut is nearest to (1 - val_fraction) of the characters: between two messages if there are several, else at the
+    end of a paragraph, a line or a word. (The book cuts The Verdict at 90% of the characters, inside a sentence.)
+    The two parts joined are the document.
     """
     messages = document["messages"]
     target = (1 - val_fraction) * size_of(document)
@@ -125,15 +123,15 @@ def split(
 ) -> tuple[list[Document], list[Document], dict[str, Any]]:
     """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool, "digits_count": bool}).
 
-    A document goes to val if the hash of its normalised text says so, so adding or removing others leaves it
-    where it is. Unless it is found in train: one that equals a message of another document, or that has the same
-    text as a document of train but for its numbers, or shares 13 words in a row (directly or over others) with one,
-    goes to train. Where most documents differ from another in numbers alone (a corpus of sums), numbers count as
-    words do; `digits_count` says so to the later search for val in train. The two parts of a document that is cut
-    may share phrases.
+    The hash of a document's normalised text decides whether it goes to val, so adding or removing other documents
+    does not move it. A document whose text occurs in train goes to train instead: one that equals a message of another
+    document, one that differs from a document of train only in numbers, and one that shares 13 consecutive words
+    with a document of train, directly or through other documents. If most documents differ from another only in
+    numbers (a corpus of sums), numbers are compared like words; `digits_count` records this for the contamination
+    check. The two parts of a document that is cut may share phrases.
 
     Raises:
-        BadInput: fewer than two documents that share no text, and none large enough to be cut.
+        BadInput: there are fewer than two documents that share no text, and none is large enough to be cut.
     """
     total = sum(map(size_of, documents))
     dominant = next((i for i, d in enumerate(documents) if size_of(d) > max(1, DOMINANT * total)), None)
@@ -141,7 +139,7 @@ def split(
     keys = [key_of(text_of(document["messages"])) for document in documents]
     twins = Counter(texts)
     digits_count = sum(twins[text] > 1 for text in texts) > NUMERIC * len(documents)
-    # where others have the same text but for its numbers, each draws by its own
+    # documents that differ only in numbers are hashed with their numbers
     coin = [
         unit_hash(config.seed, "corpus val", key if twins[text] > 1 else text)
         for key, text in zip(keys, texts, strict=True)
@@ -158,12 +156,12 @@ def split(
     bound = {groups[i] for i, text in enumerate(texts) if text in messages or i == dominant}  # never in val
     stays = bound | {group for group, value in zip(groups, coin, strict=True) if value >= config.val_fraction}
     if dominant is None and (len(stays) == len(set(groups)) or not stays):
-        # A handful of documents, and the coin fell on one side: the one nearest to the other side goes there.
+        # With few documents, all may fall on one side: the one nearest to the other side then goes there.
         free = [i for i in range(len(documents)) if groups[i] not in bound]
         if len(set(groups)) < 2 or not free:
             raise BadInput(
                 f"the corpus has {len(documents)} document(s) that all share text; expected at least two "
-                f"independent documents; add text, or lower corpus.min_chars and corpus.min_messages."
+                f"independent documents: add text, or lower corpus.min_chars and corpus.min_messages."
             )
         stays = set(groups) - {groups[min(free, key=coin.__getitem__)]}
     train: list[Document] = []
@@ -190,7 +188,7 @@ def split(
 
 
 def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:
-    """`max_documents` documents in their order, chosen by hash: a larger sample holds a smaller one."""
+    """Return `max_documents` documents in their order, chosen by hash; a larger sample contains a smaller one."""
     if config.max_documents is None or len(documents) <= config.max_documents:
         return list(documents)
     coin = [unit_hash(config.seed, "sample", text_of(document["messages"])) for document in documents]
@@ -204,14 +202,14 @@ def prepare(
     """Clean, deduplicate, sample and split: (train, val, report with every count).
 
     Raises:
-        BadInput: no document, none left after the filters, or more dropped than `config` allows.
+        BadInput: there is no document, the filters leave none, or more was dropped than `config` allows.
     """
     kept, dropped = clean(documents, config)
     kept, duplicates = dedupe(kept)
     if not kept:
         raise BadInput(
-            f"the corpus is empty: {len(documents)} document(s) read, 0 left {dict(dropped)}; "
-            f"expected at least one; check the source, or lower corpus.min_messages and corpus.min_chars."
+            f"the corpus is empty: {len(documents)} document(s) read, none left {dict(dropped)}; "
+            f"expected at least one: check the source, or lower corpus.min_messages and corpus.min_chars."
         )
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}
     check_loss(lost, len(documents), "corpus", config.max_dropped_share)

@@ -1,4 +1,4 @@
-"""What `download` stages do: the only work of a pipeline that reaches for the network (but for the judge)."""
+"""The work of the `download` stages. Only they and the judge use the network in a pipeline."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,16 +9,19 @@ from groundup.files import atomic_path
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
 
-# GPT-2's vocabulary: OpenAI's names of the two files -> their names in the catalogue
+# GPT-2's vocabulary: OpenAI's file name -> name in the catalogue
 GPT2_VOCABULARY = {"vocab.bpe": "gpt2_vocab_bpe", "encoder.json": "gpt2_encoder_json"}
 
 
 def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> None:
-    """Write the canonical file of a dataset of rows; where it came from goes to the log, not into the file.
+    """Write the canonical file of a dataset of rows; its location is logged and not written to the file.
 
     Args:
-        own: the folder of the user's own files, a dependency of the stage: DVC notices their changes.
-        kept: what was fetched, so that a repetition need not fetch it again.
+        run: the run that logs rows, bytes, checksum and location.
+        dataset: the entry of the catalogue.
+        own: folder of the user's own files, a dependency of the stage, so DVC notices their changes.
+        out: the file to write.
+        kept: folder that keeps the downloaded file, so that it is not downloaded again.
 
     Raises:
         BadInput: see `fetch`.
@@ -36,18 +39,23 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
 
 
 def download_files(run: Run, names: Mapping[str, str], catalogue: Path, out: Path, kept: Path) -> None:
-    """Write files of the catalogue into the folder `out`, which is whole or absent; log where each came from.
+    """Write files of the catalogue into the folder `out`, atomically, and log their locations.
 
     Args:
-        names: name of the file in `out` -> name in the catalogue; none leave `out` empty.
-        kept: what was fetched, so that a repetition need not fetch it again.
+        run: the run that logs the locations.
+        names: file name in `out` -> name in the catalogue; if empty, `out` is an empty folder.
+        catalogue: the catalogue's file.
+        out: the folder to write.
+        kept: folder that keeps the downloaded files, so that they are not downloaded again.
 
     Raises:
-        BadInput: the catalogue lacks one; or see `fetch`.
+        BadInput: the catalogue lacks a name; or see `fetch`.
     """
     datasets = load_catalogue(catalogue) if names else {}
     if missing := sorted(set(names.values()) - set(datasets)):
-        raise BadInput(f"{catalogue} has no {', '.join(missing)}; expected where to fetch it; add it again.")
+        raise BadInput(
+            f"{catalogue} has no entry {', '.join(missing)}; expected its locations: add it again."
+        )
     with atomic_path(out) as folder:
         folder.mkdir()
         for file, name in names.items():

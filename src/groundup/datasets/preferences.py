@@ -1,4 +1,4 @@
-"""Pairs of answers to the same request: made from verifiable tasks, or taken from a dataset of pairs.
+"""Preference pairs: two answers to one request, made from verifiable tasks or taken from a dataset of pairs.
 
 A pair is {"id", "family", "instruction", "input", "chosen", "rejected"}, all strings.
 """
@@ -33,7 +33,7 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 @dataclass(frozen=True)
 class MistakesConfig:
-    """The right answer to a verifiable instruction, and the finetuned model's own if that is wrong."""
+    """Pairs of the right answer to a verifiable instruction and a wrong answer of the finetuned model."""
 
     __pydantic_config__ = STRICT
 
@@ -45,12 +45,12 @@ class MistakesConfig:
     instructions: Annotated[int, Ge(1)]
     """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
-    """Longest answer of the model; a longer one is cut off there and counts as it is."""
+    """Longest answer of the finetuned model; a longer one is cut off and graded as it is."""
 
 
 @dataclass(frozen=True)
 class VerifiableConfig:
-    """The right answer to a verifiable instruction, and another instruction's."""
+    """Pairs of the right answer to a verifiable instruction and a wrong one: the answer to another instruction."""
 
     __pydantic_config__ = STRICT
 
@@ -65,7 +65,7 @@ class VerifiableConfig:
 
 @dataclass(frozen=True)
 class JudgedPairsConfig:
-    """Pairs that people judged."""
+    """Preference pairs of a dataset."""
 
     __pydantic_config__ = STRICT
 
@@ -86,14 +86,15 @@ PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, D
 def pairs_of_tasks(
     instructions: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig, answer: Answer
 ) -> tuple[Splits, dict[str, Any]]:
-    """Pairs made from instructions as "train" and "val", and a report of how they were made.
+    """Make pairs from instructions: ("train" and "val", report of how they were made).
 
     Args:
-        instructions: all rows of both splits; `config` says how many of them are taken.
-        answer: the model's answers to rows, by split; asked only where its mistakes are wanted.
+        instructions: all rows of both splits.
+        config: the number of instructions to use, and the source of wrong answers.
+        answer: returns the model's answers to rows, by split; called only for `MistakesConfig`.
 
     Raises:
-        BadInput: too few instructions for every family, or a split without a pair.
+        BadInput: there are too few instructions for every family, or a split has no pair.
     """
     checks = {name: check_for(part) for name, part in instructions.items()}
     rows = _sample(instructions, config)
@@ -107,7 +108,8 @@ def pairs_of_tasks(
         if not part:
             raise BadInput(
                 f"preferences.source {config.source}: none of the {len(rows[name])} instructions of {name} "
-                f"gives a pair ({reason}); raise preferences.instructions or preferences.val_fraction."
+                f"gives a pair ({reason}); expected at least one: raise preferences.instructions or "
+                f"preferences.val_fraction."
             )
     read = sum(map(len, rows.values()))
     dropped = Counter({reason: read - sum(map(len, splits.values()))})
@@ -117,7 +119,7 @@ def pairs_of_tasks(
 def pairs_of_dataset(
     pairs: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row]
 ) -> tuple[Splits, dict[str, Any]]:
-    """The pairs of a dataset as "train" and "val", and a report of how they were split; see `split_pairs`."""
+    """Split the pairs of a dataset: ("train" and "val", report of how they were split); see `split_pairs`."""
     splits, dropped = split_pairs(pairs, config, evaluated)
     return splits, _report(config.dataset, len(pairs), dropped, splits)
 
@@ -125,7 +127,7 @@ def pairs_of_dataset(
 def _sample(
     rows: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig
 ) -> dict[str, list[Row]]:
-    """Some instructions of each split, every family in its proportion."""
+    """Sample the configured number of instructions of each split, each family in its proportion."""
     sizes = {"train": config.instructions, "val": round(config.instructions * config.val_fraction)}
     found = {}
     for name, part in rows.items():
@@ -152,10 +154,10 @@ def _report(source: str, read: int, dropped: Counter[str], splits: Splits) -> di
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
-    """Pairs of rows of verifiable tasks: chosen is their output, rejected another row's output that is wrong here.
+    """Make one pair per row of verifiable tasks: chosen is its output, rejected another row's output that is wrong.
 
-    Right and wrong answers are of one kind (the same family), so that only what they say tells them apart. A row
-    to which every other answer of its family would be right is left out.
+    Both answers are from the same family, so they differ only in content. A row for which every answer of its family
+    would be right is left out.
     """
     outputs: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -173,10 +175,10 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pai
 
 
 def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> list[Pair]:
-    """Pairs of the rows that a model answered wrongly: chosen is their output, rejected the model's answer.
+    """Make one pair per row that a model answered wrongly: chosen is the row's output, rejected the model's answer.
 
-    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2) what is rejected is said by the model itself,
-    not an error that it would hardly make.
+    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2), the rejected answer is the model's own, not
+    an error that it would hardly make.
     """
     return [
         {
@@ -190,7 +192,7 @@ def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> 
 
 
 def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
-    """The dataset of preferences of that name; BadInput where the catalogue has none."""
+    """Return the dataset of preferences with that name; raises BadInput if the catalogue has none."""
     fitting = sorted(other for other, dataset in catalogue.items() if dataset.role == "preferences")
     if name not in fitting:
         found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
@@ -203,14 +205,14 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
 def split_pairs(
     rows: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row] = ()
 ) -> tuple[Splits, Counter[str]]:
-    """The pairs of a dataset as "train" and "val", and why how many were dropped.
+    """Split the pairs of a dataset into "train" and "val": (splits, reason -> number of pairs dropped).
 
-    Dropped are pairs of equal answers, which say nothing (6 of the book's 1,100), repeated pairs, and those that ask
-    what one of the rows `evaluated` asks. Requests with the same input (the same instruction, where there is no
-    input) lie in one split; which one depends on nothing but them and the seed.
+    Three kinds of pairs are dropped: pairs of equal answers (6 of the book's 1,100), repeated pairs, and pairs with
+    the request of one of the rows `evaluated`. Requests with the same input (or the same instruction, if there is no
+    input) are in one split, which depends only on them and the seed.
 
     Raises:
-        BadInput: a row without text under a key, a split left empty, or more dropped than `config` allows.
+        BadInput: a row has no text under a key, a split is empty, or more was dropped than `config` allows.
     """
     _require(rows, config)
     told_apart = [row for row in rows if row["chosen"].strip() != row["rejected"].strip()]
@@ -235,8 +237,8 @@ def split_pairs(
     empty = [name for name, part in splits.items() if not part]
     if empty:
         raise BadInput(
-            f"{config.dataset}: {len(pairs)} pairs to split leave nothing for {' and '.join(empty)}; expected at least "
-            f"one in each; add pairs, or change preferences.val_fraction."
+            f"{config.dataset}: {len(pairs)} pairs leave nothing for {' and '.join(empty)}; expected at least "
+            f"one in each: add pairs, or change preferences.val_fraction."
         )
     return splits, dropped
 
@@ -248,7 +250,7 @@ def _require(rows: Sequence[Row], config: JudgedPairsConfig) -> None:
         if wrong:
             raise BadInput(
                 f"{config.dataset}, row {number}: no text under {', '.join(wrong)}; expected the keys "
-                f"{', '.join(KEYS)}, each with a string, of which only input may be empty; correct or remove the row."
+                f"{', '.join(KEYS)}, each with a string, of which only input may be empty: correct or remove the row."
             )
 
 

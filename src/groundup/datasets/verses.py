@@ -1,9 +1,9 @@
-"""Sentence pairs for translation: the verses that stand in both Bibles, split by chapter.
+"""Sentence pairs for translation: the verses that occur in both Bibles, split by chapter.
 
-A pair is {"id": "01001001", "source": King James English, "target": Basic English}. The verses of a chapter tell one
-story, with the same names and turns of phrase, so a chapter goes to one split as a whole; and since Kings and
-Chronicles, or the gospels, tell some stories twice, a pair that has a whole verse or 13 words in a row in common with
-an evaluation pair is dropped from the split that is learned from.
+A pair is {"id": "01001001", "source": King James English, "target": Basic English}. The verses of a chapter share a
+story, names and phrases, so a chapter goes to one split as a whole. Some stories occur twice, as in Kings and
+Chronicles or in the gospels, so a pair that shares a whole verse or 13 consecutive words with a pair of a later split
+(val or test for train, test for val) is dropped.
 """
 
 import math
@@ -25,21 +25,21 @@ Pair = dict[str, str]
 SPLITS = ("train", "val", "test")
 SIDES = ("source", "target")
 LAST_BOOK = {"Old Testament": "39", "New Testament": "66"}
-LEAST_IN_BOTH = 0.9  # share of the larger Bible's verses
+LEAST_IN_BOTH = 0.9  # smallest share of the larger Bible's verses that must occur in both
 _BRACKETS = str.maketrans({"[": "", "]": "", "’": "'"})
-_GAP = re.compile(r"\*\*\*|\.\.\.")  # where the Basic English text leaves something out
+_GAP = re.compile(r"\*\*\*|\.\.\.")  # marks an omission in the Basic English text
 
 
 @dataclass(frozen=True)
 class VersesConfig:
-    """The section `verses`: which pairs are kept, and how chapters are split."""
+    """The section `verses` of params.yaml: how pairs are filtered and chapters are split."""
 
     __pydantic_config__ = STRICT
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of the chapters of each testament for validation."""
+    """Share of each testament's chapters for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of the chapters of each testament for the test; the rest is train."""
+    """Share of each testament's chapters for the test; the rest is train."""
     length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
     """Fewest and most characters of the target per character of the source."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
@@ -51,7 +51,7 @@ class VersesConfig:
 def prepare(
     source: Sequence[Mapping[str, str]], target: Sequence[Mapping[str, str]], config: VersesConfig
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    """Align the verses (rows with id and text) by id, drop what is no pair, split: (splits, report with every count).
+    """Align the verses (rows with id and text) by id, filter the pairs, split them: (splits, report with every count).
 
     Raises:
         BadInput: the two sides do not align, a testament has too few chapters for three splits, or more was dropped
@@ -80,17 +80,17 @@ def align(
     target: Sequence[Mapping[str, str]],
     length_ratio: tuple[float, float],
 ) -> tuple[list[Pair], Counter[str]]:
-    """The cleaned pairs that are worth keeping, by id, and how many of the others were dropped for which reason.
+    """Return the cleaned pairs that are worth keeping, sorted by id, and reason -> number of verses dropped.
 
     Raises:
-        BadInput: few verses stand in both.
+        BadInput: too few verses occur in both texts.
     """
     sides = [{row["id"]: clean(row["text"]) for row in rows} for rows in (source, target)]
     both = sorted(sides[0].keys() & sides[1].keys())
     if len(both) < LEAST_IN_BOTH * max(1, *map(len, sides)):
         raise BadInput(
-            f"{len(both)} verses stand in both texts of {len(sides[0])} and {len(sides[1])} verses; expected at least "
-            f"{LEAST_IN_BOTH:.0%}, since the two sides of a pair are found by their id: compare the ids."
+            f"{len(both)} verses occur in both texts of {len(sides[0])} and {len(sides[1])} verses; expected at least "
+            f"{LEAST_IN_BOTH:.0%}, since the two sides of a pair have the same id: compare the ids."
         )
     dropped = Counter({"in one Bible only": len(sides[0]) + len(sides[1]) - 2 * len(both)})
     pairs = []
@@ -104,12 +104,12 @@ def align(
 
 
 def clean(text: str) -> str:
-    """One verse without the brackets that mark added words, with plain apostrophes and single spaces."""
+    """Remove the brackets that mark added words; use plain apostrophes and single spaces."""
     return " ".join(text.translate(_BRACKETS).split())
 
 
 def worth_keeping(source: str, target: str, length_ratio: tuple[float, float]) -> tuple[bool, str]:
-    """Whether two cleaned verses are a pair to learn from, and the reason if not."""
+    """Return whether two cleaned verses are a usable pair, and the reason if not."""
     if not any(map(str.isalpha, source)) or not any(map(str.isalpha, target)):
         return False, "no words"
     if _GAP.search(source) or _GAP.search(target):
@@ -120,17 +120,17 @@ def worth_keeping(source: str, target: str, length_ratio: tuple[float, float]) -
 
 
 def chapter_of(key: str) -> str:
-    """The book and chapter of a verse's id: "01001001" -> "01001"."""
+    """Return the book and chapter of a verse's id: "01001001" -> "01001"."""
     return key[:5]
 
 
 def testament_of(key: str) -> str:
-    """Which testament a verse or a chapter is of, by its book."""
+    """Return the testament of a verse or a chapter, by the book in its id."""
     return next((name for name, last in LAST_BOOK.items() if key[:2] <= last), "no testament")
 
 
 def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
-    """Chapter -> split, drawn by a hash of its name in each testament by itself."""
+    """Assign a split to each chapter, by a hash of its id, separately for each testament."""
     place: dict[str, str] = {}
     chapters = sorted({chapter_of(pair["id"]) for pair in pairs})
     for testament in LAST_BOOK:
@@ -140,7 +140,7 @@ def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
         if sum(counts) >= len(own):
             raise BadInput(
                 f"the {testament} has {len(own)} chapters, of which val and test take {sum(counts)}; expected some "
-                f"left for train: give both testaments, or lower verses.val_fraction and verses.test_fraction."
+                f"for train: give both testaments, or lower verses.val_fraction and verses.test_fraction."
             )
         names = ["test"] * counts[0] + ["val"] * counts[1] + ["train"] * (len(own) - sum(counts))
         place |= dict(zip(own, names, strict=True))
@@ -148,7 +148,7 @@ def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
 
 
 def _without(pairs: Sequence[Pair], held_out: Sequence[Pair]) -> tuple[list[Pair], int]:
-    """The pairs neither side of which occurs in `held_out`, and how many others there were."""
+    """Return the pairs of which neither side occurs in `held_out`, and the number of the others."""
     index = TextIndex(pair[side] for pair in held_out for side in SIDES)
     kept = [pair for pair in pairs if not any(index.find(pair[side]) for side in SIDES)]
     return kept, len(pairs) - len(kept)

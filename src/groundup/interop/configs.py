@@ -1,7 +1,7 @@
-"""config.json of Hugging Face models and ours: the same facts under other names, in both directions.
+"""Translate between config.json of Hugging Face models and ModelConfig, in both directions.
 
-What stands there and is not read here would change the arithmetic of the model, so a value that ours does not have is
-refused; what may be left out has Hugging Face's default.
+A value that our models do not support would change the computation, so it raises an error. A missing optional value
+has Hugging Face's default.
 """
 
 import math
@@ -17,7 +17,7 @@ from groundup.settings import describe
 
 Facts = Mapping[str, Any]
 
-# our field -> theirs
+# our field -> Hugging Face's field
 SIZES: dict[str, dict[str, str]] = {
     "gpt2": {
         "vocab_size": "vocab_size",
@@ -44,7 +44,7 @@ SIZES: dict[str, dict[str, str]] = {
         "n_segments": "type_vocab_size",
     },
 }
-# their field -> the values that ours has; the first is the one we write
+# Hugging Face's field -> the values that our models support; an export writes the first
 FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpt2": {
         "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
@@ -70,8 +70,8 @@ FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
 NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "layer_norm_eps"}
 NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
 DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
-# The values of published models in the fields of ModelConfig that no preset sets. A field that is missing in PRESETS,
-# here and in WRITTEN is refused, in exports and imports, until somebody decides what published models have in it.
+# The values that published models have in fields of ModelConfig that no preset sets. Exports and imports refuse a field
+# that is in neither PRESETS nor PLAIN nor WRITTEN, so a new field needs its value for published models here.
 PLAIN: dict[str, Any] = {
     "causal": True,
     "n_encoder_layer": 0,
@@ -87,30 +87,34 @@ PLAIN: dict[str, Any] = {
     "ngram_rows": 0,
     "ngram_embd": 0,
     "ngram_orders": (),
-    "dropout": 0.0,  # that of its pretraining; what finetuning needs is a matter of the recipe
+    "dropout": 0.0,  # config.json has the value of pretraining; finetuning sets its own
 }
-# The fields that may have any value in an export, since config.json or the tensors show it.
+# Fields that may have any value in an export, since config.json or the tensors record it.
 WRITTEN: dict[str, set[str]] = {
     "gpt2": {*SIZES["gpt2"], "n_inner", "norm_eps"},
     "llama": {*SIZES["llama"], "n_kv_head", "norm_eps", "tie_embeddings", "rope_base", "rope_scaling"},
     "bert": {*SIZES["bert"], "norm_eps", "pooler"} - {"n_segments"},
 }
-# Fields that change nothing in a trained model of these architectures: they act in training alone, or with n-grams or
-# rotary positions alone.
+# Fields without effect on a trained model of these architectures: they act only in training, or only with n-grams or
+# rotary positions.
 WITHOUT_EFFECT = {"dropout", "zero_init", "ngram_embd", "ngram_orders", "rope_base", "rope_scaling"}
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "bert": "BertForMaskedLM"}
 
 
 def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
-    """The architecture ("gpt2", "llama" or "bert") and our config; what `config.json` holds in, `where` for messages.
+    """Return the architecture ("gpt2", "llama" or "bert") and our config.
+
+    Args:
+        found: the content of config.json.
+        where: its path, for messages.
 
     Raises:
-        BadInput: another architecture, a size that is missing, or a value that ours does not have; each is named.
+        BadInput: the architecture is another one, a size is missing, or a value is not supported; each is named.
     """
     architecture = found.get("model_type")
     if architecture not in SIZES:
         raise BadInput(
-            f"{where} is of a model of type {architecture!r}; expected {', '.join(SIZES)}: choose another model."
+            f"{where} describes a model of type {architecture!r}; expected {', '.join(SIZES)}: choose another model."
         )
     sizes = SIZES[architecture]
     problems = [f"{theirs} is missing" for theirs in sizes.values() if not isinstance(found.get(theirs), int)]
@@ -123,7 +127,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         problems.append("type_vocab_size is 0")
     if problems:
         raise BadInput(
-            f"{where} is not the {architecture} that groundup knows: {'; '.join(problems)}; choose another model."
+            f"{where} is not a {architecture} model that groundup supports: {'; '.join(problems)}; choose another "
+            f"model."
         )
     ours: dict[str, Any] = {name: found[theirs] for name, theirs in sizes.items()}
     ours["n_kv_head"] = ours["n_head"]
@@ -142,40 +147,40 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
 
 
 def shared_fields(architecture: str) -> dict[str, Any]:
-    """The values of ModelConfig's fields that all models of an architecture share until their files say otherwise."""
+    """Return the default values of ModelConfig's fields for an architecture, which a model's files may override."""
     return {**PLAIN, **PRESETS[architecture]}
 
 
 def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
-    """Our config with these values, which were read from `where`; no field falls back on its default.
+    """Return our config with these values, which were read from `where`; every field must have a value.
 
     Raises:
-        BadInput: a field has no value, or a value is of another kind or out of range.
+        BadInput: a field has no value, or a value has another type or is out of range.
     """
     unread = [field.name for field in fields(ModelConfig) if field.name not in values]
     if unread:
         raise BadInput(
-            f"{where} is read without {', '.join(unread)}; expected a value for every field of ModelConfig: give the "
-            f"one of published models in interop/configs.py."
+            f"{where} gives no {', '.join(unread)}; expected a value for every field of ModelConfig: add the value of "
+            f"published models to interop/configs.py."
         )
     try:
         return TypeAdapter(ModelConfig).validate_python(values)
     except ValidationError as error:
         raise BadInput(
-            f"{where} describes no model that groundup knows: {describe(error)}; download it again, or choose another "
-            f"model."
+            f"{where} describes a model that groundup does not support: {describe(error)}; download it again, or "
+            f"choose another model."
         ) from error
 
 
 def _llama(found: Facts, where: str) -> dict[str, Any]:
-    """What Llama's config tells beside sizes."""
+    """Return the fields of a Llama's config other than its sizes."""
     heads, width = found["num_attention_heads"], found["hidden_size"]
     if found.get("head_dim") not in (None, width // heads):
         raise BadInput(
-            f"{where} has head_dim {found['head_dim']}; groundup knows heads of hidden_size / num_attention_heads = "
+            f"{where} has head_dim {found['head_dim']}; expected hidden_size / num_attention_heads = "
             f"{width // heads} channels: choose another model."
         )
-    # rope_parameters since transformers 5; before, rope_theta beside rope_scaling, which still wins
+    # transformers 5 has rope_parameters; older files have rope_theta and rope_scaling, which take precedence
     rope = found.get("rope_scaling") or found.get("rope_parameters") or {}
     return {
         "n_kv_head": found.get("num_key_value_heads") or heads,
@@ -186,7 +191,7 @@ def _llama(found: Facts, where: str) -> dict[str, Any]:
 
 
 def yarn_attention(factor: float) -> float:
-    """The factor of cosines and sines where yarn is given none (Peng et al. 2023, eq. 22)."""
+    """Return the default factor of cosines and sines in yarn (Peng et al. 2023, eq. 22)."""
     return 0.1 * math.log(factor) + 1
 
 
@@ -196,7 +201,7 @@ def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None
         return None
     if kind not in ("linear", "llama3", "yarn"):
         raise BadInput(
-            f"{where} stretches rotary positions by {kind!r}; expected default, linear, llama3 or yarn: choose "
+            f"{where} scales rotary positions by {kind!r}; expected default, linear, llama3 or yarn: choose "
             f"another model."
         )
     factor = float(rope["factor"])
@@ -208,7 +213,7 @@ def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None
     if kind == "yarn":
         if rope.get("mscale") or not rope.get("truncate", True):
             raise BadInput(
-                f"{where} has yarn with mscale or without truncate; groundup knows plain yarn: choose another model."
+                f"{where} has yarn with mscale or without truncate; expected plain yarn: choose another model."
             )
         fields |= {name: float(rope[name]) for name in ("beta_fast", "beta_slow") if rope.get(name)}
         given = rope.get("attention_factor")
@@ -217,10 +222,10 @@ def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None
 
 
 def to_huggingface(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of the Hugging Face class that computes the same.
+    """Return the config.json of the Hugging Face class that computes the same.
 
     Raises:
-        BadInput: no class does; what it would lack is named.
+        BadInput: there is no such class; the message names what the nearest one lacks.
     """
     architecture = architecture_of(config)
     facts: dict[str, Any] = {theirs: getattr(config, ours) for ours, theirs in SIZES[architecture].items()}
@@ -255,10 +260,10 @@ def _rope(scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def architecture_of(config: ModelConfig) -> str:
-    """The Hugging Face architecture that computes what a model of this config does.
+    """Return the Hugging Face architecture that computes the same as a model with this config.
 
     Raises:
-        BadInput: there is none; the differences to the nearest are named.
+        BadInput: there is none; the message names the differences to the nearest one.
     """
     given = {field.name: getattr(config, field.name) for field in fields(config)}
     differences = {architecture: _differences(architecture, given) for architecture in SIZES}
@@ -267,13 +272,13 @@ def architecture_of(config: ModelConfig) -> str:
         return nearest
     says = ", ".join(f"{name} {given[name]}" for name in differences[nearest])
     raise BadInput(
-        f"no Hugging Face model computes what this one does: the nearest, {nearest}, is without {says}; choose "
+        f"no Hugging Face model computes the same as this one: the nearest, {nearest}, lacks {says}; choose "
         f"model.preset gpt2, llama or bert before training."
     )
 
 
 def _differences(architecture: str, given: Mapping[str, Any]) -> list[str]:
-    """The fields that an export would get wrong; a field that the tables above do not mention is one of them."""
+    """List the fields that an export would get wrong; fields missing from the tables above are among them."""
     expected = shared_fields(architecture)
     if "n_kv_head" not in WRITTEN[architecture]:
         expected["n_kv_head"] = given["n_head"]

@@ -1,4 +1,4 @@
-"""A decoder as one GGUF file that llama.cpp runs, its tokenizer and chat template inside; see gguf.py."""
+"""Export a decoder, with its tokenizer and chat template, as a GGUF file for llama.cpp; see gguf.py."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from groundup.files import atomic_path
 from groundup.interop.configs import architecture_of
 from groundup.interop.export_huggingface import beginning, bpe_of, chat_template_of, refuse_existing
 from groundup.interop.export_tokenizer import gguf_fields
-from groundup.interop.gguf import NAMES, SIZES, neighbours
+from groundup.interop.gguf import NAMES, SIZES, permute
 from groundup.interop.gguf_rotary import FACTORS, factors_of, scaling_fields
 from groundup.interop.layouts import llama
 from groundup.interop.model_card import CardFacts
@@ -21,8 +21,8 @@ from groundup.nn.config import ModelConfig
 
 Dtype = Literal["float32", "float16", "q8_0"]
 FILE_TYPES: dict[Dtype, int] = {"float32": 0, "float16": 1, "q8_0": 7}
-Q8_BLOCK = 32  # values that share a scale; a row is a multiple of it
-# our module -> llama.cpp's tensor, of GPT-2; {n} is the layer
+Q8_BLOCK = 32  # values that share a scale; the length of a row must be a multiple of it
+# our module in GPT-2 -> llama.cpp's tensor; {n} is the layer
 GPT2_NAMES = {
     "wte": "token_embd",
     "wpe": "position_embd",
@@ -39,24 +39,27 @@ GPT2_NAMES = {
 def export_gguf(
     checkpoint: Checkpoint, out: Path, dtype: Dtype = "float32", facts: CardFacts | None = None
 ) -> None:
-    """Write a decoder of the shape of Llama or GPT-2 as a .gguf file.
+    """Write a decoder with the architecture of Llama or GPT-2 as a .gguf file.
 
     Args:
-        dtype: of matrices; norms, biases and positions stay float32. q8_0 keeps 8 bits a value and a scale for each
-            32, and float16 where the rows of a matrix are no multiple of 32.
+        checkpoint: the decoder.
+        out: the file to write.
+        dtype: of matrices; norms, biases and positions stay float32. q8_0 stores 8 bits per value and one scale per
+            32 values; a matrix whose rows are not a multiple of 32 long is stored as float16.
+        facts: for the fields of the file; only the licence is written.
 
     Raises:
-        BadInput: before anything is written, where `out` exists or llama.cpp has nothing that computes the same.
+        BadInput: `out` exists, or llama.cpp has no model that computes the same; nothing is written then.
     """
     from gguf import GGUFWriter
 
     refuse_existing(out)
     if checkpoint.kind != "decoder":
-        raise BadInput(f"the model is {TITLES[checkpoint.kind]}; llama.cpp runs decoders: export one.")
+        raise BadInput(f"the model is {TITLES[checkpoint.kind]}; llama.cpp runs only decoders: export one.")
     shape, facts = checkpoint.config.model, facts or CardFacts()
     architecture = architecture_of(shape)
     tokenizer = bpe_of(checkpoint)
-    assert shape.vocab_size == tokenizer.vocab_size, "padding is left out where a checkpoint is loaded"
+    assert shape.vocab_size == tokenizer.vocab_size, "loading a checkpoint removes padding"
     described = {
         "general.type": "model",
         "general.name": Path(out).stem,
@@ -68,7 +71,7 @@ def export_gguf(
             for name, value in gguf_fields(tokenizer, beginning(checkpoint, tokenizer)).items()
         },
     }
-    # where llama.cpp is to stop too; it finds further ends by their names
+    # further tokens at which llama.cpp stops; it finds more by their names
     for name, end in zip(("eot", "eom"), checkpoint.config.stop_ids, strict=False):
         described[f"tokenizer.ggml.{name}_token_id"] = end
     template = chat_template_of(checkpoint)
@@ -107,7 +110,7 @@ def _shape(architecture: str, config: ModelConfig) -> dict[str, Any]:
 def _tensors(
     architecture: str, state: dict[str, Tensor], config: ModelConfig
 ) -> Iterator[tuple[str, Tensor]]:
-    """llama.cpp's name and tensor, one after the other."""
+    """Yield llama.cpp's name of each tensor, and the tensor."""
     layers = range(config.n_layer)
     if architecture == "gpt2":
         modules = {
@@ -122,7 +125,7 @@ def _tensors(
     for ours, split in llama(config).items():
         for theirs, tensor in split.cut(state[ours]).items():
             if theirs.endswith(("q_proj.weight", "k_proj.weight")):
-                tensor = neighbours(tensor, config.n_head if "q_proj" in theirs else config.n_kv_head)
+                tensor = permute(tensor, config.n_head if "q_proj" in theirs else config.n_kv_head)
             yield names[theirs], tensor
     if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
         yield FACTORS, factors_of(config.n_embd // config.n_head, config.rope_base, config.rope_scaling)

@@ -1,4 +1,4 @@
-"""A checkpoint as a folder that transformers loads: equal ids, equal logits, or a sentence that says why not."""
+"""Export a checkpoint as a folder that transformers loads, with equal ids and logits, or explain why it cannot be."""
 
 import json
 from pathlib import Path
@@ -29,9 +29,9 @@ CLASSIFIERS = {
     "llama": "LlamaForSequenceClassification",
     "bert": "BertForSequenceClassification",
 }
-# tanh(x) = x to float32's precision where x is this small; a power of two multiplies without rounding
+# For values this small, tanh(x) = x in float32; multiplying by a power of two does not round.
 SMALL = 2.0**-14
-# The prompt style of one of our instruction models, turn by turn.
+# The prompt style of our instruction models as a chat template.
 TURNS = """\
 {% for message in messages %}
 {% if message['role'] == 'user' %}
@@ -40,7 +40,7 @@ TURNS = """\
 {% elif message['role'] == 'assistant' %}
 {{ '### Response:' + before_response + response_start + message['content'] + eos_token }}\
 {% else %}
-{{ raise_exception('This model was taught messages of user and assistant, not of ' + message['role'] + '.') }}\
+{{ raise_exception('This model was trained on messages of user and assistant, not of ' + message['role'] + '.') }}\
 {% endif %}
 {% endfor %}
 {% if add_generation_prompt %}
@@ -49,10 +49,15 @@ TURNS = """\
 
 
 def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | None = None) -> None:
-    """Write config.json, model.safetensors, the tokenizer, how to generate, the chat template and a model card.
+    """Write config.json, model.safetensors, the tokenizer, generation_config.json, the chat template and a model card.
+
+    Args:
+        checkpoint: the model.
+        out: the folder to write.
+        facts: for the model card.
 
     Raises:
-        BadInput: before anything is written, where `out` exists or transformers has nothing that computes the same.
+        BadInput: `out` exists, or transformers has no model that computes the same; nothing is written then.
     """
     refuse_existing(out)
     config, weights = _model(checkpoint)
@@ -63,7 +68,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         **names,
         "model_max_length": checkpoint.config.model.context_length,
         "clean_up_tokenization_spaces": False,
-        # a message that is to be judged may hold anything: as here, none of it is special
+        # a message to classify may contain any text, and none of it is special, as in our own tokenizer
         "split_special_tokens": checkpoint.kind == "classifier",
     }
     with atomic_path(out) as temporary:
@@ -88,24 +93,23 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise BadInput where something is already."""
+    """Raise BadInput if `out` exists."""
     if Path(out).exists():
-        raise BadInput(f"{out} exists, and nothing is replaced: give another place, or remove it first.")
+        raise BadInput(f"{out} exists and is not replaced: give another path, or remove it first.")
 
 
 def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
-    """The checkpoint's tokenizer; BadInput where it is of another kind than byte-level BPE."""
+    """Return the checkpoint's tokenizer; raises BadInput unless it is byte-level BPE."""
     if not isinstance(checkpoint.tokenizer, BPETokenizer):
         raise BadInput(
-            f"the model is {TITLES[checkpoint.kind]} with a {type(checkpoint.tokenizer).__name__}; models with "
-            f"byte-level BPE, and to Hugging Face encoders with WordPiece too, can be exported: train with "
-            f"tokenizer.kind bpe."
+            f"the model is {TITLES[checkpoint.kind]} with a {type(checkpoint.tokenizer).__name__}; expected byte-level "
+            f"BPE (or WordPiece in an encoder exported to Hugging Face): train with tokenizer.kind bpe."
         )
     return checkpoint.tokenizer
 
 
 def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """The special token that begins a text: its own, the chat template's, or as in GPT-2 that which ends a text."""
+    """Return the token that begins a text: the tokenizer's, the chat template's or, as in GPT-2, the end of a text."""
     if tokenizer.begin is not None:
         return tokenizer.begin
     template = checkpoint.config.chat_template
@@ -114,9 +118,9 @@ def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
 
 
 def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
-    """The template that a model brings along; of our own instruction models one that writes their prompts.
+    """Return the model's chat template, or for our own instruction models a template that writes their prompts.
 
-    An input goes into the message of the instruction: "Repeat.\\n### Input: tea" in the style alpaca_short.
+    The input is part of the message with the instruction: "Repeat.\\n### Input: tea" in the style alpaca_short.
     """
     name = checkpoint.prompt_style
     if checkpoint.config.chat_template is not None or name is None:
@@ -132,7 +136,7 @@ def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
 
 
 def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
-    """tokenizer.json, the names of the special tokens, and the ids of those that the model's config tells."""
+    """Return tokenizer.json, the names of the special tokens, and their ids for the model's config."""
     tokenizer = checkpoint.tokenizer
     if isinstance(tokenizer, WordPieceTokenizer) and not checkpoint.config.model.causal:
         parts = {"pad_token": tokenizer.pad_id, "unk_token": tokenizer.unk_id, "cls_token": tokenizer.cls_id}
@@ -152,12 +156,12 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], 
 
 
 def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
-    """config.json and the weights under transformers' names."""
+    """Return config.json and the weights under transformers' names."""
     shape = checkpoint.config.model
     if checkpoint.kind == "encoder_decoder":
         raise BadInput(
-            "transformers has no class that computes what our encoder-decoder does; a decoder, an encoder or a "
-            "classifier of the presets gpt2, llama and bert can be exported."
+            "transformers has no class that computes the same as our encoder-decoder; export a decoder, an encoder or "
+            "a classifier of the presets gpt2, llama and bert."
         )
     architecture, config = architecture_of(shape), to_huggingface(shape)
     if checkpoint.kind != "classifier":
@@ -172,8 +176,8 @@ def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
     needed = "first" if architecture == "bert" else "last"
     if checkpoint.model.pooling != needed:
         raise BadInput(
-            f"the classifier reads a text by pooling {checkpoint.model.pooling}; {CLASSIFIERS[architecture]} knows "
-            f"{needed} alone: train with it."
+            f"the classifier has the pooling {checkpoint.model.pooling}; {CLASSIFIERS[architecture]} supports only "
+            f"{needed}: train with it."
         )
     heads = ("lm_head.", "cls.", "bert.pooler.")  # of the language model; the classifier does not use them
     trunk = _weights(checkpoint.model.trunk, architecture, shape)
@@ -204,9 +208,10 @@ def _weights(trunk: Any, architecture: str, shape: ModelConfig) -> Weights:
 
 
 def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """The special token that fills rows.
+    """Return the padding token.
 
-    transformers' classifiers read the last token that is not it, so it must not be the one that ends each text.
+    transformers' causal classifiers read the last token that is not padding, so the padding token must differ from
+    the one that ends each text.
     """
     if checkpoint.kind != "classifier" or not checkpoint.config.model.causal:
         return tokenizer.end
@@ -214,23 +219,23 @@ def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
 
 
 def _with_head_bias(norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The bias (C,) of the last norm that makes a head (classes, C) without bias give the scores of one with it.
+    """Return the bias (C,) of the last norm that replaces the bias of a head (classes, C): the scores stay the same.
 
-    Only the head reads what the norm writes, so W (x + d) = W x + b with the shortest d that W takes to b.
+    Only the head reads the output of the norm, so W (x + d) = W x + b, where d is the shortest vector with W d = b.
     """
     doubled = weight.double().cpu()
     moved = (norm_bias.double() + torch.linalg.pinv(doubled, rtol=1e-5) @ bias.double().cpu()).float()
     left = doubled @ (moved.double() - norm_bias.double()) - bias.double().cpu()
     if left.abs().max() > 1e-5:
         raise BadInput(
-            "the classifier adds a bias to its scores that its weights cannot give, and GPT2ForSequenceClassification "
-            "has none: train it longer, or keep the checkpoint."
+            "the classifier's bias cannot be moved into its last norm, and GPT2ForSequenceClassification has none: "
+            "train it longer, or keep the checkpoint."
         )
     return moved
 
 
 def _bert_head(weight: Tensor, bias: Tensor) -> Weights:
-    """Ours reads the first position itself; BERT's pooler, tanh(W x), hands it on where W is a small identity."""
+    """Return BERT's pooler and head for our head, which has no pooler: tanh(W x) = W x if W is a small identity."""
     channels = weight.shape[1]
     return {
         "bert.pooler.dense.weight": torch.eye(channels) * SMALL,

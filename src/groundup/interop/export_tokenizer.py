@@ -1,8 +1,8 @@
-"""Our tokenizers as others keep them: tokenizer.json of Hugging Face and the fields of GGUF; see published.py.
+"""Export our tokenizers as Hugging Face's tokenizer.json or as fields of a GGUF file.
 
-Of byte-level BPE, they join pairs by a list of merges, we by the ranks of the joined tokens. Both give the same ids:
-what is joined within the bytes of a token does not depend on what stands around them, so its last two parts are always
-the same pair.
+For byte-level BPE, those formats list merges, where we use the ranks of the merged tokens. Both give the same ids:
+merges within the bytes of a token do not depend on the surrounding text, so its last two parts are always the same
+pair.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,14 +17,14 @@ from groundup.tokenizers.pretokenization import LLAMA_3, MATCHING, PATTERNS, QWE
 from groundup.tokenizers.spelling import spell
 from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
-NORMAL = 1  # kind of a token in GGUF that is learned from text
+NORMAL = 1  # GGUF's type of a token that is learned from text
 BYTE_LEVEL: dict[str, Any] = {
     "type": "ByteLevel",
     "add_prefix_space": False,
     "trim_offsets": True,
     "use_regex": True,
 }
-# Oniguruma, which Hugging Face's library cuts with, knows no possessive {1,3}+ and takes $ for the end of a line.
+# Oniguruma, Hugging Face's regex engine, has no possessive {1,3}+, and its $ matches the end of a line.
 ONIGURUMA = {
     PATTERNS["gpt4"]: (
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -35,15 +35,15 @@ GGUF_CUTS = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["smollm"]: "smollm", LLAMA_3: "
 
 
 def merges(tokenizer: BPETokenizer) -> list[tuple[bytes, bytes]]:
-    """The two tokens that each longer token is joined from, in the order of their joining.
+    """Return the pair of tokens that each longer token is merged from, in the order of the merges.
 
-    "lo" = 256, "low" = 257 -> [(b"l", b"o"), (b"lo", b"w")]. A token that no row of joins leads to has none.
+    "lo" = 256, "low" = 257 -> [(b"l", b"o"), (b"lo", b"w")]. A token that no sequence of merges gives has no pair.
     """
     ranks, pairs = dict(tokenizer.ranks), []
     token_of = {rank: token for token, rank in ranks.items()}
     for token in tokenizer.tokens:
         if len(token) > 1 and all(bytes([byte]) in ranks for byte in token):
-            rank = ranks.pop(token)  # so that it stays as the parts before
+            rank = ranks.pop(token)  # so that its bytes stop at the two parts before the last merge
             parts = merge_bytes(token, ranks)
             ranks[token] = rank
             if len(parts) == 2:
@@ -54,14 +54,15 @@ def merges(tokenizer: BPETokenizer) -> list[tuple[bytes, bytes]]:
 def huggingface_document(
     tokenizer: BPETokenizer, *, ends: bool = False, padding: str | None = None
 ) -> dict[str, Any]:
-    """What tokenizer.json holds.
+    """Return the content of tokenizer.json.
 
     Args:
-        ends: put the token that ends a text behind each.
-        padding: one more special token, with the next id.
+        tokenizer: the tokenizer to export.
+        ends: append the end-of-text token to each text.
+        padding: a further special token, which gets the next id.
 
     Raises:
-        BadInput: the pattern means something else to Hugging Face's library, or a token is spelled like a special one.
+        BadInput: Hugging Face's library reads the pattern differently, or a token is spelled like a special one.
     """
     special = dict(tokenizer.special_tokens)
     if padding is not None and padding not in special:
@@ -83,7 +84,7 @@ def huggingface_document(
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": True,  # a word that is a token is that token
+            "ignore_merges": True,  # a word that is itself a token gets that token's id
             "vocab": _vocabulary(tokenizer, special | tokenizer.added_tokens),
             "merges": [[spell(left), spell(right)] for left, right in merges(tokenizer)],
         },
@@ -91,7 +92,7 @@ def huggingface_document(
 
 
 def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
-    """What tokenizer.json holds; [SEP] stands behind each text, and before it what the model expects there."""
+    """Return the content of tokenizer.json, which appends [SEP] to a text and prepends [CLS] if the model needs it."""
     vocabulary = {token: i for i, token in enumerate(tokenizer.tokens)}
     rules, normalization = tokenizer.rules, tokenizer.rules.normalization
     [cut] = [theirs for theirs, ours in WORD_SPLITS.items() if ours == rules.split]
@@ -147,7 +148,7 @@ def _document(
 
 
 def _around(ids: Mapping[str, int], before: Sequence[str], behind: Sequence[str]) -> dict[str, Any] | None:
-    """A post-processor that puts special tokens around each text; of two, the second is of segment 1."""
+    """Return a post-processor that puts special tokens around each text; the second of two texts is segment 1."""
     if not before and not behind:
         return None
 
@@ -180,45 +181,47 @@ def _pre_tokenizer(pattern: str) -> dict[str, Any]:
     found = READ_OTHERWISE.search(pattern)
     if found:
         raise BadInput(
-            f"the tokenizer cuts texts by {pattern!r}, in which Hugging Face's library reads {found[0]!r} otherwise; "
-            f"it can be exported with the patterns {', '.join(PATTERNS)}, or an expression without it."
+            f"the tokenizer splits text by {pattern!r}, in which Hugging Face's library reads {found[0]!r} "
+            f"differently: use one of the patterns {', '.join(PATTERNS)}, or an expression without it."
         )
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
     return {"type": "Sequence", "pretokenizers": [split, {**BYTE_LEVEL, "use_regex": False}]}
 
 
 def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
-    """The fields tokenizer.ggml.* of a GGUF file.
+    """Return the fields tokenizer.ggml.* of a GGUF file.
 
     Args:
-        begin: the special token named as the one that begins a text; it is put in front where `tokenizer.begin` is.
+        tokenizer: the tokenizer to export.
+        begin: the token that the file names as the beginning of a text; llama.cpp prepends it only if
+            `tokenizer.begin` is set.
 
     Raises:
-        BadInput: llama.cpp does not cut texts so, cannot reach a token, or a token is spelled like a special one.
+        BadInput: llama.cpp does not support the pattern or a token, or a token is spelled like a special one.
     """
     if tokenizer.pattern not in GGUF_CUTS:
         raise BadInput(
-            f"llama.cpp does not cut texts by {tokenizer.pattern!r}; expected the pattern gpt2 or smollm, or that of "
-            f"Llama 3 or Qwen 2: export to Hugging Face instead."
+            f"llama.cpp does not support the tokenizer pattern {tokenizer.pattern!r}; expected gpt2, smollm, or that "
+            f"of Llama 3 or Qwen 2: export to Hugging Face instead."
         )
     whole = tokenizer.special_tokens | tokenizer.added_tokens
     check_overlaps([*whole], "the tokenizer")
     taking = [token for token, flags in tokenizer.matching.items() if {"lstrip", "rstrip"} & {*flags}]
     if taking:
         raise BadInput(
-            f"the token {taking[0]} takes the white space beside it with it, which llama.cpp does not do; export to "
-            f"Hugging Face instead."
+            f"the token {taking[0]} also matches the white space around it, which llama.cpp does not support: export "
+            f"to Hugging Face instead."
         )
     later = [token for token, flags in tokenizer.matching.items() if "normalized" in flags]
     if any(token in other for other in later for token in whole.keys() - {*later}):
         raise BadInput(
-            "one of the added tokens holds another one that Hugging Face's library would find before it, and llama.cpp "
-            "would not; export to Hugging Face instead."
+            "an added token contains another one that Hugging Face's library would match first and llama.cpp would "
+            "not: export to Hugging Face instead."
         )
     pairs = merges(tokenizer)
     if len(pairs) < sum(len(token) > 1 for token in tokenizer.tokens):
         raise BadInput(
-            "the vocabulary has tokens that no merge leads to, which llama.cpp would never use; export to Hugging "
+            "the vocabulary has tokens that no merge gives, which llama.cpp would never use: export to Hugging "
             "Face instead."
         )
     ids = _vocabulary(tokenizer, whole)
@@ -238,12 +241,12 @@ def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
 
 
 def _vocabulary(tokenizer: BPETokenizer, special: dict[str, int]) -> dict[str, int]:
-    """Every token as printable text -> id; special tokens as they are, in the order of ids."""
+    """Return token as printable text -> id, in the order of the ids; special tokens are written as they are."""
     spelled = {spell(token): rank for token, rank in tokenizer.ranks.items()}
     both = sorted(spelled.keys() & special.keys())
     if both:
         raise BadInput(
-            f"the vocabulary learned {', '.join(both)} from text, which is also a special or added token; other "
-            f"programs keep both in one table: train the tokenizer on text without it."
+            f"the vocabulary learned {', '.join(both)} from text, which is also a special or added token; the file "
+            f"has one table for both: train the tokenizer on text without it."
         )
     return dict(sorted({**spelled, **special}.items(), key=lambda entry: entry[1]))

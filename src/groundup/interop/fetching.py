@@ -1,4 +1,4 @@
-"""Published models by name: their files are fetched as the catalogue says, then read like local ones."""
+"""Load published models by name: their files are downloaded from the locations in the catalogue."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from groundup.errors import BadInput
 from groundup.interop.published import Published, load_published
 
 GPT2_TOKENIZER = {"merges.txt": "gpt2_vocab_bpe", "vocab.json": "gpt2_encoder_json"}
-# name -> its files, each with its name in the catalogue
+# name -> {file name: name in the catalogue}
 MODELS = {
     "smollm2-135m": {"SmolLM2-135M-Instruct.Q4_1.gguf": "smollm2_135m"},
     **{
@@ -25,27 +25,31 @@ MODELS = {
 def fetch_published(
     name_or_path: str, catalogue: Path, *, cache: Path | None = None, progress: bool = True
 ) -> Published:
-    """The model of that name, downloaded into a temporary folder; or that of a local folder or file, read in place.
+    """Load a model by its name, downloaded into a temporary folder, or from a local folder or file.
 
     Args:
-        catalogue: where each file comes from, with its checksum.
-        cache: folder that keeps an interrupted download, so that it continues; by default it starts over.
+        name_or_path: a name in MODELS, or the path of a Hugging Face folder or .gguf file.
+        catalogue: the catalogue's file, with the locations and checksums of the model's files.
+        cache: folder for unfinished downloads, which are then resumed; by default they start again.
+        progress: show the progress of downloads.
 
     Raises:
-        BadInput: the name is unknown, no location has a file, or see `load_published`.
+        BadInput: the name is unknown, no location serves a file, or see `load_published`.
     """
     path = Path(name_or_path)
     if name_or_path not in MODELS:
         if not path.exists():
             raise BadInput(
-                f"pretrained is {name_or_path}, which is neither a known model nor here; expected "
+                f"pretrained is {name_or_path}, which is neither a known model nor an existing path; expected "
                 f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file."
             )
         return load_published(path)
     datasets, files = load_catalogue(catalogue), MODELS[name_or_path]
     missing = sorted(set(files.values()) - set(datasets))
     if missing:
-        raise BadInput(f"{catalogue} has no {', '.join(missing)}; {name_or_path} needs it: add it again.")
+        raise BadInput(
+            f"{catalogue} has no entry {', '.join(missing)}; {name_or_path} needs it: add it again."
+        )
     with tempfile.TemporaryDirectory() as folder:
         for file, entry in files.items():
             fetch(datasets[entry], Path(folder, file), cache=cache, progress=progress)

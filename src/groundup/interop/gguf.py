@@ -1,6 +1,6 @@
-"""GGUF, the file format of llama.cpp: a Llama in one file, quantised or not, with its tokenizer inside.
+"""Import from GGUF, llama.cpp's file format: a Llama with its tokenizer in one file, quantised or not.
 
-One tensor at a time is dequantised, by the package gguf; gguf_file.py reads the file.
+The package gguf dequantises one tensor at a time; gguf_file.py reads the file.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.weights import Shape
 
-# name of llama.cpp -> name in Hugging Face's Llama; {n} is the layer
+# llama.cpp's name -> name in Hugging Face's Llama; {n} is the layer
 NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -37,8 +37,8 @@ NAMES = {
     "blk.{n}.ffn_up.weight": "model.layers.{n}.mlp.up_proj.weight",
     "blk.{n}.ffn_down.weight": "model.layers.{n}.mlp.down_proj.weight",
 }
-UNUSED = 5  # kind of a token that only fills the table
-# tokens at which llama.cpp stops by their names, whatever else the file says (llama-vocab.cpp)
+UNUSED = 5  # GGUF's type of a token that only fills the table
+# tokens at which llama.cpp stops because of their names, whatever the file says (llama-vocab.cpp)
 END_NAMES = (
     "<|eot_id|>",
     "<|eom_id|>",
@@ -67,17 +67,17 @@ SIZES = {
 
 
 def load_gguf(path: Path) -> Decoder:
-    """The model of a GGUF file, dequantised to float32, in evaluation mode.
+    """Load the model of a GGUF file, dequantised to float32, in evaluation mode.
 
     Raises:
         BadInput: the file is missing or damaged, its architecture is not Llama's, or tensors are missing, unexpected
-            or of another shape (each is named).
+            or have another shape (each is named).
     """
     return load_model(open_gguf(path))
 
 
 def load_model(file: GGUFFile) -> Decoder:
-    """The same of an open file."""
+    """Load the model of an open file; see `load_gguf`."""
     config = read_config(file)
     check_layers(config, file.where, len(file.tensors))
     model = empty_model(config)
@@ -87,17 +87,15 @@ def load_model(file: GGUFFile) -> Decoder:
 
 
 def read_config(file: GGUFFile) -> ModelConfig:
-    """Our config of the model in the file.
+    """Read our config of the model in the file.
 
     Raises:
-        BadInput: an architecture that is not Llama's, or a value that ours does not have.
+        BadInput: the architecture is not Llama's, or a value is missing or not supported.
     """
     facts, where = file.fields, file.where
     architecture = facts.get("general.architecture")
     if architecture != "llama":
-        raise BadInput(
-            f"{where} holds a model of type {architecture!r}; expected llama: choose another model."
-        )
+        raise BadInput(f"{where} has a model of type {architecture!r}; expected llama: choose another model.")
     missing = [f"llama.{name}" for name in SIZES.values() if f"llama.{name}" not in facts]
     if missing:
         raise BadInput(
@@ -108,8 +106,7 @@ def read_config(file: GGUFFile) -> ModelConfig:
     turned = int(facts.get("llama.rope.dimension_count", width))
     if turned != width:
         raise BadInput(
-            f"{where} turns {turned} of {width} channels a head by position; groundup knows Llamas that turn all: "
-            f"choose another model."
+            f"{where} rotates {turned} of {width} channels per head by position; expected all: choose another model."
         )
     base = float(facts.get("llama.rope.freq_base", 10_000.0))
     tensors = file.tensors
@@ -123,7 +120,9 @@ def read_config(file: GGUFFile) -> ModelConfig:
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
             **sizes,
             "tie_embeddings": "output.weight" not in tensors,
-            "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),  # kept in 32 bits
+            "norm_eps": round(
+                float(facts["llama.attention.layer_norm_rms_epsilon"]), 12
+            ),  # a float32 in the file
             "rope_base": base,
             "rope_scaling": read_scaling(facts, factors, width, base, where),
         },
@@ -132,7 +131,7 @@ def read_config(file: GGUFFile) -> ModelConfig:
 
 
 class GGUFWeights:
-    """The tensors of a Llama in a GGUF file under Hugging Face's names, each dequantised when it is read."""
+    """The tensors of a Llama in a GGUF file, under Hugging Face's names; each is dequantised when it is read."""
 
     def __init__(self, file: GGUFFile, config: ModelConfig) -> None:
         self.where, self._config = file.where, config
@@ -147,33 +146,33 @@ class GGUFWeights:
 
     @property
     def shapes(self) -> dict[str, Shape]:
-        """The shape of every tensor there is."""
+        """The shape of every tensor."""
         return {name: tensor.shape for name, tensor in self._tensors.items()}
 
     def tensor(self, name: str) -> Tensor:
-        """One of them, in float32."""
+        """Return one tensor, in float32."""
         found = torch.from_numpy(self._tensors[name].values())
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = self._config.n_head if "q_proj" in name else self._config.n_kv_head
-            found = halves(found, heads)
+            found = undo_permute(found, heads)
         return found
 
 
-def halves(weight: Tensor, heads: int) -> Tensor:
-    """Rows of a query or key matrix (heads · D, C) from llama.cpp's order to Llama's.
+def undo_permute(weight: Tensor, heads: int) -> Tensor:
+    """Reorder the rows of a query or key matrix (heads · D, C) from llama.cpp's order to Hugging Face's and ours.
 
-    A head's channels turn in pairs: neighbours (2 i, 2 i + 1) in llama.cpp, (i, i + D / 2) here.
+    Rotary positions rotate the channels of a head in pairs: (2 i, 2 i + 1) in llama.cpp, (i, i + D / 2) here.
     """
     return weight.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 
-def neighbours(weight: Tensor, heads: int) -> Tensor:
-    """The inverse of `halves`."""
+def permute(weight: Tensor, heads: int) -> Tensor:
+    """Reorder the rows of a query or key matrix for llama.cpp: the inverse of `undo_permute`."""
     return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
 def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with a vocabulary that ends where its tokens do: what stands behind fills rows of a padded table."""
+    """Return the fields without the unused tokens at the end of the vocabulary, which only pad the embedding table."""
     kinds = facts["tokenizer.ggml.token_type"]
     n = max((i + 1 for i, kind in enumerate(kinds) if kind != UNUSED), default=0)
     cut = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores")}
@@ -181,7 +180,7 @@ def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
-    """The tokens that end an answer beside the one that ends a text: those that the file names, and END_NAMES."""
+    """Return further tokens that end an answer, besides the one that ends a text: those in the file, and END_NAMES."""
     tokens = facts["tokenizer.ggml.tokens"]
     eos, eot, eom = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
     ends = [i for i, token in enumerate(tokens) if token in END_NAMES or i in (eot, eom)]
@@ -189,7 +188,7 @@ def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:
-    """The chat template among the fields of a file, None where there is none."""
+    """Return the chat template among the fields of a file, or None."""
     source = facts.get("tokenizer.chat_template")
     tokens = facts["tokenizer.ggml.tokens"]
     bos, eos = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))

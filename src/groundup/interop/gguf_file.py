@@ -1,7 +1,8 @@
-"""The bytes of a GGUF file: its fields as plain values, its tensors mapped.
+"""Read the bytes of a GGUF file: fields as plain values, tensors memory-mapped.
 
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the package gguf keeps three arrays for each
-token of a vocabulary: more memory than most tensors, and seconds. What the kinds of quantisation mean is its matter.
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the package gguf keeps three
+arrays per token of the vocabulary, which takes seconds and more memory than most tensors; only its dequantisation is
+used here.
 """
 
 import math
@@ -19,19 +20,20 @@ from groundup.nn.weights import Shape
 
 SCALARS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}  # type of a field -> its name in struct
 STRING, ARRAY = 8, 9
+# types of tensors that need no dequantisation
 PLAIN = {
     "I8": np.int8,
     "I16": np.int16,
     "I32": np.int32,
     "I64": np.int64,
     "F64": np.float64,
-}  # kinds of tensor
-ROWS = 1024  # of a tensor, dequantised at once: what that takes beside is small
+}
+ROWS = 1024  # rows that are dequantised at once; this bounds the memory needed in addition
 
 
 @cache
 def can_read(kind: int) -> bool:
-    """Whether `GGUFTensor.values` knows this kind."""
+    """Whether `GGUFTensor.values` can read tensors of this type."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
     try:
@@ -52,14 +54,14 @@ def _kind_name(kind: int) -> str:
 
 @dataclass(frozen=True)
 class GGUFTensor:
-    """A tensor where it lies: `data` (rows, bytes of a row) of the given kind of quantisation."""
+    """A memory-mapped tensor: `data` (rows, bytes per row), quantised as `kind` (GGML's number of the type)."""
 
     shape: Shape
     kind: int
     data: NDArray[np.uint8]
 
     def values(self) -> NDArray[np.float32]:
-        """Dequantised, in `shape`."""
+        """Return the dequantised values, of shape `shape`."""
         from gguf import GGMLQuantizationType, dequantize
 
         found, kind = np.empty((len(self.data), self.shape[-1]), np.float32), GGMLQuantizationType(self.kind)
@@ -73,7 +75,7 @@ class GGUFTensor:
 
 @dataclass(frozen=True)
 class GGUFFile:
-    """Fields and tensors by their names; shapes stand as in PyTorch, which is the opposite of the file's order."""
+    """Fields and tensors by name; shapes are in PyTorch's order, the reverse of the file's."""
 
     where: str
     fields: dict[str, Any]
@@ -81,11 +83,11 @@ class GGUFFile:
 
 
 def open_gguf(path: Path) -> GGUFFile:
-    """Read the header and map the rest.
+    """Read the header and memory-map the tensors.
 
     Raises:
-        BadInput: the file is missing, cut short, one part of several or no GGUF, or a tensor is of a kind that cannot
-            be read; it is named.
+        BadInput: the file is missing, truncated, one part of several or not GGUF, or has a tensor of a type that
+            cannot be read (it is named).
     """
     if not Path(path).is_file():
         raise BadInput(f"{path} does not exist; expected a GGUF file.")
@@ -95,7 +97,7 @@ def open_gguf(path: Path) -> GGUFFile:
         raise
     except (ValueError, KeyError, TypeError, struct.error, ArithmeticError, MemoryError) as error:
         raise BadInput(
-            f"{path} is no GGUF file, or cut short ({error}); expected a whole one: download it again."
+            f"{path} is not a GGUF file, or is truncated ({error}); expected a complete one: download it again."
         ) from error
 
 
@@ -116,18 +118,18 @@ class _Header:
         parts = fields.get("split.count", 1)
         if parts > 1:
             raise BadInput(
-                f"{where} is one of {parts} parts of a model; expected a whole one: join them with llama-gguf-split "
-                f"--merge."
+                f"{where} is one of {parts} parts of a model; expected a complete model: join the parts with "
+                f"llama-gguf-split --merge."
             )
         found = [(self._string(), *self._tensor()) for _ in range(n_tensors)]
         names = [name for name, *_ in found]
         if len(set(names)) < len(names):
-            raise ValueError(f"it holds {max(names, key=names.count)} twice")
+            raise ValueError(f"it has {max(names, key=names.count)} twice")
         for name, _, kind, _ in found:
             if not can_read(kind):
                 raise BadInput(
-                    f"{where} keeps {name} as {_kind_name(kind)}, which groundup cannot read; expected floats or a "
-                    f"usual quantisation such as Q8_0 or Q4_K: choose another file of the model."
+                    f"{where} stores {name} as {_kind_name(kind)}, which groundup cannot read; expected floats or a "
+                    f"common quantisation such as Q8_0 or Q4_K: choose another file of the model."
                 )
         alignment = fields.get("general.alignment", 32)
         start = -(-self._place // alignment) * alignment

@@ -1,6 +1,7 @@
-"""How a GGUF file says that rotary positions are stretched, as llama.cpp reads it for the architecture "llama".
+"""The scaling of rotary positions in a GGUF file, as llama.cpp reads it for the architecture "llama".
 
-Linear and yarn are fields. Llama 3's way is a tensor: how much slower each pair of channels turns.
+Linear scaling and yarn are fields. Llama 3's scaling is a tensor: the factor by which each pair of channels rotates
+more slowly.
 """
 
 import math
@@ -15,11 +16,11 @@ from groundup.interop.configs import yarn_attention
 from groundup.nn.config import RopeScaling
 from groundup.nn.rotary import frequencies
 
-FACTORS = "rope_freqs.weight"  # no weight of the model
+FACTORS = "rope_freqs.weight"  # a tensor of the file that is no weight of the model
 FIELDS = "llama.rope.scaling."
 OLD_FACTOR = "llama.rope.scale_linear"
 KNOWN = ("factor", "original_context_length", "attn_factor")
-# Fields that change nothing with these values; None: whatever they are. llama.cpp has these betas for every Llama.
+# Fields without effect if they have these values (None: any value). llama.cpp uses these betas for every Llama.
 NEUTRAL = {
     "finetuned": None,
     "yarn_ext_factor": 1.0,
@@ -32,67 +33,77 @@ NEUTRAL = {
 def read_scaling(
     facts: Mapping[str, Any], factors: Tensor | None, head_dim: int, base: float, where: str
 ) -> RopeScaling | None:
-    """What the fields of a file, and its tensor FACTORS if it has one, come to.
+    """Return the scaling described by the fields of a file and by its tensor FACTORS, if it has one.
+
+    Args:
+        facts: the fields of the file.
+        factors: the tensor FACTORS (D / 2,), or None.
+        head_dim: channels per head, D.
+        base: base of the rotary frequencies.
+        where: the file, for messages.
 
     Raises:
-        BadInput: a value that is none, or a way that ours is not.
+        BadInput: a value is not a valid number, or the type of scaling is not supported.
     """
-    told = {name.removeprefix(FIELDS): value for name, value in facts.items() if name.startswith(FIELDS)}
-    told.setdefault("factor", facts.get(OLD_FACTOR, 0.0))  # the defaults are llama.cpp's
-    told.setdefault("original_context_length", facts.get("llama.context_length"))
-    told.setdefault("attn_factor", 1.0)
-    kind = told.pop("type", "linear")
-    factor = _number(told, "factor", where) if told["factor"] else 1.0
+    given = {name.removeprefix(FIELDS): value for name, value in facts.items() if name.startswith(FIELDS)}
+    given.setdefault("factor", facts.get(OLD_FACTOR, 0.0))  # the defaults are llama.cpp's
+    given.setdefault("original_context_length", facts.get("llama.context_length"))
+    given.setdefault("attn_factor", 1.0)
+    kind = given.pop("type", "linear")
+    factor = _number(given, "factor", where) if given["factor"] else 1.0
     stretched = kind != "none" and (factor != 1 or kind not in ("linear", "yarn"))
     if factors is not None:
         if stretched:
             raise BadInput(
-                f"{where} has {FACTORS} and {FIELDS}type {kind!r}; groundup knows one way of stretching positions at a "
-                f"time: choose another model."
+                f"{where} has {FACTORS} and {FIELDS}type {kind!r}; expected one kind of scaling at a time: choose "
+                f"another model."
             )
         return read_factors(factors, head_dim, base, where)
     if not stretched:
         return None
     odd = [
         f"{name} {value!r}"
-        for name, value in told.items()
+        for name, value in given.items()
         if name not in KNOWN and (name not in NEUTRAL or NEUTRAL[name] not in (None, value))
     ]
     if kind not in ("linear", "yarn") or (odd and kind == "yarn"):
         raise BadInput(
-            f"{where} stretches rotary positions by {' and '.join([repr(kind), *odd])}; groundup reads linear, plain "
-            f"yarn and Llama 3's factors from GGUF: choose another model."
+            f"{where} scales rotary positions by {' and '.join([repr(kind), *odd])}; expected linear, plain yarn or "
+            f"Llama 3's factors: choose another model."
         )
     if kind == "linear":
         return RopeScaling("linear", factor)
-    usual, more = yarn_attention(factor), _number(told, "attn_factor", where, least=0.0)
+    usual, more = yarn_attention(factor), _number(given, "attn_factor", where, least=0.0)
     return RopeScaling(
         "yarn",
         factor,
-        original_context=round(_number(told, "original_context_length", where)),
-        attention_factor=usual if more == 1 else round(usual * more, 5),  # kept in 32 bits
+        original_context=round(_number(given, "original_context_length", where)),
+        attention_factor=usual if more == 1 else round(usual * more, 5),  # a float32 in the file
     )
 
 
 def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> RopeScaling | None:
-    """The numbers of Llama 3's scaling from what they come to; None where no pair is slowed.
+    """Recover the parameters of Llama 3's scaling from its factors; None if no pair of channels is slowed down.
 
-    The largest is `factor`. How much a pair between slow and fast ones is slowed tells the original context, given
-    from how many turns to how many they are between: 1 to 4 in every model published. With no pair between, it is the
-    longest in which the slow pairs turn at most once: any other with the same slow pairs computes the same.
+    The largest factor is `factor`. The original context follows from a pair between slow and fast ones, if the limits
+    of that range are known: 1 to 4 turns in every published model. Without such a pair, it is the longest context in
+    which the slow pairs turn at most once; every other context with the same slow pairs computes the same.
 
     Args:
         factors: (D / 2,), plain frequency / slowed frequency.
+        head_dim: channels per head, D.
+        base: base of the rotary frequencies.
+        where: the file, for messages.
 
     Raises:
-        BadInput: other factors.
+        BadInput: the factors are not Llama 3's.
     """
     if factors.shape != (head_dim // 2,) or not (factors.isfinite() & (factors > 1 - 1e-4)).all():
         raise BadInput(
             f"{where} has a tensor {FACTORS} of shape {tuple(factors.shape)}; expected {head_dim // 2} numbers of at "
             f"least 1: download it again."
         )
-    factor = round(float(factors.max()), 4)  # kept in 32 bits
+    factor = round(float(factors.max()), 4)  # a float32 in the file
     if factor == 1:
         return None
     plain, _ = frequencies(head_dim, base)
@@ -107,17 +118,17 @@ def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> Rop
     scaling = RopeScaling("llama3", factor, original_context=context)
     if not torch.allclose(factors_of(head_dim, base, scaling), factors, rtol=1e-3):
         raise BadInput(
-            f"{where} slows rotary positions down by factors that are not Llama 3's: take the model's Hugging Face "
+            f"{where} scales rotary positions by factors that are not Llama 3's: import the model's Hugging Face "
             f"folder instead."
         )
     return scaling
 
 
 def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
-    """What a file says of it, without "llama." in front; nothing of Llama 3's, whose factors are a tensor.
+    """Return the fields of a file for this scaling, without the prefix "llama."; none for Llama 3's, which is a tensor.
 
     Raises:
-        BadInput: yarn with other betas than llama.cpp's.
+        BadInput: yarn has betas other than llama.cpp's.
     """
     if scaling is None or scaling.kind == "llama3":
         return {}
@@ -126,7 +137,7 @@ def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
         if (scaling.beta_fast, scaling.beta_slow) != (NEUTRAL["yarn_beta_fast"], NEUTRAL["yarn_beta_slow"]):
             raise BadInput(
                 f"the model has yarn with beta_fast {scaling.beta_fast:g} and beta_slow {scaling.beta_slow:g}; "
-                f"llama.cpp knows 32 and 1: export to Hugging Face instead."
+                f"llama.cpp supports only 32 and 1: export to Hugging Face instead."
             )
         fields["original_context_length"] = scaling.original_context
         fields["attn_factor"] = scaling.attention_factor / yarn_attention(scaling.factor)
@@ -134,14 +145,14 @@ def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def factors_of(head_dim: int, base: float, scaling: RopeScaling) -> Tensor:
-    """(D / 2,): how much slower each pair of channels turns."""
+    """Return the factor (D / 2,) by which each pair of channels rotates more slowly."""
     plain, _ = frequencies(head_dim, base)
     slowed, _ = frequencies(head_dim, base, scaling)
     return plain / slowed
 
 
-def _number(told: Mapping[str, Any], name: str, where: str, least: float = 1.0) -> float:
-    value = told.get(name)
+def _number(given: Mapping[str, Any], name: str, where: str, least: float = 1.0) -> float:
+    value = given.get(name)
     if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
         raise BadInput(
             f"{where}: {FIELDS}{name} is {value!r}; expected a number of at least {least:g}: download it again."

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face models in: GPT-2, Llama and its kin, BERT. Nothing in them is ever run."""
+"""Import from folders of Hugging Face models: GPT-2, Llama and similar models, BERT. No code in them is run."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,16 +22,16 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 def load_model(folder: Path) -> Decoder | Encoder:
-    """The model of a folder with config.json and safetensors, in evaluation mode and float32.
+    """Load the model of a folder with config.json and safetensors, in float32 and evaluation mode.
 
     Raises:
-        BadInput: a file is missing or damaged, the architecture is not known, or tensors are missing, unexpected or of
-            another shape (each is named).
+        BadInput: a file is missing or damaged, the architecture is not supported, or tensors are missing, unexpected
+            or have another shape (each is named).
     """
     path = Path(folder) / "config.json"
     architecture, config = from_huggingface(read_json_object(path), str(path))
     source = SafetensorsFolder(Path(folder), partial(RENAMES[architecture], config))
-    if architecture == "bert":  # the class for hidden words is saved without
+    if architecture == "bert":  # BertForMaskedLM is saved without a pooler
         config = replace(config, pooler="bert.pooler.dense.weight" in source.shapes)
     check_layers(config, str(folder), len(source.shapes))
     model = empty_model(config)
@@ -40,9 +40,12 @@ def load_model(folder: Path) -> Decoder | Encoder:
 
 
 def chat_template(folder: Path) -> ChatTemplate | None:
-    """The chat template of a folder, from chat_template.jinja or tokenizer_config.json; None where there is none.
+    """Return the chat template of a folder, from chat_template.jinja or tokenizer_config.json, or None.
 
-    Of several templates in tokenizer_config.json the one called "default" is taken.
+    If tokenizer_config.json has several templates, the one named "default" is used.
+
+    Raises:
+        BadInput: the template is not a text.
     """
     config = read_settings(folder)
     file, source = folder / "chat_template.jinja", config.get("chat_template")
@@ -63,13 +66,13 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
 
 def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tuple[int, ...]:
-    """The tokens that end an answer beside the tokenizer's own, by generation_config.json and config.json.
+    """Return the tokens that end an answer, other than the tokenizer's own, by generation_config.json and config.json.
 
-    As in transformers, config.json counts where generation_config.json names none. Where it does, only the special
-    tokens of config.json count too: a config saved without thought names 2, which may be any piece of text.
+    As in transformers, config.json is used if generation_config.json names none. If it does, only the special tokens
+    of config.json are added: many configs name a default of 2, which may be an ordinary token.
 
     Raises:
-        BadInput: a file is damaged, or names no ids.
+        BadInput: a file is damaged, or its eos_token_id is neither an id nor a list of ids.
     """
     first, second = (eos_token_ids(folder / name) for name in ("generation_config.json", "config.json"))
     if first and isinstance(tokenizer, BPETokenizer):
@@ -79,13 +82,13 @@ def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tupl
 
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:
-    """A model whose weights take no memory yet."""
+    """Make a model on the device "meta", whose weights take no memory."""
     with torch.device("meta"), _NothingDrawn():
         return Decoder(config) if config.causal else Encoder(config)
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Leaves parameters uninitialised: on the device "meta" a draw would load the compiler, for 70 MB and seconds."""
+    """Leaves parameters uninitialised: on "meta", random initialisation would load the compiler (seconds, 70 MB)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
@@ -93,12 +96,12 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-# Names of published files as transformers writes them today; None for what is no weight.
+# Functions from a name in a published file to the name that transformers uses today; None for what is no weight.
 
 
 def _gpt2(config: ModelConfig, name: str) -> str | None:
     if name.endswith((".attn.bias", ".attn.masked_bias")) or name == "lm_head.weight":
-        return None  # causal masks of old files; the head is the token table once more
+        return None  # causal masks in old files; the head, which repeats the token embedding
     return name if name.startswith("transformer.") else f"transformer.{name}"
 
 
@@ -109,10 +112,8 @@ def _llama(config: ModelConfig, name: str) -> str | None:
 
 
 def _bert(config: ModelConfig, name: str) -> str | None:
-    unused = (
-        "cls.seq_relationship.",
-        "cls.predictions.decoder.",
-    )  # of pairs of sentences; the table once more
+    # the head for pairs of sentences; the decoder, which repeats the token embedding
+    unused = ("cls.seq_relationship.", "cls.predictions.decoder.")
     if name.startswith(unused) or name.endswith("embeddings.position_ids"):
         return None
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

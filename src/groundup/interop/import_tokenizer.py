@@ -1,4 +1,4 @@
-"""Vocabularies that others trained and published, in the same class as our own."""
+"""Import published tokenizers, from OpenAI's, Hugging Face's and GGUF files, into our own classes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from groundup.tokenizers.pretokenization import LLAMA_3, MATCHING, QWEN_2, compi
 from groundup.tokenizers.spelling import unspell
 from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer, WordRules
 
-CONTROL, USER = 3, 4  # kinds of token in GGUF that are not learned from text
-UNKNOWN = 2  # another, that no byte-level text needs
-# What WordPiece may cut texts into words with, by the names of Hugging Face's library.
+CONTROL, USER = 3, 4  # GGUF's types of tokens that are not learned from text
+UNKNOWN = 2  # GGUF's type of the unknown token, which byte-level text never needs
+# Hugging Face's pre-tokenizers for WordPiece -> ours
 WORD_SPLITS: dict[str, WordSplit] = {"BertPreTokenizer": "bert", "WhitespaceSplit": "whitespace"}
-# What Oniguruma, with which Hugging Face's library cuts, reads otherwise than `regex`: ends of lines, possessive
-# {1,3}+, sets in sets, named sets, flags, and every escape but those of classes and of signs.
+# Syntax that Oniguruma, Hugging Face's regex engine, reads differently from `regex`: ends of lines, possessive {1,3}+,
+# nested sets, named sets, flags, and all escapes except those of classes and signs.
 READ_OTHERWISE = regex.compile(
     r"\{[\d,]+\}\+|(?<!\\)\$|(?<![\[\\])\^|&&|--|\|\||~~|\[:|\(\?(?!i?:|<?[=!])|(?<!\\)(?:\\\\)*+\K\\[^sSdDwWpPnrtfv\W_]"
 )
@@ -30,14 +30,15 @@ READ_OTHERWISE = regex.compile(
 def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
     """Return GPT-2's tokenizer (256 bytes, 50,000 merges, <|endoftext|> = 50256) from OpenAI's two files.
 
-    vocab_bpe: a title line, then two tokens a line, in the order they were merged: the ranks.
-    encoder_json: token -> id. Ids must follow the ranks, or joining by rank would not be GPT-2's joining.
+    The files are read here and not by `tiktoken.load`, which caches a copy of every file in the temporary folder and
+    returns it even if the file has changed.
 
-    The files are read here and not by `tiktoken.load`, which keeps a copy of every file in the temporary
-    folder and gives that back even when the file has changed.
+    Args:
+        vocab_bpe: a title line, then two tokens per line, in the order in which they were merged: the ranks.
+        encoder_json: token -> id. Ids must follow the ranks, or merging by rank would differ from GPT-2.
 
     Raises:
-        BadInput: a file is missing, damaged, or the two do not belong together.
+        BadInput: a file is missing or damaged, or the two files do not belong together.
     """
     try:
         _, *lines = Path(vocab_bpe).read_text(encoding="utf-8").splitlines()
@@ -58,12 +59,13 @@ def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
 
 
 def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
-    """The tokenizer of a Hugging Face folder: tokenizer.json, and of tokenizer_config.json what ends a text.
+    """Load the tokenizer of a Hugging Face folder: tokenizer.json, and the end-of-text token of tokenizer_config.json.
 
-    Byte-level BPE, or WordPiece with BERT's steps before it.
+    It must be byte-level BPE, or WordPiece with BERT's normalization. Folders with GPT-2's or BERT's older vocabulary
+    files instead of tokenizer.json are read too.
 
     Raises:
-        BadInput: a file is missing or damaged, or the tokenizer does something that ours does not.
+        BadInput: a file is missing or damaged, or the tokenizer has an option that ours does not support.
     """
     folder = Path(folder)
     config, old = read_settings(folder), _is_old(folder)
@@ -79,13 +81,13 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         )
     if (found.get("decoder") or {}).get("type") != "ByteLevel":
         raise BadInput(
-            f"{where} decodes by {found.get('decoder')}; expected the type ByteLevel, as in byte-level BPE: choose "
-            f"another model."
+            f"{where} has the decoder {found.get('decoder')}; expected the type ByteLevel, as in byte-level BPE: "
+            f"choose another model."
         )
     special, added, matching = _added_tokens(found, config, where)
     end = config.get("eos_token")
     end = end["content"] if isinstance(end, dict) else end
-    if end is None:  # GPT-2's own folder says it in config.json alone
+    if end is None:  # GPT-2's own folder names it only in config.json
         wanted = [
             i for name in ("config.json", "generation_config.json") for i in eos_token_ids(folder / name)
         ]
@@ -101,12 +103,12 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
     both = [
         token
         for token in (*special, *added)
-        if token in joined or (token in model["vocab"] and len(token) == 1)  # a byte, as it is spelled
+        if token in joined or (token in model["vocab"] and len(token) == 1)  # a spelled byte
     ]
     if both:
         raise BadInput(
-            f"{where} has the added token {both[0]!r}, which is a byte or which merges give too; groundup finds a "
-            f"token in the text or joins it, not both: choose another model."
+            f"{where} has the added token {both[0]!r}, which is also a byte or the result of a merge; expected added "
+            f"tokens that are only matched as a whole: choose another model."
         )
     tokenizer = _tokenizer(
         vocabulary,
@@ -115,7 +117,7 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
         special,
         end,
         where,
-        # beside a tokenizer.json, transformers does not read add_bos_token of tokenizer_config.json
+        # if there is a tokenizer.json, transformers ignores add_bos_token of tokenizer_config.json
         _begin(found.get("post_processor"), end, where),
         added,
         matching,
@@ -125,30 +127,30 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
 
 
 def _is_old(folder: Path) -> bool:
-    """Whether the folder has no tokenizer.json, but the files of before."""
+    """Whether the folder has the older vocabulary files instead of tokenizer.json."""
     old = any((folder / name).is_file() for name in ("vocab.txt", "merges.txt"))
     return old and not (folder / "tokenizer.json").is_file()
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What tokenizer_config.json says, and special_tokens_map.json before it; old folders may have neither."""
+    """Return the settings in special_tokens_map.json and tokenizer_config.json; the latter wins, both are optional."""
     paths = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
     found = [entry for path in paths if path.is_file() for entry in read_json_object(path).items()]
     return {key: value for key, value in found if value is not None}
 
 
 def _kind(model: Mapping[str, Any]) -> str | None:
-    """The type of a model whose file does not name it, as those of GPT-2 and BERT: by its fields."""
+    """Return the type of a model whose file does not name it, as in GPT-2's and BERT's files, by its fields."""
     if "merges" in model:
         return "BPE"
     return "WordPiece" if "max_input_chars_per_word" in model else None
 
 
 def _old_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """As a tokenizer.json: vocab.json and merges.txt of GPT-2, or vocab.txt of BERT.
+    """Return the equivalent of tokenizer.json for GPT-2's vocab.json and merges.txt, or for BERT's vocab.txt.
 
     Raises:
-        BadInput: a file is missing or damaged, or they are to be read as those of another model.
+        BadInput: a file is missing or damaged, or the files are those of another model.
     """
     path = folder / "config.json"
     model_type = read_json_object(path).get("model_type") if path.is_file() else None
@@ -173,7 +175,7 @@ def _old_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file: `splitlines` would also cut at characters that are tokens."""
+    """Return the lines of a file; `splitlines` would also split at characters that are tokens."""
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
@@ -189,7 +191,7 @@ def _old_gpt2(
             {"id": i, "content": token, "special": token in special} for token, i in whole.items()
         ],
         "pre_tokenizer": byte_level,
-        "post_processor": begins,  # which is refused
+        "post_processor": begins,  # `_begin` refuses add_bos_token
         "decoder": byte_level,
         "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
     }
@@ -215,7 +217,7 @@ def _old_bert(tokens: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(config: Mapping[str, Any]) -> set[str]:
-    """The tokens that tokenizer_config.json gives a part, such as eos_token."""
+    """Return the tokens to which tokenizer_config.json gives a role, such as eos_token."""
     found = [value for name, value in config.items() if name.endswith("_token")]
     for name in ("additional_special_tokens", "extra_special_tokens"):
         more = config.get(name) or []
@@ -227,10 +229,10 @@ def _named(config: Mapping[str, Any]) -> set[str]:
 def _added_tokens(
     found: Mapping[str, Any], config: Mapping[str, Any], where: str
 ) -> tuple[dict[str, int], dict[str, int], dict[str, list[str]]]:
-    """Special tokens, other tokens that are found as a whole, and how each is found: see AddedTokens.
+    """Return special tokens, other added tokens, and how each is matched (see AddedTokens).
 
-    tokenizer_config.json may have more of them than tokenizer.json, and names special ones. Where both describe a
-    token, transformers finds it as tokenizer_config.json says, and takes it for special if one of them does.
+    tokenizer_config.json may have more tokens than tokenizer.json, and names special ones. If both describe a token,
+    transformers matches it as tokenizer_config.json says, and it is special if either says so.
     """
     entries = {token["content"]: token for token in found.get("added_tokens") or []}
     for i, token in (config.get("added_tokens_decoder") or {}).items():
@@ -240,8 +242,8 @@ def _added_tokens(
     alone = [content for content, token in entries.items() if token.get("single_word")]
     if alone:
         raise BadInput(
-            f"{where} has the token {alone[0]!r} with single_word, which is found only between signs; groundup finds "
-            f"added tokens everywhere: choose another model."
+            f"{where} has the token {alone[0]!r} with single_word, which is matched only as a separate word; expected "
+            f"tokens that are matched everywhere: choose another model."
         )
     named = _named(config)
     special = {
@@ -259,16 +261,16 @@ def _check_options(
     pattern: str,
     where: str,
 ) -> None:
-    """Raise BadInput where a field of the BPE model would give other ids than ours.
+    """Raise BadInput if a field of the BPE model would give ids other than ours.
 
-    With every byte in the vocabulary nothing is unknown, so that unk_token, fuse_unk and byte_fallback do nothing. A
-    token that no merge gives is one where it is a whole word, if ignore_merges is set; so it is with ours.
+    If every byte is in the vocabulary, nothing is unknown, so unk_token, fuse_unk and byte_fallback have no effect. A
+    token that no merge gives is used for a whole word if ignore_merges is set; our tokenizer always does that.
     """
     given = {one + other for one, other in merges}
     odd = [
         token for token in vocabulary if len(token) > 1 and token not in given and _is_word(token, pattern)
     ]
-    missing = sum(len(token) == 1 for token in vocabulary) < 256  # characters that stand for bytes
+    missing = sum(len(token) == 1 for token in vocabulary) < 256  # single characters spell bytes
     wrong = [
         name for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(name)
     ]
@@ -277,22 +279,21 @@ def _check_options(
     if wrong:
         raise BadInput(
             f"{where} has {' and '.join(f'{name} {model.get(name)!r}' for name in wrong)}, which gives other ids with "
-            f"this vocabulary; groundup reads byte-level BPE without: choose another model."
+            f"this vocabulary; expected byte-level BPE without that: choose another model."
         )
 
 
 def _is_word(token: str, pattern: str) -> bool:
-    """Whether the pattern cuts the spelled token out of a text as one word."""
+    """Whether the pattern leaves the spelled token in one piece, as a single word."""
     text = unspell(token).decode("utf-8", errors="replace")
     return split_words(compile_pattern(pattern), text) == [text]
 
 
 def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str) -> str | None:
-    """The special token that the post-processor of a tokenizer.json puts before each text; behind may stand `end`."""
+    """Return the token that the post-processor of a tokenizer.json puts before each text; it may append `end`."""
     steps = (post_processor or {}).get("processors") or [post_processor or {}]
-    steps = [
-        step for step in steps if step.get("type") not in (None, "ByteLevel")
-    ]  # which moves offsets alone
+    # ByteLevel only changes offsets
+    steps = [step for step in steps if step.get("type") not in (None, "ByteLevel")]
     if not steps:
         return None
     if [step["type"] for step in steps] == ["BertProcessing"] and steps[0]["sep"][0] == end:
@@ -303,12 +304,12 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
         if len(before) <= 1 and behind in ([], [end]):
             return before[0] if before else None
     raise BadInput(
-        f"{where} puts tokens around each text by {steps}; groundup knows TemplateProcessing with at most one token "
-        f"before the text, and at most {end!r} behind: choose another model."
+        f"{where} adds tokens to each text by {steps}; expected TemplateProcessing with at most one token before the "
+        f"text, and at most {end!r} after it: choose another model."
     )
 
 
-# of tokenizer_config.json -> of the normalizer in tokenizer.json, which gives way to them in transformers
+# setting in tokenizer_config.json -> setting of the normalizer in tokenizer.json, which it overrides in transformers
 BERT_SETTINGS = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -317,7 +318,7 @@ BERT_SETTINGS = {
 
 
 def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) -> WordPieceTokenizer:
-    """What stands in a tokenizer.json of BERT's, or of ours."""
+    """Read WordPiece from the tokenizer.json of BERT, or from one that we exported."""
     defaults = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
     model, steps = found["model"], {**defaults, **(found.get("normalizer") or {})}
     cut: str = (found.get("pre_tokenizer") or {}).get("type", "")
@@ -334,8 +335,8 @@ def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) 
     others = {token["content"] for token in found.get("added_tokens") or []} - set(SPECIAL_TOKENS)
     if others:
         raise BadInput(
-            f"{where} has the added tokens {', '.join(sorted(others))}, which are found as a whole; groundup reads "
-            f"WordPiece with {', '.join(SPECIAL_TOKENS)} alone: choose another model."
+            f"{where} has the added tokens {', '.join(sorted(others))}; expected WordPiece with only "
+            f"{', '.join(SPECIAL_TOKENS)}: choose another model."
         )
     is_bert = str(config.get("tokenizer_class", "BertTokenizer")).startswith("BertTokenizer")
     for ours, theirs in BERT_SETTINGS.items():
@@ -349,7 +350,7 @@ def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) 
         Normalization(
             clean=steps["clean_text"],
             space_cjk=steps["handle_chinese_chars"],
-            strip_accents=steps["lowercase"] if accents is None else accents,  # as the library reads it
+            strip_accents=steps["lowercase"] if accents is None else accents,  # as in `tokenizers`
             lowercase=steps["lowercase"],
         ),
         WORD_SPLITS[cut],
@@ -366,16 +367,20 @@ def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) 
 
 
 def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
-    """The byte-level BPE inside a GGUF file; `facts` are its fields.
+    """Load the byte-level BPE of a GGUF file.
+
+    Args:
+        facts: the fields of the file.
+        where: the file, for messages.
 
     Raises:
-        BadInput: there is none, or it does something that ours does not.
+        BadInput: the tokenizer is of another kind, or has an option that ours does not support.
     """
     names = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": LLAMA_3, "qwen2": QWEN_2}
     kind, cut = facts.get("tokenizer.ggml.model"), facts.get("tokenizer.ggml.pre", "gpt-2")
     if kind != "gpt2" or cut not in names:
         raise BadInput(
-            f"{where} has a tokenizer of kind {kind!r} that cuts texts like {cut!r}; expected gpt2 (byte-level BPE) "
+            f"{where} has a tokenizer of kind {kind!r} with the pattern {cut!r}; expected gpt2 (byte-level BPE) "
             f"and one of {', '.join(names)}: choose another model."
         )
     tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
@@ -391,17 +396,17 @@ def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
     if not facts.get("tokenizer.ggml.add_bos_token", cut == "llama-bpe"):  # as llama.cpp reads it
         begin = None
     before = None if begin is None else tokens[int(begin)]
-    _check_options(
-        {"ignore_merges": cut == "llama-bpe"}, vocabulary, merges, names[cut], where
-    )  # as llama.cpp
+    # llama.cpp sets ignore_merges for Llama 3 only
+    _check_options({"ignore_merges": cut == "llama-bpe"}, vocabulary, merges, names[cut], where)
     return _tokenizer(vocabulary, merges, names[cut], special, end, where, before, added)
 
 
 def check_overlaps(tokens: Sequence[str], where: str) -> None:
-    """Raise BadInput where llama.cpp could find other tokens in a text than Hugging Face's library and we do.
+    """Raise BadInput if llama.cpp could match other added tokens in a text than Hugging Face's library and ours.
 
-    It looks for the longest token in the whole text, then for the next; we go through the text and take the longest at
-    each place. Both find the same unless one token ends as another begins. Runs of one character are no such case.
+    llama.cpp searches the whole text for the longest token, then for the next longest; we go through the text and take
+    the longest token at each place. Both give the same unless one token ends as another begins. Two tokens that repeat
+    the same character are no problem.
     """
     for pair in combinations(tokens, 2):
         if len(set("".join(pair))) == 1:
@@ -410,7 +415,7 @@ def check_overlaps(tokens: Sequence[str], where: str) -> None:
             if other[0] in one and any(one.endswith(other[:n]) for n in range(1, min(len(one), len(other)))):
                 raise BadInput(
                     f"{where} has the added tokens {one!r} and {other!r}, of which one ends as the other begins; "
-                    f"llama.cpp finds them in another order than other programs: choose another model."
+                    f"llama.cpp matches them in another order than other programs: choose another model."
                 )
 
 
@@ -425,23 +430,24 @@ def _tokenizer(
     added: Mapping[str, int] | None = None,
     matching: Mapping[str, Sequence[str]] | None = None,
 ) -> BPETokenizer:
-    """Check that the ids of joined tokens are in the order of their joining: then the id is the rank."""
+    """Make the tokenizer; ids must be in the order of the merges, so that an id is also the rank."""
     if end is None or end not in special:
         raise BadInput(
-            f"{where} ends texts with {end!r}, which is no special token; expected one of its own: choose another "
-            f"model."
+            f"{where} ends texts with {end!r}, which is not one of its special tokens; expected one of them: choose "
+            f"another model."
         )
     try:
         ranks = {unspell(token): i for token, i in vocabulary.items()}
         joined = [ranks[unspell(one) + unspell(other)] for one, other in merges]
     except KeyError as error:
         raise BadInput(
-            f"{where} is not sound byte-level BPE: {error} is no byte, or a merge gives no token; download it again."
+            f"{where} is not valid byte-level BPE: {error} spells no byte, or a merge gives no token; download it "
+            f"again."
         ) from error
     if joined != sorted(joined):  # a token may be listed with every pair that makes it, as in Llama 3
         raise BadInput(
-            f"{where} joins tokens in an order that is not that of their ids; groundup knows vocabularies in which it "
-            f"is: choose another model."
+            f"{where} merges tokens in an order other than that of their ids; expected the same order: choose another "
+            f"model."
         )
     return BPETokenizer(
         ranks,
@@ -456,7 +462,7 @@ def _tokenizer(
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
-    """The expression that cuts texts as the pre-tokenizer of a tokenizer.json does."""
+    """Return the pattern that splits text as the pre-tokenizer of a tokenizer.json does."""
     steps = (pre_tokenizer or {}).get("pretokenizers") or [pre_tokenizer or {}]
     shown = [{key: value for key, value in step.items() if key not in ("trim_offsets",)} for step in steps]
     bytes_only = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
@@ -471,22 +477,22 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
         expression = (split.get("pattern") or {}).get("Regex")
         if expression and (found := READ_OTHERWISE.search(expression)):
             raise BadInput(
-                f"{where} cuts texts by {expression!r}, in which Hugging Face's library reads {found[0]!r} otherwise "
-                f"than groundup; expected an expression without it: choose another model."
+                f"{where} splits text by {expression!r}, in which Hugging Face's library reads {found[0]!r} "
+                f"differently from groundup; expected an expression without it: choose another model."
             )
         if expression and split.get("behavior") == "Isolated" and not split.get("invert"):
             return str(expression)
     raise BadInput(
-        f"{where} cuts texts by {shown}; groundup knows GPT-2's way, digits apart, or one expression: choose another "
-        f"model."
+        f"{where} splits text by {shown}; expected GPT-2's pattern, with or without separate digits, or one regular "
+        f"expression: choose another model."
     )
 
 
 def eos_token_ids(path: Path) -> list[int]:
-    """The tokens that end a text by a config.json or generation_config.json: none, one or several.
+    """Return the tokens that end a text by a config.json or generation_config.json: none, one or several.
 
     Raises:
-        BadInput: the file is damaged, or holds something else there.
+        BadInput: the file is damaged, or its eos_token_id is neither an id nor a list of ids.
     """
     found = read_json_object(path).get("eos_token_id") if path.is_file() else None
     ids = found if isinstance(found, list) else [] if found is None else [found]
@@ -498,10 +504,10 @@ def eos_token_ids(path: Path) -> list[int]:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object from a file.
 
     Raises:
-        BadInput: the file is missing, or holds something else.
+        BadInput: the file is missing, cannot be read, or is not a JSON object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -511,10 +517,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} cannot be read ({error.strerror}); expected a file.") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(
-            f"{path} is not JSON ({error}); expected that of a Hugging Face model: download it again."
+            f"{path} is not JSON ({error}); expected a file of a Hugging Face model: download it again."
         ) from error
     if not isinstance(found, dict):
         raise BadInput(
-            f"{path} is not a JSON object; expected that of a Hugging Face model: download it again."
+            f"{path} is not a JSON object; expected a file of a Hugging Face model: download it again."
         )
     return found

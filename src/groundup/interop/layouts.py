@@ -1,6 +1,6 @@
-"""Under which names, and cut how, other programs keep the parameters of our models.
+"""The names and layouts in which other programs store the parameters of our models.
 
-One table an architecture, read in both directions: weights in, weights out.
+One table per architecture, used in both directions: for import and export.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,12 @@ from groundup.nn.weights import Shape
 
 @dataclass(frozen=True)
 class ForeignTensor:
-    """How a tensor of ours is stored in another format.
+    """How another program stores one of our tensors.
 
-    names: the tensors it is made of, stacked along the first axis. rows: of each, if there are several. transposed:
-    stored as (in, out), where nn.Linear has (out, in).
+    Attributes:
+        names: the tensors that ours is made of, concatenated along the first dimension.
+        rows: the number of rows of each, if there are several.
+        transposed: stored as (in, out), where nn.Linear has (out, in).
     """
 
     names: tuple[str, ...]
@@ -26,31 +28,31 @@ class ForeignTensor:
     transposed: bool = False
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Their tensors, in the order of `names`, as ours."""
+        """Return our tensor, made of the foreign tensors in the order of `names`."""
         ours = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
         return ours.T if self.transposed else ours
 
     def cut(self, ours: Tensor) -> dict[str, Tensor]:
-        """Our tensor as theirs, by name."""
+        """Return the foreign tensors of our tensor: name -> tensor."""
         if self.transposed:
             ours = ours.T
         parts = ours.split(list(self.rows)) if self.rows else (ours,)
         return dict(zip(self.names, parts, strict=True))
 
     def shapes(self, ours: Shape) -> dict[str, Shape]:
-        """The shapes that their tensors must have for ours to have this one."""
+        """Return the shapes of the foreign tensors for the shape of our tensor: name -> shape."""
         if self.transposed:
             ours = ours[::-1]
         return {name: (rows, *ours[1:]) for name, rows in zip(self.names, self.rows or ours[:1], strict=True)}
 
 
-Layout = Mapping[str, ForeignTensor]  # our name -> theirs
+Layout = Mapping[str, ForeignTensor]  # our name -> the foreign tensors
 
 
 def _same(
     names: Mapping[str, str], kinds: Sequence[str], transposed: bool = False
 ) -> dict[str, ForeignTensor]:
-    """Modules {ours: theirs} with tensors `kinds` that are kept as they are; only matrices can be transposed."""
+    """Lay out modules {our name: foreign name} whose tensors `kinds` are stored one to one; only weights transpose."""
     return {
         f"{ours}.{kind}": ForeignTensor((f"{theirs}.{kind}",), transposed=transposed and kind == "weight")
         for ours, theirs in names.items()
@@ -59,7 +61,7 @@ def _same(
 
 
 def gpt2(config: ModelConfig) -> Layout:
-    """Hugging Face's GPT-2 with its head; OpenAI's code keeps linear layers as (in, out)."""
+    """Hugging Face's GPT-2 with its head; like OpenAI's code it stores linear layers as (in, out)."""
     blocks = [(f"h.{n}", f"transformer.h.{n}") for n in range(config.n_layer)]
     norms = {f"{ours}.{name}": f"{theirs}.{name}" for ours, theirs in blocks for name in ("ln_1", "ln_2")}
     linear = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -72,7 +74,7 @@ def gpt2(config: ModelConfig) -> Layout:
 
 
 def llama(config: ModelConfig) -> Layout:
-    """Hugging Face's Llama with its head: queries, keys and values apart, and gate and value of the feed-forward."""
+    """Hugging Face's Llama with its head; queries, keys and values are separate, as are gate and up projection."""
     keys = config.n_embd // config.n_head * config.n_kv_head
     tables = {"wte": "model.embed_tokens", "ln_f": "model.norm"}
     if not config.tie_embeddings:
@@ -99,7 +101,7 @@ def llama(config: ModelConfig) -> Layout:
 
 
 def bert(config: ModelConfig) -> Layout:
-    """Hugging Face's BERT with its head for hidden words; queries, keys and values apart."""
+    """Hugging Face's BERT with its masked-language-model head; queries, keys and values are separate."""
     embeddings, head = "bert.embeddings", "cls.predictions"
     layout = _same(
         {

@@ -1,4 +1,4 @@
-"""README.md of an exported model: what it is, what it learned from, how good it is, how to load it."""
+"""The model card (README.md) of an exported model: what it is, its training data, its metrics, how to load it."""
 
 import json
 from collections.abc import Mapping
@@ -14,10 +14,13 @@ PIPELINES = {"decoder": "text-generation", "encoder": "fill-mask", "classifier":
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a checkpoint does not know of itself.
+    """Facts that a checkpoint does not record.
 
-    licence: as the Hugging Face Hub calls it, such as apache-2.0. base: the model it was finetuned from, such as
-    HuggingFaceTB/SmolLM2-135M-Instruct. revision: the git revision of the code. metrics: name -> value; may be nested.
+    Attributes:
+        licence: as the Hugging Face Hub names it, such as apache-2.0.
+        base: the model that it was finetuned from, such as HuggingFaceTB/SmolLM2-135M-Instruct.
+        revision: the git revision of the code.
+        metrics: name -> value; may be nested.
     """
 
     licence: str | None = None
@@ -27,12 +30,17 @@ class CardFacts:
 
 
 def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str, facts: CardFacts) -> str:
-    """The text of README.md.
+    """Return the text of README.md.
 
     Args:
-        name: of the model.
-        class_name: of transformers, such as LlamaForCausalLM.
+        name: the model's name.
+        checkpoint: the model.
+        class_name: transformers' class, such as LlamaForCausalLM.
         weights: fingerprint of model.safetensors.
+        facts: facts that the checkpoint does not record.
+
+    Raises:
+        BadInput: a metric is neither a number nor a text nor a mapping of them.
     """
     import jinja2
 
@@ -62,7 +70,7 @@ def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str,
 
 
 def _rows(metrics: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Nested metrics as lines of a table: {"test": {"f1": 0.97}} -> [("test f1", "0.97")]."""
+    """Return nested metrics as rows of a table: {"test": {"f1": 0.97}} -> [("test f1", "0.97")]."""
     rows = []
     for name, value in metrics.items():
         full = f"{before}{name}"

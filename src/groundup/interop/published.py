@@ -1,4 +1,4 @@
-"""A published model becomes a checkpoint: weights, tokenizer, chat template and where they came from."""
+"""Turn a published model into a checkpoint: weights, tokenizer, chat template and the hashes of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,27 +20,27 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 @dataclass(frozen=True)
 class Published:
-    """A model with what came along."""
+    """A published model with its tokenizer, chat template and stop tokens."""
 
     model: Decoder | Encoder
     tokenizer: BPETokenizer | WordPieceTokenizer
     chat_template: ChatTemplate | None
     weights: dict[str, str]  # file name -> sha256
-    stop_ids: tuple[int, ...] = ()  # tokens that end an answer beside the tokenizer's own
+    stop_ids: tuple[int, ...] = ()  # further tokens that end an answer, besides the tokenizer's own
 
 
 def load_published(path: Path) -> Published:
-    """The model of a Hugging Face folder or of a GGUF file, in float32 and evaluation mode.
+    """Load the model of a Hugging Face folder or of a GGUF file, in float32 and evaluation mode.
 
-    Rows of its token table that are no tokens are left out.
+    Rows of its embedding table without a token are removed.
 
     Raises:
-        BadInput: nothing is there, something is damaged or missing, or the model is of a kind that ours is not.
+        BadInput: the path does not exist, a file is damaged or missing, or the model is not supported.
     """
     path = Path(path)
     if not path.is_dir() and path.suffix != ".gguf":
         raise BadInput(
-            f"{path} is no folder and no .gguf file; expected a Hugging Face folder or a GGUF file."
+            f"{path} is neither a folder nor a .gguf file; expected a Hugging Face folder or a GGUF file."
         )
     try:
         found = _from_huggingface(path) if path.is_dir() else _from_gguf(path)
@@ -54,15 +54,15 @@ def load_published(path: Path) -> Published:
         AttributeError,
         RuntimeError,
         OSError,
-    ) as error:  # a field is not there, or of no use
+    ) as error:  # a field is missing or invalid
         raise BadInput(
-            f"{path} is not whole, or laid out as groundup does not know it ({type(error).__name__}: {error}); "
+            f"{path} is incomplete, or has an unsupported layout ({type(error).__name__}: {error}); "
             f"download it again, or choose another model."
         ) from error
     if found.tokenizer.vocab_size > found.model.config.vocab_size:
         raise BadInput(
-            f"{path} has {found.tokenizer.vocab_size} tokens and a table of {found.model.config.vocab_size} rows; "
-            f"expected a row a token: the tokenizer is that of another model."
+            f"{path} has {found.tokenizer.vocab_size} tokens and {found.model.config.vocab_size} rows of embeddings; "
+            f"expected one row per token: replace the tokenizer, which is that of another model."
         )
     if found.tokenizer.vocab_size < found.model.config.vocab_size:
         keep_tokens(found.model, found.tokenizer.vocab_size)
@@ -70,14 +70,14 @@ def load_published(path: Path) -> Published:
 
 
 def import_model(path: Path, out: Path) -> Published:
-    """Write the model at `path` as a checkpoint to `out`; errors as for `load_published`."""
+    """Write the model at `path` as a checkpoint to `out`; raises BadInput as `load_published` does."""
     found = load_published(path)
     save_published(found, out)
     return found
 
 
 def save_published(found: Published, out: Path) -> None:
-    """Write the model as a checkpoint that asks by its chat template, where it brought one."""
+    """Write the model as a checkpoint; its prompts use its chat template, if it has one."""
     save_checkpoint(
         out,
         found.model,

@@ -1,4 +1,4 @@
-"""Weights from elsewhere into a model of ours: mapped from disk, every name and shape checked before any is read."""
+"""Read foreign weights into one of our models: memory-mapped, with every name and shape checked before any is read."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.weights import Shape, mismatches
 
 INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
-FLOATS = ("F64", "F32", "F16", "BF16")  # kinds of tensors that hold weights as they are
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of tensors that are not quantised
 
 
 class Source(Protocol):
@@ -30,24 +30,24 @@ class Source(Protocol):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        """The shape of every tensor there is."""
+        """The shape of every tensor."""
 
     def tensor(self, name: str) -> Tensor:
-        """One of them."""
+        """Return the tensor of that name."""
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a model's weights: those of the index, else model.safetensors, else the only one there is.
+    """Return the files with a model's weights: those in the index, else model.safetensors, else the only safetensors.
 
     Raises:
-        BadInput: the index is damaged or names a file that is missing, no file is there, or nothing says which.
+        BadInput: the index is damaged or names a missing file, there is no file, or there are several without an index.
     """
     index, every = folder / INDEX, sorted(folder.glob("*.safetensors"))
     if index.is_file():
         listed = read_json_object(index).get("weight_map")
         if not isinstance(listed, dict) or not listed or not all(map(_is_file_name, listed.values())):
             raise BadInput(
-                f"{index} does not say which file of the folder holds each tensor; expected "
+                f"{index} does not map tensors to files of the folder; expected "
                 f'{{"weight_map": {{tensor: file}}}}: download it again.'
             )
         files = [folder / name for name in sorted(set(listed.values()))]
@@ -63,12 +63,12 @@ def weight_files(folder: Path) -> list[Path]:
         )
     if len(files) > 1 and not index.is_file():
         raise BadInput(
-            f"{folder} has {', '.join(file.name for file in files)}, and nothing says which is the model; expected "
+            f"{folder} has several files of weights ({', '.join(file.name for file in files)}); expected "
             f"{WHOLE}, {INDEX} or a single file: remove the others, or download {INDEX} too."
         )
     if [file.name for file in files] == ["adapter_model.safetensors"]:
         raise BadInput(
-            f"{folder} holds an adapter and not the model that it was trained on; expected a whole model: merge the "
+            f"{folder} has an adapter without the model that it was trained on; expected a complete model: merge the "
             f"two with merge_and_unload() of the package peft, and save the result."
         )
     return files
@@ -79,13 +79,14 @@ def _is_file_name(value: object) -> bool:
 
 
 class SafetensorsFolder:
-    """The weights in the safetensors of a folder (see `weight_files`); mapped, so only what is used is read.
+    """The weights in the safetensors of a folder (see `weight_files`); memory-mapped, so only what is used is read.
 
     Args:
-        rename: their name -> the name it is known by; None for what is no weight.
+        folder: the folder.
+        rename: name in the file -> name of the weight here, or None for a tensor that is no weight.
 
     Raises:
-        BadInput: as for `weight_files`; a file is damaged, two tensors have one name, or one holds no floats.
+        BadInput: as `weight_files` does; or a file is damaged, two tensors have one name, or one has no floats.
     """
 
     def __init__(self, folder: Path, rename: Callable[[str], str | None]) -> None:
@@ -98,48 +99,48 @@ class SafetensorsFolder:
                 opened = safe_open(file, framework="pt")
             except SafetensorError as error:
                 raise BadInput(
-                    f"{file} is damaged or cut short ({error}); expected safetensors: download it again."
+                    f"{file} is damaged or truncated ({error}); expected safetensors: download it again."
                 ) from error
-            for theirs in opened.keys():  # noqa: SIM118 - no mapping, though it looks like one
+            for theirs in opened.keys():  # noqa: SIM118 - not a mapping, though it looks like one
                 name = rename(theirs)
                 if name is None:
                     continue
                 if name in found:
                     raise BadInput(
-                        f"{folder} holds {name} twice: {found[name]} and {theirs} in {file.name}; expected one: "
+                        f"{folder} has {name} twice: {found[name]} and {theirs} in {file.name}; expected one: "
                         f"download the folder again."
                     )
                 tensor = opened.get_slice(theirs)
                 if tensor.get_dtype() not in FLOATS:
                     raise BadInput(
-                        f"{file} keeps {theirs} as {tensor.get_dtype()}; expected {', '.join(FLOATS)}: groundup reads "
-                        f"no quantised safetensors, so choose the model as it was before."
+                        f"{file} stores {theirs} as {tensor.get_dtype()}; expected {', '.join(FLOATS)}: groundup "
+                        f"cannot read quantised safetensors, so choose the model that is not quantised."
                     )
                 found[name] = f"{theirs} in {file.name}"
                 self.shapes[name] = tuple(tensor.get_shape())
                 self._places[name] = (opened, theirs)
 
     def tensor(self, name: str) -> Tensor:
-        """One of them, a view of the file until it is written to."""
+        """Return the tensor of that name, a view of the file until it is written to."""
         file, theirs = self._places[name]
         found: Tensor = file.get_tensor(theirs)
         return found
 
 
 def check_layers(config: ModelConfig, where: str, n_tensors: int) -> None:
-    """Raise BadInput where a config names more layers than there are tensors: making them could take forever."""
+    """Raise BadInput if a config has more layers than there are tensors: creating them could take forever."""
     if config.n_layer > n_tensors:
         raise BadInput(
-            f"{where} has {n_tensors} tensors for the {config.n_layer} layers of its config; expected more: "
+            f"{where} has {n_tensors} tensors for the {config.n_layer} layers of its config; expected more tensors: "
             f"download it again."
         )
 
 
 def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> None:
-    """Give a model made on the device "meta" its weights, in float32; each tensor is in memory once.
+    """Load the weights, in float32, into a model made on the device "meta"; each tensor is in memory only once.
 
     Raises:
-        BadInput: naming every missing, unexpected and misshapen tensor.
+        BadInput: tensors are missing, unexpected or have another shape; the message names all of them.
     """
     own = {name: tuple(p.shape) for name, p in model.named_parameters()}
     assert own.keys() == layout.keys(), own.keys() ^ layout.keys()
@@ -148,9 +149,9 @@ def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> No
         wanted |= theirs.shapes(own[name])
     problems = mismatches(wanted, source.shapes)
     if problems:
-        raise BadInput(f"{source.where}: the weights do not fit its config: {'; '.join(problems)}.")
+        raise BadInput(f"{source.where}: the weights do not match the config: {'; '.join(problems)}.")
     weights = {}
-    # the largest first: what reading it takes beside is gone before the others are there
+    # the largest first: the extra memory for reading it is free again before the others are loaded
     for name, theirs in sorted(layout.items(), key=lambda entry: -math.prod(own[entry[0]])):
         joined = theirs.join([source.tensor(part) for part in theirs.names])
         weights[name] = joined.to(torch.float32).contiguous()

@@ -1,7 +1,7 @@
 """The finetuned models behind MLflow's predict interface: a list of texts in, answers out.
 
-A registered model folder holds a copy of this file, the package's source and the checkpoint's safetensors.
-MLflow runs the copy to get its model (models from code): nothing is pickled.
+The folder of a registered model has a copy of this file, the package's source and the checkpoint's safetensors.
+MLflow runs the copy to get its model (models from code), so nothing is pickled.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from groundup.text.labels import label_of
 
 
 class Judgement(pydantic.BaseModel):
-    """What the spam classifier thinks of one message."""
+    """The spam classifier's judgement of one message."""
 
     label: str  # "ham" or "spam"
     spam_probability: float
@@ -25,7 +25,7 @@ class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
 
-        # of adapters: where the model lies that they stand on (older versions name one folder)
+        # for adapters, the possible folders of their base model (older versions name a single folder)
         recorded = (context.model_config or {}).get("base") or []
         places = [Path(place) for place in ([recorded] if isinstance(recorded, str) else recorded)]
         base = next((place for place in places if place.is_dir()), places[-1] if places else None)
@@ -33,10 +33,10 @@ class _Served(mlflow.pyfunc.PythonModel):
 
 
 class ServedClassifier(_Served):
-    """Messages -> judgements."""
+    """Classifies messages as ham or spam."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Judgement]:
-        """One judgement a message, in order."""
+        """Return one judgement per message, in order."""
         from groundup.tasks.classification import spam_probabilities
 
         probabilities = spam_probabilities(self.checkpoint, model_input)
@@ -44,10 +44,10 @@ class ServedClassifier(_Served):
 
 
 class ServedInstructions(_Served):
-    """Instructions -> responses. A blank line separates an instruction from its input, if it has one."""
+    """Answers instructions. A blank line separates an instruction from its input, if it has one."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
-        """One response an instruction, in order; `params` as in INFERENCE_PARAMS."""
+        """Return one response per instruction, in order; `params` as in INFERENCE_PARAMS."""
         from groundup.tasks.instructions import respond
 
         requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]

@@ -1,4 +1,4 @@
-"""Text before a tokenizer sees it: documents, JSON Lines, labels, normalization, duplicates, runs of 13 words.
+"""Text before tokenization: documents, JSON Lines, labels, normalization, duplicates, runs of 13 words.
 
-It knows no dataset and no model. `source` compares Python modules by what they mean.
+It is independent of any dataset and model. `source` compares Python modules by their meaning.
 """

@@ -1,4 +1,4 @@
-"""What a document of the pretraining text is: {"id": str, "messages": [str, ...]}, and its text."""
+"""Documents of the pretraining text, {"id": str, "messages": [str, ...]}, and their text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,5 +7,5 @@ Document = dict[str, Any]
 
 
 def text_of(messages: Sequence[str]) -> str:
-    """The text of a document as the model reads it: one message a line."""
+    """Return the text of a document as the model reads it: one message per line."""
     return "\n".join(messages)

@@ -1,4 +1,4 @@
-"""Dropping what says the same thing twice, counting it, and stopping where too much was dropped."""
+"""Dropping duplicate texts, counting them, and stopping if too many rows were dropped."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def key_of(text: str) -> str:
-    """What duplicates have in common: letter case, punctuation and white space do not count, numbers do.
+    """Return the key that duplicates share: it ignores letter case, punctuation and white space, but not numbers.
 
     "10 + 11 = 21" and "12 + 13 = 25" are two texts, and so are the price lists of two days.
     """
@@ -19,10 +19,11 @@ def key_of(text: str) -> str:
 
 
 def keep_first(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list[Row], Counter[str]]:
-    """Keep the first of all rows with the same text, exactly or after `key_of`; count the others.
+    """Keep the first of all rows whose text is equal, exactly or after `key_of`; count the others.
 
-    Returns the rows kept, in order, and how many were "exact duplicates" and "normalised duplicates" of an earlier
-    row, kept or not.
+    Returns:
+        The rows kept, in order, and the number of "exact duplicates" and "normalised duplicates" of an earlier row,
+        whether that row was kept or not.
     """
     kept, reasons = [], Counter[str]()
     texts: set[str] = set()
@@ -42,19 +43,21 @@ def keep_first(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list
 
 
 def check_loss(dropped: Mapping[str, int], read: int, section: str, limit: float) -> None:
-    """Stop where more than the share `limit` of the rows read was dropped.
+    """Raise an error if more than the share `limit` of the rows was dropped.
 
     Args:
-        dropped: how many rows were dropped for each reason.
-        section: the section of params.yaml that holds the limit, as max_dropped_share.
+        dropped: reason -> number of rows dropped.
+        read: number of rows read.
+        section: the section of params.yaml whose max_dropped_share is the limit.
+        limit: the largest share that may be dropped, 0 to 1.
 
     Raises:
-        BadInput: with the count of every reason.
+        BadInput: more was dropped; the message gives the count of every reason.
     """
     lost = sum(dropped.values())
     if lost > limit * read:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
         raise BadInput(
             f"{lost:,} of {read:,} rows ({lost / read:.1%}) would be dropped: {reasons}; "
-            f"{section}.max_dropped_share allows {limit:.1%}: repair the data, or raise the value if they may go."
+            f"{section}.max_dropped_share allows {limit:.1%}: repair the data, or raise the value to drop them."
         )

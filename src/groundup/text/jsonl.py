@@ -1,6 +1,6 @@
-"""JSON Lines: the one format of every raw and prepared text of the house.
+"""JSON Lines: the format of all raw and prepared text.
 
-A prepared dataset is a folder with a file for each split and report.json, the counts of how it was made.
+A prepared dataset is a folder with one file per split, and report.json with the counts of its preparation.
 """
 
 import json
@@ -13,11 +13,10 @@ from groundup.files import atomic_path, write_json
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read one object a line.
+    """Read one JSON object per line.
 
     Raises:
-        BadInput: there is no file, it is not UTF-8, or a line is not a JSON object; the sentence names file and
-            line.
+        BadInput: the file is missing or not UTF-8, or a line is not a JSON object; the message names file and line.
     """
     rows = []
     try:
@@ -36,32 +35,33 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             ) from error
         except json.JSONDecodeError as error:
             raise BadInput(
-                f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object a line."
+                f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object per line: "
+                f"correct the line."
             ) from error
         if not isinstance(row, dict):
             raise BadInput(
-                f"{path}, line {number}: found {type(row).__name__}; expected one JSON object a line."
+                f"{path}, line {number}: found {type(row).__name__}; expected one JSON object per line: correct it."
             )
         rows.append(row)
     return rows
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one object a line, atomically; equal rows give equal bytes."""
+    """Write one JSON object per line, atomically; equal rows give equal bytes."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_splits(folder: Path, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the named splits of a prepared dataset; errors as for `read_jsonl`."""
+    """Read the named splits of a prepared dataset: split -> rows; raises BadInput as `read_jsonl` does."""
     return {name: read_jsonl(Path(folder) / f"{name}.jsonl") for name in names}
 
 
 def write_splits(
     folder: Path, splits: Mapping[str, Sequence[dict[str, Any]]], report: Mapping[str, Any]
 ) -> None:
-    """Write a prepared dataset, atomically."""
+    """Write a prepared dataset (one file per split, and `report`) into `folder`, atomically."""
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         for name, rows in splits.items():

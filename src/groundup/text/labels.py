@@ -1,11 +1,11 @@
-"""What a message can be, and how sure a classifier must be to call it spam; needs no torch."""
+"""The labels of a message, and the probability from which a classifier calls it spam; imports no torch."""
 
 LABELS = HAM, SPAM = ("ham", "spam")  # in the order of a classifier's scores
-THRESHOLD = 0.5  # a message whose probability of spam reaches this is spam
+THRESHOLD = 0.5  # a message with at least this probability of spam is spam
 
 
 def label_of(spam_probability: float) -> str:
-    """The label that a classifier's probability of spam stands for.
+    """Return the label for a classifier's probability of spam.
 
     >>> label_of(0.5)
     'spam'

@@ -1,11 +1,11 @@
-"""Does an evaluation item occur in a training text? Three kinds of occurrence, from strict to loose:
+"""Search for evaluation items in training texts. There are three kinds of occurrence, from strict to loose:
 
 - exact: the item equals a whole training text (a message, a document, a prompt, a prompt with its response);
-- normalised: it equals one after `normalise`: case, digits, punctuation and spaces do not count;
-- 13-gram: it shares 13 normalised words in a row with one (the rule of GPT-3, Brown et al. 2020, appendix C).
+- normalised: the two are equal after `normalise`, which ignores case, digits, punctuation and spaces;
+- 13-gram: the two share 13 consecutive normalised words (the rule of GPT-3, Brown et al. 2020, appendix C).
   Items of fewer than 13 words can only be found by the first two.
 
-Legend: N words of all training texts together, G windows of `n` words that do not cross a text's edge.
+Shapes: N is the number of words of all training texts, G the number of windows of `n` words within a text.
 """
 
 import re
@@ -31,38 +31,37 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication mod 2**64 l
 
 
 def normalise(text: str, *, keep_digits: bool = False) -> str:
-    """Words of `text`, case-folded, one space between them, every digit "0".
+    """Return the words of `text`, case-folded, separated by one space, with every digit replaced by "0".
 
-    "WIN £1,000 now!!" -> "win 0 000 now". A text without words (":-)") keeps its signs, else all such
-    texts would be one. `keep_digits` leaves digits alone, for texts that differ in nothing else (sums).
+    "WIN £1,000 now!!" -> "win 0 000 now". A text without words (":-)") keeps its signs; otherwise all such texts
+    would be equal. `keep_digits` leaves digits unchanged, for texts that differ only in digits (sums).
     """
     text = unicodedata.normalize("NFKC", text).casefold()
     if text.isascii() and not keep_digits:
-        words = text.translate(_ASCII).split()  # the same answer, many times faster
+        words = text.translate(_ASCII).split()  # the same result, many times faster
     else:
         words = _WORD.findall(text if keep_digits else _DIGIT.sub("0", text))
     return " ".join(words) if words else "".join(text.split())
 
 
 def ngrams(text: str, n: int = N, *, keep_digits: bool = False) -> set[str]:
-    """All runs of `n` words of the normalised text; empty if it has fewer."""
+    """Return all runs of `n` words of the normalised text; empty if it has fewer words."""
     words = normalise(text, keep_digits=keep_digits).split()
     return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One occurrence: the kind, and the training text in which it was found."""
+    """One occurrence: its kind, and the training text in which the item was found."""
 
     kind: str
     training: str
 
 
 class TextIndex:
-    """Training texts, prepared for many questions "does this occur?". 12.5 MB of text take a few seconds.
+    """An index of training texts for many searches. Indexing 12.5 MB of text takes a few seconds.
 
-    A text is a string, or a conversation given as its messages: then it stands for each message and for the
-    whole.
+    A text is a string or a list of messages; each message and the whole conversation are then indexed.
     """
 
     def __init__(self, texts: Iterable[Text], *, n: int = N, keep_digits: bool = False) -> None:
@@ -70,8 +69,8 @@ class TextIndex:
         self.texts: list[str] = []
         self._exact: dict[str, int] = {}
         self._normalised: dict[str, int] = {}
-        wholes: list[str] = []  # normalised texts; windows are taken from these only
-        owners: list[int] = []  # their places in self.texts
+        wholes: list[str] = []  # normalised whole texts; only these are cut into windows
+        owners: list[int] = []  # their indices in self.texts
         for text in texts:
             messages = [text] if isinstance(text, str) else list(text)
             parts = [self._add(message) for message in messages]
@@ -95,7 +94,7 @@ class TextIndex:
         return normalised
 
     def find(self, item: str) -> Hit | None:
-        """The strictest occurrence of `item`, or None. A blank item occurs nowhere."""
+        """Return the strictest occurrence of `item`, or None. A blank item is never found."""
         if item in self._exact:
             return Hit("exact", item)
         normalised = normalise(item, keep_digits=self.keep_digits)
@@ -110,9 +109,8 @@ class TextIndex:
         for window in np.flatnonzero(self._hashes[places] == hashes):
             text = self.texts[self._owners[places[window]]]
             gram = " ".join(normalised.split()[window : window + self.n])
-            if gram in ngrams(
-                text, self.n, keep_digits=self.keep_digits
-            ):  # words decide, hashes only propose
+            # Hashes only propose candidates: the words themselves are compared.
+            if gram in ngrams(text, self.n, keep_digits=self.keep_digits):
                 return Hit("13-gram", text)
         return None
 
@@ -120,9 +118,9 @@ class TextIndex:
 def window_hashes(
     normalised: Sequence[str], n: int, vocabulary: dict[str, int]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """64-bit hashes of all windows of `n` words: (hashes (G,), number of the text each lies in (G,)).
+    """Hash all windows of `n` words to 64 bits: (hashes (G,), index of the text that contains each (G,)).
 
-    Equal windows have equal hashes as long as the same `vocabulary` (word -> number, grown here) is passed.
+    Equal windows have equal hashes if the same `vocabulary` (word -> number, extended here) is passed.
     """
     words = [text.split() for text in normalised]
     numbers = (vocabulary.setdefault(word, len(vocabulary)) for text in words for word in text)
@@ -142,12 +140,12 @@ def window_hashes(
 
 
 def linked_groups(texts: Sequence[str], n: int = N, *, keep_digits: bool = False) -> list[int]:
-    """Number texts so that two which are equal after `normalise`, or share `n` normalised words in a row, get one
-    number, directly or over others.
+    """Return a group number for each text.
 
-    The number is the position of the group's first text; a text that shares nothing is its own group.
+    Two texts are linked if they are equal after `normalise` or share `n` consecutive normalised words; a group is
+    connected by such links. Its number is the index of its first text. A text without links is its own group.
     """
-    from scipy.cluster.hierarchy import DisjointSet  # a fifth of a second, which a chat would wait for
+    from scipy.cluster.hierarchy import DisjointSet  # importing it late saves a chat 0.2 s at its start
 
     normalised = [normalise(text, keep_digits=keep_digits) for text in texts]
     hashes, owners = window_hashes(normalised, n, {})
@@ -170,13 +168,13 @@ def find_contamination(
     digits_count: Container[tuple[str, str]] = (),
     examples: int = 5,
 ) -> dict[str, Any]:
-    """Look for every evaluation item in every training text, canaries included.
+    """Search every training text for every evaluation item, and for planted canaries.
 
     Args:
         evaluation: name of an evaluation set -> its items.
         training: name of a training set -> its texts (see `TextIndex`).
         digits_count: pairs (evaluation set, training set) compared with `keep_digits` (see `normalise`).
-        examples: how many offending pairs are kept per kind and pair of sets.
+        examples: number of examples kept per kind and pair of sets.
 
     Returns:
         {"sets": {evaluation set: {"items": int, "contaminated": int, "training": {training set: {"exact":
@@ -185,7 +183,7 @@ def find_contamination(
         strictest kind; "contaminated" counts items found in at least one training set.
 
     Raises:
-        RuntimeError: the check did not find its own canary, so its zeros would mean nothing.
+        RuntimeError: the search missed a canary, so a count of zero would mean nothing.
     """
     birds, canary = canaries(evaluation), {}
     found: dict[str, set[int]] = {name: set() for name in evaluation}
@@ -213,13 +211,13 @@ def find_contamination(
 
 
 def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """For each kind an item to be found and the training text to plant: {kind: (item, planted)}.
+    """Make one canary per kind: {kind: (item to find, training text to plant)}.
 
-    Made of the longest evaluation item, with a word of the canary's own after each of its words, so that no
-    true item and no true text matches.
+    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item and no
+    real text matches it.
     """
     words = max((text for items in evaluation.values() for text in items), key=len, default="").split()
-    tail = "dug out of the deep dark ground".split()  # for 13 words, even where all items are short
+    tail = "dug out of the deep dark ground".split()  # gives at least 13 words even if all items are short
     items = {}
     for kind, song in zip(KINDS, ("tweet", "chirp", "trill"), strict=True):
         items[kind] = " ".join(f"{word} canary{song}" for word in [*words, *tail])
@@ -229,15 +227,13 @@ def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, st
 
 
 def check_canaries(index: TextIndex, birds: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
-    """Find the canaries that were planted in `index`: {kind: true}.
+    """Search `index` for the canaries planted in it: {kind: true}.
 
     Raises:
-        RuntimeError: one was not found, or elsewhere, or under another kind.
+        RuntimeError: a canary was not found, or found in another text or as another kind.
     """
     for kind, (item, planted) in birds.items():
         hit = index.find(item)
         if hit != Hit(kind, planted):
-            raise RuntimeError(
-                f"the contamination check missed its {kind} canary, {item!r}; it answered {hit}"
-            )
+            raise RuntimeError(f"the contamination check missed its {kind} canary {item!r}; it found {hit}")
     return dict.fromkeys(birds, True)

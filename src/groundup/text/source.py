@@ -1,12 +1,12 @@
-"""The meaning of Python source: what is left of it without comments, docstrings and formatting.
+"""The meaning of Python source: what remains without comments, docstrings and formatting.
 
-Two modules of equal meaning do the same when they run. The meaning is the syntax tree without positions, without
-statements that do nothing (docstrings, other bare constants, `pass`), and with the names inside one
-`from x import b, a` sorted; the order of statements counts. What cannot be parsed means its text.
+Two modules of equal meaning behave the same. The meaning is the syntax tree without positions, without statements
+that do nothing (docstrings, other bare constants, `pass`), and with the names inside one `from x import b, a` sorted;
+the order of statements counts. The meaning of a module that cannot be parsed is its text.
 
-Some code reads docstrings or source text at run time. A module that names `__doc__` or builds a command line from its
-docstrings keeps them in its meaning; one that reads source text means its text. `detail` says what a module may read
-of others.
+Some code reads docstrings or source text at run time. If a module names `__doc__` or builds a command line from its
+docstrings, they are part of its meaning; if it reads source text, its meaning is its text. `detail` returns what a
+module may read of other modules.
 """
 
 import ast
@@ -27,8 +27,8 @@ class Detail(IntEnum):
     TEXT = 2
 
 
-# Names by which code reads what a meaning leaves out: docstrings of its own module, and docstrings or text of any.
-# Each list is one string, so that this module does not seem to read them itself.
+# Names by which code reads what a meaning leaves out: docstrings of its own module, docstrings of any module, or text.
+# Each list is one string, so that this module does not appear to use the names itself.
 _OWN_DOCSTRINGS = set("typer click own:__doc__".split())
 _DOCSTRINGS = set("__doc__ getdoc get_docstring pydoc doctest json_schema model_json_schema".split())
 _TEXT = set(
@@ -40,11 +40,11 @@ _TEXT = set(
 
 
 def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
-    """The meaning of a module as a line of text, equal for modules that do the same.
+    """Return the meaning of a module as a line of text, equal for modules that behave the same.
 
     Args:
-        source: the module's file, in any encoding that Python accepts.
-        least: what to keep at least, because other code may read it.
+        source: the content of the module's file, in any encoding that Python accepts.
+        least: the least to keep, because other code may read it.
     """
     tree = _parsed(source)
     if tree is None or max(least, own := _own_detail(tree)) is Detail.TEXT:
@@ -54,15 +54,15 @@ def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
 
 @cache
 def detail(source: bytes) -> Detail:
-    """What a module may read of other modules when it runs; all that there is where it cannot be parsed."""
+    """Return what a module may read of other modules when it runs; the text if it cannot be parsed."""
     tree = _parsed(source)
     return Detail.TEXT if tree is None else _detail(tree)
 
 
 def changed_definitions(old: bytes, new: bytes, least: Detail = Detail.STATEMENTS) -> list[str]:
-    """The functions, methods and classes in which the meanings of two versions of a module differ.
+    """List the functions, methods and classes in which the meanings of two versions of a module differ.
 
-    Statements outside functions count as those of their class, or as "module level"; empty for equal meanings.
+    Statements outside functions belong to their class or to "module level". The list is empty for equal meanings.
     """
     if meaning(old, least) == meaning(new, least):
         return []
@@ -82,7 +82,7 @@ def changed_definitions(old: bytes, new: bytes, least: Detail = Detail.STATEMENT
 
 @cache
 def package_fingerprint(folder: Path) -> str:
-    """SHA-256 of the paths and meanings of all modules below a folder, as they are at the first call in a process."""
+    """Return the SHA-256 of the paths and meanings of all modules below a folder, read once per process."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         line = f"{path.relative_to(folder).as_posix()} {meaning(path.read_bytes())}\n"
@@ -91,10 +91,10 @@ def package_fingerprint(folder: Path) -> str:
 
 
 def _parsed(source: bytes) -> ast.Module | None:
-    """The syntax tree, or None where Python would refuse the module."""
+    """Return the syntax tree, or None if Python cannot parse the module."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings
+            warnings.simplefilter("ignore")  # about escapes in strings
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -107,7 +107,7 @@ def _written(nodes: list[Any], least: Detail) -> str:
 
 
 def _write(value: Any, add: Callable[[str], object], lean: bool) -> None:
-    """Write a node, a list of nodes or a leaf; each node class has a fixed number of fields, lists have brackets."""
+    """Write a node, a list of nodes or a leaf; only lists need brackets, since a node class fixes its fields."""
     if isinstance(value, ast.AST):
         add(type(value).__name__)
         for field in value._fields:
@@ -131,13 +131,13 @@ def _does_nothing(node: Any) -> bool:
 
 
 def _sorted_names(names: list[ast.alias]) -> list[ast.alias]:
-    """The names of an import in alphabetical order, unless one is bound twice: then the last one wins."""
+    """Return the names of an import in alphabetical order, or unsorted if one is bound twice: then the last wins."""
     bound = {alias.asname or alias.name for alias in names}
     return sorted(names, key=lambda a: (a.name, a.asname or "")) if len(bound) == len(names) else names
 
 
 def _identifiers(tree: ast.AST) -> Iterator[str]:
-    """All names that a module uses, and its strings; a bare `__doc__` or the like is the module's own."""
+    """Yield all names that a module uses, and its strings; a bare name such as `__doc__` gets the prefix "own:"."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield f"own:{node.id}" if node.id.startswith("__") else node.id
@@ -161,13 +161,13 @@ def _detail(tree: ast.AST) -> Detail:
 
 
 def _own_detail(tree: ast.AST) -> Detail:
-    """What a module may read of itself."""
+    """Return what a module may read of itself."""
     own = bool(_OWN_DOCSTRINGS.intersection(_identifiers(tree)))
     return max(_detail(tree), Detail.DOCSTRINGS if own else Detail.STATEMENTS)
 
 
 def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:
-    """The parts of a module by name: functions, methods, and what stands outside them."""
+    """Return the parts of a module by name: functions, methods, and the statements outside them."""
     found: dict[str, list[ast.AST]] = {}
 
     def collect(body: list[ast.stmt], owner: str) -> None:

@@ -1,4 +1,4 @@
-"""Text to token ids and back: byte-level BPE, WordPiece and characters, learned from scratch.
+"""Text to token ids and back: byte-level BPE, WordPiece and characters, trained from scratch.
 
-Vocabularies that others published are read and written by `interop`.
+Published vocabularies are imported and exported by `interop`.
 """

@@ -1,8 +1,8 @@
-"""Byte-level byte-pair encoding, learned from scratch (Sennrich et al. 2016; on bytes as in GPT-2).
+"""Byte-level byte-pair encoding, trained from scratch (Sennrich et al. 2016; on bytes as in GPT-2).
 
-A token is a string of bytes. 256 are the single bytes, so nothing is ever unknown; each further one joins two
-earlier ones, and its id is also its rank: encoding a word joins the neighbours of the lowest rank first, as
-training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257; "slow" -> [115, 257].
+A token is a string of bytes. The first 256 tokens are the single bytes, so every text can be encoded. Each further
+token joins two earlier ones, and its id is also its rank: encoding a word merges the adjacent pair of lowest rank
+first, as training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257; "slow" -> [115, 257].
 """
 
 import logging
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BytePairConfig:
-    """Byte-pair encoding learned here; with 257 tokens (bytes and the end of a text) it has no merges."""
+    """Byte-pair encoding to train; with 257 tokens (the bytes and the end-of-text token) it has no merges."""
 
     __pydantic_config__ = STRICT
 
@@ -52,18 +52,18 @@ class BytePairConfig:
     vocab_size: int
     """Number of tokens: 256 bytes, merges and special tokens."""
     pattern: str
-    """How text is cut into words: a name of PATTERNS (tokenizers/pretokenization.py) or a regular
+    """How text is split into words: a name in PATTERNS (tokenizers/pretokenization.py) or a regular
     expression.
     """
     special_tokens: tuple[str, ...] = (END_OF_TEXT,)
-    """They get the last ids, in this order. "<|endoftext|>" must be among them; if left out, it is the
-    only one.
+    """Special tokens; they get the last ids, in this order. "<|endoftext|>" must be among them. If left out, it
+    is the only one.
     """
 
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """OpenAI's published vocabulary, learned from other text."""
+    """GPT-2's vocabulary as OpenAI published it, trained on other text."""
 
     __pydantic_config__ = STRICT
 
@@ -74,16 +74,16 @@ TokenizerConfig = Annotated[BytePairConfig | GPT2Config, Discriminator("kind")]
 
 
 class BPETokenizer:
-    """Text to ids and back; the ids of ordinary tokens are in the order of their ranks, special tokens follow.
+    """Encodes text as ids and decodes it; ordinary tokens have ids in the order of their ranks, special tokens follow.
 
-    In published vocabularies special tokens may have other ids: the ordinary ones then fill the rest.
+    In imported vocabularies special tokens may have other ids; the ordinary tokens then fill the remaining ids.
 
-    Special tokens written in a text are ordinary text unless `allow_special=True`: so no user's message can
-    end a document. Added tokens, of published vocabularies such as <think> or runs of blanks, are tokens of text like
-    any other, found as a whole before words are cut.
+    A special token that is spelled out in a text is ordinary text unless `allow_special=True`, so no user's message
+    can end a document. Some imported vocabularies have added tokens, such as <think> or runs of blanks: ordinary
+    tokens that are matched as a whole before the text is split into words.
     """
 
-    unk_id = None  # nothing is ever unknown: every text is bytes
+    unk_id = None  # every text is bytes, so nothing is unknown
 
     def __init__(
         self,
@@ -96,22 +96,23 @@ class BPETokenizer:
         added_tokens: Mapping[str, int] | None = None,
         matching: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """A vocabulary.
+        """Make a tokenizer from its vocabulary.
 
         Args:
-            ranks: every ordinary token's bytes -> id; of two neighbours, the pair with the lowest is joined first.
-            pattern: a name of PATTERNS or an expression.
-            special_tokens: in the order of their ids behind the ordinary ones, or each with its id.
+            ranks: bytes of each ordinary token -> id; the pair whose token has the lowest id is merged first.
+            pattern: a name in PATTERNS or a regular expression.
+            special_tokens: special tokens in the order of their ids, which follow the ordinary ones; or token -> id.
             end: the special token that ends a text.
-            drops_bytes: single bytes may be missing (SmolLM2 lacks 21 that no usual text holds); where they occur
-                they are left out, as `tokenizers` does.
-            begin: the special token that the model expects before each text, as Llama 3 does; ours expect none.
-            added_tokens: text -> id of tokens that are found in every text as a whole, and are not special.
-            matching: special or added token -> how it is found, of MATCHING; none unless given.
+            drops_bytes: single bytes may be missing from the vocabulary and are then left out of a text, as
+                `tokenizers` does (SmolLM2 lacks 21 bytes, which are rare in text).
+            begin: the special token that the model expects before each text, as Llama 3 does; None for models
+                trained here.
+            added_tokens: text -> id of the ordinary tokens that are matched as a whole.
+            matching: special or added token -> names in MATCHING that say how it is matched.
 
         Raises:
-            BadInput: the pattern is not valid, a single byte, `end` or `begin` is missing, ids have gaps, or special
-                tokens repeat or begin one another.
+            BadInput: the pattern is not valid; a single byte, `end` or `begin` is missing; the ids have gaps; or a
+                special token repeats or is a prefix of another.
         """
         self.pattern = PATTERNS.get(pattern, pattern)
         self._compiled = compile_pattern(pattern)
@@ -123,8 +124,8 @@ class BPETokenizer:
         _check_added_tokens(self.added_tokens, special_tokens, self.matching)
         if begin is not None and begin not in special_tokens:
             raise BadInput(
-                f"texts begin with {begin!r}, which is none of the special tokens {', '.join(special_tokens)}; "
-                f"expected one of these: take the tokenizer anew."
+                f"texts begin with {begin!r}, which is not a special token; expected one of "
+                f"{', '.join(special_tokens)}: import the tokenizer again."
             )
         if isinstance(special_tokens, Mapping):
             self.special_tokens = dict(special_tokens)
@@ -142,7 +143,7 @@ class BPETokenizer:
                 f"the vocabulary lacks {len(missing)} of the 256 single bytes (first: 0x{missing[0]:02x}); "
                 f"text with them could not be encoded: train the tokenizer again."
             )
-        self.merges: list[Merge] = []  # how it was learned; empty where it was loaded
+        self.merges: list[Merge] = []  # of training; empty for a loaded tokenizer
         self._whole_tokens = AddedTokens(whole, self.special_tokens, self.matching)
         self.end, self.eot_id = end, self.special_tokens[end]
         self.begin = begin
@@ -162,12 +163,12 @@ class BPETokenizer:
     ) -> "BPETokenizer":
         """Learn `vocab_size - 256 - len(special_tokens)` merges; equal texts give equal tokenizers.
 
-        A pair that occurs only once is never merged; a corpus too small for all merges gives a smaller
-        vocabulary and a logged warning (so read the size from the tokenizer, not from the parameter).
+        A pair that occurs only once is never merged. A corpus too small for all merges gives a smaller
+        vocabulary and logs a warning, so read the size from the tokenizer, not from the parameter.
 
         Raises:
-            BadInput: no text, a vocabulary too small for bytes and special tokens, a text with lone
-                surrogates, a pattern that loses characters, or a corpus in which nothing can be merged.
+            BadInput: there is no text, `vocab_size` is too small for the bytes and special tokens, a text has lone
+                surrogates, the pattern loses characters, or nothing in the corpus can be merged.
         """
         _check_special_tokens(special_tokens, END_OF_TEXT)
         n_merges = vocab_size - 256 - len(special_tokens)
@@ -184,12 +185,12 @@ class BPETokenizer:
         merges = learn_merges(words, n_merges, progress=progress)
         if n_merges and not merges:
             raise BadInput(
-                f"no pair of bytes occurs twice in the corpus ({len(words)} different words), so no token "
+                f"no pair of bytes occurs twice in the corpus ({len(words)} different words), so no merge "
                 f"can be learned; expected {n_merges}: give more text."
             )
         if len(merges) < n_merges:
             log.warning(
-                "the corpus holds only %d of the %d merges asked for: the vocabulary is smaller",
+                "the corpus is too small: it gives %d of %d merges, so the vocabulary is smaller",
                 len(merges),
                 n_merges,
             )
@@ -199,10 +200,10 @@ class BPETokenizer:
         return trained
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
-        """Return the ids of `text`: the readable reference; `encode_batch` gives the same ids faster.
+        """Return the ids of `text`. This is the readable reference; `encode_batch` gives the same ids faster.
 
         Raises:
-            BadInput: `text` has a lone surrogate, which UTF-8 cannot write.
+            BadInput: `text` has a lone surrogate, which UTF-8 cannot encode.
         """
         check_text(text)
         ids: list[int] = []
@@ -218,7 +219,7 @@ class BPETokenizer:
     def encode_batch(
         self, texts: Sequence[str], *, allow_special: bool = False, num_threads: int = 2
     ) -> list[list[int]]:
-        """Return the ids of each text, by tiktoken; the same as `encode`, raises alike."""
+        """Return the ids of each text, with tiktoken where possible; same ids and errors as `encode`."""
         for text in texts:
             check_text(text)
         if not allow_special and all(map(self._tiktoken_reads, texts)):
@@ -233,7 +234,7 @@ class BPETokenizer:
         ]
 
     def encode_array(self, text: str) -> "np.ndarray[Any, Any]":
-        """The ids of one text as an array (N,), without a Python int for each where tiktoken can read the text."""
+        """Return the ids of one text as an array (N,), without a Python int per id where tiktoken can encode it."""
         check_text(text)
         if self._tiktoken_reads(text):
             # With no special token allowed or forbidden this is encode_ordinary.
@@ -246,14 +247,14 @@ class BPETokenizer:
         return [(text, None)]
 
     def _tiktoken_reads(self, text: str) -> bool:
-        """Whether tiktoken gives the ids of the text, special tokens in it being ordinary text."""
+        """Whether tiktoken gives the right ids of the text, with special tokens in it as ordinary text."""
         return not self.added_tokens and not self._drops(text) and tiktoken_cuts_alike(self.pattern, text)
 
     def _drops(self, text: str) -> bool:
         return self.drops_bytes and not set(self._unknown_bytes).isdisjoint(text.encode())
 
     def _encode_words(self, text: str) -> list[int]:
-        """The ids of a text without added tokens in it."""
+        """Return the ids of a text that contains no added token."""
         if not self._drops(text) and tiktoken_cuts_alike(self.pattern, text):
             return self.encoding.encode_ordinary(text)
         words = split_words(self._compiled, text)
@@ -266,15 +267,15 @@ class BPETokenizer:
         return self._words_encoding.encode_ordinary(word)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the bytes of the tokens; a special token gives its own text."""
+        """Return the bytes of the tokens; a special token decodes to its own text."""
         return b"".join(self._token_bytes[i] for i in ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text; bytes that are not UTF-8 (a character cut in two) become U+FFFD."""
+        """Return the text; bytes that are not UTF-8 (such as half a character) become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def pieces(self, text: str) -> list[str]:
-        r"""The cut as people read it; the bytes of a character that a cut goes through are shown as \xe2."""
+        r"""Return the tokens of `text` for display; bytes of a character that is split are shown as \xe2."""
         return [self._token_bytes[i].decode("utf-8", errors="backslashreplace") for i in self.encode(text)]
 
     @cached_property
@@ -284,17 +285,17 @@ class BPETokenizer:
 
     @cached_property
     def _words_encoding(self) -> "tiktoken.Encoding":
-        """The same tokens for texts that are one word each."""
+        """The same vocabulary as a tiktoken Encoding for texts that are one word each."""
         import tiktoken
 
         return tiktoken.Encoding("word", pat_str="(?s).+", mergeable_ranks=self.ranks, special_tokens={})
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
-        """The same vocabulary as tiktoken's Encoding: equal ids, faster, where `tiktoken_cuts_alike`.
+        """The same vocabulary as a tiktoken Encoding: faster, with equal ids where `tiktoken_cuts_alike`.
 
         Raises:
-            BadInput: a pattern of one's own uses what tiktoken's engine (Rust's fancy-regex) does not know.
+            BadInput: a custom pattern uses syntax that tiktoken's engine (Rust's fancy-regex) does not support.
         """
         import tiktoken
 
@@ -308,21 +309,21 @@ class BPETokenizer:
             )
         except ValueError as error:
             raise BadInput(
-                f"tokenizer pattern {self.pattern!r} is not understood by tiktoken ({error}); "
+                f"tiktoken does not support the tokenizer pattern {self.pattern!r} ({error}); "
                 f"use one of {', '.join(PATTERNS)} or a simpler expression."
             ) from error
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """Return the file's text: tokens in the order of their ids, each byte as one printable character.
+        """Return the text of the file: tokens in the order of their ids, each byte as one printable character.
 
-        Special tokens are a list where their ids follow the others' and "<|endoftext|>" ends a text; else a mapping to
-        their ids, beside the one that ends a text. The one that begins a text is there where there is one, and so are
-        added tokens and how tokens are found.
+        Special tokens are a list if their ids follow the others and "<|endoftext|>" ends a text. Otherwise they are
+        a mapping to ids, and "end" names the one that ends a text. "drops_bytes", "begin", "added_tokens" and
+        "matching" are written only if they are set.
         """
         first = len(self.ranks)
         usual = self.end == END_OF_TEXT and [*self.special_tokens.values()] == list(
@@ -351,7 +352,7 @@ class BPETokenizer:
         """Read a saved tokenizer.
 
         Raises:
-            BadInput: the file is missing, not JSON, of another version or not a sound vocabulary.
+            BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.
         """
         defaults = {
             "end": END_OF_TEXT,
@@ -389,7 +390,7 @@ class BPETokenizer:
                 in_bytes = unspell(token)
             except KeyError as error:
                 raise BadInput(
-                    f"{path}, token {rank}: {error} stands for no byte: train the tokenizer again."
+                    f"{path}, token {rank}: {error} represents no byte: train the tokenizer again."
                 ) from error
             if not in_bytes or in_bytes in ranks:
                 raise BadInput(
@@ -416,7 +417,7 @@ def _are_placed(tokens: object) -> bool:
 
 
 def _check_special_tokens(special_tokens: Sequence[str], end: str, *, trained: bool = True) -> None:
-    """Where they are our own, none may begin another: tiktoken would find either."""
+    """Raise BadInput unless they are distinct; `trained` ones may not be prefixes: tiktoken would match either."""
     listed = ", ".join(map(repr, special_tokens)) or "none"
     if end not in special_tokens:
         raise BadInput(f"tokenizer.special_tokens are {listed}; expected {end!r} among them: add it.")
@@ -424,8 +425,8 @@ def _check_special_tokens(special_tokens: Sequence[str], end: str, *, trained: b
         for other in [*special_tokens[:i], *special_tokens[i + 1 :]]:
             if not text or text == other or (trained and other.startswith(text)):
                 raise BadInput(
-                    f"tokenizer.special_tokens: {text!r} is empty, repeats or begins another ({other!r}); "
-                    f"expected distinct ones, none of which begins another: rename it."
+                    f"tokenizer.special_tokens: {text!r} is empty, repeats or is a prefix of another ({other!r}); "
+                    f"expected distinct tokens, none a prefix of another: rename it."
                 )
 
 
@@ -440,6 +441,6 @@ def _check_added_tokens(
     ]
     if wrong:
         raise BadInput(
-            f"the added token {wrong[0]!r} is empty, special too, or found in a way that is none of "
-            f"{', '.join(MATCHING)}; expected tokens of their own: import the tokenizer again."
+            f"the added token {wrong[0]!r} is empty, also a special token, or matched in an unknown way; expected "
+            f"distinct tokens matched by {', '.join(MATCHING)}: import the tokenizer again."
         )

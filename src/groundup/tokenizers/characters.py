@@ -1,7 +1,7 @@
-"""One token a character: the characters of the training text, and one token for all others.
+"""One token per character: the characters of the training text, and one token for all others.
 
-The floor of every comparison beside the bytes (BPE without merges): sequences as long, a vocabulary of a few hundred,
-and, unlike bytes, text that cannot be written.
+A baseline, as are single bytes (BPE without merges). Its sequences are about as long as those of bytes and its
+vocabulary has a few hundred tokens, but unlike bytes it cannot encode every text.
 """
 
 from collections import Counter
@@ -15,20 +15,20 @@ from groundup.tokenizers.pretokenization import check_text
 from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
 
 FORMAT_VERSION = 1
-UNKNOWN = "\ufffd"  # how an unknown character is shown; in a training text it is a character like any other
+UNKNOWN = "\ufffd"  # shown for an unknown character; in a training text it is an ordinary character
 
 
 class CharacterTokenizer:
-    """Ids: 0 the end of a text, 1 an unknown character, then the characters, the most frequent first."""
+    """Id 0 ends a text, id 1 is an unknown character, and the characters follow, most frequent first."""
 
     eot_id, unk_id = 0, 1
     prefix_ids: tuple[int, ...] = ()
 
     def __init__(self, characters: Sequence[str]) -> None:
-        """`characters`: distinct, one character each, in the order of their ids.
+        """Make a tokenizer from distinct single characters, in the order of their ids.
 
         Raises:
-            BadInput: none, a repeated one, or a string of another length.
+            BadInput: `characters` is empty, repeats one, or holds a string that is not one character.
         """
         if not characters or len(set(characters)) < len(characters) or {len(c) for c in characters} != {1}:
             raise BadInput(
@@ -57,7 +57,7 @@ class CharacterTokenizer:
         return cls(sorted(counts, key=lambda character: (-counts[character], character)))
 
     def encode(self, text: str) -> list[int]:
-        """The id of each character.
+        """Return the id of each character.
 
         Raises:
             BadInput: `text` has a lone surrogate.
@@ -66,15 +66,15 @@ class CharacterTokenizer:
         return [self._ids.get(character, self.unk_id) for character in text]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
+        """Return the ids of each text."""
         return [self.encode(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text; unknown characters become U+FFFD, and the end of a text is not shown."""
+        """Return the text; unknown characters become U+FFFD, and the end-of-text token is left out."""
         return "".join(self._shown[i] for i in ids)
 
     def pieces(self, text: str) -> list[str]:
-        """Each character, U+FFFD in the place of an unknown one."""
+        """Return each character, with U+FFFD for an unknown one."""
         return [self._shown[i] for i in self.encode(text)]
 
     @cached_property
@@ -83,11 +83,11 @@ class CharacterTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """The file's text."""
+        """Return the text of the file."""
         return to_json({"kind": "character", "version": FORMAT_VERSION, "characters": list(self.characters)})
 
     def save(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class CharacterTokenizer:
         """Read a saved tokenizer.
 
         Raises:
-            BadInput: the file is missing, not JSON, of another version or no sound vocabulary.
+            BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.
         """
         document = read_document(path)
         check_document(document, path, {"kind", "version", "characters"}, FORMAT_VERSION)

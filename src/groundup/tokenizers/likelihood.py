@@ -1,4 +1,4 @@
-"""Which pieces WordPiece learns: in each round the pair whose joining makes the corpus most likely."""
+"""How WordPiece learns its pieces: each round joins the pair that makes the corpus most likely."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
@@ -10,23 +10,23 @@ from tqdm import tqdm
 
 from groundup.tokenizers.merges import Pair, join_pair
 
-CONTINUES = "##"  # in front of a piece that does not begin a word
-BANNED = -(2**62)  # a count that no text raises above 0
+CONTINUES = "##"  # prefix of a piece that does not begin a word
+BANNED = -(2**62)  # a count so low that no text raises it above 0
 
 
 @dataclass(frozen=True)
 class PieceMerge:
-    """One round: two pieces became one."""
+    """One round of training: two pieces became one."""
 
     left: str
     right: str
     piece: str
-    count: int  # how often they stood side by side
+    count: int  # how often the two were adjacent
     score: float
 
 
 def spell_word(word: str) -> list[str]:
-    """The characters of a word as pieces: hug -> h ##u ##g."""
+    """Return the characters of a word as pieces: hug -> h ##u ##g."""
     return [word[0], *(CONTINUES + character for character in word[1:])]
 
 
@@ -38,29 +38,33 @@ def learn_pieces(
     reserved: Collection[str] = (),
     progress: bool = False,
 ) -> list[PieceMerge]:
-    """Return up to `n_pieces` joinings, in the order learned.
+    """Return up to `n_pieces` merges, in the order learned.
 
-    Each round joins the neighbours a, b with the greatest count(ab) / (count(a) · count(b)): under a model of
-    independent pieces, what the corpus gains in likelihood for every place where they meet (Schuster & Nakajima 2012).
-    Of equals the more frequent goes first, then the one with the smallest ids, ids in the order of the alphabet and of
-    learning. Two pairs may spell the same piece: the second is joined into the one that exists, and is not returned.
+    Each round joins the adjacent pieces a, b with the greatest count(ab) / (count(a) · count(b)). Under a model of
+    independent pieces, that is the gain in likelihood per occurrence of the pair (Schuster & Nakajima 2012). Ties go
+    to the more frequent pair, then to the one with the smallest ids; ids follow the alphabet, then the order of
+    learning. If a second pair spells a piece that exists, it is joined into that piece and not returned.
 
-    Every score rises when its a or b is joined elsewhere, so a heap of old scores is of no use (they are not even
-    bounds). All scores are made anew in each round instead, in one pass over arrays: exact, and quick enough.
+    A score rises when a or b is joined with another piece, so old scores are not even upper bounds and a heap of
+    them would not help. Each round computes all scores again, in one pass over arrays: exact, and fast enough.
 
-    words: each distinct word -> how often it occurs.
-    min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only with each other, so
-        that without this limit the vocabulary fills with rare names and their beginnings. On 12 MB of chat, 4,096
-        pieces hold 2.2 bytes each with a limit of 50, 2.7 with 110 and 3.6 with 180; with 190 the pairs run out.
-    reserved: names that no piece may get, such as those of special tokens. Nor does a piece that begins a word get one
-        that begins with "##" (# and ###head would make ##head, which goes on with head): such pairs stay apart.
+    Args:
+        words: distinct word -> how often it occurs.
+        n_pieces: the largest number of pieces to learn.
+        min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only together, so
+            without this limit the vocabulary fills with rare names and their prefixes. On 12 MB of chat, 4,096
+            pieces average 2.2 bytes with a limit of 50, 2.7 with 110 and 3.6 with 180; with 190 the pairs run out.
+        reserved: names that no piece may get, such as special tokens. Pairs that would make a piece that begins a
+            word but is spelled with "##" are not joined either (# and ###head would make ##head, which continues a
+            word).
+        progress: show a progress bar on a terminal.
     """
     names = sorted({piece for word in words for piece in spell_word(word)}, key=_alphabetical)
     id_of = {name: i for i, name in enumerate(names)}
     spellings = [[id_of[piece] for piece in spell_word(word)] for word in words]
     occurrences = list(words.values())
     counts: Counter[Pair] = Counter()
-    # pair -> indices of words that hold it, or once did
+    # pair -> indices of words that contain it, or once did
     where: defaultdict[Pair, set[int]] = defaultdict(set)
     frequency = np.zeros(len(names) + n_pieces, dtype=np.int64)  # of each piece
     for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
@@ -101,7 +105,7 @@ def learn_pieces(
 
 
 class PairTable:
-    """How often each pair of neighbours occurs, as arrays that grow."""
+    """The number of occurrences of each adjacent pair, in arrays that grow."""
 
     def __init__(self, counts: Mapping[Pair, int]) -> None:
         self.rows = {pair: row for row, pair in enumerate(counts)}
@@ -109,7 +113,7 @@ class PairTable:
         self.counts = np.array([*counts.values()], dtype=np.int64)
 
     def change(self, changes: Mapping[Pair, int]) -> None:
-        """Add to the counts; a pair not seen before gets a row."""
+        """Add to the counts; a new pair gets a row."""
         for pair, change in changes.items():
             row = self.rows.setdefault(pair, len(self.rows))
             if row == len(self.counts):
@@ -121,17 +125,17 @@ class PairTable:
             self.counts[row] += change
 
     def remove(self, pair: Pair) -> None:
-        """The pair occurs no more."""
+        """Set the count of a pair that no longer occurs to 0."""
         self.counts[self.rows[pair]] = 0
 
     def ban(self, pair: Pair) -> None:
-        """The pair is never the best, however often it will occur."""
+        """Keep the pair from ever being the best, however often it occurs."""
         self.counts[self.rows[pair]] = BANNED
 
     def best(
         self, frequency: "np.typing.NDArray[np.int64]", min_count: int
     ) -> tuple[Pair, int, float] | None:
-        """The pair of the highest score among those that occur at least `min_count` times, its count and score."""
+        """Return the highest-scoring pair that occurs at least `min_count` times, with its count and score, or None."""
         (candidates,) = np.nonzero(self.counts >= min_count)
         if not len(candidates):
             return None

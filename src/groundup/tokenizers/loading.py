@@ -1,4 +1,4 @@
-"""What every tokenizer can do, and reading one whose kind the file says."""
+"""The interface of every tokenizer, and loading a saved tokenizer of any kind."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back."""
+    """Encodes text as ids and decodes it."""
 
     @property
     def vocab_size(self) -> int:
-        """All ids are below it."""
+        """Number of tokens; every id is below it."""
 
     @property
     def eot_id(self) -> int:
@@ -24,27 +24,27 @@ class Tokenizer(Protocol):
 
     @property
     def prefix_ids(self) -> tuple[int, ...]:
-        """The token that the model expects before each text, as [CLS] of BERT, or none; `encode` does not add it."""
+        """The token that the model expects before each text, such as BERT's [CLS], or (); `encode` does not add it."""
 
     @property
     def unk_id(self) -> int | None:
-        """The token for what the vocabulary cannot write; None where it can write everything."""
+        """The token for text that the vocabulary cannot encode; None if it can encode every text."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, by the readable reference; BadInput for lone surrogates."""
+        """Return the ids of a text, by the readable reference; raises BadInput for lone surrogates."""
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The same ids as `encode` for each text, the fast way."""
+        """Return the same ids as `encode` for each text, faster."""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text, as far as the ids still tell it."""
+        """Return the text, as far as it can be recovered from the ids."""
 
     def pieces(self, text: str) -> list[str]:
-        """The cut, one printable string a token, as shown to people."""
+        """Return the tokens of a text for display, one printable string per token."""
 
     def save(self, path: Path) -> None:
         """Write a file that `load_tokenizer` reads."""
@@ -54,7 +54,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """Read a saved tokenizer of any kind; a file without "kind" holds byte-pair encoding.
 
     Raises:
-        BadInput: the file is missing, damaged, or of a kind that is not known.
+        BadInput: the file is missing, damaged, or of an unknown kind.
     """
     kind = read_document(path).get("kind", "bpe")
     if kind == "bpe":

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a text, in numbers that compare with any other's."""
+"""Metrics of a tokenizer on text, comparable across tokenizers."""
 
 import statistics
 import time
@@ -12,24 +12,25 @@ REPETITIONS = 5
 
 
 def text_measures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
-    """How `texts`, held out from the tokenizer's training, are cut.
+    """Measure how `texts`, held out from the tokenizer's training, are tokenized.
 
-    bytes_per_token: UTF-8 bytes of the text a token.
-    unknown: share of the tokens that say "unknown".
-    fertility: tokens for each of what white space divides.
-    restored: share of the texts that decoding gives back, letter for letter. Below 1, a language model need not
-        predict all that the text says, and its bits per byte flatter it.
+    Returns:
+        bytes_per_token: UTF-8 bytes per token.
+        unknown: share of the tokens that are the unknown token.
+        fertility: tokens per word, where white space separates words.
+        restored: share of the texts that decoding restores exactly. Below 1, a language model does not have to
+            predict the whole text, so its bits per byte are too low.
 
     Raises:
-        BadInput: there is nothing to cut.
+        BadInput: the texts have no words or no tokens.
     """
     encoded = tokenizer.encode_batch(texts)
     n_tokens = sum(map(len, encoded))
     n_words = sum(len(text.split()) for text in texts)
     if not n_tokens or not n_words:
         raise BadInput(
-            f"the {len(texts)} validation texts hold {n_words} words and {n_tokens} tokens; expected some of both: "
-            f"give more text."
+            f"the {len(texts)} validation texts have {n_words} words and {n_tokens} tokens; expected at least one "
+            f"of each: give more text."
         )
     unknown = sum(ids.count(tokenizer.unk_id) for ids in encoded) if tokenizer.unk_id is not None else 0
     restored = sum(tokenizer.decode(ids) == text for ids, text in zip(encoded, texts, strict=True))
@@ -42,16 +43,16 @@ def text_measures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float
 
 
 def encode_megabytes_per_second(saved: Path, texts: Sequence[str]) -> float:
-    """The speed of `encode_batch`, UTF-8 megabytes (10^6) of `texts` a second, median of several cold repetitions.
+    """Return the speed of `encode_batch` in UTF-8 megabytes (10^6 bytes) per second, the median of cold repetitions.
 
-    Cold: the tokenizer is read anew from its file each time and sees `texts` once. One that remembers the words it has
-    cut knows none of them at the start, and profits only from those that return within the texts.
+    Cold: each repetition loads the tokenizer from its file and encodes `texts` once. A tokenizer that caches words
+    therefore starts with an empty cache and gains only from words that repeat within the texts.
     """
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     seconds = []
     for _ in range(REPETITIONS):
         tokenizer = load_tokenizer(saved)
-        tokenizer.encode_batch([""])  # builds what is built on first use, and leaves nothing to remember
+        tokenizer.encode_batch([""])  # builds what is built on first use, and caches no word
         start = time.perf_counter()
         tokenizer.encode_batch(texts)
         seconds.append(time.perf_counter() - start)

@@ -1,7 +1,7 @@
-"""The two algorithms of byte-pair encoding: learn which bytes to join, and join them.
+"""The two algorithms of byte-pair encoding: learn which pairs to merge, and merge the pairs of a word.
 
-Both keep a heap of candidates that may be out of date and check each when it comes up ("lazy"): n log n
-instead of looking at everything after every merge.
+Both keep a heap of candidates that may be out of date, and check each candidate when it is popped ("lazy"). That
+takes n log n steps instead of a full scan after every merge.
 """
 
 import heapq
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-Pair = tuple[int, int]  # the ids of two neighbours
-LONG = 4096  # bytes of a word that is kept as an array: its joins are found at once, not one by one
+Pair = tuple[int, int]  # the ids of two adjacent tokens
+# A longer word (in bytes) is kept as an array, in which all occurrences of a pair are found at once.
+LONG = 4096
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Merge:
 
     left: bytes
     right: bytes
-    count: int  # how often they stood side by side
+    count: int  # how often the two were adjacent
 
     @property
     def token(self) -> bytes:
@@ -33,24 +34,26 @@ class Merge:
 
 
 def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[Merge]:
-    """Return up to `n_merges` merges that each add a token to the 256 bytes, in the order learned.
+    """Return up to `n_merges` merges in the order learned; each adds a token to the 256 bytes.
 
-    Each round joins the pair of neighbours that occurs most often (of equals, the one with the smallest ids),
-    until there are enough or none occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second
-    is joined into the token that exists, and is not returned.
+    Each round merges the most frequent adjacent pair (ties: the smallest ids), until there are enough merges or no
+    pair occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second is merged into the existing token
+    and not returned.
 
-    words: each distinct word's bytes -> how often it occurs.
+    Args:
+        words: bytes of each distinct word -> how often it occurs.
+        n_merges: the largest number of merges to learn.
+        progress: show a progress bar on a terminal.
     """
     tokens = [bytes([byte]) for byte in range(256)]
     id_of = {token: i for i, token in enumerate(tokens)}
     merges: list[Merge] = []
-    # each word as ids, shorter with every merge
+    # each word as ids; merges shorten it
     spellings: list[list[int] | NDArray[np.int64]] = [list(word) for word in words]
     occurrences = list(words.values())
     counts: Counter[Pair] = Counter()
-    where: defaultdict[Pair, set[int]] = defaultdict(
-        set
-    )  # pair -> indices of words that hold it, or once did
+    # pair -> indices of words that contain it, or once did
+    where: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
         for pair in pairwise(spelling):
             counts[pair] += n
@@ -63,9 +66,8 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
     with tqdm(total=n_merges, desc="merges", unit="merge", disable=None if progress else True) as bar:
         while heap and len(merges) < n_merges:
             count, pair = heapq.heappop(heap)
-            if (
-                -count != counts[pair]
-            ):  # out of date: now rarer (more frequent ones were pushed again at once)
+            # Out of date: the pair is now rarer. (A pair that grows more frequent is pushed again at once.)
+            if -count != counts[pair]:
                 if 0 < counts[pair] < -count:
                     heapq.heappush(heap, (-counts[pair], pair))
                 continue
@@ -97,10 +99,10 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
 
 
 def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pair, int]) -> list[Pair]:
-    """Replace each `pair` in `ids` by `joined`, in place, from the left: (1, 1) -> 2 makes [1, 1, 1] [2, 1].
+    """Replace each `pair` in `ids` by `joined`, in place, from the left: (1, 1) -> 2 turns [1, 1, 1] into [2, 1].
 
-    Adds to `changes` by how much the neighbours' counts change in a word that occurs `n` times (what it says
-    about `pair` itself is of no use: all of it is gone), and returns the new pairs.
+    Adds to `changes` how the counts of the adjacent pairs change in a word that occurs `n` times, and returns the
+    new pairs. The change of `pair` itself is meaningless, since no occurrence of it is left.
     """
     left, right = pair
     result: list[int] = []
@@ -128,17 +130,16 @@ def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pai
 def join_pair_at_once(
     ids: NDArray[np.int64], pair: Pair, joined: int, n: int, changes: dict[Pair, int]
 ) -> tuple[NDArray[np.int64], list[Pair]]:
-    """The same as `join_pair` of an array (N,), which is returned too: quick for long words."""
+    """Do the same as `join_pair` for an array of ids (N,), fast for long words; also returns the new array."""
     left, right = pair
     at = np.flatnonzero((ids[:-1] == left) & (ids[1:] == right))
-    if left == right:  # of a run of neighbours that overlap, every other one
+    if left == right:  # in a run of overlapping occurrences, take every other one
         first = np.diff(at, prepend=-2) > 1
         at = at[(at - at[np.maximum.accumulate(np.where(first, np.arange(len(at)), 0))]) % 2 == 0]
     after_another = np.diff(at, prepend=-2) == 2
     after_another[:1] = False
-    before = np.where(after_another, joined, ids[at - 1])[
-        at > 0
-    ]  # of each join that is not the first of the word
+    # The id before each occurrence, unless the word starts with it.
+    before = np.where(after_another, joined, ids[at - 1])[at > 0]
     behind = ids[at[at + 2 < len(ids)] + 2]
     added = []
     for neighbours, old, new in (
@@ -157,15 +158,15 @@ def join_pair_at_once(
 
 
 def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:
-    """Return the ids of one word: join the neighbours of lowest rank (the leftmost first) until none joins.
+    """Return the ids of one word: merge the adjacent pair of lowest rank (leftmost first) until none is left.
 
-    A word that is a token is that token, even where no row of joins leads to it: tiktoken's rule.
+    A word that is itself a token gets that token's id, even if no sequence of merges leads to it: tiktoken's rule.
     """
     if word in ranks:
         return [ranks[word]]
     end = list(range(1, len(word) + 1))  # end[i]: where the part that starts at i ends; 0: none starts there
     before = list(range(-1, len(word)))  # before[i]: where the part that ends at i starts
-    heap: list[tuple[int, int, int, int]] = []  # (rank, start, middle, end) of two neighbours
+    heap: list[tuple[int, int, int, int]] = []  # (rank, start, middle, end) of two adjacent parts
 
     def consider(start: int, middle: int, stop: int) -> None:
         if (rank := ranks.get(word[start:stop])) is not None:
@@ -175,7 +176,7 @@ def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:
         consider(i, i + 1, i + 2)
     while heap:
         _, start, middle, stop = heapq.heappop(heap)
-        if end[start] != middle or end[middle] != stop:  # one of the two was joined with another meanwhile
+        if end[start] != middle or end[middle] != stop:  # out of date: one of the two has since been merged
             continue
         end[start], end[middle] = stop, 0
         before[stop] = start

@@ -1,8 +1,8 @@
-"""What BERT does to a text before it looks for pieces (Devlin et al. 2019): clean it, then cut it into words.
+"""BERT's text normalization and word splitting, which come before WordPiece (Devlin et al. 2019).
 
-Everything lost here is lost for good: which white space stood between two words, and, as chosen, capitals and
-accents. Checked against Hugging Face `tokenizers` for every character of Unicode 8; younger ones follow the tables of
-`regex` and Python, which are newer than theirs.
+Normalization cannot be undone: it loses the white space between words and, if so configured, capitals and accents.
+It is tested against Hugging Face `tokenizers` for every character of Unicode 8; newer characters follow the tables
+of `regex` and Python, which are newer than those of `tokenizers`.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ from groundup.settings import STRICT
 
 WordSplit = Literal["bert", "whitespace"]
 
-_ASCII_SIGNS = r"!-/:-@\[-`{-~"  # BERT counts all of them as punctuation, Unicode only some
+_ASCII_SIGNS = r"!-/:-@\[-`{-~"  # all are punctuation for BERT, only some for Unicode
 _SPLITS: dict[str, "regex.Pattern[str]"] = {
     "bert": regex.compile(rf"[^\p{{White_Space}}\p{{P}}{_ASCII_SIGNS}]++|[\p{{P}}{_ASCII_SIGNS}]"),
     "whitespace": regex.compile(r"\P{White_Space}++"),
@@ -23,7 +23,7 @@ _SPLITS: dict[str, "regex.Pattern[str]"] = {
 _CONTROL = regex.compile(r"\uFFFD|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]")
 _WHITE_SPACE = regex.compile(r"\p{White_Space}")
 _ACCENT = regex.compile(r"\p{Mn}+")
-_CJK = regex.compile(  # ideographs, as in BERT's own code: not kana, not Hangul
+_CJK = regex.compile(  # ideographs, as in BERT's own code; neither kana nor Hangul
     r"[\u4E00-\u9FFF\u3400-\u4DBF\uF900-\uFAFF\U00020000-\U0002A6DF\U0002A700-\U0002B73F\U0002B740-\U0002B81F"
     r"\U0002B920-\U0002CEAF\U0002F800-\U0002FA1F]"
 )
@@ -31,7 +31,7 @@ _CJK = regex.compile(  # ideographs, as in BERT's own code: not kana, not Hangul
 
 @dataclass(frozen=True)
 class Normalization:
-    """Which steps are taken, in this order. BERT uncased takes all four, BERT cased the first two."""
+    """The steps of normalization, applied in this order. Uncased BERT uses all four, cased BERT the first two."""
 
     __pydantic_config__ = STRICT
 
@@ -40,12 +40,12 @@ class Normalization:
     space_cjk: bool
     """Put spaces around ideographs, so that each is a word."""
     strip_accents: bool
-    """é becomes e."""
+    """Remove accents: é becomes e."""
     lowercase: bool
-    """A becomes a."""
+    """Lowercase the text: A becomes a."""
 
     def __call__(self, text: str) -> str:
-        """The normalised text."""
+        """Return the normalised text."""
         if self.clean:
             text = _WHITE_SPACE.sub(" ", _CONTROL.sub("", text))
         if self.space_cjk and not text.isascii():
@@ -53,16 +53,16 @@ class Normalization:
         if self.strip_accents and not text.isascii():
             text = _ACCENT.sub("", unicodedata.normalize("NFD", text))
         if self.lowercase:
-            text = text.replace(
-                "Σ", "σ"
-            ).lower()  # the one letter that Python lowers by its place in the word
+            # Σ is the only letter whose lower case depends on its place in the word in Python.
+            text = text.replace("Σ", "σ").lower()
         return text
 
 
 def split_words(text: str, split: WordSplit) -> list[str]:
-    """The words of a normalised text; white space is not kept.
+    """Return the words of a normalised text, without white space.
 
-    "bert": a punctuation mark is a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace": nothing else divides.
+    "bert" makes each punctuation mark a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace" splits at white space
+    only.
     """
     words: list[str] = _SPLITS[split].findall(text)
     return words

@@ -1,8 +1,8 @@
-r"""Cut text into words before byte-pair merging: no token ever crosses a word's border.
+r"""Split text into words before byte-pair merging: no token crosses the boundary of a word.
 
-"I'll go,  ok" -> ["I", "'ll", " go", ",", " ", " ok"]: a word keeps the one space in front of it, so
-that spaces cost nothing; contractions, digits and punctuation stay apart. Tokens that were added to a vocabulary as
-whole texts, such as <|im_end|> or <think>, are cut out before.
+"I'll go,  ok" -> ["I", "'ll", " go", ",", " ", " ok"]. A word keeps the space in front of it, so single spaces cost
+no token; contractions, digits and punctuation are words of their own. Special and added tokens, such as <|im_end|>
+or <think>, are matched before the text is split.
 """
 
 import re
@@ -26,18 +26,18 @@ PATTERNS = {
         r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
         r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
     ),
-    # of SmolLM2: every digit by itself, and GPT-2's pattern between them, for which a digit is the end of the text
+    # SmolLM2: each digit is a word, and GPT-2's pattern applies between digits as if each digit ended the text
     "smollm": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s""",
 }
-# The published expressions of models whose GGUF only names them.
+# Published patterns of models whose GGUF file contains only the pattern's name.
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN_2 = LLAMA_3.replace("{1,3}", "")
 
-# What tiktoken's engine cuts as `split_words` does: expressions that match every character, and of whose parts only
-# those for white space look back. It keeps a place to return to for each of its characters, and fails at a million.
+# Patterns by which tiktoken splits as `split_words` does: they match every character, and only their parts for white
+# space backtrack. tiktoken's engine stores one state per character of a run of white space, and fails at a million.
 _WHOLE = frozenset([*PATTERNS.values(), LLAMA_3, QWEN_2])
 _MANY = 100_000
 
@@ -48,16 +48,16 @@ _NEVER_ASSIGNED = "\uffff"  # a noncharacter: unassigned in every version of Uni
 
 
 def compile_pattern(pattern: str) -> "regex.Pattern[str]":
-    """Compile a name of PATTERNS, or a regular expression of one's own.
+    """Compile the pattern of that name in PATTERNS, or a custom regular expression.
 
     Raises:
-        BadInput: the expression is not valid, or has capturing groups (which would hide the match itself).
+        BadInput: the expression is not valid, or has capturing groups (findall would return them, not the match).
     """
     try:
         compiled = regex.compile(PATTERNS.get(pattern, pattern))
     except regex.error as error:
         raise BadInput(
-            f"tokenizer pattern {pattern!r} is no regular expression ({error}); "
+            f"tokenizer pattern {pattern!r} is not a valid regular expression ({error}); "
             f"use one of {', '.join(PATTERNS)} or correct the expression."
         ) from error
     if compiled.groups:
@@ -68,7 +68,7 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
 
 
 def split_words(pattern: "regex.Pattern[str]", text: str) -> list[str]:
-    """The pattern's matches and what stands between them, in order: together they are the text."""
+    """Return the pattern's matches and the text between them, in order; joined, they are the text."""
     words = _matches(pattern, text)
     if sum(map(len, words)) == len(text):
         return words
@@ -88,33 +88,33 @@ def _matches(pattern: "regex.Pattern[str]", text: str) -> list[str]:
 
 
 def tiktoken_cuts_alike(pattern: str, text: str) -> bool:
-    """Whether tiktoken is known to cut `text` by the expression `pattern` as `split_words` does, and not to fail."""
+    """Whether tiktoken is known to split `text` by the expression `pattern` as `split_words` does, without failing."""
     return pattern in _WHOLE and not _has_many_blanks(text)
 
 
 def _has_many_blanks(text: str) -> bool:
-    """Whether the text may hold `_MANY` blanks in a row: a run that long fills one of these windows."""
+    """Whether the text may contain `_MANY` blanks in a row: so long a run fills at least one of these windows."""
     half = _MANY // 2
     return len(text) >= half and any(text[i : i + half].isspace() for i in range(0, len(text), half))
 
 
 class AddedTokens:
-    """Tokens that are found in the text itself, before the rest is cut into words.
+    """Tokens that are matched in the text itself, before the rest is split into words.
 
-    As in Hugging Face's library: of tokens that begin at one place the longest counts, and those that are looked for in
-    the normalised text come after all others.
+    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens matched in the
+    normalised text come after all others.
     """
 
     def __init__(
         self, ids: Mapping[str, int], control: Collection[str], matching: Mapping[str, Collection[str]]
     ) -> None:
-        """A set of tokens.
+        """Compile the patterns of the tokens.
 
         Args:
-            ids: each token's text -> id.
-            control: those that are found only where control tokens are allowed.
-            matching: token -> which of MATCHING hold: it takes the white space before or behind it with it; it is
-                looked for in the normalised text.
+            ids: text of each token -> id.
+            control: the tokens that are matched only if control tokens are allowed.
+            matching: token -> names in MATCHING: "lstrip" and "rstrip" include the white space before and after
+                it in the match, "normalized" matches it in the normalised text.
         """
         self._ids, self._control, self._matching = ids, control, matching
         later = [text for text in ids if "normalized" in matching.get(text, ())]
@@ -126,7 +126,7 @@ class AddedTokens:
         ]
 
     def split(self, text: str, *, control: bool) -> list[tuple[str, int | None]]:
-        """The text in parts, each with its id where it is a token."""
+        """Split the text into parts: (part, id of the token, or None for other text)."""
         parts: list[tuple[str, int | None]] = [(text, None)]
         for pattern in self._patterns:
             parts = [
@@ -160,10 +160,10 @@ class AddedTokens:
 
 
 def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -> Counter[bytes]:
-    """Return how often each word (as UTF-8) occurs in `texts`; `progress` shows a bar on a terminal.
+    """Count each word (as UTF-8 bytes) of `texts`; `progress` shows a bar on a terminal.
 
     Raises:
-        BadInput: a text has lone surrogates, or the pattern leaves out a part of it.
+        BadInput: a text has lone surrogates, or the pattern does not match all of it.
     """
     compiled = compile_pattern(pattern)
     words: Counter[str] = Counter()
@@ -180,21 +180,21 @@ def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -
 
 
 def check_text(text: str) -> None:
-    """Raise BadInput where `text` cannot be written as UTF-8."""
+    """Raise BadInput if `text` cannot be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise BadInput(
             f"the text has half a surrogate pair (U+{ord(text[error.start]):04X}) at character "
-            f"{error.start}, which no UTF-8 text can hold; decode the source again, with its own encoding."
+            f"{error.start}, which UTF-8 cannot encode; decode the source again with its own encoding."
         ) from error
 
 
 def hide_newer_characters(text: str) -> str:
-    r"""Replace characters that tiktoken's Unicode tables do not know by one that nobody knows, one for one.
+    r"""Replace each character that tiktoken's Unicode tables do not know by one that is never assigned.
 
-    The `regex` module has newer tables than tiktoken's engine: the two disagree about \p{L} or \p{N} for some
-    17,000 young characters, and so would our words. Text without any of them is returned as it is.
+    The `regex` module has newer tables than tiktoken's engine. The two disagree about \p{L} or \p{N} for some 17,000
+    newer characters, and would split words differently. Text without such characters is returned as it is.
     """
     if text.isascii():
         return text
@@ -211,7 +211,7 @@ def _unassigned() -> "tiktoken.Encoding":
 
 
 def _newer_characters(characters: str) -> str:
-    """Return those of `characters` that are assigned for `regex` and not for tiktoken."""
+    """Return the characters that are assigned for `regex` but not for tiktoken."""
     unassigned = _unassigned()
     unknown = unassigned.decode(unassigned.encode_ordinary(characters))  # keeps the matches of \p{Cn} only
     return "".join(regex.findall(r"\P{Cn}", unknown))

@@ -1,7 +1,7 @@
-"""Tokens as printable text, one character a byte, as in GPT-2's own files.
+"""Tokens as printable text, one character per byte, as in GPT-2's own files.
 
-A byte that is printable Latin-1 and no space stands for itself, any other is the next character from U+0100
-on: b" the\\n" -> "ĠtheĊ".
+A byte that is printable in Latin-1 and not a space is written as itself. The other bytes are written as the
+characters from U+0100 on: b" the\\n" -> "ĠtheĊ".
 """
 
 _SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -16,5 +16,5 @@ def spell(token: bytes) -> str:
 
 
 def unspell(text: str) -> bytes:
-    """Return the token that `spell` wrote; KeyError for a character that stands for no byte."""
+    """Return the token that `spell` wrote; raises KeyError for a character that represents no byte."""
     return bytes(_BYTES[character] for character in text)

@@ -1,4 +1,4 @@
-"""How a tokenizer lies on disk: a JSON object, readable as a diff; its sha256 is the tokenizer's fingerprint."""
+"""Tokenizers on disk: a JSON object with readable diffs, whose SHA-256 is the tokenizer's fingerprint."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ from groundup.errors import BadInput
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """The file's text; equal documents give equal text."""
+    """Return the text of the file; equal documents give equal text."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def fingerprint(text: str) -> str:
-    """sha256 (hex) of the file's text."""
+    """Return the SHA-256 (hex) of the file's text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The JSON object of a saved tokenizer.
+    """Read the JSON object of a saved tokenizer.
 
     Raises:
-        BadInput: the file is missing, not JSON or no object.
+        BadInput: the file is missing, not JSON or not a JSON object.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -36,18 +36,20 @@ def read_document(path: Path) -> dict[str, Any]:
             f"{path} is not JSON ({error}); expected a saved tokenizer: train it again."
         ) from error
     if not isinstance(document, dict):
-        raise BadInput(f"{path} is no tokenizer: expected a JSON object: train it again.")
+        raise BadInput(f"{path} is not a saved tokenizer; expected a JSON object: train it again.")
     return document
 
 
 def check_document(document: Mapping[str, Any], path: Path, keys: set[str], version: int) -> None:
     """Raise BadInput unless `document` has exactly these keys and this version."""
     if set(document) != keys:
-        raise BadInput(f"{path} is no tokenizer: expected a JSON object with {', '.join(sorted(keys))}.")
+        raise BadInput(
+            f"{path} is not a saved tokenizer; expected a JSON object with {', '.join(sorted(keys))}: train it again."
+        )
     if document["version"] != version:
         raise BadInput(f"{path} has version {document['version']!r}; expected {version}: train it again.")
 
 
 def are_strings(value: Any) -> bool:
-    """Whether it is a list of strings."""
+    """Whether `value` is a list of strings."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,4 +1,4 @@
-"""The vocabularies that the study compares: the section `vocabularies` of its params.yaml, name -> one of these."""
+"""The vocabularies that the study compares; the section `vocabularies` of its params.yaml maps names to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer
 
 @dataclass(frozen=True)
 class CharacterConfig:
-    """A token for every character of the text."""
+    """One token per character of the training text."""
 
     __pydantic_config__ = STRICT
 
@@ -30,7 +30,7 @@ class TrainVocabularyConfig:
     __pydantic_config__ = STRICT
 
     merges: Annotated[int, Ge(0)]
-    """Number of first merges in the metrics and on the page."""
+    """Number of merges shown in the metrics and on the page, from the first on."""
 
 
 Learned = BytePairConfig | CharacterConfig | WordPieceConfig
@@ -38,7 +38,7 @@ VocabularyConfig = Annotated[Learned | GPT2Config, Discriminator("kind")]
 
 
 def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> Tokenizer:
-    """The tokenizer that `texts` give; errors as for each kind's `train`."""
+    """Train the tokenizer of `config` on `texts`; raises BadInput as `train` of each kind does."""
     if isinstance(config, BytePairConfig):
         return BPETokenizer.train(
             texts,
@@ -53,9 +53,9 @@ def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> T
 
 
 def first_merges(tokenizer: Tokenizer, number: int) -> list[dict[str, str | int | float]]:
-    """What was joined first, as people read it: left, right, piece, count, and WordPiece's score.
+    """Return the first merges for display: left, right, piece, count and, for WordPiece, score.
 
-    Empty for a tokenizer that was not learned here, or joins nothing.
+    Empty for a tokenizer that was loaded from a file or has no merges.
     """
     if isinstance(tokenizer, WordPieceTokenizer):
         return [
@@ -71,7 +71,7 @@ def first_merges(tokenizer: Tokenizer, number: int) -> list[dict[str, str | int 
 
 
 def after_merges(tokenizer: Tokenizer, number: int) -> Tokenizer:
-    """The same tokenizer as it was after its first `number` merges; one without merges as it is."""
+    """Return the tokenizer as it was after its first `number` merges; one without merges is returned as it is."""
     if isinstance(tokenizer, BPETokenizer):
         ranks = {token: rank for token, rank in tokenizer.ranks.items() if rank < 256 + number}
         return BPETokenizer(ranks, tokenizer.pattern, tuple(tokenizer.special_tokens))
@@ -81,5 +81,5 @@ def after_merges(tokenizer: Tokenizer, number: int) -> Tokenizer:
 
 
 def show(token: bytes) -> str:
-    """As `BPETokenizer.pieces` shows it, with a sign for the space."""
+    """Return the token as `BPETokenizer.pieces` does, with ␣ for the space."""
     return token.decode("utf-8", errors="backslashreplace").replace(" ", "␣")

@@ -1,4 +1,4 @@
-"""What a vocabulary is like: numbers to compare two of them, and a page to look at."""
+"""A description of a vocabulary: metrics for comparison, and a page of text to read."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ SAMPLE_CHARS = 400
 
 
 def describe_vocabulary(tokenizer: BPETokenizer, texts: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Return metrics over `texts` (held out from the tokenizer's training) and a page of text.
+    """Return metrics on `texts` (held out from the tokenizer's training) and a page of text.
 
-    Metrics: `vocab_size`; `val/bytes_per_token`, what one token holds on average; `val/vocabulary_used`, the
-    share of all tokens that occur.
+    Metrics: `vocab_size`; `val/bytes_per_token`, UTF-8 bytes per token; `val/vocabulary_used`, the share of the
+    vocabulary that occurs in `texts`.
     """
     encoded = tokenizer.encode_batch(texts)
     n_tokens = sum(map(len, encoded))

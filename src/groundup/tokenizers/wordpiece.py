@@ -1,8 +1,8 @@
-"""WordPiece, learned from scratch (Schuster & Nakajima 2012; as in BERT, Devlin et al. 2019).
+"""WordPiece, trained from scratch (Schuster & Nakajima 2012; as in BERT, Devlin et al. 2019).
 
-A word is cut into its longest known beginning, then the longest known piece that goes on ("##" in front), and so on;
-a word that cannot be cut so is [UNK] as a whole. With the pieces "un", "##believ", "##able": unbelievable ->
-["un", "##believ", "##able"].
+A word is split into its longest known prefix, then the longest known piece that continues it (written with "##"),
+and so on; a word that cannot be split this way becomes a single [UNK]. With the pieces "un", "##believ", "##able":
+unbelievable -> ["un", "##believ", "##able"].
 """
 
 import logging
@@ -27,7 +27,7 @@ from groundup.tokenizers.storage import are_strings, check_document, fingerprint
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FORMAT_VERSION = 1
-# parts between blanks, most of which return again and again: cutting one again costs a look-up
+# size of the cache of parts between blanks; most parts occur many times
 REMEMBERED = 2**17
 _BETWEEN_BLANKS = re.compile(r"[^ \t\n\r]+")
 
@@ -36,46 +36,47 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordRules:
-    """What is done to a text before its words are cut."""
+    """How a text is normalised and split into words before the words are split into pieces."""
 
     __pydantic_config__ = STRICT
 
     normalization: Normalization
     split: WordSplit
-    """bert: cut at white space and around punctuation; whitespace: at white space only."""
+    """bert: split at white space and around punctuation; whitespace: at white space only."""
     max_word_chars: Annotated[int, Ge(1)]
     """A longer word becomes [UNK]; BERT's limit is 100."""
 
 
 @dataclass(frozen=True)
 class WordPieceConfig:
-    """A WordPiece vocabulary to learn."""
+    """A WordPiece vocabulary to train."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["wordpiece"]
     vocab_size: int
-    """Number of tokens: special ones, each character of the alphabet twice, and joined pieces."""
+    """Number of tokens: special tokens, each character of the alphabet twice, and joined pieces."""
     rules: WordRules
     alphabet_limit: Annotated[int, Ge(1)]
-    """Number of characters that are known, the most frequent ones."""
+    """Size of the alphabet: this many of the most frequent characters are known."""
     min_pair_count: Annotated[int, Ge(1)]
     """Rarer pairs are not joined (see `learn_pieces`)."""
 
 
 class WordPieceTokenizer:
-    """Text to ids and back. A text cannot spell the five special tokens, which here have the ids 0 to 4."""
+    """Encodes text as ids and decodes it; a text that spells out a special token is never encoded as it."""
 
     def __init__(self, tokens: Sequence[str], rules: WordRules, *, begins: bool = False) -> None:
-        """A vocabulary.
+        """Make a tokenizer from its vocabulary.
 
         Args:
-            tokens: SPECIAL_TOKENS and the pieces, in the order of their ids; in BERT's own they do not stand first.
-            rules: what is done to a text before.
-            begins: the model expects [CLS] before each text, as BERT does; ours learns from texts without.
+            tokens: SPECIAL_TOKENS and the pieces, in the order of their ids. Trained here, the special tokens have the
+                ids 0 to 4; in BERT's own vocabulary they have others.
+            rules: how a text is normalised and split into words.
+            begins: the model expects [CLS] before each text, as BERT does; models trained here do not.
 
         Raises:
-            BadInput: a special token is missing, there is no other, or one is empty or repeats.
+            BadInput: a special token is missing, there are no pieces, or a token is empty or repeats.
         """
         missing = [token for token in SPECIAL_TOKENS if token not in tokens]
         if missing:
@@ -85,13 +86,13 @@ class WordPieceTokenizer:
         pieces = [token for token in tokens if token not in SPECIAL_TOKENS]
         if not pieces or "" in pieces or CONTINUES in pieces or len(set(tokens)) < len(tokens):
             raise BadInput(
-                f"the vocabulary's {len(pieces)} pieces are none, repeat or hold an empty one; expected at least one, "
-                f"all different: train the tokenizer again."
+                "the vocabulary has no pieces, or an empty or repeated one; expected at least one piece, all distinct "
+                "and none empty: train the tokenizer again."
             )
         self.tokens = tuple(tokens)
         self.vocab_size = len(tokens)
         self.rules = rules
-        self.merges: list[PieceMerge] = []  # how it was learned; empty where it was loaded
+        self.merges: list[PieceMerge] = []  # of training; empty for a loaded tokenizer
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(tokens.index, SPECIAL_TOKENS)
         self.eot_id = self.sep_id
         self.prefix_ids = (self.cls_id,) if begins else ()
@@ -105,12 +106,12 @@ class WordPieceTokenizer:
     ) -> "WordPieceTokenizer":
         """Learn pieces until there are `config.vocab_size` tokens in all; equal texts give equal tokenizers.
 
-        A word with a character outside the alphabet is not learned from, and will be [UNK]. A corpus with too few
-        pairs gives a smaller vocabulary and a logged warning.
+        Words with a character outside the alphabet are not used for training and are encoded as [UNK]. A corpus with
+        too few pairs gives a smaller vocabulary and logs a warning.
 
         Raises:
-            BadInput: no word, a vocabulary smaller than the special tokens and the alphabet, a text with lone
-                surrogates, or a corpus in which nothing can be joined.
+            BadInput: there is no word, `vocab_size` is smaller than the special tokens and the alphabet, a text has
+                lone surrogates, or nothing in the corpus can be joined.
         """
         words = count_words(texts, config.rules)
         if not words:
@@ -142,11 +143,11 @@ class WordPieceTokenizer:
         )
         if n_merges and not merges:
             raise BadInput(
-                f"no two pieces stand side by side {config.min_pair_count} times in the corpus ({len(words)} different "
-                f"words), so none can be learned; expected {n_merges}: give more text or lower min_pair_count."
+                f"no two pieces are adjacent {config.min_pair_count} times in the corpus ({len(words)} different "
+                f"words), so none can be joined; expected {n_merges}: give more text or lower min_pair_count."
             )
         if len(merges) < n_merges:
-            log.warning("the corpus holds only %d of the %d pieces asked for: the vocabulary is smaller", len(merges),
+            log.warning("the corpus is too small: it gives %d of %d pieces, so the vocabulary is smaller", len(merges),
                         n_merges)  # fmt: skip
         tokens = [*SPECIAL_TOKENS, *alphabet, *(merge.piece for merge in merges)]
         trained = cls(tokens, config.rules)
@@ -154,7 +155,7 @@ class WordPieceTokenizer:
         return trained
 
     def cut_word(self, word: str) -> tuple[int, ...]:
-        """The ids of one word: greedily the longest piece first, or [UNK] alone."""
+        """Return the ids of one word, greedily the longest piece first, or [UNK] alone."""
         if len(word) > self.rules.max_word_chars:
             return (self.unk_id,)
         ids = []
@@ -170,7 +171,7 @@ class WordPieceTokenizer:
         return tuple(ids)
 
     def words(self, text: str) -> list[str]:
-        """The normalised words of a text, which are cut one by one.
+        """Return the normalised words of a text; each is split into pieces by itself.
 
         Raises:
             BadInput: `text` has a lone surrogate.
@@ -178,13 +179,13 @@ class WordPieceTokenizer:
         return words_of(text, self.rules)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without [CLS] and [SEP]."""
+        """Return the ids of `text`, without [CLS] and [SEP]; raises as `words` does."""
         return [i for word in self.words(text) for i in self.cut_word(word)]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, as by `encode`, which is asked once for every part between blanks and remembered.
+        """Return the same ids as `encode` for each text, with a cache for the parts between blanks.
 
-        What is done to a character does not depend on others, so a text's ids are those of its parts.
+        Normalization treats each character by itself, so the ids of a text are those of its parts.
         """
         for text in texts:
             check_text(text)
@@ -192,10 +193,9 @@ class WordPieceTokenizer:
         return [[i for part in _BETWEEN_BLANKS.findall(text) for i in cut(part)] for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words with single spaces between them: normalised, every mark a word, unknown ones as [UNK].
+        """Return the normalised words with single spaces between them; an unknown word is [UNK].
 
-        Which white space stood where, and whether any did, is not in the ids: "Hi, you!" comes back as "Hi , you !".
-        [PAD], [CLS] and [SEP] are not shown.
+        The ids do not record white space: "Hi, you!" is decoded as "Hi , you !". [PAD], [CLS] and [SEP] are left out.
         """
         silent = {self.pad_id, self.cls_id, self.sep_id}
         text = " ".join(self.tokens[i] for i in ids if i not in silent)
@@ -203,25 +203,25 @@ class WordPieceTokenizer:
 
     @property
     def first_joined(self) -> int:
-        """The id of the first piece of more than one character: where the alphabet ends, as training writes it."""
+        """The id of the first piece of more than one character; training puts the alphabet before it."""
         ids = (i for i, token in enumerate(self.tokens) if len(token.removeprefix(CONTINUES)) > 1)
         return next((i for i in ids if i >= len(SPECIAL_TOKENS)), self.vocab_size)
 
     def pieces(self, text: str) -> list[str]:
-        """The cut, in the vocabulary's spelling."""
+        """Return the tokens of `text`, as the vocabulary spells them."""
         return [self.tokens[i] for i in self.encode(text)]
 
     def word_starts(self, ids: Iterable[int]) -> list[bool]:
-        """Whether each token begins a word; special tokens do."""
+        """Return whether each token begins a word; special tokens do."""
         return [not self.tokens[i].startswith(CONTINUES) for i in ids]
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the saved file: equal fingerprints, equal ids for every text."""
+        """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """The file's text."""
+        """Return the text of the file."""
         return to_json(
             {
                 "kind": "wordpiece",
@@ -241,7 +241,7 @@ class WordPieceTokenizer:
         """Read a saved tokenizer.
 
         Raises:
-            BadInput: the file is missing, not JSON, of another version or no sound vocabulary.
+            BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.
         """
         document = {"begins": False, **read_document(path)}
         check_document(document, path, {"kind", "version", "rules", "tokens", "begins"}, FORMAT_VERSION)
@@ -257,13 +257,13 @@ class WordPieceTokenizer:
 
 
 def words_of(text: str, rules: WordRules) -> list[str]:
-    """The words of a text, normalised; raises as `WordPieceTokenizer.words`."""
+    """Return the normalised words of a text; raises BadInput if it has a lone surrogate."""
     check_text(text)
     return split_words(rules.normalization(text), rules.split)
 
 
 def count_words(texts: Iterable[str], rules: WordRules) -> Counter[str]:
-    """How often each word occurs in `texts`."""
+    """Count each normalised word of `texts`; raises BadInput if a text has a lone surrogate."""
     parts: Counter[str] = Counter()
     for text in texts:
         check_text(text)

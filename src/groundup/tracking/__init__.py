@@ -1,6 +1,6 @@
 """Runs in MLflow, one per stage under one parent per pipeline; the model registry and its champions.
 
-It decides nothing about what has to run, and once a stage is at work an error of MLflow costs a warning.
+It does not decide what has to run. While a stage runs, an error of MLflow is only a warning.
 
 MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.
 """
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived: handled like Ctrl-C, so that the run ends as KILLED."""
+    """Raised on SIGTERM and handled like Ctrl-C, so that the run ends as KILLED."""
 
 
 @contextmanager
@@ -49,12 +49,14 @@ def stage_run(
     """Open the run of one stage; it ends FINISHED, FAILED (any error) or KILLED (Ctrl-C, SIGTERM).
 
     Args:
+        name: the stage's name.
         params: sections (dataclasses or mappings), logged flat as `section.key`.
-        root: the project's folder: home of the default database, mlflow.db, and of its artifacts, mlruns/.
-        workspace: the folder that the stage works in, if it is a temporary copy of the project.
-        parent_run_id: the run that the stage belongs to, or
-        pipeline: the name of a parent run that is found or created here, shared by the pipeline's stages of one
-        process: the one that runs them. None: no parent.
+        tags: tags of the run.
+        root: the project's folder, with the default database mlflow.db and its artifacts mlruns/.
+        workspace: the folder in which the stage works, if it is a temporary copy of the project.
+        parent_run_id: the parent run, if it exists.
+        pipeline: without `parent_run_id`, the name of the parent run, which all stages run by `process` share.
+        process: the process that runs the pipeline; None for a run without a parent.
 
     Raises:
         BadInput: MLflow cannot be reached or cannot be written to.
@@ -88,7 +90,7 @@ def stage_run(
 
 @contextmanager
 def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[Run]:
-    """Open a parent run owned by the calling process, for whoever starts the stages itself; errors as for a stage."""
+    """Open a parent run that belongs to the calling process, for callers that start stages; raises as `stage_run`."""
     connection = connect(root)
     with explained(connection.uri):
         run = Run(connection, create_run(connection, name, {"kind": "pipeline", **tags}, None), root)
@@ -104,9 +106,10 @@ def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[
 
 
 def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
-    """Leave a marker for a stage that had nothing to do, under parent `run`; link the run that did the work.
+    """Record under the parent `run` that a stage had nothing to do, with a link to the run that did the work.
 
-    Returns the id of the run that produced the outputs, found by its stage key, or None.
+    Returns:
+        The id of the run that produced the outputs, found by its stage key, or None.
     """
     if run.connection is None:
         return None
@@ -136,7 +139,7 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
 
 
 def _shared_parent(connection: Connection, pipeline: str, process: ProcessId, tags: Mapping[str, str]) -> str:
-    """The parent run of a pipeline's stages started by one process: created by the first, found by the others."""
+    """Return the parent run of the stages that one process starts: the first stage creates it, the others find it."""
     wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and attributes.run_name = '{pipeline}'"
     found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
     if found:
@@ -148,7 +151,7 @@ def _shared_parent(connection: Connection, pipeline: str, process: ProcessId, ta
 
 
 def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:
-    """Nobody knows which stage is the last one: each leaves the parent ended, and a bad end stays."""
+    """End the parent run after every stage, since any may be the last; it stays failed once a stage has failed."""
     if status != "FINISHED":
         client.set_tag(parent, "ended_badly", f"{stage}: {status}")
     worst = client.get_run(parent).data.tags.get("ended_badly", "FINISHED")
@@ -158,14 +161,13 @@ def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> Non
 def _status_of(error: BaseException) -> str:
     if isinstance(error, SystemExit) and not error.code:
         return "FINISHED"
-    return (
-        "FAILED" if isinstance(error, Exception | SystemExit) else "KILLED"
-    )  # Ctrl-C, SIGTERM, Prefect's cancel
+    # KILLED: Ctrl-C, SIGTERM or a cancellation by Prefect
+    return "FAILED" if isinstance(error, Exception | SystemExit) else "KILLED"
 
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM, which would end the process on the spot, into an exception."""
+    """Turn SIGTERM, which would end the process at once, into an exception."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -182,7 +184,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 @contextmanager
 def _system_metrics(connection: Connection, run_id: str) -> Iterator[None]:
-    """Sample processor, memory, disk and network in a thread of MLflow's."""
+    """Sample processor, memory, disk and network in one of MLflow's threads."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(run_id, tracking_uri=connection.uri)

@@ -1,4 +1,4 @@
-"""Who a process is, across restarts: enough to tell whether the writer of a record is still alive."""
+"""Identify a process uniquely, to find out later whether it is still alive."""
 
 import platform
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ CLOCK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process on one host. The start time tells it from a later process that was given the same pid.
+    """A process on one host. Its start time distinguishes it from a later process with the same pid.
 
     >>> ProcessId.parse(str(ProcessId("box-1", 42, 1700000000.25)))
     ProcessId(host='box-1', pid=42, started=1700000000.25)
@@ -27,12 +27,12 @@ class ProcessId:
 
     @classmethod
     def parse(cls, text: str) -> "ProcessId":
-        """Read what `str()` wrote. Raises ValueError for anything else."""
+        """Parse what `str()` wrote; raises ValueError for anything else."""
         host, pid, started = text.rsplit("-", 2)
         return cls(host, int(pid), float(started))
 
     def is_alive(self) -> bool:
-        """Whether it still runs. One that cannot be looked at, on another host or hidden, counts as alive."""
+        """Return whether the process still runs; one on another host, or one that is hidden, counts as alive."""
         if self.host != platform.node():
             return True
         try:
@@ -42,17 +42,17 @@ class ProcessId:
             return abs(process.create_time() - self.started) < CLOCK_SECONDS
         except psutil.NoSuchProcess:
             return False
-        except psutil.AccessDenied:  # somebody else's
+        except psutil.AccessDenied:  # another user's process
             return True
 
 
 def current() -> ProcessId:
-    """The process that asks."""
+    """Return the calling process."""
     return _identify(psutil.Process())
 
 
 def runs(process: psutil.Process, program: str) -> bool:
-    """Whether a process runs as `program …`, `python …/program …` or `python -m program …`; False if it is hidden."""
+    """Return whether a process runs `program …`, `python …/program …` or `python -m program …`; False if hidden."""
     try:
         command = process.cmdline()
     except psutil.Error:
@@ -61,10 +61,10 @@ def runs(process: psutil.Process, program: str) -> bool:
 
 
 def nearest_ancestor(program: str) -> ProcessId | None:
-    """The closest ancestor that runs a program; see `runs`."""
+    """Return the closest ancestor of this process that runs `program`, or None; see `runs`."""
     try:
         ancestors = psutil.Process().parents()
-    except psutil.Error:  # one has just ended, or the system hides them
+    except psutil.Error:  # one has just ended, or the system hides it
         return None
     found = next((process for process in ancestors if runs(process, program)), None)
     return _identify(found) if found else None

@@ -1,4 +1,4 @@
-"""When to retrain, and whether the result may replace the model that serves."""
+"""The schedule of retraining, and the decision whether a candidate replaces the champion."""
 
 import math
 import re
@@ -18,9 +18,10 @@ CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul 
 
 @dataclass(frozen=True)
 class RetrainConfig:
-    """Schedule of the retraining flow, and how much better a candidate must be.
+    """The schedule of the retraining flow, and how much better a candidate must be.
 
-    Raises ValueError for a cron expression or a time zone that no scheduler would understand.
+    Raises:
+        ValueError: the cron expression or the time zone is not valid, or `min_improvement` is negative or infinite.
     """
 
     __pydantic_config__ = STRICT
@@ -30,30 +31,30 @@ class RetrainConfig:
     timezone: str
     """IANA name, such as Europe/Berlin."""
     min_improvement: float
-    """Smallest improvement of a candidate, in the unit of the metrics (fractions); 0 = any."""
+    """Improvement that a candidate must exceed, as a fraction; 0 = any improvement."""
     test_instructions: Annotated[int, Ge(1)]
-    """Test instructions that both models answer, spread over the test set; 400 give a standard error below
-    2.5 points.
+    """Number of test instructions that both models answer, spread over the test set; 400 give a standard error below
+    2.5 percentage points.
     """
 
     def __post_init__(self) -> None:
         check_cron(self.cron)
         if self.timezone not in zoneinfo.available_timezones():  # Prefect's own rule
             raise ValueError(
-                f"timezone is {self.timezone!r}; expected an IANA name such as Europe/Berlin or UTC"
+                f"timezone is {self.timezone!r}; expected an IANA name, such as Europe/Berlin or UTC"
             )
         if not 0 <= self.min_improvement < math.inf:
             raise ValueError(f"min_improvement is {self.min_improvement}; expected a number, 0 or more")
 
 
 def check_cron(expression: str) -> None:
-    """Raise ValueError unless these are five cron fields that a scheduler understands."""
+    """Raise ValueError unless the expression has five valid cron fields."""
     try:
         if len(expression.split()) != 5:
             raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")
         CronSim(expression, datetime.now(UTC))
         if unknown := set(re.findall(r"[^\d\s*/,-]+", expression.lower())) - CRON_NAMES:
-            raise CronSimError(f"not every scheduler understands {', '.join(sorted(unknown))}")
+            raise CronSimError(f"not every scheduler supports {', '.join(sorted(unknown))}")
     except CronSimError as error:
         raise ValueError(f"cron is {expression!r}: {error}; write '0 3 * * 1' for Mondays at three") from None
 
@@ -61,10 +62,10 @@ def check_cron(expression: str) -> None:
 def decide(
     candidate: Mapping[str, float], champion: Mapping[str, float] | None, min_improvement: float
 ) -> tuple[bool, str]:
-    """Whether the candidate replaces the champion, and why, from their figures on the same test set.
+    """Decide from metrics on the same test set whether the candidate replaces the champion: (decision, reason).
 
-    The first metric must grow by more than `min_improvement`; no other may fall by more than that.
-    Figures are fractions, higher is better. NaN never wins.
+    The first metric must grow by more than `min_improvement`, and no other may fall by more than that.
+    Metrics are fractions; higher is better. A candidate with NaN never wins.
 
     >>> decide({"mcc": 0.95}, {"mcc": 0.92}, 0.01)
     (True, 'mcc 0.9200 -> 0.9500, more than 0.0100 better')

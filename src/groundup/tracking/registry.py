@@ -1,6 +1,6 @@
 """Registered models: versions made by finetuning runs, and the champion that serves.
 
-Numbers decide elsewhere; here aliases are moved.
+The decision to promote a version is made in promotion.py; this module only moves the alias.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION = "champion"
-# names under which the main pipeline's models are registered; the user's store has them: keep
+# names of the main pipeline's registered models; they are in users' stores, so do not change them
 SPAM_MODEL, INSTRUCTIONS_MODEL = "groundup-spam", "groundup-chat"
 REQUIREMENTS = (
     "mlflow",
@@ -54,21 +54,30 @@ def register(
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
-    What a checkpoint of adapters stands on is not copied: the model and the version's tags say where it lies and what
-    its fingerprint is. `lasting` maps a path in a temporary workspace to the same path in the project.
+    The base model of adapters is not copied: the logged model and the version's tags record its path and fingerprint.
+    The model folder has the safetensors, the package's source and serving/model.py as entry point; nothing is pickled.
 
-    The model folder holds the safetensors, the package's source and serving/model.py as its entry: no pickle.
-    Raises MlflowException; an error of the model itself at the example passes through.
+    Args:
+        connection: the store.
+        run_id: the run that logs the model.
+        checkpoint: the checkpoint's folder.
+        name: the registered model.
+        input_example: texts that are predicted once.
+        params: inference parameters with their defaults; empty for a classifier.
+        metrics: metrics, recorded as tags of the version.
+        lasting: maps a path in a temporary workspace to the same path in the project.
+
+    Raises:
+        MlflowException: MLflow cannot log or register the model. Errors of the model on the example are not caught.
     """
     import mlflow
 
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    base = config.get(
-        "base"
-    )  # adapters are registered by themselves, with a pointer to the model they stand on
+    # adapters are registered without their base model, with a pointer to it
+    base = config.get("base")
     place = None if base is None else (checkpoint / base["folder"]).resolve()
     pointer = "" if place is None else str(lasting(place))
-    # the first of these folders that exists is used: one in a temporary workspace is soon gone
+    # the first existing folder is used: one in a temporary workspace is soon deleted
     places = [] if place is None else list(dict.fromkeys([str(place), pointer]))
     client = connection.client
     mlflow.set_tracking_uri(connection.uri)
@@ -84,7 +93,7 @@ def register(
             input_example=(input_example, dict(params)) if params else input_example,
             registered_model_name=name,
         )
-    client.update_run(run_id, status="RUNNING")  # start_run's end has closed it
+    client.update_run(run_id, status="RUNNING")  # leaving start_run has ended it
     version = str(logged.registered_model_version)
     key = client.get_run(run_id).data.tags.get("stage_key", "")
     facts = {
@@ -99,22 +108,31 @@ def register(
 
 
 def champion(connection: Connection, name: str) -> Version | None:
-    """The version that serves, None if there is none."""
+    """Return the version that serves, or None."""
     return _find(connection, name, lambda found: CHAMPION in found.aliases)
 
 
 def made_by(connection: Connection, name: str, stage_key: str) -> Version | None:
-    """The newest version whose run did the work named by `stage_key`."""
+    """Return the newest version whose run has this stage key, or None."""
     return _find(connection, name, lambda found: found.tags.get("stage_key") == stage_key)
 
 
+def rename_work(connection: Connection, before: str, after: str) -> None:
+    """Replace the stage key `before` of runs and versions by `after`, the new key of the same work."""
+    client, wanted = connection.client, f"tags.stage_key = '{before}'"
+    for run in client.search_runs([connection.experiment_id], wanted):
+        client.set_tag(run.info.run_id, "stage_key", after)
+    for version in client.search_model_versions(wanted):
+        client.set_model_version_tag(version.name, version.version, "stage_key", after)
+
+
 def promote(connection: Connection, name: str, version: str) -> None:
-    """Let `version` serve from now on."""
+    """Make `version` the champion, which serves."""
     connection.client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> Path:
-    """Copy the version's checkpoint into `folder` and return where it lies; adapters point to their base from there."""
+    """Copy the version's checkpoint into `folder` and return its path; adapters then point to their base from there."""
     import mlflow
 
     source = connection.client.get_model_version_download_uri(version.name, version.version)
@@ -132,7 +150,7 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
 def _find(connection: Connection, name: str, wanted: Any) -> Version | None:
     versions = connection.client.search_model_versions(f"name = '{name}'")
     for listed in sorted(versions, key=lambda listed: int(listed.version), reverse=True):
-        found = connection.client.get_model_version(name, listed.version)  # a search leaves the aliases out
+        found = connection.client.get_model_version(name, listed.version)  # a search returns no aliases
         if wanted(found):
             tags = found.tags
             metrics = {
@@ -143,5 +161,5 @@ def _find(connection: Connection, name: str, wanted: Any) -> Version | None:
 
 
 def _requirements() -> list[str]:
-    """Pins as installed here, without the builder's suffix (torch's "+cpu")."""
+    """Pin the installed versions, without a build suffix (such as torch's "+cpu")."""
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]

@@ -1,6 +1,6 @@
-"""A project that was moved, renamed or copied: MLflow records absolute places of artifacts, which are corrected here.
+"""Correct the absolute paths of artifacts that MLflow recorded, after a project was moved, renamed or copied.
 
-MLflow 3.17 makes relative places absolute when it records them, and has no command that changes them.
+MLflow 3.17 makes relative paths absolute when it records them, and has no command to change them.
 """
 
 import os
@@ -17,8 +17,8 @@ import yaml
 from groundup.errors import BadInput
 from groundup.files import write_text
 
-ARTIFACTS = "mlruns"  # beside the database
-# the columns that hold a place below the experiment's
+ARTIFACTS = "mlruns"  # in the folder of the database
+# columns with paths below that of the experiment
 PLACES = (
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -29,39 +29,39 @@ PLACES = (
 
 @dataclass(frozen=True)
 class _Move:
-    """An experiment whose artifacts are recorded in another folder than the database's."""
+    """An experiment whose artifacts are recorded in a folder other than the database's."""
 
     experiment: int
-    recorded: str  # as MLflow has it: a file URI or a path
+    recorded: str  # as recorded by MLflow: a file URI or a path
     place: Path
-    old: Path  # the folder of the database when the experiment was made
+    old: Path  # the folder of the database when the experiment was created
     new: Path
 
     @property
     def corrected(self) -> str:
-        """The place now, in the form of the record."""
+        """The current path, in the form in which it was recorded."""
         place = self.new / ARTIFACTS / self.place.name
         return place.as_uri() if self.recorded.startswith("file:") else str(place)
 
     @property
     def artifacts_are_here(self) -> bool:
-        """Whether the artifacts came along; those that are nowhere may as well be recorded here."""
+        """Whether the artifacts were moved too; also true if they exist nowhere."""
         return (self.new / ARTIFACTS / self.place.name).exists() or not self.place.exists()
 
 
 def database_of(uri: str) -> Path | None:
-    """The file of an SQLite store; None for a server."""
+    """Return the file of an SQLite store, or None for a server."""
     return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
 
 
 def follow(database: Path) -> None:
-    """Let every place that MLflow recorded beside `database` name the folder where the database lies now.
+    """Correct every path that MLflow recorded in the folder of `database` to the folder where the database is now.
 
-    Neither a moved project nor a copy may write to the folder that the database was made in. Experiments that
-    were given a place of their own keep it, and so do the runs of a database that was copied without mlruns/.
+    Neither a moved project nor a copy may write to the folder in which the database was created. Experiments with
+    artifacts elsewhere keep their paths, and so do the runs of a database that was copied without mlruns/.
 
     Raises:
-        BadInput: there is something to correct, and the database cannot be written.
+        BadInput: there is something to correct, but the database cannot be written.
     """
     if not database.exists():
         return
@@ -69,7 +69,7 @@ def follow(database: Path) -> None:
         store.isolation_level = None  # transactions are begun below
         try:
             moves = _moves(store, database)
-        except sqlite3.DatabaseError:  # no database, or of another schema: MLflow says so
+        except sqlite3.DatabaseError:  # not a database, or another schema: MLflow reports that
             return
         if not moves:
             return
@@ -82,18 +82,18 @@ def follow(database: Path) -> None:
             store.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             raise BadInput(
-                f"{database} was moved here from {moves[0].old}, and its records cannot be corrected ({error}); make "
+                f"{database} was moved here from {moves[0].old}, but its records cannot be corrected ({error}); make "
                 f"it and {ARTIFACTS}/ writable"
             ) from error
     olds = ", ".join(dict.fromkeys(str(move.old) for move in moves))
     print(
-        f"MLflow's records named artifacts in {olds}; they now name {database.parent}, where {database.name} lies",
+        f"MLflow's records of artifacts in {olds} now point to {database.parent}, the folder of {database.name}",
         file=sys.stderr,
     )
 
 
 def _moves(store: sqlite3.Connection, database: Path) -> list[_Move]:
-    """The experiments to correct: groundup's, and with them those that MLflow named by number in the same folder."""
+    """List the experiments to correct: groundup's, and those that MLflow named by number in the same folder."""
     new, ours, numbered = database.parent, [], []
     rows = store.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
     for experiment, name, recorded in rows:
@@ -101,21 +101,20 @@ def _moves(store: sqlite3.Connection, database: Path) -> list[_Move]:
         if place is None or place.parent.name != ARTIFACTS or place.parents[1] == new:
             continue
         move = _Move(experiment, recorded, place, place.parents[1], new)
-        # artifacts that are in a folder without this database were put there on purpose
+        # artifacts in a folder without this database were put there on purpose
         if not (move.artifacts_are_here or (move.old / database.name).exists()):
             continue
         if place.name == quote(name, safe=""):
             ours.append(move)
-        elif place.name == str(
-            experiment
-        ):  # MLflow's own experiment is at the place where its first process worked
+        # MLflow's own experiment is in the folder in which its first process ran
+        elif place.name == str(experiment):
             numbered.append(move)
     olds = {move.old for move in ours}
     return ours + [move for move in numbered if move.old in olds]
 
 
 def _local(recorded: str | None) -> Path | None:
-    """The folder that a place is, if it is one of this machine."""
+    """Return the recorded path if it is on this machine, or None."""
     if not recorded:
         return None
     if recorded.startswith("file:"):
@@ -130,7 +129,7 @@ def _correct(store: sqlite3.Connection, move: _Move) -> None:
     )
     if not move.artifacts_are_here:
         return
-    # the bases of adapters are tags of groundup's own: paths in the project
+    # groundup's own tags: paths of the base models of adapters
     prefixes = [(table, column, move.recorded, move.corrected) for table, column in PLACES]
     prefixes.append(("model_version_tags", "value", str(move.old), str(move.new)))
     for table, column, old, new in prefixes:
@@ -142,7 +141,7 @@ def _correct(store: sqlite3.Connection, move: _Move) -> None:
 
 
 def _correct_model_files(move: _Move) -> None:
-    """The description of a model repeats its place and, of adapters, that of their base."""
+    """Correct the files MLmodel, which repeat the path of a model and of its base model."""
     for file in (move.new / ARTIFACTS / move.place.name).glob("models/*/artifacts/MLmodel"):
         described = yaml.safe_load(file.read_text(encoding="utf-8"))
         corrected = _replaced(described, move)
@@ -151,7 +150,7 @@ def _correct_model_files(move: _Move) -> None:
 
 
 def _replaced(value: Any, move: _Move) -> Any:
-    """`value` with the move made in every text of it."""
+    """Return `value` with the old folder replaced by the new one in every string."""
     if isinstance(value, dict):
         return {key: _replaced(inner, move) for key, inner in value.items()}
     if isinstance(value, list):
@@ -164,7 +163,7 @@ def _replaced(value: Any, move: _Move) -> Any:
 
 
 def main() -> None:
-    """Correct the store that MLFLOW_TRACKING_URI names; for commands of MLflow, which read it as it is."""
+    """Correct the store that MLFLOW_TRACKING_URI names, before a command of MLflow itself reads it."""
     database = database_of(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if database is None:
         return

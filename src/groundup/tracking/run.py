@@ -1,4 +1,4 @@
-"""What a stage can tell MLflow. Once it is at work, a tracking error costs a warning, not the work."""
+"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it."""
 
 import hashlib
 import json
@@ -17,18 +17,25 @@ if TYPE_CHECKING:
     import pandas
 
 FLUSH_SECONDS = 5.0
-BATCH_METRICS = 1000  # the most that one log_batch request may carry; 100 for parameters
-BATCH_PARAMS = 100
-VALUE_CHARACTERS = 6000  # what MLflow stores of a parameter
+BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
+BATCH_PARAMS = 100  # the same for parameters
+VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
 
 
 class Run:
-    """What a stage can tell MLflow. Metrics are buffered; everything else is sent at once."""
+    """Logs params, metrics, artifacts and models of a stage. Metrics are buffered; everything else is sent at once."""
 
     def __init__(
         self, connection: Connection | None, run_id: str, root: Path, workspace: Path | None = None
     ) -> None:
-        """`workspace` is where the stage works, if not in the project's folder `root`."""
+        """Wrap the run `run_id`; without a connection nothing is logged.
+
+        Args:
+            connection: the store, or None.
+            run_id: the run.
+            root: the project's folder.
+            workspace: the folder in which the stage works, if it is not `root`.
+        """
         self.connection, self.run_id, self.root = connection, run_id, root
         self.workspace = workspace or root
         self._metrics: list[Any] = []
@@ -45,7 +52,7 @@ class Run:
             self.send("log_batch", params=flat[start : start + BATCH_PARAMS])
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note metrics at `step` (optimizer updates); sent in batches every few seconds and at the end."""
+        """Log metrics at `step` (optimizer updates); they are sent in batches every few seconds and at the end."""
         if self.connection is None:
             return
         from mlflow.entities import Metric
@@ -74,23 +81,23 @@ class Run:
         self.send("log_text", text, name)
 
     def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> None:
-        """Record that the run read `frame`: its schema, size and digest, not its rows."""
+        """Record that the run read `frame`: its schema, size and digest, but not its rows."""
         if self.connection is None:
             return
         import mlflow.data
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.entities import DatasetInput, InputTag
 
-        # MLflow resolves URLs and paths only; a location such as pypi:… is kept as a tag of the source
+        # MLflow resolves only URLs and paths; a location such as pypi:… is kept as a tag of the source
         place = CodeDatasetSource(tags={"location": source})
-        with warnings.catch_warnings():  # about the kind of source, and MLflow's own use of pandas
+        with warnings.catch_warnings():  # about the type of the source, and MLflow's own use of pandas
             warnings.simplefilter("ignore")
             entity = mlflow.data.from_pandas(frame, source=place, name=name)._to_mlflow_entity()
         tag = InputTag("mlflow.data.context", context)
         self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
 
     def pointer(self, path: Path, name: str) -> None:
-        """Note where a big output lies, its bytes and its MD5 (DVC's hash of a file); copy nothing."""
+        """Record the path, size in bytes and MD5 (DVC's hash) of the files of a large output, without copying them."""
         if self.connection is None:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -114,12 +121,17 @@ class Run:
     ) -> str | None:
         """Log the checkpoint folder as a servable model and register it as the next version of `name`.
 
-        Args:
-            input_example: texts that are predicted once, to prove the model loads and to show how to ask it.
-            params: inference parameters with their defaults (see sampling.py); empty for a classifier.
-            metrics: validation figures, kept as tags of the version.
+        The first version that the project itself makes becomes the champion.
 
-        Returns the version; the first one that the project itself makes becomes the champion.
+        Args:
+            checkpoint: the checkpoint's folder.
+            name: the registered model.
+            input_example: texts that are predicted once, to prove that the model loads and to show its input.
+            params: inference parameters with their defaults (see sampling.py); empty for a classifier.
+            metrics: validation metrics, recorded as tags of the version.
+
+        Returns:
+            The version, or None if nothing was registered.
         """
         if self.connection is None:
             return None
@@ -136,14 +148,14 @@ class Run:
                 metrics,
                 lasting=self._lasting,
             )
-            # an experiment in a temporary folder is no work of the project before `dvc exp apply`
+            # an experiment in a temporary folder does not belong to the project before `dvc exp apply`
             if self.workspace == self.root and registry.champion(self.connection, name) is None:
                 registry.promote(self.connection, name, version)
             return version
         return None
 
     def _lasting(self, path: Path) -> Path:
-        """Where the project has what lies at `path` in a temporary workspace."""
+        """Return the path in the project that corresponds to `path` in a temporary workspace."""
         path, workspace = path.resolve(), self.workspace.resolve()
         return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
 
@@ -155,22 +167,22 @@ class Run:
 
     @contextmanager
     def forgiving(self) -> Iterator[None]:
-        """A tracking store that fails in the middle of a stage must not cost the stage's work."""
+        """Turn errors of the tracking store into warnings, so that they do not stop the stage."""
         from mlflow.exceptions import MlflowException
 
         try:
             yield
         except (MlflowException, OSError) as error:
-            print(f"warning: MLflow did not take this: {first_line(error)}", file=sys.stderr)
+            print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
 
 
 def silent() -> Run:
-    """A run that logs nowhere: lets a stage's main be called without MLflow."""
+    """Return a run that logs nothing, to call a stage without MLflow."""
     return Run(None, "", Path())
 
 
 def flatten(sections: Mapping[str, Any]) -> dict[str, object]:
-    """Nested mappings and dataclasses as one level with dotted keys.
+    """Flatten nested mappings and dataclasses to one level with dotted keys.
 
     >>> flatten({"pretrain": {"max_steps": 3, "optimizer": {"name": "adamw"}}})
     {'pretrain.max_steps': 3, 'pretrain.optimizer.name': 'adamw'}

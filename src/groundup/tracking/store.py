@@ -1,4 +1,4 @@
-"""The MLflow store: opened safely by many processes at once, and cleaned of runs whose process was killed."""
+"""The MLflow store: opened safely by many processes at once; runs whose process was killed are ended."""
 
 import gc
 import hashlib
@@ -23,7 +23,7 @@ from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is down is reported in seconds, not in minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # reports a server that is down in seconds instead of minutes
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -32,20 +32,20 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class Connection:
-    """An MLflow client with the experiment it writes to."""
+    """An MLflow client with the experiment to which it writes."""
 
-    client: Any  # mlflow.MlflowClient, which must not be imported to name it
+    client: Any  # mlflow.MlflowClient, which is not imported here because that takes seconds
     uri: str
     experiment_id: str
 
 
 def connect(root: Path) -> Connection:
-    """Open the tracking store named by MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and sweep it.
+    """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and end the runs of dead processes.
 
-    An SQLite store that was moved is corrected first: see relocation.py.
+    An SQLite store that was moved is corrected first; see relocation.py.
 
     Raises:
-        BadInput: it cannot be reached, or its schema is of another MLflow version.
+        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted.
     """
     for key, value in _DEFAULTS.items():
         os.environ.setdefault(key, value)
@@ -55,7 +55,7 @@ def connect(root: Path) -> Connection:
         from mlflow import MlflowClient
 
         if uri.startswith("sqlite"):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (outside of the lock: it takes a second)
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (takes a second, so outside the lock)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
@@ -78,7 +78,7 @@ def connect(root: Path) -> Connection:
 
 
 def _make_database(uri: str) -> None:
-    """Make an SQLite database that is not there aside, and rename it: MLflow refuses one that a kill left half made."""
+    """Create a missing SQLite database under another name, then rename it: MLflow refuses an incomplete database."""
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or "?" in uri or path.exists():
         return
@@ -92,20 +92,20 @@ def _make_database(uri: str) -> None:
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """Say in one sentence what MLflow cannot do.
+    """Turn errors of MLflow into one sentence.
 
     Raises:
-        BadInput: the store fails, or refuses.
+        BadInput: the store failed or refused a request.
     """
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError  # of a file that is no database
+    from sqlalchemy.exc import SQLAlchemyError  # raised for a file that is not a database
 
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         cause, remedy = first_line(error), "start that server or"
         if database := database_of(uri):
-            remedy = f"check that {database} and {ARTIFACTS}/ beside it are complete and writable, or"
+            remedy = f"check that {database} and {ARTIFACTS}/ in its folder are complete and writable, or"
         raise BadInput(
             f"MLflow at {uri} cannot be used ({cause}); {remedy} point MLFLOW_TRACKING_URI to a store that works "
             "(unset: mlflow.db in the project)"
@@ -119,7 +119,7 @@ def create_run(
     parent: str | None,
     owner: ProcessId | None = None,
 ) -> str:
-    """Create a RUNNING run that can be swept once its owner, by default this process, is dead."""
+    """Create a RUNNING run, which `_sweep` can end once its owner, by default this process, is dead; return its id."""
     owner = owner or processes.current()
     nested = {"mlflow.parentRunId": parent} if parent else {}
     everything = {**tags, **nested, "process": str(owner), "host": owner.host}
@@ -128,7 +128,7 @@ def create_run(
 
 
 def _sweep(connection: Connection) -> None:
-    """End as KILLED the runs of this host whose process died without saying so (kill -9), and their parents."""
+    """End, as KILLED, the runs of this host whose process died without ending them (kill -9), and their parents."""
     client, host = connection.client, processes.current().host
     stale = f"attributes.status = 'RUNNING' and tags.host = '{host}'"
     for run in client.search_runs([connection.experiment_id], stale):
@@ -140,14 +140,14 @@ def _sweep(connection: Connection) -> None:
 
 
 def _artifacts(uri: str, experiment: str) -> str | None:
-    """mlruns/ beside the database file; a server knows its own place. MLflow's default is the working folder."""
+    """Return mlruns/ in the folder of the database (MLflow's default is the working folder); None for a server."""
     database = database_of(uri)
     return (database.parent / ARTIFACTS / quote(experiment, safe="")).as_uri() if database else None
 
 
 @contextmanager
 def _locked(uri: str) -> Iterator[None]:
-    """Hold a lock that all processes of this machine share for one SQLite database; nothing for a server."""
+    """Hold a lock that all processes on this machine share for one SQLite database; a server needs none."""
     if not uri.startswith("sqlite"):
         yield
         return
@@ -158,7 +158,7 @@ def _locked(uri: str) -> Iterator[None]:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """MLflow's 2,000 modules import a fifth faster when the collector does not walk them again and again."""
+    """Pause garbage collection: MLflow's 2,000 modules then import a fifth faster."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -169,6 +169,6 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The message without what follows it: MLflow's go on for pages."""
+    """Return the first line of a message; MLflow's messages can fill pages."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

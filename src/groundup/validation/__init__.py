@@ -1,4 +1,4 @@
-"""Expectations on raw and split data, checked by Great Expectations; a failing one stops the pipeline.
+"""Expectations on raw and split data, checked by Great Expectations; one that fails stops the pipeline.
 
-It describes what is wrong and where; the page about it is in `reports`.
+It describes what is wrong and where; `reports` draws the page about it.
 """

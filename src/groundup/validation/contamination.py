@@ -1,4 +1,4 @@
-"""Evaluation items that occur in training text, as a suite of a validation report."""
+"""Search for evaluation items in training text, with the result as a suite of a validation report."""
 
 from collections.abc import Container
 from typing import Any
@@ -13,10 +13,10 @@ Found = dict[str, Any]  # see `find_contamination`
 
 
 def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False) -> Found:
-    """Hold every evaluation set against every training set (see `find_contamination`).
+    """Search every training set for the items of every evaluation set (see `find_contamination`).
 
-    Items are whole documents of the corpus, messages, and prompts. Digits count between instruction sets, whose sums
-    differ in nothing else, and between the parts of a corpus of which that is true.
+    Items are documents of the corpus, messages, and prompts. Digits are compared between instruction sets, whose sums
+    differ only in digits, and between the splits of a corpus if `corpus_digits_count`.
     """
     sets = ("val", "test", "held_out")
     evaluation = {"corpus/val": [text_of(document["messages"]) for document in corpus["val"]]}
@@ -34,7 +34,7 @@ def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_coun
 
 
 def check_pairs(splits: Splits) -> Found:
-    """Hold each side of the verses of val and test against both sides of those of train."""
+    """Search both sides of the verses of train for each side of the verses of val and test."""
     return find_contamination(
         {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
         {side: [row[side] for row in splits["train"]] for side in SIDES},
@@ -42,10 +42,10 @@ def check_pairs(splits: Splits) -> Found:
 
 
 def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:
-    """The findings as a suite of a validation report: one check for each evaluation set and training set.
+    """Return the findings as a suite of a validation report: one check per evaluation set, training set and kind.
 
-    The datasets in `leaky` follow the book's protocol, which leaks by design: a warning. So is a phrase that the two
-    parts of a document that was cut have in common.
+    For the datasets in `leaky`, which follow the book's protocol and leak by design, findings are warnings. So are
+    phrases that the two parts of a document share if it was cut (`cut_inside`).
     """
     checks = []
     for name, facts in found["sets"].items():
@@ -71,7 +71,7 @@ def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) ->
 
 
 def without_examples(found: Found) -> Found:
-    """The counts alone: the pairs of texts are in the rows of the validation report."""
+    """Return the findings without the example texts, which are in the rows of the validation report."""
     sets = {
         name: items | {"training": {of: _without(pair, "examples") for of, pair in items["training"].items()}}
         for name, items in found["sets"].items()

@@ -1,4 +1,4 @@
-"""The expectations that gate the pipeline; the only importer of great_expectations (5 s: import it late).
+"""The expectations that gate the pipeline; only this module imports great_expectations (5 s: import it late).
 
     report = validate_raw({"spam": rows}, {"spam": dataset})
     report = validate_splits(corpus={"train": rows, "val": rows}, spam={...}, instructions={...})
@@ -8,9 +8,9 @@ A report is plain, deterministic JSON (no times, ids or paths):
     {"success": bool, "suites": [{"name", "facts", "success", "checks": [{"says", "type", "severity",
      "success", "observed", "unexpected", "rows": [{"row": label, column: value, ...}, ... the first 10]}]}]}
 
-The rows of a check that looks for characters say which was found, and where: {"row": 3, "found": "U+000C (form feed)
-in messages 2, line 14, column 1", ...}. `unexpected` counts the offending rows; it is null for a check about a whole
-column or table. A failing check of severity "warning" is reported and stops nothing. `reports.validation` shows it.
+The rows of a check for characters name the character and its place: {"row": 3, "found": "U+000C (form feed) in
+messages 2, line 14, column 1", ...}. `unexpected` counts the offending rows; it is null for a check of a whole column
+or table. A failed check of severity "warning" is reported but stops nothing. `reports.validation` draws the page.
 """
 
 import re
@@ -32,15 +32,15 @@ from groundup.validation.frames import DERIVED, Splits, raw_frame, split_frame, 
 
 Report = dict[str, Any]
 Protocol = Literal["deduplicated", "book"]
-Check = tuple[str, Expectation]  # what it says in plain English, and the expectation
+Check = tuple[str, Expectation]  # (the check in plain English, the expectation)
 
 SHOWN_ROWS = 10
 SHOWN_CHARS = 160
-BROKEN = "\ufffd"  # what lossy decoding leaves, and what a frame has in place of half a surrogate pair
+BROKEN = "\ufffd"  # left by lossy decoding; frames also use it for half of a surrogate pair
 CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f]"  # all but tab and newline
-C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were read as Latin-1
-APPARATUS = r"[\d\[\]*\\+]"  # of a Bible: verse numbers, added words, gaps
-NAMES = {  # of characters that Unicode gives none
+C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were decoded as Latin-1
+APPARATUS = r"[\d\[\]*\\+]"  # a Bible's verse numbers and signs for added words and gaps
+NAMES = {  # characters without a name in Unicode
     0x00: "null",
     0x07: "bell",
     0x08: "backspace",
@@ -50,11 +50,13 @@ NAMES = {  # of characters that Unicode gives none
     0x1B: "escape",
     0x7F: "delete",
 }
-SHARE_TOLERANCE = 0.02  # by how much a split's spam share may differ from the whole's, plus one message
+SHARE_TOLERANCE = (
+    0.02  # largest difference between the spam shares of a split and of all rows, plus one message
+)
 
 
 def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> Report:
-    """Hold each role's canonical rows to the schema of the role and to the `expect` block of its dataset."""
+    """Check the canonical rows of each role against the role's schema and the `expect` block of its dataset."""
     suites = []
     for role, role_rows in rows.items():
         dataset = datasets[role]
@@ -73,7 +75,7 @@ def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> R
 
 
 def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
-    """`talks`: some instruction rows have a history."""
+    """Return the checks of a role's raw rows; `talks`: some instruction rows have a history."""
     columns = COLUMNS[role]
     whole = (*columns, "history") if talks else columns
     texts = [column for column in columns if column != "messages"]
@@ -115,7 +117,7 @@ def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
 
 
 def _bands(role: str, dataset: Dataset) -> list[Check]:
-    """The expectations whose numbers are in the catalogue."""
+    """Return the checks whose limits are in the catalogue."""
     if dataset.expect is None:
         return [("There is at least 1 row.", gxe.ExpectTableRowCountToBeBetween(min_value=1))]
     expect = dataset.expect
@@ -159,13 +161,15 @@ def validate_splits(
     spam_balance: Literal["none", "undersample"] = "none",
     instructions_protocol: Protocol = "deduplicated",
 ) -> Report:
-    """Hold the prepared splits (rows as in the raw files; spam rows with "group") to what splitting promises.
+    """Check the prepared splits (rows as in the raw files; spam rows with "group").
 
-    No split but "held_out" is empty; ids are unique; no text occurs in two splits (compared by `normalise`; digits
-    count in instructions, and in a corpus where `datasets.corpus.split` says so) and no spam group lies in two; the
-    spam splits have one class balance (train half and half where `spam_balance` undersamples it); no family in
-    "held_out" occurs elsewhere. Under a "book" protocol, whose splits overlap and are not stratified, overlaps and
-    balance are warnings.
+    - No split except "held_out" is empty, and ids are unique.
+    - No text occurs in two splits, compared by `normalise`; digits are compared in instructions, and in a corpus if
+      `corpus_digits_count` (see `datasets.corpus.split`). No spam group is in two splits.
+    - All spam splits have the same class balance, except that train is half spam if `spam_balance` undersamples it.
+    - No family in "held_out" occurs in another split.
+
+    The splits of a "book" protocol overlap and are not stratified, so overlaps and balance are then warnings.
 
     Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
     """
@@ -218,10 +222,10 @@ def _validate_split_set(
 
 
 def validate_verses(splits: Splits, length_ratio: tuple[float, float]) -> Report:
-    """Hold the prepared pairs of verses (rows with id, source, target) to what `datasets.verses` promises.
+    """Check the prepared pairs of verses (rows with id, source, target).
 
-    Both sides of a pair have words and nothing of the books' apparatus, belong together and have lengths that fit;
-    no verse, chapter or source text lies in two splits, and each split has chapters of both testaments.
+    Both sides of a pair have words, no verse numbers or editorial signs, matching content and similar lengths. No
+    verse, chapter or source text is in two splits, and each split has chapters of both testaments.
     """
     low, high = length_ratio
     testaments = [f"{testament} in {split}" for split in splits for testament in LAST_BOOK]
@@ -275,7 +279,7 @@ def _no_match(regex: str, severity: str = "critical", column: str = "_text") -> 
 
 
 def _balance(frame: pd.DataFrame, splits: Sequence[str], severity: str, undersampled: bool) -> list[Check]:
-    """One expectation a split on its share of spam; adds its column `_spam_in_<split>` to the frame."""
+    """Return one check per split of its share of spam; adds the column `_spam_in_<split>` to the frame."""
     natural = frame["split"] != "train" if undersampled else pd.Series(True, index=frame.index)
     share = frame["_spam"][natural].mean() if natural.any() else 0.0
     checks = []
@@ -306,7 +310,7 @@ def _name(column: str) -> str:
 
 
 def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check]) -> dict[str, Any]:
-    """Validate a frame with Great Expectations; keep of its result what is the same everywhere, any day."""
+    """Validate a frame with Great Expectations; keep only the part of the result that is reproducible."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(name)
@@ -349,7 +353,7 @@ def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _exception(info: Mapping[str, Any]) -> str:
-    """The first line of the reason; flat for a whole expectation, one level deeper for a metric."""
+    """Return the first line of an error, which is one level deeper for a metric than for a whole expectation."""
     for level in (info, *(value for value in info.values() if isinstance(value, Mapping))):
         if level.get("exception_message"):
             return str(level["exception_message"]).splitlines()[0]
@@ -357,9 +361,9 @@ def _exception(info: Mapping[str, Any]) -> str:
 
 
 def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
-    """One row for people: its label and its columns, shortened, with what cannot be seen spelt out.
+    """Return a row for display: its label and its columns, shortened, with invisible characters escaped.
 
-    With a pattern also the first character that it finds, where it is, and of that text what is around it.
+    With a pattern, also the first character that it matches and its place; that column shows the text around it.
     """
     columns = {str(name): value for name, value in frame.loc[label].items() if not str(name).startswith("_")}
     shown: dict[str, Any] = {"row": label} | ({"found": ""} if pattern else {})
@@ -376,7 +380,7 @@ def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """The texts of a cell, each with its number where there are several: messages, turns of a history."""
+    """Yield (number, text) for each text of a cell: " 1", " 2", ... in a list, "" for a single text."""
     if isinstance(value, str):
         yield "", value
     for number, part in enumerate(value if isinstance(value, list) else [], start=1):
@@ -386,14 +390,14 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _named(character: str) -> str:
-    """Such as "U+000C (form feed)"."""
+    """Return the code point and name of a character, such as "U+000C (form feed)"."""
     number = ord(character)
     name = NAMES.get(number) or unicodedata.name(character, "control character").lower()
     return f"U+{number:04X} ({name})"
 
 
 def _shortened(text: str, at: int = 0) -> str:
-    """At most SHOWN_CHARS of a text, the character at `at` among them."""
+    """Return at most SHOWN_CHARS of a text, including the character at `at`."""
     start = max(0, at - SHOWN_CHARS // 2) if len(text) > SHOWN_CHARS else 0
     spelt = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text[start:])
     cut = spelt if len(spelt) <= SHOWN_CHARS else spelt[:SHOWN_CHARS] + "…"

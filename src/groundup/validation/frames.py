@@ -1,6 +1,6 @@
-"""Rows as pandas frames for validation, with the derived columns that its expectations are about.
+"""Rows as pandas frames for validation, with derived columns for the expectations.
 
-Derived columns start with "_" and are not shown as data.
+The names of derived columns start with "_"; they are not shown as data.
 """
 
 from collections import defaultdict
@@ -18,19 +18,20 @@ from groundup.text.labels import SPAM
 from groundup.text.overlap import normalise
 
 Splits = Mapping[str, Sequence[Mapping[str, Any]]]  # "train", "val", ... -> rows
+# derived columns of raw_frame
 DERIVED = {
     "pretraining": ("_text", "_repeats"),
     "spam": ("_text", "_repeats", "_spam"),
     "instructions": ("_text", "_repeats"),
     "preferences": ("_text", "_repeats"),
-}  # of raw_frame
+}
 
 
 def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
-    """One row a line of the file, labelled by its number from 1: the keys found, then `_text` (all its text),
-    `_repeats` (1 where an earlier row has that text), for spam `_spam` (1.0 or 0.0).
+    """Return one row per line of the file, labelled by its number from 1, with the keys found and derived columns.
 
-    `_text` is None where a part of it is missing or not a string, or where a history is no conversation.
+    `_text` is all text of the row, or None if a part is missing or not a string, or if its history is invalid.
+    `_repeats` is 1 if an earlier row has that text. `_spam`, for spam only, is 1.0 or 0.0.
     """
     rows = [{key: _repaired(value) for key, value in row.items()} for row in rows]
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -44,7 +45,7 @@ def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
 
 
 def _repaired(value: Any) -> Any:
-    """Halves of surrogate pairs as U+FFFD: pandas cannot hold them, and an expectation looks for it."""
+    """Replace halves of surrogate pairs by U+FFFD: pandas cannot store them, and an expectation searches for it."""
     if isinstance(value, list):
         return [_repaired(item) for item in value]
     if isinstance(value, dict):
@@ -69,9 +70,9 @@ def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
 
 
 def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.DataFrame:
-    """All rows of all splits, labelled "<split> <line>"; in how many splits each text and group occurs.
+    """Return all rows of all splits, labelled "<split> <line>", with the number of splits of each text and group.
 
-    `digits_count`: texts that differ in numbers alone are two.
+    `digits_count`: texts that differ only in numbers count as different.
     """
     rows = [
         (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
@@ -97,10 +98,10 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
 
 
 def verse_frame(splits: Splits) -> pd.DataFrame:
-    """All pairs of all splits, labelled "<split> <line>"; in how many splits each id, chapter and text occurs.
+    """Return all pairs, labelled "<split> <line>", with the number of splits of each id, chapter and source text.
 
-    `_ratio`: characters of the target for one of the source. `_side`: "own" where the sources of the chapter share
-    more words with their own targets than with those of the next verse, so that a shift would show.
+    `_ratio`: characters of the target per character of the source. `_side`: "own" if the sources of the chapter share
+    more words with their own targets than with those of the next verse, which would not hold for shifted verses.
     """
     rows = [
         (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
@@ -117,9 +118,8 @@ def verse_frame(splits: Splits) -> pd.DataFrame:
     frame["_splits_of_source"] = _spread([normalise(text) for text in sources], places)
     frame["_ratio"] = [len(t) / max(1, len(s)) for s, t in zip(sources, targets, strict=True)]
     words = [[set(normalise(text).split()) for text in side] for side in (sources, targets)]
-    shared: dict[str, list[float]] = defaultdict(
-        lambda: [0.0, 0.0]
-    )  # with its own target, with the next verse's
+    # overlap with its own target, and with the next verse's
+    shared: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for i, chapter in enumerate(chapters):
         if i + 1 < len(chapters) and chapters[i + 1] == chapter:
             for which, target in enumerate(words[1][i : i + 2]):
@@ -136,7 +136,7 @@ def _text(row: Mapping[str, Any], role: str) -> str:
 
 
 def _spread(keys: Sequence[Hashable], places: Sequence[str]) -> list[int]:
-    """For each key: in how many places does it occur?"""
+    """Return the number of places in which each key occurs."""
     found = defaultdict(set)
     for key, place in zip(keys, places, strict=True):
         found[key].add(place)

@@ -1,4 +1,4 @@
-"""A validation report (see groundup.validation.expectations) in numbers, and in lines for a terminal."""
+"""A validation report (see groundup.validation.expectations) as metrics, and as lines for a terminal."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,10 @@ Report = dict[str, Any]
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Return counts of each suite's rows, expectations, failures and warnings.
+    """Count the rows, expectations, failures and warnings of each suite.
 
-    {"datasets": {suite: {"rows", "expectations", "failed", "warnings"}}, "success": bool}
+    Returns:
+        {"datasets": {suite: {"rows", "expectations", "failed", "warnings"}}, "success": bool}
     """
     datasets = {}
     for suite in report["suites"]:
@@ -27,34 +28,35 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def problems(report: Report, severity: str = "critical") -> str:
-    """Return a line for each failing expectation of that severity and its first offending rows, or ""."""
+    """Return one line per failed expectation of that severity, with its first offending rows; "" if there is none."""
     lines = []
     for suite in report["suites"]:
         for check in suite["checks"]:
             if check["success"] or check["severity"] != severity:
                 continue
             found = "" if check["observed"] is None else f" Found: {check['observed']}."
-            count = "" if not check["unexpected"] else f" {check['unexpected']:,} row(s) against it:"
+            count = "" if not check["unexpected"] else f" {check['unexpected']:,} offending row(s):"
             lines.append(f"{suite['name']}: {check['says']}{found}{count}")
             lines += [f"    {json.dumps(row, ensure_ascii=False)}" for row in check["rows"]]
     return "\n".join(lines)
 
 
 def add_suite(report: Report, suite: dict[str, Any]) -> None:
-    """Append a suite in place; the report then succeeds only if it does too."""
+    """Append a suite to the report, in place; the report succeeds only if all its suites do."""
     report["suites"].append(suite)
     report["success"] = report["success"] and suite["success"]
 
 
 def gate(report: Report, results: Path, sentence: str) -> None:
-    """Print the warnings of a report and stop where it fails.
+    """Print the warnings of a report and stop the pipeline if the report failed.
 
     Args:
-        results: the file of the report; the message says how to draw a page from it.
-        sentence: what is broken and what to do, such as "the data break these expectations; repair them".
+        report: the report.
+        results: the file of the report; the message explains how to draw a page from it.
+        sentence: the fault and the remedy, such as "the data break these expectations; repair them".
 
     Raises:
-        BadInput: a required expectation fails; the message has the offending rows.
+        BadInput: a required expectation failed; the message lists the offending rows.
     """
     if warnings := problems(report, "warning"):
         print(f"warnings:\n{warnings}")

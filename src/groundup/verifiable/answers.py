@@ -1,4 +1,4 @@
-"""Which response to an instruction is right: a program decides, or the outputs that the data bring along."""
+"""Checks of responses to instructions: by a program, or against the outputs in the data."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,15 @@ from groundup.verifiable.exact_match import Check
 
 
 def check_for(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """The program of the generated families, where all rows are of these; else the rows' own outputs."""
+    """Return the check of the generated families if all rows are from them, else a check against the rows' outputs."""
     return tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
 
 
 def stored_answers(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """A check against the rows' own outputs (any of them, where a request is repeated, whatever was said before), up
-    to surrounding whitespace and one final full stop.
+    """Return a check against the rows' own outputs.
+
+    It ignores surrounding white space, one final full stop and the history of a row. If a request is repeated, each
+    of its outputs is right.
     """
     answers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row in rows:

@@ -1,6 +1,6 @@
-"""Exact match of responses, per task family and over all, with 95% intervals.
+"""Exact match of responses, per task family and overall, with 95% intervals.
 
-Which response is right is decided by the `check` that is passed in (see datasets/answers.py).
+The caller passes the `check` that decides whether a response is right (see verifiable/answers.py).
 """
 
 import math
@@ -12,13 +12,13 @@ Check = Callable[[str, str, str, str], bool]  # family, instruction, input, resp
 
 
 def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Check) -> dict[str, Any]:
-    """Judge `responses[i]` as the answer to `rows[i]`.
+    """Grade `responses[i]` as the answer to `rows[i]`.
 
     Returns:
         {"exact_match": share of right answers over all rows, "macro_exact_match": mean of the families' shares,
-        "instances": number of rows, "families": {family: {"exact_match", "instances"}}}; each share is
-        {"mean", "low", "high"}, low and high the ends of a 95% interval. Families in alphabetical order; no rows give
-        shares of 0 within [0, 1].
+        "instances": number of rows, "families": {family: {"exact_match", "instances"}}}. Each share is
+        {"mean", "low", "high"}, where low and high are the ends of a 95% interval. Families are in alphabetical
+        order. Without rows, shares are 0 with the interval [0, 1].
     """
     assert len(rows) == len(responses), f"{len(rows)} rows, {len(responses)} responses"
     right: dict[str, list[bool]] = defaultdict(list)
@@ -36,20 +36,20 @@ def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Ch
 
 
 def _share(right: int, count: int) -> dict[str, float]:
-    """right / count with its Wilson interval (Wilson 1927), which is sound for small counts and near 0 and 1."""
+    """Return right / count with its Wilson interval (Wilson 1927), which is valid for small counts and near 0 and 1."""
     if not count:
         return {"mean": 0.0, "low": 0.0, "high": 1.0}
     from scipy.stats import binomtest  # takes a second to import
 
     interval = binomtest(right, count).proportion_ci(confidence_level=0.95, method="wilson")
-    # At the ends rounding leaves 1e-17 instead of the exact 0 and 1.
+    # At the ends, rounding would leave 1e-17 instead of exactly 0 and 1.
     low = 0.0 if right == 0 else float(interval.low)
     high = 1.0 if right == count else float(interval.high)
     return {"mean": right / count, "low": low, "high": high}
 
 
 def _mean_of(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of independent shares; the squared distances of their limits add up (MOVER, Zou and Donner 2008)."""
+    """Return the mean of independent shares; the squared distances to their limits add up (Zou and Donner 2008)."""
     if not shares:
         return {"mean": 0.0, "low": 0.0, "high": 1.0}
     mean = math.fsum(share["mean"] for share in shares) / len(shares)

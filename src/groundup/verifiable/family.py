@@ -1,4 +1,4 @@
-"""What a family of verifiable tasks is: ways to ask, a sampler of instances and a solver that reads only the prompt."""
+"""A family of verifiable tasks: templates, a sampler of instances, and a solver that reads only the prompt."""
 
 import re
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from random import Random
 
 @dataclass(frozen=True)
 class Task:
-    """One drawn instance: `output` comes from what the sampler knows, never from the family's solver."""
+    """One sampled instance; its `output` comes from the sampler, never from the family's solver."""
 
     input: str
     output: str
-    slots: dict[str, str] = field(default_factory=dict)  # what fills the {places} of the instruction
+    slots: dict[str, str] = field(default_factory=dict)  # values of the {slots} of the instruction
 
 
 @dataclass(frozen=True)
 class Family:
     """Tasks of one kind.
 
-    `templates` are paraphrases of the instruction with the same {slots}; fewer than 12 fixed words, so that a
-    template alone can never make a 13-gram. `solve(slots, input)` recomputes the answer from the prompt.
+    `templates` are paraphrases of the instruction with the same {slots}. Each has fewer than 12 fixed words, so that
+    a template alone cannot make a 13-gram. `solve(slots, input)` computes the answer from the prompt.
     """
 
     name: str
@@ -37,17 +37,17 @@ class Family:
         )
 
     def slots(self, instruction: str) -> dict[str, str] | None:
-        """What fills the {slots} of the template that reads like `instruction`; None if none does."""
+        """Return the values of the {slots} of the template that matches `instruction`, or None if none matches."""
         for pattern in self._patterns:
             if found := pattern.fullmatch(instruction.strip()):
                 return found.groupdict()
         return None
 
     def answer(self, instruction: str, input: str) -> str:
-        """The one right answer, from the prompt alone.
+        """Return the one right answer, computed from the prompt alone.
 
         Raises:
-            ValueError: the instruction is none of the family's templates.
+            ValueError: the instruction matches none of the family's templates.
         """
         slots = self.slots(instruction)
         if slots is None:
@@ -56,16 +56,16 @@ class Family:
 
 
 def listed(input: str) -> list[str]:
-    """The items of a comma-separated list: "dog, red, car" -> ["dog", "red", "car"]."""
+    """Return the items of a comma-separated list: "dog, red, car" -> ["dog", "red", "car"]."""
     return [item.strip() for item in input.split(",")]
 
 
 def words_in(input: str) -> list[str]:
-    """The words of a sentence without its punctuation."""
+    """Return the words of a sentence without its punctuation."""
     return re.findall(r"[A-Za-z]+", input)
 
 
 def only(items: list[str]) -> str:
-    """The single item that the prompt must hold."""
+    """Return the only item; raises ValueError if there is not exactly one."""
     (item,) = items
     return item

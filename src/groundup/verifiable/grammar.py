@@ -37,7 +37,7 @@ def _solve_sentiment(slots: dict[str, str], input: str) -> str:
     return "positive" if positive else "negative"
 
 
-# Each type is told by its first word; the end of the sentence carries no mark.
+# The first word identifies the type; there is no punctuation at the end.
 TYPES = {
     "question": (
         "do you like {a} and {b}",

@@ -1,4 +1,4 @@
-"""Kinds of words: name the kind, find a word of a kind, the odd one out, the right option."""
+"""Kinds of words: name the kind, find a word of a kind, find the odd one out, choose an option."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ LETTERS = "ABC"
 
 
 def _one_of_kind(rng: Random, count: int) -> tuple[list[str], str]:
-    """`count` words of different kinds, and one of their kinds."""
+    """Draw `count` words of different kinds, and one of their kinds."""
     kinds = rng.sample(sorted(KINDS), count)
     return [rng.choice(KINDS[kind]) for kind in kinds], rng.choice(kinds)
 

@@ -1,6 +1,6 @@
-"""Numbers and days, in words: compare, sort, add, what comes next.
+"""Numbers and days in words: compare, sort, add, name the next one.
 
-Numbers are written as words in every prompt: contamination is checked with all digits made equal.
+Prompts spell numbers as words, because the contamination check can treat all digits as equal.
 """
 
 from random import Random

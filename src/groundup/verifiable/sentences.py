@@ -1,4 +1,4 @@
-"""Reading: find the name, color, place, animal or food of a scene; who has what, what is where."""
+"""Reading: find the name, color, place, animal or food in a scene; find who has what, and what is where."""
 
 from collections.abc import Callable
 from random import Random
@@ -44,7 +44,10 @@ def _find(kind: str) -> Family:
 def _facts(
     keys: tuple[str, ...], values: tuple[str, ...], pattern: str, ask: str
 ) -> Callable[[Random], Task]:
-    """Two or three sentences that pair a key with a value; asked with the one named by `ask`, answered by the other."""
+    """Return a sampler of two or three sentences that each pair a key with a value.
+
+    The question names the `ask` ("key" or "value") of one pair; the answer is the other word of that pair.
+    """
 
     def make(rng: Random) -> Task:
         count = rng.choice((2, 2, 3))
@@ -57,7 +60,7 @@ def _facts(
 
 
 def _same_fact(slots: dict[str, str], input: str, answers: tuple[str, ...]) -> str:
-    """The one word of `answers` in the sentence that holds the word asked for."""
+    """Return the one word of `answers` in the sentence that contains the word asked about."""
     sentence = only([s for s in input.split(".") if slots["asked"] in words_in(s)])
     return only([word for word in words_in(sentence) if word in answers])
 

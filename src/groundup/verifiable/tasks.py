@@ -1,4 +1,4 @@
-"""Verifiable instruction tasks, generated from our own words: every answer can be checked by a program.
+"""Verifiable instruction tasks, generated from a closed vocabulary: a program can check every answer.
 
 generate(2, seed=1)[0] -> {"id": "first_word-00000", "family": "first_word",
                            "instruction": "Say the first word.", "input": "tea, red, cow", "output": "tea"}
@@ -17,24 +17,24 @@ FAMILIES: dict[str, Family] = {
     for module in (lists, sentences, kinds, grammar, numbers, rewriting)
     for family in module.FAMILIES
 }
-_PATIENCE = 200  # draws without anything new after which a family counts as used up
+_PATIENCE = 200  # after this many draws without a new prompt in between, a family is exhausted
 
 
 def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
-    """`instances_per_family` tasks of every family, in the order of FAMILIES.
+    """Generate `instances_per_family` tasks of every family, in the order of FAMILIES.
 
-    The same arguments give the same rows; a larger number extends each family's rows without changing the first
+    The same arguments give the same rows. A larger number extends each family's rows without changing the first
     ones. All prompts (instruction and input) differ after `normalise`.
 
     Raises:
-        BadInput: the number is not positive, or larger than a family has distinct prompts.
+        BadInput: the number is not positive, or a family has fewer distinct prompts.
     """
     if instances_per_family < 1:
         raise BadInput(f"instances_per_family is {instances_per_family}; expected at least 1; raise it.")
     rows = []
     for family in FAMILIES.values():
         rng = Random(f"{seed}:{family.name}")
-        seen: set[str] = set()  # no two families share an instruction, so a set for each is enough
+        seen: set[str] = set()  # no two families share an instruction, so one set per family is enough
         found = idle = 0
         while found < instances_per_family:
             task = family.make(rng)
@@ -64,20 +64,21 @@ def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:
-    """Is `response` the right answer? Recomputed from the prompt alone; only surrounding whitespace and one final
-    full stop are forgiven.
+    """Return whether `response` is the right answer, which is computed from the prompt alone.
+
+    The comparison ignores only surrounding white space and one final full stop.
 
     Raises:
-        BadInput: no such family.
-        ValueError: the prompt is not one of the family's.
+        BadInput: there is no such family.
+        ValueError: the instruction matches none of the family's templates.
     """
     if family not in FAMILIES:
         raise BadInput(
-            f"Found the task family {family!r}; expected one of {', '.join(FAMILIES)}; correct the name."
+            f"found the task family {family!r}; expected one of {', '.join(FAMILIES)}: correct the name."
         )
     return canonical(response) == canonical(FAMILIES[family].answer(instruction, input))
 
 
 def canonical(answer: str) -> str:
-    """An answer without surrounding whitespace and one final full stop."""
+    """Return an answer without surrounding white space and one final full stop."""
     return answer.strip().removesuffix(".").rstrip()

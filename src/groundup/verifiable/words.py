@@ -1,7 +1,7 @@
 """The closed vocabulary of the tasks: common, short English words, each with exactly one meaning here.
 
-A small set of words that every family shares is what lets a tiny model learn them: each word is seen often, in many
-roles. No word stands in two lists of `KINDS`, so "the kind of a word" has one answer.
+All families share this small set of words, so that a tiny model sees each word often and in many roles. No word is in
+two lists of `KINDS`, so the kind of a word is unique.
 """
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 KIND_OF: dict[str, str] = {word: kind for kind, words in KINDS.items() for word in words}
 
 THINGS = tuple("book phone key bag cup box map ball clock pen hat ring".split())
-WORDS = (*KIND_OF, *THINGS)  # what lists are made of
+WORDS = (*KIND_OF, *THINGS)  # the items of lists
 COUNTABLE = (*KINDS["animal"], *KINDS["job"], *KINDS["vehicle"], *THINGS)  # "one …, two …s"
 
 MEN = tuple("Adam Tom John Sam David James Jack Ben Kevin Peter".split())
@@ -54,12 +54,12 @@ VALUE_OF: dict[str, int] = {word: value for value, word in enumerate(NUMBERS)}
 
 
 def article(word: str) -> str:
-    """ "an animal", "a dog"."""
+    """Return the word with its indefinite article: "an animal", "a dog"."""
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
 def plural(noun: str) -> str:
-    """The regular plural of one of the nouns above, and the irregular ones among them."""
+    """Return the plural of one of the nouns above."""
     irregular = {"mouse": "mice", "sheep": "sheep"}
     if noun in irregular:
         return irregular[noun]

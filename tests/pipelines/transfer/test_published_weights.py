@@ -31,7 +31,9 @@ def test_the_checkpoint_computes_and_asks_as_published(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"pretrained is gpt9, which is neither a known model nor here"):
+    with pytest.raises(
+        BadInput, match=r"pretrained is gpt9, which is neither a known model nor an existing path"
+    ):
         main(silent(), CATALOGUE, tmp_path / "out", tmp_path / "state", pretrained="gpt9")
     assert not (tmp_path / "out").exists()
 

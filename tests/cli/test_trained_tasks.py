@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from groundup.checkpoint import fingerprint
-from groundup.cli.taught_tasks import TaughtTasks, taught_tasks
+from groundup.cli.trained_tasks import TrainedTasks, trained_tasks
 from groundup.text.jsonl import write_jsonl
 from groundup.verifiable.tasks import FAMILIES, generate
 from tests.cli.chat_model import chat_checkpoint
 
-ALL = TaughtTasks([], list(FAMILIES.values()))
+ALL = TrainedTasks([], list(FAMILIES.values()))
 
 
 def test_every_task_is_read_back_from_one_line() -> None:
@@ -32,7 +32,7 @@ def test_every_task_is_read_back_from_one_line() -> None:
 )
 def test_other_lines_are_cut_after_the_first_sentence(line: str, parts: tuple[str, str]) -> None:
     assert ALL.split(line) == parts
-    assert TaughtTasks([{"instruction": line}]).split(line) == (line, "")  # of tasks that nobody knows
+    assert TrainedTasks([{"instruction": line}]).split(line) == (line, "")  # a family that does not exist
 
 
 def test_the_closest_wording() -> None:
@@ -45,14 +45,14 @@ def test_examples_are_the_rows_with_the_recorded_fingerprint(tmp_path: Path) -> 
     rows = [row for row in generate(3, seed=5) if row["family"] in ("plural", "greet")]
     file, checkpoint = tmp_path / "val.jsonl", chat_checkpoint()
     write_jsonl(file, rows)
-    assert taught_tasks(checkpoint, file).rows == ()  # it records none
+    assert trained_tasks(checkpoint, file).rows == ()  # it records no fingerprint
     config = replace(checkpoint.config, data={"val": fingerprint(file)})
-    taught = taught_tasks(replace(checkpoint, config=config), file)
-    assert [row["id"] for row in taught.rows] == ["greet-00000", "plural-00000"]
-    assert [family.name for family in taught.families] == ["greet", "plural"]
+    tasks = trained_tasks(replace(checkpoint, config=config), file)
+    assert [row["id"] for row in tasks.rows] == ["greet-00000", "plural-00000"]
+    assert [family.name for family in tasks.families] == ["greet", "plural"]
     write_jsonl(file, rows[:-1])
-    assert taught_tasks(replace(checkpoint, config=config), file).rows == ()
-    assert taught_tasks(replace(checkpoint, config=config), tmp_path / "none.jsonl").rows == ()
+    assert trained_tasks(replace(checkpoint, config=config), file).rows == ()
+    assert trained_tasks(replace(checkpoint, config=config), tmp_path / "none.jsonl").rows == ()
 
 
 def test_instructions_without_families_are_examples_only(tmp_path: Path) -> None:
@@ -60,5 +60,5 @@ def test_instructions_without_families_are_examples_only(tmp_path: Path) -> None
     write_jsonl(file, [{"family": "book", "instruction": f"Do {n}.", "input": ""} for n in range(20)])
     checkpoint = chat_checkpoint()
     config = replace(checkpoint.config, data={"val": fingerprint(file)})
-    taught = taught_tasks(replace(checkpoint, config=config), file)
-    assert len(taught.rows) == 10 and not taught.families
+    tasks = trained_tasks(replace(checkpoint, config=config), file)
+    assert len(tasks.rows) == 10 and not tasks.families

@@ -1,7 +1,7 @@
-"""What an instruction model was taught: examples of the tasks, and typed lines read as the tasks are worded.
+"""The tasks that an instruction model was trained on: examples, and recognising them in lines that a user types.
 
-A checkpoint records the fingerprints of its training and validation rows, not the rows. Where the file with that
-fingerprint is still there, its rows are examples that the model was not trained on, of every kind that it was.
+A checkpoint records the fingerprints of its training and validation rows, not the rows themselves. If the file of
+validation rows still exists, its rows are examples of every family of tasks that the model has not seen.
 """
 
 import re
@@ -17,25 +17,26 @@ from groundup.text.jsonl import read_jsonl
 from groundup.verifiable.family import Family
 from groundup.verifiable.tasks import FAMILIES, check
 
-SHOWN = 10  # rows of data that has no families
+SHOWN = 10  # examples shown for data without families
 BOUNDARY = re.compile(r"(?<=[.?!:])\s+")  # where an instruction may end and its input begin
 
 
 @dataclass(frozen=True)
-class TaughtTasks:
+class TrainedTasks:
     """The tasks of one model.
 
-    rows: one of each family. families: of the verifiable tasks; none for other instruction data, whose instructions
-    follow no templates.
+    Attributes:
+        rows: one row of each family.
+        families: the families of verifiable tasks; empty for other instruction data, which has no templates.
     """
 
     rows: Sequence[dict[str, Any]]
     families: Sequence[Family] = ()
 
     def split(self, line: str) -> tuple[str, str]:
-        """The instruction and the input in a line; the input is "" where the line holds none.
+        """Split a line into instruction and input; the input is "" if there is none.
 
-        The instruction is the shortest beginning that the model was taught, else the first sentence.
+        The instruction is the shortest prefix that the model was trained on, else the first sentence.
 
         split("Now there are more. Say it. one big bus") -> ("Now there are more. Say it.", "one big bus")
         split("Give the opposite of: hot") -> ("Give the opposite of:", "hot")
@@ -48,16 +49,16 @@ class TaughtTasks:
         return parts[0] if parts else (line, "")
 
     def knows(self, instruction: str) -> bool:
-        """Is the instruction worded as in training?"""
+        """Return whether the instruction is worded as in training."""
         return any(family.slots(instruction) is not None for family in self.families)
 
     def closest(self, instruction: str) -> str | None:
-        """The template most like an instruction; None where none is."""
+        """Return the template most similar to an instruction, or None if none is similar."""
         templates = [template for family in self.families for template in family.templates]
         return next(iter(get_close_matches(instruction, templates, n=1)), None)
 
     def answered(self, checkpoint: Checkpoint, max_new_tokens: int) -> list[tuple[str, str, bool | None]]:
-        """The rows on one line each, the model's answers, and whether they are right (None: no program can tell)."""
+        """Return the rows on one line each, the model's answers, and whether they are right (None: unknown)."""
         requests = [(row["instruction"], row["input"]) for row in self.rows]
         answers = respond(checkpoint, requests, max_new_tokens=max_new_tokens)
         return [
@@ -70,13 +71,13 @@ class TaughtTasks:
         ]
 
 
-def taught_tasks(checkpoint: Checkpoint, rows: Path) -> TaughtTasks:
-    """The tasks that a model was taught, read from its validation rows; none if `rows` is missing or another file."""
+def trained_tasks(checkpoint: Checkpoint, rows: Path) -> TrainedTasks:
+    """Read the tasks of a model from its validation rows; none if the file `rows` is missing or is not the model's."""
     if not rows.is_file() or checkpoint.config.data.get("val") != fingerprint(rows):
-        return TaughtTasks(())
+        return TrainedTasks(())
     found = read_jsonl(rows)
     first = {row["family"]: row for row in reversed(found)}
     if not first.keys() <= FAMILIES.keys():
-        return TaughtTasks(found[:SHOWN])
+        return TrainedTasks(found[:SHOWN])
     names = sorted(first)
-    return TaughtTasks([first[name] for name in names], [FAMILIES[name] for name in names])
+    return TrainedTasks([first[name] for name in names], [FAMILIES[name] for name in names])
