@@ -1,4 +1,4 @@
-"""Retraining: what is compared with what, who is promoted, and a summary whatever happens."""
+"""Retraining compares candidate and champion, promotes the better one, and always writes a summary."""
 
 import shutil
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ stages:
 
 
 def figures(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
-    """The checkpoint's "weights" are its score; the test must be the project's present one."""
+    """Return the checkpoint's "weights" as its score; the test must be the project's current one."""
     assert test.read_text() == (Path.cwd() / "source.txt").read_text()
     text = (checkpoint / "score").read_text()
     if text == "old":
@@ -69,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Path, Any, retrain.Contest]]:
-    """A toy project that ran once, a tracking store and a contest for a model of its own."""
+    """A toy project that ran once, a tracking store and a contest for one model."""
     folder = Path(shutil.copytree(built, tmp_path / "toy"))
     for name, value in toy.environment().items():
         monkeypatch.setenv(name, value)
@@ -82,7 +82,7 @@ def project(
 
 
 def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str) -> str:
-    """A registered version whose artifacts hold a checkpoint folder, as `register` leaves it, without the model."""
+    """Register a version whose artifacts contain a checkpoint folder, as `register` does, but without the model."""
     from mlflow.exceptions import MlflowException
 
     source = folder.parent / f"model-{score}-{stage_key}"
@@ -119,7 +119,7 @@ def test_compare(project: Any, champion: str | None, candidate: str | None, winn
     assert found is not None and found.version == winner
 
 
-def test_compare_with_itself_is_no_contest(project: Any) -> None:
+def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
     contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
@@ -127,9 +127,7 @@ def test_compare_with_itself_is_no_contest(project: Any) -> None:
     assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
-def test_a_store_that_fails_is_no_verdict_on_the_champion(
-    project: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_store_does_not_replace_the_champion(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store, contest = project
     registry.promote(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
     add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
@@ -185,7 +183,7 @@ def test_failed_pipeline_ends_in_a_summary(project: Any, monkeypatch: pytest.Mon
     assert "**Failed**: the pipeline did not finish: stage finetune failed: as told" in summary()
 
 
-def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_dvc_or_mlflow_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.exceptions import MlflowException
 
     folder, store, _ = project

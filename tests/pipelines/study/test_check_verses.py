@@ -23,7 +23,7 @@ def check(folder: Path) -> None:
     main(silent(), folder / "verses", *outs, verses=CONFIG)
 
 
-def test_sound_pairs_pass(folder: Path) -> None:
+def test_valid_pairs_pass(folder: Path) -> None:
     check(folder)
     found = read_json(folder / "metrics.json")
     assert found["success"] is True  # type: ignore[index]
@@ -62,7 +62,7 @@ FAULTS: list[tuple[str, Callable[[list, list], None], str]] = [
 
 
 @pytest.mark.parametrize(("plant", "says"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_a_planted_fault_stops_and_is_shown(
+def test_a_planted_fault_stops_the_stage_and_is_reported(
     folder: Path, plant: Callable[[list, list], None], says: str
 ) -> None:
     check(folder)
