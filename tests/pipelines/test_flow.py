@@ -99,7 +99,9 @@ def test_the_plan_of_some_stages_includes_their_dependencies(project: Path) -> N
 def test_unknown_prefect_settings_are_an_error(project: Path) -> None:
     text = (project / "dvc.yaml").read_text()
     (project / "dvc.yaml").write_text(text.replace("retries: 1", "retires: 1"))
-    with pytest.raises(BadInput, match=r"stage fetch@one the Prefect hint retires; expected retries or"):
+    with pytest.raises(
+        BadInput, match=r"stage fetch@one of dvc.yaml has the Prefect setting retires; expected retries or"
+    ):
         flow.plan(project)
 
 

@@ -78,7 +78,7 @@ def test_sections_must_be_consistent(tmp_path: Path, values: dict[str, Any]) -> 
     values["finetune_spam"]["trainable_blocks"] = 3
     assert load_params("main", write(tmp_path, values)).finetune_spam.trainable_blocks == 3
     values["finetune_spam"]["trainable_blocks"] = 4
-    with pytest.raises(BadInput, match=r"trainable_blocks is 4; model.n_layer gives 3 blocks; lower"):
+    with pytest.raises(BadInput, match=r"trainable_blocks is 4; expected at most model.n_layer, 3; lower"):
         load_params("main", write(tmp_path, values))
 
 
@@ -219,7 +219,8 @@ def test_a_borrowed_section_in_the_own_file_is_an_error(
     write(tmp_path, values)
     study["compute"] = {"threads": 1}
     with pytest.raises(
-        BadInput, match=r"params.yaml has a section compute; the one of .*params.yaml holds here too"
+        BadInput,
+        match=r"params.yaml has a section compute, but this pipeline uses the one in .*params.yaml; remove",
     ):
         load_params("study", write(tmp_path, study, "study"))
 

@@ -48,7 +48,7 @@ stages:
 """
 
 
-def figures(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
+def metrics(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
     """Return the checkpoint's "weights" as its score; the test must be the project's current one."""
     assert test.read_text() == (Path.cwd() / "source.txt").read_text()
     text = (checkpoint / "score").read_text()
@@ -76,7 +76,7 @@ def project(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
-    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", figures)
+    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", metrics)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
 
@@ -102,9 +102,9 @@ def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str
     [
         ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500"),
         ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500"),
-        ("0.90", None, "1", "kept: no version was registered"),
+        ("0.90", None, "1", "kept: the output of finetune has no registered version"),
         (None, "0.10", "1", "promoted: there is no champion yet"),
-        ("old", "0.95", "1", "kept: the champion cannot be tested by this code (a format of long ago)"),
+        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)"),
     ],
 )
 def test_compare(project: Any, champion: str | None, candidate: str | None, winner: str, words: str) -> None:
@@ -124,7 +124,7 @@ def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     registry.promote(store, contest.model, version)
-    assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
+    assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
 def test_a_failing_store_does_not_replace_the_champion(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,15 +153,17 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     state = retrain.retrain(return_state=True)
     assert state.is_completed() and state.message == "1 of 1 models promoted"
-    assert "The data is what it was; nothing had to run." in summary()
+    assert "The data has not changed; nothing had to run." in summary()
     assert "promoted: there is no champion yet" in summary()
 
     (folder / "source.txt").write_text('{"score": 0.7}\n')  # what the download finds from now on
     state = retrain.retrain(return_state=True)
     assert state.is_completed() and state.message == "0 of 1 models promoted"
     assert (folder / "model.txt").read_text() == '{"score": 0.7}\n'
-    assert "To do: finetune, prepare." in summary() or "To do: prepare." in summary()
-    assert "kept: no version was registered" in summary()  # the toy's finetune registers none
+    assert "To run: finetune, prepare." in summary() or "To run: prepare." in summary()
+    assert (
+        "kept: the output of finetune has no registered version" in summary()
+    )  # the toy's finetune registers no model
 
 
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,8 +85,8 @@ def test_no_answer_is_an_error() -> None:
         ),
         ((401, b"{}"), "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
         ((503, b"busy"), "answers 503 Service Unavailable"),
-        ((200, b"<html></html>"), "does not answer as a Prefect server does"),
-        ((200, b"[1]"), "does not answer as a Prefect server does"),
+        ((200, b"<html></html>"), "does not answer like a Prefect server"),
+        ((200, b"[1]"), "does not answer like a Prefect server"),
         ((200, b'"2.20.1"'), "is Prefect 2.20.1; expected 3.x"),
     ],
     indirect=["answer"],
@@ -122,7 +122,7 @@ def test_a_running_server_is_used_and_none_is_started(monkeypatch: pytest.Monkey
 def test_a_server_that_stops_during_the_flow() -> None:
     gone = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
     with (
-        pytest.raises(server.Lost, match=r"went away while the flow ran; .* run the flow again$"),
+        pytest.raises(server.Lost, match=r"stopped answering while the flow ran; .* run the flow again$"),
         server.one_sentence(),
         temporary_settings(gone),
         get_client(sync_client=True) as client,

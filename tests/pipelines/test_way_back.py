@@ -138,13 +138,13 @@ def test_restoring_a_commit_skips_pipelines_that_never_ran(tmp_path: Path) -> No
     assert outputs(project) != expected
 
     toy.run(project, "git", "checkout", ".")
-    command = advice.partition("dvc checkout ")[2].partition(" bring")[0].split()
+    command = advice.partition("dvc checkout ")[2].partition(" then restore")[0].split()
     assert command == ["dvc.yaml"]
     toy.run(project, *DVC, "checkout", *command)
     assert outputs(project) == expected
 
     toy.run(project, *DVC, "repro", study)
-    assert f"dvc checkout dvc.yaml {study} bring" in to_commit(project)[0]
+    assert f"dvc checkout dvc.yaml {study} then restore" in to_commit(project)[0]
 
 
 def commit(project: Path) -> None:
