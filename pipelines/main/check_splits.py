@@ -23,11 +23,7 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results; if every required expectation is met, also write `contamination`, which pretraining needs.
-
-    Raises:
-        BadInput: a required expectation fails.
-    """
+    """Write the results; raise BadInput if a required expectation fails, else write `contamination` for pretraining."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
