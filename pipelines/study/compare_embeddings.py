@@ -35,9 +35,9 @@ def main(
     documents = read_documents(read_jsonl(corpus / "train.jsonl")[: config.speed_documents])
     sets = comparison.load_sets(ours, gensim)
     # before the long measurements, so that a word outside the vocabulary is reported at once
-    surroundings = comparison.surroundings(sets["mix"], config)
+    words = comparison.nearest_words(sets["mix"], config)
     speed = comparison.speed_tables(documents, train_embeddings, compute, config.speed_repeats)
     results = comparison.compare(sets, benchmarks, read_splits(spam, ("train", "test")), speed, config)
-    write_json(shown, surroundings)
+    write_json(shown, words)
     write_json(metrics, results)
     run.log(comparison.headlines(results))

@@ -32,7 +32,7 @@ def main(
     checkpoint = load_checkpoint(model, pick_device(compute), kind="encoder_decoder")
     systems = translate_with_baselines(checkpoint, table, [row["source"] for row in test], config)
     found = translation_results.scores(systems, [row["target"] for row in test], config.bootstrap_samples)
-    written = translation_results.beside_sources(test, systems)
+    written = translation_results.with_translations(test, systems)
     samples, aligned = translation_results.draw(written, config)
     with atomic_path(shown) as folder:
         folder.mkdir()

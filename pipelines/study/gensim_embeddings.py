@@ -31,7 +31,7 @@ def main(
     documents = read_documents(*map(read_jsonl, files))
     vocabulary = build_vocabulary(documents, train_embeddings.min_count)
     learned = train_with_gensim(chosen, documents, vocabulary, train_embeddings, compute)
-    learned.vectors.noting(corpus=name).save(out)
+    learned.vectors.with_facts(corpus=name).save(out)
     figures = {
         "seconds": round(learned.seconds, 1),
         "vocabulary": len(vocabulary),

@@ -36,7 +36,7 @@ def main(
     data = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     resume = Resume(state, method=method, train_embeddings=train_embeddings, compute=compute, data=data)
     learned = train(chosen, documents, vocabulary, train_embeddings, compute, log=run.log, resume=resume)
-    learned.vectors.noting(corpus=name).save(out)
+    learned.vectors.with_facts(corpus=name).save(out)
     figures = {
         "loss": round(learned.history[-1]["train/loss"], 6),
         "seconds": round(learned.seconds, 1),

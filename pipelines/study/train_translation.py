@@ -39,9 +39,9 @@ def main(
     )
     params = {"translation": asdict(translation)}
     save_checkpoint(out, trained.model, trained.vocabulary, params=params, data=data)
-    figures, val_loss = trained.figures(), trained.val_loss(translation.training.batch_size)
-    run.log({"val/loss": val_loss}, step=int(figures["steps"]))
-    write_json(metrics, {"val_loss": round(val_loss, 6), **figures})
+    sizes, val_loss = trained.sizes(), trained.val_loss(translation.training.batch_size)
+    run.log({"val/loss": val_loss}, step=int(sizes["steps"]))
+    write_json(metrics, {"val_loss": round(val_loss, 6), **sizes})
     write_curve(curve, trained.history)
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")

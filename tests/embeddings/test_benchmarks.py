@@ -18,7 +18,7 @@ def random_vectors(seed: int) -> WordVectors:
 
 @pytest.fixture
 def pairs() -> list[dict]:
-    """Scores that follow the cosines of set 1 loosely, with ties; two pairs have an unknown word."""
+    """Scores that roughly follow the cosines of set 1, with ties; two pairs have an unknown word."""
     rng = np.random.default_rng(5)
     unit = random_vectors(1).unit
     drawn = [rng.choice(40, 2, replace=False) for _ in range(60)]
@@ -48,7 +48,7 @@ def keyed(vectors: WordVectors) -> KeyedVectors:
     return reference
 
 
-def test_word_pairs_as_gensim_scores_them(pairs, tmp_path):
+def test_word_pairs_are_scored_as_by_gensim(pairs, tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"{row['word1']}\t{row['word2']}\t{row['score']}\n" for row in pairs))
     scores = word_pairs({"one": random_vectors(1), "two": random_vectors(2)}, pairs, BOOTSTRAP)
@@ -59,8 +59,8 @@ def test_word_pairs_as_gensim_scores_them(pairs, tmp_path):
         assert unknown == pytest.approx(100 * 2 / 62)
 
 
-def test_analogies_as_gensim_scores_them(questions, tmp_path):
-    """Vectors in which some questions come out right: d is put near b - a + c."""
+def test_analogies_are_scored_as_by_gensim(questions, tmp_path):
+    """Vectors with which some questions are answered correctly: d is placed near b - a + c."""
     vectors = random_vectors(3)
     matrix = vectors.matrix.copy()
     for row in questions[:12]:
@@ -77,7 +77,7 @@ def test_analogies_as_gensim_scores_them(questions, tmp_path):
     assert solved(vectors, questions[:80]).mean() == pytest.approx(accuracy)
 
 
-def test_spearman_is_scipys_row_by_row():
+def test_spearman_equals_scipy_s_row_by_row():
     rng = np.random.default_rng(0)
     left, right = rng.integers(0, 5, (4, 30)), rng.normal(size=(4, 30))
     expected = [spearmanr(x, y).statistic for x, y in zip(left, right, strict=True)]
@@ -100,7 +100,7 @@ def test_intervals_and_paired_differences(pairs):
     assert same.difference("one", "other", BOOTSTRAP)["significant"]
 
 
-def test_items_are_those_that_every_set_knows(pairs):
+def test_items_are_in_all_vocabularies(pairs):
     fewer = WordVectors(WORDS[:20], random_vectors(1).matrix[:20])
     known = [row for row in pairs if {row["word1"].lower(), row["word2"].lower()} <= set(WORDS[:20])]
     scores = word_pairs({"all": random_vectors(1), "fewer": fewer}, pairs, BOOTSTRAP)
@@ -108,7 +108,7 @@ def test_items_are_those_that_every_set_knows(pairs):
     assert scores.figures["all"] == pytest.approx(scores.figures["fewer"])
 
 
-def test_nothing_covered(pairs, questions):
+def test_a_benchmark_without_known_items(pairs, questions):
     strange = {"one": WordVectors(("p", "q"), np.eye(2, dtype=np.float32))}
     with pytest.raises(BadInput, match="0 of the benchmark's 62 items"):
         word_pairs(strange, pairs, BOOTSTRAP)
@@ -117,8 +117,8 @@ def test_nothing_covered(pairs, questions):
 
 
 def test_questions_that_begin_with_one_pair_are_drawn_together():
-    # Two pairs with 50 questions each: of words at right angles the first that is left is the answer, "d" for the one
-    # pair and "a" for the other. A resample of the two pairs scores 0, 1/2 or 1.
+    # Two pairs with 50 questions each. The words are orthogonal, so the answer is the first word that is not in the
+    # question: "d" for one pair and "a" for the other. A resample of the two pairs scores 0, 1/2 or 1.
     vectors = WordVectors(("a", "b", "c", "d", "x"), np.eye(5, dtype=np.float32))
     rows = [{"a": a, "b": b, "c": "c", "d": "d"} for a, b in [("a", "b")] * 50 + [("b", "x")] * 50]
     scores = analogies({"one": vectors}, rows, Bootstrap(400, 0.95, 1))

@@ -12,11 +12,11 @@ from groundup.embeddings.comparison import (
     corpus_table,
     headlines,
     name_of,
-    neighbourhood,
+    nearest_words,
     spam_table,
     speed_table,
     speed_tables,
-    surroundings,
+    tsne_layout,
 )
 from groundup.embeddings.config import GENSIM_METHODS, CompareEmbeddingsConfig
 from groundup.embeddings.vectors import WordVectors
@@ -58,8 +58,8 @@ def test_benchmarks_with_coverage_and_difference(sets):
     assert table["questions"]["scores"]["groundup glove"]["mean"] in (0.0, 1.0)
 
 
-def test_sets_are_told_apart_by_their_facts(sets):
-    found = [one.noting(corpus=corpus) for corpus in ("chat", "mix") for one in sets.values()]
+def test_sets_are_grouped_by_their_facts(sets):
+    found = [one.with_facts(corpus=corpus) for corpus in ("chat", "mix") for one in sets.values()]
     assert {corpus: list(some) for corpus, some in by_corpus(found).items()} == {
         "chat": list(sets), "mix": list(sets)
     }  # fmt: skip
@@ -70,7 +70,7 @@ def test_sets_are_told_apart_by_their_facts(sets):
     }  # fmt: skip
 
 
-def test_both_read_the_documents_once_a_turn(monkeypatch):
+def test_both_systems_read_the_documents_once_per_turn(monkeypatch):
     calls = []
 
     def train(method, documents, vocabulary, config, compute, log=None):
@@ -100,7 +100,7 @@ def test_systems_are_timed_in_turns():
     assert table["ratio"] == {"median": 2.0, "slowest": 1.0, "fastest": 3.0}
 
 
-def test_vectors_that_know_the_classes_find_the_spam():
+def test_vectors_that_separate_the_classes_find_the_spam():
     matrix = np.zeros((len(WORDS), 2), dtype=np.float32)
     matrix[:3, 0] = matrix[3:6, 1] = 1
     matrix[6:] = 0.5
@@ -123,12 +123,12 @@ def test_vectors_that_know_the_classes_find_the_spam():
     assert table["difference"]["knowing"]["f1"]["significant"] is False
 
 
-def test_neighbourhood_puts_near_words_near():
+def test_layout_places_neighbours_near_each_other():
     rng = np.random.default_rng(0)
     centres = np.eye(3, 8)
     matrix = np.concatenate([centre + rng.normal(0, 0.05, (6, 8)) for centre in centres]).astype(np.float32)
     words = tuple(f"{topic}{n}" for topic in "abc" for n in range(6))
-    points = neighbourhood(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
+    points = tsne_layout(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
     assert sorted(point["word"] for point in points) == sorted(words)
     assert all(point["group"] == point["word"][0] + "0" for point in points)
     place = {point["word"]: np.array([point["x"], point["y"]]) for point in points}
@@ -137,12 +137,12 @@ def test_neighbourhood_puts_near_words_near():
             (other for other in words if other != word), key=lambda o: np.linalg.norm(place[o] - place[word])
         )
         assert near[0] == word[0]
-    assert points == neighbourhood(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
+    assert points == tsne_layout(WordVectors(words, matrix), ["a0", "b0", "c0"], count=5, seed=1)
 
 
-def test_surroundings_are_of_every_set_and_the_layout_of_ours(sets):
+def test_neighbours_are_of_every_set_and_the_layout_of_ours(sets):
     config = CompareEmbeddingsConfig(20, 0.9, 1, 1, 1, neighbours_of=("win", "me"), neighbours=2)
-    found = surroundings(sets, config)
+    found = nearest_words(sets, config)
     assert [entry["set"] for entry in found["neighbours"]] == list(sets)
     for entry in found["neighbours"]:
         near = [word for word, _ in sets[entry["set"]].neighbours("me", 2)]
@@ -152,7 +152,7 @@ def test_surroundings_are_of_every_set_and_the_layout_of_ours(sets):
     assert words == {"win", "me"}.union(*(entry["near"] for entry in found["neighbours"][0]["words"]))
 
 
-def test_headlines_of_all_tables(sets):
+def test_headlines_cover_all_tables(sets):
     config = CompareEmbeddingsConfig(20, 0.9, 1, 1, 1, neighbours_of=("win",), neighbours=2)
     pairs = [{"word1": a, "word2": b, "score": float(n)} for n, (a, b) in enumerate(pairwise(WORDS))]
     messages = [{"label": "spam" if n % 2 else "ham", "text": WORDS[n % 8]} for n in range(16)]

@@ -27,7 +27,7 @@ def test_method_and_corpus_of_a_command():
     ("part", "changes"),
     [
         ("word2vec", {"window": 0}),
-        ("word2vec", {"window": 101}),  # places in a block are counted in eight bits
+        ("word2vec", {"window": 101}),  # an index in a block has eight bits
         ("word2vec", {"block_words": 101}),
         ("word2vec", {"sample": 1.0}),
         ("word2vec", {"negative": 0}),
@@ -35,7 +35,7 @@ def test_method_and_corpus_of_a_command():
         ("glove", {"alpha": 1.5}),
     ],
 )
-def test_wrong_settings_are_named(part, changes):
+def test_invalid_settings_are_named(part, changes):
     values = asdict(toy.config())
     values[part] |= changes
     with pytest.raises(ValidationError) as error:
@@ -44,7 +44,7 @@ def test_wrong_settings_are_named(part, changes):
 
 
 def test_a_word_named_twice():
-    with pytest.raises(BadInput, match="neighbours_of names good twice"):
+    with pytest.raises(BadInput, match="neighbours_of names good more than once"):
         CompareEmbeddingsConfig(
             bootstrap_samples=10, confidence=0.95, seed=1, speed_repeats=1, speed_documents=10,
             neighbours_of=("good", "bad", "good"), neighbours=3,

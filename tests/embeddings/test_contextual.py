@@ -58,13 +58,13 @@ def vectors(leave_out=()):
     return WordVectors(tuple(words), np.random.default_rng(0).normal(size=(len(words), 6)).astype(np.float32))
 
 
-def test_material_is_distinct_long_enough_and_fits():
+def test_messages_are_distinct_long_enough_and_fit_the_context():
     texts = {place.text for place in MATERIAL.sample}
     assert len(texts) == 15 and texts <= set(MESSAGES[:-2])
     assert counts(MATERIAL) == {
         "pairs": 40,
         "words": 10,
-        "pairs_one_part_of_speech": 40 - 4 * 2,  # but bear and book
+        "pairs_one_part_of_speech": 40 - 4 * 2,  # all but "bear" and "book"
         "messages": 15,
         "occurrences": len(MATERIAL.sample),
     }
@@ -75,7 +75,7 @@ def test_material_is_distinct_long_enough_and_fits():
     assert {place.word for place in MATERIAL.candidates["band"]} == {"band"}
 
 
-def test_a_text_fits_with_a_token_at_either_end_into_every_model():
+def test_a_text_must_fit_every_model_with_both_end_tokens():
     texts = ["low " * n for n in (10, 20, 60)]
     lengths = [len(ids) for ids in TOKENIZER.encode_batch(texts)]
     for short in lengths:
@@ -83,7 +83,7 @@ def test_a_text_fits_with_a_token_at_either_end_into_every_model():
         assert fits(texts, [*MODELS, smaller]) == [n <= min(short, 46) for n in lengths]
 
 
-def test_static_vectors_are_the_floor_and_their_context_is_not_the_word():
+def test_static_vectors_score_at_chance_but_their_context_does_not():
     own, around = static_rows("Word2Vec", vectors(), MATERIAL, CONFIG)
     assert (own.vectors, own.layer, own.read, around.read) == ("Word2Vec", None, WORD, OTHERS)
     assert own.facts["cosine"]["auc"]["mean"] == own.facts["trained"]["auc"]["mean"] == 0.5
@@ -96,12 +96,12 @@ def test_static_vectors_are_the_floor_and_their_context_is_not_the_word():
     assert around.ranking[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_word_unknown_to_static_vectors_is_counted_and_left_out():
+def test_a_word_without_a_static_vector_is_counted_and_left_out():
     own, _ = static_rows("GloVe", vectors(leave_out=["bank", "the"]), MATERIAL, CONFIG)
     assert own.facts["words_known"] == 9 and own.facts["cosine"]["auc"]["mean"] == 0.5
 
 
-def test_a_decoder_has_two_readings_a_layer_and_an_encoder_one():
+def test_a_decoder_has_two_rows_per_layer_and_an_encoder_one():
     decoder = contextual_rows("decoder", checkpoint(random_decoder(**SIZE)), MATERIAL, CONFIG)
     assert [(r.layer, r.read) for r in decoder] == [(n, read) for read in (WORD, LAST) for n in (0, 1, 2)]
     encoder = contextual_rows("encoder", checkpoint(random_encoder("gpt2", **SIZE)), MATERIAL, CONFIG)
@@ -116,8 +116,8 @@ def test_a_decoder_has_two_readings_a_layer_and_an_encoder_one():
     assert found[2]["auc"]["mean"] == pytest.approx(gap, abs=2e-6)
 
 
-def test_the_trained_probe_is_judged_at_its_own_threshold():
-    """Not at one chosen on the scores of other folds, whose probes have learned from this one."""
+def test_the_trained_probe_uses_its_own_threshold():
+    """A threshold chosen on the scores of other folds would depend on probes that were trained on this fold."""
     _, around = static_rows("GloVe", vectors(), MATERIAL, CONFIG)
     rows = [[p.word for p in occurrences(t.text) if p.start != t.start] for t in MATERIAL.places]
     means = np.array([vectors().mean(words) for words in rows])
@@ -133,14 +133,14 @@ def test_neighbours_find_the_sentence_itself():
     assert [(t["word"], t["sense"].split(":")[0]) for t in tables] == [
         (w, "noun") for w in ("bank", "bank", "band", "band")
     ]
-    for table in tables:  # it stands among these messages
+    for table in tables:  # the sentence is one of these messages
         assert [found[0] for found in table["layers"]] == [{"text": table["asked"], "cosine": 1.0}] * 3
 
 
-def test_bad_words_and_no_messages_are_one_sentence():
+def test_unknown_words_and_missing_messages_are_reported():
     with pytest.raises(BadInput, match=r"contextual.neighbour_words has zebra; expected homographs .* bank"):
         gather(PAIRS, MESSAGES, MODELS, replace(CONFIG, neighbour_words=("bank", "zebra")))
-    with pytest.raises(BadInput, match="'bank' does not occur in the conversations"):
+    with pytest.raises(BadInput, match="'bank' does not occur in any of the conversations"):
         gather(PAIRS, [m for m in MESSAGES if "bank" not in m], MODELS, CONFIG)
     with pytest.raises(BadInput, match="none of 1 messages has 4 words and fits"):
         gather(PAIRS, ["too short", "too short"], MODELS, CONFIG)

@@ -22,6 +22,6 @@ def test_equals_a_naive_count():
     assert dict(zip(cells, counted.weights, strict=True)) == pytest.approx(dict(expected))
 
 
-def test_nothing_together():
-    with pytest.raises(BadInput, match="no two known words stand in one document"):
+def test_documents_of_single_words():
+    with pytest.raises(BadInput, match="no document has two words of the vocabulary"):
         count_cooccurrence(Corpus(np.arange(3), np.arange(3), raw_words=3), 3, window=5)

@@ -16,7 +16,7 @@ def test_a_conversation_or_a_verse_is_a_document():
     ]  # fmt: skip
 
 
-def test_the_mix_has_the_bibles_too():
+def test_the_mix_contains_both_bibles():
     chat, bibles = Path("corpus/train.jsonl"), Path("verses/train.jsonl")
     assert corpus_files("chat", chat.parent, bibles.parent) == [chat]
     assert corpus_files("mix", chat.parent, bibles.parent) == [chat, bibles]

@@ -10,7 +10,7 @@ from tests.embeddings import toy
 from tests.tiny import CPU
 
 
-def test_loss_is_the_formula():
+def test_loss_equals_the_formula():
     torch.manual_seed(0)
     model = GloVe(5, 3)
     for parameter in model.parameters():
@@ -28,7 +28,7 @@ def test_loss_is_the_formula():
     assert torch.equal(model.vectors(), model.words.weight.detach() + model.contexts.weight.detach())
 
 
-def test_an_epoch_takes_every_cell_once_and_every_epoch_another_order():
+def test_every_epoch_reads_all_cells_once_in_another_order():
     counted = Cooccurrence(np.arange(1000), np.arange(1000)[::-1].copy(), np.arange(1, 1001, dtype=float))
     batches, steps = cell_batches(counted, 128, seed=1)
     epochs = [
@@ -42,7 +42,7 @@ def test_an_epoch_takes_every_cell_once_and_every_epoch_another_order():
     assert torch.equal(cells.weights, cells.rows + 1.0)
 
 
-def test_enough_dimensions_learn_every_count():
+def test_enough_dimensions_fit_every_count():
     documents = toy.documents()
     vocabulary = build_vocabulary(documents, 1)
     counted = count_cooccurrence(vocabulary.encode(documents), len(vocabulary), window=3)

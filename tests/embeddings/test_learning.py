@@ -16,7 +16,7 @@ VOCABULARY = build_vocabulary(DOCUMENTS, 1)
 
 
 def share_of_topic(vectors: WordVectors) -> float:
-    """How many of the five nearest of every topic's word are the five others of its topic."""
+    """Share of the five nearest neighbours of every topic word that belong to the same topic."""
     return float(np.mean([
         near in topic
         for topic in toy.TOPICS.values() for word in topic for near, _ in vectors.neighbours(word, 5)
@@ -36,7 +36,7 @@ def test_words_of_a_topic_become_neighbours(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_equal_runs_are_equal(method):
+def test_training_is_deterministic(method):
     config = replace(toy.config(epochs=1), glove=replace(toy.config().glove, epochs=2))
     one, two = (train(method, DOCUMENTS[:60], VOCABULARY, config, CPU, log=lambda *_: None) for _ in range(2))
     assert np.array_equal(one.vectors.matrix, two.vectors.matrix)
@@ -55,5 +55,5 @@ def test_gensim_gets_the_same_words_and_settings(method):
 def test_documents_of_single_words(method):
     documents = [["a"], ["b"], ["a"]]
     vocabulary = build_vocabulary(documents, 1)
-    with pytest.raises(BadInput, match="no two known words"):
+    with pytest.raises(BadInput, match="no document has two words of the vocabulary"):
         train(method, documents, vocabulary, toy.config(), CPU, log=lambda *_: None)

@@ -34,7 +34,7 @@ TOKENIZERS = {
 
 
 def pieces(kind, word, text):
-    """The tokens that the span covers, each as text."""
+    """The tokens of the span, each as text."""
     tokenizer = TOKENIZERS[kind]
     [(first, last)] = token_spans(tokenizer, [occurrence_of(word, text)])
     ids = tokenizer.encode(text)
@@ -53,7 +53,7 @@ def pieces(kind, word, text):
         ("bpe", "bank", "é 👍 bank", [" bank"]),
         ("bytes", "bank", "the bank, low", list("bank")),  # a space by itself belongs to no word
         ("bytes", "low", "low", list("low")),
-        ("gpt4", "bank", "(bank", ["(bank"]),  # a token over the edge of the word
+        ("gpt4", "bank", "(bank", ["(bank"]),  # a token that crosses the edge of the word
         ("characters", "bank", "by the bank.", list("bank")),
         ("characters", "zoo", "the zoo", ["\ufffd", "o", "o"]),
         ("wordpiece", "bank", "by the bank, low", ["bank"]),
@@ -65,7 +65,7 @@ def pieces(kind, word, text):
 def test_spans_by_hand(kind, word, text, expected):
     found = pieces(kind, word, text)
     assert "".join(found).replace("##", "") == "".join(expected).replace("##", "")
-    if kind not in ("bpe", "wordpiece") or len(expected) == 1:  # several pieces: as trained
+    if kind not in ("bpe", "wordpiece") or len(expected) == 1:  # several pieces depend on the training
         assert found == expected
 
 
@@ -74,7 +74,7 @@ def test_spans_by_hand(kind, word, text, expected):
     st.lists(st.sampled_from([" ", ", ", ". ", "\n", " - "]), min_size=8, max_size=8),
     st.sampled_from(["bpe", "bytes", "characters", "wordpiece"]),
 )
-def test_spans_of_a_text_hold_their_words_and_do_not_overlap(words, gaps, kind):
+def test_spans_contain_their_words_and_do_not_overlap(words, gaps, kind):
     text = "".join(word + gap for word, gap in zip(words, gaps, strict=False))
     tokenizer, places = TOKENIZERS[kind], occurrences(text)
     assert [place.word for place in places] == words
@@ -88,16 +88,16 @@ def test_spans_of_a_text_hold_their_words_and_do_not_overlap(words, gaps, kind):
 
 def test_words_are_those_of_static_embeddings():
     assert [p.word for p in occurrences("Don’t, 2 DON'T! snake_case")] == "don't 2 don't snake case".split()
-    with pytest.raises(BadInput, match="'low' stands 2 times in 'low low'; expected once"):
+    with pytest.raises(BadInput, match="'low' occurs 2 times in 'low low'; expected once"):
         occurrence_of("low", "low low")
 
 
-def test_a_word_without_tokens_is_one_sentence():
+def test_a_word_without_tokens_is_reported():
     class Silent(CharacterTokenizer):
         def encode(self, text):
             return [i for i, c in zip(super().encode(text), text, strict=True) if c != "x"]
 
-    with pytest.raises(BadInput, match="leaves nothing of 'x' in 'a x b'"):
+    with pytest.raises(BadInput, match="has no token for 'x' in 'a x b'"):
         token_spans(Silent("abx "), [occurrence_of("x", "a x b")])
 
 
@@ -113,7 +113,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_vectors_are_the_models_own_however_batched(which):
+def test_vectors_equal_the_model_s_for_any_batch_size(which):
     model, tokenizer = models()[which], TOKENIZERS["bpe"]
     found = contextual_vectors(model, tokenizer, PLACES, batch_size=8)
     alone = contextual_vectors(model, tokenizer, PLACES, batch_size=1)
@@ -133,7 +133,7 @@ def test_vectors_are_the_models_own_however_batched(which):
         np.testing.assert_allclose(found.last[layer, 1], hidden[0, -2], atol=1e-5)
 
 
-def test_an_encoder_puts_the_right_context_into_a_word_and_a_decoder_does_not():
+def test_right_context_changes_a_word_s_vector_in_an_encoder_only():
     places = [occurrence_of("bank", text) for text in ("the bank by the river", "the bank by the low")]
     decoder, encoder = (contextual_vectors(model, TOKENIZERS["bpe"], places, 2) for model in models())
     np.testing.assert_array_equal(decoder.target[:, 0], decoder.target[:, 1])
@@ -142,9 +142,11 @@ def test_an_encoder_puts_the_right_context_into_a_word_and_a_decoder_does_not():
     assert not np.allclose(encoder.target[1, 0], encoder.target[1, 1], atol=1e-3)
 
 
-def test_a_text_beyond_the_context_is_one_sentence():
+def test_a_text_longer_than_the_context_is_reported():
     place = Occurrence("low " * 20, 0, 3)
-    with pytest.raises(BadInput, match=r"has \d+ tokens with both ends; the model reads at most 16"):
+    with pytest.raises(
+        BadInput, match=r"has \d+ tokens with both end-of-text tokens; the model reads at most 16"
+    ):
         contextual_vectors(models()[0], TOKENIZERS["bpe"], [place], 1)
 
 

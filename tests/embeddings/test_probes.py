@@ -22,7 +22,7 @@ def cosine(a, b):
 def test_geometry_by_hand():
     places = first_occurrences(["a b", "b a"])  # a, b, b, a
     vectors = np.array([[1, 0], [0, 2], [0, 3], [0, 1]], dtype=np.float32)
-    # a with b: 0, 0, 1, 1; a with a: 0; b with b: 1; the means of the texts: (½, 1), (0, 2)
+    # cosines: a with b 0, 0, 1, 1; a with a 0; b with b 1; means of the texts (½, 1) and (0, 2)
     first = (0.5 + 1) / np.sqrt(1.25) / 2
     found = geometry(places, vectors, min_contexts=2)
     assert found == Geometry(pytest.approx(0.5), pytest.approx(0.5), pytest.approx((first + 1) / 2))
@@ -49,7 +49,7 @@ def test_geometry_is_the_mean_over_all_pairs():
     assert found.self_similarity == pytest.approx(np.mean(within), abs=1e-6)
 
 
-def test_static_vectors_are_like_themselves_and_one_direction_is_all_alike():
+def test_geometry_of_static_vectors_and_of_parallel_vectors():
     places = first_occurrences(["a b c", "c b a", "b c a"])
     of_word = {"a": [1.0, 0], "b": [0, 1], "c": [-1, 0]}
     static = geometry(places, np.array([of_word[p.word] for p in places]), 2)
@@ -59,14 +59,14 @@ def test_static_vectors_are_like_themselves_and_one_direction_is_all_alike():
     assert narrow == Geometry(pytest.approx(1), pytest.approx(1), pytest.approx(1))
 
 
-def test_too_little_text_is_one_sentence():
+def test_too_little_text_is_reported():
     with pytest.raises(BadInput, match=r"1 word\(s\) occur in at least 2 of the messages"):
         geometry(first_occurrences(["a b", "a c"]), np.ones((4, 2), np.float32), 2)
     with pytest.raises(BadInput, match="no message has two different words"):
         geometry(first_occurrences(["a", "b", "a.", "b."]), np.ones((4, 2), np.float32), 2)
 
 
-def test_a_word_counts_once_a_text():
+def test_a_word_counts_once_per_text():
     found = first_occurrences(["So so, go so", "go"])
     assert sorted((p.text, p.start, p.word) for p in found) == [
         ("So so, go so", 0, "so"),
@@ -82,12 +82,12 @@ def test_nearest_by_cosine_not_by_length():
     assert [c for _, c in found] == pytest.approx([1, 0.5**0.5, 0], abs=1e-6)
 
 
-def test_where_a_word_stands():
+def test_occurrences_of_a_word():
     assert [p.text for p in find_word("left", ["He left.", "leftover", "LEFT or left"])] == [
         "He left.",
         "LEFT or left",
     ]
-    with pytest.raises(BadInput, match="'zebra' does not occur in the conversations that are searched"):
+    with pytest.raises(BadInput, match="'zebra' does not occur in any of the conversations"):
         find_word("zebra", ["He left."])
 
 

@@ -45,7 +45,7 @@ def batch() -> TextBlocks:
 
 
 def naive_skip_gram(model: Word2Vec, batch: TextBlocks, noise: Tensor | None = None) -> tuple[Tensor, int]:
-    """One pair after the other; with `noise` (V,) the expectation over negatives drawn from it."""
+    """The loss, one pair at a time; with `noise` (V,), the expectation over negatives drawn from it."""
     u, v = model.words.weight, model.contexts.weight
     loss, pairs = u.new_zeros(()), 0
     for b in range(B):
@@ -90,7 +90,7 @@ def gradients(model: Word2Vec, loss: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("objective", "naive"), [(skip_gram, naive_skip_gram), (cbow, naive_cbow)])
-def test_products_equal_one_pair_after_the_other(model, batch, objective, naive):
+def test_matrix_products_equal_single_pairs(model, batch, objective, naive):
     loss, count = objective(model, batch, K)
     expected, terms = naive(model, batch)
     torch.testing.assert_close(loss, expected)
@@ -99,8 +99,8 @@ def test_products_equal_one_pair_after_the_other(model, batch, objective, naive)
         torch.testing.assert_close(ours, theirs)
 
 
-def test_shared_negatives_have_the_expectation_of_k_draws_a_pair(model, batch):
-    """Linear in the negatives, so the expectation over one draw for each block is a weighted sum over V cases."""
+def test_shared_negatives_have_the_expectation_of_k_draws_per_pair(model, batch):
+    """The loss is linear in the negatives: its expectation over one draw per block is a weighted sum over V cases."""
     noise = torch.arange(1, V + 1, dtype=torch.float64) / (V * (V + 1) / 2)
     mean = model.words.weight.new_zeros(())
     for word in range(V):
@@ -112,8 +112,8 @@ def test_shared_negatives_have_the_expectation_of_k_draws_a_pair(model, batch):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_a_new_model_guesses():
-    """Context vectors start at zero: every product is 0, so each of 1 + k terms costs log 2."""
+def test_the_loss_of_an_untrained_model():
+    """Context vectors start at zero, so every product is 0 and each of 1 + k terms costs log 2."""
     corpus = build_vocabulary(toy.documents(9), 1).encode(toy.documents(9))
     vocabulary = build_vocabulary(toy.documents(9), 1)
     batches, _ = text_batches(corpus, vocabulary.counts, toy.config().word2vec, seed=1)
@@ -122,7 +122,7 @@ def test_a_new_model_guesses():
         assert float(loss.detach() / count) == pytest.approx(6 * math.log(2))
 
 
-def test_thinning_is_gensims():
+def test_subsampling_equals_gensim_s():
     documents = toy.documents()
     vocabulary = build_vocabulary(documents, 1)
     reference = Gensim(sentences=documents, vector_size=2, min_count=1, sample=0.02, epochs=1, workers=1)
@@ -133,14 +133,16 @@ def test_thinning_is_gensims():
     assert keep_probabilities(vocabulary.counts, 0).tolist() == [1.0] * len(vocabulary)
 
 
-def test_windows_end_with_the_document():
+def test_windows_end_at_the_edges_of_the_document():
     documents = np.array([0] * 7 + [2] + [3] * 30)
     left, right = windows(documents, 4, np.random.default_rng(0))
     for place, (before, after) in enumerate(zip(left, right, strict=True)):
         inside = documents[place - before : place + after + 1]
         assert (inside == documents[place]).all()
     assert (left[7], right[7]) == (0, 0)
-    assert (left[15:30] == right[15:30]).all()  # far from both ends the draw decides, for both sides
+    assert (
+        left[15:30] == right[15:30]
+    ).all()  # far from both edges only the draw matters, and it is the same for both sides
     assert set(left[15:30]) == {1, 2, 3, 4}
 
 
@@ -158,7 +160,7 @@ def pairs_of(corpus: Corpus, counts: np.ndarray, epoch: int = 0, **changes) -> t
 
 
 def test_an_epoch_reads_every_pair_once():
-    """Window 1 leaves nothing to chance: the pairs are all neighbours, in both directions."""
+    """With window 1 nothing is random: the pairs are all neighbours, in both directions."""
     corpus = Corpus(np.arange(500), np.repeat([0, 1, 2], [3, 297, 200]), raw_words=600)
     found, read = pairs_of(corpus, np.ones(500, dtype=np.int64), window=1)
     expected = [(i, j) for i in range(500) for j in (i - 1, i + 1)
@@ -172,7 +174,7 @@ def test_batches_are_a_function_of_the_step():
     counts = build_vocabulary(toy.documents(), 1).counts
     first, steps = text_batches(corpus, counts, toy.config(sample=0.01).word2vec, seed=3)
     second, _ = text_batches(corpus, counts, toy.config(sample=0.01).word2vec, seed=3)
-    for step in (steps, 0, 2 * steps - 1):  # another order, another epoch in between
+    for step in (steps, 0, 2 * steps - 1):  # in another order, with another epoch in between
         [one], [two] = first(step), second(step)
         for name in ("ids", "left", "right", "negatives"):
             assert torch.equal(getattr(one, name), getattr(two, name))
@@ -190,7 +192,7 @@ def test_negatives_follow_the_three_quarter_power():
     assert share == pytest.approx(27 / (27 + 8), abs=0.01)
 
 
-def test_thinned_text_keeps_its_share():
+def test_subsampled_text_keeps_the_expected_share():
     documents = toy.documents(400)
     vocabulary = build_vocabulary(documents, 1)
     corpus = vocabulary.encode(documents)

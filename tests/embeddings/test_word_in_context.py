@@ -38,13 +38,13 @@ DRAWS = Draws.of(PAIRS, Bootstrap(samples=200, confidence=0.95, seed=1))
 FOLD = folds_of(PAIRS, 10)
 
 
-def test_there_are_enough_pairs_of_enough_words():
+def test_there_are_enough_pairs_and_words():
     assert len(PAIRS) >= 240 and len(BY_WORD) >= 60
     assert len({pair.id for pair in PAIRS}) == len(PAIRS)
     assert [pair.id for pair in PAIRS] == [f"{w}-{k}" for w in BY_WORD for k in (1, 2, 3, 4)]
 
 
-def test_the_target_stands_once_in_its_form_and_never_first():
+def test_the_target_occurs_once_and_never_first():
     for pair in PAIRS:
         for text in (pair.first, pair.second):
             assert re.findall(rf"\b{pair.word}\b", text, re.IGNORECASE) == [pair.word], text
@@ -53,16 +53,18 @@ def test_the_target_stands_once_in_its_form_and_never_first():
         assert [place.word for place in pair.places] == [pair.word] * 2
 
 
-def test_every_word_is_balanced_and_no_sentence_tells_the_answer():
+def test_every_word_is_balanced_and_no_sentence_reveals_the_answer():
     for word, pairs in BY_WORD.items():
         assert Counter(pair.same for pair in pairs) == {True: 2, False: 2}, word
         used = Counter((text, pair.same) for pair in pairs for text in (pair.first, pair.second))
-        assert len(used) == 8 and set(used.values()) == {1}, word  # four sentences, once in each kind
-        assert len({p.first for p in pairs}) == len({p.second for p in pairs}) == 4, word  # once a side
+        assert len(used) == 8 and set(used.values()) == {1}, (
+            word
+        )  # four sentences, each once in a pair of either kind
+        assert len({p.first for p in pairs}) == len({p.second for p in pairs}) == 4, word  # once on each side
         orders = [(pair.sense1, pair.sense2) for pair in pairs if not pair.same]
-        assert orders[0] == orders[1][::-1], word  # senses change sides
+        assert orders[0] == orders[1][::-1], word  # the senses swap sides
     sentences = Counter(text for pair in PAIRS for text in {pair.first, pair.second})
-    assert set(sentences.values()) == {2}  # nor does another word use it
+    assert set(sentences.values()) == {2}  # no other word uses a sentence
 
 
 def test_each_sentence_has_one_sense_and_each_word_two():
@@ -83,7 +85,7 @@ def test_words_of_one_part_of_speech():
 
 
 def one_hot(key_of):
-    """A vector for each sentence of each pair: a direction for each key."""
+    """One vector per sentence of each pair, with one direction per key."""
     keys = [key_of(pair, side) for pair in PAIRS for side in (0, 1)]
     _, number = np.unique(keys, return_inverse=True)
     vectors = np.eye(number.max() + 1)[number]
@@ -97,7 +99,7 @@ def test_a_layer_that_separates_the_senses_is_perfect():
     assert all(entry == {"mean": 1, "low": 1, "high": 1} for entry in scores.values())
 
 
-def test_one_vector_a_word_is_chance_by_construction():
+def test_one_vector_per_word_scores_at_chance():
     generator = np.random.default_rng(0)
     of_word = {word: generator.normal(size=7) for word in BY_WORD}
     same = np.array([of_word[pair.word] for pair in PAIRS])
@@ -125,12 +127,12 @@ def test_scores_against_scikit_learn():
 
 def test_within_a_word_by_hand():
     pairs = BY_WORD["bank"] + BY_WORD["can"]
-    same, different = [0.5, 0.9], [0.5, 0.7]  # against each other: tie, lost, won, won
+    same, different = [0.5, 0.9], [0.5, 0.7]  # the four comparisons: tie, lost, won, won
     ranking = np.array([same.pop(0) if p.same else different.pop(0) for p in pairs[:4]] + [1.0] * 4)
     np.testing.assert_allclose(within_word(pairs, ranking), [2.5 / 4] * 4 + [0.5] * 4)
 
 
-def test_the_threshold_is_the_best_there_is():
+def test_the_threshold_has_the_highest_accuracy():
     generator = np.random.default_rng(3)
     for _ in range(20):
         truth = generator.integers(0, 2, 15)
@@ -139,9 +141,9 @@ def test_the_threshold_is_the_best_there_is():
         assert np.mean((ranking >= best_threshold(ranking, truth)) == truth) == best
 
 
-def test_decisions_use_other_words_only():
+def test_decisions_use_only_other_words():
     ranking, fold = TRUTH.astype(float), np.arange(len(TRUTH)) % 2
-    flipped = np.where(fold == 1, -ranking, ranking)  # in fold 1 the truth is upside down
+    flipped = np.where(fold == 1, -ranking, ranking)  # fold 1 has the opposite ranking
     assert accuracy_score(TRUTH[fold == 0], decide(flipped, TRUTH, fold)[fold == 0]) < 0.6
     assert all(len(set(FOLD[[p.word == word for p in PAIRS]])) == 1 for word in BY_WORD)
     assert set(FOLD) == set(range(10))
@@ -159,11 +161,11 @@ def test_a_trained_probe_is_cross_validated_and_never_sees_the_answers_of_its_fo
     predicted = cross_val_predict(
         probe, np.concatenate((np.abs(u - v), u * v), axis=1), TRUTH, cv=PredefinedSplit(FOLD)
     )
-    np.testing.assert_array_equal(trained >= 0, predicted)  # its own threshold, as the library has it
+    np.testing.assert_array_equal(trained >= 0, predicted)  # its own threshold, as in scikit-learn
 
 
 def test_a_trained_probe_finds_what_the_cosine_does_not():
-    """The sense is the sign of one channel; nine louder ones say nothing."""
+    """The sense is the sign of one channel; nine channels of larger values are noise."""
     generator = np.random.default_rng(4)
     sense = {(p.word, s): n % 2 for p in PAIRS for n, s in enumerate(sorted({p.sense1, p.sense2}))} | {
         (word, sense): number
@@ -178,7 +180,7 @@ def test_a_trained_probe_finds_what_the_cosine_does_not():
     assert roc_auc_score(TRUTH, trained) > 0.9 > 0.75 > roc_auc_score(TRUTH, similarity(first, second))
 
 
-def test_resamples_take_or_leave_whole_words():
+def test_resamples_contain_whole_words():
     words = np.array([pair.word for pair in PAIRS])
     for word in ("bank", "can"):
         assert np.ptp(DRAWS.weights[:, words == word], axis=1).max() == 0
@@ -189,7 +191,7 @@ def test_resamples_take_or_leave_whole_words():
     )
 
 
-def test_a_difference_of_equals_is_nothing_and_of_the_perfect_and_chance_a_half():
+def test_auc_differences_of_equal_and_of_perfect_and_random_rankings():
     chance = np.zeros(len(PAIRS))
     assert auc_difference(PAIRS, chance, chance, DRAWS) == {
         "mean": 0,
@@ -207,13 +209,16 @@ def test_a_difference_of_equals_is_nothing_and_of_the_perfect_and_chance_a_half(
         ("id,word\n", "has the columns .*; expected id, word, first"),
         (
             "id,word,first,second,same,sense1,sense2\na,b,A b.,B b.,yes,n: x,n: x\n",
-            "line 2: .*; expected no empty",
+            "line 2: .*; expected 7 cells, none of them empty",
         ),
-        ("id,word,first,second,same,sense1,sense2\na,b,A b.,B b.,1,n: x,n: x\n", "'b' needs a pair"),
+        (
+            "id,word,first,second,same,sense1,sense2\na,b,A b.,B b.,1,n: x,n: x\n",
+            "'b' has pairs of one kind only",
+        ),
         (None, "cannot be read"),
     ],
 )
-def test_a_file_of_another_shape_is_one_sentence(tmp_path, text, said):
+def test_an_invalid_file_is_reported(tmp_path, text, said):
     if text is not None:
         (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(BadInput, match=said):

@@ -1,4 +1,4 @@
-"""A small language with a known structure: every document speaks of one topic, and of nothing else."""
+"""A small language with a known structure: every document is about exactly one topic."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ COMMON = ["the", "a", "and", "is"]
 
 
 def documents(count: int = 200, words: int = 30, seed: int = 0) -> list[list[str]]:
-    """Each word is common (one in three) or of the document's topic."""
+    """Each word is a common word (with probability 1/3) or a word of the document's topic."""
     rng = np.random.default_rng(seed)
     topics = list(TOPICS.values())
     return [
@@ -28,7 +28,7 @@ def documents(count: int = 200, words: int = 30, seed: int = 0) -> list[list[str
 
 
 def config(**word2vec: Any) -> EmbeddingsConfig:
-    """16 dimensions, a few hundred words a step."""
+    """16 dimensions, a few hundred words per step."""
     rates: dict[str, Any] = {"warmup_steps": 0, "decay": Decay("linear", 1.0, 0.0), "weight_decay": 0.0}
     values: dict[str, Any] = {
         "window": 3, "negative": 5, "sample": 0.0, "epochs": 6, "block_words": 8, "block_negatives": 6,

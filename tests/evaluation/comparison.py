@@ -1,4 +1,4 @@
-"""Metrics and curves of the objectives, as their stages write them."""
+"""Metrics and curves of both objectives, in the form that their stages write."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ SYSTEMS = ("masked", "causal", "masked_random", "causal_random", "naive_bayes", 
 
 
 def entry(mean: float, reach: float = 0.01) -> dict[str, float]:
-    """An interval around a mean."""
+    """A mean with a symmetric interval."""
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
 def figures() -> dict[str, Any]:
-    """The decoder is better than counting; of the encoder one cannot tell."""
+    """Metrics in which the decoder beats the trigram baseline, but the encoder's lead is not significant."""
     return {
         name: {
             "accuracy": {"model": entry(model), "trigram": entry(0.3), "unigram": entry(0.05)},
@@ -30,7 +30,7 @@ def figures() -> dict[str, Any]:
 
 
 def transfer() -> dict[str, Any]:
-    """Pretraining helps the encoder with few messages, and nothing else is certain."""
+    """Metrics in which pretraining helps the encoder with few messages, and nothing else is significant."""
     scores: dict[str, dict[int, list[float]]] = {
         name: {size: [0.9, 0.91, 0.92] for size in (100, 400)} for name in SYSTEMS
     }
@@ -44,7 +44,7 @@ def transfer() -> dict[str, Any]:
 
 
 def curves() -> dict[str, list[dict[str, float]]]:
-    """Thirty steps, measured every tenth."""
+    """Curves of thirty steps, evaluated at every tenth."""
     nothing = float("nan")
     return {
         name: [

@@ -1,11 +1,11 @@
-"""Metrics of the study's stages as they write them, cut to what its first page reads; every number is its own."""
+"""Metrics of the study's stages, cut to what its first page reads; every number is different."""
 
 from itertools import count
 from typing import Any
 
 
 def study_facts() -> dict[str, Any]:
-    """See groundup.evaluation.study_headline."""
+    """The metrics by name, as from `groundup.evaluation.study_headline.read_metrics`."""
     numbers = count(101)
 
     def entry() -> dict[str, float]:

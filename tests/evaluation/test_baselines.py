@@ -8,7 +8,7 @@ LABELS = [1, 1, 0, 0, 0] * 4
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_baseline_answers_each_text(name):
+def test_every_baseline_predicts_every_text(name):
     found = fit_predict(name, TEXTS, LABELS, ["free cash now", "lunch at home", "zzz"])
     assert found.pred.shape == found.ranking.shape == (3,)
     assert set(found.pred) <= {0, 1}
@@ -27,13 +27,13 @@ def test_naive_bayes_by_hand():
     assert found.prob == pytest.approx(spam / (spam + ham))
 
 
-def test_the_svm_ranks_and_decides_alike():
+def test_the_svm_s_ranking_and_decisions_agree():
     found = fit_predict("char_svm", TEXTS, LABELS, TEXTS[:5])
     assert found.prob is None
     assert ((found.ranking > 0) == found.pred.astype(bool)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_answers_twice(name):
+def test_predictions_are_deterministic(name):
     runs = [fit_predict(name, TEXTS, LABELS, TEXTS).ranking for _ in range(2)]
     assert (runs[0] == runs[1]).all()

@@ -16,7 +16,7 @@ SOUND = {
 }
 
 
-def test_the_least_of_everything_is_sound() -> None:
+def test_the_smallest_values_are_valid() -> None:
     assert vars(TypeAdapter(EvaluateConfig).validate_python(SOUND)) == SOUND
 
 
@@ -27,6 +27,6 @@ def test_the_least_of_everything_is_sound() -> None:
         ("before_per_family", 0), ("samples", -1), ("seed", None), ("sample", 1),
     ],
 )  # fmt: skip
-def test_what_measures_nothing_is_refused(key: str, value: Any) -> None:
+def test_values_that_measure_nothing_are_rejected(key: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=key):
         TypeAdapter(EvaluateConfig).validate_python(SOUND | {key: value})

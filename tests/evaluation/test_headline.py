@@ -1,7 +1,7 @@
 from groundup.evaluation.headline import headline
 
 
-def test_headline_figures_are_means():
+def test_headline_metrics_are_means():
     match = {"exact_match": {"mean": 0.91234567}, "instances": 20}
     facts = {
         "pretrain": {"val": {"bpb": 1.7, "loss": 3.2}},

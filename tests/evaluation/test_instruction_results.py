@@ -21,7 +21,7 @@ def test_table_by_hand():
         1 / 3, abs=1e-6
     )
     assert found["before_finetuning"]["held_out_families"]["instances"] == 1
-    assert found["families"]["add"]["before"]["mean"] == 0.5  # of two asked
+    assert found["families"]["add"]["before"]["mean"] == 0.5  # one of the two rows that were answered
     assert found["families"]["add"]["instances"] == 3
     assert [name for name, entry in found["families"].items() if entry["held_out"]] == ["rhyme"]
 

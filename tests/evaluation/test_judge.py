@@ -18,7 +18,7 @@ ROWS = [
 
 
 class Server(BaseHTTPRequestHandler):
-    """Speaks OpenAI's protocol: full marks for what is the output, once busy, and in words if asked to be."""
+    """OpenAI's API: gives 100 to the expected output, is busy once, and replies with text if the test sets one."""
 
     asked: list[dict[str, Any]]
     replies: dict[str, str]
@@ -40,7 +40,7 @@ class Server(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -58,21 +58,23 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Server], Judg
         thread.join()
 
 
-def test_every_answer_is_judged_as_often_as_asked(
+def test_every_answer_is_judged_repeatedly(
     server: tuple[type[Server], JudgeConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler, config = server
     handler.busy = 1
     monkeypatch.setenv("GROUNDUP_JUDGE_KEY", "secret")
     assert judge(ROWS, config) == [[100, 100], [5, 5]]
-    assert len(handler.asked) == 5  # four answers, and the one that came too early
+    assert len(handler.asked) == 5  # four answers, and the request that met a busy server
     assert {(a["path"], a["model"], a["temperature"], a["key"]) for a in handler.asked} == {
         ("/v1/chat/completions", "wise", 0.5, "Bearer secret")
     }
 
 
 @pytest.mark.parametrize("reply", ["good", "101", "8/10", "On a scale from 0 to 100: 85"])
-def test_what_is_no_score_is_refused(server: tuple[type[Server], JudgeConfig], reply: str) -> None:
+def test_a_reply_that_is_not_a_score_is_rejected(
+    server: tuple[type[Server], JudgeConfig], reply: str
+) -> None:
     handler, config = server
     handler.replies = {"": reply}
     with pytest.raises(
@@ -81,7 +83,7 @@ def test_what_is_no_score_is_refused(server: tuple[type[Server], JudgeConfig], r
         judge(ROWS, config)
 
 
-def test_a_judge_that_is_not_there(server: tuple[type[Server], JudgeConfig]) -> None:
+def test_a_judge_that_cannot_be_reached(server: tuple[type[Server], JudgeConfig]) -> None:
     _, config = server
     with pytest.raises(BadInput, match=r"the judge at http://127\.0\.0\.1:9/chat/completions gave no answer"):
         judge(ROWS, replace(config, url="http://127.0.0.1:9"))

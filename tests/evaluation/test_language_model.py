@@ -21,7 +21,7 @@ def test_equals_token_by_token(n: int, batch_size: int) -> None:
     ids = np.random.default_rng(n).integers(10, size=n).astype(np.uint16)
     expected = 0.0
     for i in range(n):
-        first = i // 12 * 12  # where this window begins
+        first = i // 12 * 12  # start of this window
         known = [EOT if first == 0 else int(ids[first - 1]), *ids[first:i].tolist()]
         with torch.no_grad():
             log_p = model.logits(model(torch.tensor([known])))[0, -1].log_softmax(dim=-1)
@@ -43,7 +43,7 @@ def test_scores_every_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == list(range(100))
 
 
-def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary() -> None:
+def test_a_uniform_model_needs_log_of_the_vocabulary_size() -> None:
     nats = total_nats(Decoder(model_config()).eval(), np.zeros(30, dtype=np.uint16), EOT)
     assert nats == pytest.approx(30 * math.log(11), rel=1e-5)
 
@@ -56,8 +56,8 @@ def test_bits_per_byte_by_hand() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("begin", ["<|begin|>", "<|endoftext|>"])
-def test_a_token_before_each_text_is_read_and_not_scored(begin: str) -> None:
-    """Texts apart, as transformers reads each; in one row with a window that long, up to what the first one tells."""
+def test_a_prefix_token_is_read_but_not_scored(begin: str) -> None:
+    """A text by itself is read as transformers reads it; two texts in one window are read as one row."""
     special = {"<|endoftext|>": 259, "<|begin|>": 258}
     ranks = BPETokenizer.train(["low low lower"], 259).ranks
     tokenizer = BPETokenizer(ranks, "gpt2", special, begin=begin)
@@ -82,7 +82,7 @@ def test_texts_are_read_as_the_shards_hold_them() -> None:
     model, texts = random_decoder(vocab_size=259), ["low lower", "lowest"]
     ids = np.array([i for text in texts for i in (*tokenizer.encode(text), tokenizer.eot_id)])
     assert nats_of_texts(model, tokenizer, texts, window=12) == total_nats(model, ids, tokenizer.eot_id)
-    # a shorter window sees less: each of its tokens is scored once all the same
+    # a shorter window sees less, but each token is still scored once
     short = sum(
         total_nats(model, ids[i : i + 4], ids[i - 1] if i else tokenizer.eot_id)
         for i in range(0, len(ids), 4)

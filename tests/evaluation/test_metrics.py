@@ -99,7 +99,7 @@ def test_calibration_by_hand():
     assert value("brier", truth, prob) == pytest.approx((0.0025 + 0.9025 + 0.0025 + 0) / 4)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_cover_the_truth_at_their_confidence_level():
     rng = np.random.default_rng(0)
     n, covered = 200, 0
     boot = Bootstrap(samples=300, confidence=0.9, seed=5)
@@ -120,7 +120,7 @@ def test_interval_of_accuracy_equals_the_binomial_one():
     assert entry["high"] == pytest.approx(0.9 + half, abs=0.002)
 
 
-def test_mean_is_over_seeds_and_the_draws_do_not_depend_on_chunks(monkeypatch):
+def test_the_mean_is_over_seeds_and_draws_do_not_depend_on_chunks(monkeypatch):
     rng = np.random.default_rng(1)
     truth, pred = rng.integers(0, 2, 50), rng.integers(0, 2, (3, 50))
     table = score(truth, BOOT, pred=pred)
@@ -142,7 +142,7 @@ def test_paired_difference_is_narrower_and_signed():
     wrong = np.flatnonzero(ours != truth)
     ours[wrong[: len(wrong) // 2]] = truth[
         wrong[: len(wrong) // 2]
-    ]  # right wherever they are, and more often
+    ]  # right wherever the other system is, and more often
     difference = paired_difference(truth, ours, theirs, BOOT)["accuracy"]
     single = score(truth, BOOT, pred=ours)["accuracy"]
     assert difference["low"] > 0 and difference["significant"]
@@ -152,7 +152,7 @@ def test_paired_difference_is_narrower_and_signed():
     assert same == {"mean": 0.0, "low": 0.0, "high": 0.0, "significant": False}
 
 
-def test_interval_over_seeds_equals_students():
+def test_interval_over_seeds_equals_student_s():
     values = [0.91, 0.94, 0.9, 0.97, 0.93]
     found = seed_interval(values, 0.9)
     low, high = stats.t.interval(0.9, df=4, loc=np.mean(values), scale=stats.sem(values))

@@ -13,7 +13,7 @@ def best(counts: Counter[int]) -> int:
 
 
 def naive(places: list[tuple[int, ...]], window: list[int], at: int, stream: list[int]) -> int:
-    """The same guess by dictionaries of counts."""
+    """The same guess, computed with dictionaries of counts."""
     for wanted in [*places, ()]:
         inside = [at + place for place in wanted]
         if any(not 0 <= i < len(window) or window[i] == UNKNOWN for i in inside):
@@ -29,7 +29,7 @@ def naive(places: list[tuple[int, ...]], window: list[int], at: int, stream: lis
 
 
 def test_guesses_equal_dictionaries_of_counts() -> None:
-    stream = STREAM[:60].tolist()  # short, so that some contexts were never seen
+    stream = STREAM[:60].tolist()  # short, so that some contexts never occurred
     windows = np.random.default_rng(1).integers(V, size=(3, 12))
     windows[0, 3] = windows[1, 5] = windows[1, 6] = windows[2, 0] = UNKNOWN
     after = next_token(STREAM[:60], V).guess(windows)
@@ -45,7 +45,7 @@ def test_best_token_by_hand() -> None:
     assert table.look_up(np.array([[3, 9], [0, 10]])).tolist() == [[2, 4], [UNKNOWN, UNKNOWN]]
 
 
-def test_a_context_is_that_of_the_place_asked_about() -> None:
+def test_a_context_belongs_to_the_guessed_position() -> None:
     ids = np.array([0, 1, 2] * 20, dtype=np.uint16)  # 0 1 2 0 1 2 …
     windows = np.array([[0, 1, 2, 0]])
     assert next_token(ids, V).guess(windows)[0, 1:].tolist() == [1, 2, 0]

@@ -17,7 +17,7 @@ TEST = [{"id": f"t{i}", "label": label, "text": "any"} for i, label in enumerate
 VAL = [{"id": "v", "label": "ham", "text": "any"}]
 
 
-def test_one_row_a_seed_split_and_message(tmp_path: Path) -> None:
+def test_one_row_per_seed_split_and_message(tmp_path: Path) -> None:
     found = {(7, "val"): [0.25], (7, "test"): [0.5, 1 / 3, 1e-9]}
     write_predictions(tmp_path / "p.csv", {"test": TEST, "val": VAL}, found)
     assert (tmp_path / "p.csv").read_text() == (
@@ -26,7 +26,7 @@ def test_one_row_a_seed_split_and_message(tmp_path: Path) -> None:
     )
 
 
-def test_reads_each_seed_in_the_order_of_the_rows(tmp_path: Path) -> None:
+def test_predictions_of_each_seed_follow_the_order_of_the_rows(tmp_path: Path) -> None:
     found = {(2, "test"): [0.1, 0.2, 0.3], (1, "val"): [0.9], (1, "test"): [0.4, 0.5, 0.6]}
     write_predictions(tmp_path / "p.csv", {"test": TEST, "val": VAL}, found)
     seeds, prob = read_predictions(tmp_path / "p.csv", TEST[::-1])
@@ -39,13 +39,13 @@ def test_reads_each_seed_in_the_order_of_the_rows(tmp_path: Path) -> None:
     [
         (
             ["1,test,t0,spam,0.1", "1,test,t1,ham,0.1"],
-            "seed 1 has answers to 2 test messages, 2 of them among",
+            "seed 1 has predictions for 2 test messages, 2 of them among",
         ),
         (["1,test,t0,spam,0.1", "1,test,t1,ham,0.1", "1,test,x,ham,0.1"], "3 test messages, 2 of them"),
         (["1,val,v,ham,0.1"], "no row of the test split"),
     ],
 )
-def test_predictions_of_another_split_are_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+def test_predictions_of_another_split_are_rejected(tmp_path: Path, lines: list[str], words: str) -> None:
     (tmp_path / "p.csv").write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
     with pytest.raises(BadInput, match=words):
         read_predictions(tmp_path / "p.csv", TEST)
@@ -57,7 +57,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         read_predictions(tmp_path / "p.csv", TEST)
 
 
-def test_answers_of_baselines_come_back_in_full(tmp_path: Path) -> None:
+def test_predictions_of_baselines_keep_full_precision(tmp_path: Path) -> None:
     prob = np.array([1 / 3, 0.9, 1e-17])
     found = {
         "majority": Predictions(np.array([0, 0, 0]), prob, prob),
@@ -73,10 +73,10 @@ def test_answers_of_baselines_come_back_in_full(tmp_path: Path) -> None:
     assert read["char_svm"].prob is None
 
 
-def test_answers_of_baselines_to_another_split_are_refused(tmp_path: Path) -> None:
+def test_predictions_of_baselines_on_another_split_are_rejected(tmp_path: Path) -> None:
     found = {"majority": Predictions(np.zeros(3, dtype=np.int64), np.zeros(3), None)}
     write_baselines(tmp_path / "b.csv", TEST, found)
     with pytest.raises(
-        BadInput, match="majority has answers to 3 messages; expected those of the test split"
+        BadInput, match="majority has predictions for 3 messages; expected the messages of the test split"
     ):
         read_baselines(tmp_path / "b.csv", TEST[::-1])

@@ -27,7 +27,7 @@ def write(path, seeds):
 def test_table_by_hand(tmp_path):
     path = write(tmp_path / "p.csv", {1: (0.9, 0.1, 0.5, 0.8), 2: (0.9, 0.1, 0.2, 0.3)})
     answers = collect(TRAIN, TEST, path)
-    assert answers.pred.tolist() == [[1, 0, 1, 1], [1, 0, 0, 0]]  # 0.5 is spam
+    assert answers.pred.tolist() == [[1, 0, 1, 1], [1, 0, 0, 0]]  # 0.5 counts as spam
     found = table(answers, CONFIG)
     assert found["per_seed"]["1"]["accuracy"] == found["per_seed"]["2"]["accuracy"] == 0.75
     assert found["test"]["accuracy"]["mean"] == 0.75
@@ -39,7 +39,7 @@ def test_table_by_hand(tmp_path):
     assert "brier" in found["baselines"]["naive_bayes"] and "brier" not in found["baselines"]["char_svm"]
 
 
-def test_baselines_see_nothing_but_train(tmp_path):
+def test_baselines_are_fitted_on_train_only(tmp_path):
     path = write(tmp_path / "p.csv", {1: (0, 0, 0, 0)})
     flipped = [row | {"label": "ham" if row["label"] == "spam" else "spam"} for row in TEST]
     first, second = collect(TRAIN, TEST, path), collect(TRAIN, flipped, path)

@@ -10,7 +10,7 @@ TRUTH = np.array([1, 0, 1, 0, 0, 0, 1, 0, 0, 0])
 
 
 def answers(wrong: int) -> Answers:
-    """Two seeds that are wrong about the first messages, and baselines that always say ham."""
+    """Two seeds that are wrong about the first messages, and baselines that always predict ham."""
     prob = np.where(TRUTH == 1, 0.9, 0.1)
     prob[:wrong] = 1 - prob[:wrong]
     nothing = Predictions(np.zeros(10, dtype=np.int64), np.zeros(10), np.zeros(10))
@@ -30,10 +30,10 @@ def test_the_table_by_hand() -> None:
     )
     starts = result["starts"]
     assert list(starts) == list(STARTS)
-    # the last one errs on the first message, which is spam: 2 of 3 found, none invented
+    # the last start misses the first message, which is spam: recall 2/3, precision 1
     assert starts["dpo"]["spam"]["f1"]["mean"] == pytest.approx(0.8)
     assert starts["dpo"]["bits_per_byte"] == 1.5
-    # who says ham finds nothing
+    # a baseline that always predicts ham finds no spam
     assert starts["dpo"]["spam_difference"]["f1"]["mean"] == pytest.approx(0.8)
     f1 = starts["published"]["spam"]["f1"]["mean"]
     assert headline(result) == pytest.approx(
@@ -49,7 +49,7 @@ def test_the_book_s_split_by_hand() -> None:
     assert result["items"] == 10
 
 
-def test_a_program_says_which_answers_are_right() -> None:
+def test_right_answers_are_checked_by_program() -> None:
     row = {"family": "last", "instruction": "Say the last word", "input": "red tea", "output": "tea"}
     given = {"a": [{**row, "response": "tea."}], "b": [{**row, "response": "red"}]}
     assert right_answers(given) == {"a": [True], "b": [False]}

@@ -12,16 +12,16 @@ from groundup.evaluation.study_headline import (
 from tests.evaluation.study_facts import study_facts
 
 
-def test_each_metrics_file_stands_in_its_place(tmp_path: Path) -> None:
+def test_every_metrics_file_is_read_under_its_key(tmp_path: Path) -> None:
     facts = study_facts()
     for name, file in FILES.items():
         (tmp_path / file).write_text(json.dumps(facts[name]), encoding="utf-8")
     assert read_metrics(tmp_path) == facts
 
 
-def test_the_best_of_what_compares() -> None:
+def test_the_best_of_comparable_values() -> None:
     found = study_facts()
-    assert set(lossless(found)) == {"bpe_1k", "byte"}  # bits per byte of lost text do not compare
+    assert set(lossless(found)) == {"bpe_1k", "byte"}  # a lossy tokenizer's bits per byte cannot be compared
     figures = headline(found)
     assert figures["bpb"] == round(lossless(found)["bpe_1k"]["mean"], 4)
     scores = found["embeddings"]["corpora"]["mix"]["benchmarks"]["WordSim-353"]["scores"]

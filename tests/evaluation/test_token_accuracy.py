@@ -9,7 +9,7 @@ from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm, masked_
 from tests.tiny import random_decoder, random_encoder
 
 
-def test_windows_overlap_by_the_token_to_be_guessed() -> None:
+def test_windows_overlap_by_one_token() -> None:
     found = windows_of(np.arange(12, dtype=np.uint16), 5)
     assert found.tolist() == [[0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10]]
 
@@ -41,17 +41,17 @@ def test_accuracies_by_hand() -> None:
     right, half = targets.copy(), np.array([[1, 0, 0], [0, 0, 4]])
     table = accuracies(targets, {"ours": right, "theirs": half}, Bootstrap(200, 0.9, 1))
     assert table["accuracy"]["ours"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    # each window has one right of two, whatever is drawn
+    # each window has one right guess of two, so every resample gives the same share
     assert table["accuracy"]["theirs"] == table["lead"]["theirs"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
     assert table["lead"].keys() == {"theirs"}
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_cover_the_truth_at_their_confidence_level() -> None:
     rng = np.random.default_rng(0)
     targets = np.zeros((60, 20), dtype=np.int64)
     held = 0
     for _ in range(100):
-        ease = rng.beta(3, 3, size=(60, 1))  # of each window: its guesses go together
+        ease = rng.beta(3, 3, size=(60, 1))  # per window, so its guesses are correlated
         guess = (rng.random((60, 20)) > ease).astype(np.int64)
         entry = accuracies(targets, {"ours": guess}, Bootstrap(200, 0.9, 1))["accuracy"]["ours"]
         held += entry["low"] <= 0.5 <= entry["high"]

@@ -18,11 +18,11 @@ ROWS = {
 
 def test_differences_are_paired_by_seed() -> None:
     found = table(ROWS, COMPARE)
-    # Every seed says +0.5, however far the seeds lie apart: no spread is left.
+    # the difference is +0.5 for every seed, although the seeds differ: no spread is left
     gap = found["byte"]["difference"]["val_bpb"]
     assert (gap["mean"], gap["low"], gap["high"]) == (0.5, 0.5, 0.5)
     assert gap["significant"]
-    # -0.05, +0.10, -0.08: mean -0.01, s 0.0964, t(2, 0.975) 4.303: reach 0.2396
+    # differences -0.05, +0.10, -0.08: mean -0.01, s 0.0964, t(2, 0.975) 4.303, half width 0.2396
     gap = found["byte"]["difference"]["spam_f1"]
     assert gap["mean"] == pytest.approx(-0.01, abs=1e-6)
     assert gap["high"] == pytest.approx(0.2296, abs=1e-3)
@@ -50,12 +50,12 @@ def test_intervals_of_f1_stay_between_0_and_1() -> None:
     assert found["gpt2"]["spam_f1"]["low"] == 0.0
 
 
-def test_a_reference_that_is_not_there() -> None:
+def test_an_unknown_reference() -> None:
     with pytest.raises(BadInput, match="reference is 'bpe_4k'; expected one of byte, bpe, wordpiece"):
         table(ROWS, replace(COMPARE, reference="bpe_4k"))
 
 
-def test_how_the_largest_of_each_kind_came_to_cut_the_sentence() -> None:
+def test_how_the_largest_of_each_kind_learned_to_split_the_sentence() -> None:
     texts = ["low low lower lowest", "new newer newest"]
     tokenizers: dict[str, Tokenizer] = {
         name: BPETokenizer.train(texts, size)

@@ -23,7 +23,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert found["f1"]["masked"]["100"] == seed_interval([0.6, 0.7, 0.81], 0.95)
     gain = found["gain"]["masked"]["100"]
     assert gain == seed_interval([0.1, 0.1, 0.11], 0.95)
-    # though the seeds differ by far more than what pretraining adds
+    # although the seeds differ by much more than the gain from pretraining
     assert gain["low"] > 0
     assert found["f1"]["masked"]["100"]["low"] < found["f1"]["masked_random"]["100"]["high"]
     assert found["gain"]["causal"]["400"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
@@ -50,7 +50,7 @@ def test_a_loss_is_not_below_0_and_may_be_above_1() -> None:
     found = table(scores(), high, STEPS, 0.95)
     assert found["loss"]["masked"]["100"] == seed_interval([1.0, 1.5, 2.0], 0.95)
     assert found["loss"]["masked"]["400"]["low"] == 0.0
-    assert found["loss"].keys() == {"masked", "masked_random"}  # counting words has none
+    assert found["loss"].keys() == {"masked", "masked_random"}  # the baselines have no loss
     assert found["steps"] == {"100": 60, "400": 75}
 
 

@@ -14,7 +14,7 @@ WORDS = "and the king said to his men go up into the town for there is bread and
 
 
 def sentences(seed: int, spoil: float) -> list[str]:
-    """The same sixty sentences for any seed, with that share of the words spoilt."""
+    """Sixty sentences with a share of the words replaced; the seed chooses which words."""
     rng, noise = np.random.default_rng(0), np.random.default_rng(seed)
     texts = [[WORDS[i] for i in rng.integers(0, len(WORDS), rng.integers(6, 14))] for _ in range(60)]
     return [" ".join("xyz" if noise.random() < spoil else word for word in text) for text in texts]
@@ -51,14 +51,14 @@ def test_significance(table: dict) -> None:
     assert translation_results.verdict(table, "word_table", "BLEU") == "higher"
     assert table["systems"]["model"]["chrF2"]["p"] is None
     equal = translation_results.scores(SYSTEMS | {"copy": SYSTEMS["model"]}, REFERENCES, samples=50)
-    # sacreBLEU calls equal systems significantly different: its p counts resamples above a difference of 0
+    # sacreBLEU's p is small for equal systems, because it counts resamples above a difference of 0
     assert equal["systems"]["copy"]["BLEU"]["p"] < translation_results.SIGNIFICANT
     assert translation_results.verdict(equal, "copy", "BLEU") == "open"
     assert translation_results.verdict(equal, "word_table", "chrF2") == "higher"
 
 
 class MeanNumber:
-    """A metric of sacreBLEU: a text is a number, and a corpus scores their mean."""
+    """A metric for sacreBLEU that reads every text as a number and scores a corpus by the mean."""
 
     def _extract_corpus_statistics(self, texts: list[str], references: object) -> list[list[float]]:
         return [[float(text), 1.0] for text in texts]
@@ -75,7 +75,7 @@ class MeanNumber:
 
 @pytest.mark.parametrize(("standard_errors", "significant"), [(1.7, False), (2.2, True)])
 def test_significant_is_about_two_standard_errors(standard_errors: float, significant: bool) -> None:
-    """The two-sided 5% of a normal difference are 1.96 standard errors; the one-sided, 1.64."""
+    """For a normal difference the two-sided 5% level is at 1.96 standard errors, the one-sided at 1.64."""
     differences = np.random.default_rng(0).normal(size=400)
     differences -= differences.mean()
     differences += standard_errors * differences.std() / 20
@@ -87,7 +87,7 @@ def test_significant_is_about_two_standard_errors(standard_errors: float, signif
     assert result.p_value < 0.05
 
 
-def test_a_model_that_loses_is_said_to(table: dict) -> None:
+def test_the_verdict_on_a_model_that_loses(table: dict) -> None:
     worse = translation_results.scores(SYSTEMS | {"model": sentences(5, 0.8)}, REFERENCES, samples=50)
     assert translation_results.verdict(worse, "copy", "chrF2") == "lower"
 
@@ -103,8 +103,8 @@ def test_verses_with_maps_are_short_ones() -> None:
     assert len(translation_results.draw(verses, replace(config, alignment_words=(1, 2)))[1]) == 2
 
 
-def test_every_translation_beside_its_source() -> None:
+def test_every_source_with_its_translations() -> None:
     verses = [{"id": "01001001", "source": "thou art", "target": "you are"}]
     systems = {"copy": ["thou art"], "word_table": ["you art"], "model": ["you are"]}
     expected = {**verses[0], "word_table": "you art", "model": "you are"}
-    assert translation_results.beside_sources(verses, systems) == [expected]
+    assert translation_results.with_translations(verses, systems) == [expected]

@@ -9,7 +9,7 @@ from groundup.evaluation.word_alignment import (
     words_of,
 )
 
-# The corpus of Koehn (2010), "Statistical machine translation", figure 4.4; by hand.
+# The corpus of Koehn (2010), "Statistical machine translation", figure 4.4, computed by hand.
 HOUSES = [
     ("das Haus".split(), "the house".split()),
     ("das Buch".split(), "the book".split()),
@@ -21,7 +21,7 @@ HOUSES = [
     ("iterations", "das", "buch"),
     [
         (1, {"the": 1 / 2, "house": 1 / 4, "book": 1 / 4}, {"book": 1 / 2, "the": 1 / 4, "a": 1 / 4}),
-        # das: the gets 1/2 from "das Haus" and 2/3 from "das Buch"; house 1/3, book 1/3; in all 7/6 + 1/3 + 1/3
+        # "das": "the" gets 1/2 from "das Haus" and 2/3 from "das Buch", "house" 1/3, "book" 1/3; sum 7/6 + 1/3 + 1/3
         (2, {"the": 7 / 11, "house": 2 / 11, "book": 2 / 11}, {"book": 7 / 11, "the": 2 / 11, "a": 2 / 11}),
     ],
 )
@@ -36,7 +36,7 @@ def test_em_by_hand(iterations: int, das: dict[str, float], buch: dict[str, floa
 def slow_em(
     pairs: list[tuple[list[str], list[str]]], iterations: int, null: list[str]
 ) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
-    """The pseudocode of Koehn, figure 4.3, word by word: t(e | f), and target words that an occurrence of f writes."""
+    """Koehn's pseudocode (figure 4.3), one word at a time: t(e | f) and the fertility of each f."""
     pairs = [(null + source, target) for source, target in pairs]
     t = {(e, f): 1.0 for source, target in pairs for e in target for f in source}
     total: dict[str, float] = {}
@@ -52,9 +52,9 @@ def slow_em(
     return t, {f: total[f] / sum(source.count(f) for source, _ in pairs) for f in total}
 
 
-@pytest.mark.parametrize("words", [8, 20])  # pairs of words as numbers of one and of two bytes
+@pytest.mark.parametrize("words", [8, 20])  # pairs of words need one byte or two bytes
 @pytest.mark.parametrize("null", [True, False])
-def test_em_is_the_textbook_s_on_random_sentences(words: int, null: bool) -> None:
+def test_em_equals_the_textbook_s_on_random_sentences(words: int, null: bool) -> None:
     rng = np.random.default_rng(0)
     pairs = [
         (
@@ -75,7 +75,7 @@ def test_em_is_the_textbook_s_on_random_sentences(words: int, null: bool) -> Non
         assert table.fertility[number] == pytest.approx(fertility[f], rel=1e-12)
 
 
-def test_posterior_shares_each_target_word() -> None:
+def test_the_posterior_divides_each_target_word() -> None:
     table = learn(HOUSES, 20)
     shares = table.posterior(["das", "Buch"], ["the", "book", "unheard"])
     assert shares.shape == (3, 3)
@@ -85,7 +85,7 @@ def test_posterior_shares_each_target_word() -> None:
     assert shares[2] == pytest.approx([1 / 3] * 3)
 
 
-def test_substitution_replaces_leaves_out_and_keeps() -> None:
+def test_substitution_replaces_drops_or_copies_a_word() -> None:
     pairs = [
         (["thou", "art", ",", "O", "king"], ["you", "are", ",", "king"]),
         (["thou", "art", "O", "man"], ["you", "are", "man"]),
@@ -104,6 +104,6 @@ def test_words() -> None:
 
 
 @pytest.mark.parametrize("pairs", [[], [(["a"], [])]])
-def test_a_pair_without_words_is_told(pairs: list[tuple[list[str], list[str]]]) -> None:
+def test_a_pair_without_words_is_reported(pairs: list[tuple[list[str], list[str]]]) -> None:
     with pytest.raises(BadInput, match="words on both sides"):
         learn(pairs, 1)

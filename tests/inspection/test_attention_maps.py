@@ -10,7 +10,7 @@ MAPS = {
 }
 
 
-def test_what_is_read_is_what_was_written(tmp_path):
+def test_maps_are_read_as_they_were_written(tmp_path):
     save_maps(tmp_path / "maps.npz", MAPS)
     found = load_maps(tmp_path / "maps.npz")
     assert list(found) == list(MAPS)

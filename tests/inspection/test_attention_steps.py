@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.inspection.attention_steps import Look, look, steps
+from groundup.inspection.attention_steps import QueryAttention, query_attention, steps
 from groundup.nn.attention import Trace
 from groundup.nn.encoder import Encoder
 from tests.tiny import model_config, random_decoder
@@ -11,7 +11,7 @@ IDX = torch.tensor([[3, 1, 4, 1, 5]])
 
 
 def test_by_hand():
-    found = Look(torch.tensor([1.0, 0, 0, 2]), torch.eye(4), torch.eye(4) * 10)
+    found = QueryAttention(torch.tensor([1.0, 0, 0, 2]), torch.eye(4), torch.eye(4) * 10)
     assert found.products.tolist() == [1, 0, 0, 2]
     assert found.scores.tolist() == [0.5, 0, 0, 1]
     e = torch.tensor([0.5, 0, 0, 1]).exp()
@@ -20,8 +20,8 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("preset", ["modern", "gpt2"])
-def test_these_are_the_weights_and_the_output_of_the_model(preset):
-    """The heads' outputs, side by side through the projection, are what attention adds to the text."""
+def test_weights_and_output_equal_the_model_s(preset):
+    """The projection of the heads' concatenated outputs is the output of the attention module."""
     model = random_decoder(preset)
     trace, outputs = Trace(), []
     handle = model.h[1].attn.register_forward_hook(lambda _m, _i, output: outputs.append(output))
@@ -29,7 +29,7 @@ def test_these_are_the_weights_and_the_output_of_the_model(preset):
         model(IDX, trace=trace)
         handle.remove()
         for position in (0, 3, 4):
-            heads = [look(model, IDX, 1, head, position) for head in range(4)]
+            heads = [query_attention(model, IDX, 1, head, position) for head in range(4)]
             for head, found in enumerate(heads):
                 expected = trace.weights[1][0, head, position]
                 assert torch.allclose(found.weights, expected[: position + 1], atol=1e-6)
@@ -38,22 +38,22 @@ def test_these_are_the_weights_and_the_output_of_the_model(preset):
     assert not model.h[1].attn._forward_pre_hooks
 
 
-def test_an_encoder_looks_ahead():
+def test_an_encoder_attends_to_later_tokens():
     model, trace = Encoder(model_config("bert")).eval(), Trace()
     with torch.no_grad():
         model(IDX, trace=trace)
-    found = look(model, IDX, 0, 2, 1)
+    found = query_attention(model, IDX, 0, 2, 1)
     assert torch.allclose(found.weights, trace.weights[0][0, 2, 1], atol=1e-6) and len(found.weights) == 5
 
 
 @pytest.mark.parametrize(("layer", "head"), [(2, 0), (0, 4), (-1, 0)])
-def test_a_head_that_is_not_there(layer, head):
+def test_an_unknown_head(layer, head):
     with pytest.raises(BadInput, match=r"the model has 2 layers of 4 heads: change explain\.layer"):
-        look(random_decoder(), IDX, layer, head, 0)
+        query_attention(random_decoder(), IDX, layer, head, 0)
 
 
-def test_the_steps_add_up():
-    table = steps(look(random_decoder(), IDX, 0, 0, 2), ["a", " b", " c", " d", " e"])
+def test_the_steps_are_consistent():
+    table = steps(query_attention(random_decoder(), IDX, 0, 0, 2), ["a", " b", " c", " d", " e"])
     keys = table["keys"]
     assert [key["token"] for key in keys] == ["a", " b", " c"] and table["channels"] == 4
     assert sum(key["weight"] for key in keys) == pytest.approx(1)

@@ -9,11 +9,11 @@ HEAD = Part("lm_head", "output head", "16 → 11", (1, 5, 11), 0, 352)
 STACK = Stack("decoder", (EMBEDDING,), (MLP,), 3, True, True, (HEAD,))
 
 
-def test_each_block_counts():
+def test_every_block_is_counted():
     assert [(part, times) for part, times in STACK.parts()] == [(EMBEDDING, 1), (MLP, 3), (HEAD, 1)]
     assert STACK.parameters == 176 + 3 * 2048
     assert STACK.flops == 3 * 4096 + 352
 
 
-def test_back_from_json():
+def test_stacks_are_restored_from_json():
     assert read_stacks(json.loads(json.dumps([asdict(STACK)]))) == [STACK]

@@ -55,7 +55,7 @@ def tokenizer() -> BPETokenizer:
     return BPETokenizer.train(["low low lower"], 259)
 
 
-def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETokenizer) -> None:
+def test_texts_are_cut_at_the_end_and_get_an_end_of_text_token(tokenizer: BPETokenizer) -> None:
     eot = tokenizer.eot_id
     assert encode_texts(tokenizer, ["abc", "", "abcdefgh"], 5) == [
         [*b"abc", eot],
@@ -64,7 +64,7 @@ def test_texts_end_with_the_end_token_and_keep_their_beginning(tokenizer: BPETok
     ]
 
 
-def test_the_token_that_a_model_expects_before_each_text() -> None:
+def test_the_prefix_token_comes_before_each_text() -> None:
     special = {"<|endoftext|>": 259, "<|begin|>": 258}
     ranks = BPETokenizer.train(["low low lower"], 259).ranks
     begins = BPETokenizer(ranks, "gpt2", special, begin="<|begin|>")
@@ -77,10 +77,10 @@ def test_the_token_that_a_model_expects_before_each_text() -> None:
 
 @pytest.mark.parametrize("trunk", [random_decoder("gpt2"), random_decoder(), random_encoder("modern")])
 @pytest.mark.parametrize("trainable", [None, 0, 1, 2])
-def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: int | None) -> None:
+def test_only_the_requested_blocks_are_trained(trunk: Decoder | Encoder, trainable: int | None) -> None:
     torch.manual_seed(0)
     model = make_classifier(deepcopy(trunk), replace(CONFIG, trainable_blocks=trainable))
-    nn.init.normal_(model.score.weight)  # at zero nothing would reach the trunk in the first step
+    nn.init.normal_(model.score.weight)  # with zeros no gradient would reach the trunk in the first step
     before = {name: t.clone() for name, t in model.named_parameters()}
     ids = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
     batches = training_batches(ids, ["ham", "spam", "ham"], training_config(batch_size=3), seed=0)
@@ -92,11 +92,11 @@ def test_what_moves_is_what_was_asked_for(trunk: Decoder | Encoder, trainable: i
     expected |= {name for name in before if "ln_f" in name or name.startswith("score")}
     if trainable is None:
         expected |= {name for name in before if "lm_head" not in name and "predict" not in name}
-        assert "trunk.wte.weight" in moved  # also where the head is tied to it
+        assert "trunk.wte.weight" in moved  # even if the head is tied to it
     assert moved == expected
 
 
-def test_the_head_stands_on_the_device_of_the_model() -> None:
+def test_the_head_is_on_the_device_of_the_model() -> None:
     assert make_classifier(random_decoder().to("meta"), CONFIG).score.weight.device.type == "meta"
 
 
@@ -124,7 +124,7 @@ def test_batches_keep_text_and_label_together() -> None:
 
 
 @pytest.mark.parametrize("pooling", get_args(Pooling))
-def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> None:
+def test_predictions_keep_the_order_and_do_not_depend_on_the_batch(pooling: Pooling) -> None:
     model = SequenceClassifier(random_encoder(), 2, pooling).eval()
     nn.init.normal_(model.score.weight)
     ids = [torch.randint(11, (n,)).tolist() for n in (3, 1, 12, 5, 2, 9)]
@@ -139,7 +139,7 @@ def test_predictions_come_in_order_and_ignore_the_batch(pooling: Pooling) -> Non
         predict(model, ids)
 
 
-def test_asks_the_checkpoint_for_the_place_of_spam(tokenizer: BPETokenizer) -> None:
+def test_the_checkpoint_names_the_index_of_spam(tokenizer: BPETokenizer) -> None:
     model = SequenceClassifier(random_decoder(vocab_size=259), 2, "mean").eval()
     with torch.no_grad():
         model.score.bias.copy_(torch.tensor([3.0, 1.0]).log())
@@ -160,7 +160,7 @@ KINDS = ["ham", "spam", "ham", "spam"] * 4
 LONGER = training_config(max_steps=40, batch_size=8, eval_interval=20, optimizer=ADAMW)
 
 
-def test_learns_to_tell_two_kinds_of_text_apart() -> None:
+def test_learns_to_distinguish_two_kinds_of_text() -> None:
     trunk, logged = random_decoder(), []
 
     def evaluate(model: SequenceClassifier) -> dict[str, float]:
@@ -181,14 +181,14 @@ def test_learns_to_tell_two_kinds_of_text_apart() -> None:
     assert model.trunk is trunk
     assert [p[1] > 0.9 for p in predict(model, IDS[:4])] == [False, True, False, True]
     assert logged == [row["step"] for row in history] == list(range(1, 41))
-    assert history[0]["train/loss"] == pytest.approx(math.log(2))  # undecided
+    assert history[0]["train/loss"] == pytest.approx(math.log(2))  # p = 0.5
     assert {row["step"]: row["val/accuracy"] for row in history if "val/accuracy" in row} == {
         20: 1.0,
         40: 1.0,
     }
 
 
-def test_weights_tokens_hidden_and_seed_reach_the_training() -> None:
+def test_class_weights_token_dropout_and_seed_reach_the_training() -> None:
     config = replace(
         CONFIG, class_weights="balanced", token_dropout=0.3, training=training_config(batch_size=3)
     )
@@ -198,7 +198,7 @@ def test_weights_tokens_hidden_and_seed_reach_the_training() -> None:
         model, _ = finetune(random_decoder(), IDS, labels, config, CPU, seed=seed, description="")
         return predict(model, IDS[:4])
 
-    # the same by its parts
+    # the same computation step by step
     model = make_classifier(random_decoder(), config)
     weights = torch.tensor([16 / 24, 16 / 8])
     objective = partial(classification, class_weights=weights, token_dropout=0.3)
@@ -242,7 +242,7 @@ def test_seeds_differ(data: Path, tmp_path: Path) -> None:
     assert first != second
 
 
-def test_a_frozen_decoder_stays_as_it_was(data: Path, tmp_path: Path) -> None:
+def test_a_frozen_decoder_does_not_change(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "out", config=replace(SPAM, trainable_blocks=0, seeds=(1,), pooling="mean"))
     before = load_checkpoint(data / "pretrained").model.state_dict()
     after = load_checkpoint(tmp_path / "out" / "model").model.trunk.state_dict()

@@ -16,7 +16,7 @@ from groundup.training.objectives import classification
 from tests import tiny
 from tests.tiny import CPU, random_decoder, random_encoder, training_config
 
-# not AdamW: the bias of the keys has no gradient but rounding, of which it would make whole steps
+# not AdamW: the gradient of the keys' bias is only rounding, which AdamW would scale up to full steps
 SGD = replace(tiny.SGD, max_lr=0.1, weight_decay=0.0)
 CONFIG = SpamTrainingConfig(
     seeds=(1,),
@@ -41,7 +41,7 @@ def without_cache(trunk: Decoder | Encoder, config: SpamTrainingConfig) -> dict[
 
 @pytest.mark.parametrize("trainable", [0, 1, 2])
 @pytest.mark.parametrize("preset", ["gpt2", "modern", "llama", "bert"])
-def test_the_finetuned_weights_are_those_without_the_cache(preset: str, trainable: int) -> None:
+def test_cached_features_give_the_same_weights(preset: str, trainable: int) -> None:
     def trunk() -> Decoder | Encoder:
         return random_encoder(preset) if preset == "bert" else random_decoder(preset)
 
@@ -66,7 +66,7 @@ def test_the_finetuned_weights_are_those_without_the_cache(preset: str, trainabl
     }
 
 
-def test_features_are_kept_only_where_they_stay_the_same() -> None:
+def test_features_are_cached_only_if_they_cannot_change() -> None:
     trunk = random_decoder()
     assert [fixed_blocks(trunk, replace(CONFIG, trainable_blocks=n)) for n in (None, 0, 1, 2)] == [
         None,
@@ -78,7 +78,7 @@ def test_features_are_kept_only_where_they_stay_the_same() -> None:
     assert fixed_blocks(random_decoder(dropout=0.1), CONFIG) is None
 
 
-def test_many_features_lie_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_features_go_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     trunk = random_decoder()
     in_memory = compute_features(trunk, IDS, 1, CPU)
     mapped: list[Any] = []

@@ -10,7 +10,7 @@ from groundup.text.jsonl import read_splits
 from tests.pipelines.main.measured import COMPUTE, EVALUATE, make_run
 
 
-def test_the_finetuned_model_answers_all_and_the_pretrained_one_some_of_each_family(tmp_path: Path) -> None:
+def test_the_finetuned_model_answers_all_rows_and_the_pretrained_one_some(tmp_path: Path) -> None:
     make_run(tmp_path)
     tests = read_splits(tmp_path / "instructions", ("test", "held_out"))
     config = replace(EVALUATE, before_per_family=1, samples=0)
@@ -28,7 +28,7 @@ def test_the_finetuned_model_answers_all_and_the_pretrained_one_some_of_each_fam
         assert list(part.after) == respond(after, requests, max_new_tokens=config.max_new_tokens)
 
 
-def test_a_sample_of_the_rows_is_asked_and_scored(tmp_path: Path) -> None:
+def test_a_sample_of_the_rows_is_answered_and_scored(tmp_path: Path) -> None:
     make_run(tmp_path)
     rows = read_splits(tmp_path / "instructions", ("test",))["test"]
     n = len({row["family"] for row in rows})

@@ -55,13 +55,13 @@ def checkpoint(tokenizer: BPETokenizer, kind: Any = "decoder", style: str | None
 
 
 def halves(example: Example) -> tuple[list[int], list[int]]:
-    """Prompt and completion of an example of one turn."""
+    """Prompt and completion of an example with one turn."""
     start = example.learned.index(True)
     assert all(example.learned[start:])
     return list(example.ids[:start]), list(example.ids[start:])
 
 
-def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPETokenizer) -> None:
+def test_examples_are_prompt_answer_and_end_token(tokenizer: BPETokenizer) -> None:
     for row, example in zip(ROWS, encode_examples(Prompter(STYLE, tokenizer), ROWS, 64), strict=True):
         prompt, completion = halves(example)
         assert tokenizer.decode(prompt) == format_prompt(STYLE, row["instruction"], row["input"])
@@ -69,9 +69,9 @@ def test_examples_are_the_prompt_and_the_answer_with_its_end(tokenizer: BPEToken
         assert tokenizer.decode(completion[:-1]) == " " + row["output"]
 
 
-def test_an_example_may_just_fill_the_context(tokenizer: BPETokenizer) -> None:
+def test_an_example_may_fill_the_context_exactly(tokenizer: BPETokenizer) -> None:
     examples = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
-    read = max(len(example.ids) - 1 for example in examples)  # the last is only a target
+    read = max(len(example.ids) - 1 for example in examples)  # the last token is only a target
     encode_examples(Prompter(STYLE, tokenizer), ROWS, read)
     with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; the context holds {read - 1}"):
         encode_examples(Prompter(STYLE, tokenizer), ROWS, read - 1)
@@ -89,7 +89,7 @@ def test_a_prompt_must_leave_room_for_an_answer(tokenizer: BPETokenizer) -> None
         encode_prompts(Prompter(STYLE, tokenizer), ROWS, longest)
 
 
-def test_loss_is_the_mean_over_answer_tokens_however_they_are_batched(tokenizer: BPETokenizer) -> None:
+def test_loss_is_the_mean_over_answer_tokens_for_any_batch_size(tokenizer: BPETokenizer) -> None:
     model = checkpoint(tokenizer).model
     examples = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     nats = count = 0.0
@@ -144,7 +144,7 @@ def test_an_example_longer_than_a_packed_row() -> None:
         completion_batches(examples, training_config(), 0, 3)
 
 
-def test_learns_answers_and_gives_them_back_in_order(tokenizer: BPETokenizer) -> None:
+def test_learns_answers_and_returns_them_in_order(tokenizer: BPETokenizer) -> None:
     model = checkpoint(tokenizer)
     config = training_config(max_steps=60, optimizer=MUON)
     batches = completion_batches(encode_examples(Prompter(STYLE, tokenizer), ROWS, 64), config, seed=0)
@@ -155,7 +155,7 @@ def test_learns_answers_and_gives_them_back_in_order(tokenizer: BPETokenizer) ->
         assert answers == ["low", "lower low", "lower low", "low"]
 
 
-def test_asks_in_the_style_of_the_checkpoint(tokenizer: BPETokenizer) -> None:
+def test_prompts_use_the_style_of_the_checkpoint(tokenizer: BPETokenizer) -> None:
     model = checkpoint(tokenizer, style=None)
     prompt = tokenizer.encode(format_prompt(STYLE, "Say", "two"))
     (ids,) = generate(
@@ -174,7 +174,7 @@ def test_a_classifier_cannot_answer(tokenizer: BPETokenizer) -> None:
     assert respond(checkpoint(tokenizer), [], max_new_tokens=9) == []
 
 
-TEMPLATES = {  # as published, shortened; around what the assistant writes stands {% generation %}
+TEMPLATES = {  # shortened from the originals; {% generation %} marks what the assistant writes
     "smollm2": (
         "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
         "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
@@ -242,11 +242,11 @@ def test_conversations_are_encoded_and_masked_as_by_transformers(
     )
     [example] = encode_examples(prompter, [row], 400)
     ids, mask = expected["input_ids"], [bool(m) for m in expected["assistant_masks"]]
-    behind = len(ids) - len(example.ids)  # what the template writes behind the last answer is not read
+    behind = len(ids) - len(example.ids)  # what the template writes after the last answer is cut off
     assert ours.decode(ids[len(example.ids) :]) == ("" if name == "llama2" else "\n")
     assert (example.ids, example.learned) == (ids[: len(ids) - behind], mask[: len(ids) - behind])
     assert sum(token == ours.eot_id and learned for token, learned in zip(*example, strict=True)) == 3
-    # and what the evaluation asks is what stands before the last answer
+    # and the prompt for evaluation is everything before the last answer
     [prompt] = encode_prompts(prompter, [row], 400)
     assert prompt == theirs.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
     assert example.ids[: len(prompt)] == prompt
@@ -263,9 +263,7 @@ def test_a_conversation_of_one_turn_is_a_prompt_and_its_answer(tokenizer: BPETok
 
 
 @pytest.mark.parametrize("style", ["alpaca", "alpaca_short"])
-def test_conversations_in_our_own_styles_are_one_turn_after_the_other(
-    style: str, tokenizer: BPETokenizer
-) -> None:
+def test_conversations_in_alpaca_styles_are_consecutive_turns(style: str, tokenizer: BPETokenizer) -> None:
     row = {"id": "a", "instruction": "Say it", "input": "two", "output": "it is two", "history": HISTORY[1:]}
     prompter = Prompter(style, tokenizer)
     turns = [("Say low, lower", "", "low, lower"), ("Again:\n1 two", "", HISTORY[4]["content"])]
@@ -349,7 +347,7 @@ def test_the_curve_holds_the_loss_on_val_per_answer_token(data: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("split", ["test", "held_out"])
-def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
+def test_a_prompt_too_long_for_evaluation_is_reported_before_training(
     data: Path, tmp_path: Path, split: str
 ) -> None:
     row = {"id": "long", "family": "last", "instruction": "Say " * 99, "input": "", "output": "say"}
@@ -360,9 +358,7 @@ def test_a_prompt_too_long_to_be_evaluated_is_told_before_training(
         train(data, tmp_path / "out", log=lambda *_: pytest.fail("training began"))
 
 
-def test_a_published_model_is_asked_with_its_chat_template_and_keeps_its_ends(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_downloaded_model_keeps_its_chat_template_and_stop_tokens(data: Path, tmp_path: Path) -> None:
     save_published(tmp_path / "hf", random_llama(eos_token_id=[2, 0]))
     shutil.rmtree(data / "pretrained")
     import_model(tmp_path / "hf", data / "pretrained")
@@ -378,7 +374,7 @@ def test_an_encoder_cannot_follow_instructions(data: Path, tmp_path: Path) -> No
     save_bert(tmp_path / "hf")
     shutil.rmtree(data / "pretrained")
     import_model(tmp_path / "hf", data / "pretrained")
-    with pytest.raises(BadInput, match="which reads texts but writes none; expected a decoder"):
+    with pytest.raises(BadInput, match="which cannot generate text; expected a decoder"):
         train(data, tmp_path / "out")
 
 

@@ -30,7 +30,9 @@ def pretrain(data: Path, objective: str, out: Path, tokens: str = "wordpiece") -
 
 
 @pytest.mark.parametrize("objective", ["causal", "masked"])
-def test_writes_a_checkpoint_its_accuracy_and_its_curve(data: Path, tmp_path: Path, objective: str) -> None:
+def test_writes_a_checkpoint_and_a_curve_and_returns_accuracies(
+    data: Path, tmp_path: Path, objective: str
+) -> None:
     found = pretrain(data, objective, tmp_path / "out")
     kind = "decoder" if objective == "causal" else "encoder"
     checkpoint = load_checkpoint(tmp_path / "out" / "model", kind=kind)
@@ -47,16 +49,14 @@ def test_writes_a_checkpoint_its_accuracy_and_its_curve(data: Path, tmp_path: Pa
     accuracy = found["accuracy"]
     assert accuracy["model"]["mean"] == pytest.approx((guessed == targets)[asked].mean(), abs=1e-5)
     assert accuracy["trigram"]["mean"] > accuracy["unigram"]["mean"]
-    if (
-        objective == "causal"
-    ):  # the tiny corpus is a few sentences over and over: counting neighbours knows it
+    if objective == "causal":  # the tiny corpus repeats a few sentences, so the trigram baseline knows it
         assert accuracy["trigram"]["mean"] > 0.5
     assert found["tokens"] == 6 * 2 * SHAPE.context_length
     curve = pd.read_csv(tmp_path / "out" / "curve.csv", index_col="step")
     assert curve["val/accuracy"].dropna().index.tolist() == [4, 6]
 
 
-def test_an_objective_that_is_not_known(data: Path, tmp_path: Path) -> None:
+def test_an_unknown_objective(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the objective is 'next'; expected causal or masked"):
         pretrain(data, "next", tmp_path / "out")
 
@@ -66,7 +66,7 @@ def test_tokens_of_another_tokenizer(data: Path, tmp_path: Path) -> None:
         pretrain(data, "masked", tmp_path / "out", "tokens")
 
 
-def test_a_tokenizer_without_a_mask(data: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_without_a_mask_token(data: Path, tmp_path: Path) -> None:
     (data / "wordpiece.json").write_bytes((data / "tokenizer.json").read_bytes())
     with pytest.raises(BadInput, match="wordpiece"):
         pretrain(data, "masked", tmp_path / "out")

@@ -13,11 +13,11 @@ from groundup.tasks.preferences import (
     Preference,
     answer_log_probs,
     both_answers,
-    dpo,
+    dpo_loss,
+    finetune,
     preference_batch,
     preference_scores,
     preferences,
-    tune,
     with_reference,
 )
 from groundup.tokenizers.bpe import BPETokenizer
@@ -43,7 +43,7 @@ PAIRS = [
 
 
 def log_p(model: Decoder, prompt: list[int], answer: list[int]) -> float:
-    """One token after the other."""
+    """Sum of log p, one token at a time."""
     total, read = 0.0, list(prompt)
     for token in answer:
         total += float(model.logits(model(torch.tensor([read]))[0, -1]).log_softmax(-1)[token])
@@ -63,7 +63,7 @@ def test_log_p_of_answers_token_by_token() -> None:
 @torch.no_grad()
 def test_the_loss_by_hand(nll_weight: float) -> None:
     reference, model = random_decoder(), random_decoder(seed=1)
-    judged = with_reference(reference, PAIRS, batch_size=2, compute=COMPUTE)
+    scored = with_reference(reference, PAIRS, batch_size=2, compute=COMPUTE)
     expected = 0.0
     for pair in PAIRS:
         gained = [
@@ -72,18 +72,18 @@ def test_the_loss_by_hand(nll_weight: float) -> None:
         ]
         expected += math.log1p(math.exp(-0.5 * (gained[0] - gained[1])))
         expected -= nll_weight * log_p(model, pair.prompt, pair.chosen) / len(pair.chosen)
-    loss, count = dpo(model, preference_batch(judged), beta=0.5, nll_weight=nll_weight)
+    loss, count = dpo_loss(model, preference_batch(scored), beta=0.5, nll_weight=nll_weight)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
     assert int(count) == 3
-    scores = preference_scores(model, judged, 0.5, nll_weight, batch_size=2, compute=COMPUTE)
+    scores = preference_scores(model, scored, 0.5, nll_weight, batch_size=2, compute=COMPUTE)
     assert scores["loss"] == pytest.approx(expected / 3, rel=1e-4)
 
 
 def test_a_model_that_is_its_reference_prefers_nothing() -> None:
     model = random_decoder()
-    judged = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
+    scored = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
     add_adapters(model, LORA)
-    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
+    scores = preference_scores(model, scored, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
     assert scores["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert scores["margin"] == pytest.approx(0, abs=1e-5)
     assert scores["kl"] == pytest.approx(0, abs=1e-6)
@@ -93,7 +93,7 @@ def test_a_model_that_is_its_reference_prefers_nothing() -> None:
 @torch.no_grad()
 def test_divergence_from_the_reference_by_hand() -> None:
     model = random_decoder()
-    judged = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
+    scored = with_reference(model, PAIRS, batch_size=3, compute=COMPUTE)
     add_adapters(model, LORA)
     for name, p in model.named_parameters():
         if name.endswith("lora_b"):
@@ -108,14 +108,14 @@ def test_divergence_from_the_reference_by_hand() -> None:
                 before = model.logits(model(idx)[0, -1]).log_softmax(-1)
             total, tokens = total + float((now.exp() * (now - before)).sum()), tokens + 1
             read.append(token)
-    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
+    scores = preference_scores(model, scored, beta=0.1, nll_weight=0.0, batch_size=2, compute=COMPUTE)
     assert scores["kl"] == pytest.approx(total / tokens, rel=1e-4)
     assert scores["kl"] > 0.01
 
 
 def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
     model, untouched = random_decoder(), random_decoder()
-    history = tune(model, PAIRS, PAIRS, CONFIG, COMPUTE, description="tune")
+    history = finetune(model, PAIRS, PAIRS, CONFIG, COMPUTE, description="dpo")
     assert history[-1]["val/accuracy"] == 1
     assert history[-1]["val/margin"] > 0.3
     assert history[-1]["val/kl"] > 0
@@ -124,28 +124,30 @@ def test_learns_the_preference_and_leaves_the_reference_alone() -> None:
         assert torch.equal(model(idx), untouched(idx))
 
 
-def test_with_its_own_loss_the_chosen_answer_becomes_likelier_still() -> None:
+def test_the_likelihood_term_makes_the_chosen_answer_more_likely() -> None:
     pairs = [Preference([1, 2], [3, 4, 5], [3, 4, 6])]
     config = replace(CONFIG, training=replace(CONFIG.training, batch_size=1))
-    alone, beside = (
-        tune(random_decoder(), pairs, pairs, replace(config, nll_weight=w), COMPUTE, description="tune")[-1]
+    alone, with_nll = (
+        finetune(random_decoder(), pairs, pairs, replace(config, nll_weight=w), COMPUTE, description="dpo")[
+            -1
+        ]
         for w in (0.0, 1.0)
     )
-    assert alone["val/accuracy"] == beside["val/accuracy"] == 1
-    assert beside["val/chosen_gain"] > max(0.0, alone["val/chosen_gain"])
+    assert alone["val/accuracy"] == with_nll["val/accuracy"] == 1
+    assert with_nll["val/chosen_gain"] > max(0.0, alone["val/chosen_gain"])
 
 
 def test_in_half_precision_too_a_model_that_is_its_reference_prefers_nothing() -> None:
     half = replace(COMPUTE, dtype="bfloat16")
     model = random_decoder()
-    judged = with_reference(model, PAIRS, batch_size=3, compute=half)
+    scored = with_reference(model, PAIRS, batch_size=3, compute=half)
     add_adapters(model, LORA)
-    scores = preference_scores(model, judged, beta=0.1, nll_weight=0.0, batch_size=3, compute=half)
+    scores = preference_scores(model, scored, beta=0.1, nll_weight=0.0, batch_size=3, compute=half)
     assert scores["margin"] == 0
     assert scores["chosen_gain"] == 0
 
 
-def test_a_pair_that_does_not_fit() -> None:
+def test_a_pair_that_does_not_fit_the_context() -> None:
     tokenizer = BPETokenizer.train(["tea and cake and tea"], 261)
     rows = [{"id": "x-1", "instruction": "Say", "input": "", "chosen": "tea", "rejected": "cake " * 30}]
     assert len(preferences(Prompter("alpaca_short", tokenizer), rows, 400)) == 1

@@ -34,7 +34,7 @@ def pretrain(
         log=lambda metrics, step: logged.extend(metrics.values()),
         show=show,
     )
-    assert figures["val"]["bpb"] == pytest.approx(logged[-1], abs=1e-6)  # the last that is logged
+    assert figures["val"]["bpb"] == pytest.approx(logged[-1], abs=1e-6)  # the last logged value
     return figures
 
 

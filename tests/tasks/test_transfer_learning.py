@@ -37,7 +37,9 @@ def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.Monkey
     def spy_fit(*args: Any, **kwargs: Any) -> Any:
         steps.append(args[3].max_steps)
         history = fit(*args, **kwargs)
-        ends.append(sum(row["train/loss"] for row in history) / len(history))  # all are among the last ten
+        ends.append(
+            sum(row["train/loss"] for row in history) / len(history)
+        )  # no run has more than ten steps
         return history
 
     def spy_batches(ids: Any, labels: Any, *others: Any) -> Any:
@@ -63,7 +65,7 @@ def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.Monkey
     assert found["steps"] == {"8": 3, "20": 5}
     for place, name in enumerate(("causal", "causal_random", "masked", "masked_random")):
         for size, first in (("8", place), ("20", 8 + place)):
-            mean = (ends[first] + ends[first + 4]) / 2  # of both seeds
+            mean = (ends[first] + ends[first + 4]) / 2  # over both seeds
             assert found["loss"][name][size]["mean"] == pytest.approx(mean, abs=1e-5)
 
     splits = read_splits(data / "spam", ("train", "test"))
@@ -86,7 +88,7 @@ def test_equal_runs_give_equal_results(data: Path) -> None:
     assert transfer(data, config) == transfer(data, config)
 
 
-def test_the_other_architecture(data: Path) -> None:
+def test_a_checkpoint_of_the_wrong_architecture(data: Path) -> None:
     (data / "causal").rename(data / "aside")
     (data / "masked").rename(data / "causal")
     (data / "aside").rename(data / "masked")
@@ -94,12 +96,12 @@ def test_the_other_architecture(data: Path) -> None:
         transfer(data)
 
 
-def test_steps_grow_with_the_messages_between_the_ends() -> None:
+def test_steps_grow_with_the_messages_between_their_bounds() -> None:
     training = replace(TRANSFER.finetune.training, batch_size=4, grad_accum_steps=2, max_steps=50)
     config = replace(TRANSFER, epochs=3, min_steps=10, finetune=replace(TRANSFER.finetune, training=training))
     assert [config.steps(n) for n in (8, 40, 41, 4000)] == [10, 15, 16, 50]
 
 
-def test_one_seed_is_told_before_any_training() -> None:
+def test_a_single_seed_is_reported_before_training() -> None:
     with pytest.raises(BadInput, match="needs at least two"):
         replace(TRANSFER, finetune=replace(TRANSFER.finetune, seeds=(1,)))

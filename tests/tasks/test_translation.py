@@ -48,7 +48,7 @@ def test_a_batch_by_hand() -> None:
     assert batch.targets.tolist() == [[3, 9, no, no], [5, 6, 7, 9]]
 
 
-def test_pairs_end_with_the_end_of_text() -> None:
+def test_pairs_end_with_the_end_of_text_token() -> None:
     names = tokenizer()
     encoded = encode_pairs(names, PAIRS)
     for pair, (source, target) in zip(PAIRS, encoded, strict=True):
@@ -56,7 +56,7 @@ def test_pairs_end_with_the_end_of_text() -> None:
         assert target == [*names.encode(pair["target"]), names.eot_id]
 
 
-def test_pairs_that_the_model_cannot_read_or_write_are_told() -> None:
+def test_pairs_longer_than_the_context_are_reported() -> None:
     splits = {"val": [([1, 9], [2, 9])], "test": [([1, 9], [2, 9]), ([1, 9], [2, 3, 4, 9]), ([1, 2, 9], [9])]}
     check_lengths(splits, 4)
     with pytest.raises(BadInput, match=r"1 of the 3 pairs of test have up to 4 tokens .* at most 3"):
@@ -77,7 +77,7 @@ def test_an_epoch_reads_every_pair_once() -> None:
     assert sorted(rows) == sorted(source + [0] * (longest - len(source)) for source, _ in encoded)
 
 
-def test_loss_of_a_split_does_not_depend_on_how_it_is_batched() -> None:
+def test_loss_of_a_split_does_not_depend_on_the_batch_size() -> None:
     names = tokenizer()
     model = random_encoder_decoder(vocab_size=names.vocab_size, context_length=64)
     encoded = encode_pairs(names, PAIRS)
@@ -88,7 +88,7 @@ def test_loss_of_a_split_does_not_depend_on_how_it_is_batched() -> None:
     assert translation_loss(model, encoded, 100) == pytest.approx(mean, rel=1e-5)
 
 
-def test_learns_its_pairs_by_heart_and_writes_them() -> None:
+def test_memorises_its_pairs_and_translates_them() -> None:
     names = tokenizer()
     torch.manual_seed(0)
     model = make_model(CONFIG, names.vocab_size)
@@ -114,13 +114,13 @@ def test_translations_do_not_depend_on_the_batch_and_brackets_are_cleaned() -> N
     assert translate(model, [marked], beam_size=2, length_penalty=0.5) == together[:1]
 
 
-def test_copy_start_looks_for_its_own_token_and_hands_it_on() -> None:
+def test_copy_start_attends_to_the_same_token_and_copies_it() -> None:
     with_it, without = torch.tensor([[7, 3, 9, 11, 4]]), torch.tensor([[7, 3, 8, 11, 4]])
     for strength in (CONFIG.copy_start, 0.0):
         torch.manual_seed(0)
         model, trace = make_model(replace(CONFIG, copy_start=strength), 50).eval(), Trace()
         with torch.inference_mode():
-            model.encoder.shift.zero_()  # type: ignore[union-attr]  # else every place holds its predecessor too
+            model.encoder.shift.zero_()  # type: ignore[union-attr]  # otherwise every position also contains its predecessor
             found = [
                 float(model.logits(model(source, torch.tensor([5]), torch.tensor([[9]]), trace))[0, 0, 9])
                 for source in (with_it, without)
@@ -130,13 +130,13 @@ def test_copy_start_looks_for_its_own_token_and_hands_it_on() -> None:
         assert (int(looked_at.argmax()) == 2) == (strength > 0)
 
 
-def test_copy_start_needs_a_key_for_each_head() -> None:
+def test_copy_start_needs_one_key_head_per_head() -> None:
     grouped = replace(CONFIG, model=replace(CONFIG.model, n_kv_head=1))
-    with pytest.raises(BadInput, match="copy_start needs a key/value head for each head"):
+    with pytest.raises(BadInput, match="copy_start needs one key/value head per head"):
         make_model(grouped, 50)
 
 
-def test_attention_has_a_row_for_each_piece_written() -> None:
+def test_attention_has_one_row_per_written_token() -> None:
     model = random_checkpoint()
     found = attention_of(model, "he spake unto them", "he said")
     assert found.weights.shape == (len(found.rows), len(found.columns))
@@ -144,7 +144,7 @@ def test_attention_has_a_row_for_each_piece_written() -> None:
     assert "".join(found.columns[:-1]).replace("Ġ", " ").replace("␣", " ") == "he spake unto them"
 
 
-def test_two_maps_for_each_verse() -> None:
+def test_two_maps_per_verse() -> None:
     model, verse = random_checkpoint(), {**PAIRS[0], "model": "he said"}
     table = learn_from(PAIRS, 3)
     maps = alignment_maps(model, table, [verse])
@@ -158,17 +158,17 @@ def test_two_maps_for_each_verse() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (" ", "nothing to translate"),
-        ("[ ] ...", "nothing to translate"),
+        (" ", "the text '' has no words; expected at least one"),
+        ("[ ] ...", r"the text '.*\.\.\.' has no words; expected at least one"),
         ("he " * 40, r"has \d+ tokens; the model reads at most 16: translate it sentence"),
     ],
 )
-def test_what_cannot_be_translated_is_told(text: str, says: str) -> None:
+def test_texts_that_cannot_be_translated_are_reported(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         translate(random_checkpoint(16), ["he", text], beam_size=1, length_penalty=0.0)
 
 
-def test_the_map_of_model_1_is_its_posterior() -> None:
+def test_the_alignment_map_is_the_posterior_of_model_1() -> None:
     verses = [("thou art", "you are"), ("thou", "you"), ("art he", "are he")]
     table = learn_from([{"source": source, "target": target} for source, target in verses], 5)
     found = alignment_map(table, "thou art", "you are")

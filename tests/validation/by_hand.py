@@ -16,7 +16,7 @@ def report() -> dict[str, Any]:
     rows = [{"row": 3, "text": "<script>alert(1)</script>\\u0000 ü"}]
     spam = [
         check("Every label is ham or spam."),
-        check("No text holds control characters.", False, unexpected=1234, rows=rows),
+        check("No text contains control characters.", False, unexpected=1234, rows=rows),
         check(
             "At most 10.0% of the rows repeat.", False, severity="warning", unexpected=2, rows=[{"row": 4}]
         ),

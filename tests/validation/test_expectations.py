@@ -73,8 +73,8 @@ def without(key: str):
     return lambda rows: [row.pop(key) for row in rows]
 
 
-BROKEN = "No text holds U+FFFD or half of a surrogate pair (broken decoding)."
-CONTROLS = "No text holds control characters other than tab and newline."
+BROKEN = "No text contains U+FFFD or half of a surrogate pair (broken decoding)."
+CONTROLS = "No text contains control characters other than tab and newline."
 FAULTS = [
     # role, what is done to the sound rows, the expectations that must fail, the labels of the offending rows
     ("spam", without("text"), {"The columns are id, label, text, in this order.", "No text is missing."}, None),
@@ -84,7 +84,7 @@ FAULTS = [
     ("spam", put(2, "text", 12345), {"Every text is a string."}, [3]),
     ("spam", put(1, "id", "s0"), {"The ids are unique."}, [1, 2]),
     ("spam", put(9, "label", "Spam"), {"Every label is ham or spam."}, [10]),
-    ("spam", put(4, "text", " \n "), {"Every text has more than white space."}, [5]),
+    ("spam", put(4, "text", " \n "), {"Every text contains more than white space."}, [5]),
     ("spam", put(4, "text", "x" * 61), {"Every text has 2 to 60 characters."}, [5]),
     ("spam", put(4, "text", "x"), {"Every text has 2 to 60 characters."}, [5]),
     ("spam", put(4, "text", "caf\ufffd"), {BROKEN}, [5]),
@@ -96,10 +96,10 @@ FAULTS = [
     ("pretraining", put(3, "messages", ["ok", 5]), {"The messages are strings."}, [4]),
     ("pretraining", put(3, "messages", "not a list"), {"The messages are strings."}, [4]),
     ("pretraining", put(3, "messages", None), {"No messages is missing.", "The messages are strings."}, [4]),
-    ("pretraining", put(3, "messages", ["", " "]), {"Every text has more than white space."}, [4]),
+    ("pretraining", put(3, "messages", ["", " "]), {"Every text contains more than white space."}, [4]),
     ("pretraining", put(3, "messages", ["a", "b\x07"]), {CONTROLS}, [4]),
     ("pretraining", put(0, "messages", ["x" * 201]), {"Every text has 1 to 200 characters."}, [1]),
-    ("instructions", put(5, "output", ""), {"Every output has more than white space."}, [6]),
+    ("instructions", put(5, "output", ""), {"Every output contains more than white space."}, [6]),
     ("instructions", lambda rows: [r.update(family="a") for r in rows], {"There are 2 to 3 task families."}, None),
     ("instructions", without("family"), {"The columns are id, family, instruction, input, output, in this order.",
      "No family is missing.", "Every family is a string.", "There are 2 to 3 task families."}, None),
@@ -127,7 +127,11 @@ def test_planted_fault_is_found(expectations, role, plant, says, labels):
 @pytest.mark.parametrize(
     ("role", "plant", "says"),
     [
-        ("spam", put(4, "text", "that\x92s all"), "No text holds Windows-1252 leftovers (U+0080 to U+009F)."),
+        (
+            "spam",
+            put(4, "text", "that\x92s all"),
+            "No text contains Windows-1252 leftovers (U+0080 to U+009F).",
+        ),
         (
             "instructions",
             lambda rows: rows[5].update(instruction="do 1"),
@@ -271,7 +275,7 @@ def test_long_and_odd_values_are_shown_shortened(expectations):
     for row in rows:
         row["text"] = "\x07" + "x" * 300
     report = expectations.validate_raw({"spam": rows + copy.deepcopy(rows)}, DATASETS)
-    (check,) = [c for c in report["suites"][0]["checks"] if c["says"].startswith("No text holds control")]
+    (check,) = [c for c in report["suites"][0]["checks"] if c["says"].startswith("No text contains control")]
     assert check["unexpected"] == 20
     assert len(check["rows"]) == expectations.SHOWN_ROWS
     assert check["rows"][0]["text"] == "\\u0007" + "x" * (expectations.SHOWN_CHARS - 6) + "…"
@@ -315,4 +319,4 @@ def test_conversations_among_the_instructions(expectations):
         report = expectations.validate_raw(
             {"instructions": [*rows, {**rows[9], "id": "x", "history": wrong}]}, datasets
         )
-        assert "A history, where there is one, ends with an answer" in results.problems(report)
+        assert "Every history ends with an answer" in results.problems(report)

@@ -9,7 +9,7 @@ from tests.validation.by_hand import check, report
 
 def test_lines() -> None:
     assert problems(report()).splitlines() == [
-        "spam: No text holds control characters. 1,234 offending row(s):",
+        "spam: No text contains control characters. 1,234 offending row(s):",
         '    {"row": 3, "text": "<script>alert(1)</script>\\\\u0000 ü"}',
         "talk: There are 2 to 50 rows. Found: 1234.",
     ]

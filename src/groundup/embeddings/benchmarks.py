@@ -1,11 +1,11 @@
-"""What word vectors know: similarity as people judge it, and analogies, each with the share of items covered.
+"""Benchmarks of word vectors: human similarity scores and analogies, each with the share of items covered.
 
 Rank correlation on WordSim-353 (Finkelstein et al. 2002; relatedness) and SimLex-999 (Hill et al. 2015; similarity
-alone), accuracy on the Google analogies (Mikolov et al. 2013, arXiv:1301.3781). Items with a word outside the
-vocabulary are left out and counted. Several sets of vectors are scored on the items that all of them know, with the
-same resamples, so that their differences are paired.
+only), accuracy on the Google analogies (Mikolov et al. 2013, arXiv:1301.3781). Items with a word outside the
+vocabulary are left out and counted. Several sets of vectors are scored on the items that are in all vocabularies, with
+the same resamples, so that their differences are paired.
 
-Legend: n items known to all, R resamples.
+Legend: n items in all vocabularies, R resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ from groundup.evaluation.metrics import Bootstrap
 
 Array = npt.NDArray[Any]
 Row = Mapping[str, Any]
-ANALOGIES = "Google analogies"  # its score is a share, those of the others are correlations
+ANALOGIES = "Google analogies"  # scored as a share; the other benchmarks are scored as correlations
 BENCHMARKS = ("WordSim-353", "SimLex-999", ANALOGIES)
 CHUNK = 1024  # questions answered at once
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One benchmark: the figure of each set of vectors, each resampled.
+    """The scores of all sets of vectors on one benchmark.
 
-    figures {set: value}. resampled {set: (R,)}. items: known to all and scored. of: in the benchmark.
+    figures {set: score}. resampled {set: (R,)}. items: number of items scored. of: number of items in the benchmark.
     """
 
     figures: Mapping[str, float]
@@ -43,17 +43,17 @@ class Scores:
         return _entry(self.figures[name], bootstrap.interval(self.resampled[name]))
 
     def difference(self, ours: str, theirs: str, bootstrap: Bootstrap) -> dict[str, Any]:
-        """Paired difference of two sets: {"mean", "low", "high", "significant"}; significant: 0 is outside."""
+        """Paired difference of two sets: {"mean", "low", "high", "significant": whether the interval excludes 0}."""
         low, high = bootstrap.interval(self.resampled[ours] - self.resampled[theirs])
         entry = _entry(self.figures[ours] - self.figures[theirs], (low, high))
         return entry | {"significant": low > 0 or high < 0}
 
 
 def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
-    """Spearman's rank correlation of cosine and people's score; rows {"word1", "word2", "score"}.
+    """Spearman's rank correlation of the cosine with the human score, for rows {"word1", "word2", "score"}.
 
     Raises:
-        BadInput: fewer than three pairs are known to all sets.
+        BadInput: fewer than three pairs are in all vocabularies.
     """
     known = _known(sets, rows, ("word1", "word2"), least=3)
     human = np.array([row["score"] for row in known], dtype=float)
@@ -71,20 +71,20 @@ def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: 
 
 
 def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
-    """Share of "a is to b as c is to d" whose d is the first answer by 3CosAdd; rows {"a", "b", "c", "d"}.
+    """Share of analogies "a is to b as c is to d" with d as the best answer by 3CosAdd, for rows {"a", "b", "c", "d"}.
 
-    The questions are all combinations of some hundred pairs (a, b), so those that begin with one pair are drawn
-    together: drawing single questions would take what repeats for independent and make the intervals too narrow.
+    The questions combine a few hundred pairs (a, b) with each other, so the bootstrap draws all questions with the same
+    (a, b) together: drawing single questions would treat them as independent and make the intervals too narrow.
 
     Raises:
-        BadInput: no question is known to all sets.
+        BadInput: no question is in all vocabularies.
     """
     known = _known(sets, rows, ("a", "b", "c", "d"), least=1)
     right = {name: solved(vectors, known).astype(float) for name, vectors in sets.items()}
     rng = np.random.default_rng(bootstrap.seed)
     answers = np.stack(list(right.values()), axis=1)  # (n, sets)
     _, pair = np.unique([f"{row['a']} {row['b']}".lower() for row in known], return_inverse=True)
-    size = np.bincount(pair)  # (pairs,): questions of each
+    size = np.bincount(pair)  # (pairs,): questions per pair
     solved_of = np.stack([np.bincount(pair, column) for column in answers.T], axis=1)  # (pairs, sets)
     drawn = rng.multinomial(
         len(size), np.full(len(size), 1 / len(size)), size=bootstrap.samples
@@ -95,7 +95,7 @@ def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: B
 
 
 def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
-    """(n,): whether d is the nearest word to b - a + c, the three of the question left out."""
+    """(n,): whether d is the nearest word to b - a + c, excluding a, b and c."""
     a, b, c, d = np.array([[vectors.ids[row[key].lower()] for key in "abcd"] for row in rows]).T
     hits = []
     for start in range(0, len(rows), CHUNK):
@@ -109,7 +109,7 @@ def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
 
 
 def spearman(left: Array, right: Array) -> Array:
-    """(R,): rank correlation of each row of (R, n) with its partner, ties at their mean rank; 0 for a constant row."""
+    """(R,): rank correlation of the rows of two (R, n) arrays; ties get their mean rank, a constant row gives 0."""
     from scipy.stats import rankdata
 
     x, y = (rankdata(values, axis=1) for values in (left, right))
@@ -122,13 +122,13 @@ def spearman(left: Array, right: Array) -> Array:
 def _known(
     sets: Mapping[str, WordVectors], rows: Sequence[Row], keys: Sequence[str], least: int
 ) -> list[Row]:
-    """The rows whose words (lower-cased) every set of vectors has."""
+    """The rows whose words, in lower case, are in all vocabularies."""
     shared = set.intersection(*(set(vectors.ids) for vectors in sets.values()))
     known = [row for row in rows if all(row[key].lower() in shared for key in keys)]
     if len(known) < least:
         raise BadInput(
-            f"{len(known)} of the benchmark's {len(rows)} items have only words of the vocabulary; expected at least "
-            f"{least}: train on more text or lower min_count."
+            f"{len(known)} of the benchmark's {len(rows)} items have all their words in the vocabulary; expected at "
+            f"least {least}: train on more text or lower min_count."
         )
     return known
 

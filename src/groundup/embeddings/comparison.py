@@ -1,6 +1,6 @@
-"""Our vectors beside gensim's: benchmarks, speed side by side, and vectors as features for spam.
+"""Our vectors compared with gensim's: benchmarks, speed, and accuracy as features for spam.
 
-A set of vectors is named by who made it and how, "groundup skipgram" or "gensim cbow" (see `name_of`).
+The name of a set of vectors is the program and the method, such as "groundup skipgram" or "gensim cbow".
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,18 +30,18 @@ from groundup.text.labels import SPAM
 from groundup.training.config import ComputeConfig
 
 Row = Mapping[str, Any]
-OURS, THEIRS = "groundup", "gensim"
+GROUNDUP, GENSIM = "groundup", "gensim"
 BAG_OF_WORDS = "bag of words"
 SHOWN = ("precision", "recall", "f1")
 
 
 def name_of(vectors: WordVectors) -> str:
-    """Who made a set of vectors, and how."""
+    """The name of a set of vectors: the program and the method."""
     return f"{vectors.facts['by']} {vectors.facts['method']}"
 
 
 def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
-    """Every set of vectors, as `by_corpus`, ours first.
+    """Load every set of vectors and group them with `by_corpus`, ours first.
 
     Args:
         ours, gensim: folders with one set per method and corpus, such as "cbow_mix".
@@ -59,7 +59,7 @@ def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
 
 
 def by_corpus(sets: Iterable[WordVectors]) -> dict[str, dict[str, WordVectors]]:
-    """{corpus: {name: vectors}}, from the facts of each set."""
+    """Group sets of vectors by the corpus in their facts: {corpus: {name: vectors}}."""
     found: dict[str, dict[str, WordVectors]] = {}
     for vectors in sets:
         found.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors
@@ -73,12 +73,12 @@ def compare(
     speed: Mapping[str, Any],
     config: CompareEmbeddingsConfig,
 ) -> dict[str, Any]:
-    """Every table of the comparison.
+    """All tables of the comparison.
 
     Args:
         sets: see `by_corpus`.
-        benchmarks: rows of each, by its name in BENCHMARKS.
-        messages: "train" and "test" of spam.
+        benchmarks: name in BENCHMARKS -> rows.
+        messages: the splits "train" and "test" of the spam messages.
         speed: see `speed_tables`.
 
     Returns:
@@ -95,7 +95,7 @@ def compare(
 
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
-    """What MLflow shows of `compare`: {"mix/WordSim-353/groundup skipgram": ...}, ratios of speed, F1 of spam."""
+    """The results of `compare` for MLflow: {"mix/WordSim-353/groundup skipgram": ...}, speed ratios and F1 for spam."""
     found = {
         f"{corpus}/{benchmark}/{name}": score["mean"]
         for corpus, table in results["corpora"].items()
@@ -112,7 +112,7 @@ def headlines(results: Mapping[str, Any]) -> dict[str, float]:
 def corpus_table(
     sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """{"benchmarks": see `benchmark_table`, "vocabulary": words with a vector, "words": of the training text}."""
+    """{"benchmarks": see `benchmark_table`, "vocabulary": number of vectors, "words": words in the training text}."""
     some = next(iter(sets.values()))
     return {
         "benchmarks": benchmark_table(sets, benchmarks, bootstrap),
@@ -124,27 +124,28 @@ def corpus_table(
 def benchmark_table(
     sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Score every set on every benchmark; sets of one corpus, so with one vocabulary.
+    """Score every set on every benchmark.
 
     Args:
-        benchmarks: rows of word pairs or of analogies, told apart by their keys.
+        sets: sets of one corpus, which therefore have one vocabulary.
+        benchmarks: name -> rows, either word pairs (with the key "word1") or analogies.
 
     Returns:
         {benchmark: {"items", "of", "coverage", "scores": {set: {"mean", "low", "high"}}, "difference": {method:
-        {"mean", "low", "high", "significant"}}}}; difference: ours minus gensim's, paired, where both are there.
+        {"mean", "low", "high", "significant"}}}}; "difference" is ours minus gensim's, paired, for gensim's methods.
     """
     table = {}
     for title, rows in benchmarks.items():
         measure = word_pairs if "word1" in rows[0] else analogies
         scores = measure(sets, rows, bootstrap)
-        methods = [name.removeprefix(f"{THEIRS} ") for name in sets if name.startswith(THEIRS)]
+        methods = [name.removeprefix(f"{GENSIM} ") for name in sets if name.startswith(GENSIM)]
         table[title] = {
             "items": scores.items,
             "of": scores.of,
             "coverage": round(scores.items / scores.of, 4),
             "scores": {name: scores.entry(name, bootstrap) for name in sets},
             "difference": {
-                method: scores.difference(f"{OURS} {method}", f"{THEIRS} {method}", bootstrap)
+                method: scores.difference(f"{GROUNDUP} {method}", f"{GENSIM} {method}", bootstrap)
                 for method in methods
             },
         }
@@ -154,7 +155,7 @@ def benchmark_table(
 def speed_tables(
     documents: Sequence[Sequence[str]], config: EmbeddingsConfig, compute: ComputeConfig, repeats: int
 ) -> dict[str, Any]:
-    """{method: see `speed_table`}: one epoch over `documents` by our code and by gensim."""
+    """Time one epoch over `documents` with our code and with gensim: {method: see `speed_table`}."""
     vocabulary = build_vocabulary(documents, config.min_count)
     once = replace(config, word2vec=replace(config.word2vec, epochs=1))
 
@@ -166,22 +167,22 @@ def speed_tables(
         return learning.train_with_gensim(method, documents, vocabulary, once, compute).words_per_second
 
     return {
-        method: speed_table({OURS: partial(ours, method), THEIRS: partial(theirs, method)}, repeats)
+        method: speed_table({GROUNDUP: partial(ours, method), GENSIM: partial(theirs, method)}, repeats)
         for method in GENSIM_METHODS
     }
 
 
 def speed_table(systems: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, Any]:
-    """Words per second of two systems, timed in turn so that a busy moment of the machine meets both.
+    """Words per second of two systems, timed in turn so that other load on the machine affects both.
 
     Args:
         systems: "groundup" and "gensim", each a function that trains once and returns words per second.
 
     Returns:
-        {system: {"median", "slowest", "fastest"}, "ratio": the same of ours over gensim's, turn by turn}.
+        {system: {"median", "slowest", "fastest"}, "ratio": the same for ours divided by gensim's, turn by turn}.
     """
     turns = [{name: system() for name, system in systems.items()} for _ in range(repeats)]
-    ratios = [turn[OURS] / turn[THEIRS] for turn in turns]
+    ratios = [turn[GROUNDUP] / turn[GENSIM] for turn in turns]
     table = {name: _spread([turn[name] for turn in turns], 0) for name in systems}
     return table | {"ratio": _spread(ratios, 3)}
 
@@ -194,11 +195,11 @@ def _spread(values: Sequence[float], digits: int) -> dict[str, float]:
 def spam_table(
     sets: Mapping[str, WordVectors], train: Sequence[Row], test: Sequence[Row], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Logistic regression on the mean vector of a message's words, and on its bag of words, scored on `test`.
+    """Scores on `test` of logistic regression on the mean vector of a message's words, and on its bag of words.
 
     Returns:
         {"features": {set or "bag of words": {metric: {"mean", "low", "high"}}}, "difference": {set: {metric: {...,
-        "significant"}}}}; difference: the set minus the bag of words, paired.
+        "significant"}}}}; "difference" is the set minus the bag of words, paired.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -222,12 +223,12 @@ def _only(metrics: Sequence[str], table: Mapping[str, Mapping[str, Any]]) -> dic
     return {name: {metric: scores[metric] for metric in metrics} for name, scores in table.items()}
 
 
-def surroundings(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfig) -> dict[str, Any]:
-    """The neighbours of the words of `config.neighbours_of`, for the page.
+def nearest_words(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfig) -> dict[str, Any]:
+    """The nearest neighbours of the words in `config.neighbours_of`, for the page.
 
     Returns:
-        {"neighbours": [{"set", "words": [{"word", "near": [word, ...]}]}], of every set; "layout": [{"set", "points":
-        see `neighbourhood`}], of ours}.
+        {"neighbours": [{"set", "words": [{"word", "near": [word, ...]}]}] of every set, "layout": [{"set", "points":
+        see `tsne_layout`}] of our sets}.
 
     Raises:
         BadInput: a word is not in the vocabulary.
@@ -245,21 +246,21 @@ def surroundings(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfi
             for name, vectors in sets.items()
         ],
         "layout": [
-            {"set": name, "points": neighbourhood(vectors, words, count, config.seed)}
+            {"set": name, "points": tsne_layout(vectors, words, count, config.seed)}
             for name, vectors in sets.items()
-            if name.startswith(OURS)
+            if name.startswith(GROUNDUP)
         ],
     }
 
 
-def neighbourhood(vectors: WordVectors, words: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
-    """The words and their `count` nearest, laid out in two dimensions so that near words stay near (t-SNE).
+def tsne_layout(vectors: WordVectors, words: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
+    """The words and the `count` nearest neighbours of each, in two dimensions by t-SNE.
 
-    van der Maaten and Hinton 2008, over cosine distance, started from the principal components. A word that is near
-    two of `words` is shown once, with the first.
+    t-SNE (van der Maaten and Hinton 2008) uses cosine distances and starts from the principal components. A neighbour
+    of two of `words` is shown once, with the first.
 
     Returns:
-        {"word", "group": the one of `words` it is near to, "x", "y"} of each.
+        {"word", "group": the one of `words` that it is a neighbour of, "x", "y"} of each.
     """
     from sklearn.manifold import TSNE
 
@@ -268,7 +269,9 @@ def neighbourhood(vectors: WordVectors, words: Sequence[str], count: int, seed: 
         for near, _ in vectors.neighbours(word, count):
             group.setdefault(near, word)
     matrix = vectors.unit[[vectors.row(word) for word in group]]
-    perplexity = (len(group) - 1) / 3  # the largest that t-SNE allows: groups stay wide enough to be read
+    perplexity = (
+        len(group) - 1
+    ) / 3  # the largest that t-SNE allows: it spreads the groups enough to be legible
     # on unit vectors the squared Euclidean distance is twice the cosine distance
     places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(matrix)
     return [

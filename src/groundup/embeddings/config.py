@@ -1,4 +1,4 @@
-"""The values of the embedding stages: sections of the study's params.yaml; needs no torch."""
+"""Settings of the embedding stages: sections of the study's params.yaml; imports no torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -11,60 +11,60 @@ from groundup.training.config import OptimizerConfig, TrainingConfig
 
 Positive = Annotated[int, Ge(1)]
 Method = Literal["skipgram", "cbow", "glove"]
-CorpusName = Literal["chat", "mix"]  # the pretraining text; with both Bibles
+CorpusName = Literal["chat", "mix"]  # "mix" is the pretraining text of "chat" and both Bibles
 METHODS: tuple[Method, ...] = get_args(Method)
 CORPORA: tuple[CorpusName, ...] = get_args(CorpusName)
 GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
 
 
 def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> Method:
-    """The method a stage's command names, once it and the corpus are known to be there.
+    """The method named in a stage's command, after a check of the method and the corpus.
 
     Raises:
-        BadInput: one of them is not.
+        BadInput: the method or the corpus is unknown.
     """
     for method in methods:
         if method == name and corpus in CORPORA:
             return method
     raise BadInput(
         f"found method {name} and corpus {corpus}; expected one of {', '.join(methods)} and one of "
-        f"{', '.join(CORPORA)}; correct the stage's command."
+        f"{', '.join(CORPORA)}: correct the stage's command."
     )
 
 
 @dataclass(frozen=True)
 class Word2VecConfig:
-    """The original's settings, which gensim shares, and how text becomes matrix products (see word2vec.py)."""
+    """Settings of the original program, which gensim shares, and the sizes of blocks and steps (see word2vec.py)."""
 
     __pydantic_config__ = STRICT
 
     window: Annotated[int, Ge(1), Le(100)]
-    """Most words of context on each side; each centre draws a width from 1 to this."""
+    """Most words of context on each side; each centre word draws a width from 1 to this."""
     negative: Positive
     """Negatives per pair, k."""
     sample: Annotated[float, Ge(0), Lt(1)]
-    """Words more frequent than this share are thinned out; 0 = none."""
+    """Words that make up more than this share of the text are subsampled; 0 = none."""
     epochs: Positive
     """Passes over the corpus."""
     block_words: Annotated[int, Ge(1), Le(100)]
-    """Centres that share their negatives."""
+    """Centre words that share their negatives."""
     block_negatives: Positive
     """Negatives drawn per block, each weighted by negative / block_negatives."""
     step_words: Positive
-    """Words per step, after thinning."""
+    """Words per step, after subsampling."""
     optimizer: OptimizerConfig
 
 
 @dataclass(frozen=True)
 class GloVeConfig:
-    """Settings as in the paper, and the cells of the co-occurrence matrix a step takes."""
+    """Settings of the paper, and the number of cells of the co-occurrence matrix per step."""
 
     __pydantic_config__ = STRICT
 
     window: Positive
     """Words of context on each side."""
     x_max: Annotated[float, Gt(0)]
-    """Counts above it get no more weight."""
+    """Co-occurrence counts above this get no more weight."""
     alpha: Annotated[float, Gt(0), Le(1)]
     """Exponent of the weight of smaller counts."""
     epochs: Positive
@@ -76,14 +76,14 @@ class GloVeConfig:
 
 @dataclass(frozen=True)
 class EmbeddingsConfig:
-    """The `train_embeddings` section of the study's params.yaml; gensim is given all but optimizer and blocks."""
+    """The `train_embeddings` section of the study's params.yaml; gensim uses all but the optimizer and the blocks."""
 
     __pydantic_config__ = STRICT
 
     seed: Annotated[int, Ge(0)]
-    """Seeds the vectors and everything drawn."""
+    """Seeds the initial vectors and all random draws."""
     min_count: Positive
-    """Rarer words are left out."""
+    """Words with fewer occurrences are left out."""
     dimension: Positive
     """Channels of a vector."""
     checkpoint_interval: Annotated[int, Ge(0)]
@@ -92,7 +92,7 @@ class EmbeddingsConfig:
     glove: GloVeConfig
 
     def training(self, optimizer: OptimizerConfig, steps: int) -> TrainingConfig:
-        """The schedule of `steps` steps."""
+        """The training config for a number of steps."""
         return TrainingConfig(
             max_steps=steps,
             max_seconds=None,
@@ -117,11 +117,11 @@ class CompareEmbeddingsConfig:
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals."""
     seed: Annotated[int, Ge(0)]
-    """Seeds the resamples and the picture."""
+    """Seeds the resamples and the layout of the picture."""
     speed_repeats: Positive
-    """Timings of each system, in turn."""
+    """Timings of each system; the systems take turns."""
     speed_documents: Positive
-    """Documents of the corpus read once per timing."""
+    """Documents of the corpus that each timing reads once."""
     neighbours_of: Annotated[tuple[str, ...], MinLen(1)]
     """Words whose neighbours are shown."""
     neighbours: Positive
@@ -131,5 +131,6 @@ class CompareEmbeddingsConfig:
         repeated = sorted({word for word in self.neighbours_of if self.neighbours_of.count(word) > 1})
         if repeated:
             raise BadInput(
-                f"compare_embeddings.neighbours_of names {', '.join(repeated)} twice; once is enough."
+                f"compare_embeddings.neighbours_of names {', '.join(repeated)} more than once; expected each word "
+                f"once: remove the repetition."
             )

@@ -43,15 +43,15 @@ class ContextualConfig:
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals."""
     folds: Annotated[int, Ge(2)]
-    """Folds of words: thresholds and trained probes never see a word that they are tested on."""
+    """Folds of words for cross-validation: thresholds and trained probes never see a word that they are tested on."""
     probe_strength: Annotated[float, Gt(0)]
     """Inverse of the trained probe's L2 penalty."""
     messages: Annotated[int, Ge(2)]
     """Validation messages for the geometry."""
     min_words: Annotated[int, Ge(2)]
-    """Fewest words of a message that serves as context."""
+    """Fewest words in a message that is used as context."""
     min_contexts: Annotated[int, Ge(2)]
-    """Fewest messages with a word for its self-similarity to be measured."""
+    """Fewest messages that a word must occur in for its self-similarity to be measured."""
     neighbour_words: Annotated[tuple[str, ...], MinLen(1)]
     """Homographs of word_in_context.csv whose neighbours are shown."""
     neighbours: Annotated[int, Ge(1)]
@@ -66,32 +66,34 @@ class ContextualConfig:
 
 @dataclass(frozen=True)
 class Material:
-    """What every set of vectors is asked: sentence pairs, a sample of messages, and where some words stand."""
+    """The inputs of the probes: sentence pairs, a sample of messages, and occurrences of some words."""
 
     pairs: Sequence[Pair]
     draws: Draws
-    sample: Sequence[Occurrence]  # each word of each sampled message, once a message
-    asked: Mapping[str, Sequence[tuple[str, Occurrence]]]  # word -> a sentence for each sense: (sense, where)
+    sample: Sequence[Occurrence]  # each word of each sampled message, once per message
+    asked: Mapping[
+        str, Sequence[tuple[str, Occurrence]]
+    ]  # word -> (sense, occurrence in a sentence), per sense
     candidates: Mapping[str, Sequence[Occurrence]]  # word -> its occurrences in all messages
 
     @property
     def places(self) -> list[Occurrence]:
-        """Both occurrences of each pair, one after the other."""
+        """First and second occurrence of each pair, alternating."""
         return [place for pair in self.pairs for place in pair.places]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `ranking` (pairs,): the cosine of each pair."""
+    """One row of the table. `ranking` (pairs,): the cosine of each pair."""
 
     vectors: str
-    layer: int | None  # None: static
-    read: str  # WORD, OTHERS or LAST
+    layer: int | None  # None for static vectors
+    read: str  # the vector that is read: WORD, OTHERS or LAST
     ranking: Array = field(repr=False)
     facts: Mapping[str, Any]
 
     def table(self) -> dict[str, Any]:
-        """As JSON."""
+        """The row as JSON."""
         return {"vectors": self.vectors, "layer": self.layer, "read": self.read, **self.facts}
 
 
@@ -101,11 +103,11 @@ def gather(
     models: Collection["Checkpoint"],
     config: ContextualConfig,
 ) -> Material:
-    """Choose the material.
+    """Choose the inputs of the probes.
 
     Args:
-        messages: of the validation conversations.
-        models: those to be asked; a message that one of them cannot read whole is left out.
+        messages: messages of the validation conversations.
+        models: the models to probe; a message that does not fit the context of one of them is left out.
 
     Raises:
         BadInput: no message is long enough, or a word of `neighbour_words` has no pairs or does not occur.
@@ -115,8 +117,8 @@ def gather(
     texts = [text for text, whole in zip(long, fits(long, models), strict=True) if whole]
     if not texts:
         raise BadInput(
-            f"none of {len(distinct)} messages has {config.min_words} words and fits the models' context; lower "
-            f"contextual.min_words or give more conversations."
+            f"none of {len(distinct)} messages has {config.min_words} words and fits the models' context: lower "
+            f"contextual.min_words or add conversations."
         )
     asked = {
         word: [(pair.sense1, pair.places[0]) for pair in pairs if pair.same and pair.word == word]
@@ -125,8 +127,8 @@ def gather(
     missing = [word for word, senses in asked.items() if not senses]
     if missing:
         raise BadInput(
-            f"contextual.neighbour_words has {', '.join(missing)}; expected homographs of word_in_context.csv, such as "
-            f"{', '.join(sorted({pair.word for pair in pairs})[:5])}."
+            f"contextual.neighbour_words has {', '.join(missing)}; expected homographs of word_in_context.csv: choose "
+            f"words such as {', '.join(sorted({pair.word for pair in pairs})[:5])}."
         )
     sample = random.Random(config.seed).sample(texts, min(config.messages, len(texts)))
     draws = Draws.of(pairs, Bootstrap(config.bootstrap_samples, config.confidence, config.seed))
@@ -135,7 +137,7 @@ def gather(
 
 
 def fits(texts: Sequence[str], models: Collection["Checkpoint"]) -> list[bool]:
-    """Which texts every model can read whole, between two end-of-text tokens."""
+    """Whether each text, between two end-of-text tokens, fits the context of every model."""
     whole = [True] * len(texts)
     for checkpoint in models:
         limit = checkpoint.model.config.context_length - 2
@@ -150,10 +152,14 @@ def measure(
     material: Material,
     config: ContextualConfig,
 ) -> dict[str, Any]:
-    """Ask the same of every set of word vectors and of every layer of every model, each under its name.
+    """Run the same probes on every set of word vectors and on every layer of every model.
+
+    Args:
+        static, models: by name.
 
     Returns:
-        {"asked", "confidence", "rows", "differences", "neighbours": {model: [...]}}, as JSON; see the functions below.
+        As JSON: {"asked": see `counts`, "confidence", "rows": see `static_rows` and `contextual_rows`, "differences":
+        see `differences`, "neighbours": {model: see `neighbour_tables`}}.
     """
     rows = [row for name, vectors in static.items() for row in static_rows(name, vectors, material, config)]
     rows += [row for name, model in models.items() for row in contextual_rows(name, model, material, config)]
@@ -169,7 +175,7 @@ def measure(
 
 
 def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
-    """What MLflow shows of `measure`: {layer: {"<vectors>/<what is read>/auc": mean}}."""
+    """The results of `measure` for MLflow: {layer: {"<vectors>/<vector that is read>/auc": mean}}."""
     found: dict[int, dict[str, float]] = {}
     for row in facts["rows"]:
         if row["layer"] is not None:
@@ -179,9 +185,9 @@ def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
 
 
 def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:
-    """Two rows: the word's own vector, the same in every sentence, and the mean of the words around it.
+    """Two rows: one for the word's own vector, which is the same in every sentence, one for the mean of its context.
 
-    Words outside the vocabulary are left out: of the geometry, and of the means.
+    The geometry and the means leave out words outside the vocabulary.
     """
     places = material.places
     own = np.array([vectors.mean([place.word]) for place in places])
@@ -204,10 +210,11 @@ def static_rows(name: str, vectors: WordVectors, material: Material, config: Con
 def contextual_rows(
     name: str, checkpoint: "Checkpoint", material: Material, config: ContextualConfig
 ) -> list[Row]:
-    """A row for each layer; for a decoder also one for the last token of the sentence in each layer.
+    """One row per layer; for a decoder, also one row per layer for the last token of the sentence.
 
-    In a decoder a word's vector has seen the words before it only. Reading every sentence twice and taking the word's
-    second occurrence, which has then seen all of it (Springer et al. 2024), changed nothing in a decoder of two layers.
+    In a decoder, the vector of a word depends only on the words before it. Repeating the sentence and reading the
+    word's second occurrence, which depends on the whole sentence (Springer et al. 2024), changed nothing in a decoder
+    of two layers.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     pairs = contextual_vectors(model, tokenizer, material.places, config.batch_size)
@@ -230,7 +237,7 @@ def _row(
     config: ContextualConfig,
     facts: Mapping[str, Any],
 ) -> Row:
-    """Score vectors (2 n, C): first and second occurrence of each pair, one after the other."""
+    """Score vectors (2 n, C): first and second occurrence of each pair, alternating."""
     pairs, first, second = material.pairs, vectors[0::2], vectors[1::2]
     ranking = similarity(first, second)
     truth, fold = np.array([int(pair.same) for pair in pairs]), folds_of(pairs, config.folds)
@@ -243,7 +250,7 @@ def _row(
 
 
 def differences(rows: Sequence[Row], material: Material) -> list[dict[str, Any]]:
-    """AUC of each layer's word vectors minus that of each static set's mean of the words around it."""
+    """AUC of each layer's word vectors minus the AUC of each static set's mean over the words around it."""
     layers = [row for row in rows if row.layer is not None and row.read == WORD]
     static = [row for row in rows if row.layer is None and row.read == OTHERS]
     return [
@@ -261,7 +268,7 @@ def differences(rows: Sequence[Row], material: Material) -> list[dict[str, Any]]
 def neighbour_tables(
     checkpoint: "Checkpoint", material: Material, config: ContextualConfig
 ) -> Iterator[dict[str, Any]]:
-    """For each word and sense: the sentence asked, and per layer the nearest occurrences in the conversations."""
+    """Per word and sense, the sentence and, for each layer, the nearest occurrences in the conversations."""
     for word, asked in material.asked.items():
         candidates = material.candidates[word]
         places = [*(place for _, place in asked), *candidates]
@@ -278,7 +285,7 @@ def neighbour_tables(
 
 
 def counts(material: Material) -> dict[str, int]:
-    """What was asked, in numbers."""
+    """Numbers of pairs, words, messages and occurrences."""
     return {
         "pairs": len(material.pairs),
         "words": len({pair.word for pair in material.pairs}),

@@ -1,4 +1,4 @@
-"""How often words stand near each other: the counts that GloVe fits."""
+"""How often words occur near each other: the counts that GloVe fits."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from groundup.errors import BadInput
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """The cells of a symmetric (V, V) matrix that are not zero, row by row.
+    """The non-zero cells of a symmetric (V, V) matrix, row by row.
 
-    rows, columns (Z,) int64 word ids. weights (Z,) float64: sum over all pairs of the two words, within the window
-    and one document, of 1 / their distance.
+    rows, columns (Z,) int64: word ids. weights (Z,) float64: sum of 1 / distance over all pairs of the two words within
+    the window and one document.
     """
 
     rows: npt.NDArray[np.int64]
@@ -23,10 +23,10 @@ class Cooccurrence:
 
 
 def count_cooccurrence(corpus: Corpus, vocab_size: int, window: int) -> Cooccurrence:
-    """Count every pair of words at most `window` apart, in both directions, one distance after the other.
+    """Count every pair of words at most `window` apart, in both directions.
 
     Raises:
-        BadInput: no two words stand in one document.
+        BadInput: no document has two words.
     """
     from scipy.sparse import coo_array, csr_array
 
@@ -39,6 +39,7 @@ def count_cooccurrence(corpus: Corpus, vocab_size: int, window: int) -> Cooccurr
     both = (total + total.T).tocoo()
     if both.nnz == 0:
         raise BadInput(
-            "no two known words stand in one document; co-occurrence needs documents of two words or more."
+            "no document has two words of the vocabulary; co-occurrence needs at least two: add longer documents or "
+            "lower min_count."
         )
     return Cooccurrence(both.row.astype(np.int64), both.col.astype(np.int64), both.data)

@@ -1,9 +1,9 @@
-"""GloVe: vectors whose products are the logarithms of co-occurrence counts (Pennington et al. 2014).
+"""GloVe: vectors whose products approximate the logarithms of co-occurrence counts (Pennington et al. 2014).
 
     minimise  Σ f(X_ij) · (w_i · c_j + a_i + b_j - log X_ij)²,    f(x) = min(1, (x / x_max)^alpha)
 
-over all pairs (i, j) that occur, by AdaGrad. A word's final vector is w + c, as in the paper. The published program
-takes one cell at a time; here a step takes many, and the loss is without its factor 1/2.
+over all pairs (i, j) that occur, with AdaGrad. A word's final vector is w + c, as in the paper. The original program
+updates one cell at a time; here a step updates many cells, and the loss omits the factor 1/2.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from groundup.embeddings.cooccurrence import Cooccurrence
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the co-occurrence matrix: rows, columns (n,) ids, weights (n,) float32, above 0."""
+    """Cells of the co-occurrence matrix: rows, columns (n,) word ids; weights (n,) float32, positive."""
 
     rows: Tensor
     columns: Tensor
@@ -31,12 +31,12 @@ class Cells:
 
     @property
     def tokens(self) -> int:
-        """Cells read."""
+        """Number of cells read."""
         return len(self.rows)
 
 
 class GloVe(nn.Module):
-    """A vector and a bias for each word, and another pair for it as context."""
+    """A vector and a bias for each word, and a second vector and bias for the word as context."""
 
     def __init__(self, vocab_size: int, dimension: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class GloVe(nn.Module):
 
 
 def weighted_least_squares(model: GloVe, batch: Cells, x_max: float, alpha: float) -> tuple[Tensor, Tensor]:
-    """(sum over cells of the weighted square, number of cells)."""
+    """(sum over cells of the weighted squared error, number of cells)."""
     products = (model.words(batch.rows) * model.contexts(batch.columns)).sum(dim=-1)
     biases = (model.word_bias(batch.rows) + model.context_bias(batch.columns))[:, 0]
     trust = (batch.weights / x_max).clamp(max=1.0) ** alpha
@@ -64,7 +64,7 @@ def weighted_least_squares(model: GloVe, batch: Cells, x_max: float, alpha: floa
 def cell_batches(
     counted: Cooccurrence, step_cells: int, seed: int
 ) -> tuple[Callable[[int], Sequence[Cells]], int]:
-    """(step -> its micro-batch, steps that read every cell once); a new order every epoch, of seed and epoch alone."""
+    """(step -> its micro-batch, steps per epoch); the order of the cells depends only on the seed and the epoch."""
     rows, columns = torch.from_numpy(counted.rows), torch.from_numpy(counted.columns)
     weights = torch.from_numpy(counted.weights).float()
     steps = max(1, round(len(rows) / step_cells))

@@ -1,4 +1,4 @@
-"""Words in, vectors out: each method on a corpus, through the one training loop; and gensim's, for comparison."""
+"""Training of word vectors: each method on a corpus, through the training loop, and with gensim for comparison."""
 
 import time
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from groundup.training.resume import Resume
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a training gave.
+class Trained:
+    """The result of a training.
 
-    history: rows of `fit`, none from gensim. seconds: from words to vectors, without the vocabulary's making; of a
-    resumed run, of its last part. words_per_second: all words of the text times the epochs over these seconds, so
-    to be read only of a run that was not interrupted.
+    history: rows of `fit`, empty for gensim. seconds: training time without building the vocabulary; for a resumed
+    run, the time of its last part. words_per_second: words in the text times epochs, divided by `seconds`; valid only
+    for a run that was not interrupted.
     """
 
     vectors: WordVectors
@@ -43,11 +43,11 @@ def train(
     *,
     log: Log,
     resume: Resume | None = None,
-) -> Learned:
-    """Train by our own code.
+) -> Trained:
+    """Train vectors with our own code.
 
     Raises:
-        BadInput: no two known words stand in one document.
+        BadInput: no document has two words of the vocabulary; see also `fit`.
     """
     device = pick_device(compute)
     torch.manual_seed(config.seed)
@@ -74,7 +74,7 @@ def train(
     seconds = time.perf_counter() - start
     facts = {"method": method, "by": "groundup", "epochs": epochs, "words": corpus.raw_words}
     vectors = WordVectors(vocabulary.words, matrix.float().cpu().numpy(), facts)
-    return Learned(vectors, history, seconds, corpus.raw_words * epochs / seconds)
+    return Trained(vectors, history, seconds, corpus.raw_words * epochs / seconds)
 
 
 def train_with_gensim(
@@ -83,10 +83,11 @@ def train_with_gensim(
     vocabulary: Vocabulary,
     config: EmbeddingsConfig,
     compute: ComputeConfig,
-) -> Learned:
-    """Train by gensim's Word2Vec: same words, window, width and epochs, a worker a thread.
+) -> Trained:
+    """Train gensim's Word2Vec with the same words, window, dimension and epochs, with one worker per thread.
 
-    Optimizer (plain steps of 0.025 falling to 0) and drawing of negatives are gensim's own, at their defaults.
+    The optimizer (SGD with a rate that falls from 0.025 to almost 0) and the sampling of negatives are gensim's
+    defaults.
     """
     from gensim.models import Word2Vec as Gensim
 
@@ -108,4 +109,4 @@ def train_with_gensim(
     seconds = time.perf_counter() - start
     facts = {"method": method, "by": "gensim", "epochs": epochs, "words": raw_words}
     vectors = WordVectors(vocabulary.words, model.wv[list(vocabulary.words)], facts)
-    return Learned(vectors, [], seconds, raw_words * epochs / seconds)
+    return Trained(vectors, [], seconds, raw_words * epochs / seconds)

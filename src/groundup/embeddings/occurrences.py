@@ -1,6 +1,6 @@
-"""Words where they stand: an occurrence of a word in a text, its tokens, and its vector in every layer of a model.
+"""Words in context: an occurrence of a word in a text, its tokens, and its vector in every layer of a model.
 
-Shapes: N occurrences, L = n_layer + 1 layers (layer 0 is what enters the first block), C channels.
+Shapes: N occurrences, L = n_layer + 1 layers (layer 0 is the input of the first block), C channels.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from groundup.nn.encoder import Encoder
 
 Array = npt.NDArray[np.float32]
-Span = tuple[int, int]  # first token, and the one after the last
+Span = tuple[int, int]  # index of the first token, and of the token after the last
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """The characters `start` up to `end` of `text` are a word."""
+    """The word `text[start:end]` in its text."""
 
     text: str
     start: int
@@ -32,12 +32,12 @@ class Occurrence:
 
     @property
     def word(self) -> str:
-        """The word, lower-cased, as static embeddings know it."""
+        """The word in lower case, as in the vocabulary of static embeddings."""
         return self.text[self.start : self.end].lower().replace("’", "'")
 
 
 def occurrences(text: str) -> list[Occurrence]:
-    """Every word of a text, cut as for static embeddings."""
+    """Every word of a text, split as for static embeddings."""
     return [Occurrence(text, *match.span()) for match in WORD.finditer(text.replace("’", "'"))]
 
 
@@ -49,19 +49,19 @@ def occurrence_of(word: str, text: str) -> Occurrence:
     """
     found = [place for place in occurrences(text) if place.word == word]
     if len(found) != 1:
-        raise BadInput(f"'{word}' stands {len(found)} times in '{text}'; expected once: change the sentence.")
+        raise BadInput(f"'{word}' occurs {len(found)} times in '{text}'; expected once: change the sentence.")
     return found[0]
 
 
 def token_spans(tokenizer: Tokenizer, places: Sequence[Occurrence]) -> list[Span]:
-    """The tokens of `encode(text)` that write each occurrence.
+    """The span of tokens of `encode(text)` that belongs to each occurrence.
 
-    Whatever cuts the text, a token does not belong to the word if the text before the word, encoded by itself, has the
-    same token in the same place, or the text behind it has, counted from the end. The space that a byte-level token
-    carries thus stays with its word, and a token that reaches over the word's edge counts as the word's.
+    This works with any tokenizer. A token does not belong to the word if the text before the word, encoded by itself,
+    has the same token at the same index, or if the text after the word has it at the same index from the end. The space
+    in a byte-level token therefore stays with its word, and a token that crosses the edge of the word belongs to it.
 
     Raises:
-        BadInput: a word leaves no token of its own.
+        BadInput: a word has no token of its own.
     """
     texts = list(dict.fromkeys(place.text for place in places))
     whole = dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
@@ -73,15 +73,15 @@ def token_spans(tokenizer: Tokenizer, places: Sequence[Occurrence]) -> list[Span
         first, last = _common(ids, left), len(ids) - _common(ids[::-1], right[::-1])
         if first >= last:
             raise BadInput(
-                f"the tokenizer leaves nothing of '{place.word}' in '{place.text}'; choose another word or train the "
-                f"tokenizer on text that holds it."
+                f"the tokenizer has no token for '{place.word}' in '{place.text}'; expected at least one: choose "
+                f"another word or train the tokenizer on text that contains it."
             )
         spans.append((first, last))
     return spans
 
 
 def _common(ids: Sequence[int], others: Sequence[int]) -> int:
-    """How many ids at the start of both are the same."""
+    """The number of equal ids at the start of both sequences."""
     n = 0
     while n < min(len(ids), len(others)) and ids[n] == others[n]:
         n += 1
@@ -90,7 +90,10 @@ def _common(ids: Sequence[int], others: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class Vectors:
-    """target (L, N, C): the mean over the word's tokens. last (L, N, C): the text's last token, which saw all of it."""
+    """Vectors of N occurrences in L layers.
+
+    target (L, N, C): mean over the word's tokens. last (L, N, C): the text's last token, which has read all others.
+    """
 
     target: Array
     last: Array
@@ -99,12 +102,13 @@ class Vectors:
 def contextual_vectors(
     model: "Decoder | Encoder", tokenizer: Tokenizer, places: Sequence[Occurrence], batch_size: int
 ) -> Vectors:
-    """Read each text once and take the vectors of its occurrences from every layer.
+    """Read each text once and return the vectors of its occurrences from every layer.
 
-    A text stands between two end-of-text tokens, as a document does in training; a causal model sees only the first.
+    Each text is between two end-of-text tokens, as a document in training; a causal model reads the second one after
+    all of these vectors.
 
     Raises:
-        BadInput: a text longer than the model's context, or as for `token_spans`.
+        BadInput: a text is longer than the model's context; see also `token_spans`.
     """
     import torch
 
@@ -120,8 +124,8 @@ def contextual_vectors(
     for text, tokens in ids.items():
         if len(tokens) > limit:
             raise BadInput(
-                f"'{text[:60]}' has {len(tokens)} tokens with both ends; the model reads at most {limit}: shorten "
-                f"it or train with a larger context_length."
+                f"'{text[:60]}' has {len(tokens)} tokens with both end-of-text tokens; the model reads at most "
+                f"{limit}: shorten it or train with a larger context_length."
             )
     inside: dict[str, list[int]] = {text: [] for text in texts}
     for n, place in enumerate(places):
@@ -144,12 +148,14 @@ def contextual_vectors(
         for number, text in enumerate(batch):
             for n in inside[text]:
                 first, end = spans[n]
-                target[:, n] = hidden[:, number, 1 + first : 1 + end].mean(axis=1)  # 1: the token in front
+                target[:, n] = hidden[:, number, 1 + first : 1 + end].mean(
+                    axis=1
+                )  # 1 for the first end-of-text token
                 last[:, n] = hidden[:, number, len(ids[text]) - 2]
     return Vectors(target, last)
 
 
 def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Vectors (..., C) of length 1, so that a product is a cosine; a zero vector stays zero."""
+    """Vectors (..., C) scaled to length 1, so that dot products are cosines; a zero vector stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

@@ -1,6 +1,6 @@
-"""The geometry of word vectors in their sentences (Ethayarajh 2019), and the neighbours of a word's occurrences.
+"""The geometry of contextual word vectors (Ethayarajh 2019), and the neighbours of a word's occurrences.
 
-Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact: all pairs, by way of sums of unit vectors.
+Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact, over all pairs, from sums of unit vectors.
 """
 
 import re
@@ -16,11 +16,11 @@ from groundup.errors import BadInput
 
 @dataclass(frozen=True)
 class Geometry:
-    """Mean cosines. The raw values say little where all vectors point one way: compare them above `anisotropy`.
+    """Mean cosines. If all vectors point in similar directions, only the difference from `anisotropy` is meaningful.
 
-    anisotropy: of occurrences of two different words, each word weighing the same.
-    self_similarity: of two occurrences of one word in different texts; 1 for static vectors.
-    intra_sentence: of a word and the mean of its text.
+    anisotropy: between occurrences of two different words, with equal weight per word.
+    self_similarity: between two occurrences of one word in different texts; 1 for static vectors.
+    intra_sentence: between a word and the mean of its text.
     """
 
     anisotropy: float
@@ -29,7 +29,7 @@ class Geometry:
 
 
 def first_occurrences(texts: Iterable[str]) -> list[Occurrence]:
-    """Each word of each text, once a text: two occurrences of a word then stand in different contexts."""
+    """Each word of each text, once per text, so that two occurrences of a word have different contexts."""
     found: list[Occurrence] = []
     for text in texts:
         found += {place.word: place for place in reversed(occurrences(text))}.values()
@@ -37,25 +37,28 @@ def first_occurrences(texts: Iterable[str]) -> list[Occurrence]:
 
 
 def recurring(places: Sequence[Occurrence], min_contexts: int) -> set[str]:
-    """The words that occur at least `min_contexts` times.
+    """The words with at least `min_contexts` occurrences.
 
     Raises:
-        BadInput: fewer than two words do.
+        BadInput: there are fewer than two such words.
     """
     words = {word for word, n in Counter(p.word for p in places).items() if n >= min_contexts}
     if len(words) < 2:
         raise BadInput(
             f"{len(words)} word(s) occur in at least {min_contexts} of the messages; the geometry of vectors needs two "
-            f"or more: give more messages or lower min_contexts."
+            f"or more: add messages or lower min_contexts."
         )
     return words
 
 
 def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) -> Geometry:
-    """Measure vectors (N, C) of occurrences, none twice in a text; errors as for `recurring`.
+    """Measure the vectors (N, C) of occurrences; no word may occur twice in a text.
 
-    With m_w the mean unit vector of the n occurrences of word w: the mean cosine of two words is the mean of m_w · m_v,
-    and that of a word with itself (n² |m_w|² - n) / (n² - n).
+    Let m_w be the mean unit vector of the n occurrences of word w. The mean cosine of two words w and v is m_w · m_v,
+    and the mean cosine of two occurrences of w is (n² |m_w|² - n) / (n² - n).
+
+    Raises:
+        BadInput: no text has two words; see also `recurring`.
     """
     kept = recurring(places, min_contexts)
     directions = unit(vectors.astype(np.float64))
@@ -66,7 +69,7 @@ def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) ->
             by_word[place.word].append(n)
     if max(map(len, by_text.values())) < 2:
         raise BadInput(
-            "no message has two different words; intra-sentence similarity needs some: give other texts."
+            "no message has two different words; intra-sentence similarity needs at least one: use other texts."
         )
     means = np.array([directions[rows].mean(axis=0) for rows in by_word.values()])
     counts = np.array([len(rows) for rows in by_word.values()])
@@ -85,30 +88,30 @@ def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) ->
 
 
 def nearest(query: Array, vectors: Array, count: int) -> list[tuple[int, float]]:
-    """The rows of `vectors` (N, C) of the largest cosine with `query` (C,), best first, with the cosine."""
+    """The `count` rows of `vectors` (N, C) with the largest cosine with `query` (C,), as (row, cosine), best first."""
     cosines = unit(vectors) @ unit(query)
     best = np.argsort(-cosines, kind="stable")[:count]
     return [(int(row), float(cosines[row])) for row in best]
 
 
 def find_word(word: str, texts: Iterable[str]) -> list[Occurrence]:
-    """The first occurrence of `word` in each text that holds it.
+    """The first occurrence of `word` in each text that contains it.
 
     Raises:
-        BadInput: no text does.
+        BadInput: no text contains it.
     """
     found = [
         place for place in first_occurrences(t for t in texts if word in t.lower()) if place.word == word
     ]
     if not found:
         raise BadInput(
-            f"'{word}' does not occur in the conversations that are searched; choose a word that does."
+            f"'{word}' does not occur in any of the conversations; expected a word that does: choose another."
         )
     return found
 
 
 def snippet(place: Occurrence, reach: int = 48) -> str:
-    """The text around an occurrence on one line, the word in [brackets], cut to `reach` characters either side."""
+    """The text around an occurrence on one line: the word in [brackets], and at most `reach` characters per side."""
     left, right = (re.sub(r"\s+", " ", part) for part in (place.text[: place.start], place.text[place.end :]))
     if len(left) > reach:
         left = "…" + left[-reach:].partition(" ")[2]

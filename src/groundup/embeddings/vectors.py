@@ -1,4 +1,4 @@
-"""A saved set of word vectors: words and a float32 matrix; a word's neighbours by cosine, the mean of a text's words.
+"""Sets of word vectors: saving and loading, nearest neighbours by cosine, and the mean vector of a text.
 
 A folder holds `vectors.safetensors` (tensor "matrix", (V, d)) and `vectors.json` ({"words": [...], "facts": {...}}).
 """
@@ -22,7 +22,11 @@ MATRIX, WORDS = "vectors.safetensors", "vectors.json"
 
 @dataclass(frozen=True)
 class WordVectors:
-    """words: V words, the most frequent first. matrix (V, d) float32, row i for words[i]. facts: how it was made."""
+    """A set of word vectors.
+
+    words: V words, the most frequent first. matrix (V, d) float32: row i is the vector of words[i]. facts: how the
+    vectors were made.
+    """
 
     words: tuple[str, ...]
     matrix: Array
@@ -31,7 +35,8 @@ class WordVectors:
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2 or len(self.words) != len(self.matrix):
             raise BadInput(
-                f"{len(self.words)} words for a matrix of shape {self.matrix.shape}; expected one row a word."
+                f"found {len(self.words)} words and a matrix of shape {self.matrix.shape}; expected one row per word: "
+                f"train the vectors again."
             )
 
     @cached_property
@@ -41,7 +46,7 @@ class WordVectors:
 
     @cached_property
     def unit(self) -> Array:
-        """The matrix with rows of length 1, so that a product is a cosine (a zero row stays zero)."""
+        """The matrix with rows of length 1, so that dot products are cosines; a zero row stays zero."""
         norms = np.linalg.norm(self.matrix, axis=1, keepdims=True)
         return np.divide(self.matrix, norms, out=np.zeros_like(self.matrix), where=norms > 0)
 
@@ -56,26 +61,30 @@ class WordVectors:
         """
         if word not in self.ids:
             raise BadInput(
-                f"'{word}' is not among the {len(self.words):,} words of the vocabulary; choose a more frequent word "
+                f"'{word}' is not among the {len(self.words):,} words of the vocabulary: choose a more frequent word, "
                 f"or lower min_count and train again."
             )
         return self.ids[word]
 
     def neighbours(self, word: str, count: int) -> list[tuple[str, float]]:
-        """The `count` words of the largest cosine with `word`, itself left out, best first."""
+        """The `count` words with the largest cosine with `word`, without `word` itself, as (word, cosine), best first.
+
+        Raises:
+            BadInput: the word is not in the vocabulary.
+        """
         row = self.row(word)
         cosines = self.unit @ self.unit[row]
         order = np.argsort(-cosines, kind="stable")
         return [(self.words[near], float(cosines[near])) for near in order[order != row][:count]]
 
     def mean(self, words: Sequence[str]) -> Array:
-        """The mean (d,) of the words' unit vectors, those outside the vocabulary left out; zeros where none is left."""
+        """The mean (d,) of the unit vectors of the words that are in the vocabulary; zeros if none is."""
         rows = [self.ids[word] for word in words if word in self.ids]
         mean: Array = self.unit[rows].mean(axis=0) if rows else np.zeros(self.matrix.shape[1], np.float32)
         return mean
 
-    def noting(self, **facts: Any) -> "WordVectors":
-        """The same vectors with further facts."""
+    def with_facts(self, **facts: Any) -> "WordVectors":
+        """The same vectors with additional facts."""
         return WordVectors(self.words, self.matrix, {**self.facts, **facts})
 
     def save(self, folder: Path) -> None:
@@ -92,7 +101,7 @@ class WordVectors:
         """Read a saved set.
 
         Raises:
-            BadInput: the folder lacks a file or holds something else.
+            BadInput: the folder lacks a file, or a file has other contents.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

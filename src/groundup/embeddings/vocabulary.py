@@ -1,8 +1,8 @@
-"""Words for static embeddings: how a text is cut, which words count, and a corpus as arrays of ids.
+"""Words for static embeddings: how a text is split, the vocabulary, and a corpus as arrays of ids.
 
-A word is a run of letters and digits, lower-cased, apostrophes inside it kept: "Don't, 2 DON’T!" is don't, 2, don't.
-The same rule serves training, benchmarks and features; a word of fewer than `min_count` occurrences is left out of
-the text before any window is laid over it, as in word2vec and gensim.
+A word is a run of letters and digits in lower case, with apostrophes inside it: "Don't, 2 DON’T!" is don't, 2, don't.
+Training, benchmarks and features use the same rule. A word with fewer than `min_count` occurrences is removed from the
+text before the windows are formed, as in word2vec and gensim.
 """
 
 import re
@@ -26,10 +26,10 @@ def split_words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids, documents end to end.
+    """A text as word ids, with its documents concatenated.
 
-    ids (N,) int64. documents (N,) int64: the number of the document each word stands in, rising.
-    raw_words: all words of the text, those outside the vocabulary too (what speed is counted in).
+    ids (N,) int64. documents (N,) int64: the number of each word's document, ascending. raw_words: number of words in
+    the text, including those outside the vocabulary, for the measurement of speed.
     """
 
     ids: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words by falling count, then alphabetically; a word's id is its place. `counts` (V,) int64."""
+    """Words by descending count, then alphabetically; a word's id is its index. `counts` (V,) int64."""
 
     words: tuple[str, ...]
     counts: npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, documents: Iterable[Sequence[str]]) -> Corpus:
-        """Documents of words as one array; words outside the vocabulary are left out, their neighbours move up."""
+        """Documents of words as one array; words outside the vocabulary are removed, which closes the gaps."""
         ids: list[int] = []
         lengths: list[int] = []
         raw_words = 0
@@ -70,14 +70,14 @@ def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Voca
     """Count the words of all documents and keep those with at least `min_count` occurrences.
 
     Raises:
-        BadInput: fewer than two words remain: there is no context to learn from.
+        BadInput: fewer than two words remain, which leaves no context to learn from.
     """
     counts = Counter(word for words in documents for word in words)
     kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
     if len(kept) < 2:
         raise BadInput(
             f"the corpus has {len(counts)} different word(s), {len(kept)} of them at least {min_count} times; "
-            f"embeddings need two or more: give more text or lower min_count."
+            f"embeddings need two or more: add text or lower min_count."
         )
     return Vocabulary(
         tuple(word for _, word in kept), np.array([-count for count, _ in kept], dtype=np.int64)

@@ -1,23 +1,24 @@
 """Word2vec: skip-gram and CBOW with negative sampling, as matrix products (Mikolov et al. 2013, arXiv:1310.4546).
 
-A word predicts the words around it (skip-gram), or the mean of those around it predicts the word (CBOW): the right
-word is to be told from k words drawn from the unigram distribution to the power 3/4.
+A word predicts the words around it (skip-gram), or the mean of the words around it predicts the word (CBOW). The model
+learns to distinguish the right word from k words drawn from the unigram distribution to the power 3/4.
 
-    text, frequent words thinned    the cat sat on the mat by the door ...
-    a block of n = 4 centres                sat on the mat
-    its contexts, w = 2 to each side  the cat sat on the mat by the
-    scores of the block             4 centres x (8 contexts + m negatives), one product; a band of it counts
+    text, frequent words subsampled   the cat sat on the mat by the door ...
+    a block of n = 4 centre words             sat on the mat
+    its contexts, w = 2 on each side  the cat sat on the mat by the
+    scores of the block               4 centres x (8 contexts + m negatives), one product; only a band of it counts
 
-The original draws k negatives for each pair. Here m are drawn for a block, and each counts k/m for each pair of the
-block: the same expectation of loss and gradient, from matrix products instead of single dot products. Two further
-differences from the original and from gensim: a step moves many words at once (the optimizer evens that out), and a
-negative that happens to be the right word is not drawn anew. In CBOW the gradient of the mean reaches every context
-word divided by their number, as it should; gensim leaves the division out (Işık et al. 2021, arXiv:2012.15332).
+The original draws k negatives for each pair. Here m are drawn for a block, and each has the weight k/m in each pair of
+the block. Loss and gradient have the same expectation, but need matrix products instead of single dot products. There
+are two more differences from the original and from gensim: a step updates many words at once (the optimizer compensates
+for that), and a negative that happens to be the right word is not drawn again. In CBOW the gradient for every context
+word is divided by their number, as it should be; gensim omits the division (Işık et al. 2021, arXiv:2012.15332).
 
-Legend: B blocks, n centres of a block, w widest window, m negatives of a block, k negatives of a pair, d dimension.
-Tried and left: a gradient written by hand in an autograd.Function (8% faster, not worth its lines); plain SGD at the
-original's rate of 0.025 a pair (diverges, since a frequent word stands hundreds of times in a step); AdaGrad (needs
-more epochs than AdamW); 16 negatives a block instead of 32 (worse on SimLex-999).
+Legend: B blocks, n centres per block, w largest window, m negatives per block, k negatives per pair, d dimension.
+
+Tried and rejected: a hand-written gradient in an autograd.Function (8% faster, not worth its lines); plain SGD at the
+original rate of 0.025 per pair (diverges, since a frequent word occurs hundreds of times in a step); AdaGrad (needs
+more epochs than AdamW); 16 negatives per block instead of 32 (worse on SimLex-999).
 """
 
 import math
@@ -43,8 +44,8 @@ NOISE_POWER = 0.75
 class TextBlocks:
     """Blocks of text for one micro-batch.
 
-    ids (B, w + n + w) words of the block and of both its sides. left, right (B, n): how many words to either side
-    are the context of each centre (0 at the edge of a document). negatives (B, m). tokens: words read.
+    ids (B, w + n + w): words of the block and of both its sides. left, right (B, n): number of context words on each
+    side of each centre (0 at the edge of a document). negatives (B, m). tokens: number of words read.
     """
 
     ids: Tensor
@@ -62,7 +63,7 @@ class TextBlocks:
 
     @property
     def width(self) -> int:
-        """w, the words to each side of the block."""
+        """w, the number of words on each side of the block."""
         return (self.ids.shape[1] - self.left.shape[1]) // 2
 
     @property
@@ -71,14 +72,14 @@ class TextBlocks:
         return self.ids[:, self.width : self.width + self.left.shape[1]]
 
     def band(self) -> Tensor:
-        """(B, n, w + n + w) bool: which words of the block are the context of which centre."""
+        """(B, n, w + n + w) bool: whether a word is in the context of a centre."""
         centre = torch.arange(self.left.shape[1], device=self.ids.device)[:, None] + self.width
         offset = (torch.arange(self.ids.shape[1], device=self.ids.device) - centre).to(self.left.dtype)
         return (offset >= -self.left[:, :, None]) & (offset <= self.right[:, :, None]) & (offset != 0)
 
 
 class Word2Vec(nn.Module):
-    """Two tables: `words`, the vectors that are kept, and `contexts`, what they are compared with."""
+    """Two tables: `words` holds the resulting vectors, `contexts` the vectors that they are multiplied with."""
 
     def __init__(self, vocab_size: int, dimension: int) -> None:
         super().__init__()
@@ -89,7 +90,10 @@ class Word2Vec(nn.Module):
 
 
 def skip_gram(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Tensor]:
-    """(sum over pairs of -log σ(u·v) - k E[log σ(-u·v')], number of pairs): u the centre, v its context word."""
+    """(sum over pairs of -log σ(u·v) - k E[log σ(-u·v')], number of pairs).
+
+    u is the vector of the centre, v of its context word and v' of a negative.
+    """
     pairs = batch.left + batch.right  # (B, n)
     u = model.words(batch.centres)
     towards = torch.bmm(u, model.contexts(batch.ids).mT)  # (B, n, w + n + w)
@@ -101,9 +105,9 @@ def skip_gram(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor
 
 
 def cbow(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Tensor]:
-    """(sum over centres of -log σ(h·v) - k E[log σ(-h·v')], their number): h the mean of the context, v the centre.
+    """(sum over centres of -log σ(h·v) - k E[log σ(-h·v')], number of centres).
 
-    A centre without context does not count.
+    h is the mean of the context, v the vector of the centre and v' of a negative. Centres without context do not count.
     """
     around = batch.left + batch.right
     h = torch.bmm(batch.band().to(model.words.weight.dtype), model.words(batch.ids))
@@ -117,10 +121,10 @@ def cbow(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Ten
 
 
 def keep_probabilities(counts: npt.NDArray[np.int64], sample: float) -> Array:
-    """(V,): the share of its occurrences that a word keeps; `sample` 0 keeps all.
+    """(V,): probability that an occurrence of each word is kept; `sample` 0 keeps all.
 
-    With f its share of the text, (√(f/sample) + 1) · sample/f, at most 1: the formula of the published program and of
-    gensim, which differs from the paper's.
+    For a word that makes up the share f of the text it is min(1, (√(f/sample) + 1) · sample/f). This is the formula of
+    the original program and of gensim, which differs from the paper's.
     """
     if sample == 0:
         return np.ones(len(counts))
@@ -131,7 +135,7 @@ def keep_probabilities(counts: npt.NDArray[np.int64], sample: float) -> Array:
 def windows(
     documents: npt.NDArray[np.int64], widest: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(left, right), each (N,): words of context to each side, drawn from 1..widest and cut at the document's ends."""
+    """(left, right), each (N,): words of context on each side, drawn from 1..widest and cut at the document's edges."""
     place = np.arange(len(documents))
     first = np.searchsorted(documents, documents, side="left")
     last = np.searchsorted(documents, documents, side="right") - 1
@@ -142,16 +146,18 @@ def windows(
 def text_batches(
     corpus: Corpus, counts: npt.NDArray[np.int64], config: Word2VecConfig, seed: int
 ) -> tuple[Callable[[int], Sequence[TextBlocks]], int]:
-    """(step -> its micro-batch, steps that read the text once); every epoch thins the text and orders its blocks anew.
+    """(step -> its micro-batch, steps per epoch); every epoch subsamples the text and shuffles its blocks again.
 
-    Both draws depend on seed and epoch, the negatives on seed and step: a resumed run reads on in the same place.
+    Both draws depend only on seed and epoch, and the negatives only on seed and step, so a resumed run continues with
+    the same batches.
 
     Raises:
-        BadInput: no two known words stand in one document.
+        BadInput: no document has two words of the vocabulary.
     """
     if not (corpus.documents[1:] == corpus.documents[:-1]).any():
         raise BadInput(
-            "no two known words stand in one document; a word's context needs documents of two words or more."
+            "no document has two words of the vocabulary; a context needs at least two: add longer documents or lower "
+            "min_count."
         )
     keep = keep_probabilities(counts, config.sample)
     noise = np.cumsum(counts**NOISE_POWER)
@@ -164,9 +170,8 @@ def text_batches(
         ids, documents = corpus.ids[kept], corpus.documents[kept]
         left, right = windows(documents, config.window, rng)
         blocks = max(steps, math.ceil(len(ids) / config.block_words))
-        after = blocks * config.block_words - len(
-            ids
-        )  # the last block is filled with centres without context
+        # the last block is filled with centres without context
+        after = blocks * config.block_words - len(ids)
         around = (config.window, config.window + after)
         padded = torch.from_numpy(np.pad(ids, around))
         sides = (torch.from_numpy(np.pad(side, (0, after)).astype(np.int16)) for side in (left, right))

@@ -1,8 +1,9 @@
-"""Word in context: does a word mean the same in two sentences? (Pilehvar and Camacho-Collados 2019.)
+"""Word in context: does a word have the same sense in two sentences? (Pilehvar and Camacho-Collados 2019.)
 
-word_in_context.csv was written for this project. Each word has two senses and two sentences for each; its four pairs
-go round them (first sense, first to second sense, second sense, second to first), so every sentence stands in one pair
-of one sense and in one of two, once on either side: no single sentence tells the answer.
+word_in_context.csv was written for this project. Each word has two senses, with two sentences for each. Its four pairs
+form a cycle over the sentences (within the first sense, first to second sense, within the second sense, second to first
+sense), so every sentence is in one pair with the same sense and in one with different senses, once on each side. A
+single sentence therefore does not reveal the answer.
 """
 
 import csv
@@ -20,12 +21,12 @@ from groundup.evaluation.metrics import Bootstrap, Interval, accuracy, roc_auc
 
 Array = npt.NDArray[Any]
 COLUMNS = ["id", "word", "first", "second", "same", "sense1", "sense2"]
-DIGITS = 6  # of a cosine: equal vectors must tie, whatever the last bit says
+DIGITS = 6  # of a cosine: equal vectors must tie in spite of rounding errors
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sentences with `word`; `same`: it has the same sense. A sense is "part of speech: meaning"."""
+    """Two sentences with `word`; `same`: whether it has the same sense. A sense is "part of speech: meaning"."""
 
     id: str
     word: str
@@ -37,7 +38,11 @@ class Pair:
 
     @property
     def places(self) -> tuple[Occurrence, Occurrence]:
-        """Where the word stands in both sentences."""
+        """The word's occurrences in both sentences.
+
+        Raises:
+            BadInput: the word does not occur exactly once in a sentence.
+        """
         return occurrence_of(self.word, self.first), occurrence_of(self.word, self.second)
 
 
@@ -45,35 +50,41 @@ def read_pairs(path: Path) -> list[Pair]:
     """The pairs of a CSV file with the columns of `Pair`, `same` as 1 or 0.
 
     Raises:
-        BadInput: the file is missing, a column or a value of `same` is another, or a word has pairs of one kind only.
+        BadInput: the file is missing, has other columns, or has another value of `same`; or a word lacks pairs of the
+            same sense or of different senses.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != COLUMNS:
-                raise BadInput(f"{path} has the columns {reader.fieldnames}; expected {', '.join(COLUMNS)}.")
+                raise BadInput(
+                    f"{path} has the columns {reader.fieldnames}; expected {', '.join(COLUMNS)}: correct its first "
+                    f"line."
+                )
             rows = list(reader)
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be read ({error.strerror}); expected sentence pairs as CSV."
+            f"{path} cannot be read ({error.strerror}); expected sentence pairs as CSV: restore the file."
         ) from error
     pairs = []
     for number, row in enumerate(rows, start=2):
         if None in row or row["same"] not in ("0", "1") or not all(row.values()):
             raise BadInput(
-                f"{path}, line {number}: found {row}; expected no empty and no further cell, and 1 or 0 as same."
+                f"{path}, line {number}: found {row}; expected {len(COLUMNS)} cells, none of them empty, with 1 or 0 "
+                f"as same: correct the line."
             )
         pairs.append(Pair(**(row | {"same": row["same"] == "1"})))
     for word in dict.fromkeys(pair.word for pair in pairs):
         if len({pair.same for pair in pairs if pair.word == word}) < 2:
             raise BadInput(
-                f"{path}: '{word}' needs a pair of the same sense and one of two; add what is missing."
+                f"{path}: '{word}' has pairs of one kind only; expected pairs of the same sense and of different "
+                f"senses: add the missing ones."
             )
     return pairs
 
 
 def one_part_of_speech(pairs: Sequence[Pair]) -> Array:
-    """(n,) bool: both senses of the pair's word are of one part of speech, so that grammar alone does not tell them."""
+    """(n,) bool: whether both senses of the word are one part of speech, so that grammar does not distinguish them."""
     kinds: dict[str, set[str]] = {}
     for pair in pairs:
         kinds.setdefault(pair.word, set()).update(s.split(":")[0] for s in (pair.sense1, pair.sense2))
@@ -82,7 +93,7 @@ def one_part_of_speech(pairs: Sequence[Pair]) -> Array:
 
 @dataclass(frozen=True)
 class Draws:
-    """Words drawn with replacement: pairs of one word share sentences, so a word comes with all its pairs or not.
+    """A bootstrap over words: pairs of one word share sentences, so a resample has all pairs of a word or none.
 
     weights (R, n): how often each of the n pairs counts in each resample; the same for every model.
     """
@@ -99,27 +110,27 @@ class Draws:
         return Draws(bootstrap, drawn[:, group].astype(float))
 
     def interval(self, value: float, resampled: Array) -> Interval:
-        """The figure with its percentile interval."""
+        """The value with its percentile interval."""
         low, high = self.bootstrap.interval(resampled)
         return {"mean": round(value, 6), "low": round(low, 6), "high": round(high, 6)}
 
 
 def similarity(first: Array, second: Array) -> Array:
-    """Cosine of each row of (n, C) with the same row of the other."""
+    """(n,): cosine of each row of `first` (n, C) with the same row of `second` (n, C)."""
     cosines: Array = np.sum(unit(first) * unit(second), axis=1).round(DIGITS)
     return cosines
 
 
 def folds_of(pairs: Sequence[Pair], folds: int) -> Array:
-    """(n,) which fold each pair is tested in; pairs of one word share it."""
+    """(n,): the fold in which each pair is tested; all pairs of one word are in the same fold."""
     _, group = np.unique([pair.word for pair in pairs], return_inverse=True)
     return group % folds
 
 
 def decide(ranking: Array, truth: Array, fold: Array) -> Array:
-    """(n,) 0 or 1: is the ranking at least the threshold that is most often right in the other folds?
+    """(n,) 0 or 1: whether the ranking reaches the threshold with the highest accuracy in the other folds.
 
-    For a ranking that was not learned from the pairs; a learned one has seen some of them in every other fold.
+    Use it only for a ranking that was not trained on the pairs: a trained one has seen the tested fold in the others.
     """
     decisions = np.empty(len(truth), dtype=int)
     for number in np.unique(fold):
@@ -129,7 +140,7 @@ def decide(ranking: Array, truth: Array, fold: Array) -> Array:
 
 
 def best_threshold(ranking: Array, truth: Array) -> float:
-    """The threshold of the highest accuracy, halfway between two values; of several, the one in the middle."""
+    """The threshold with the highest accuracy, halfway between two values; of several, the middle one."""
     values = np.unique(ranking)
     steps = np.concatenate(([-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]))
     right = np.mean((ranking >= steps[:, None]) == (truth == 1), axis=1)
@@ -138,12 +149,13 @@ def best_threshold(ranking: Array, truth: Array) -> float:
 
 
 def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, strength: float) -> Array:
-    """(n,) log odds of one sense by a logistic regression on |u - v| and u * v that never saw the pair's word.
+    """(n,): log odds of the same sense, by a logistic regression on |u - v| and u * v that never saw the pair's word.
 
-    Its own threshold is 0, from its training folds like all else it knows: one chosen afterwards on the scores of
-    other folds would be chosen on those of regressions that have learned from the tested fold.
+    The threshold is the regression's own, 0. A threshold chosen on the scores of the other folds would depend on
+    regressions that were trained on the tested fold.
 
-    `strength` is the inverse of the L2 penalty: there are about as many features as pairs.
+    Args:
+        strength: inverse of the L2 penalty, which matters because there are about as many features as pairs.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -161,11 +173,13 @@ def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, stre
 def score_ranking(
     pairs: Sequence[Pair], ranking: Array, decisions: Array, draws: Draws
 ) -> dict[str, Interval]:
-    """AUC of the ranking and its likes, and accuracy of the decisions (n,), 1 for one sense.
+    """AUC of the ranking (n,), and accuracy of the decisions (n,), 1 for the same sense.
 
-    "auc" is over all pairs; two more over the words whose senses share a part of speech and those whose do not.
-    "within_word": how often, of one word's pairs, one of the same sense ranks above one of different senses (a tie is
-    half): unlike "auc" it forgives that some words are alike everywhere and others nowhere.
+    Returns:
+        {"accuracy", "auc": over all pairs, "auc_one_part_of_speech", "auc_two_parts_of_speech": over the words whose
+        senses do or do not share a part of speech, "within_word"}, each with its interval. "within_word" is the share
+        of comparisons between two pairs of one word in which the pair of the same sense ranks higher (a tie counts
+        half); unlike "auc", it ignores that the ranking is generally higher for some words than for others.
     """
     truth, single = np.array([int(pair.same) for pair in pairs]), one_part_of_speech(pairs)
     once = np.ones((1, len(truth)))
@@ -186,7 +200,7 @@ def score_ranking(
 
 
 def within_word(pairs: Sequence[Pair], ranking: Array) -> Array:
-    """(n,) for each pair its word's share of comparisons, one pair of either kind, that come out right."""
+    """(n,): per pair, the share of right comparisons between its word's pairs of the same and of different senses."""
     by_word: dict[str, tuple[list[float], list[float]]] = {}
     for pair, value in zip(pairs, ranking, strict=True):
         by_word.setdefault(pair.word, ([], []))[pair.same].append(float(value))
@@ -198,7 +212,7 @@ def within_word(pairs: Sequence[Pair], ranking: Array) -> Array:
 
 
 def auc_difference(pairs: Sequence[Pair], ours: Array, theirs: Array, draws: Draws) -> dict[str, Any]:
-    """AUC of one ranking minus that of another, on the same resamples; "significant": the interval leaves out 0."""
+    """Paired difference of the AUC of two rankings: {"mean", "low", "high", "significant": whether it excludes 0}."""
     truth = np.array([int(pair.same) for pair in pairs])
     once = np.ones((1, len(truth)))
     value, resampled = (

@@ -1,4 +1,4 @@
-"""What a model must beat: four classical classifiers of text, as scikit-learn pipelines fitted on train alone."""
+"""Baselines for spam: four classical text classifiers, as scikit-learn pipelines fitted on the training split only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """A baseline's answers on the test texts.
+    """A baseline's predictions on the test texts.
 
     pred (n,): 1 = spam. ranking (n,): higher = more like spam, for ROC and PR curves. prob (n,): probability of spam,
-    None where the method has none (the SVM).
+    None if the method gives no probabilities (the SVM).
     """
 
     pred: npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def pipeline(name: str) -> Any:
 
 
 def fit_predict(name: str, texts: Sequence[str], labels: Sequence[int], test: Sequence[str]) -> Predictions:
-    """Fit a baseline on (texts, labels), 1 = spam, and answer for `test`; its own threshold decides."""
+    """Fit a baseline on texts and labels (1 = spam) and predict `test`, with the method's own threshold."""
     model = pipeline(name).fit(list(texts), np.asarray(labels))
     pred = model.predict(list(test)).astype(np.int64)
     if name == "char_svm":

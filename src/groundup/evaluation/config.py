@@ -1,4 +1,4 @@
-"""The values of the evaluation: a section of params.yaml."""
+"""Settings of the evaluation: sections of params.yaml."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,8 +23,8 @@ class EvaluateConfig:
     batch_size: Annotated[int, Ge(1)]
     """Instructions answered at once."""
     before_per_family: Annotated[int, Ge(1)]
-    """Tasks per family for the model before finetuning. It does not know when to stop, so it is slow, and
-    hardly ever right: a few show it.
+    """Tasks per family for the model before finetuning. It does not know when to stop, so it is slow, and it is
+    hardly ever right: a few tasks are enough to show that.
     """
     samples: Annotated[int, Ge(0)]
     """Tasks per family shown in reports/samples.jsonl."""
@@ -34,14 +34,14 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class EvaluateStartsConfig:
-    """How a starting point is measured."""
+    """How a start of the transfer pipeline is measured."""
 
     __pydantic_config__ = STRICT
 
     conversations: Annotated[int, Ge(1)]
     """Conversations of the corpus's val split, for bits per byte."""
     window: Annotated[int, Ge(1)]
-    """Tokens read at a time there, or the model's context if that is shorter."""
+    """Tokens of a conversation read at a time, at most the model's context."""
     instances: Annotated[int, Ge(1)]
     """Instances of each split of the instructions, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]

@@ -1,4 +1,4 @@
-"""The few figures of a run that `dvc metrics show` prints."""
+"""The few metrics of a run that `dvc metrics show` prints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from typing import Any
 def headline(
     pretrain: Mapping[str, Any], spam: Mapping[str, Any], instructions: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Means alone, few enough for one line of a terminal.
+    """The headline metrics: means without intervals, few enough for one line of a terminal.
 
     Args:
-        pretrain, spam, instructions: what reports/metrics holds under these names.
+        pretrain, spam, instructions: contents of the files with these names in reports/metrics.
 
     Returns:
-        {"bpb": bits per byte, "spam_f1", "unseen", "held_out": shares of exact answers, where there are instances}.
+        {"bpb": bits per byte, "spam_f1", "unseen", "held_out": exact match, left out for a split without instances}.
     """
     exact = {"unseen": "unseen_instances", "held_out": "held_out_families"}
     tasks = {name: instructions[key] for name, key in exact.items()}

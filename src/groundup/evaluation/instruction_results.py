@@ -1,4 +1,4 @@
-"""The instruction table: exact match before and after finetuning, per family and over all, and sample responses."""
+"""The instruction table: exact match before and after finetuning, per family and overall, and sample responses."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Responses:
-    """What two models answered: the finetuned one to every row (after), the pretrained one to some (id -> before)."""
+    """Responses of two models: the finetuned one to every row (after), the pretrained one to some (before, by id)."""
 
     rows: Sequence[Row]
     before: Mapping[str, str]
@@ -20,14 +20,16 @@ class Responses:
 
 
 def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any]:
-    """Score both models on unseen instances of trained families and on families held out whole.
+    """Score both models on unseen instances of trained families and on held-out families.
+
+    Args:
+        unseen, held_out: every family needs at least one row with a response in `before`.
 
     Returns:
         {"unseen_instances": scores, "held_out_families": scores, "before_finetuning": {the same two}, "families":
-        {name: {"exact_match", "before": {"mean", "low", "high"}, "held_out": bool, "instances": int}}}; every family
-        must have a row with an answer before; scores are
-        {"exact_match", "macro_exact_match": {"mean", "low", "high"}, "instances": int}, only the latter where there
-        are no instances.
+        {name: {"exact_match", "before": {"mean", "low", "high"}, "held_out": bool, "instances": int}}}. Scores are
+        {"exact_match", "macro_exact_match": {"mean", "low", "high"}, "instances": int}; without instances, only
+        {"instances": 0}.
     """
     figures: dict[str, Any] = {"before_finetuning": {}, "families": {}}
     for name, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
@@ -46,8 +48,11 @@ def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any
 
 
 def samples(unseen: Responses, held_out: Responses, check: Check, count: int) -> list[dict[str, Any]]:
-    """The first `count` rows of every family with both responses: {"split", "family", "instruction", "input",
-    perhaps "history", "expected", "before", "after", "right": is `after` right?}.
+    """The first `count` rows of every family with both responses.
+
+    Returns:
+        {"split", "family", "instruction", "input", "history" (if the row has one), "expected", "before", "after",
+        "right": whether `after` is right} of each.
     """
     chosen = []
     for split, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
@@ -67,7 +72,7 @@ def samples(unseen: Responses, held_out: Responses, check: Check, count: int) ->
 
 
 def first_of_each_family(rows: Sequence[Row], count: int) -> list[Row]:
-    """The first `count` rows of every family, in their order."""
+    """The first `count` rows of every family, in the order of the rows."""
     taken = Counter[str]()
     chosen = []
     for row in rows:
@@ -78,7 +83,7 @@ def first_of_each_family(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def _rounded(value: Any) -> Any:
-    """Six digits are plenty, and make the file readable."""
+    """Round to six digits, which are precise enough and keep the file readable."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return round(value, 6) if isinstance(value, float) else value

@@ -1,8 +1,7 @@
-"""A language model as judge: scores of 0 to 100 for answers, by the rubric of the book (Raschka 2024, section 7.8).
+"""A language model as judge: scores from 0 to 100, by the rubric of the book (Raschka 2024, section 7.8).
 
-Any server that speaks OpenAI's protocol will do: Ollama, llama.cpp, vLLM, or a service. A judge's score is an opinion
-and no measurement: nothing depends on it. Each answer is judged several times, which shows how well the judge agrees
-with itself.
+Any server with OpenAI's API will do: Ollama, llama.cpp, vLLM, or a service. A judge's score is an opinion and not a
+measurement, so nothing depends on it. Each answer is judged several times, which shows how consistent the judge is.
 """
 
 import os
@@ -19,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
-KEY = "GROUNDUP_JUDGE_KEY"  # the environment variable of a service's key
+KEY = "GROUNDUP_JUDGE_KEY"  # environment variable with the API key, for a service that needs one
 RUBRIC = (
     "Given the instruction `{instruction}`, its input `{input}` and the correct output `{output}`, score the response "
     "`{response}` on a scale from 0 to 100, where 100 is the best score. Respond with the integer number only."
@@ -28,7 +27,7 @@ RUBRIC = (
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Who judges, and how often."""
+    """Which model judges, and how often."""
 
     __pydantic_config__ = STRICT
 
@@ -47,10 +46,10 @@ class JudgeConfig:
 
 
 def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[int]]:
-    """Scores of each row (with instruction, input, output, response), `repeats` of them.
+    """Score each row (instruction, input, output, response) `repeats` times.
 
     Raises:
-        BadInput: the server cannot be reached, refuses, or does not answer with a number from 0 to 100.
+        BadInput: the server cannot be reached, refuses, or does not answer with an integer from 0 to 100.
     """
     assert config.url is not None
     with requests.Session() as session:
@@ -63,13 +62,16 @@ def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[i
 def scores_by_model(
     responses: Mapping[str, Sequence[Mapping[str, Any]]], config: JudgeConfig
 ) -> dict[str, dict[str, float]]:
-    """`agreement` and the number of instances by model, judged on the first unseen tasks (split "test").
+    """Judge the first unseen tasks (split "test") of each model.
 
-    Empty where nobody judges, or where the judge fails at any answer: a table with gaps would compare nothing. An
-    opinion that is missing must not stop the pipeline, so the failure is printed to stderr.
+    A judge that fails must not stop the pipeline, so the failure is printed to stderr.
+
+    Returns:
+        {model: {"mean", "apart": see `agreement`, "instances": int}}; empty without a judge, or if the judge fails at
+        any answer, because incomplete scores cannot be compared.
     """
     if config.url is None:
-        print("ask_judge.url is null: nobody judges")
+        print("ask_judge.url is null: no answers are judged")
         return {}
     found = {}
     try:
@@ -77,13 +79,13 @@ def scores_by_model(
             rows = [row for row in answered if row["split"] == "test"][: config.instances]
             found[name] = {**agreement(judge(rows, config)), "instances": len(rows)}
     except BadInput as error:
-        print(f"warning: no table of scores: {error}", file=sys.stderr)
+        print(f"warning: the answers have no scores: {error}", file=sys.stderr)
         return {}
     return found
 
 
 def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Mean score, and how far two scores of one answer are apart on average (0 where each was judged once)."""
+    """{"mean": mean score, "apart": mean absolute difference of two scores of one answer, 0 without repeats}."""
     apart = [abs(a - b) for repeats in scores for i, a in enumerate(repeats) for b in repeats[:i]]
     every = [score for repeats in scores for score in repeats]
     return {"mean": sum(every) / len(every), "apart": sum(apart) / len(apart) if apart else 0.0}
@@ -95,14 +97,14 @@ def _score(session: requests.Session, row: Mapping[str, Any], config: JudgeConfi
     found = re.fullmatch(r"(\d{1,3})(\s*/\s*100)?\.?", said.strip())
     if found is None or int(found[1]) > 100:
         raise BadInput(
-            f"the judge {config.model} answered {said[:60]!r}; expected an integer from 0 to 100: choose another "
-            f"ask_judge.model."
+            f"the judge {config.model} answered {said[:60]!r}; expected an integer from 0 to 100: set ask_judge.model "
+            f"to another model."
         )
     return int(found[1])
 
 
 def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:
-    """The server's answer; what may pass (no connection, a busy server) is tried three times."""
+    """The server's answer, tried up to three times if the connection fails or the server is busy."""
     address = f"{str(config.url).rstrip('/')}/chat/completions"
     asked: dict[str, Any] = {
         "model": config.model,
@@ -124,11 +126,11 @@ def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:
                 return str(answer.json()["choices"][0]["message"]["content"])
     except (requests.RequestException, _Busy, LookupError, TypeError) as error:
         raise BadInput(
-            f"the judge at {address} gave no answer ({' '.join(str(error).split())[:200]}); start it, correct "
-            f"ask_judge.url and model, or set the url to null."
+            f"the judge at {address} gave no answer ({' '.join(str(error).split())[:200]}): start the server, correct "
+            f"ask_judge.url and ask_judge.model, or set the url to null."
         ) from error
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class _Busy(Exception):
-    """The server asks to come again later."""
+    """The server asks the client to retry later."""

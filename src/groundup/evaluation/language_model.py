@@ -22,10 +22,15 @@ def total_nats(
     window: int | None = None,
     given_id: int | None = None,
 ) -> float:
-    """-log p of all of `ids` (N,), read in windows of the model's context, or of `window` tokens if that is less.
+    """-log p of all tokens, in nats, read in windows; each token is scored once.
 
-    Each token is scored once. `first_id`, the end-of-text token, stands before the first token; every later window
-    begins with the last token of the one before, and knows nothing older. `given_id` is a token that is only read.
+    Every window after the first begins with the last token of the window before it and sees nothing older.
+
+    Args:
+        ids: (N,) token ids.
+        first_id: the token read before the first one: end-of-text, or what the model expects before a text.
+        window: tokens per window, at most the model's context; None uses the whole context.
+        given_id: a token that is read but not scored.
     """
     context, device = model.config.context_length, model.wte.weight.device
     context = min(context, window or context)
@@ -47,13 +52,17 @@ def total_nats(
 def nats_of_texts(
     model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], window: int, batch_size: int = 4
 ) -> float:
-    """-log p of the texts, one after the other, with the end-of-text token behind each: as the shards hold them.
+    """-log p of the texts, in nats, joined as in the shards: each text is followed by the end-of-text token.
 
-    For models whose tokenizer is not the shards'. A token that the model expects before each text is read and not
-    scored. Args: window: tokens read at a time, as in `total_nats`.
+    For models that use another tokenizer than the shards. A token that the model expects before each text is read but
+    not scored.
+
+    Args:
+        window: tokens read at a time, see `total_nats`.
     """
     end = tokenizer.eot_id
-    begin = tuple(i for i in tokenizer.prefix_ids if i != end)  # the end of the text before may be it as well
+    # if the prefix is the end-of-text token, the end of the text before already provides it
+    begin = tuple(i for i in tokenizer.prefix_ids if i != end)
     ids = np.array([i for text in tokenizer.encode_batch(texts) for i in (*begin, *text, end)])
     if not begin:
         return total_nats(model, ids, end, batch_size, window)
@@ -63,10 +72,10 @@ def nats_of_texts(
 def document_bits(
     model: Decoder, tokenizer: Tokenizer, documents: Sequence[Sequence[str]], window: int
 ) -> dict[str, float]:
-    """How well the model predicts documents, each a list of messages, with its own tokenizer.
+    """How well the model, with its own tokenizer, predicts documents, each a list of messages.
 
     Returns:
-        {"bits_per_byte", "bytes": of the messages, without the ends of line between them}.
+        {"bits_per_byte", "bytes": of the messages, without the line breaks between them}.
     """
     n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
     nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)
@@ -74,5 +83,5 @@ def document_bits(
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
-    """Compression in bits per UTF-8 byte: comparable between tokenizers, unlike loss per token."""
+    """Cross-entropy in bits per UTF-8 byte, which is comparable across tokenizers, unlike loss per token."""
     return nats / math.log(2) / n_bytes

@@ -1,12 +1,12 @@
 """Metrics of a binary classifier (positive = spam), with bootstrap intervals over items, paired between systems.
 
-Legend: S seeds, n items, R resamples. `truth` (n,) of 0 and 1. `weights` (R, n): how often each item is counted.
-`pred` (S, n) decisions of 0 and 1, `ranking` (S, n) higher = more like spam, `prob` (S, n) probabilities of spam.
+Legend: S seeds, n items, R resamples. `truth` (n,): 0 or 1. `weights` (R, n): how often each item is counted.
+`pred` (S, n): decisions, 0 or 1. `ranking` (S, n): higher = more like spam. `prob` (S, n): probability of spam.
 
-An interval says how the figure would vary with another sample of test items from the same source: the items are
-drawn with replacement, all seeds see the same draw, and the figure is the mean over seeds. The spread between seeds
-is thus averaged, as it is in the figure reported; it is not a second source of the interval's width. The draws depend
-on the bootstrap and n alone, so figures of two systems on the same items are paired, draw by draw.
+An interval shows how a metric would vary with another sample of test items from the same source: the items are drawn
+with replacement, all seeds see the same draw, and the metric is the mean over seeds. The spread between seeds is
+therefore averaged, as in the reported mean, and does not widen the interval. The draws depend only on the bootstrap
+and n, so the metrics of two systems on the same items are paired, draw by draw.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ Metric = Callable[[Array, Array, Array], Array]  # (truth (n,), answers (n,), we
 Interval = dict[str, float]  # {"mean", "low", "high"}
 
 BINS = 10
-CHUNK_CELLS = 2_000_000  # cells of `weights` held at once
+CHUNK_CELLS = 2_000_000  # cells of `weights` held in memory at once
 
 
 def _ratio(above: Array, below: Array) -> Array:
-    """0 where there is nothing to divide by, as scikit-learn has it."""
+    """above / below, and 0 where `below` is 0, as in scikit-learn."""
     return np.divide(above, below, out=np.zeros(np.shape(above)), where=np.asarray(below) > 0)
 
 
@@ -41,18 +41,18 @@ def confusion(truth: Array, pred: Array, weights: Array) -> tuple[Array, Array, 
 
 
 def accuracy(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of right answers."""
+    """Share of items that are classified correctly."""
     return weights @ (truth == pred).astype(float) / weights.sum(axis=1)
 
 
 def precision(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of spam among what was called spam."""
+    """Share of actual spam among the items predicted to be spam."""
     tp, fp, _, _ = confusion(truth, pred, weights)
     return _ratio(tp, tp + fp)
 
 
 def recall(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of the spam that was called spam."""
+    """Share of the actual spam that is predicted to be spam."""
     tp, _, fn, _ = confusion(truth, pred, weights)
     return _ratio(tp, tp + fn)
 
@@ -64,13 +64,13 @@ def f1(truth: Array, pred: Array, weights: Array) -> Array:
 
 
 def mcc(truth: Array, pred: Array, weights: Array) -> Array:
-    """Matthews correlation of decision and truth: 0 for any constant answer, whatever the class balance."""
+    """Matthews correlation coefficient of prediction and truth: 0 for a constant prediction at any class balance."""
     tp, fp, fn, tn = confusion(truth, pred, weights)
     return _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
 def _curve(truth: Array, ranking: Array, weights: Array) -> tuple[Array, Array]:
-    """(tp, fp), each (R, thresholds): what lies at or above each distinct value of the ranking, highest first."""
+    """(tp, fp), each (R, thresholds): counts at or above each distinct value of the ranking, highest first."""
     order = np.argsort(-ranking, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(ranking[order])), len(order) - 1)
     sorted_weights, positive = weights[:, order], truth[order] == 1
@@ -80,7 +80,7 @@ def _curve(truth: Array, ranking: Array, weights: Array) -> tuple[Array, Array]:
 
 
 def roc_auc(truth: Array, ranking: Array, weights: Array) -> Array:
-    """Area under the ROC curve; 0.5 where only one class is there."""
+    """Area under the ROC curve; 0.5 if only one class occurs."""
     tp, fp = _curve(truth, ranking, weights)
     height = np.diff(tp, axis=1, prepend=0.0) / 2
     area = np.sum(np.diff(fp, axis=1, prepend=0.0) * (tp - height), axis=1)
@@ -95,7 +95,7 @@ def pr_auc(truth: Array, ranking: Array, weights: Array) -> Array:
 
 
 def brier(truth: Array, prob: Array, weights: Array) -> Array:
-    """Mean squared distance of the probability from the truth."""
+    """Brier score: mean squared difference of probability and truth."""
     return weights @ (prob - truth) ** 2 / weights.sum(axis=1)
 
 
@@ -104,13 +104,13 @@ def _bin_of(prob: Array) -> Array:
 
 
 def ece(truth: Array, prob: Array, weights: Array) -> Array:
-    """Expected calibration error (Guo et al. 2017): gap of probability and share of spam over ten equal-width bins."""
+    """Expected calibration error (Guo et al. 2017): gap between probability and share of spam over ten equal bins."""
     inside = np.eye(BINS)[_bin_of(prob)]  # (n, BINS)
     return np.abs((weights * (prob - truth)) @ inside).sum(axis=1) / weights.sum(axis=1)
 
 
 def calibration_bins(truth: Array, prob: Array) -> list[dict[str, float]]:
-    """Bins of `ece` that hold items: {"prob": mean probability, "share": share of spam, "count": items}."""
+    """The non-empty bins of `ece`: {"prob": mean probability, "share": share of spam, "count": number of items}."""
     bins = _bin_of(prob)
     return [
         {
@@ -136,7 +136,10 @@ PROBABILITY: dict[str, Metric] = {"brier": brier, "ece": ece}
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many resamples, the confidence of the intervals (their ends are percentiles), and the seed of the draws."""
+    """Bootstrap over items with percentile intervals.
+
+    samples: number of resamples. confidence: level of the intervals. seed: of the draws.
+    """
 
     samples: int
     confidence: float
@@ -163,16 +166,16 @@ class Bootstrap:
 
 
 def seed_interval(values: Sequence[float], confidence: float) -> Interval:
-    """Mean over seeds and the interval of Student's t: how the mean would vary with other seeds, on the same items.
+    """Mean over seeds with Student's t interval: how the mean would vary with other seeds on the same items.
 
     Raises:
-        BadInput: fewer than two values, which have no spread.
+        BadInput: there are fewer than two values, which have no spread.
     """
     from scipy.special import stdtrit
 
     if len(values) < 2:
         raise BadInput(
-            f"found {len(values)} seed(s); an interval over seeds needs at least 2; list more seeds."
+            f"found {len(values)} seed(s); an interval over seeds needs at least 2: list more seeds."
         )
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
@@ -187,7 +190,11 @@ def score(
     ranking: Array | None = None,
     prob: Array | None = None,
 ) -> dict[str, Interval]:
-    """Every metric that the given answers allow, {metric: {"mean", "low", "high"}}; "mean" is over the seeds."""
+    """Every metric that the given arrays allow: {metric: {"mean", "low", "high"}}; "mean" is over the seeds.
+
+    Args:
+        pred, ranking, prob: (n,) or (S, n), see the module's legend.
+    """
     table: dict[str, Interval] = {}
     for answers, metrics in ((pred, DECISION), (ranking, RANKING), (prob, PROBABILITY)):
         if answers is None:
@@ -203,10 +210,15 @@ def score(
 def paired_difference(
     truth: Array, ours: Array, theirs: Array, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Decision metrics, ours (S, n) minus theirs (S', n): {metric: {"mean", "low", "high", "significant"}}.
+    """Paired difference of two systems in the decision metrics, `ours` minus `theirs`.
 
-    Both systems see the same resamples, so what makes an item hard for both cancels out. "significant": the interval
-    leaves out 0.
+    Both systems see the same resamples, so the difficulty of an item cancels out.
+
+    Args:
+        ours, theirs: decisions, (n,) or (S, n); the two may have different numbers of seeds.
+
+    Returns:
+        {metric: {"mean", "low", "high", "significant": whether the interval excludes 0}}.
     """
     ours, theirs = np.atleast_2d(ours), np.atleast_2d(theirs)
     values = [_values(truth, answers, DECISION) for answers in (ours, theirs)]

@@ -1,8 +1,8 @@
-"""What a model of text must beat: guesses by counting which token stood most often in the same place.
+"""N-gram baselines for language models: guess the token that occurred most often in the same context.
 
-Each guesses by the longest context that was seen in training and backs off to a shorter one (as in Katz 1987, but
-without probabilities, since only the best guess counts). Ids of V tokens; UNKNOWN stands for what is not there or
-hidden. Counts in training decide, and of equal ones the smaller id.
+Each baseline uses the longest context that occurred in training and backs off to a shorter one (as in Katz 1987, but
+without probabilities, since only the best guess counts). Of equally frequent tokens it guesses the one with the smaller
+id. UNKNOWN marks a token that is missing or hidden.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class BestToken:
-    """The most frequent token of each context seen: contexts (K,), sorted, and tokens (K,)."""
+    """The most frequent token in each of K contexts: contexts (K,), sorted, and tokens (K,)."""
 
     contexts: Ids
     tokens: Ids
 
     @classmethod
     def count(cls, contexts: Ids, tokens: Ids, vocab_size: int) -> "BestToken":
-        """Count pairs; both (N,)."""
+        """Count the pairs of contexts (N,) and tokens (N,)."""
         pairs, counts = np.unique(contexts * vocab_size + tokens, return_counts=True)
         found, token = np.divmod(pairs, vocab_size)
         order = np.lexsort((token, -counts, found))
@@ -33,16 +33,17 @@ class BestToken:
         return cls(found[order][first], token[order][first])
 
     def look_up(self, contexts: Ids) -> Ids:
-        """Contexts of any shape -> the token of each, UNKNOWN where it was never seen."""
+        """Contexts of any shape -> the token of each, UNKNOWN for a context that never occurred."""
         place = np.searchsorted(self.contexts, contexts).clip(max=len(self.contexts) - 1)
         return np.where(self.contexts[place] == contexts, self.tokens[place], UNKNOWN)
 
 
 @dataclass(frozen=True)
 class NgramGuesses:
-    """Guesses from neighbours at fixed places around a token, such as (-2, -1) or (-1, 1).
+    """Guesses from neighbours at fixed offsets from a token, such as (-2, -1) or (-1, 1).
 
-    tables: for each set of places, best first, the counts; the last set is empty: the most frequent token of all.
+    tables: the best tokens for each tuple of offsets, in the order of backing off; the last tuple is empty and gives
+    the most frequent token overall.
     """
 
     vocab_size: int
@@ -52,7 +53,11 @@ class NgramGuesses:
     def fit(
         cls, ids: NDArray[np.unsignedinteger[Any]], vocab_size: int, contexts: Sequence[tuple[int, ...]]
     ) -> "NgramGuesses":
-        """Count in the stream ids (N,); `contexts` without the empty one, best first."""
+        """Count in a stream of token ids (N,).
+
+        Args:
+            contexts: tuples of offsets in the order of backing off, without the empty one.
+        """
         stream = ids.astype(np.int64)
         tables = []
         for places in [*contexts, ()]:
@@ -62,7 +67,7 @@ class NgramGuesses:
         return cls(vocab_size, tables)
 
     def guess(self, windows: Ids) -> Ids:
-        """Windows (W, T), hidden tokens UNKNOWN -> the best guess at each position from its neighbours (W, T)."""
+        """Windows (W, T), with hidden tokens UNKNOWN -> the best guess at each position from its neighbours (W, T)."""
         found = np.full(windows.shape, UNKNOWN)
         for places, table in self.tables:
             guesses = table.look_up(_keys(windows, places, self.vocab_size))
@@ -71,22 +76,22 @@ class NgramGuesses:
 
 
 def next_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
-    """The trigram baseline of a causal model: the two tokens before, else the one before."""
+    """The trigram baseline for a causal model: the two tokens before, else the one before."""
     return NgramGuesses.fit(ids, vocab_size, [(-2, -1), (-1,)])
 
 
 def hidden_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
-    """The trigram baseline of a masked model: both neighbours, else the left one, else the right one."""
+    """The trigram baseline for a masked model: both neighbours, else the left one, else the right one."""
     return NgramGuesses.fit(ids, vocab_size, [(-1, 1), (-1,), (1,)])
 
 
 def most_frequent(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> int:
-    """The token to say when nothing is known."""
+    """The most frequent token, to be guessed without any context."""
     return int(np.bincount(ids, minlength=vocab_size).argmax())
 
 
 def _keys(windows: Ids, places: tuple[int, ...], vocab_size: int) -> Ids:
-    """The neighbours at `places` of each position as one number (W, T); UNKNOWN where one of them is."""
+    """The neighbours at offsets `places` of each position, as one number (W, T); UNKNOWN if any of them is."""
     width = windows.shape[1]
     keys, known = np.zeros_like(windows), np.ones(windows.shape, dtype=bool)
     for place in places:

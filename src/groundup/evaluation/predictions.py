@@ -1,4 +1,4 @@
-"""What classifiers and baselines think of every message, as CSV: the rows behind the spam table and its pictures.
+"""Predictions of classifiers and baselines for every message, as CSV: the data of the spam table and its plots.
 
 Legend: S seeds, n test messages.
 """
@@ -23,7 +23,7 @@ BASELINE_COLUMNS = ("baseline", "id", "called_spam", "ranking", "spam_probabilit
 def write_predictions(
     path: Path, splits: Mapping[str, Sequence[Row]], found: Mapping[tuple[int, str], Sequence[float]]
 ) -> None:
-    """Write a row for each message, atomically: found[seed, split][i] is the probability of splits[split][i]."""
+    """Write one row per seed and message, atomically; found[seed, split][i] is the probability of splits[split][i]."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -33,17 +33,20 @@ def write_predictions(
 
 
 def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
-    """Read the test split: (seeds in order (S,), probability of spam of each test row (S, n)).
+    """Read the predictions on the test split.
+
+    Returns:
+        (the seeds in ascending order (S,), the probability of spam of each test row (S, n)).
 
     Raises:
-        BadInput: a column is missing, or a seed has not exactly the test rows: the file is of another split.
+        BadInput: a column is missing, or the rows of a seed are not exactly the rows of the test split.
     """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         missing = set(COLUMNS) - set(reader.fieldnames or ())
         if missing:
             raise BadInput(
-                f"{path} lacks the columns {sorted(missing)}; expected {', '.join(COLUMNS)}; finetune again."
+                f"{path} lacks the columns {sorted(missing)}; expected {', '.join(COLUMNS)}: finetune again."
             )
         found: dict[int, dict[str, float]] = {}
         for row in reader:
@@ -53,20 +56,20 @@ def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], 
     for seed, answers in found.items():
         if set(answers) != set(ids):
             raise BadInput(
-                f"{path}: seed {seed} has answers to {len(answers)} test messages, "
+                f"{path}: seed {seed} has predictions for {len(answers)} test messages, "
                 f"{len(set(answers) & set(ids))} of them among the {len(ids)} of the split; "
-                f"expected exactly these; finetune again."
+                f"expected exactly these: finetune again."
             )
     if not found:
         raise BadInput(
-            f"{path} has no row of the test split; expected one a seed and message; finetune again."
+            f"{path} has no row of the test split; expected one per seed and message: finetune again."
         )
     seeds = tuple(sorted(found))
     return seeds, np.array([[found[seed][id_] for id_ in ids] for seed in seeds])
 
 
 def write_baselines(path: Path, test: Sequence[Row], found: Mapping[str, Predictions]) -> None:
-    """Write a row for each baseline and test message, atomically, every number in full."""
+    """Write one row per baseline and test message, atomically, with every number at full precision."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(BASELINE_COLUMNS)
@@ -77,10 +80,10 @@ def write_baselines(path: Path, test: Sequence[Row], found: Mapping[str, Predict
 
 
 def read_baselines(path: Path, test: Sequence[Row]) -> dict[str, Predictions]:
-    """Read what `write_baselines` wrote, in its order.
+    """Read what `write_baselines` wrote, in the same order.
 
     Raises:
-        BadInput: the file is about other test rows.
+        BadInput: the file was written for other test rows.
     """
     found: dict[str, list[dict[str, str]]] = {}
     with open(path, encoding="utf-8", newline="") as file:
@@ -90,8 +93,8 @@ def read_baselines(path: Path, test: Sequence[Row]) -> dict[str, Predictions]:
     for name, rows in found.items():
         if [row["id"] for row in rows] != ids:
             raise BadInput(
-                f"{path}: {name} has answers to {len(rows)} messages; expected those of the test split in their order; "
-                "evaluate again."
+                f"{path}: {name} has predictions for {len(rows)} messages; expected the messages of the test split in "
+                "their order: evaluate again."
             )
     return {name: _predictions(rows) for name, rows in found.items()}
 

@@ -1,6 +1,6 @@
-"""The spam table: what the finetuned classifiers and the baselines answered on the test messages, scored.
+"""The spam table: scores of the finetuned classifiers and the baselines on the test messages.
 
-Legend: S seeds, n test messages; truth (n,) 1 = spam.
+Legend: S seeds, n test messages; truth (n,), 1 = spam.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """All answers on one test set: truth (n,), seeds (S,), prob (S, n) of our classifiers, and the baselines'."""
+    """All predictions on one test set: truth (n,), seeds (S,), prob (S, n) of our classifiers, and the baselines."""
 
     truth: npt.NDArray[np.int64]
     seeds: tuple[int, ...]
@@ -32,12 +32,16 @@ class Answers:
 
     @property
     def pred(self) -> npt.NDArray[np.int64]:
-        """Our decisions (S, n)."""
+        """The decisions of our classifiers (S, n)."""
         return (self.prob >= THRESHOLD).astype(np.int64)
 
 
 def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Answers:
-    """Read our answers, and fit every baseline on train (and nothing else)."""
+    """Read the predictions of our classifiers, and fit every baseline on the training split only.
+
+    Raises:
+        BadInput: see `read_predictions`.
+    """
     seeds, prob = read_predictions(predictions, test)
     texts, labels = [row["text"] for row in train], [_positive(row) for row in train]
     asked = [row["text"] for row in test]
@@ -46,19 +50,23 @@ def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Ans
 
 
 def read_answers(test: Sequence[Row], predictions: Path, of_baselines: Path) -> Answers:
-    """Read our answers and those of the baselines, as `write_predictions` and `write_baselines` left them."""
+    """Read the predictions of our classifiers and of the baselines from the files in which they are stored.
+
+    Raises:
+        BadInput: see `read_predictions` and `read_baselines`.
+    """
     seeds, prob = read_predictions(predictions, test)
     truth = np.array([_positive(row) for row in test])
     return Answers(truth, seeds, prob, read_baselines(of_baselines, test))
 
 
 def table(answers: Answers, config: EvaluateConfig) -> dict[str, Any]:
-    """Score everything.
+    """Score our classifiers and the baselines.
 
     Returns:
         {"test": {metric: {"mean", "low", "high"}}, "per_seed": {seed: {metric: value}}, "baselines": {name: {metric:
-        {...}}}, "difference": {baseline: {metric: {"mean", "low", "high", "significant"}}} (ours minus theirs,
-        paired), "items": {"ham": int, "spam": int}}.
+        {...}}}, "difference": {baseline: {metric: {"mean", "low", "high", "significant"}}} (our classifiers minus the
+        baseline, paired), "items": {"ham": int, "spam": int}}.
     """
     truth, bootstrap = answers.truth, Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     once = np.ones((1, len(truth)))

@@ -1,6 +1,6 @@
-"""Compares starting points: what each model knows, which tasks it answers, and how well it tells spam after finetuning.
+"""Comparison of starts: bits per byte and exact match of each model, and F1 for spam after finetuning it.
 
-Every figure has an interval; differences are paired, over the same messages or instances.
+Every score has an interval; differences are paired over the same messages or instances.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from groundup.evaluation.spam_results import Answers
 from groundup.evaluation.spam_results import table as spam_table
 from groundup.verifiable.answers import check_for
 
-# from nothing to everything, as tables list them; the keys of the stages in pipelines/transfer/dvc.yaml
+# in the order of the tables, from random weights to the most training; the keys in pipelines/transfer/dvc.yaml
 STARTS = ("random", "pretrained", "instructed", "published", "lora", "dpo")
-STEPS = (("lora", "published"), ("dpo", "lora"))  # a model, and the one that it was trained from
+STEPS = (("lora", "published"), ("dpo", "lora"))  # a model, and the model that it was trained from
 BASELINE = "char_svm"
 METRICS = ("f1", "mcc")
 
@@ -27,15 +27,15 @@ Rows = Sequence[Mapping[str, Any]]
 def table(
     scores: Mapping[str, Figures], spam: Mapping[str, Answers], config: EvaluateConfig
 ) -> dict[str, Any]:
-    """The table of starting points.
+    """The table of starts.
 
     Args:
-        scores: what the stage evaluate_starts measured, by name.
-        spam: answers of the classifiers from the same starting points, all on the same test messages.
+        scores: results of the stage evaluate_starts, by name of the start.
+        spam: predictions of the classifiers finetuned from the same starts, all on the same test messages.
 
     Returns:
         {"starts": {name: {"parameters", "bits_per_byte", "bytes", "test", "held_out": exact match, "spam": {metric:
-        {"mean", "low", "high"}}, "spam_difference": to the baseline, paired}}, "baseline": {metric: {…}}}.
+        {"mean", "low", "high"}}, "spam_difference": from the baseline, paired}}, "baseline": {metric: {…}}}.
     """
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     found: dict[str, Any] = {"starts": {}}
@@ -68,7 +68,7 @@ def book_accuracy(book: Answers, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def right_answers(responses: Mapping[str, Rows]) -> dict[str, list[bool]]:
-    """Whether each response is right, by the name of the model that gave it; all models answered the same rows."""
+    """Whether each response is right, by name of the model; all models answered the same rows."""
     check = check_for(next(iter(responses.values())))
     return {
         name: [check(row["family"], row["instruction"], row["input"], row["response"]) for row in rows]
@@ -81,10 +81,11 @@ def gains(
     right: Mapping[str, Sequence[bool]],
     config: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Exact match of each model of STEPS less that of the one it was trained from, on the same instances.
+    """Exact match of each model of STEPS minus that of the model it was trained from, on the same instances.
 
     Args:
-        responses: rows with `split`, by name, in the same order. right: whether each of them is right.
+        responses: rows with "id" and "split", by name of the model, in the same order for all models.
+        right: whether each response is right.
 
     Returns:
         {"lora - published": {"test": {"mean", "low", "high"}, "held_out": …}, …}
@@ -106,7 +107,7 @@ def gains(
 
 
 def headline(found: Figures) -> dict[str, float]:
-    """The figures that `dvc metrics show` prints: means alone, few enough for one line of a terminal."""
+    """The metrics that `dvc metrics show` prints: means without intervals, few enough for one line of a terminal."""
     published, lora = found["starts"]["published"], found["starts"]["lora"]
     figures = {
         "bpb": published["bits_per_byte"],

@@ -1,6 +1,6 @@
-"""The headline figures of the study, and how each is chosen from the metrics of its stages.
+"""The headline metrics of the study, and how each is chosen from the metrics of its stages.
 
-`found`: what `read_metrics` returns.
+Legend: `found` is the result of `read_metrics`.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ FILES = {  # name in `found` -> file of metrics
     "transformer": "transformer.json",
     "translation": "translation.json",
 }
-MIX = "mix"  # the larger of the two corpora of word vectors
-WORD = "the word"  # how the probes name what they read
+MIX = "mix"  # the larger of the two corpora for word vectors
+WORD = "the word"  # the probes' name for the vector of the word itself
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of the study's stages by the names of FILES."""
+    """The metrics of the study's stages, with the keys of FILES."""
     return {name: read_json(folder / file) for name, file in FILES.items()}
 
 
 def headline(found: Facts) -> dict[str, float]:
-    """The figures that `dvc metrics show` prints: means alone, few enough for one line of a terminal."""
+    """The metrics that `dvc metrics show` prints: means without intervals, few enough for one line of a terminal."""
     figures = {
         "bpb": min(entry["mean"] for entry in lossless(found).values()),
         "spam_f1": max(all_messages(found, objective)["mean"] for objective in ("causal", "masked")),
@@ -44,7 +44,7 @@ def headline(found: Facts) -> dict[str, float]:
 
 
 def lossless(found: Facts) -> dict[str, Entry]:
-    """Bits per byte with each tokenizer that gives every text back; those with others cannot be compared."""
+    """Bits per byte with each lossless tokenizer; those with other tokenizers cannot be compared."""
     rows = found["tokenizers"]["tokenizers"]
     return {name: row["val_bpb"] for name, row in rows.items() if row["comparable"]}
 
@@ -56,19 +56,19 @@ def all_messages(found: Facts, name: str) -> Entry:
 
 
 def word_similarity(found: Facts) -> Mapping[str, Entry]:
-    """Correlation with people on WordSim-353 by set of vectors."""
+    """Rank correlation with human scores on WordSim-353, by set of vectors."""
     scores: Mapping[str, Entry] = found["embeddings"]["corpora"][MIX]["benchmarks"]["WordSim-353"]["scores"]
     return scores
 
 
 def last_layers(found: Facts) -> dict[str, Facts]:
-    """The probe of each model's last layer."""
+    """The results of the probes on each model's last layer."""
     names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
     return {name: last_layer(found, name) for name in sorted(names)}
 
 
 def last_layer(found: Facts, vectors: str) -> Facts:
-    """The probe of a model's last layer at the word itself; the best layer would be chosen by the test pairs."""
+    """The result at the word itself in a model's last layer; choosing the best layer would use the test pairs."""
     rows = [
         row for row in found["contextual"]["rows"] if row["vectors"] == vectors and row["layer"] is not None
     ]

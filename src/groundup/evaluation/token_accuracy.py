@@ -1,6 +1,7 @@
-"""How often a model's best guess is the token that stands there: the next one, or a hidden one.
+"""How often a model's best guess is the right token: the next one, or a masked one.
 
-Windows (W, T) of a held-out text. Intervals are over windows, since what is said within one goes together.
+The guesses are made in windows (W, T) of a held-out text. Intervals are over windows, since guesses within one window
+are not independent.
 """
 
 from collections.abc import Mapping
@@ -20,15 +21,15 @@ Ids = NDArray[np.int64]
 
 
 def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Ids:
-    """The stream (N,) in pieces (W, context_length + 1), each with the token after it; a shorter rest is left out.
+    """The stream (N,) as windows (W, context_length + 1), each with the next window's first token; the rest is dropped.
 
     Raises:
-        BadInput: not even one piece.
+        BadInput: the stream is shorter than one window.
     """
     count = (len(ids) - 1) // context_length
     if count < 1:
         raise BadInput(
-            f"the held-out text has {len(ids)} tokens; one window needs {context_length + 1}; raise "
+            f"the held-out text has {len(ids)} tokens; one window needs {context_length + 1}: raise "
             f"corpus.val_fraction or lower context_length."
         )
     rows = np.arange(count)[:, None] * context_length + np.arange(context_length + 1)
@@ -37,9 +38,9 @@ def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Id
 
 @torch.inference_mode()
 def guesses(model: Decoder | Encoder, windows: Ids, targets: Ids, batch_size: int = 32) -> tuple[Ids, float]:
-    """The likeliest token at each position with a target (W, T), IGNORE_INDEX elsewhere; and the mean loss in nats.
+    """The most likely token at each position with a target (W, T), IGNORE_INDEX elsewhere, and the mean loss in nats.
 
-    A decoder guesses the next token, an encoder the one that stands there.
+    A decoder guesses the next token, an encoder the token at the position itself.
     """
     device = model.wte.weight.device
     found, nats = np.full_like(targets, IGNORE_INDEX), 0.0
@@ -57,10 +58,11 @@ def guesses(model: Decoder | Encoder, windows: Ids, targets: Ids, batch_size: in
 def accuracies(
     targets: Ids, guessed: Mapping[str, Ids], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Interval]]:
-    """The share of right guesses of each system, and the first one's lead over each other, on the same resamples.
+    """The share of right guesses of each system, and the first system's lead over each other, on the same resamples.
 
     Args:
-        targets: (W, T), IGNORE_INDEX where nothing is asked. guessed: name -> (W, T).
+        targets: (W, T), IGNORE_INDEX at positions that are not scored.
+        guessed: name -> (W, T).
 
     Returns:
         {"accuracy": {name: {"mean", "low", "high"}}, "lead": {name: {"mean", "low", "high"}}}.

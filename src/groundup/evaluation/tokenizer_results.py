@@ -1,4 +1,4 @@
-"""The ladder of tokenizers as one table, and how the largest of them learned to cut a sentence."""
+"""The results of all tokenizers as one table, and how the largest of them learned to split a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,26 +26,25 @@ class CompareTokenizersConfig:
     __pydantic_config__ = STRICT
 
     reference: str
-    """The vocabulary with which the others are compared, seed by seed."""
+    """The vocabulary that the others are compared with, seed by seed."""
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals over seeds."""
     sentence: str
-    """A sentence that the page shows as cut by every tokenizer."""
+    """A sentence that the page shows as split by every tokenizer."""
     steps: tuple[Annotated[int, Ge(0)], ...]
-    """Numbers of merges after which its cut is shown."""
+    """Numbers of merges after which the split sentence is shown."""
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig) -> Table:
-    """Every tokenizer's figures with intervals over seeds, and its differences from the reference, seed by seed.
+    """Every tokenizer's metrics with intervals over seeds, and its differences from the reference, paired by seed.
+
+    A difference is "significant" if its interval over seeds excludes 0. Intervals of F1 are cut at 0 and 1.
 
     Args:
-        rows: name -> what the stage ladder writes, and "vocabulary": what the stage train_vocabulary writes.
-
-    A difference of two tokenizers with equal seeds is one number per seed; its interval leaves 0 out ("significant")
-    where the seeds agree about it more closely than they differ. Intervals of F1 end at 0 and 1.
+        rows: name -> results of the stage ladder, and "vocabulary": results of the stage train_vocabulary.
 
     Raises:
-        BadInput: the reference is not among them.
+        BadInput: the reference is not one of the names.
     """
     if config.reference not in rows:
         raise BadInput(
@@ -56,7 +55,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
         columns = {key: value for key, value in row["vocabulary"].items() if key != "merges"}
         columns |= {key: row[key] for key in ("parameters", "embedding_parameters", "cut_messages")}
         columns |= {key: seed_interval([*row[key].values()], config.confidence) for key in MEASURED}
-        f1 = columns["spam_f1"]  # Student's t knows no bounds
+        f1 = columns["spam_f1"]  # Student's t interval has no bounds
         columns["spam_f1"] = {**f1, "low": max(f1["low"], 0.0), "high": min(f1["high"], 1.0)}
         columns["steps_range"] = [min(row["steps"].values()), max(row["steps"].values())]
         columns["comparable"] = row["vocabulary"]["restored"] == 1.0
@@ -80,14 +79,15 @@ def learned(
     tokenizers: Mapping[str, Tokenizer],
     config: CompareTokenizersConfig,
 ) -> dict[str, dict[str, Any] | None]:
-    """How the largest vocabulary of each kind that joins came to cut the sentence.
+    """How the largest vocabulary of each kind with merges learned to split the sentence.
 
     Args:
-        vocabularies: name -> what the stage train_vocabulary writes. tokenizers: by the same names.
+        vocabularies: name -> results of the stage train_vocabulary.
+        tokenizers: with the same names.
 
     Returns:
-        {"bpe", "wordpiece": {"name", "merges": the first ones, "steps": [[number of merges, pieces], …]}}, or None
-        where no vocabulary of that kind was learned.
+        {"bpe", "wordpiece": {"name", "merges": the first ones, "steps": [[number of merges, pieces], …]}}; None for a
+        kind without a vocabulary.
     """
     joined = {name: row for name, row in vocabularies.items() if row["merges"]}
     found: dict[str, dict[str, Any] | None] = {}

@@ -1,8 +1,8 @@
-"""F1 over the number of labelled messages, and what pretraining adds to it, with intervals over seeds.
+"""F1 by number of labelled messages, and the gain from pretraining, with intervals over seeds.
 
-All models of a seed read the same messages, so differences are taken seed by seed: what makes a draw of messages
-lucky for both cancels out. Intervals say how the means would vary with other seeds, that is other draws of messages
-and other random weights; the test messages are the same throughout.
+All models of one seed read the same messages, so differences are taken seed by seed: a lucky draw of messages cancels
+out. Intervals show how the means would vary with other seeds, which means other draws of messages and other random
+weights; the test messages are always the same.
 """
 
 import math
@@ -14,9 +14,9 @@ import numpy as np
 from groundup.evaluation.metrics import seed_interval
 
 OBJECTIVES = ("masked", "causal")
-LAST_STEPS = 10  # the loss of a single step jumps
+LAST_STEPS = 10  # the loss of a single step is noisy
 
-Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> a figure of each seed
+Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of messages -> one value per seed
 
 
 def final_loss(history: Sequence[Mapping[str, float]]) -> float:
@@ -25,12 +25,14 @@ def final_loss(history: Sequence[Mapping[str, float]]) -> float:
 
 
 def table(scores: Scores, losses: Scores, steps: Mapping[int, int], confidence: float) -> dict[str, Any]:
-    """Means, intervals and differences; numbers of messages become text, as in JSON.
+    """Means, intervals and differences, as JSON (numbers of messages become strings).
 
-    F1 lies between 0 and 1, a loss above 0; the interval of Student's t around them need not: its ends are cut there.
+    Student's t interval can exceed the possible range, so intervals of F1 are cut at 0 and 1, those of a loss at 0.
 
     Args:
-        scores: F1 on test. losses: the `final_loss` of the trained models. steps: of training, of all models alike.
+        scores: F1 on the test split.
+        losses: the `final_loss` of the trained models.
+        steps: number of messages -> training steps, the same for all models.
 
     Returns:
         {"confidence": float, "seeds": int, "f1": {system: {messages: interval}}, "loss": {model: {messages:

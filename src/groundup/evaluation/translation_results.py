@@ -1,4 +1,4 @@
-"""Translations of several systems beside one reference: BLEU and chrF, intervals and paired significance."""
+"""Translations of several systems compared with one reference: BLEU and chrF, intervals and paired significance."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from groundup.training.config import EvaluateTranslationConfig
 
 MODEL = "model"  # the system that the others are compared with
-METRICS = ("BLEU", "chrF2")  # as sacreBLEU calls them
-SIGNIFICANT = 0.025  # p of sacreBLEU, whose test looks to one side: 5% on both sides
+METRICS = ("BLEU", "chrF2")  # sacreBLEU's names
+SIGNIFICANT = 0.025  # for sacreBLEU's one-sided p; 5% for a two-sided test
 
 
 def scores(systems: Mapping[str, Sequence[str]], references: Sequence[str], samples: int) -> dict[str, Any]:
     """BLEU and chrF of each system, with 95% bootstrap intervals, and p of its difference from `model`.
 
-    Paired bootstrap resampling (Koehn 2004) by sacreBLEU (Post 2018). With d the absolute difference of two systems,
-    and d* that of a resample, its p is the share of resamples with d* - mean(d*) > d. A difference clear of 0 keeps
-    its sign in nearly all resamples, so only one side is counted: p is about half the p of a two-sided test. Below
-    0.025 is therefore called significant, the two-sided level of 5% (5.2% for a normal difference, as d* is folded
-    at 0; 0.05 would be 11%).
+    Paired bootstrap resampling (Koehn 2004) by sacreBLEU (Post 2018). Let d be the absolute difference of two systems
+    and d* that of a resample; p is the share of resamples with d* - mean(d*) > d. A difference far from 0 keeps its
+    sign in nearly all resamples, so only one side is counted, and p is about half the p of a two-sided test. A p below
+    0.025 is therefore significant at the two-sided level of 5% (5.2% for a normal difference, because d* is folded at
+    0; a p below 0.05 would be 11%).
 
     Args:
-        systems: name -> its translations; `model` must be one of them.
-        samples: resamples of the sentences.
+        systems: name -> translations; `model` must be one of the names.
+        samples: number of resamples.
 
     Returns:
         {"sentences", "signatures": {metric: str}, "systems": {name: {metric: {"score", "mean", "low", "high", "p"}}}};
@@ -75,10 +75,10 @@ def verdict(table: Mapping[str, Any], baseline: str, metric: str) -> str:
     return "higher" if ours["score"] > theirs["score"] else "lower"
 
 
-def beside_sources(
+def with_translations(
     verses: Sequence[Mapping[str, str]], systems: Mapping[str, Sequence[str]]
 ) -> list[dict[str, str]]:
-    """The verses with what each system made of them; a copy of the source is not repeated."""
+    """Each verse with the translations of all systems; a copy of the source is not repeated."""
     return [
         {**verse, **{name: texts[n] for name, texts in systems.items() if name != "copy"}}
         for n, verse in enumerate(verses)
@@ -88,7 +88,7 @@ def beside_sources(
 def draw(
     verses: Sequence[dict[str, str]], config: "EvaluateTranslationConfig"
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """The verses that the page shows: (with all translations, with maps, which only short ones are legible in)."""
+    """Draw the verses that the page shows: (verses with all translations, short verses whose maps are legible)."""
     fewest, most = config.alignment_words
     short = [verse for verse in verses if fewest <= len(words_of(verse[MODEL])) <= most]
     return (

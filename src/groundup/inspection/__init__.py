@@ -1,5 +1,5 @@
-"""Trained models taken apart: what they are made of, where they look while they read a text, one look worked out.
+"""Inspection of trained models: their parts, their attention on one text, and the attention of one query step by step.
 
-Gives numbers and arrays of a single model and text (scores of models are the business of evaluation); what is stored
-here needs no torch to be read, so that reports can draw it.
+The results are numbers and arrays for one model and one text; scores of models are in `evaluation`. Reading the stored
+results needs no torch, so that reports can draw them.
 """

@@ -1,7 +1,7 @@
-"""What a model is made of, learned from the loaded model itself while it reads a text.
+"""The parts of a model, found by running the loaded model on a text.
 
-Hooks note which modules are called, in which order, and the shapes they hand on; parameters are counted in the
-modules, a tensor shared by two parts where it is met first.
+Hooks record which modules are called, in which order, and the shapes of their outputs. Parameters are counted in the
+modules; a tensor shared by two parts counts for the part that is called first.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ TITLES = {
     "attn": "self-attention",
     "cross_attn": "cross-attention",
     "mlp": "feed-forward",
-    "c_predict": "layer of the guess",
-    "ln_predict": "norm of the guess",
+    "c_predict": "prediction layer",
+    "ln_predict": "prediction norm",
     "c_pool": "pooler, of the first token",
     "lm_head": "output head",
 }
@@ -39,11 +39,12 @@ TITLES = {
 
 @torch.no_grad()
 def stacks(model: nn.Module, idx: Tensor, source: Tensor | None = None) -> list[Stack]:
-    """The stacks of a decoder or encoder (one), or of an encoder-decoder (two), as they read idx (1, T).
+    """The one stack of a decoder or encoder, or the two stacks of an encoder-decoder.
 
     Args:
         model: Decoder, Encoder or EncoderDecoder, in evaluation mode.
-        source: (1, S), what the encoder of an encoder-decoder reads.
+        idx: (1, T) token ids to run the model on.
+        source: (1, S) token ids for the encoder of an encoder-decoder.
     """
     counted: set[int] = set()
     if isinstance(model, EncoderDecoder):
@@ -69,7 +70,7 @@ def stacks(model: nn.Module, idx: Tensor, source: Tensor | None = None) -> list[
 
 
 def _stack(title: str, trunk: Transformer, read: Callable[[], object], counted: set[int]) -> Stack:
-    """Watch the parts of `trunk` during `read`; `counted` holds the ids of the parameters already counted."""
+    """Record the parts of `trunk` during `read`; `counted` holds the `id` of every parameter counted so far."""
     blocks: Any = trunk.h
     watched = dict(trunk.named_children()) | {
         f"h.0.{name}": part for name, part in blocks[0].named_children()
@@ -106,7 +107,9 @@ def _stack(title: str, trunk: Transformer, read: Callable[[], object], counted: 
     ]
     if trunk.config.position == "sinusoidal":
         embeddings.append(Part("", "sinusoidal positions", "fixed waves", embeddings[0].shape, 0, 0))
-    embeddings.sort(key=lambda found: found.name == "ln_e")  # of the sum of all others
+    embeddings.sort(
+        key=lambda found: found.name == "ln_e"
+    )  # last, because it normalises the sum of all others
     block = [part(name) for name in names[first:behind]]
     counted.update(map(id, blocks.parameters()))
     rest = [part(name) for name in names[behind:]]
@@ -141,7 +144,7 @@ def _part(
 
 
 def _detail(module: nn.Module, trunk: Transformer) -> str:
-    """The sizes inside a part."""
+    """The sizes inside a part, as text."""
     if isinstance(module, nn.Embedding):
         return f"{module.num_embeddings:,} × {module.embedding_dim}"
     if isinstance(module, NgramEmbedding):

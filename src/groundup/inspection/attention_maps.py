@@ -1,4 +1,4 @@
-"""Attention maps and their file: how much each token of a text looks at each token of it, or of another text."""
+"""Attention maps and their file: how much each token of a text attends to each token of the same or another text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from groundup.files import atomic_path
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """How much each of T tokens (rows) looks at each of S tokens (columns).
+    """How much each of T tokens (rows) attends to each of S tokens (columns).
 
-    weights: (T, S), or (H, T, S) for H heads; a row sums to 1. Booleans say where any weight was given at all.
+    weights: (T, S), or (H, T, S) for H heads; each row sums to 1. As booleans: where any attention weight is above 0.
     """
 
     rows: Sequence[str]
@@ -24,7 +24,7 @@ class AttentionMap:
 
 
 def save_maps(path: Path, maps: Mapping[str, AttentionMap]) -> None:
-    """Write maps by their names into one .npz file, atomically; equal maps give equal bytes."""
+    """Write named maps into one .npz file, atomically; equal maps give equal bytes."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, one in maps.items():
         arrays |= {f"{name}/rows": np.array(one.rows, str), f"{name}/columns": np.array(one.columns, str)}

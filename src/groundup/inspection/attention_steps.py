@@ -1,4 +1,4 @@
-"""One look of one head, step by step with the model's own numbers: products, softmax, weighted sum.
+"""The attention of one query in one head, step by step with the model's own numbers: products, softmax, weighted sum.
 
 Vaswani et al. 2017, section 3.2.1: Attention(Q, K, V) = softmax(Q Kᵀ / sqrt(D)) V, here for a single query.
 """
@@ -16,8 +16,8 @@ from groundup.nn.transformer import Transformer
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one query finds among the S keys it may look at, in a head of D channels."""
+class QueryAttention:
+    """The attention of one query over the S keys that it may attend to, in a head of D channels."""
 
     query: Tensor  # (D,)
     keys: Tensor  # (S, D)
@@ -25,28 +25,31 @@ class Look:
 
     @property
     def products(self) -> Tensor:
-        """q · k for each key (S,): large where query and key point the same way."""
+        """q · k for each key (S,): large if query and key point in the same direction."""
         return self.keys @ self.query
 
     @property
     def scores(self) -> Tensor:
-        """The products over sqrt(D) (S,), so that their size does not grow with the width of a head."""
+        """The products divided by sqrt(D) (S,), so that their size does not grow with the width of a head."""
         return self.products / len(self.query) ** 0.5
 
     @property
     def weights(self) -> Tensor:
-        """softmax of the scores (S,): above 0, together 1."""
+        """Softmax of the scores (S,): positive, with sum 1."""
         return self.scores.softmax(dim=0)
 
     @property
     def output(self) -> Tensor:
-        """The values, each times its weight, added up (D,)."""
+        """Sum of the values, each multiplied by its weight (D,)."""
         return self.weights @ self.values
 
 
 @torch.no_grad()
-def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) -> Look:
-    """What `head` of `layer` (both counted from 0) sees at `position` while the model reads idx (1, T).
+def query_attention(model: Transformer, idx: Tensor, layer: int, head: int, position: int) -> QueryAttention:
+    """The attention of the query at `position`, in one head, while the model reads idx (1, T).
+
+    Args:
+        layer, head: counted from 0.
 
     Raises:
         BadInput: the model has no such layer or head.
@@ -57,14 +60,14 @@ def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) 
             f"explain asks for layer {layer + 1}, head {head + 1}; the model has {config.n_layer} layers of "
             f"{config.n_head} heads: change explain.layer or explain.head."
         )
-    found: list[Look] = []
+    found: list[QueryAttention] = []
 
     def watch(attention: Any, inputs: tuple[Tensor, AttentionContext]) -> None:
         x, context = inputs
         q, k, v = attention.queries_keys_values(x, replace(context, cache=None))
         group = head // (config.n_head // config.n_kv_head)
         end = position + 1 if config.causal else k.shape[2]
-        found.append(Look(q[0, head, position], k[0, group, :end], v[0, group, :end]))
+        found.append(QueryAttention(q[0, head, position], k[0, group, :end], v[0, group, :end]))
 
     blocks: Any = model.h
     attention: nn.Module = blocks[layer].attn
@@ -76,15 +79,15 @@ def look(model: Transformer, idx: Tensor, layer: int, head: int, position: int) 
     return found[0]
 
 
-def steps(found: Look, tokens: Sequence[str]) -> dict[str, Any]:
-    """Every number of the look, as JSON.
+def steps(found: QueryAttention, tokens: Sequence[str]) -> dict[str, Any]:
+    """All intermediate numbers, as JSON.
 
     Args:
-        tokens: all of the text; the look may see fewer.
+        tokens: all tokens of the text; the query may attend to fewer.
 
     Returns:
         {"channels": D, "keys": [{"token", "product", "score", "exp", "weight", "value" (D,), "part" (D,)}], "exp",
-        "output" (D,)}; "part" is the value times its weight, the last two are the sums over all keys.
+        "output" (D,)}; "part" is the value times its weight, and the last two are sums over all keys.
     """
     numbers = {
         "product": found.products,

@@ -1,4 +1,4 @@
-"""What the page about the transformer shows; needs no torch, so that reading it is quick."""
+"""Settings of the page about the transformer; imports no torch, so that reading them is fast."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,7 +8,7 @@ from annotated_types import Ge
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
-Counted = Annotated[int, Ge(1)]  # counted from 1, as people do
+Counted = Annotated[int, Ge(1)]  # counted from 1
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class ExplainConfig:
     __pydantic_config__ = STRICT
 
     sentence: str
-    """What the decoders and the encoder read."""
+    """Text that the decoders and the encoder read."""
     verse: str
-    """What the encoder-decoder translates."""
+    """Text that the encoder-decoder translates."""
     layer: Counted
     """Layer of the main pipeline's decoder whose attention is computed step by step; the first is 1."""
     head: Counted
@@ -29,4 +29,4 @@ class ExplainConfig:
     def __post_init__(self) -> None:
         for name in ("sentence", "verse"):
             if not getattr(self, name).strip():
-                raise BadInput(f"explain.{name} is empty; expected a sentence of some words.")
+                raise BadInput(f"explain.{name} is empty; expected a sentence: add some words.")

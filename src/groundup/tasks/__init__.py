@@ -1,5 +1,5 @@
-"""What pretrained models are finetuned for: spam, instructions, preferences (DPO) and translation.
+"""Training tasks: pretraining, and finetuning for spam, instructions, preferences (DPO) and translation.
 
-Each module trains through the loop of `training` and answers with the trained model. What counts as a right answer,
-and how good a model is, is decided in `verifiable` and `evaluation`.
+Each module trains a model through the loop of `training` and runs the trained model. `verifiable` decides whether an
+answer is right; `evaluation` measures how good a model is.
 """

@@ -1,4 +1,4 @@
-"""Finetuning a pretrained decoder or encoder to tell classes of text apart, and asking the result."""
+"""Finetuning a pretrained decoder or encoder to classify texts, and predicting with the result."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,10 +35,10 @@ SPLITS = ("train", "val", "test")
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
-    """Ids of each text with the end-of-text token behind it; of a text too long for the context, the beginning.
+    """Ids of each text, followed by the end-of-text token; a text too long for the context is cut at its end.
 
-    The end token is the last real one: the position at which the pretrained model has read a whole document. Where
-    the model expects a token before each text, that stands there: a published BERT reads [CLS] text [SEP].
+    The end-of-text token comes last because there the pretrained model has read a whole document. If the model
+    expects a token before each text, that token comes first: the original BERT reads [CLS] text [SEP].
     """
     begin, end = tokenizer.prefix_ids, tokenizer.eot_id
     room = context_length - len(begin) - 1
@@ -46,16 +46,17 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int
 
 
 def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:
-    """A classifier on top of the given model, which it takes over, on the same device."""
+    """A classifier on top of the given model, on the same device. The model is changed in place."""
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
-    if not pretrained.config.tie_embeddings:  # a tied head is the token table, which is trained
-        pretrained.lm_head.requires_grad_(False)  # not part of the loss
+    # the language-model head is not part of the loss; a tied head is the token embedding, which may be trained
+    if not pretrained.config.tie_embeddings:
+        pretrained.lm_head.requires_grad_(False)
     freeze_all_but(pretrained, config.trainable_blocks, config.lora)
     return model
 
 
 def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor | None:
-    """Weights that make both classes count alike: n / (classes · n of the class); None without weighting."""
+    """Weights (classes,) that balance the classes: n / (classes · n of the class); None without weighting."""
     if config.class_weights == "none":
         return None
     counts = Counter(labels)
@@ -63,7 +64,7 @@ def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor |
 
 
 def training_batches(texts: Texts, labels: Sequence[str], training: TrainingConfig, seed: int) -> Batches:
-    """Seeded batches of labelled texts: ids, or features of each."""
+    """Seeded batches of labelled texts, given as token ids or as features."""
     classes = [LABELS.index(label) for label in labels]
     return sorted_batches(
         list(map(len, texts)),
@@ -88,18 +89,21 @@ def finetune(
     evaluate: Callable[[SequenceClassifier], Mapping[str, float]] | None = None,
     resume: Resume | None = None,
 ) -> tuple[SequenceClassifier, list[dict[str, float]]]:
-    """A classifier on the given model, which it takes over, trained on labelled texts; and the history of `fit`.
+    """Put a classifier on the given model and train it, in place, on labelled texts.
 
     Args:
-        texts: ids as from `encode_texts`, or features of a frozen trunk after its first `blocks` blocks. labels: of
-            each text, one of LABELS.
+        texts: ids as from `encode_texts`, or features of a frozen trunk after its first `blocks` blocks.
+        labels: one of LABELS per text.
         config: its `seeds` are not read.
-        seed: of the head, the order of the texts, the tokens hidden and dropout.
+        seed: seeds the head, the order of the texts, the hidden tokens and dropout.
         log, resume, description: see `fit`.
-        evaluate: classifier -> metrics, called when `fit` evaluates; with patience, "val/mcc" among them.
+        evaluate: classifier -> metrics, called when `fit` evaluates; with patience, they must include "val/mcc".
+
+    Returns:
+        The classifier and the history of `fit`.
 
     Raises:
-        BadInput: more blocks to train than the model has, a pooling that does not fit it, or see `fit`.
+        BadInput: the model has fewer blocks than are to be trained, or the pooling does not fit it; see also `fit`.
     """
     torch.manual_seed(seed)
     model = make_classifier(trunk, config)
@@ -128,9 +132,10 @@ def finetune(
 def predict(
     model: SequenceClassifier, texts: Texts, batch_size: int = 64, *, blocks: int | None = None
 ) -> list[list[float]]:
-    """Class probabilities of each text, in order; batched by length, so that little is spent on padding.
+    """Class probabilities of each text, in the given order; texts are batched by length to save padding.
 
-    `texts` and `blocks` as in `finetune`.
+    Args:
+        texts, blocks: see `finetune`.
 
     Raises:
         BadInput: the model's scores are not finite.
@@ -151,7 +156,15 @@ def predict(
 def predict_spam(
     model: SequenceClassifier, texts: Texts, labels: Sequence[str] = LABELS, *, blocks: int | None = None
 ) -> list[float]:
-    """The probability of spam of each text, in order; `labels` name the model's scores; otherwise as `predict`."""
+    """The probability of spam of each text, in the given order.
+
+    Args:
+        texts, blocks: see `finetune`.
+        labels: the label of each of the model's scores.
+
+    Raises:
+        BadInput: see `predict`.
+    """
     spam = labels.index(SPAM)
     return [probabilities[spam] for probabilities in predict(model, texts, blocks=blocks)]
 
@@ -164,7 +177,7 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
     """
     if checkpoint.kind != "classifier":
         raise BadInput(
-            f"the checkpoint is {TITLES[checkpoint.kind]}, not a classifier; give the one of finetune_spam."
+            f"the checkpoint is {TITLES[checkpoint.kind]}, not a classifier; use the one that finetune_spam writes."
         )
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
     return predict_spam(checkpoint.model, ids, checkpoint.config.labels)
@@ -175,9 +188,9 @@ class Seeds:
     """The result of `finetune_seeds`."""
 
     best: SequenceClassifier
-    val_mcc: float  # of the best
+    val_mcc: float  # of `best`
     probabilities: dict[tuple[int, str], list[float]]  # of spam, by seed and split ("val", "test")
-    history: list[dict[str, float]]  # the rows of `fit` with "seed", one seed after the other
+    history: list[dict[str, float]]  # the rows of `fit` with "seed" added, in the order of the seeds
 
 
 def finetune_seeds(
@@ -189,13 +202,13 @@ def finetune_seeds(
     log: Log = lambda metrics, step: None,
     resume: Callable[[int], Resume | None] = lambda seed: None,
 ) -> Seeds:
-    """Train one classifier per seed on "train"; the best is the first with the highest correlation on "val".
+    """Train one classifier per seed on "train"; the best has the highest Matthews correlation on "val".
 
     Args:
-        base: where each of them starts; it stays as it is.
-        splits: rows with text and label of "train", "val" and "test".
-        log: receives the metrics of seed 2 as "seed_2/train/loss".
-        resume: seed -> where its state is kept.
+        base: the model that every classifier starts from; it is not changed.
+        splits: "train", "val" and "test", as rows with text and label.
+        log: receives the metrics of each seed under names such as "seed_2/train/loss".
+        resume: seed -> the resumable state of its training.
 
     Raises:
         BadInput: see `finetune`.
@@ -207,8 +220,8 @@ def finetune_seeds(
     labels = {name: [row["label"] for row in rows] for name, rows in splits.items()}
 
     def val_scores(model: SequenceClassifier) -> dict[str, float]:
-        called = [label_of(p) for p in predict_spam(model, texts["val"], blocks=blocks)]
-        return {"val/mcc": float(matthews_corrcoef(labels["val"], called))}
+        predicted = [label_of(p) for p in predict_spam(model, texts["val"], blocks=blocks)]
+        return {"val/mcc": float(matthews_corrcoef(labels["val"], predicted))}
 
     best: tuple[float, SequenceClassifier] | None = None
     probabilities: dict[tuple[int, str], list[float]] = {}
@@ -248,7 +261,7 @@ def _texts(
     blocks: int | None,
     compute: ComputeConfig,
 ) -> Texts:
-    """Ids of each text; or its features, where the first `blocks` blocks stay fixed and need to read it only once."""
+    """Token ids of each text; or its features after the first `blocks` blocks, if these stay fixed."""
     ids = encode_texts(base.tokenizer, [row["text"] for row in rows], base.config.model.context_length)
     if blocks is None:
         return ids
@@ -268,23 +281,23 @@ def train_classifiers(
     log: Log,
     standalone: bool,
 ) -> float:
-    """Finetune one classifier per seed from a checkpoint; write the best, what all predict, and the loss curves.
+    """Finetune one classifier per seed from a checkpoint; write the best one, all predictions and the loss curves.
 
     Args:
-        pretrained: folder of the checkpoint they start from.
+        pretrained: folder of the checkpoint to start from.
         spam: folder of the splits.
-        out: folder of the checkpoint that is written.
-        predictions: CSV of every seed's probabilities on "val" and "test".
-        curve: CSV of the losses of all seeds.
-        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
-        standalone: the checkpoint holds all weights, unless it is adapters; otherwise it holds what was trained and
-            refers to `pretrained` for the rest.
+        out: folder of the checkpoint to write.
+        predictions: CSV to write, with every seed's probabilities on "val" and "test".
+        curve: CSV to write, with the losses of all seeds.
+        state: folder of the resumable state; call `clear_states` once all outputs are stored.
+        standalone: write all weights, unless adapters were trained; otherwise write the trained weights only, with a
+            reference to `pretrained` for the rest.
 
     Returns:
         Matthews correlation coefficient of the best classifier on "val".
 
     Raises:
-        BadInput: see `finetune`, or the checkpoint cannot be read.
+        BadInput: the checkpoint cannot be read; see also `finetune`.
     """
     base, splits = load_checkpoint(pretrained, pick_device(compute)), read_splits(spam, SPLITS)
     data = {name: fingerprint(spam / f"{name}.jsonl") for name in splits}

@@ -1,4 +1,4 @@
-"""Features of a frozen trunk, computed once: the blocks below what is trained say the same at every step."""
+"""Features of a frozen trunk, computed once: the blocks below the trained ones give the same output at every step."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ from groundup.training.batching import pad
 from groundup.training.config import ComputeConfig, SpamTrainingConfig
 from groundup.training.devices import autocast
 
-MEMORY = 2 * 2**30  # bytes of features kept in memory; more lie in a temporary file
+MEMORY = 2 * 2**30  # bytes of features kept in memory; larger ones go to a temporary file
 BATCH_SIZE = 64
 
 
 class Top(nn.Module):
-    """The upper part of a classifier, from block number `blocks` on: it reads features instead of tokens."""
+    """The upper part of a classifier, without its first `blocks` blocks: it reads features instead of tokens."""
 
     def __init__(self, classifier: SequenceClassifier, blocks: int) -> None:
         super().__init__()
         self.classifier, self.blocks = classifier, blocks
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features (B, T, C), padded on the right, lengths (B,) -> class scores (B, n_classes)."""
+        """Features (B, T, C), padded on the right, and lengths (B,) -> class scores (B, n_classes)."""
         model = self.classifier
         x = model.trunk.above(features, self.blocks, lengths=lengths)
         return model.score(model.pool(x, lengths))
 
 
 def fixed_blocks(trunk: Decoder | Encoder, config: SpamTrainingConfig) -> int | None:
-    """How many blocks give a text the same features at every step; None where even the embeddings may differ."""
+    """Number of blocks whose output is the same at every step; None if even the embeddings may change."""
     if config.trainable_blocks is None or config.token_dropout or trunk.config.dropout:
         return None
     return len(trunk.h) - config.trainable_blocks
@@ -50,9 +50,10 @@ def compute_features(
     *,
     description: str | None = None,
 ) -> list[Tensor]:
-    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks; float32, not on the GPU.
+    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks, as float32 on the CPU.
 
-    `description`: of the bar that a terminal shows; none by default.
+    Args:
+        description: title of the progress bar; None shows no bar.
     """
     device = trunk.wte.weight.device
     lengths = [len(i) for i in ids]
@@ -73,7 +74,7 @@ def compute_features(
 
 
 def _empty(shape: tuple[int, int]) -> Tensor:
-    """A float32 tensor in memory, or in a file without a name that goes away with it."""
+    """A float32 tensor in memory, or in a temporary file that disappears with it."""
     if prod(shape) * 4 <= MEMORY:
         return torch.empty(shape)
     with tempfile.TemporaryFile() as file:

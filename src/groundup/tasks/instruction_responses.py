@@ -1,4 +1,4 @@
-"""What models answer to instructions: before and after finetuning, on a sample, or to find their mistakes."""
+"""Responses of models to instructions: before and after finetuning, on a sample, or on training tasks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,18 +26,18 @@ def before_and_after(
     config: EvaluateConfig,
     compute: ComputeConfig,
 ) -> dict[str, Responses]:
-    """Ask both models, greedily, in the finetuned model's prompt style.
+    """Generate greedy responses of both models, in the finetuned model's prompt style.
 
     Args:
-        tests: rows of each test split. The finetuned model answers all of them, the pretrained one
-            `before_per_family` of each family: it does not know when to stop, so it is slow to ask.
+        tests: rows of each test split. The finetuned model answers all of them. The pretrained model answers
+            `before_per_family` rows of each family: it does not know when to stop, so it is slow.
         pretrained, finetuned: folders of the checkpoints.
 
     Returns:
-        The responses to each split.
+        The responses by name of the split.
 
     Raises:
-        BadInput: a checkpoint is no decoder, or a prompt does not fit its context.
+        BadInput: a checkpoint is not a decoder, or a prompt does not fit its context.
     """
     device = pick_device(compute)
     after, before = load_checkpoint(finetuned, device), load_checkpoint(pretrained, device)
@@ -65,10 +65,10 @@ def before_and_after(
 def answer_sample(
     checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: EvaluateStartsConfig, *, description: str
 ) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
-    """Some of the rows with the model's greedy answers, and their exact match (see `exact_match.score`).
+    """Greedy answers to a sample of the rows, as (row, answer), and their exact match (see `exact_match.score`).
 
-    The rows are a sample in which each family has its proportion. The prompt style is the model's own, or the
-    default one if it was not finetuned.
+    The sample keeps the proportions of the families. The prompt style is the model's own, or the default if the
+    model was not finetuned.
     """
     asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
     given = respond(
@@ -84,7 +84,11 @@ def answer_sample(
 def answers_of(
     folder: Path, compute: ComputeConfig, rows: Mapping[str, Sequence[Row]], max_new_tokens: int
 ) -> dict[str, list[str]]:
-    """What the decoder of a checkpoint answers to the rows of each split: greedily, in its own prompt style."""
+    """Greedy answers of a checkpoint's decoder to the rows of each split, in its own prompt style.
+
+    Raises:
+        BadInput: the checkpoint is not a decoder, or a prompt does not fit its context.
+    """
     model = load_checkpoint(folder, pick_device(compute), "decoder")
     return {
         name: respond(

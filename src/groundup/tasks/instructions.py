@@ -1,4 +1,4 @@
-"""Finetuning a pretrained decoder to follow instructions, and asking the result."""
+"""Finetuning a pretrained decoder to follow instructions, and generating responses with the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,10 +35,10 @@ Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps histo
 
 
 def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[list[int]]:
-    """Prompts of rows with id, instruction, input, perhaps history.
+    """Token ids of the prompt of each row (id, instruction, input, optional history).
 
     Raises:
-        BadInput: a prompt leaves no room for an answer in the context; or see `Prompter.prompts`.
+        BadInput: a prompt leaves no room for an answer in the context; see also `Prompter.prompts`.
     """
     prompts = prompter.prompts([Request.of(row) for row in rows])
     for row, prompt in zip(rows, prompts, strict=True):
@@ -47,20 +47,20 @@ def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int)
 
 
 def encode_examples(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[Example]:
-    """Prompts with their answers of rows with id, instruction, input, output, perhaps history.
+    """Prompt and answer of each row (id, instruction, input, output, optional history).
 
-    To be learned are the answers, those in the history too, each with the end token behind it.
+    The answers are the targets, including those in the history, each followed by the end-of-text token.
 
     Raises:
-        BadInput: an example is longer than the context; or see `Prompter.prompts`.
+        BadInput: an example is longer than the context; see also `Prompter.prompts`.
     """
-    encode_prompts(prompter, rows, context_length)  # tells which prompt has no room for an answer
+    encode_prompts(prompter, rows, context_length)  # raises if a prompt leaves no room for an answer
     turns = prompter.answered([Request.of(row) for row in rows], [row["output"] for row in rows])
     examples = [Example.of(some) for some in turns]
     for row, (ids, _) in zip(rows, examples, strict=True):
         if len(ids) > context_length + 1:
             raise BadInput(
-                f"instruction {row['id']} has {len(ids)} tokens; the context holds {context_length}; shorten it or "
+                f"instruction {row['id']} has {len(ids)} tokens; the context holds {context_length}: shorten it or "
                 f"train with a larger model.context_length."
             )
     return examples
@@ -72,7 +72,7 @@ def completion_batches(
     seed: int,
     packed_tokens: int | None = None,
 ) -> Batches:
-    """Seeded batches in which only what is to be learned are targets; packed into rows of `packed_tokens`, or padded.
+    """Seeded batches whose targets are the answers only; packed into rows of `packed_tokens`, or padded if None.
 
     Raises:
         BadInput: an example is longer than a packed row.
@@ -82,7 +82,7 @@ def completion_batches(
     if packed_tokens is not None and longest > packed_tokens:
         raise BadInput(
             f"finetune_instructions.packed_tokens is {packed_tokens}; the longest example has {longest} tokens and "
-            f"must fit a row: raise it, or set it to null for padded rows."
+            f"must fit into one row: raise packed_tokens, or set it to null for padded rows."
         )
 
     def collate(chosen: Sequence[int]) -> Batch:
@@ -111,14 +111,14 @@ def finetune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Teach the model, in place, to answer; returns the history of `fit`.
+    """Finetune the model in place on prompts and answers; returns the history of `fit`.
 
     Args:
         train, val: as from `encode_examples`; the first `eval_examples` of val are scored.
         log, resume, description: see `fit`.
 
     Raises:
-        BadInput: what cannot be trained as `config` says (see `freeze_all_but`), or see `fit`.
+        BadInput: see `freeze_all_but` and `fit`.
     """
     torch.manual_seed(config.seed)
     freeze_all_but(model, config.trainable_blocks, config.lora)
@@ -149,25 +149,25 @@ def finetune_checkpoint(
     compute: ComputeConfig,
     log: Log,
 ) -> float:
-    """Finetune the decoder of a checkpoint on the splits of the instructions; write the new one and the loss curve.
+    """Finetune the decoder of a checkpoint on instructions; write the new checkpoint and the loss curve.
 
     Args:
-        pretrained: folder of the checkpoint.
+        pretrained: folder of the checkpoint to start from.
         instructions: folder of the splits; "test" and "held_out" are only checked to fit the context.
-        out: folder of the checkpoint that is written; with LoRA it holds adapters and refers to `pretrained`.
-        curve: CSV of the losses.
-        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        out: folder of the checkpoint to write; with LoRA it holds adapters and refers to `pretrained`.
+        curve: CSV of the losses to write.
+        state: folder of the resumable state; call `clear_states` once all outputs are stored.
 
     Returns:
-        Loss of the model on "val", in nats per answer token.
+        Loss of the finetuned model on "val", in nats per answer token.
 
     Raises:
-        BadInput: the checkpoint is no decoder, an example does not fit the context, or see `finetune`.
+        BadInput: the checkpoint is not a decoder, or an example does not fit the context; see also `finetune`.
     """
     base = load_checkpoint(pretrained, pick_device(compute))
     if base.kind != "decoder":
         raise BadInput(
-            f"{pretrained} holds {TITLES[base.kind]}, which reads texts but writes none; expected a decoder: set "
+            f"{pretrained} holds {TITLES[base.kind]}, which cannot generate text; expected a decoder: set "
             f"pretrained in pipelines/transfer/params.yaml to another model, or finetune this one for spam (dvc repro "
             f"pipelines/transfer/dvc.yaml:train_classifiers@published)."
         )
@@ -203,7 +203,7 @@ def finetune_checkpoint(
 def _checked_examples(
     base: Checkpoint, instructions: Path, config: InstructionTrainingConfig
 ) -> dict[str, list[Example]]:
-    """Examples of "train" (at most `max_examples`) and "val"; the other splits are checked before the training."""
+    """Examples of "train" (at most `max_examples`) and "val"; the prompts of the other splits are only checked."""
     context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
     rows = read_splits(instructions, ("train", "val", "test", "held_out"))
     rows["train"] = sample_families(rows["train"], config.max_examples, config.seed)
@@ -215,7 +215,7 @@ def _checked_examples(
 
 @torch.inference_mode()
 def answer_loss(model: Decoder, examples: Sequence[Example], batch_size: int) -> float:
-    """Mean loss over all tokens that are to be learned, in nats per token."""
+    """Mean loss over all answer tokens, in nats per token."""
     device = model.wte.weight.device
     nats = count = 0.0
     for start in range(0, len(examples), batch_size):
@@ -234,18 +234,20 @@ def respond(
     style: str | None = None,
     description: str | None = None,
 ) -> list[str]:
-    """The model's answers to requests, such as (instruction, input), in order; greedy unless `sampling` says otherwise.
+    """The model's answers to requests, such as (instruction, input), in the given order.
 
     Args:
-        style: prompt style; the checkpoint's own by default.
-        description: of the bar that a terminal shows; none by default.
+        sampling: default is greedy decoding.
+        style: prompt style; default is the checkpoint's own.
+        description: title of the progress bar; None shows no bar.
 
     Raises:
-        BadInput: the checkpoint is a classifier, or a prompt does not fit the context.
+        BadInput: the checkpoint is not a decoder, or a prompt does not fit the context.
     """
     if checkpoint.kind != "decoder":
         raise BadInput(
-            "the checkpoint is a classifier and cannot answer; give the one of finetune_instructions."
+            f"the checkpoint is {TITLES[checkpoint.kind]}, which cannot answer; use the one that "
+            f"finetune_instructions writes."
         )
     tokenizer = checkpoint.tokenizer
     prompts = checkpoint.prompter(style).prompts(requests)

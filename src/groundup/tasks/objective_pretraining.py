@@ -1,4 +1,4 @@
-"""Pretraining of a decoder on next tokens or an encoder on hidden ones: one shape, one text, the same time."""
+"""Pretraining a decoder on next tokens or an encoder on masked tokens, with equal shape, text and time."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -33,10 +33,10 @@ Stream = NDArray[np.unsignedinteger[Any]]  # token ids (N,)
 
 @dataclass(frozen=True)
 class Questions:
-    """What one objective asks of held-out windows.
+    """Inputs and targets of one objective on W held-out windows of T tokens.
 
-    shown: what the model reads (W, T). targets: what it should guess (W, T), IGNORE_INDEX where nothing is asked.
-    counted: guesses by counting neighbours (W, T).
+    shown (W, T): the model's input. targets (W, T): the right tokens, IGNORE_INDEX where no guess is scored.
+    counted (W, T): the guesses of the trigram baseline.
     """
 
     shown: Ids
@@ -56,24 +56,24 @@ def pretrain_objective(
     compute: ComputeConfig,
     log: Log,
 ) -> dict[str, Any]:
-    """Train the model of one objective; write its checkpoint and its curve; measure it on the validation split.
+    """Train the model of one objective, measure it on the validation split, and write its checkpoint and curve.
 
     Args:
         objective: one of OBJECTIVES.
-        tokens: folder of the corpus as ids of the WordPiece tokenizer in the file `tokenizer`.
-        out: folder of the checkpoint that is written.
-        curve: CSV of losses and accuracies.
-        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        tokens: folder of the corpus, as ids of the WordPiece tokenizer in the file `tokenizer`.
+        out: folder of the checkpoint to write.
+        curve: CSV of losses and accuracies to write.
+        state: folder of the resumable state; call `clear_states` once all outputs are stored.
 
     Returns:
         {"accuracy", "lead": of "model", "trigram" and "unigram", see `accuracies`; "val_loss": nats per guess;
         "guesses", "parameters", "steps", "tokens", "max_seconds", "cpu_share"}.
 
     Raises:
-        BadInput: an unknown objective, another tokenizer; see `fit`.
+        BadInput: the objective is unknown, or the shards were made with another tokenizer; see also `fit`.
     """
     if objective not in OBJECTIVES:
-        raise BadInput(f"the objective is {objective!r}; expected causal or masked.")
+        raise BadInput(f"the objective is {objective!r}; expected causal or masked: correct it.")
     vocabulary = WordPieceTokenizer.load(tokenizer)
     train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in SPLITS)
     device = pick_device(compute)
@@ -94,7 +94,7 @@ def pretrain_objective(
         "steps": int(history[-1]["step"]),
         "tokens": int(history[-1]["tokens_seen"]),
         "max_seconds": config.training.max_seconds,
-        # low when other processes used the processor; after an interruption, of the last part
+        # low if other processes used the CPU; a resumed run counts the part after its interruption only
         "cpu_share": round(busy / (seconds * compute.threads), 3),
     }
 
@@ -156,7 +156,7 @@ def _train(
 def _measure(
     model: Decoder | Encoder, asked: Questions, most_frequent: int, config: ObjectivesConfig
 ) -> dict[str, Any]:
-    """The accuracy of the model, of counted neighbours and of always saying the most frequent token."""
+    """Accuracy of the model, of the trigram baseline and of always guessing the most frequent token."""
     guessed, nats = token_accuracy.guesses(model, asked.shown, asked.targets)
     same = np.full_like(asked.targets, most_frequent)
     systems = {"model": guessed, "trigram": asked.counted, "unigram": same}

@@ -1,12 +1,12 @@
-"""Direct preference optimisation makes the better of two answers to a question likelier (Rafailov et al. 2023).
+"""Direct preference optimisation (DPO) makes the better of two answers more likely (Rafailov et al. 2023).
 
-The model and a frozen copy of it, the reference, say how likely each answer is. Where the model favours the chosen
-answer more than the reference does, the implicit reward beta · log(p / p_reference) of the chosen one is higher, and
-the loss -log sigmoid(reward chosen - reward rejected) small. The reference reads every answer once, before training.
+The model and a frozen copy of it, the reference, assign each answer a probability. The implicit reward of an answer is
+beta · log(p / p_reference), and the loss is -log sigmoid(reward of chosen - reward of rejected): it is small if the
+model favours the chosen answer more than the reference does. The reference scores every answer once, before training.
 
-Alone, that loss may make both answers less likely, the rejected one only faster, and a model that could answer unlearns
-it. So the negative log likelihood of the chosen answer is added (Pang et al. 2024, "Iterative Reasoning Preference
-Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
+That loss alone can make both answers less likely, as long as the rejected one falls faster, and the model may unlearn
+to answer. The loss therefore adds the negative log likelihood of the chosen answer (Pang et al. 2024, "Iterative
+Reasoning Preference Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import IGNORE_INDEX, Batch
 from groundup.training.resume import Resume
 
-CHOSEN = 0  # number of the chosen answer's document; the rejected one's is 1
+CHOSEN = 0  # document number of the chosen answer; that of the rejected answer is 1
 
 
 @dataclass(frozen=True)
 class Preference:
-    """A question and two answers, as ids; each answer ends with the end-of-text token."""
+    """Token ids of a prompt and two answers; each answer ends with the end-of-text token."""
 
     prompt: Sequence[int]
     chosen: Sequence[int]
@@ -50,10 +50,10 @@ class Preference:
 def preferences(
     prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
 ) -> list[Preference]:
-    """Pairs of rows with id, instruction, input, chosen, rejected, and perhaps history.
+    """The preference pair of each row (id, instruction, input, chosen, rejected, optional history).
 
     Raises:
-        BadInput: a prompt with one of its answers is longer than the context.
+        BadInput: a prompt with one of its answers is longer than the context; see also `Prompter.prompts`.
     """
     prompts = prompter.prompts([Request.of(row) for row in rows])
     chosen, rejected = (prompter.completions([row[name] for row in rows]) for name in ("chosen", "rejected"))
@@ -61,14 +61,14 @@ def preferences(
         longest = len(prompt) + max(map(len, answers))
         if longest > context_length + 1:
             raise BadInput(
-                f"pair {row['id']} has {longest} tokens; the context holds {context_length}; shorten or remove it."
+                f"pair {row['id']} has {longest} tokens; the context holds {context_length}: shorten or remove it."
             )
     return [Preference(*pair) for pair in zip(prompts, chosen, rejected, strict=True)]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A pair, and log p of both its answers under the reference, in nats."""
+class ScoredPair:
+    """A preference pair and the log p of both answers under the reference, in nats."""
 
     pair: Preference
     chosen: float
@@ -77,9 +77,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class PreferenceBatch:
-    """P pairs, one a row: `both` holds a question and its two answers, document 0 the chosen one, 1 the rejected.
+    """A batch of P preference pairs.
 
-    reference: (P, 2) what the frozen model says, in nats: sum of log p over each answer's tokens.
+    both: one row per pair, with the prompt and both answers; document 0 is the chosen answer, 1 the rejected one.
+    reference (P, 2): log p of each answer under the reference, summed over its tokens, in nats.
     """
 
     both: Batch
@@ -91,12 +92,12 @@ class PreferenceBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens read, of both answers."""
+        """Number of tokens read, including both answers."""
         return self.both.tokens
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
-    """One row per pair, in which the question is read once; only answers are targets."""
+    """One row per pair, in which the prompt is read once; only answers are targets."""
     return document_batch(
         [
             [Example.of([(pair.prompt, False), (answer, True)]) for answer in (pair.chosen, pair.rejected)]
@@ -106,19 +107,19 @@ def both_answers(pairs: Sequence[Preference]) -> Batch:
 
 
 def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
-    """(P, 2): the sum of log p over the tokens of the chosen and of the rejected answers, in nats."""
+    """(P, 2): log p of the chosen and the rejected answers, each summed over its tokens, in nats."""
     return _sums(_distributions(model, batch), batch)
 
 
 def _distributions(model: Decoder, batch: Batch) -> Tensor:
-    """log p of every token of the vocabulary where a token is to be guessed: (N, V)."""
+    """(N, V): log p over the vocabulary at the N positions that have a target."""
     assert batch.documents is not None
     hidden = model(batch.idx, documents=batch.documents)[batch.targets != IGNORE_INDEX]
     return model.logits(hidden).float().log_softmax(dim=-1)
 
 
 def _sums(distributions: Tensor, batch: Batch) -> Tensor:
-    """(N, V) -> (P, 2): log p of the right tokens, summed over each answer."""
+    """(N, V) -> (P, 2): log p of the target tokens, summed over each answer."""
     assert batch.documents is not None
     real = batch.targets != IGNORE_INDEX
     log_p = distributions.gather(1, batch.targets[real][:, None])[:, 0]
@@ -130,10 +131,10 @@ def _sums(distributions: Tensor, batch: Batch) -> Tensor:
 @torch.inference_mode()
 def with_reference(
     model: Decoder, pairs: Sequence[Preference], batch_size: int, compute: ComputeConfig
-) -> list[Judged]:
-    """The pairs with what the model says of their answers now: it is the reference as long as it is not trained.
+) -> list[ScoredPair]:
+    """Score the pairs with the untrained model, which is the reference.
 
-    In the precision of the training: rounding would otherwise look like a preference.
+    Uses the precision of the training, because rounding differences would look like a preference.
     """
     device, found = model.wte.weight.device, []
     with tqdm(total=len(pairs), desc="reference", unit="pair", disable=None) as bar:
@@ -141,29 +142,30 @@ def with_reference(
             some = pairs[start : start + batch_size]
             with autocast(compute, device):
                 said = answer_log_probs(model, both_answers(some).to(device)).tolist()
-            found += [Judged(pair, *nats) for pair, nats in zip(some, said, strict=True)]
+            found += [ScoredPair(pair, *nats) for pair, nats in zip(some, said, strict=True)]
             bar.update(len(some))
     return found
 
 
-def preference_batch(pairs: Sequence[Judged]) -> PreferenceBatch:
+def preference_batch(pairs: Sequence[ScoredPair]) -> PreferenceBatch:
     """A padded batch of pairs."""
     reference = [(pair.chosen, pair.rejected) for pair in pairs]
     return PreferenceBatch(both_answers([pair.pair for pair in pairs]), torch.tensor(reference))
 
 
-def dpo(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
-    """-log sigmoid of the margin between both implicit rewards, summed over pairs, and their number.
+def dpo_loss(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
+    """The DPO loss: (sum over pairs, number of pairs).
 
-    The reward of an answer is beta · log(p / p_reference) (Rafailov et al. 2023, eq. 7). Added is
-    `nll_weight` times -log p of the chosen answer, in nats a token (Pang et al. 2024, eq. 1).
+    The loss of a pair is -log sigmoid of the difference of both implicit rewards, beta · log(p / p_reference)
+    (Rafailov et al. 2023, eq. 7), plus `nll_weight` times -log p of the chosen answer in nats per token (Pang et al.
+    2024, eq. 1).
     """
     losses = _losses(answer_log_probs(model, batch.both), batch, beta, nll_weight)
     return losses.sum(), torch.tensor(len(losses), device=losses.device)
 
 
 def _losses(said: Tensor, batch: PreferenceBatch, beta: float, nll_weight: float) -> Tensor:
-    """log p of both answers (P, 2) -> (P,)."""
+    """Log p of both answers (P, 2) -> loss of each pair (P,)."""
     assert batch.both.documents is not None
     chosen, rejected = (beta * (said - batch.reference)).unbind(dim=1)
     tokens = ((batch.both.documents == CHOSEN) & (batch.both.targets != IGNORE_INDEX)).sum(dim=1)
@@ -173,19 +175,19 @@ def _losses(said: Tensor, batch: PreferenceBatch, beta: float, nll_weight: float
 @torch.inference_mode()
 def preference_scores(
     model: Decoder,
-    pairs: Sequence[Judged],
+    pairs: Sequence[ScoredPair],
     beta: float,
     nll_weight: float,
     batch_size: int,
     compute: ComputeConfig,
 ) -> dict[str, float]:
-    """How far the model has moved: means over the pairs.
+    """How far the model has moved from the reference, as means over the pairs.
 
     Returns:
-        loss: as in training, in nats. margin: reward of the chosen less that of the rejected answer. accuracy: share
-        of pairs in which it is above 0. kl: how far the model is from the reference, KL(model || reference) in nats
-        a token of the chosen answers. chosen_gain: log p of the chosen answers less the reference's, in nats: below 0
-        where both answers become less likely and the rejected one only faster.
+        "loss": as in training, in nats. "margin": reward of the chosen answer minus that of the rejected one.
+        "accuracy": share of pairs with a margin above 0. "kl": KL(model || reference) in nats per token of the chosen
+        answers. "chosen_gain": log p of the chosen answers minus the reference's, in nats; negative if training made
+        them less likely.
     """
     device = model.wte.weight.device
     gains = torch.zeros(0, 2)
@@ -216,7 +218,7 @@ def preference_scores(
     }
 
 
-def tune(
+def finetune(
     model: Decoder,
     train: Sequence[Preference],
     val: Sequence[Preference],
@@ -227,14 +229,14 @@ def tune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Add adapters to the model and train them on the preferences; returns the history of `fit`.
+    """Add adapters to the model and train them on preference pairs; returns the history of `fit`.
 
     Args:
-        val: pairs that are scored (see `preference_scores`); the metrics are called val/….
+        val: pairs to score (see `preference_scores`); the names of these metrics begin with "val/".
         log, resume, description: see `fit`.
 
     Raises:
-        BadInput: adapters that do not fit the model, or see `fit`.
+        BadInput: the adapters do not fit the model; see also `fit`.
     """
     size = config.training.batch_size
     learned, scored = (with_reference(model, pairs, size, compute) for pairs in (train, val))
@@ -248,7 +250,7 @@ def tune(
 
     return fit(
         model,
-        partial(dpo, beta=config.beta, nll_weight=config.nll_weight),
+        partial(dpo_loss, beta=config.beta, nll_weight=config.nll_weight),
         sorted_batches(
             lengths,
             lambda chosen: preference_batch([learned[i] for i in chosen]),
@@ -277,20 +279,20 @@ def finetune_checkpoint(
     compute: ComputeConfig,
     log: Log,
 ) -> dict[str, Any]:
-    """Tune the decoder of a checkpoint on pairs of answers; write its adapters and the curve of the scores.
+    """Train a checkpoint's decoder with DPO on pairs of answers; write its adapters and the curve of the scores.
 
     Args:
-        reference: folder of the checkpoint, which is also the frozen reference.
+        reference: folder of the checkpoint to start from, which is also the frozen reference.
         pairs: folder with train.jsonl and val.jsonl.
-        out: folder of the checkpoint that is written; it holds adapters and refers to `reference`.
-        curve: CSV of losses and scores.
-        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        out: folder of the checkpoint to write; it holds adapters and refers to `reference`.
+        curve: CSV of losses and scores to write.
+        state: folder of the resumable state; call `clear_states` once all outputs are stored.
 
     Returns:
         {"pairs": number of training pairs, "val": the scores of `preference_scores` on val}.
 
     Raises:
-        BadInput: the checkpoint is no decoder, a pair does not fit the context, or see `tune`.
+        BadInput: the checkpoint is not a decoder, or a pair does not fit the context; see also `finetune`.
     """
     base = load_checkpoint(reference, pick_device(compute), "decoder")
     rows = read_splits(pairs, ("train", "val"))
@@ -306,7 +308,7 @@ def finetune_checkpoint(
     data = {split: fingerprint(pairs / f"{split}.jsonl") for split in rows}
     data["reference"] = fingerprint(reference / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
-    history = tune(base.model, train, val, config, compute, log=log, resume=resume, description="dpo")
+    history = finetune(base.model, train, val, config, compute, log=log, resume=resume, description="dpo")
     save_checkpoint(
         out,
         base.model,

@@ -47,6 +47,9 @@ def pretrain(
         train, val: token ids (N,) as from `open_shard`; the first `eval_tokens` of val are scored.
         log, resume: see `fit`.
         show: receives continuations of `sample_prompts` at every evaluation.
+
+    Raises:
+        BadInput: see `fit`.
     """
     training = config.training
     prompts = tokenizer.encode_batch(list(config.sample_prompts))
@@ -101,9 +104,9 @@ def pretrain_checkpoint(
 
     Args:
         tokens: folder of shards, made with the tokenizer in the file `tokenizer`.
-        out: folder of the checkpoint that is written.
-        curve: CSV of the losses.
-        state: folder from which an interrupted training continues; call `clear_states` once all is stored.
+        out: folder of the checkpoint to write.
+        curve: CSV of the losses to write.
+        state: folder of the resumable state; call `clear_states` once all outputs are stored.
         log, show: see `pretrain`.
 
     Returns:
@@ -111,7 +114,7 @@ def pretrain_checkpoint(
         measured on the whole split.
 
     Raises:
-        BadInput: the shards are missing or of another tokenizer, or see `fit`.
+        BadInput: the shards are missing or were made with another tokenizer; see also `fit`.
     """
     vocabulary = BPETokenizer.load(tokenizer)
     n_bytes: int = read_meta(tokens)["val"]["message_bytes"]

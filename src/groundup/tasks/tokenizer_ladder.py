@@ -1,4 +1,4 @@
-"""What a tokenizer does to the model: one decoder, text and time for all; then spam finetuning of the same length.
+"""How a tokenizer affects a model: equal decoders, trained on one text for equal time, then finetuned for spam.
 
 A seed determines the weights, the order of the text and the order of the messages.
 """
@@ -27,7 +27,7 @@ from groundup.training.loop import Log, fit
 from groundup.training.objectives import causal_lm
 from groundup.training.shards import open_shard, read_meta
 
-TABLES = ("wte.", "wpe.", "lm_head.")  # parameters that only turn ids into vectors and back
+TABLES = ("wte.", "wpe.", "lm_head.")  # parameters that turn ids into vectors, or vectors into logits
 Rows = Mapping[str, list[dict[str, Any]]]
 
 
@@ -37,16 +37,19 @@ def measure_tokenizer(
     """Train and finetune the decoder with one tokenizer, once per seed.
 
     Args:
-        tokens: folder of the corpus as ids of the tokenizer. tokenizer: its file. spam: folder of the splits.
-        log: receives the losses of seed 2 as "seed_2/train/bpb", and its results as "seed_2/val_bpb".
+        tokens: folder of the corpus as ids of the tokenizer.
+        tokenizer: file of the tokenizer.
+        spam: folder of the splits.
+        log: receives losses under names such as "seed_2/train/bpb" and results such as "seed_2/val_bpb".
 
     Returns:
         {"parameters", "embedding_parameters": of the decoder, "cut_messages": share of the test messages that do not
-        fit into the context, and by "seed_<n>": "val_bpb": bits per byte of the validation text, "spam_f1", "tokens",
-        "bytes", "steps", "tokens_per_second", "seconds": of the training, "cpu_share": of the threads' time}.
+        fit into the context, and for each of the following {"seed_<n>": value}: "val_bpb": bits per byte of the
+        validation text, "spam_f1", "tokens", "bytes", "steps", "tokens_per_second", "seconds": of the training,
+        "cpu_share": CPU time over the time of all threads}.
 
     Raises:
-        BadInput: the ids are of another tokenizer; see `fit`.
+        BadInput: the ids were made with another tokenizer; see also `fit`.
     """
     vocabulary, splits = load_tokenizer(tokenizer), read_splits(spam, ("train", "test"))
     shape = config.model.config(vocabulary.vocab_size)
@@ -82,14 +85,14 @@ def _train(
     seed: int,
     log: Log,
 ) -> dict[str, float]:
-    """Train the decoder on the corpus; what it reached, and in what time."""
+    """Train the decoder on the corpus; returns its bits per byte, amounts of training and times."""
     meta = read_meta(tokens)
     train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
     bytes_per_token = meta["train"]["message_bytes"] / meta["train"]["tokens"]
     training = config.training
 
     def log_per_byte(row: Mapping[str, float], step: int) -> None:
-        # a token is more text with one tokenizer than with another: only losses per byte compare
+        # the amount of text in a token depends on the tokenizer, so only losses per byte can be compared
         bits = row["train/loss"] / math.log(2) / bytes_per_token
         log({f"seed_{seed}/train/bpb": bits, f"seed_{seed}/lr": row["lr"]}, step)
 
@@ -115,7 +118,7 @@ def _train(
         "steps": history[-1]["step"],
         "tokens_per_second": seen / seconds,
         "seconds": seconds,
-        # low when other processes used the processor
+        # low if other processes used the CPU
         "cpu_share": busy / (seconds * compute.threads),
     }
 
@@ -129,7 +132,7 @@ def _spam_f1(
     compute: ComputeConfig,
     seed: int,
 ) -> float:
-    """Finetune the decoder, in place, as a spam classifier; its F1 on test."""
+    """Finetune the decoder, in place, as a spam classifier; returns its F1 on test."""
     labels = [row["label"] for row in splits["train"]]
     truth = np.array([row["label"] == SPAM for row in splits["test"]])
     model, _ = classification.finetune(
@@ -141,5 +144,5 @@ def _spam_f1(
         seed=seed,
         description=f"{name}, spam, seed {seed}",
     )
-    called = np.array(classification.predict_spam(model, ids["test"])) >= THRESHOLD
-    return float(f1(truth, called, np.ones((1, len(truth))))[0])
+    predicted = np.array(classification.predict_spam(model, ids["test"])) >= THRESHOLD
+    return float(f1(truth, predicted, np.ones((1, len(truth))))[0])

@@ -1,4 +1,4 @@
-"""What pretraining is worth: finetuning for spam with few and many messages, from pretrained and random weights.
+"""The value of pretraining: finetuning for spam on few and many messages, from pretrained and from random weights.
 
 All models of one seed read the same messages and train with the same settings.
 """
@@ -27,19 +27,23 @@ from groundup.training.loop import Log
 
 BASELINES = ("naive_bayes", "logistic_regression")
 Rows = Sequence[Mapping[str, Any]]
-Called = NDArray[Any]  # (N,) which of the test messages are called spam: True or 1
+Predicted = NDArray[Any]  # (N,) True or 1 for each test message that is predicted to be spam
 
 
 @dataclass(frozen=True)
 class Start:
-    """A pretrained model and the messages of each split as its ids."""
+    """A pretrained model, and the messages of each split as ids of its tokenizer."""
 
     base: Checkpoint
     ids: Mapping[str, list[list[int]]]
 
     @classmethod
     def read(cls, path: Path, kind: Kind, splits: Mapping[str, Rows], compute: ComputeConfig) -> "Start":
-        """From a checkpoint of that kind."""
+        """Load a checkpoint of the given kind and encode the messages.
+
+        Raises:
+            BadInput: the checkpoint is of another kind.
+        """
         base = load_checkpoint(path, pick_device(compute), kind=kind)
         length = base.config.model.context_length
         texts = {name: [row["text"] for row in rows] for name, rows in splits.items()}
@@ -50,17 +54,18 @@ class Start:
 def measure_transfer(
     causal: Path, masked: Path, spam: Path, *, config: TransferConfig, compute: ComputeConfig, log: Log
 ) -> dict[str, Any]:
-    """Finetune both pretrained models and their twins from random weights, for every number of messages and seed.
+    """Finetune both pretrained models and the same models with random weights, per number of messages and seed.
 
     Args:
-        causal, masked: folders of the checkpoints. spam: folder of the splits.
-        log: receives mean F1 and loss over seeds, at "step" = number of messages.
+        causal, masked: folders of the checkpoints.
+        spam: folder of the splits.
+        log: receives F1 and loss as means over seeds; its "step" is the number of messages.
 
     Returns:
         See `transfer_results.table`.
 
     Raises:
-        BadInput: a checkpoint of the wrong architecture; see `classification.finetune`.
+        BadInput: a checkpoint has the wrong architecture; see also `classification.finetune`.
     """
     splits = read_splits(spam, ("train", "test"))
     labels = [row["label"] for row in splits["train"]]
@@ -74,15 +79,15 @@ def measure_transfer(
     for size in config.sizes:
         for seed in config.finetune.seeds:
             chosen = nested_subset(labels, size, seed)
-            answers: dict[str, Called] = {}
+            answers: dict[str, Predicted] = {}
             for name, start in starts.items():
                 for from_random in (False, True):
                     system = f"{name}_random" if from_random else name
                     answers[system], loss = _finetuned(start, system, labels, chosen, config, compute, seed)
                     losses[system][len(chosen)].append(loss)
             answers |= _baselines(splits, chosen)
-            for system, called in answers.items():
-                scores[system][len(chosen)].append(float(f1(truth, called, np.ones((1, len(truth))))[0]))
+            for system, predicted in answers.items():
+                scores[system][len(chosen)].append(float(f1(truth, predicted, np.ones((1, len(truth))))[0]))
         means = {
             f"{system}/{figure}": float(np.mean(values[len(chosen)]))
             for figure, found in (("test_f1", scores), ("train_loss", losses))
@@ -101,8 +106,8 @@ def _finetuned(
     config: TransferConfig,
     compute: ComputeConfig,
     seed: int,
-) -> tuple[Called, float]:
-    """Which test messages the model calls spam, and the loss that its training ended with."""
+) -> tuple[Predicted, float]:
+    """The finetuned model's predictions on the test messages, and its final training loss."""
     torch.manual_seed(seed)
     trunk = deepcopy(start.base.model)
     if system.endswith("_random"):
@@ -121,8 +126,8 @@ def _finetuned(
     return probabilities >= THRESHOLD, transfer_results.final_loss(history)
 
 
-def _baselines(splits: Mapping[str, Rows], chosen: Sequence[int]) -> dict[str, Called]:
-    """The same of the methods that count words."""
+def _baselines(splits: Mapping[str, Rows], chosen: Sequence[int]) -> dict[str, Predicted]:
+    """The predictions of the baselines, which count words, on the test messages."""
     train = [splits["train"][i] for i in chosen]
     texts, positive = [row["text"] for row in train], [int(row["label"] == SPAM) for row in train]
     asked = [row["text"] for row in splits["test"]]

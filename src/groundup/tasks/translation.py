@@ -1,7 +1,6 @@
-"""The encoder-decoder as a translator: pairs as token ids, batches to learn from, and translating.
+"""The encoder-decoder as a translator: encoding pairs, building batches, and translating.
 
-The source is read with the end-of-text token behind it. The target begins with that token, as a sign to start, and
-ends with it.
+The encoder reads the source followed by the end-of-text token. The decoder's target begins and ends with that token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +22,14 @@ from groundup.training.config import EvaluateTranslationConfig, TrainingConfig, 
 from groundup.training.objectives import IGNORE_INDEX, TranslationBatch, sequence_to_sequence
 
 Ids = list[int]
-SPARE_TOKENS = 10  # a translation may have twice the tokens of its source and these
+SPARE_TOKENS = 10  # a translation may have twice the tokens of its source, plus these
 
 
 def make_model(config: TranslationConfig, vocab_size: int) -> EncoderDecoder:
-    """The model of these parameters, untrained.
+    """The untrained model.
 
     Raises:
-        BadInput: `copy_start` with fewer key/value heads than heads.
+        BadInput: `copy_start` is set, but the model has fewer key/value heads than heads.
     """
     model = EncoderDecoder(
         config.model.config(
@@ -44,17 +43,20 @@ def make_model(config: TranslationConfig, vocab_size: int) -> EncoderDecoder:
 
 @torch.no_grad()
 def start_as_copy(model: EncoderDecoder, strength: float) -> None:
-    """Let cross-attention begin as a copy: it looks for its own token in the source, and hands on what stands there.
+    """Initialise cross-attention so that it copies: each position attends to the same token in the source.
 
     Queries, keys and values are the states themselves, and `strength` times the value is added to the decoder's state.
-    With token shift every source position also knows the token before it, so the place behind the last word is found
-    as well. King James and Basic English have most words in common, so this is nearer to a translation than random
-    weights: after 150 steps the loss on val was 3.2 instead of 3.7 nats (with the tied table).
+    With token shift every source position also contains the token before it, so the decoder finds the position after
+    its last word as well. King James and Basic English have most words in common, so this start is closer to a
+    translation than random weights: after 150 steps the loss on val was 3.2 instead of 3.7 nats (with tied embeddings).
+
+    Raises:
+        BadInput: the model has fewer key/value heads than heads.
     """
     width = model.config.n_embd
     if model.config.n_kv_head != model.config.n_head:
         raise BadInput(
-            f"translation.copy_start needs a key/value head for each head; found n_kv_head {model.config.n_kv_head} "
+            f"translation.copy_start needs one key/value head per head; found n_kv_head {model.config.n_kv_head} "
             f"and n_head {model.config.n_head}: make them equal, or set copy_start to 0."
         )
     identity = torch.eye(width)
@@ -70,20 +72,20 @@ def start_as_copy(model: EncoderDecoder, strength: float) -> None:
 
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Mapping[str, str]]) -> list[tuple[Ids, Ids]]:
-    """Source and target of each pair (rows with source and target), each with its end-of-text token."""
+    """Token ids of the source and the target of each pair, each followed by the end-of-text token."""
     sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in ("source", "target")]
     end = [tokenizer.eot_id]
     return [(source + end, target + end) for source, target in zip(*sides, strict=True)]
 
 
 def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_length: int) -> None:
-    """See that the model can read every source of these splits, and write every target.
+    """Check that every source and every target of these splits fits the model's context.
 
     Args:
         splits: name -> its encoded pairs.
 
     Raises:
-        BadInput: a side has more than `context_length` tokens, its end-of-text token counted.
+        BadInput: a side has more than `context_length` tokens, including its end-of-text token.
     """
     for split, pairs in splits.items():
         longest = [max(map(len, pair)) for pair in pairs]
@@ -95,7 +97,7 @@ def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_lengt
 
 
 def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
-    """Encoded pairs, padded on the right; what the decoder reads is the target moved by one, behind its end token."""
+    """Encoded pairs, padded on the right; the decoder reads the end-of-text token, then the target without its last."""
     sources, targets = zip(*pairs, strict=True)
     return TranslationBatch(
         source=pad(sources, 0),
@@ -108,7 +110,7 @@ def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
 def translation_batches(
     pairs: Sequence[tuple[Ids, Ids]], training: TrainingConfig, seed: int
 ) -> Callable[[int], list[TranslationBatch]]:
-    """Seeded batches of encoded pairs, sorted by length inside a step."""
+    """Seeded batches of encoded pairs, sorted by length within a step."""
     return sorted_batches(
         [len(source) + len(target) for source, target in pairs],
         lambda chosen: translation_batch([pairs[i] for i in chosen]),
@@ -126,10 +128,10 @@ def translate(
     length_penalty: float,
     batch_size: int = 32,
 ) -> list[str]:
-    """The likeliest translations found, in order; greedy with a beam of 1.
+    """The most likely translations that beam search finds, in the order of the texts; a beam of 1 is greedy.
 
     Raises:
-        BadInput: a text has no words, or more tokens than the model reads.
+        BadInput: a text has no words, or more tokens than the model's context.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     context = checkpoint.config.model.context_length
@@ -137,7 +139,7 @@ def translate(
     sources = [[*ids, tokenizer.eot_id] for ids in tokenizer.encode_batch(cleaned)]
     for text, source in zip(cleaned, sources, strict=True):
         if not any(map(str.isalnum, text)):
-            raise BadInput("there is nothing to translate; give a text with at least one word.")
+            raise BadInput(f"the text {text[:40]!r} has no words; expected at least one: enter a sentence.")
         if len(source) > context:
             raise BadInput(
                 f"the text {text[:40]!r}… has {len(source)} tokens; the model reads at most {context}: translate it "
@@ -171,7 +173,11 @@ def translate_with_baselines(
     sources: Sequence[str],
     config: EvaluateTranslationConfig,
 ) -> dict[str, Sequence[str]]:
-    """The translations of every system: copying, the table of words, and the model greedily and with a beam."""
+    """The translations of every system: a copy of the source, the word table, and the model, greedy and with a beam.
+
+    Raises:
+        BadInput: see `translate`.
+    """
     greedy, beam = (
         translate(
             checkpoint, sources, beam_size=beam_size, length_penalty=penalty, batch_size=config.batch_size
@@ -189,7 +195,7 @@ def translate_with_baselines(
 def alignment_maps(
     checkpoint: Checkpoint, table: TranslationTable, verses: Sequence[Mapping[str, str]]
 ) -> dict[str, AttentionMap]:
-    """Two maps for each verse: the model's cross-attention ("attention_<id>") and IBM Model 1's ("model1_<id>")."""
+    """Two maps per verse: cross-attention ("attention_<id>") and IBM Model 1's posterior ("model1_<id>")."""
     maps = {}
     for verse in verses:
         source, written = verse["source"], verse[MODEL]
@@ -199,28 +205,28 @@ def alignment_maps(
 
 
 def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
-    """Which word of `source`, or none (NULL), the table holds to have written each word of `target`."""
+    """The probability that each word of `target` translates each word of `source`, or none of them (NULL)."""
     read, written = words_of(source), words_of(target)
     return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
 
 
 @torch.inference_mode()
 def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionMap:
-    """Where the decoder looks while it writes `target` for `source`: the mean over the heads of the last layer.
+    """Cross-attention of the decoder while it writes `target` for `source`: the mean over the last layer's heads.
 
-    Row i of the weights is what was looked at to write piece i.
+    Row i of the weights is the attention over the source when token i of the target is written.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
-    batch, record = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
-    model(batch.source, batch.source_lengths, batch.idx, trace=record)
+    batch, trace = translation_batch([pair]).to(model.decoder.wte.weight.device), Trace()
+    model(batch.source, batch.source_lengths, batch.idx, trace=trace)
     columns, rows = ([*tokenizer.pieces(text), "[end]"] for text in (source, target))
-    return AttentionMap(rows, columns, record.cross_weights[-1][0].mean(dim=0).numpy(force=True))
+    return AttentionMap(rows, columns, trace.cross_weights[-1][0].mean(dim=0).numpy(force=True))
 
 
 @torch.inference_mode()
 def translation_loss(model: EncoderDecoder, pairs: Sequence[tuple[Ids, Ids]], batch_size: int) -> float:
-    """Mean loss over all tokens of the targets, in nats per token, without smoothing."""
+    """Mean loss over all tokens of the targets, in nats per token, without label smoothing."""
     device = model.decoder.wte.weight.device
     order = sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
     nats = count = 0.0

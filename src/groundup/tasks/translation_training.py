@@ -1,4 +1,4 @@
-"""Training of the translator: a vocabulary of both sides, then an encoder-decoder on pairs of verses."""
+"""Training the translator: one vocabulary for both sides, then an encoder-decoder on pairs of verses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ Pair = Mapping[str, str]
 
 @dataclass(frozen=True)
 class TrainedTranslator:
-    """A trained model and what its training was.
+    """A trained model and facts about its training.
 
-    history: rows of `fit`. pairs: trained on; left_out: pairs with a side longer than `max_tokens`. seconds: see
-    `training_seconds`. val: the encoded pairs of the validation split.
+    history: rows of `fit`. pairs: number of training pairs. left_out: number of pairs left out because a side has more
+    than `max_tokens` tokens. seconds: see `training_seconds`. val: the encoded pairs of the validation split.
     """
 
     model: EncoderDecoder
@@ -46,11 +46,11 @@ class TrainedTranslator:
     val: Sequence[tuple[Ids, Ids]]
 
     def val_loss(self, batch_size: int) -> float:
-        """Nats per token over the whole validation split."""
+        """Loss over the whole validation split, in nats per token."""
         return translation_loss(self.model, self.val, batch_size)
 
-    def figures(self) -> dict[str, float]:
-        """Sizes and times, for the metrics."""
+    def sizes(self) -> dict[str, float]:
+        """Numbers of pairs, parameters, steps and tokens, and the training time in seconds."""
         return {
             "pairs": self.pairs,
             "left_out_too_long": self.left_out,
@@ -70,21 +70,22 @@ def train_translator(
     show: Callable[[str, int], None],
     resume: Resume,
 ) -> TrainedTranslator:
-    """Learn the vocabulary, then train from random weights.
+    """Train the vocabulary, then the model from random weights.
 
     Args:
-        splits: "train", "val" and "test", each verse with "source" and "target"; of test only the lengths are read.
+        splits: "train", "val" and "test", as verses with "source" and "target"; of test only the lengths are used.
+        log, resume: see `fit`.
         show: receives sample translations as text, and the step, at every evaluation.
 
     Raises:
-        BadInput: a pair of val or test is longer than the model's context.
+        BadInput: a pair of val or test is longer than the model's context; see also `make_model` and `fit`.
     """
     training = config.training
     texts = [pair[side] for pair in splits["train"] for side in SIDES]
     vocabulary = BPETokenizer.train(texts, config.vocab_size, progress=True)
     encoded = {split: encode_pairs(vocabulary, rows) for split, rows in splits.items()}
     val = encoded["val"]
-    # before the training, not after it
+    # before the training, so that a pair that is too long does not waste it
     check_lengths({"val": val, "test": encoded["test"]}, config.model.context_length)
     pairs = [pair for pair in encoded["train"] if max(map(len, pair)) <= config.max_tokens]
     torch.manual_seed(config.seed)
@@ -97,7 +98,7 @@ def train_translator(
         show(sample_translations(checkpoint, splits["val"][: config.sample_verses]), step)
         return {"val/loss": translation_loss(model, val[: config.eval_pairs], training.batch_size)}
 
-    speeds: list[float] = []  # tokens per second, of the steps of this process
+    speeds: list[float] = []  # tokens per second of each step of this process
 
     def note(row: Mapping[str, float], step: int) -> None:
         speeds.append(row["tokens_per_second"])
@@ -121,18 +122,18 @@ def train_translator(
 
 
 def sample_translations(checkpoint: Checkpoint, verses: Sequence[Pair]) -> str:
-    """Each source with its greedy translation below it, divided by lines of "---"."""
+    """Each source with its greedy translation below it; lines of "---" separate the pairs."""
     sources = [verse["source"] for verse in verses]
     written = translate(checkpoint, sources, beam_size=1, length_penalty=0.0)
     return "\n---\n".join(map("\n".join, zip(sources, written, strict=True)))
 
 
 def training_seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> float:
-    """Time of training, without evaluations; tokens before an interruption count like those after it.
+    """Training time without evaluations, in seconds; assumes the same speed before an interruption as after it.
 
     Args:
-        history: rows with the tokens seen so far.
-        speeds: tokens per second of the last steps, those of this process.
+        history: rows of `fit`, with the tokens seen so far.
+        speeds: tokens per second of the last steps, those that this process made.
     """
     seen = [0.0, *(row["tokens_seen"] for row in history)]
     tokens = [after - before for before, after in pairwise(seen)][-len(speeds) :]

@@ -92,23 +92,21 @@ def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
     if role == "pretraining":
         checks.append(("The messages are strings.", gxe.ExpectColumnValuesToNotBeNull(column="_text")))
     if talks:
-        says = (
-            "A history, where there is one, ends with an answer; before it user and assistant speak in turn."
-        )
+        says = "Every history ends with an answer, and user and assistant take turns before it."
         checks.append((says, gxe.ExpectColumnValuesToNotBeNull(column="_text")))
     blank = {"pretraining": ["_text"], "spam": ["text"]}.get(role, ["instruction", "output"])
     checks += [
         (
-            f"Every {_name(c)} has more than white space.",
+            f"Every {_name(c)} contains more than white space.",
             gxe.ExpectColumnValuesToMatchRegex(column=c, regex=r"\S"),
         )
         for c in blank
     ]
     checks += [
         ("The ids are unique.", gxe.ExpectColumnValuesToBeUnique(column="id")),
-        ("No text holds U+FFFD or half of a surrogate pair (broken decoding).", _no_match(BROKEN)),
-        ("No text holds control characters other than tab and newline.", _no_match(CONTROLS)),
-        ("No text holds Windows-1252 leftovers (U+0080 to U+009F).", _no_match(C1_CONTROLS, "warning")),
+        ("No text contains U+FFFD or half of a surrogate pair (broken decoding).", _no_match(BROKEN)),
+        ("No text contains control characters other than tab and newline.", _no_match(CONTROLS)),
+        ("No text contains Windows-1252 leftovers (U+0080 to U+009F).", _no_match(C1_CONTROLS, "warning")),
     ]
     if role == "spam":
         in_set = gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(LABELS))
@@ -205,14 +203,14 @@ def _validate_split_set(
             gxe.ExpectColumnValuesToBeUnique(column="id", severity=overlap),
         ),
         (
-            "No text occurs in two splits, letter case, punctuation and white space set aside.",
+            "No text occurs in two splits, ignoring case, punctuation and white space.",
             gxe.ExpectColumnValuesToBeInSet(column="_splits_of_text", value_set=[1], severity=overlap),
         ),
     ]
     frame = split_frame(role, splits, digits_count)
     if role == "spam":
         in_one = gxe.ExpectColumnValuesToBeInSet(column="_splits_of_group", value_set=[1], severity=overlap)
-        checks.append(("No group of near-equal messages lies in two splits.", in_one))
+        checks.append(("No group of near-equal messages is in two splits.", in_one))
         checks += _balance(frame, needed, overlap, undersampled)
     if role == "instructions":
         apart = gxe.ExpectColumnValuesToBeInSet(column="_family_is", value_set=["trained", "held out"])
@@ -230,9 +228,9 @@ def validate_verses(splits: Splits, length_ratio: tuple[float, float]) -> Report
     low, high = length_ratio
     testaments = [f"{testament} in {split}" for split in splits for testament in LAST_BOOK]
     in_one = {
-        "id": "No verse lies in two splits.",
-        "chapter": "No chapter lies in two splits.",
-        "source": "No source text lies in two splits, letter case, punctuation and white space set aside.",
+        "id": "No verse is in two splits.",
+        "chapter": "No chapter is in two splits.",
+        "source": "No source text is in two splits, ignoring case, punctuation and white space.",
     }
     checks: list[Check] = [
         (
@@ -249,15 +247,15 @@ def validate_verses(splits: Splits, length_ratio: tuple[float, float]) -> Report
         checks += [
             (f"Every {side} has a word.", gxe.ExpectColumnValuesToMatchRegex(column=side, regex="[A-Za-z]")),
             (
-                f"No {side} holds numbers, brackets or other signs of an edition.",
+                f"No {side} contains numbers, brackets or other signs of an edition.",
                 _no_match(APPARATUS, column=side),
             ),
-            (f"No {side} holds control characters.", _no_match(CONTROLS, column=side)),
-            (f"No {side} holds U+FFFD or half of a surrogate pair.", _no_match(BROKEN, column=side)),
+            (f"No {side} contains control characters.", _no_match(CONTROLS, column=side)),
+            (f"No {side} contains U+FFFD or half of a surrogate pair.", _no_match(BROKEN, column=side)),
         ]
     checks += [
         (
-            f"The target has {low:g} to {high:g} characters for one of the source.",
+            f"The target has {low:g} to {high:g} characters per character of the source.",
             gxe.ExpectColumnValuesToBeBetween(column="_ratio", min_value=low, max_value=high),
         ),
         (

@@ -30,20 +30,24 @@ def test_valid_pairs_pass(folder: Path) -> None:
     assert found["contaminated"] == 0  # type: ignore[index]
     assert found["datasets"]["verses"]["failed"] == 0  # type: ignore[index]
     results = (folder / "verses.json").read_text()
-    assert "No chapter lies in two splits." in results and "canaries" in results
+    assert "No chapter is in two splits." in results and "canaries" in results
 
 
 FAULTS: list[tuple[str, Callable[[list, list], None], str]] = [
-    ("a number left", lambda train, test: train[2].update(source="1. unto a"), "No source holds numbers"),
-    ("a bracket left", lambda train, test: train[2].update(target="to [a] b c"), "No target holds numbers"),
+    ("a number left", lambda train, test: train[2].update(source="1. unto a"), "No source contains numbers"),
+    (
+        "a bracket left",
+        lambda train, test: train[2].update(target="to [a] b c"),
+        "No target contains numbers",
+    ),
     ("blank", lambda train, test: train[2].update(source=" "), "Every source has a word."),
     ("too long", lambda train, test: train[2].update(target="to " * 30), "0.4 to 2.5 characters for one"),
-    ("a verse twice", lambda train, test: train.append(dict(test[0])), "No verse lies in two splits."),
+    ("a verse twice", lambda train, test: train.append(dict(test[0])), "No verse is in two splits."),
     ("an id", lambda train, test: train[2].update(id="Gen 1:1"), "eight digits"),
     (
         "a chapter in two splits",
         lambda train, test: train.append(test.pop(0) | {"source": "unto x y", "target": "to x y"}),
-        "No chapter lies in two splits.",
+        "No chapter is in two splits.",
     ),
     (
         "shifted by one",

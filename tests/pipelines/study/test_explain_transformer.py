@@ -87,9 +87,9 @@ def test_the_same_models_give_the_same_files(models: Path, explained: Path, tmp_
         ({"layer": 3}, "explain asks for layer 3, head 3; the model has 2 layers of 4 heads"),
         (
             {"sentence": "dog " * 9},
-            "explain.sentence has 38 tokens with its ends; the model reads at most 12: shorten it",
+            "explain.sentence has 38 tokens with end-of-text; the model reads at most 12: shorten it",
         ),
-        ({"verse": "cat " * 5}, "explain.verse has 21 tokens with its ends; the model reads at most 12"),
+        ({"verse": "cat " * 5}, "explain.verse has 21 tokens with end-of-text; the model reads at most 12"),
     ],
 )
 def test_invalid_requests_are_errors(

@@ -69,5 +69,5 @@ def test_a_model_without_a_chat_template_uses_another_prompt_style(tmp_path: Pat
 
 def test_an_encoder_cannot_follow_instructions(tmp_path: Path) -> None:
     make_published(tmp_path, "bert")
-    with pytest.raises(BadInput, match="reads texts but writes none; expected a decoder: set pretrained"):
+    with pytest.raises(BadInput, match="which cannot generate text; expected a decoder: set pretrained"):
         make_lora(tmp_path)
