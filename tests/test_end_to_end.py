@@ -114,5 +114,5 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
 def test_a_changed_caption_reruns_only_report(restored: Clone) -> None:
     template = restored.path / "src/groundup/reports/templates/report.html.j2"
     said = template.read_text(encoding="utf-8")
-    template.write_text(said.replace("what this run reached", "what it reached"), encoding="utf-8")
+    template.write_text(said.replace("results of this run", "results of the run"), encoding="utf-8")
     assert ran(restored.run("dvc", "repro").stdout) == ["report"]
