@@ -41,7 +41,11 @@ FAULTS: list[tuple[str, Callable[[list, list], None], str]] = [
         "No target contains numbers",
     ),
     ("blank", lambda train, test: train[2].update(source=" "), "Every source has a word."),
-    ("too long", lambda train, test: train[2].update(target="to " * 30), "0.4 to 2.5 characters per character"),
+    (
+        "too long",
+        lambda train, test: train[2].update(target="to " * 30),
+        "0.4 to 2.5 characters per character",
+    ),
     ("a verse twice", lambda train, test: train.append(dict(test[0])), "No verse is in two splits."),
     ("an id", lambda train, test: train[2].update(id="Gen 1:1"), "eight digits"),
     (
