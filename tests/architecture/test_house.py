@@ -1,4 +1,4 @@
-"""The size and shape of the house, measured: rooms, arrows between them, lines of the lists that people read."""
+"""Limits on size and structure: rooms, imports between them, and lines of the files that people read."""
 
 import ast
 from pathlib import Path
@@ -14,14 +14,14 @@ DVC_YAML, README = 1150, 200
 
 
 def boxes() -> set[str]:
-    """The rooms and single modules of the library."""
+    """Return the rooms and the single modules of the library."""
     return {
         path.stem for path in LIBRARY.iterdir() if (path / "__init__.py").exists() or path.suffix == ".py"
     }
 
 
 def arrows() -> set[tuple[str, str]]:
-    """Which box imports which, inside functions and for types too."""
+    """Return which box imports which, including imports inside functions and for types."""
     found = set()
     for file in LIBRARY.rglob("*.py"):
         box = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
@@ -37,7 +37,7 @@ def arrows() -> set[tuple[str, str]]:
     return {(a, b) for a, b in found if a != b}
 
 
-def test_few_entries_in_the_hall() -> None:
+def test_few_entries_at_the_top_of_the_library() -> None:
     entries = [path for path in LIBRARY.iterdir() if path.name != "__pycache__"]
     files = [path for path in entries if path.is_file()]
     assert len(files) <= FILES and len(entries) - len(files) <= ROOMS, sorted(path.name for path in entries)
@@ -46,14 +46,14 @@ def test_few_entries_in_the_hall() -> None:
 @pytest.mark.parametrize(
     "room", sorted(path.parent for path in LIBRARY.glob("*/__init__.py")), ids=lambda p: p.name
 )
-def test_a_room_can_be_overlooked_and_says_what_it_is(room: Path) -> None:
+def test_a_room_is_small_and_has_a_docstring(room: Path) -> None:
     assert len(list(room.glob("*.py"))) <= MODULES
     assert ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))), (
-        "its page is its docstring"
+        "describe the room in its docstring"
     )
 
 
-def test_few_arrows_between_rooms() -> None:
+def test_few_imports_between_rooms() -> None:
     assert len(arrows()) <= ARROWS, len(arrows())
 
 
