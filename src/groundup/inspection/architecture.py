@@ -30,8 +30,8 @@ TITLES = {
     "attn": "self-attention",
     "cross_attn": "cross-attention",
     "mlp": "feed-forward",
-    "c_predict": "layer of the guess",
-    "ln_predict": "norm of the guess",
+    "c_predict": "prediction layer",
+    "ln_predict": "prediction norm",
     "c_pool": "pooler, of the first token",
     "lm_head": "output head",
 }

@@ -1,6 +1,7 @@
 """The pictures of a small pair of pipelines, against edges counted by hand."""
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "pipelines/later").mkdir(parents=True)
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": MAIN}, sort_keys=False))
     (tmp_path / "pipelines/later/dvc.yaml").write_text(yaml.safe_dump({"stages": LATER}, sort_keys=False))
-    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
     return tmp_path
 
 

@@ -8,6 +8,7 @@ from groundup.files import write_json
 from groundup.reports.starting_points import TITLES
 from groundup.tracking import silent
 from pipelines.transfer.report import main
+from tests.pipelines import toy
 from tests.reports.starting_point_figures import found
 
 
@@ -34,4 +35,4 @@ def test_drawing_needs_no_torch(folder: Path) -> None:
         "main(silent(), *map(Path, ('table.json', 'curve.csv', 'plots', 'index.html')))\n"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=toy.environment(), check=True)
