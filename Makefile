@@ -1,27 +1,27 @@
-# Everything a newcomer needs; each target first installs the locked packages into .venv (once).
+# The project's commands. Each target first installs the locked packages into .venv, once.
 SHELL  := /bin/bash
 VENV   ?= .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 READY  := $(VENV)/.ready
-# an environment's scripts name the folder that it was made in; that of a moved or copied project is corrected
+# the scripts of an environment contain the path of its folder; it is corrected if the project was moved or copied
 MADE_IN := $(shell sed -n '1,2s|^[^/]*\(/.*\)/bin/python.*|\1|p' $(VENV)/bin/pip 2>/dev/null | tail -1)
 MOVED  := $(if $(MADE_IN),$(shell [ "$(MADE_IN)" -ef $(VENV) ] || echo moved))
-# the first of these found on PATH and new enough makes the environment; or say which: make PYTHON=/path/to/python test
+# the environment is made with the first of these on PATH that is new enough, or with another one: make PYTHON=/path/to/python test
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 
-# dvc starts its stages with whatever `python` comes first, so no activation is needed
+# dvc starts its stages with the first `python` on PATH, so the environment need not be activated
 export PATH := $(BIN):$(PATH)
-# the code of this folder, also where the environment is shared with another checkout
+# use the code of this folder, even if the environment is shared with another checkout
 export PYTHONPATH := $(CURDIR)/src$(if $(PYTHONPATH),:$(PYTHONPATH))
-# an empty value is as good as none for MLflow, hence the test for it
+# MLflow treats an empty value as unset
 ifeq ($(strip $(MLFLOW_TRACKING_URI)),)
 export MLFLOW_TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 endif
-# nothing here reports to anybody (Prefect's settings: prefect.toml)
+# switch off all telemetry (Prefect's setting is in prefect.toml)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
-# tiktoken caches local vocabularies by path, and would answer with an old one
+# tiktoken caches local vocabularies by path, and would use an old one
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
@@ -30,53 +30,53 @@ export TIKTOKEN_CACHE_DIR :=
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-repro: $(READY) .git/HEAD  ## run the whole main pipeline: whatever is not up to date, nothing else
+repro: $(READY) .git/HEAD  ## run the stages of the main pipeline that are not up to date
 	@python -m pipelines.mend
 	dvc repro
-	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline figures: dvc metrics show)"
+	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline metrics: dvc metrics show)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
-study: $(READY) .git/HEAD  ## run the study, and before it what it needs of the main pipeline
+study: $(READY) .git/HEAD  ## run the study and the stages of the main pipeline that it depends on
 	@python -m pipelines.mend
 	dvc repro pipelines/study/dvc.yaml
-	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline figures: dvc metrics show)"
+	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline metrics: dvc metrics show)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
-transfer: $(READY) .git/HEAD  ## finetune a published model on the same tasks, and compare the starting points
+transfer: $(READY) .git/HEAD  ## finetune a downloaded model on the same tasks, and compare it with our models
 	@python -m pipelines.mend
 	dvc repro pipelines/transfer/dvc.yaml
-	@echo; echo "Results: reports/transfer/ (index.html, plots/, metrics/; headline figures: dvc metrics show)"
+	@echo; echo "Results: reports/transfer/ (index.html, plots/, metrics/; headline metrics: dvc metrics show)"
 	@echo "Models: data/transfer/   Values: pipelines/transfer/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
-status: $(READY) .git/HEAD  ## show what changed since the last run; the study and transfer only if they ran here
+status: $(READY) .git/HEAD  ## show what changed since the last run; study and transfer only if they ran here
 	@dvc status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
-repro-book: $(READY) .git/HEAD identity  ## the book's recipe, as the DVC experiment "book" (overwrites params.yaml and the outputs)
+repro-book: $(READY) .git/HEAD identity  ## run with the book's settings, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)
 
-back: $(READY) .git/HEAD  ## bring back values, metrics, data and models as they were before the last make repro-<profile>
+back: $(READY) .git/HEAD  ## restore values, metrics, data and models to their state before the last make repro-<profile>
 	@python -m pipelines.way_back back
 
-mend: $(READY) .git/HEAD  ## put right what a killed run left behind (make repro, study and transfer begin with it)
+mend: $(READY) .git/HEAD  ## repair what a killed run left behind (make repro, study and transfer do this first)
 	@python -m pipelines.mend
 
-# of repro-<profile>
+# the commands of repro-<profile>
 define run-profile
 @python -m pipelines.way_back keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
-@# "section.key=value" a line, # comments -> -S 'section.key=value'; -f: [] in a value is no pattern; the user's come last
+@# each line "section.key=value" becomes -S 'section.key=value'; -f: [] is no pattern; the values in ARGS come last and win
 set -f; eval set -- $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e "s/.*/-S '&'/" pipelines/profiles/$(@:repro-%=%).txt); dvc exp run --name $(@:repro-%=%) "$$@" $(ARGS)
 @echo; echo "Results: reports/report.html and reports/metrics/"
 @echo "Back to what was here before, committed or not: make back"
 endef
 
-test: $(READY)  ## run all tests, the end-to-end run included (fewer: make test ARGS="-m 'not slow'")
+test: $(READY)  ## run all tests, including the end-to-end runs (without them: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
 
-lint: $(READY)  ## check style, types, who may import whom, and that the generated pages are current
+lint: $(READY)  ## check style, types and import contracts, and that the generated pages are current
 	ruff check .
 	ruff format --check .
 	mypy
@@ -90,27 +90,27 @@ ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port:
 	@$(follow-move)
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
-schedule: $(READY) .git/HEAD  ## serve the retraining flow on its schedule until Ctrl-C
+schedule: $(READY) .git/HEAD  ## run the retraining flow on its schedule until Ctrl-C
 	python -m pipelines.retrain serve
 
-serve-spam: $(READY)  ## answer classification requests over HTTP with the registered spam model (port 5055)
+serve-spam: $(READY)  ## serve the registered spam model over HTTP (port 5055)
 	@$(follow-move)
 	mlflow models serve -m models:/groundup-spam@champion --env-manager local --port $(or $(PORT),5055)
 
-# MLflow records absolute paths
+# MLflow records absolute paths; correct them if the project was moved
 follow-move := python -c 'from groundup.tracking import relocation; relocation.main()'
 
-clean:  ## remove the environment and the tools' caches; data, models, reports and recorded runs stay
+clean:  ## remove the environment and the tools' caches; keep data, models, reports and recorded runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
 	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: $(READY)  ## write requirements.lock anew from pyproject.toml (newest versions: make lock ARGS=--upgrade)
+lock: $(READY)  ## update requirements.lock from pyproject.toml (newest versions: make lock ARGS=--upgrade)
 	pip-compile --quiet --extra dev --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-options \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) --output-file requirements.lock pyproject.toml
-	@# builds such as torch's "+cpu" are a matter of the machine, not of the lock; pip-compile's remark is noise
+	@# the build of torch ("+cpu") depends on the machine and does not belong in the lock; comments are removed too
 	@sed -i.bak -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.bak
 
-plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, which lets `dvc plots show` draw without network
+plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, with which `dvc plots show` works offline
 	python -m pip install --quiet vl-convert-python==1.9.0.post1
 	@python -c 'import pathlib, vl_convert; \
 	js = vl_convert.javascript_bundle(vl_version="5.21").replace("</script", "<\\/script"); \
@@ -126,7 +126,7 @@ for script in pathlib.Path(new, "bin").iterdir():
         continue
     text = data.decode()
     first, _, rest = text.partition("\n")
-    if first.startswith(f"#!{old}/"):  # the form that pip gives to long paths, and to those with blanks
+    if first.startswith(f"#!{old}/"):  # pip's form for long paths and for paths with spaces
         text = f"#!/bin/sh\n{chr(39) * 3}exec' \"{first[2:]}\" \"$$0\" \"$$@\"\n' {chr(39) * 3}\n{rest}"
     script.write_text(re.sub(re.escape(old) + r"""(?=[/"'\s])""", lambda _: new, text), encoding="utf-8")
 endef
@@ -136,7 +136,7 @@ $(READY): requirements.lock pyproject.toml $(MOVED)
 	@python=; for candidate in $(or $(PYTHON),$(PYTHONS)); do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$candidate"; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo "No Python of 3.11 or newer among: $(or $(PYTHON),$(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	  echo "found no Python 3.11 or newer among $(or $(PYTHON),$(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV); }
 	@if [ -n "$(MOVED)" ]; then \
 	  echo "$(VENV) was made in $(MADE_IN): correcting its scripts and its path to the source"; \
@@ -154,11 +154,11 @@ identity:
 	@for role in AUTHOR COMMITTER; do for part in name email; do \
 	  variable=GIT_$${role}_$$(echo $$part | tr a-z A-Z); \
 	  if [ -z "$${!variable:-$$(git config user.$$part)}" ]; then \
-	    echo "DVC commits every experiment, and git does not know in whose name; say it and try again:" >&2; \
+	    echo "DVC commits every experiment, but git does not know your name; set it and try again:" >&2; \
 	    echo '  git config --global user.name "Your Name"' >&2; \
 	    echo '  git config --global user.email you@example.com' >&2; exit 1; fi; done; done
 
-# DVC works beside git: a source archive needs a repository around it
+# DVC needs a git repository, which a source archive does not have
 .git/HEAD:
 	@git rev-parse --git-dir >/dev/null 2>&1 || { \
-	  echo "This folder is no git repository, which DVC needs; make it one and try again: git init && git add . && git commit -m start" >&2; exit 1; }
+	  echo "DVC needs a git repository, and this folder is not one; make it one and try again: git init && git add . && git commit -m start" >&2; exit 1; }

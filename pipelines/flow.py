@@ -1,8 +1,8 @@
-"""The DVC graph as a Prefect flow: stages and edges are read from DVC, and DVC decides whether there is work.
+"""The DVC graph as a Prefect flow: stages and edges come from DVC, and DVC decides which stages have to run.
 
-Prefect adds what DVC lacks: independent stages at the same time, retries, live logs, cancelling, a page per run.
-The study's stages run one after the other: many train for equal times, which would not be equal beside another stage.
-Run it by hand with `python -m pipelines.flow [--pipeline study|transfer] [--force] [--stage NAME] [--workers N]`.
+Prefect adds what DVC lacks: parallel stages, retries, live logs, cancelling, and a page per run. The study's stages run
+one after the other, because many of them train for a fixed time, and parallel stages would slow each other down.
+Run it with `python -m pipelines.flow [--pipeline study|transfer] [--force] [--stage NAME] [--workers N]`.
 """
 
 from pipelines import server  # before Prefect, whose settings it reads
@@ -39,7 +39,7 @@ from pipelines.mend import GRACE_SECONDS, mend
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
 
-# a stage failed, or the user can put it right: a sentence, no traceback
+# a failed stage or an error that the user can correct: reported in one sentence, without a traceback
 FORESEEN = (RuntimeError, BadInput, DvcException)
 
 _running: set[subprocess.Popen[str]] = set()
@@ -49,26 +49,33 @@ _running: set[subprocess.Popen[str]] = set()
 class Step:
     """One stage of a dvc.yaml as a task."""
 
-    name: str  # such as download@spam; see lineage.PIPELINES
+    name: str  # such as download@spam; see `lineage.address`
     after: tuple[str, ...]
     retries: int = 0
-    retry_delay_seconds: float | list[float] = 1.0  # before every retry, or before the first, second, …
+    retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry
 
 
 def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> list[Step]:
-    """The stages of a pipeline and what they need of others, dependencies first.
+    """Return the stages of a pipeline and the stages of other pipelines that they depend on, dependencies first.
 
-    `only` keeps some stages of the pipeline, or groups such as `download`, and what they need. Prefect's hints are the
-    stage's own: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}` in dvc.yaml.
+    A stage may set Prefect's retries in dvc.yaml: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}`.
+
+    Args:
+        root: the project's folder.
+        only: stages, or groups such as `download`; the plan then has these and their dependencies.
+        pipeline: a name in PIPELINES.
+
+    Raises:
+        BadInput: `only` names an unknown stage, or dvc.yaml has an unknown setting for Prefect.
     """
-    graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
+    graph = Repo(str(root)).index.graph  # an edge leads from a stage to a stage that it depends on
     dvc_yaml = PIPELINES[pipeline].dvc_yaml
     named = {stage for stage in graph if stage.path_in_repo == dvc_yaml}
     if only:
         known = {name for stage in named for name in (stage.name, stage.name.partition("@")[0])}
         if unknown := sorted(set(only) - known):
             raise BadInput(
-                f"{dvc_yaml} has no stage {', '.join(unknown)}; `dvc stage list {dvc_yaml}` shows those it has"
+                f"{dvc_yaml} has no stage {', '.join(unknown)}; `dvc stage list {dvc_yaml}` lists its stages"
             )
         named = {stage for stage in named if {stage.name, stage.name.partition("@")[0]} & set(only)}
     wanted = named.union(*(networkx.descendants(graph, stage) for stage in named))
@@ -80,7 +87,7 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
             hints = (stage.meta or {}).get("prefect", {})
             if wrong := sorted(hints.keys() - {"retries", "retry_delay_seconds"}):
                 raise BadInput(
-                    f"{stage.path_in_repo} gives stage {stage.name} the Prefect hint {', '.join(wrong)}; "
+                    f"stage {stage.name} of {stage.path_in_repo} has the Prefect setting {', '.join(wrong)}; "
                     "expected retries or retry_delay_seconds; correct it"
                 )
             steps.append(Step(name, tuple(sorted(after)), **hints))
@@ -89,9 +96,13 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
 
 @task(cache_policy=NO_CACHE)
 def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str]) -> State[None]:
-    """Let DVC bring one stage up to date, in its own process group, its output streamed to the log.
+    """Let DVC bring one stage up to date in a process group of its own, and stream its output to the log.
 
-    Returns a state named Cached when there was nothing to do. Raises RuntimeError when the stage fails.
+    Returns:
+        A state named Cached if there was nothing to do.
+
+    Raises:
+        RuntimeError: the stage failed.
     """
     log = get_run_logger()
     if not force and is_up_to_date(stage, root):
@@ -123,20 +134,20 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
 
 
 def is_up_to_date(stage: str, root: Path) -> bool:
-    """Whether `dvc repro` would skip the stage, by the same question to DVC, but without a process of seconds.
+    """Return whether `dvc repro` would skip the stage, without starting a process that takes seconds.
 
-    A stage of which DVC cannot say it is not: the process that then runs says why.
+    If DVC cannot decide, the stage counts as not up to date, and the process that then runs reports the reason.
     """
     try:
         asked = find_stage(root, stage)
         with asked.repo.lock:
             return not asked.changed()
-    except DvcException:  # another DVC at work, a file that is missing
+    except DvcException:  # another DVC process is running, or a file is missing
         return False
 
 
 def stage_task(step: Step) -> Task[..., State[None]]:
-    """The task of one stage, with its name and its retries."""
+    """Return the task of one stage, with its name and its retries."""
     _, name = split(step.name)
     return run_stage.with_options(
         name=name.partition("@")[0],
@@ -148,10 +159,11 @@ def stage_task(step: Step) -> Task[..., State[None]]:
 
 
 def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None]]:
-    """The flow of one pipeline: it brings every stage (or `stages` and what they need) up to date.
+    """Return the flow of one pipeline, which brings every stage (or `stages` and their dependencies) up to date.
 
     Args:
-        workers: stages at the same time; None = what PIPELINES says.
+        pipeline: a name in PIPELINES.
+        workers: number of parallel stages; None: the value in PIPELINES.
     """
 
     def bring_up_to_date(force: bool = False, stages: list[str] | None = None) -> State[None]:
@@ -160,9 +172,7 @@ def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
         max_workers=workers or PIPELINES[pipeline].workers
     )
-    described = (
-        f"Bring every stage of {PIPELINES[pipeline].dvc_yaml}, and what it needs of others, up to date."
-    )
+    described = f"Bring every stage of {PIPELINES[pipeline].dvc_yaml} and its dependencies up to date."
     return Flow(bring_up_to_date, name=pipeline, description=described, task_runner=runner)
 
 
@@ -192,9 +202,9 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
 
 @contextmanager
 def stages_die_with_us() -> Iterator[None]:
-    """Stop the running stages when the flow is cancelled, interrupted or fails itself.
+    """Stop the running stages when the flow is cancelled or interrupted, or when it fails.
 
-    Killing dvc alone would leave the stage's process training on as an orphan.
+    If only dvc were killed, the stage's process would go on training as an orphan.
     """
     try:
         yield
@@ -211,7 +221,7 @@ def stages_die_with_us() -> Iterator[None]:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Send a signal to a process group; False if nobody is left in it."""
+    """Send a signal to a process group; return False if the group has ended."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
@@ -220,12 +230,12 @@ def _signal(group: int, number: int) -> bool:
 
 
 def sentence(error: BaseException) -> str:
-    """The error's message on one line; DVC's go over several, indented."""
+    """Return the error's message on one line; DVC's messages have several indented lines."""
     return " ".join(str(error).split())
 
 
 def reason(state: State[Any]) -> str:
-    """The state's message without Prefect's preface to an exception."""
+    """Return the state's message without the prefix that Prefect adds to exceptions."""
     message = state.message or ""
     return message.partition("RuntimeError: ")[2] or message
 
@@ -238,7 +248,7 @@ def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) 
 
 
 def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str:
-    """Markdown: a table of the stages, then one of the pipeline's headline figures as far as they exist."""
+    """Return a table of the stages and a table of the pipeline's metrics, if there are any, as Markdown."""
     rows = [
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
@@ -250,7 +260,7 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
 
 
 def _metrics(dvc_yaml: str, root: Path) -> str:
-    """A table of the figures in the files that one dvc.yaml has under `metrics:`; empty if there are none."""
+    """Return a table of the metrics in the files that one dvc.yaml lists under `metrics:`; empty if there are none."""
     outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
     files = [Path(out.fs_path) for out in outs if out.is_metric and Path(out.fs_path).exists()]
     rows = [
@@ -258,7 +268,7 @@ def _metrics(dvc_yaml: str, root: Path) -> str:
         for file in files
         for name, value in read_json(file).items()
     ]
-    return "\n".join(["| file | figure | |", "|---|---|---|", *rows]) if rows else ""
+    return "\n".join(["| file | metric | |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _cell(message: str) -> str:
@@ -266,13 +276,13 @@ def _cell(message: str) -> str:
 
 
 def _count(states: Mapping[str, State[Any]]) -> str:
-    """Such as `9 cached, 2 completed`."""
+    """Return a summary such as `9 cached, 2 completed`."""
     names = sorted(str(state.name).lower() for state in states.values())
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "no stages"
 
 
 def interruptible() -> None:
-    """Let SIGTERM end a flow started by hand the way Ctrl-C does; without this the stages would be left running."""
+    """Make SIGTERM end the flow as Ctrl-C does; otherwise its stages would go on running."""
 
     def handler(*_: object) -> None:
         raise Terminated
@@ -282,7 +292,7 @@ def interruptible() -> None:
 
 @contextmanager
 def by_hand() -> Iterator[None]:
-    """Around a flow started on the command line: exit codes for Ctrl-C and SIGTERM, a sentence for lack of a server."""
+    """Wrap a flow started on the command line: set exit codes for Ctrl-C and SIGTERM, report errors in one sentence."""
     interruptible()
     try:
         with server.one_sentence():
@@ -298,7 +308,7 @@ def by_hand() -> Iterator[None]:
 
 
 def _open_tracking() -> None:
-    """Import MLflow while Prefect's temporary server starts: each takes seconds. Errors are the flow's to report."""
+    """Import MLflow while Prefect's temporary server starts; each takes seconds. The flow itself reports errors."""
     with suppress(*FORESEEN):
         connect(Path(Repo.find_root()))
 
@@ -308,23 +318,25 @@ app = typer.Typer(add_completion=False)
 
 def _known(pipeline: str) -> str:
     if pipeline not in PIPELINES:
-        raise typer.BadParameter(f"found {pipeline}; expected one of {', '.join(PIPELINES)}")
+        raise typer.BadParameter(f"{pipeline} is not a pipeline; expected one of {', '.join(PIPELINES)}")
     return pipeline
 
 
 @app.command()
 def main(
     pipeline: Annotated[str, typer.Option(help=f"One of {', '.join(PIPELINES)}.", callback=_known)] = "main",
-    force: Annotated[bool, typer.Option(help="Run stages although nothing changed.")] = False,
-    stage: Annotated[list[str] | None, typer.Option(help="Only this stage and what it needs.")] = None,
+    force: Annotated[bool, typer.Option(help="Run stages even if nothing changed.")] = False,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only this stage and its dependencies; can be repeated.")
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Stages at the same time.", show_default="2 of the main pipeline, 1 of the others"
+            min=1, help="Number of parallel stages.", show_default="2 for the main pipeline, 1 for others"
         ),
     ] = None,
 ) -> None:
-    """Run the main pipeline, or another and what it needs of the main one, as a Prefect flow.
+    """Run a pipeline and its dependencies in the main pipeline as a Prefect flow.
 
     `make repro`, `make study` and `make transfer` do the same work without Prefect, one stage after the other.
     """

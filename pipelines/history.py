@@ -1,4 +1,4 @@
-"""Earlier contents of files and folders, found in git's history by the MD5 under which DVC recorded them."""
+"""Find earlier versions of files and folders in git's history by the MD5 that DVC recorded."""
 
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class History:
-    """What git keeps of a project: all commits of all branches, stashes and DVC experiments, the newest first.
+    """A project's history in git: the commits of all branches, stashes and DVC experiments, the newest first.
 
-    Paths are relative to the project's folder, which may lie inside the repository. Nothing is found where there is no
-    git repository, or in what was never committed.
+    Paths are relative to the project's folder, which may be a subfolder of the repository. Without a git repository,
+    and for files that were never committed, nothing is found.
     """
 
     def __init__(self, root: Path) -> None:
@@ -22,17 +22,17 @@ class History:
         self.folder = cache(self._folder)
 
     def is_there(self) -> bool:
-        """Whether the project lies in a git repository."""
+        """Return whether the project is in a git repository."""
         return bool(self._git("rev-parse", "--git-dir"))
 
     def _file(self, path: str, name: str) -> bytes | None:
-        """The content of a file whose MD5 was `name`."""
+        """Return the version of a file whose MD5 is `name`; None if there is none."""
         blobs = self._versions(path, "blob")
         contents = self._contents(blobs)
         return next((contents[blob] for blob in blobs if _md5(contents[blob]) == name), None)
 
     def _folder(self, path: str, name: str, ignored: Callable[[str], bool]) -> Mapping[str, bytes] | None:
-        """The files of a folder that DVC recorded as `name`, by path; `ignored` says what DVC does not look at."""
+        """Return the files of a folder that DVC recorded as `name`, by path; `ignored`: whether DVC ignores it."""
         for tree in self._versions(path, "tree"):
             blobs = self._members(tree, path, ignored)
             contents = self._contents(blobs.values())
@@ -42,7 +42,7 @@ class History:
         return None
 
     def _versions(self, path: str, kind: str) -> list[str]:
-        """git's names of all that a path has been, the newest first."""
+        """Return git's object ids of all versions of a path, the newest first."""
         commits = self._git("rev-list", "--all", "--full-history", "--", path).decode().split()
         asked = "".join(f"{commit}:./{path}\n" for commit in commits).encode()
         found = self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).decode()
@@ -50,7 +50,7 @@ class History:
         return [*dict.fromkeys(name for found_kind, name, *_ in words if found_kind == kind)]
 
     def _members(self, tree: str, path: str, ignored: Callable[[str], bool]) -> dict[str, str]:
-        """git's names of the files of a folder, by path."""
+        """Return git's object ids of the files of a folder, by path."""
         blobs = {}
         for line in (
             self._git("ls-tree", "-r", "-z", "--full-tree", tree).decode(errors="replace").split("\0")[:-1]
@@ -61,19 +61,19 @@ class History:
         return blobs
 
     def _contents(self, blobs: Iterable[str]) -> Mapping[str, bytes]:
-        """The contents of files by git's names."""
+        """Return the contents of files by git's object ids."""
         missing = [blob for blob in blobs if blob not in self._blobs]
         data = self._git("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in missing).encode())
         while data:
             head, _, data = data.partition(b"\n")
             name, kind, *size = head.decode().split()
-            if size and kind == "blob":  # a submodule's commit is missing here
+            if size and kind == "blob":  # the commit of a submodule is not in this repository
                 end = int(size[0])
                 self._blobs[name], data = data[:end], data[end + 1 :]
         return self._blobs
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """Output of a git command; empty where there is no git, or no commit."""
+        """Return the output of a git command; empty without git or without a commit."""
         try:
             return subprocess.run(
                 ["git", *arguments], cwd=self.root, input=stdin, capture_output=True, check=True
@@ -87,7 +87,7 @@ def _md5(content: bytes) -> str:
 
 
 def _folder_md5(path: str, files: Mapping[str, bytes]) -> str:
-    """DVC's name for a folder with these files."""
+    """Return DVC's hash of a folder with these files."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 

@@ -1,9 +1,9 @@
-"""What a stage can reach: the modules of the project that its own module may import, read from their text.
+"""Find the modules of the project that a stage's module may import, directly or indirectly, from their source.
 
-The closure is static and errs on the large side: imports inside functions count, both branches of a condition, the
-packages around a module, and every string that names a module. Only what stands under `if TYPE_CHECKING:` is left out.
-Where a module imports what no text names (`importlib.import_module(name)`, `exec`, pickles, a syntax error), the
-closure says that it is not complete.
+The closure is static and rather too large than too small: it includes imports inside functions, both branches of a
+condition, the packages that contain a module, and every string that names a module. Only imports under
+`if TYPE_CHECKING:` are left out. If a module has imports that its source does not name
+(`importlib.import_module(name)`, `exec`, pickles) or a syntax error, the closure is marked as incomplete.
 """
 
 import ast
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
 
-Code = Callable[
-    [str], bytes | None
-]  # a path from the project's folder -> the file's content, None without a file
+# path relative to the project's folder -> content of the file, None if there is no file
+Code = Callable[[str], bytes | None]
 
 ROOTS = ("src/", "")  # folders in which Python looks for the project's modules
 
@@ -32,7 +31,7 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?=$|:)")  # a.b or a.b:name
 
 @dataclass(frozen=True)
 class Closure:
-    """The files that some modules reach; `complete` is False where more may be reached than their text names."""
+    """The files that some modules reach; `complete` is False if dynamic imports may reach more."""
 
     files: frozenset[str]
     complete: bool
@@ -40,21 +39,21 @@ class Closure:
 
 @dataclass(frozen=True)
 class Imports:
-    """Dotted names that one module may import, which need not be modules; `dynamic`: others too."""
+    """Dotted names that one module may import (not all are modules); `dynamic`: it may import others too."""
 
     names: frozenset[str]
     dynamic: bool
 
 
 class Modules:
-    """The project's modules in one state, and what each of them imports; every file is looked at once."""
+    """The project's modules at one time, and the imports of each; every file is read once."""
 
     def __init__(self, code: Code) -> None:
         self.code = cache(code)
         self.imports = cache(self._imports)
 
     def files(self, name: str) -> list[str]:
-        """The files that importing `a.b` runs: those of `a` and of `a.b`, modules or packages; empty if not ours."""
+        """Return the files that importing `a.b` runs, those of `a` and of `a.b`; empty outside the project."""
         parts = name.split(".")
         paths = ["/".join(parts[: n + 1]) for n in range(len(parts))]
         files = [f"{root}{path}{end}" for path in paths for root in ROOTS for end in (".py", "/__init__.py")]
@@ -63,12 +62,12 @@ class Modules:
     def closure(
         self, files: Iterable[str], *, beyond: Collection[str] = (), resolved: Collection[str] = ()
     ) -> Closure:
-        """Everything that some modules reach, themselves included.
+        """Return all files that some modules reach, including the modules themselves.
 
         Args:
-            files: paths from the project's folder.
-            beyond: names of modules and packages that are not looked into.
-            resolved: files whose dynamic imports the caller knows, and has put among `files`.
+            files: paths relative to the project's folder.
+            beyond: names of modules and packages that are not followed.
+            resolved: files whose dynamic imports the caller has added to `files`.
         """
         found: set[str] = set()
         complete = True
@@ -85,10 +84,10 @@ class Modules:
         return Closure(frozenset(found), complete)
 
     def _imports(self, file: str) -> tuple[dict[str, list[str]], bool]:
-        """The files that a file imports, by the names that it gives them, and whether it may import others too."""
+        """Return the files that a file imports, by the imported name, and whether it may import others too."""
         imports = imports_of(self.code(file) or b"", _package(file))
         files = {name: files for name in imports.names if (files := self.files(name))}
-        # a package's `__all__` may name further modules
+        # the `__all__` of a package may name more modules
         stars = [name.removesuffix(".*") for name in imports.names if name.endswith(".*")]
         return files, imports.dynamic or any(self._is_package(name) for name in stars)
 
@@ -98,10 +97,10 @@ class Modules:
 
 @cache
 def imports_of(source: bytes, package: str) -> Imports:
-    """What a module of a package may import."""
+    """Return the names that a module of a package may import."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings
+            warnings.simplefilter("ignore")  # about invalid escapes in strings
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Imports(frozenset(), dynamic=True)
@@ -113,13 +112,13 @@ def imports_of(source: bytes, package: str) -> Imports:
 
 
 def _package(file: str) -> str:
-    """The package that relative imports of a file start from."""
+    """Return the package that the relative imports of a file start from."""
     root = next(root for root in ROOTS if file.startswith(root))
     return ".".join(PurePosixPath(file.removeprefix(root)).parent.parts)
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING:`, where that is typing's constant."""
+    """Yield all nodes except those under `if TYPE_CHECKING:`, if that name is typing's constant."""
     constant = _is_typings_constant(tree)
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -136,7 +135,7 @@ def _running(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _is_typings_constant(tree: ast.Module) -> bool:
-    """Whether nothing binds the name TYPE_CHECKING (or typing) but an import from typing (or of it)."""
+    """Return whether the names TYPE_CHECKING and typing are bound only by imports of typing."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute) and not isinstance(node.ctx, ast.Load):
             if (node.id if isinstance(node, ast.Name) else node.attr) in ("TYPE_CHECKING", "typing"):
@@ -153,7 +152,7 @@ def _is_typings_constant(tree: ast.Module) -> bool:
 
 
 def _names(node: ast.AST, package: str) -> Iterator[str]:
-    """The dotted names that a node may import."""
+    """Yield the dotted names that a node may import."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -169,7 +168,7 @@ def _names(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def _is_dynamic(node: ast.AST) -> bool:
-    """Whether a node may import what no text names."""
+    """Return whether a node may import a module that the source does not name."""
     if isinstance(node, ast.Name):
         return node.id in _DYNAMIC_BUILTINS | _DYNAMIC
     if isinstance(node, ast.Attribute):
@@ -178,7 +177,7 @@ def _is_dynamic(node: ast.AST) -> bool:
         words = {word for alias in node.names for word in alias.name.split(".")}
         words |= set((getattr(node, "module", None) or "").split("."))
         if not any(alias.asname for alias in node.names):
-            words.discard("import_module")  # judged where it is called
+            words.discard("import_module")  # its calls are judged separately
         return bool(words & _DYNAMIC)
     if isinstance(node, ast.keyword):
         return node.arg == "weights_only" and ast.unparse(node.value) != "True"
@@ -187,7 +186,7 @@ def _is_dynamic(node: ast.AST) -> bool:
 
 
 def _names_its_module(call: ast.Call) -> bool:
-    """Whether a call is `import_module("a.b")`, whose string counts as a name."""
+    """Return whether a call is `import_module("a.b")`, where the string is the name."""
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
     match call.args:
         case [ast.Constant(value=str(module))] if name == "import_module" and not call.keywords:
@@ -196,7 +195,7 @@ def _names_its_module(call: ast.Call) -> bool:
 
 
 def _started(words: list[ast.expr]) -> ast.expr | None:
-    """The module that a command `[sys.executable, "-m", module, …]` runs; None for other lists."""
+    """Return the module that a command `[sys.executable, "-m", module, …]` runs; None for other lists."""
     for first, flag, module in zip(words, words[1:], words[2:], strict=False):
         if getattr(first, "attr", "") == "executable" and getattr(flag, "value", "") == "-m":
             return module

@@ -1,4 +1,4 @@
-"""Facts that join DVC, git and MLflow: stage key, fingerprints of the data, revision of the code."""
+"""Facts that connect DVC, git and MLflow: stage keys, fingerprints of the data, revision of the code."""
 
 import hashlib
 import json
@@ -14,40 +14,40 @@ from pipelines.params import PIPELINES
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
-# A stage is named as on DVC's command line in the project's folder: `download@spam`,
+# Stages have the names of DVC's command line in the project's folder, such as `download@spam` and
 # `pipelines/study/dvc.yaml:download@simlex999`.
 
 
 def workspace(here: Path | None = None) -> Path:
-    """The folder whose stages run here, by default the working folder: the nearest one that DVC works in.
+    """Return the DVC project that contains `here` (default: the working folder); `here` itself if there is none.
 
-    DVC_ROOT names another one, the project itself, in the temporary folders of `dvc exp run --temp` and `--queue`.
+    DVC_ROOT cannot be used: in the temporary folders of `dvc exp run --temp` and `--queue` it names the main project.
     """
     here = here or Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
 def project_of(root: Path) -> Path:
-    """The project that a workspace belongs to; a temporary one lies in the project's .dvc/tmp and is removed."""
+    """Return the project of a workspace; temporary workspaces are in the project's .dvc/tmp and are deleted later."""
     return next((folder for folder in root.parents if folder / ".dvc" / "tmp" in root.parents), root)
 
 
 def address(dvc_yaml: str, name: str) -> str:
-    """How DVC calls a stage in the project's folder; its own `addressing` depends on where one works."""
+    """Return DVC's name of a stage in the project's folder; DVC's own `addressing` depends on the working folder."""
     return name if dvc_yaml == "dvc.yaml" else f"{dvc_yaml}:{name}"
 
 
 def split(stage: str) -> tuple[str, str]:
-    """The dvc.yaml of a stage and its name there."""
+    """Return the dvc.yaml of a stage and the stage's name in it."""
     dvc_yaml, _, name = stage.rpartition(":")
     return dvc_yaml or "dvc.yaml", name
 
 
 def stage_key(entry: Mapping[str, Any]) -> str:
-    """Name the work of a stage by what goes into it: command, parameters and the hashes of its dependencies.
+    """Return a hash of the stage's inputs: command, parameters and the hashes of its dependencies.
 
-    `entry` has the shape of a stage in dvc.lock. What comes out of the stage plays no part, so the key is the
-    same before the stage runs, while it runs and in the lock file afterwards.
+    `entry` has the shape of a stage in dvc.lock. Outputs are not part of the key, so it is the same before the stage
+    runs, while it runs and in the lock file afterwards.
     """
     deps = sorted((dep["path"], content_of(dep)) for dep in entry.get("deps", []))
     facts = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
@@ -55,12 +55,12 @@ def stage_key(entry: Mapping[str, Any]) -> str:
 
 
 def content_of(item: Mapping[str, Any]) -> str:
-    """What a lock file knows the content of a dependency or output by: its MD5, or the name that a server gave it."""
+    """Return the MD5 of a dependency or output in a lock file, or the ETag or checksum of a remote one."""
     return str(next((item[key] for key in ("md5", "etag", "checksum") if key in item), ""))
 
 
 def find_stage(root: Path, stage: str) -> "PipelineStage":
-    """The stage as DVC knows it, from a `Repo` of its own, wherever one works."""
+    """Load a stage from a new `Repo` of DVC, independently of the working folder."""
     from dvc.repo import Repo
 
     dvc_yaml, name = split(stage)
@@ -68,9 +68,12 @@ def find_stage(root: Path, stage: str) -> "PipelineStage":
 
 
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
-    """The entry that DVC would write into dvc.lock for the stage's present dependencies and parameters.
+    """Return the entry that DVC would write to dvc.lock for the stage's current dependencies and parameters.
 
-    Takes a stage of the caller's own `Repo` and drops its outputs. A missing dependency is dvc's error.
+    It removes the outputs of `stage`, which must belong to a `Repo` of the caller.
+
+    Raises:
+        DvcException: a dependency is missing.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -81,23 +84,23 @@ def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
 
 
 def recorded_keys(root: Path) -> dict[str, str]:
-    """Stage keys of what the dvc.lock of each pipeline says is done, by stage; empty before the first run."""
-    from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it hashed it
+    """Return the stage key of every stage in the dvc.lock of each pipeline, by stage; empty before the first run."""
+    from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it computed the hash
 
     keys: dict[str, str] = {}
     for dvc_yaml in (pipeline.dvc_yaml for pipeline in PIPELINES.values()):
         lock = (root / dvc_yaml).with_suffix(".lock")
         recorded = load_yaml(str(lock)) if lock.exists() else None
-        stages = (recorded or {}).get("stages") or {}  # a kill may leave an empty file
+        stages = (recorded or {}).get("stages") or {}  # a killed run may leave an empty file
         keys |= {address(dvc_yaml, name): stage_key(entry) for name, entry in stages.items()}
     return keys
 
 
 def stage_tags(stage: str, root: Path) -> dict[str, str]:
-    """Tags of a stage that DVC is running: its key and the fingerprint of each data dependency.
+    """Return the tags of a stage that DVC is running: its key and the fingerprint of each data dependency.
 
     Raises:
-        BadInput: a dependency is missing (`dvc repro --single-item` does not look) or cannot be read.
+        BadInput: a dependency is missing, which `dvc repro --single-item` does not check, or cannot be read.
     """
     from dvc.exceptions import DvcException
 
@@ -105,13 +108,14 @@ def stage_tags(stage: str, root: Path) -> dict[str, str]:
         loaded = find_stage(root, stage)
         if missing := [dep.def_path for dep in loaded.deps if not dep.exists]:
             raise BadInput(
-                f"{stage} lacks what it depends on ({', '.join(missing)}); make that first: dvc repro {stage}, without "
-                "--single-item"
+                f"dependencies of {stage} are missing ({', '.join(missing)}); make them first: dvc repro {stage}, "
+                "without --single-item"
             )
         entry = lock_entry(loaded)
     except (DvcException, OSError) as error:
         raise BadInput(
-            f"DVC cannot read what {stage} depends on ({' '.join(str(error).split())}); make it readable and run again"
+            f"DVC cannot read the dependencies of {stage} ({' '.join(str(error).split())}); make them readable and run "
+            "again"
         ) from error
     code = (".py", ".j2")
     data = {
@@ -123,11 +127,11 @@ def stage_tags(stage: str, root: Path) -> dict[str, str]:
 
 
 def revision_tags(root: Path) -> dict[str, str]:
-    """Tags of the code: git revision (`-dirty` when code or parameters differ from it), DVC experiment."""
+    """Return the tags of the code: git revision (`-dirty` if code or parameters differ from it), DVC experiment."""
     tags = {}
     revision = _git(root, "rev-parse", "HEAD")
     if revision:
-        # What a run itself writes does not make the code another one.
+        # files that a run itself writes are not code
         changed = _git(
             root, "status", "--porcelain", "--untracked-files=no", "--", ":!*dvc.lock", ":!reports"
         )
@@ -140,7 +144,7 @@ def revision_tags(root: Path) -> dict[str, str]:
 
 
 def _git(root: Path, *args: str) -> str:
-    """Output of a git command; empty where there is no git or no commit."""
+    """Return the output of a git command; empty without git or without a commit."""
     try:
         return subprocess.run(
             ["git", *args], cwd=root, capture_output=True, text=True, check=True

@@ -1,8 +1,8 @@
-"""Put right what a run that died left behind, before the next one starts.
+"""Repair what a killed run left behind, before the next run starts.
 
-DVC writes its list of locked paths (.dvc/tmp/rwlock) and the lock files of the pipelines in place: a kill or a full
-disk at the wrong moment leaves them empty or cut short, and DVC then refuses every command. `make repro` and the flows
-call `mend` first; after a plain `dvc repro` that was killed, `make mend` does the same.
+DVC writes its list of locked paths (.dvc/tmp/rwlock) and the lock files of the pipelines in place. A kill or a full
+disk at the wrong moment leaves them empty or truncated, and then every DVC command fails. `make repro` and the flows
+call `mend` first; after a plain `dvc repro` was killed, `make mend` does the same.
 """
 
 import configparser
@@ -27,22 +27,21 @@ from groundup.tracking import processes
 from pipelines.lineage import content_of, stage_key, workspace
 from pipelines.params import PIPELINES
 
-LOOK_SECONDS = 1.0  # between two looks at a dvc that is waited for
-GRACE_SECONDS = 15.0  # for a stage that is stopped to close its MLflow run
-WRITING = {"repro", "run", "checkout", "commit", "pull"}  # commands of DVC
+LOOK_SECONDS = 1.0  # between two checks whether another dvc has ended
+GRACE_SECONDS = 15.0  # for a stopped stage to close its MLflow run
+WRITING = {"repro", "run", "checkout", "commit", "pull"}  # DVC commands that write
 
 Entry = dict[str, Any]  # a stage in a lock file
 Say = Callable[[str], None]  # takes a sentence without its full stop
 
 
 def mend(root: Path, say: Say) -> None:
-    """Mend what DVC would refuse or lose, and say each thing done; costs half a second where there is nothing.
+    """Repair what DVC would refuse or lose, and report each repair; takes half a second if there is nothing to do.
 
-    Waits for a dvc that is at work here: one that lives on after its `make` was killed goes on by itself, and DVC
-    refuses the paths that it holds.
+    It first waits for a dvc that is running here. A dvc goes on after its `make` was killed, and its paths are locked.
 
     Raises:
-        BadInput: only the user can put it right.
+        BadInput: only the user can solve the problem.
     """
     root = root.resolve()
     if not (root / ".dvc").is_dir():
@@ -53,28 +52,32 @@ def mend(root: Path, say: Say) -> None:
     for rwlock in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
         _mend_rwlock(root, root / rwlock, say)
     with _locked(root / ".dvc/tmp/lock") as ours:
-        if ours:  # else DVC is at work on the lock files, and will say so
+        if ours:  # otherwise DVC is working on the lock files, and will report it
             _mend_run_cache(root, say)
             for name, pipeline in PIPELINES.items():
                 _mend_lock_file(root, name, (root / pipeline.dvc_yaml).with_suffix(".lock"), say)
 
 
 def _wait_for_dvc(root: Path, say: Say) -> None:
-    """Wait until no command of DVC that writes runs in this project."""
+    """Wait until no DVC command that writes is running in this project."""
     above = psutil.Process().parents()
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
+        with suppress(psutil.Error, OSError):  # it has ended, or belongs to another user
             if process not in above and _is_dvc_in(root, process) and WRITING & set(process.cmdline()):
                 _wait_until_ended(process, say)
 
 
 def _wait_until_ended(process: psutil.Process, say: Say) -> None:
-    """Wait for a dvc, which the user may suspend meanwhile."""
-    sentence = f"another dvc is at work here (process {process.pid}); waiting until it has ended"
+    """Wait for a dvc to end.
+
+    Raises:
+        BadInput: the user has suspended it.
+    """
+    sentence = f"another dvc is running here (process {process.pid}); waiting for it to end"
     while process.is_running() and (status := process.status()) != psutil.STATUS_ZOMBIE:
         if status == psutil.STATUS_STOPPED:
             raise BadInput(
-                f"another dvc is suspended here (process {process.pid}); let it go on (fg) or end it, and try again"
+                f"another dvc is suspended here (process {process.pid}); resume it (fg) or end it, and try again"
             )
         if sentence:
             say(sentence)
@@ -83,11 +86,11 @@ def _wait_until_ended(process: psutil.Process, say: Say) -> None:
 
 
 def _stop_orphans(root: Path, say: Say) -> None:
-    """Stop stages whose dvc was killed: nobody can record their result, and the next run would start a second copy."""
+    """Stop stages whose dvc was killed: their results cannot be recorded, and the next run would start them again."""
     ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     orphans: dict[psutil.Process, str] = {}
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
+        with suppress(psutil.Error, OSError):  # it has ended, or belongs to another user
             environment = process.environ() if process.pid not in ours else {}
             stage, project = environment.get("DVC_STAGE"), environment.get("DVC_ROOT")
             if stage and project and Path(project).resolve() == root and not _has_dvc(process):
@@ -100,24 +103,24 @@ def _stop_orphans(root: Path, say: Say) -> None:
             break
     for stage in sorted(set(orphans.values())):
         say(
-            f"stage {stage} was still running without the dvc that started it, so that nothing could record its "
-            f"result; it was stopped and goes on from its last saved state"
+            f"stage {stage} was still running although its dvc had ended, so its result could not be recorded; it was "
+            f"stopped and will resume from its last saved state"
         )
 
 
 def _has_dvc(process: psutil.Process) -> bool:
-    """Whether what started a stage lives: a dvc, or a program that uses DVC's library and holds the stage's paths."""
+    """Return whether the process that started a stage is alive: a dvc, or a program that locks paths with DVC's API."""
     holders = _holders(workspace(Path(process.cwd())) / ".dvc/tmp/rwlock") or set()
     return any(above.pid in holders or processes.runs(above, "dvc") for above in process.parents())
 
 
 def _is_dvc_in(root: Path, process: psutil.Process) -> bool:
-    """Whether a process is a dvc at work in the project, and not in a temporary or other one below its folder."""
+    """Return whether a process is a dvc running in this project, not in another project inside its folder."""
     return processes.runs(process, "dvc") and workspace(Path(process.cwd()).resolve()) == root
 
 
 def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
-    """Remove a list of locked paths that cannot be read, and one that names processes whose ids are others' by now."""
+    """Remove a list of locked paths that is unreadable, or whose process ids now belong to other processes."""
     name = rwlock.relative_to(root)
     if not rwlock.exists():
         return
@@ -130,27 +133,28 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
                 with suppress(psutil.Error, OSError):
                     if _is_dvc_in(root, process):
                         raise BadInput(
-                            f"{name} cannot be read, and dvc still runs here (process {process.pid}); wait until it "
-                            f"has ended, or stop it, and try again"
+                            f"{name} cannot be read, and dvc is still running here (process {process.pid}); wait until "
+                            f"it has ended, or stop it, and try again"
                         )
-            say(f"{name}, left unreadable by a run that died, was removed")
+            say(f"{name}, left unreadable by a killed run, was removed")
             rwlock.unlink()
         elif holders:
             written = rwlock.stat().st_mtime
-            # DVC itself drops the entries of processes that are gone. It takes for alive what has their id now, and a
-            # killed process whose parent has not asked for its end yet.
+            # DVC itself drops the entries of processes that have ended. But it takes for alive another process that
+            # has the same id now, and a zombie.
             if all(
                 _started(pid) == 0 or _started(pid) > written + processes.CLOCK_SECONDS for pid in holders
             ):
                 rwlock.unlink()
                 if any(map(_started, holders)):
                     say(
-                        f"{name} named processes that ended long ago, whose ids are others' now; it was removed"
+                        f"{name} named processes that ended long ago and whose ids other processes have now; it was "
+                        f"removed"
                     )
 
 
 def _holders(rwlock: Path) -> set[int] | None:
-    """The processes that a list of locked paths names; None if DVC could not have written it."""
+    """Return the process ids in a list of locked paths; None if the list is damaged."""
     if not rwlock.exists():
         return set()
     try:
@@ -164,7 +168,7 @@ def _holders(rwlock: Path) -> set[int] | None:
 
 
 def _started(pid: int) -> float:
-    """When a process started, in seconds since the epoch; 0 where there is none, or only the entry of a dead one."""
+    """Return the start time of a process in seconds since the epoch; 0 if it does not exist or is a zombie."""
     try:
         process = psutil.Process(pid)
         return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
@@ -173,7 +177,7 @@ def _started(pid: int) -> float:
 
 
 def _mend_run_cache(root: Path, say: Say) -> None:
-    """Remove what was begun in DVC's cache of runs: at an empty folder there, DVC ends with a TypeError."""
+    """Remove unfinished entries from DVC's run cache, where an empty folder makes DVC fail with a TypeError."""
     removed = 0
     for run in _cache_folder(root).glob("runs/??/*"):
         files = list(run.iterdir())
@@ -184,13 +188,11 @@ def _mend_run_cache(root: Path, say: Say) -> None:
             run.rmdir()
         removed += bool(begun) or not files
     if removed:
-        say(
-            f"DVC's cache of runs had entries that a run left unfinished when it died; {removed} were removed"
-        )
+        say(f"DVC's run cache had entries that a killed run left unfinished; {removed} of them were removed")
 
 
 def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Say) -> None:
-    """Put back a lock file that was cut short, let it name outputs that are here, and keep a copy of it."""
+    """Restore a truncated lock file, make it name outputs that exist here, and keep a copy of it."""
     name = lock.relative_to(root)
     copy = root / ".dvc/tmp/mend" / f"{pipeline}.lock"
     if not lock.exists():
@@ -200,29 +202,29 @@ def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Say) -> None:
     if entries is None:
         if re.search("^<<<<<<< ", text, re.MULTILINE):
             raise BadInput(
-                f"{name} has conflicts of a merge; take one side and run again: git checkout --theirs {name}"
+                f"{name} has merge conflicts; take one side and run again: git checkout --theirs {name}"
             )
         committed = subprocess.run(
             ["git", "show", f"HEAD:{name}"], cwd=root, capture_output=True, check=False
         )
         sources = {
-            "put back as it was before that run": _text(copy) if copy.exists() else "",
-            "put back as it was committed": committed.stdout.decode(errors="replace"),
+            "restored to its state before that run": _text(copy) if copy.exists() else "",
+            "restored to the last commit": committed.stdout.decode(errors="replace"),
         }
         what, text = next(((s, t) for s, t in sources.items() if _entries(t) is not None), ("removed", ""))
         if text:
             write_text(lock, text)
         else:
             lock.unlink()
-        say(f"{name}, left cut short by a run that died, was {what}; DVC's cache has what was made since")
+        say(f"{name}, truncated by a killed run, was {what}; later results are still in DVC's cache")
         entries = _entries(text) or {}
     _mend_objects(root, entries, say)
     if found := _runs_here(root, entries):
         text = _with_outs(text, found)
         write_text(lock, text)
         say(
-            f"{name} named results of {', '.join(sorted(found))} that are not here; it now names those of the last run "
-            f"here with the same inputs"
+            f"{name} named results of {', '.join(sorted(found))} that do not exist here; it now names those of the "
+            f"last run here with the same inputs"
         )
     if text and not (copy.exists() and _text(copy) == text):
         write_text(copy, text)
@@ -233,14 +235,14 @@ def _text(file: Path) -> str:
 
 
 def _entries(text: str) -> dict[str, Entry] | None:
-    """The stages of a lock file by name; None if DVC could not have written the text, or not all of it."""
+    """Return the stages of a lock file by name; None if the text is damaged or truncated."""
     try:
         lock = yaml.load(text, Loader=_Loader)
         stages: dict[str, Entry] = lock.get("stages", {}) if "datasets" in lock else lock["stages"]
         items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
         whole = all(entry["cmd"] for entry in stages.values()) and all(
             re.fullmatch(r"[0-9a-f]{32}(\.dir)?", content_of(item))
-            if "://" not in item["path"]  # what lies on a server has a name that the server gave it
+            if "://" not in item["path"]  # a remote file has an ETag or checksum instead of an MD5
             else content_of(item)
             for item in items
         )
@@ -249,12 +251,14 @@ def _entries(text: str) -> dict[str, Entry] | None:
     return stages if whole and text.endswith("\n") else None
 
 
-_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # all scalars as text: an md5 may look like a number
+_Loader = getattr(
+    yaml, "CBaseLoader", yaml.BaseLoader
+)  # reads all scalars as text: an md5 may look like a number
 
 
 def _with_outs(text: str, runs: Mapping[str, Path]) -> str:
-    """The text of a lock file with the outputs that DVC's cache of runs names for some stages."""
-    from dvc.utils.serialize import dumps_yaml, loads_yaml  # they keep numbers as DVC wrote them
+    """Return the text of a lock file with the outputs of some stages taken from entries of DVC's run cache."""
+    from dvc.utils.serialize import dumps_yaml, loads_yaml  # these keep numbers as DVC wrote them
 
     lock = loads_yaml(text)
     for stage, run in runs.items():
@@ -263,10 +267,10 @@ def _with_outs(text: str, runs: Mapping[str, Path]) -> str:
 
 
 def _runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, Path]:
-    """The last run here of the same work, of each stage whose outputs are not here.
+    """Return, for each stage whose outputs are missing, the last run here with the same inputs and output paths.
 
-    After `git checkout` of a lock file from elsewhere DVC would run such a stage again: it asks its cache of runs only
-    about stages whose inputs have changed.
+    After `git checkout` of a lock file from another machine, DVC would run such a stage again, because it looks into
+    its run cache only for stages whose inputs have changed.
     """
     cache = _cache_folder(root)
     lost: dict[str, list[str]] = {}
@@ -287,19 +291,19 @@ def _indented(text: str) -> str:
 
 
 def _work(entry: Mapping[str, Any]) -> str:
-    """Names what a stage did and where it wrote; see stage_key."""
+    """Return a key of a stage's inputs and output paths; see `stage_key`."""
     return stage_key(entry) + json.dumps(sorted(out["path"] for out in entry.get("outs", [])))
 
 
 def _cache_folder(root: Path) -> Path:
-    """Where DVC keeps outputs: .dvc/cache, or what `dvc cache dir` has set for this project."""
+    """Return the folder of DVC's cache: .dvc/cache, or the one set by `dvc cache dir` for this project."""
     config = configparser.ConfigParser(interpolation=None)
     config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
     return root / ".dvc" / config.get("cache", "dir", fallback="cache")
 
 
 def _all_here(entry: Entry, cache: Path, root: Path | None = None) -> bool:
-    """Whether all that a stage wrote is in DVC's cache, or lies in its place under `root`."""
+    """Return whether all outputs of a stage are in DVC's cache or at their paths below `root`."""
     return all(
         _is_cached(content_of(out), cache)
         or (root is not None and _lies_there(root / out["path"], content_of(out)))
@@ -321,7 +325,7 @@ def _is_cached(name: str, cache: Path) -> bool:
 
 
 def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Say) -> None:
-    """Replace files in DVC's cache that are cut short, which DVC would check out and call up to date; sizes tell."""
+    """Replace truncated files in DVC's cache, which DVC would check out as up to date; they have the wrong size."""
     cache = _cache_folder(root)
     for out in [
         out for entry in entries.values() for out in entry.get("outs", []) if {"size", "md5"} <= out.keys()
@@ -331,13 +335,13 @@ def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Say) -> None:
             if _lies_there(place, name):
                 with atomic_path(file) as temporary:
                     shutil.copyfile(place, temporary)
-                    temporary.chmod(0o444)  # as DVC has them
-            what = "replaced by a copy of it" if file.exists() else "removed, and its stage will run again"
-            say(f"the copy of {place.relative_to(root)} in DVC's cache was cut short; it was {what}")
+                    temporary.chmod(0o444)  # DVC's cache files are read-only
+            what = "replaced by the file" if file.exists() else "removed, and its stage will run again"
+            say(f"the copy of {place.relative_to(root)} in DVC's cache was truncated; it was {what}")
 
 
 def _cut_short(cache: Path, root: Path, out: Mapping[str, str]) -> Iterator[tuple[Path, str, Path]]:
-    """The files in the cache that are not what an output was: each with its md5, and where it lies in the project."""
+    """Yield the damaged cache files of an output, each with its MD5 and its path in the project."""
     place, file = root / out["path"], _object(cache, out["md5"])
     if not file.exists():
         return
@@ -368,7 +372,7 @@ def _lies_there(path: Path, name: str) -> bool:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[bool]:
-    """Hold one of DVC's locks; False if another process has it."""
+    """Hold one of DVC's locks; yields False if another process holds it."""
     try:
         lock = LockFile(str(file))
     except LockError:
@@ -381,7 +385,7 @@ def _locked(file: Path) -> Iterator[bool]:
 
 
 def by_make(name: str, step: Callable[[Path, Say], None]) -> None:
-    """Run a step for the Makefile: print what it says, and end in one sentence where the user can put it right."""
+    """Run a step for the Makefile: print its messages, and report errors that the user can correct in one sentence."""
 
     def say(sentence: str) -> None:
         print(f"{name}: {sentence}.", flush=True)
@@ -393,7 +397,7 @@ def by_make(name: str, step: Callable[[Path, Say], None]) -> None:
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
     except OSError as error:
-        sys.exit(f"error: nothing can be mended: {error}; put that right and try again")
+        sys.exit(f"error: the repair failed: {error}; correct this and try again")
 
 
 if __name__ == "__main__":

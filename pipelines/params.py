@@ -1,7 +1,7 @@
-"""Every params.yaml, typed: each section's dataclass lives beside the code that reads it; here they are put together.
+"""The types of every params.yaml. Each section's dataclass is in the room that reads it; they are combined here.
 
-PIPELINES is the one list of pipelines: where each has its dvc.yaml and its params.yaml, which sections it has, which
-sections of the main file it reads too, and how many of its stages may run at the same time.
+PIPELINES is the one list of pipelines. For each it has the folder of dvc.yaml and params.yaml, the sections, the
+sections that it shares with the main pipeline, and the number of stages that may run at the same time.
 """
 
 from dataclasses import dataclass
@@ -66,14 +66,14 @@ class MainParams:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
         if trainable is not None and trainable > blocks:
             raise BadInput(
-                f"finetune_spam.trainable_blocks is {trainable}; model.n_layer gives {blocks} blocks; lower the one, "
-                f"or say null for all"
+                f"finetune_spam.trainable_blocks is {trainable}; expected at most model.n_layer, {blocks}; lower it, "
+                f"or set it to null to train all blocks"
             )
 
 
 @dataclass(frozen=True)
 class StudyParams:
-    """The sections of pipelines/study/params.yaml, and `compute` of the main file."""
+    """The sections of pipelines/study/params.yaml, and `compute` of the main pipeline."""
 
     __pydantic_config__ = STRICT
 
@@ -97,7 +97,7 @@ class StudyParams:
 
 @dataclass(frozen=True)
 class TransferParams:
-    """The sections of pipelines/transfer/params.yaml, and those of the main file that it reads too."""
+    """The sections of pipelines/transfer/params.yaml, and the sections that it shares with the main pipeline."""
 
     __pydantic_config__ = STRICT
 
@@ -120,25 +120,25 @@ class TransferParams:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One dvc.yaml with the params.yaml beside it."""
+    """One dvc.yaml and the params.yaml in the same folder."""
 
-    folder: str  # of both files, relative to the project's
+    folder: str  # relative to the project's folder
     sections: type[Any]
     borrowed: tuple[str, ...] = ()  # sections that come from the main params.yaml
-    workers: int = 1  # stages at the same time: more where none is timed and all fit into memory
+    workers: int = 1  # parallel stages; more than 1 only if no stage is timed and all fit into memory
 
     @property
     def dvc_yaml(self) -> str:
-        """The file of the stages, relative to the project's folder, as DVC prints it."""
+        """The path of dvc.yaml relative to the project's folder, as DVC prints it."""
         return Path(self.folder, "dvc.yaml").as_posix()
 
     @property
     def params_yaml(self) -> str:
-        """The file of the values, relative to the project's folder."""
+        """The path of params.yaml relative to the project's folder."""
         return Path(self.folder, "params.yaml").as_posix()
 
 
-# Later pipelines start from what the main one made.
+# The other pipelines start from the outputs of the main one.
 PIPELINES = {
     "main": Pipeline(".", MainParams, workers=2),
     "study": Pipeline("pipelines/study", StudyParams, borrowed=("compute",)),
@@ -149,11 +149,14 @@ PIPELINES = {
 
 
 def load_params(pipeline: str, root: Path = Path()) -> Any:
-    """Read and check every section of a pipeline, borrowed ones too; returns the dataclass that PIPELINES names.
+    """Read and check every section of a pipeline, including borrowed ones.
+
+    Returns:
+        The dataclass that PIPELINES names for the pipeline.
 
     Raises:
-        BadInput: naming every missing, unknown, misspelt or ill-typed value with its path, all at once; or a borrowed
-            section is in the pipeline's own file too.
+        BadInput: values are missing, unknown, misspelt or have the wrong type (the message lists all of them), or a
+            borrowed section is also in the pipeline's own file.
     """
     chosen, main = PIPELINES[pipeline], PIPELINES["main"]
     path = root / chosen.params_yaml
@@ -164,13 +167,13 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
         for name in chosen.borrowed:
             if name in values:
                 raise BadInput(
-                    f"{path} has a section {name}; the one of {root / main.params_yaml} holds here too: remove it."
+                    f"{path} has a section {name}, but this pipeline uses the one in {root / main.params_yaml}; remove "
+                    f"the section."
                 )
             values = {**values, name: getattr(lender, name)}
     try:
-        return TypeAdapter(chosen.sections).validate_python(
-            values
-        )  # YAML's 5e-4, a string to PyYAML, is a number
+        # the types also accept 5e-4, which PyYAML reads as a string
+        return TypeAdapter(chosen.sections).validate_python(values)
     except ValidationError as error:
         raise BadInput(
             f"{path} has {error.error_count()} problem(s): {describe(error, values)}. Correct them and run again."
@@ -178,14 +181,18 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
 
 
 def read_values(path: Path) -> Any:
-    """The content of a YAML file, unchecked; BadInput where there is none."""
+    """Return the content of a YAML file, unchecked.
+
+    Raises:
+        BadInput: the file is missing, unreadable or not YAML.
+    """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise BadInput(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it.") from error
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be read ({error.strerror}); expected the file of parameters."
+            f"{path} cannot be read ({error.strerror}); expected a YAML file; correct its permissions."
         ) from error

@@ -1,6 +1,6 @@
-"""Scheduled retraining: refresh the data, run the pipeline if anything changed, let the better model serve.
+"""Scheduled retraining: refresh the data, run the pipeline if anything changed, and promote better models.
 
-`python -m pipelines.retrain serve` keeps the schedule of params.yaml; `… run` retrains once, now.
+`python -m pipelines.retrain serve` retrains on the schedule in params.yaml; `… run` retrains once, now.
 """
 
 from pipelines import server  # before Prefect, whose settings it reads
@@ -45,11 +45,11 @@ from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 from pipelines.params import MainParams, load_params
 
-DOWNLOAD = "download"  # the stages that fetch data
+DOWNLOAD = "download"  # name of the stages that fetch data
 
 
-def spam_figures(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Matthews correlation and F1 of spam on the test set, the headline first."""
+def spam_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
+    """Return Matthews correlation (the metric that decides) and F1 of spam on the test set."""
     from sklearn.metrics import f1_score, matthews_corrcoef
 
     from groundup.checkpoint import load_checkpoint
@@ -57,13 +57,13 @@ def spam_figures(checkpoint: Path, test: Path, params: MainParams) -> dict[str, 
 
     rows = read_jsonl(test)
     truth = [row["label"] == SPAM for row in rows]
-    asked = [row["text"] for row in rows]
-    found = [label_of(p) == SPAM for p in spam_probabilities(load_checkpoint(checkpoint), asked)]
+    texts = [row["text"] for row in rows]
+    found = [label_of(p) == SPAM for p in spam_probabilities(load_checkpoint(checkpoint), texts)]
     return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
 
 
-def instruction_figures(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Share of greedy answers to test instructions that a program finds right."""
+def instruction_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
+    """Return the share of greedy answers to test instructions that a program accepts."""
     from groundup.checkpoint import load_checkpoint
     from groundup.generation.prompts import Request
     from groundup.tasks.instructions import respond
@@ -80,18 +80,18 @@ def instruction_figures(checkpoint: Path, test: Path, params: MainParams) -> dic
 
 @dataclass(frozen=True)
 class Contest:
-    """A registered model: which stage makes its candidates, and the test that candidate and champion both take."""
+    """A registered model, the stage that makes its candidates, and the test of candidate and champion."""
 
     model: str
     made_by: str
-    data_of: str  # the stage whose output holds test.jsonl
-    figures: Callable[[Path, Path, MainParams], dict[str, float]]
+    data_of: str  # the stage whose output contains test.jsonl
+    metrics: Callable[[Path, Path, MainParams], dict[str, float]]
 
 
 CONTESTS = (
-    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_figures),
+    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_metrics),
     Contest(
-        registry.INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_figures
+        registry.INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_metrics
     ),
 )
 
@@ -100,11 +100,11 @@ CONTESTS = (
 def retrain(force: bool = False, workers: int = 2) -> State[Any]:
     """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
 
-    Args:
-        force: run every stage although nothing changed.
-        workers: stages at the same time.
+    It always writes the artifact `retraining-summary`.
 
-    Ends with the artifact `retraining-summary`, whatever happens.
+    Args:
+        force: run every stage even if nothing changed.
+        workers: number of parallel stages.
     """
     report = ["# Retraining", ""]
     try:
@@ -114,19 +114,19 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
         refresh(root)
         changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
         if changed or force:
-            report += [f"To do: {', '.join(changed) or 'everything, as forced'}.", ""]
+            report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
             done = make_flow("main", workers)(force=force, return_state=True)
             report += [f"Pipeline: {done.name}, {done.message}.", ""]
             if not done.is_completed():
                 raise RuntimeError(f"the pipeline did not finish: {done.message}")
         else:
-            report += ["The data is what it was; nothing had to run.", ""]
+            report += ["The data has not changed; nothing had to run.", ""]
         report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
         for contest in CONTESTS:
             report.append(compare(contest, root, params))
             get_run_logger().info(report[-1])
     except FORESEEN as error:
-        report += ["", f"**Failed**: {sentence(error)}. Every champion stays."]
+        report += ["", f"**Failed**: {sentence(error)}. All champions are kept."]
         return Failed(message=sentence(error))
     finally:
         create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
@@ -136,7 +136,7 @@ def retrain(force: bool = False, workers: int = 2) -> State[Any]:
 
 
 def refresh(root: Path) -> None:
-    """Fetch the data again; if that fails, put back what was there before (DVC removes it before it runs a stage)."""
+    """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage."""
     steps = plan(root, [DOWNLOAD])
     try:
         with stages_die_with_us():
@@ -152,17 +152,17 @@ def refresh(root: Path) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
-    """Test candidate and champion alike and promote the better one; returns a row of the summary's table."""
+    """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
     connection = connect(root)
     made = recorded_keys(root).get(contest.made_by, "")
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
         champion = registry.champion(connection, contest.model)
     if candidate is None:
-        why = f"no version was registered for what {contest.made_by} made: it came from a cache, not from a run here"
+        why = f"the output of {contest.made_by} has no registered version: it came from a cache, not from a run here"
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
-        return _row(contest.model, champion, candidate, "kept: no other candidate")
+        return _row(contest.model, champion, candidate, "kept: no new candidate")
     test = Path(find_stage(root, contest.data_of).outs[0].fs_path) / "test.jsonl"
 
     before = None
@@ -175,14 +175,14 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
                 else None
             )
         try:
-            before = contest.figures(old, test, params) if old else None
-        except BadInput as error:  # it may still serve: with the code that was saved with it
+            before = contest.metrics(old, test, params) if old else None
+        except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
-                f"the champion cannot be tested by this code ({error}); to let the candidate serve all the same, "
+                f"this code cannot test the champion ({error}); to let the candidate serve anyway, "
                 f"give version {candidate.version} the alias champion in MLflow"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
-        after = contest.figures(new, test, params)
+        after = contest.metrics(new, test, params)
     better, why = decide(after, before, params.retrain.min_improvement)
     if better:
         with explained(connection.uri):
@@ -197,19 +197,19 @@ def _row(
     return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
 
 
-app = typer.Typer(help="Retraining on a schedule, or now.", add_completion=False)
+app = typer.Typer(help="Retrain on a schedule, or once.", add_completion=False)
 
 
 @app.command()
 def serve() -> None:
-    """Retrain on the schedule of params.yaml (section retrain) until Ctrl-C."""
+    """Retrain on the schedule in params.yaml (section retrain) until Ctrl-C."""
     interruptible()
     try:
         params: MainParams = load_params("main", Path(Repo.find_root()))
         config = params.retrain
         with server.scheduling_server():
             server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
-    except KeyboardInterrupt as error:  # before the schedule was there
+    except KeyboardInterrupt as error:  # before the schedule was created
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except (BadInput, DvcException) as error:
         typer.echo(f"error: {sentence(error)}", err=True)
@@ -218,8 +218,8 @@ def serve() -> None:
 
 @app.command()
 def run(
-    force: Annotated[bool, typer.Option(help="Run every stage although nothing changed.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Stages at the same time.")] = 2,
+    force: Annotated[bool, typer.Option(help="Run every stage even if nothing changed.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Number of parallel stages.")] = 2,
 ) -> None:
     """Retrain once, now."""
     with by_hand():

@@ -1,8 +1,8 @@
-"""The code that a stage depends on, as rooms: written into dvc.yaml from the imports, never by hand.
+"""Write the code dependencies of the stages into every dvc.yaml, as rooms; they follow from the imports.
 
-DVC reruns a stage when a file below one of its dependencies changed. Of code these are the stage's own module and the
-rooms of the library that it reaches: packages such as src/groundup/nn. A finer list (modules) would have to change with
-every import; `python -m pipelines.settle` finds the reruns that a coarse one causes for nothing.
+DVC reruns a stage if a file below one of its dependencies changed. Its code dependencies are the stage's own module and
+the rooms of the library that it reaches: packages such as src/groundup/nn. A list of modules would change with every
+import; `python -m pipelines.settle` finds the unnecessary reruns that a list of rooms causes.
 """
 
 import re
@@ -12,8 +12,8 @@ from pipelines.imports import Modules
 from pipelines.params import PIPELINES
 
 LIBRARY = "src/groundup/"
-# What surrounds every stage is no dependency: the runner unpacks the command line, tracking only listens, DVC tracks
-# the values that params.py reads one by one, and errors and settings cannot change what a stage writes.
+# The code around every stage is no dependency: the runner unpacks the command line, tracking only records, DVC tracks
+# each value that params.py reads, and errors and settings cannot change what a stage writes.
 FRAME = (
     "pipelines.run",
     "pipelines.lineage",
@@ -28,12 +28,12 @@ _CODE = re.compile(rf" +- ({LIBRARY}|pipelines/\S+\.py$)")
 
 
 def modules_of(root: Path) -> Modules:
-    """The project's modules as they are on disk."""
+    """Return the project's modules on disk."""
     return Modules(lambda file: (root / file).read_bytes() if (root / file).is_file() else None)
 
 
 def code_of(modules: Modules, pipeline: str, stage: str) -> list[str]:
-    """The stage's module, then the rooms and single modules of the library that it reaches, as paths in the project."""
+    """Return the paths of the stage's module and of the rooms and single modules of the library that it reaches."""
     own = f"pipelines/{pipeline}/{stage}.py"
     reached = modules.closure([own], beyond=FRAME).files
     inside = [file.removeprefix(LIBRARY) for file in reached if file.startswith(LIBRARY)]
@@ -42,7 +42,7 @@ def code_of(modules: Modules, pipeline: str, stage: str) -> list[str]:
 
 
 def dvc_yaml(root: Path, pipeline: str) -> str:
-    """The text of a pipeline's dvc.yaml with the code among the `deps:` of each stage as it must be."""
+    """Return the text of a pipeline's dvc.yaml with current code dependencies in the `deps:` of each stage."""
     written = (root / PIPELINES[pipeline].dvc_yaml).read_text(encoding="utf-8").splitlines()
     modules = modules_of(root)
     lines: list[str] = []
@@ -61,7 +61,7 @@ def dvc_yaml(root: Path, pipeline: str) -> str:
 
 
 def texts(root: Path) -> dict[Path, str]:
-    """Every dvc.yaml, by path, with its dependencies on code brought up to date."""
+    """Return the text of every dvc.yaml with current code dependencies, by path."""
     return {root / pipeline.dvc_yaml: dvc_yaml(root, name) for name, pipeline in PIPELINES.items()}
 
 

@@ -1,10 +1,10 @@
-"""The one runner of stages: `python -m pipelines.run main.tokenize data/prepared/corpus …`, as dvc.yaml writes it.
+"""The runner of all stages: `python -m pipelines.run main.tokenize data/prepared/corpus …`, as in dvc.yaml.
 
-It turns the arguments into paths, reads the sections of values that the stage asks for, opens an MLflow run around the
-work and ends in one sentence where the user can put something right.
+It turns the arguments into paths, reads the sections of params.yaml that the stage needs, runs the stage inside an
+MLflow run, and reports errors that the user can correct in one sentence.
 
 A stage is a module `pipelines.<pipeline>.<name>` with a function `main(run, *paths, **sections)`: its positional
-parameters take the command line's arguments, its keyword-only parameters are named after sections of the params.yaml.
+parameters take the command line's arguments, its keyword-only parameters are named after sections of params.yaml.
 """
 
 import errno
@@ -27,22 +27,26 @@ PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 
 
 def run_stage(stage: str, words: list[str]) -> None:
-    """Run a stage, named by its pipeline and its module, on the command line's arguments.
+    """Run a stage with the command line's arguments.
 
-    Exits with 1 and one sentence on stderr for what the user can put right, 130 on Ctrl-C, 143 on SIGTERM; a
-    programmer's error keeps its traceback.
+    Exits with 1 and one sentence on stderr for an error that the user can correct, with 130 on Ctrl-C and with 143 on
+    SIGTERM. Any other error is raised with its traceback.
+
+    Args:
+        stage: pipeline and module, such as "main.tokenize".
+        words: the arguments.
     """
     pipeline, _, module = stage.partition(".")
     root = workspace()
     try:
         if pipeline not in PIPELINES or not module:
             raise BadInput(
-                f"{stage or 'nothing'} is no stage; expected a pipeline ({', '.join(PIPELINES)}) and a stage of it, "
-                "such as main.tokenize"
+                f"{stage or 'an empty name'} is not a stage; expected a pipeline ({', '.join(PIPELINES)}) and one of "
+                "its stages, such as main.tokenize"
             )
         _check_code(root)
         main = importlib.import_module(f"pipelines.{stage}").main
-        # of the name that DVC gives, the part before the colon depends on where dvc was started
+        # in DVC's name of the stage, the part before the colon depends on the folder in which dvc was started
         name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
         arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
         _work(main, name, pipeline, arguments, _sections(main, pipeline, root), root)
@@ -92,13 +96,13 @@ def _work(
 
 
 def _check_code(root: Path) -> None:
-    """DVC records the hashes of the code in `root`: refuse to run the code of another folder."""
+    """Refuse to run code from another folder than `root`, whose hashes DVC records."""
     runner = Path(__file__).resolve()
     library = Path(groundup.__file__ or "").resolve().parent
-    beside = runner.parents[1] / "src" / "groundup"
+    own_library = runner.parents[1] / "src" / "groundup"
     here = root / "pipelines" / runner.name
-    if library != beside:
-        found, expected = library, beside
+    if library != own_library:
+        found, expected = library, own_library
     elif here.exists() and not here.samefile(runner):
         found, expected = runner, here
     else:
@@ -110,7 +114,7 @@ def _check_code(root: Path) -> None:
 
 
 def _sections(main: Callable[..., None], pipeline: str, root: Path) -> dict[str, Any]:
-    """The sections that the stage asks for by its keyword-only parameters."""
+    """Return the sections that the stage's keyword-only parameters name."""
     wanted = [p.name for p in inspect.signature(main).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if not wanted:
         return {}
@@ -119,7 +123,7 @@ def _sections(main: Callable[..., None], pipeline: str, root: Path) -> dict[str,
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether a write failed for want of space; torch and safetensors report it in errors of their own."""
+    """Return whether a write failed because the disk is full; torch and safetensors raise their own errors for it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -130,7 +134,7 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 
 def _arguments(main: Callable[..., None], name: str, words: list[str], dvc_yaml: str) -> list[Path | str]:
-    """Match the words with main's positional parameters (after `run`): Paths, unless main says `str`."""
+    """Match the words with main's positional parameters after `run`: Paths, unless annotated as `str`."""
     hints = get_type_hints(main)
     expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
     many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL

@@ -1,4 +1,4 @@
-"""The Prefect server that flows report to: is it there, in one sentence if not, and one for the schedule.
+"""The Prefect server that flows report to: check that it answers, or start one for the schedule.
 
 Import this module before Prefect, which reads its settings (prefect.toml, the environment, profiles.toml) when it is
 imported. History is kept in the project's .prefect (prefect.toml), unless PREFECT_HOME names another folder.
@@ -21,25 +21,20 @@ from urllib.parse import urlsplit
 
 from groundup.errors import BadInput
 
-SERVER_SECONDS = 120.0  # for a server's first start, which makes its database
+SERVER_SECONDS = 120.0  # for the first start of a server, which creates its database
 STOP_SECONDS = 30.0
-ANSWER_SECONDS = 5.0  # for a server that runs
+ANSWER_SECONDS = 5.0  # for the answer of a running server
 
-_BAD_SETTINGS = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    OSError,
-)  # what Prefect's import raises then
+# raised by Prefect's import if its settings are invalid
+_BAD_SETTINGS = (ValueError, TypeError, AttributeError, LookupError, OSError)
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 if not os.environ.get("PREFECT_HOME", "").strip():
-    os.environ.pop("PREFECT_HOME", None)  # an empty value would be the working folder
+    os.environ.pop("PREFECT_HOME", None)  # an empty value would mean the working folder
 
 
 def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while the modules are imported, which takes seconds, needs no traceback; a BadInput, one sentence."""
+    """Print one sentence for a BadInput, and nothing for Ctrl-C during the imports, which take seconds."""
     if issubclass(kind, BadInput):
         print(f"error: {error}", file=sys.stderr)
     elif not issubclass(kind, KeyboardInterrupt):
@@ -72,15 +67,15 @@ except _BAD_SETTINGS as error:
 
 
 class Lost(BadInput):
-    """The server went away during a flow: what Prefect still has to send to it can no longer be delivered."""
+    """The server stopped answering during a flow, so Prefect can no longer deliver its messages."""
 
 
 def check() -> None:
-    """Make sure that flows have a Prefect server to report to: the configured one, or else a temporary one.
+    """Check that flows have a Prefect server to report to: the configured one, or else a temporary one.
 
     Raises:
-        BadInput: the configured server does not answer or is no Prefect server of this version, none is configured
-            and none may be started, or Prefect's home cannot be written.
+        BadInput: the configured server does not answer or has another version, no server is configured and temporary
+            ones are switched off, or Prefect's home cannot be written.
     """
     settings = get_current_settings()
     if settings.api.url:
@@ -100,7 +95,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # for example a port that is not a number, or an unclosed bracket
         right = False
     if not right:
         raise BadInput(
@@ -111,7 +106,7 @@ def _check_url(url: str) -> None:
 
 @contextmanager
 def _asking() -> Iterator[SyncPrefectClient]:
-    """A client that gives up soon."""
+    """Yield a client with a short timeout and no retries."""
     patience = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: ANSWER_SECONDS}
     with temporary_settings(patience), get_client(sync_client=True) as client:
         yield client
@@ -138,7 +133,7 @@ def _ask(client: SyncPrefectClient, url: str) -> None:
         raise BadInput(f"no Prefect server answers at {url} ({why}); {what_to_do}") from None
     except ValueError:
         raise BadInput(
-            f"the server at {url} does not answer as a Prefect server does; expected the address of its API, which "
+            f"the server at {url} does not answer like a Prefect server; expected the address of its API, which "
             f"usually ends with /api; {what_to_do}"
         ) from None
     ours = client.client_version()
@@ -157,22 +152,25 @@ def _check_home(home: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise BadInput(
-            f"Prefect's home {home} cannot be written ({error.strerror}); make it a folder that can be, or set "
-            "PREFECT_HOME to one"
+            f"Prefect's home {home} cannot be written ({error.strerror}); make it writable, or set PREFECT_HOME to a "
+            "folder that is"
         ) from None
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Around flows started by hand: check for a server, and say in a sentence when it goes away meanwhile.
+    """Wrap a flow started on the command line: check the server first, and raise `Lost` if it stops answering.
 
     Raises:
-        BadInput: as `check`.
-        Lost: the server went away.
+        BadInput: see `check`.
+        Lost: the server stopped answering during the flow.
     """
     check()
     url = get_current_settings().api.url
-    raises, logging.raiseExceptions = logging.raiseExceptions, False  # no "Error logging to API" on stderr
+    raises, logging.raiseExceptions = (
+        logging.raiseExceptions,
+        False,
+    )  # suppresses "Error logging to API" on stderr
     setup_logging()
     gone = _Gone()
     handlers = [*logging.getLogger().handlers, *logging.getLogger("prefect._internal").handlers]
@@ -184,8 +182,8 @@ def one_sentence() -> Iterator[None]:
         if not _caused_by_transport(error):
             raise
         raise Lost(
-            f"the Prefect server{f' at {url}' if url else ''} went away while the flow ran; the stages that ended are "
-            "recorded by DVC: start the server and run the flow again"
+            f"the Prefect server{f' at {url}' if url else ''} stopped answering while the flow ran; DVC has "
+            "recorded the stages that ended: start the server and run the flow again"
         ) from error
     finally:
         logging.raiseExceptions = raises
@@ -194,10 +192,10 @@ def one_sentence() -> Iterator[None]:
 
 
 class _Gone(logging.Filter):
-    """Leave out Prefect's pages of log about a server that does not answer; the sentence at the end says it."""
+    """Hide Prefect's long log messages about a server that does not answer; one sentence at the end reports it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to print a record."""
+        """Return whether to print a record."""
         if record.name.startswith(("prefect.events", "prefect._internal")):
             return False
         return not (record.exc_info and record.exc_info[1] and _caused_by_transport(record.exc_info[1]))
@@ -212,7 +210,7 @@ def _caused_by_transport(error: BaseException | None) -> bool:
 
 
 def leave(code: int) -> None:
-    """End the process without Prefect's threads, which would try for minutes to reach a server that is gone."""
+    """End the process without waiting for Prefect's threads, which would try for minutes to reach the server."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -220,9 +218,9 @@ def leave(code: int) -> None:
 
 @contextmanager
 def scheduling_server() -> Iterator[None]:
-    """Use the Prefect server that is configured (PREFECT_API_URL) or runs here; else run one meanwhile.
+    """Use the configured Prefect server (PREFECT_API_URL) or one that runs on this machine; otherwise start one.
 
-    Prefect's temporary server, enough for a flow started by hand, starts no scheduled runs.
+    A temporary server of Prefect is enough for a single flow, but it does not start scheduled runs.
     """
     settings = get_current_settings()
     check()
@@ -235,9 +233,9 @@ def scheduling_server() -> Iterator[None]:
         if not _answers(url):
             at_end.enter_context(_server(port, url))
         at_end.enter_context(temporary_settings({PREFECT_API_URL: url}))
-        check()  # something else may answer there
+        check()  # another program may answer at this address
         address = f"http://127.0.0.1:{port}"
-        print(f"Runs and schedule: {address}   (Ctrl-C pauses the schedule and ends)", flush=True)
+        print(f"Runs and schedule: {address}   (Ctrl-C pauses the schedule and exits)", flush=True)
         yield
 
 
@@ -256,8 +254,8 @@ def _server(port: int, url: str) -> Iterator[None]:
         while not _answers(url):
             if server.poll() is not None or time.monotonic() > give_up:
                 raise BadInput(
-                    f"no Prefect server came up at {url} (its output: {home / 'server.log'}); if the port is taken, "
-                    "set PREFECT_SERVER_API_PORT to another, or PREFECT_API_URL to a server that runs"
+                    f"the Prefect server did not start at {url} (its output: {home / 'server.log'}); if the port is "
+                    "taken, set PREFECT_SERVER_API_PORT to another, or PREFECT_API_URL to a running server"
                 )
             time.sleep(0.5)
         yield
@@ -270,7 +268,7 @@ def _server(port: int, url: str) -> Iterator[None]:
 
 
 def serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
-    """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the run of the moment and pause the schedule."""
+    """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the current run and pause the schedule."""
     asyncio.run(_serve(flow, name, schedule))
 
 
@@ -286,7 +284,7 @@ async def _serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
     await runner.aadd_flow(flow, name=name, schedule=schedule)
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)
-    listen()  # start() has taken SIGTERM for itself, and would end before the schedule is paused
+    listen()  # start() has replaced the handler of SIGTERM by one that ends before the schedule is paused
     while not runner.started and not serving.done():
         await asyncio.sleep(0.1)
     print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)

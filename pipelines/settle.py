@@ -1,13 +1,13 @@
 """Settle stages that DVC would run again although nothing that they do has changed.
 
-`python -m pipelines.settle` lists the stages that are stale, with what has changed for each; `--commit` lets DVC record
-those as done whose code means what it meant when they ran (see groundup.text.source).
+`python -m pipelines.settle` lists the stale stages with the changes of each. With `--commit`, DVC records those stages
+as done whose code still does the same as when they ran (see groundup.text.source).
 
-How a stage is judged. Its entry in the lock file holds the MD5 of each dependency. Data, parameters, command and lists
-of dependencies must be as recorded, and all outputs must lie there as recorded. For each file or folder of code that
-differs, git's history is searched for the content with the recorded MD5, which is compared with the working tree, file
-by file. A module that differs counts if the stage can reach it (see pipelines.imports), before or after the change;
-every other file in these folders counts. What cannot be shown to be harmless is a reason to run the stage.
+A stage is judged by its entry in the lock file, which has the MD5 of each dependency. Data, parameters, command and
+lists of dependencies must be as recorded, and all outputs must exist as recorded. For each file or folder of code that
+differs, git's history is searched for the content with the recorded MD5, which is compared with the working tree file
+by file. A changed module counts if the stage can reach it (see pipelines.imports) before or after the change; other
+changed files in these folders always count. A change that cannot be shown to be harmless is a reason to run the stage.
 """
 
 import os
@@ -37,35 +37,39 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.stage import PipelineStage
 
-# imports the stage that its first argument names, and nothing else by a computed name
+# its only dynamic import is the stage that its first argument names
 RUNNER = "pipelines.run"
-NAMED = 3  # definitions that a reason names, and reasons that a line names
+NAMED = 3  # most definitions listed per reason, and most reasons listed per line
 
-_MISSING = object()  # a parameter's value where there is none
+_MISSING = object()  # stands for a parameter without a value
 
 Entry = Mapping[str, Any]  # a stage in a lock file
 
 
 @dataclass(frozen=True)
 class Stale:
-    """A stage that DVC would run again; without reasons it would only do what it did."""
+    """A stage that DVC would run again; if it has no reasons, running it would change nothing."""
 
     name: str  # as on DVC's command line in the project's folder
     code: tuple[str, ...]  # its files and folders of code that differ from the recorded ones
     reasons: tuple[str, ...]
-    hashes: Mapping[str, str]  # of its dependencies as they were judged, by path
+    hashes: Mapping[str, str]  # of its dependencies when it was judged, by path
 
 
 def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
-    """Judge the stages of all dvc.yaml files, or those named: `download@spam`, or `download` for all of its kind.
+    """Return the stale stages of all dvc.yaml files.
+
+    Args:
+        root: the project's folder.
+        only: stages to judge, such as `download@spam`, or `download` for the whole group; default: all.
 
     Raises:
-        BadInput: this is no DVC project in a git repository, DVC cannot read its files, or a stage is unknown.
+        BadInput: `root` is not a DVC project in a git repository, DVC cannot read its files, or a stage is unknown.
     """
     if not History(root).is_there():
         raise BadInput(
-            f"{root} is not in a git repository, which alone knows the code that the stages ran; clone the project, or "
-            "run the stages: make repro"
+            f"{root} is not in a git repository, whose history is needed to find the code that the stages ran; clone "
+            "the project, or run the stages: make repro"
         )
     try:
         with Repo(str(root)) as repo:
@@ -73,17 +77,17 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
             judged = [project.judge(stage) for stage in _chosen(repo.index.stages, only)]
     except (DvcException, OSError) as error:
         raise BadInput(
-            f"DVC cannot say which stages are stale ({' '.join(str(error).split())}); put that right and try again"
+            f"DVC cannot determine which stages are stale ({' '.join(str(error).split())}); correct this and try again"
         ) from error
     return [stale for stale in judged if stale]
 
 
 def settle(root: Path, stages: Sequence[Stale]) -> None:
-    """Let DVC record stages without reasons as done, and let MLflow's runs and models keep their stage.
+    """Let DVC record stages without reasons as done, and update the stage keys of runs and models in MLflow.
 
     Raises:
-        BadInput: DVC refuses, or a file changed since it was judged; the lock files are then as before. Or MLflow
-            cannot be reached after they were written.
+        BadInput: DVC failed, or a file changed after it was judged, and the lock files were restored; or the lock files
+            were written and MLflow cannot be reached.
     """
     assert not any(stage.reasons for stage in stages)
     before = _recorded(root, stages)
@@ -93,8 +97,8 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
     after = _recorded(root, stages)
     if done.returncode or any(_hashes(entry, "deps", "outs") != due[name] for name, entry in after.items()):
         _put_back(root, before)
-        why = " ".join(done.stderr.split()) or "a file changed meanwhile"
-        raise BadInput(f"nothing was settled: {why}; put that right and try again")
+        why = " ".join(done.stderr.split()) or "a file changed at the same time"
+        raise BadInput(f"nothing was settled: {why}; correct this and try again")
     if os.environ.get("MLFLOW_TRACKING_URI") or (root / "mlflow.db").exists():
         connection = connect(root)
         with explained(connection.uri):
@@ -103,12 +107,12 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
 
 
 def _recorded(root: Path, stages: Sequence[Stale]) -> dict[str, Entry]:
-    """What the lock files say of some stages."""
+    """Return the entries of some stages in the lock files, by stage."""
     return {stage.name: _entries(_lock(root, stage.name))[split(stage.name)[1]] for stage in stages}
 
 
 def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
-    """Let the lock files say of some stages what they said before, and of others what they say now."""
+    """Restore the given entries in the lock files and keep the entries of all other stages."""
     for lock in {_lock(root, name) for name in entries}:
         content = load_yaml(str(lock))
         mine = {split(name)[1]: entry for name, entry in entries.items() if _lock(root, name) == lock}
@@ -117,17 +121,16 @@ def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
 
 
 def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["PipelineStage"]:
-    """The stages that the user names; all by default."""
+    """Return the stages that the user names; all by default."""
     first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))  # the main pipeline
     called = {
         stage: {name, name.partition("@")[0], stage.name, stage.name.partition("@")[0]}
         for stage in first
-        if stage.cmd and (name := address(stage.path_in_repo, stage.name))  # `dvc add` makes stages without
+        if stage.cmd
+        and (name := address(stage.path_in_repo, stage.name))  # stages of `dvc add` have no command
     }
     if unknown := sorted(set(only).difference(*called.values())):
-        raise BadInput(
-            f"there is no stage {', '.join(unknown)}; `dvc stage list --all` shows those that there are"
-        )
+        raise BadInput(f"there is no stage {', '.join(unknown)}; `dvc stage list --all` lists all stages")
     return [stage for stage, names in called.items() if not only or names & set(only)]
 
 
@@ -136,21 +139,21 @@ def _lock(root: Path, stage: str) -> Path:
 
 
 def _entries(lock: Path) -> dict[str, Any]:
-    """The stages of a lock file by their names there."""
+    """Return the stages of a lock file by their names in it."""
     loaded = load_yaml(str(lock)) if lock.exists() else None
     return (loaded or {}).get("stages") or {}
 
 
 def _hashes(entry: Entry, *keys: str) -> dict[str, str]:
-    """The recorded hashes of a stage's dependencies or outputs, by path."""
+    """Return the recorded hashes of a stage's dependencies or outputs, by path."""
     return {item["path"]: content_of(item) for key in keys for item in entry.get(key, [])}
 
 
 class _Project:
-    """The project's files and stages as they are, and what git knows of them."""
+    """The project's current files and stages, and their history in git."""
 
     def __init__(self, repo: Any) -> None:
-        self.root = Path(repo.root_dir)  # DVC resolves links
+        self.root = Path(repo.root_dir)  # DVC resolves symbolic links
         self.repo = repo
         self.history = History(self.root)
         self._entries = cache(_entries)
@@ -161,7 +164,7 @@ class _Project:
         self._earlier: dict[frozenset[tuple[str, str]], Modules] = {}
 
     def judge(self, stage: "PipelineStage") -> Stale | None:
-        """None for a stage that is up to date."""
+        """Judge one stage; return None if it is up to date."""
         name = address(stage.path_in_repo, stage.name)
         if stage.frozen:
             return None
@@ -188,21 +191,21 @@ class _Project:
         return Stale(name, tuple(dep.def_path for dep in code), tuple(reasons), hashes)
 
     def _change(self, item: "Output") -> str:
-        """How a dependency or output differs from the recorded one; empty if it does not."""
+        """Describe how a dependency or output differs from the recorded one; empty if it does not."""
         if (found := self._hash(item)) == item.hash_info.value:
             return ""
         if not found:
             return "is missing"
-        return "is not the recorded one" if item.hash_info else "is new in dvc.yaml"
+        return "differs from the recorded one" if item.hash_info else "is new in dvc.yaml"
 
     def _hash(self, item: "Output") -> str:
-        """DVC's hash of a dependency or output as it is on disk; empty where it is missing."""
+        """Return DVC's hash of a dependency or output on disk; empty if it is missing."""
         if item.fs_path not in self._hashes:
             self._hashes[item.fs_path] = str(item.get_hash().value) if item.exists else ""
         return self._hashes[item.fs_path]
 
     def _changed_params(self, stage: "PipelineStage") -> list[str]:
-        """The parameters whose values are not the recorded ones, as DVC's own status names them."""
+        """Return the parameters whose values differ from the recorded ones, named as in DVC's status."""
         changed = []
         for dep in stage.deps:
             if not isinstance(dep, ParamsDependency):
@@ -211,28 +214,28 @@ class _Project:
             if dep.params:
                 values = self._values(dep.fs_path)
                 changed += [key for key in dep.params if _value(values, key) != recorded.get(key, _MISSING)]
-            elif dep.status():  # of the whole file
+            elif dep.status():  # the stage depends on the whole file
                 changed.append(dep.def_path)
         return changed
 
     def _path(self, item: "Output") -> str:
-        """From the project's folder."""
+        """Return the item's path relative to the project's folder."""
         return Path(item.fs_path).relative_to(self.root).as_posix()
 
     def _is_code(self, dep: "Output") -> bool:
-        """Whether a dependency is a module, or a folder with modules in it."""
+        """Return whether a dependency is a module or a folder with modules."""
         path = self.root / self._path(dep)
         return path.is_file() if path.suffix == ".py" else next(path.rglob("*.py"), None) is not None
 
     def _code_reasons(self, stage: "PipelineStage", changed: Sequence["Output"]) -> list[str]:
-        """What the changed code does that it did not do when the stage ran; empty if it does the same."""
+        """Return how the changed code differs from the code when the stage ran; empty if it does the same."""
         old: dict[str, bytes] = {}
         new: dict[str, bytes] = {}
         for dep in changed:
             recorded = self._recorded_files(dep)
             if recorded is None:
                 return [
-                    f"git has no revision of {dep.def_path} as it was when the stage ran (was it ever committed?)"
+                    f"git has no version of {dep.def_path} from the time when the stage ran (was it ever committed?)"
                 ]
             old |= recorded
             new |= self._present_files(dep.fs_path)
@@ -253,7 +256,7 @@ class _Project:
     def _before(
         self, changed: Sequence["Output"], old: Mapping[str, bytes], new: Mapping[str, bytes]
     ) -> Modules:
-        """The modules as they were when a stage ran; elsewhere than in what changed they are as now."""
+        """Return the modules as of the time when a stage ran; modules outside `changed` are the current ones."""
         key = frozenset((dep.fs_path, str(dep.hash_info.value)) for dep in changed)
         if key not in self._earlier:
             both = old.keys() | new.keys()
@@ -263,7 +266,7 @@ class _Project:
         return self._earlier[key]
 
     def _recorded_files(self, dep: "Output") -> Mapping[str, bytes] | None:
-        """The files of a dependency as they were when the stage ran."""
+        """Return the files of a dependency at the time when the stage ran; None if git does not have them."""
         path, name = self._path(dep), str(dep.hash_info.value)
         if name.endswith(".dir"):
             return self.history.folder(path, name, self._is_ignored)
@@ -271,7 +274,7 @@ class _Project:
         return None if content is None else {path: content}
 
     def _present(self, place: str) -> Mapping[str, bytes]:
-        """The files of a dependency as they are."""
+        """Return the current files of a dependency, by path."""
         folder = Path(place).is_dir()
         files = self.repo.dvcignore.find(self.repo.fs, place) if folder else [place]
         paths = [Path(file).relative_to(self.root).as_posix() for file in files]
@@ -282,7 +285,7 @@ class _Project:
         return file.read_bytes() if file.is_file() else None
 
     def _is_ignored(self, path: str) -> bool:
-        """Whether DVC leaves a file out of a folder that holds it."""
+        """Return whether DVC ignores a file inside a folder."""
         file, ignore = self.root / path, self.repo.dvcignore
         folders = [parent for parent in file.parents if self.root in parent.parents]
         return ignore.is_ignored_file(str(file)) or any(
@@ -291,7 +294,7 @@ class _Project:
 
 
 def _value(values: Any, key: str) -> Any:
-    """The value with the name `a.b.c`."""
+    """Return the value named `a.b.c`."""
     for part in key.split("."):
         if not isinstance(values, Mapping) or part not in values:
             return _MISSING
@@ -300,7 +303,7 @@ def _value(values: Any, key: str) -> Any:
 
 
 def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
-    """What was recorded of a stage that dvc.yaml no longer names; DVC itself does not look at it."""
+    """Return recorded dependencies, outputs and parameters that dvc.yaml no longer lists, which DVC itself ignores."""
     named = {item.def_path for item in [*stage.deps, *stage.outs]}
     recorded = {item["path"] for key in ("deps", "outs") for item in entry.get(key, [])}
     params = {dep.def_path: dep.params for dep in stage.deps if isinstance(dep, ParamsDependency)}
@@ -310,16 +313,16 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
 
 
 def reach(command: Any, modules: Modules) -> Closure:
-    """The modules that the command of a stage can reach."""
+    """Return the modules that the command of a stage can reach."""
     entries, resolved = _entries_of(command, modules)
     found = modules.closure(entries, resolved=resolved)
     return Closure(found.files, found.complete and bool(entries))
 
 
 def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:
-    """The files with which a command enters the project's code, and those of them whose dynamic imports are known.
+    """Return the modules that a command starts, and those among them whose dynamic imports are known.
 
-    Both are empty for a command that is not one plain call of Python.
+    Both lists are empty if the command is not a single plain call of Python.
     """
     if not isinstance(command, str) or set(command) & set(";&|<>`$()\n"):
         return [], []
@@ -335,14 +338,14 @@ def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:
 
 
 def _module(name: str, modules: Modules) -> list[str]:
-    """The files that `python -m name` starts with; empty where that is no single module of ours."""
+    """Return the files that `python -m name` runs first; empty unless `name` is a single module of the project."""
     files = modules.files(name)
     return files if files and files[-1].endswith(f"{name.replace('.', '/')}.py") else []
 
 
 @cache
 def _difference(path: str, old: bytes | None, new: bytes | None, least: Detail) -> str:
-    """How a file does something else than before, in a few words; empty if it does the same."""
+    """Describe how a file's behaviour has changed, in a few words; empty if it has not."""
     if old == new:
         return ""
     if old is None or new is None:
@@ -360,8 +363,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _line(stage: Stale) -> str:
     more = len(stage.reasons) - NAMED
-    said = "; ".join(stage.reasons[:NAMED]) + (f"; and {more} more" if more > 0 else "")
-    return f"  {stage.name}: {said or ', '.join(stage.code)}"
+    reasons = "; ".join(stage.reasons[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return f"  {stage.name}: {reasons or ', '.join(stage.code)}"
 
 
 app = typer.Typer(add_completion=False)
@@ -371,22 +374,22 @@ app = typer.Typer(add_completion=False)
 def main(
     stages: Annotated[
         list[str] | None,
-        typer.Argument(help="Stages as DVC names them, all by default.", show_default=False),
+        typer.Argument(help="Stages, named as in DVC; all by default.", show_default=False),
     ] = None,
     commit: Annotated[
-        bool, typer.Option("--commit", help="Let DVC record as done what is stale for nothing.")
+        bool, typer.Option("--commit", help="Let DVC record stages that need not run again as done.")
     ] = False,
 ) -> None:
-    """List the stages that are stale, and settle those that need not run again.
+    """List the stale stages, and settle those that need not run again.
 
-    A stage need not run again if only its code changed, if all that changed in
-    the code that it can reach are comments, docstrings, formatting and the order
-    of imported names, and if its outputs are the recorded ones.
+    A stage need not run again if its outputs are the recorded ones, if only its
+    code changed, and if the changes in the code that it can reach are limited to
+    comments, docstrings, formatting and the order of imported names.
 
     \b
-      python -m pipelines.settle             # list what is stale, and why
-      python -m pipelines.settle pretrain    # list it, if it is stale
-      python -m pipelines.settle --commit    # settle what is stale for nothing
+      python -m pipelines.settle             # list the stale stages with reasons
+      python -m pipelines.settle pretrain    # judge one stage only
+      python -m pipelines.settle --commit    # settle stages that need not run
     """
     root = workspace()
     try:
@@ -400,15 +403,17 @@ def main(
     if not stale:
         typer.echo("Nothing to settle: no stage is stale.")
     elif not idle:
-        typer.echo("Nothing to settle: every stage that is stale has a reason to run.")
+        typer.echo("Nothing to settle: every stale stage has a reason to run.")
     elif commit:
         typer.echo(f"Settled, now recorded as done ({len(idle)}):")
     else:
-        typer.echo(f"Stale for nothing ({len(idle)}); settle them: python -m pipelines.settle --commit")
+        typer.echo(
+            f"Stale, but need not run again ({len(idle)}); settle them: python -m pipelines.settle --commit"
+        )
     for stage in idle:
         typer.echo(_line(stage))
     if len(stale) > len(idle):
-        typer.echo(f"Stale for a reason ({len(stale) - len(idle)}):")
+        typer.echo(f"Stale, must run again ({len(stale) - len(idle)}):")
     for stage in stale:
         if stage.reasons:
             typer.echo(_line(stage))

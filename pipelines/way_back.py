@@ -1,6 +1,6 @@
-"""The way back from a profile's run, which overwrites values, metrics, data and models: `make back`.
+"""`make back`: undo a run with a profile, which overwrites values, metrics, data and models.
 
-git keeps the files, below refs/groundup/, and DVC's cache keeps data and models.
+git keeps the files under refs/groundup/, and DVC's cache keeps data and models.
 """
 
 import argparse
@@ -14,13 +14,13 @@ from ruamel.yaml import YAML
 from groundup.errors import BadInput
 from pipelines.mend import Say, by_make, mend
 
-BEFORE = "refs/groundup/before"  # what was here before the runs of profiles, the oldest first
-LEFT = "refs/groundup/left"  # what was here before the last `back`
-WRITTEN = ("params.yaml", "dvc.lock", "reports")  # what a profile's run changes of what git tracks
+BEFORE = "refs/groundup/before"  # states before runs with a profile, the oldest first
+LEFT = "refs/groundup/left"  # the state before the last `back`
+WRITTEN = ("params.yaml", "dvc.lock", "reports")  # files in git that a run with a profile changes
 
 
 def keep(root: Path, say: Say, profile: str) -> None:
-    """Mend, and note what is here before a profile's run, for `back`; a run that only goes on needs no other note."""
+    """Mend, then save the current state for `back` before a run with a profile, unless this resumes such a run."""
     mend(root, say)
     kept = _kept(root)
     if kept and kept[-1].endswith(f"-{profile}") and _has_values_of(root, profile):
@@ -30,8 +30,8 @@ def keep(root: Path, say: Say, profile: str) -> None:
 
 
 def _snapshot(root: Path) -> str:
-    """A commit of what is here, on no branch."""
-    # stash fails over a file that was rewritten with the same bytes, until the index is refreshed
+    """Return a commit of the current state, on no branch."""
+    # without a refreshed index, stash fails if a file was rewritten with the same bytes
     _git(root, "update-index", "-q", "--refresh")
     return _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD")
 
@@ -41,12 +41,14 @@ def _kept(root: Path) -> list[str]:
 
 
 def _has_values_of(root: Path, profile: str) -> bool:
-    """Whether params.yaml has the values that the profile's run writes into it."""
-    yaml = YAML(typ="safe")  # reads the 5e-05 that DVC writes as a number, which PyYAML does not
+    """Return whether params.yaml has the values of the profile."""
+    yaml = YAML(typ="safe")  # unlike PyYAML, it reads DVC's 5e-05 as a number
     params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
     lines = (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines()
     pairs = [line.partition("#")[0].strip().partition("=") for line in lines]
-    for key, value in {key: value for key, _, value in pairs if key}.items():  # of two, the last one counts
+    for key, value in {
+        key: value for key, _, value in pairs if key
+    }.items():  # the last value of a key counts
         found = params
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
@@ -56,21 +58,21 @@ def _has_values_of(root: Path, profile: str) -> bool:
 
 
 def back(root: Path, say: Say) -> None:
-    """Bring back values, metrics, data and models as they were before the last profile's run.
+    """Restore values, metrics, data and models to their state before the last run with a profile.
 
     Raises:
-        BadInput: no such run is left.
+        BadInput: there is no such run, or git fails.
     """
     kept = _kept(root)
     if not kept:
         raise BadInput(
-            "there is nothing to go back to: no make repro-<profile> has run here since the last make back; "
-            "to a commit you come with: git checkout . && dvc checkout dvc.yaml"
+            "there is nothing to go back to: no make repro-<profile> has run here since the last make back; to restore "
+            "the last commit: git checkout . && dvc checkout dvc.yaml"
         )
-    mend(root, say)  # and wait for a dvc that is at work on these files
+    mend(root, say)  # also waits for a dvc that is working on these files
     written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
     if _git(root, "diff", "--name-only", kept[-1], "--", *written) or not _git(root, "for-each-ref", LEFT):
-        # else an earlier attempt got as far as here
+        # otherwise an earlier attempt was interrupted after this step
         _git(root, "update-ref", LEFT, _snapshot(root))
     _git(root, "restore", f"--source={kept[-1]}", "--worktree", "--", *written)
     mend(root, say)
@@ -80,29 +82,31 @@ def back(root: Path, say: Say) -> None:
     _git(root, "update-ref", "-d", kept[-1])
     profile = kept[-1].partition("-")[2]
     say(
-        f"everything is as it was before make repro-{profile}; what you left is kept: "
+        f"everything is as it was before make repro-{profile}; to return to the results of that run: "
         f"git restore --source={LEFT} {' '.join(written)} && dvc checkout dvc.yaml"
     )
 
 
 def to_commit(root: Path, say: Say) -> None:
-    """Say what to do with the results of a run, if they differ from the last commit."""
+    """Print what to do with the results of a run if they differ from the last commit."""
     changed = [
         line.split()[-1] for line in _git(root, "status", "--porcelain", "--", "*dvc.lock").splitlines()
     ]
     if changed:
-        # those of a pipeline that never ran here have nothing in the cache, over which dvc checkout would fail
+        # only pipelines that ran here: dvc checkout fails for others, whose outputs are not in the cache
         ran = sorted({"dvc.yaml", *(name.removesuffix("lock") + "yaml" for name in changed)})
         say(
-            "commit the results (git add --update && git commit): the commit stands for exactly these data and models, "
-            f"and from any later state git checkout of it and dvc checkout {' '.join(ran)} bring them back"
+            "commit the results (git add --update && git commit); git checkout of that commit and "
+            f"dvc checkout {' '.join(ran)} then restore exactly these data and models"
         )
 
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BadInput(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
+        raise BadInput(
+            f"git {arguments[0]} failed ({' '.join(done.stderr.split())}); correct this and try again"
+        )
     return done.stdout.strip()
 
 
@@ -112,9 +116,9 @@ def main() -> None:
         prog="python -m pipelines.way_back", description=(__doc__ or "").partition("\n")[0]
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("keep", help="note what is here, before a profile's run").add_argument("profile")
-    commands.add_parser("back", help="bring back what was here before the last profile's run")
-    commands.add_parser("to-commit", help="say what to do with the results of a run")
+    commands.add_parser("keep", help="save the state before a run with a profile").add_argument("profile")
+    commands.add_parser("back", help="restore the state before the last run with a profile")
+    commands.add_parser("to-commit", help="print what to do with the results of a run")
     arguments = parser.parse_args()
     match arguments.command:
         case "keep":

@@ -8,6 +8,6 @@ GLUED = re.compile(r"\S*[a-z\d)%][.:;!?][A-Z]\w*")  # the end of a sentence with
 
 
 def text_of(page: str) -> str:
-    """The text of the body; inline elements do not separate words, all others do."""
+    """Return the text of the body; block elements separate words, inline elements do not."""
     body = page.partition("<body>")[2]
     return re.sub(r"\s+", " ", html.unescape(re.sub("<[^>]+>", " ", INLINE.sub("", body))))

@@ -40,7 +40,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("preset", ["gpt2", "modern"])
 @torch.no_grad()
-def test_a_decoder_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path, preset: str) -> None:
+def test_a_decoder_is_restored_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path, preset: str) -> None:
     model = decoder(tokenizer, preset)
     facts: dict[str, Any] = {"prompt_style": "alpaca", "params": {"a": {"b": [1, 0.5]}}, "data": {"x": "ff"}}
     save_checkpoint(tmp_path / "model", model, tokenizer, **facts)
@@ -54,7 +54,7 @@ def test_a_decoder_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Pat
 
 
 @torch.no_grad()
-def test_a_classifier_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+def test_a_classifier_is_restored_bit_for_bit(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     model = SequenceClassifier(decoder(tokenizer, "gpt2"), 2, "mean").eval()
     nn.init.normal_(model.score.weight)
     save_checkpoint(tmp_path / "model", model, tokenizer, labels=("ham", "spam"))
@@ -65,7 +65,7 @@ def test_a_classifier_comes_back_bit_for_bit(tokenizer: BPETokenizer, tmp_path: 
 
 
 @torch.no_grad()
-def test_an_encoder_and_a_classifier_on_one_come_back_bit_for_bit(
+def test_an_encoder_and_its_classifier_are_restored_bit_for_bit(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:
     model = random_encoder("bert", vocab_size=tokenizer.vocab_size)
@@ -81,7 +81,7 @@ def test_an_encoder_and_a_classifier_on_one_come_back_bit_for_bit(
 
 
 @torch.no_grad()
-def test_an_encoder_decoder_comes_back_bit_for_bit_with_one_token_table(
+def test_an_encoder_decoder_is_restored_bit_for_bit_with_one_token_table(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:
     model = random_encoder_decoder("transformer", vocab_size=tokenizer.vocab_size)
@@ -98,7 +98,7 @@ def test_an_encoder_decoder_comes_back_bit_for_bit_with_one_token_table(
     assert found.encoder.wte.weight is found.decoder.wte.weight is found.decoder.lm_head.weight
 
 
-def test_refuses_a_model_of_another_kind(folder: Path) -> None:
+def test_a_model_of_another_kind_is_an_error(folder: Path) -> None:
     with pytest.raises(BadInput, match=r"holds a decoder \(language model\); expected an encoder-decoder"):
         load_checkpoint(folder, kind="encoder_decoder")
 
@@ -204,7 +204,7 @@ LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 
 
 def adapted(folder: Path, tokenizer: BPETokenizer) -> Decoder:
-    """A model with adapters that are not zero; saves it and its base."""
+    """Save a base model and a model with non-zero adapters on it; return the latter."""
     torch.manual_seed(0)
     model = decoder(tokenizer)
     save_checkpoint(folder / "base", model, tokenizer)
@@ -217,7 +217,7 @@ def adapted(folder: Path, tokenizer: BPETokenizer) -> Decoder:
 
 
 @torch.no_grad()
-def test_adapters_are_saved_alone_and_come_back_merged(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+def test_adapters_are_saved_alone_and_restored_merged(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     model = adapted(tmp_path, tokenizer)
     assert load_file(tmp_path / "adapted/model.safetensors").keys() == adapter_weights(model).keys()
     idx = torch.randint(259, (2, 7))
@@ -294,7 +294,7 @@ def test_a_classifier_on_a_frozen_base_stores_only_what_was_trained(
     assert torch.equal(found(idx, lengths), model(idx, lengths))
 
 
-def test_adapters_without_their_base_are_refused(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+def test_adapters_without_their_base_are_an_error(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     adapted(tmp_path, tokenizer)
     save_checkpoint(tmp_path / "base", random_decoder("modern", 7, vocab_size=259), tokenizer)
     with pytest.raises(BadInput, match=r"trained on a model with fingerprint .{12}; .*base holds"):

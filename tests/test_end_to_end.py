@@ -1,7 +1,7 @@
 """The main pipeline from end to end, on a small part of the real data, with the real DVC, MLflow and Prefect.
 
 A clone of the repository's last commit runs the tiny profile through the Prefect flow; the tests then check the state
-of DVC and MLflow, change one value, restore a second clone from a remote, and give the gate bad data.
+of DVC and MLflow, change one value, restore a second clone from a remote, and feed invalid data to the check.
 """
 
 import json
@@ -24,13 +24,13 @@ def restored(clone: Clone) -> Iterator[Clone]:
     clone.restore()
 
 
-def test_every_output_is_there_and_a_second_run_has_nothing_to_do(clone: Clone) -> None:
+def test_every_output_exists_and_a_second_run_has_nothing_to_do(clone: Clone) -> None:
     clone.assert_outputs_are_those_of()
     assert NOTHING_TO_DO in clone.run("dvc", "repro").stdout
     assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_metric_files_have_their_headline_figures(clone: Clone) -> None:
+def test_metric_files_have_the_headline_metrics(clone: Clone) -> None:
     metrics = {
         file.stem: json.loads(file.read_text()) for file in (clone.path / "reports/metrics").glob("*.json")
     }
@@ -82,7 +82,7 @@ def test_a_remote_restores_another_clone_without_training(restored: Clone, tmp_p
 
 
 def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
-    """The data is changed after the checksum was verified: between download and validate."""
+    """The data is changed after its checksum was verified, between download and validate."""
     from mlflow import MlflowClient
 
     raw = restored.path / "data/raw/spam.jsonl"
@@ -111,8 +111,8 @@ def test_a_failing_expectation_stops_the_pipeline(restored: Clone) -> None:
     assert (newest.data.tags["stage"], newest.info.status) == ("validate", "FAILED")
 
 
-def test_a_changed_caption_reruns_report_alone(restored: Clone) -> None:
+def test_a_changed_caption_reruns_only_report(restored: Clone) -> None:
     template = restored.path / "src/groundup/reports/templates/report.html.j2"
     said = template.read_text(encoding="utf-8")
-    template.write_text(said.replace("what this run reached", "what it reached"), encoding="utf-8")
+    template.write_text(said.replace("results of this run", "results of the run"), encoding="utf-8")
     assert ran(restored.run("dvc", "repro").stdout) == ["report"]

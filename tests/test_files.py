@@ -93,7 +93,7 @@ def test_removes_what_killed_processes_left_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_failed_rename_puts_the_old_directory_back(
+def test_a_failed_rename_restores_the_old_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     target = tmp_path / "target"
@@ -113,7 +113,7 @@ def test_a_failed_rename_puts_the_old_directory_back(
     assert names(target) == ["old"] and names(tmp_path) == ["target"]
 
 
-def test_an_old_directory_that_cannot_be_put_back_is_kept_aside(
+def test_an_old_directory_that_cannot_be_restored_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "target"

@@ -99,7 +99,7 @@ def test_a_profile_s_lines_and_the_user_s_become_arguments_of_dvc(tmp_path: Path
     profile = tmp_path / "pipelines/profiles/toy.txt"
     profile.parent.mkdir(parents=True)
     profile.write_text("# a remark\nspam=null # first\nspam={protocol: book}\n\nbetas=[0.9,0.98]\n")
-    (tmp_path / "betas=9").touch()  # a file that [0.9,0.98] would match, were it a pattern
+    (tmp_path / "betas=9").touch()  # a file that [0.9,0.98] would match as a pattern
     done = make(tmp_path, "repro-toy", ARGS="-S 'a=[1, 2]'")
     assert done.returncode == 0, done.stderr
     words = [line[1:-1] for line in done.stdout.splitlines() if line.startswith("<")]

@@ -13,7 +13,7 @@ DVC_YAML, PARAMS = "pipelines/study/dvc.yaml", "pipelines/study/params.yaml"
 
 @pytest.fixture(scope="module")
 def study(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone of the clone, in which DVC has run the study's tiny profile, with the results committed."""
+    """A second clone, in which DVC has run the study's tiny profile and the results are committed."""
     folder = tmp_path_factory.mktemp("study")
     project = Clone(folder / "clone", folder / "prefect")
     subprocess.run(["git", "clone", "--quiet", str(clone.path), str(project.path)], check=True)
@@ -31,7 +31,7 @@ def study(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return project
 
 
-def test_every_output_is_there_and_a_second_run_has_nothing_to_do(study: Clone) -> None:
+def test_every_output_exists_and_a_second_run_has_nothing_to_do(study: Clone) -> None:
     study.assert_outputs_are_those_of(DVC_YAML)
     assert NOTHING_TO_DO in study.run("dvc", "repro", DVC_YAML).stdout
     assert study.run("git", "status", "--porcelain").stdout == ""

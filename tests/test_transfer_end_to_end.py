@@ -1,4 +1,4 @@
-"""The transfer pipeline once, small, from a tiny model, upon the small main pipeline of `test_end_to_end.py`."""
+"""The transfer pipeline from end to end, from a tiny model, after the tiny main pipeline of `test_end_to_end.py`."""
 
 import subprocess
 
@@ -14,7 +14,7 @@ DVC_YAML, PARAMS = "pipelines/transfer/dvc.yaml", "pipelines/transfer/params.yam
 
 @pytest.fixture(scope="module")
 def published(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone of the clone, in which DVC has run the tiny profile from a tiny random Llama, committed."""
+    """A second clone, in which DVC has run the tiny profile from a tiny random Llama; the results are committed."""
     folder = tmp_path_factory.mktemp("published")
     project = Clone(folder / "clone", folder / "prefect")
     subprocess.run(["git", "clone", "--quiet", str(clone.path), str(project.path)], check=True)
@@ -28,7 +28,7 @@ def published(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return project
 
 
-def test_every_output_is_there_and_a_second_run_has_nothing_to_do(published: Clone) -> None:
+def test_every_output_exists_and_a_second_run_has_nothing_to_do(published: Clone) -> None:
     published.assert_outputs_are_those_of(DVC_YAML)
     assert NOTHING_TO_DO in published.run("dvc", "repro", DVC_YAML).stdout
     assert published.run("git", "status", "--porcelain").stdout == ""
@@ -47,7 +47,7 @@ def test_mlflow_has_a_finished_run_for_each_stage_and_the_adapters_as_models(pub
     assert {"groundup-published-chat", "groundup-published-preferred"} <= names
 
 
-def test_another_preference_leaves_the_adapters_below_alone(published: Clone) -> None:
+def test_another_preference_does_not_retrain_the_lora_adapters(published: Clone) -> None:
     published.change({"dpo.beta": 0.3}, PARAMS)
     try:
         changed = published.run("dvc", "status", DVC_YAML).stdout

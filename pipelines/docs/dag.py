@@ -8,7 +8,7 @@ import networkx
 
 @dataclass(frozen=True, order=True)
 class Stage:
-    """A stage of a dvc.yaml; the stages that a foreach makes are one."""
+    """A stage of a dvc.yaml; all stages of one foreach count as one."""
 
     number: int  # position among all stages, pipeline by pipeline
     pipeline: str
@@ -17,7 +17,7 @@ class Stage:
 
 
 def read_dag(root: Path, pipelines: dict[str, str]) -> "networkx.DiGraph[Stage]":
-    """Every stage of every pipeline (name -> path of its dvc.yaml); an edge leads from a stage to one that needs it."""
+    """Return the graph of all stages; edges lead to dependent stages. `pipelines`: name -> path of its dvc.yaml."""
     from dvc.repo import Repo
 
     stages: dict[tuple[str, str], Stage] = {}
@@ -44,9 +44,9 @@ def _group(name: str) -> str:
 
 
 def mermaid(dag: "networkx.DiGraph[Stage]", pipeline: str) -> str:
-    """The stages of one pipeline as a flowchart, those of other pipelines that it needs with dashed borders.
+    """Return the stages of one pipeline as a flowchart; dependencies in other pipelines have dashed borders.
 
-    An edge that others imply is left out.
+    Edges that other edges imply are left out.
     """
     edges = networkx.transitive_reduction(dag).edges
     shown = sorted((after, before) for before, after in edges if after.pipeline == pipeline)
@@ -64,7 +64,7 @@ def _id(stage: Stage, pipeline: str) -> str:
 
 
 def table(dag: "networkx.DiGraph[Stage]", pipeline: str) -> str:
-    """The stages of one pipeline in running order, each with its description in dvc.yaml."""
+    """Return a table of the stages of one pipeline in running order, with their descriptions from dvc.yaml."""
     rows = [
         f"| `{stage.name}` | {' '.join(stage.description.split())} |"
         for stage in sorted(dag)

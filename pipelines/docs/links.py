@@ -1,4 +1,4 @@
-"""Do the links of the Markdown pages lead anywhere? Only those inside the repository are followed."""
+"""Find broken links in Markdown pages; only links inside the repository are checked."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
 def broken_links(pages: Iterable[Path]) -> Iterator[str]:
-    """One phrase per link that leads to no file or to no heading: "docs/usage.md links to data.md#own"."""
+    """Yield one phrase per link without a target file or heading: "usage.md links to data.md#own"."""
     for page in pages:
         for target in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
             if "://" in target or target.startswith("mailto:"):
@@ -22,6 +22,6 @@ def broken_links(pages: Iterable[Path]) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives to a page's headings, without the numbers of repeated ones."""
+    """Return GitHub's anchors of a page's headings, without the numbers that it adds to repeated headings."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}

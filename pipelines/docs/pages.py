@@ -1,4 +1,4 @@
-"""Which pages are generated, and what each has to contain."""
+"""The generated pages and their contents."""
 
 import json
 import re
@@ -24,17 +24,17 @@ from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
-# in docs/, each from the template of its name
+# in docs/, each from the template of the same name
 WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
 MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md")
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """Every page that `make docs` writes, with what it has to contain.
+    """Return the contents of every page that `make docs` writes, by path.
 
     Raises:
-        BadInput: a page has a generated block of an unknown name.
+        BadInput: a page has a block with an unknown name.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -61,12 +61,12 @@ def generate(root: Path) -> dict[Path, str]:
 
 
 def pages(root: Path) -> list[Path]:
-    """All Markdown pages of the repository."""
+    """Return all Markdown pages of the repository."""
     return sorted(page for pattern in MARKDOWN for page in root.glob(pattern))
 
 
 def read_facts(root: Path) -> dict[str, Any]:
-    """What the templates may say: metrics, datasets, rooms."""
+    """Return the values that the templates use: metrics, datasets, parameters, rooms."""
     metrics = {
         "main": read_metrics(root / "reports/metrics"),
         "study": read_metrics(root / "reports/study/metrics"),
@@ -96,7 +96,7 @@ def read_facts(root: Path) -> dict[str, Any]:
 
 
 def filled(page: Path, blocks: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
-    """A replacement for BLOCK that puts the text of the block's name between its markers."""
+    """Return a replacement function for BLOCK that puts the text of each block between its markers."""
 
     def fill(found: re.Match[str]) -> str:
         begin, name, end = found.groups()

@@ -1,4 +1,4 @@
-"""Every value of every params.yaml: type, bounds and meaning from the JSON Schema, its setting from the file."""
+"""Every value of every params.yaml: type, bounds and meaning come from the JSON Schema, the value from the file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from pipelines.docs.rooms import escape
 from pipelines.params import Pipeline, read_values
 
 Schema = Mapping[str, Any]
-WIDEST = 80  # characters of a mapping in a table
+WIDEST = 80  # most characters of a mapping in a table
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -26,7 +26,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a params.yaml, or a type that sections share; a section without keys is itself one value."""
+    """A section of a params.yaml, or a type that sections share; a section without keys is a single value."""
 
     name: str
     meaning: str
@@ -37,10 +37,12 @@ class Section:
 def read_parameters(
     root: Path, pipelines: Mapping[str, Pipeline], schemas: Mapping[str, Schema]
 ) -> tuple[dict[str, list[Section]], list[Section]]:
-    """The sections of each pipeline's own file by its path, and the types that their values have.
+    """Return the sections of each pipeline's params.yaml by path, and the types of their values.
 
     Args:
-        schemas: the JSON Schema of each file of values, by the name of its pipeline.
+        root: the project's folder.
+        pipelines: see `pipelines.params.PIPELINES`.
+        schemas: the JSON Schema of each params.yaml, by the name of its pipeline.
     """
     files: dict[str, list[Section]] = {}
     types: dict[str, Schema] = {}
@@ -57,7 +59,7 @@ def read_parameters(
 
 
 def _chosen(schema: Schema, definitions: Mapping[str, Schema], value: Any) -> tuple[Schema, list[str]]:
-    """The schema behind a reference; of a union the member that the value names, and the names of the others."""
+    """Resolve a reference or union; return the schema that fits the value, and the names of a union's other members."""
     if "$ref" in schema:
         return definitions[_name(schema["$ref"])], []
     if "discriminator" in schema:
@@ -72,7 +74,7 @@ def _name(reference: str) -> str:
 
 
 def _mentioned(schema: Any, definitions: Mapping[str, Schema]) -> set[str]:
-    """The names of all types that a schema refers to, directly or not."""
+    """Return the names of all types that a schema refers to, directly or indirectly."""
     found: set[str] = set()
     todo: list[Any] = [definitions[name] for name in schema] if isinstance(schema, list) else [schema]
     while todo:
@@ -93,7 +95,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _section(name: str, schema: Schema, values: Any = None, others: Sequence[str] = ()) -> Section:
-    """Of a section with its values, or of a type without."""
+    """Return a section with its values, or a type without values."""
     keys = tuple(
         Key(key, kind(part), _setting(values, key), _line(part.get("description", "")))
         for key, part in schema.get("properties", {}).items()
@@ -106,7 +108,7 @@ def _section(name: str, schema: Schema, values: Any = None, others: Sequence[str
 
 
 def _setting(values: Any, key: str) -> str:
-    """The value of `key`; empty for a mapping that would not fit into a table."""
+    """Return the value of `key` as Markdown; empty for a mapping that is too long for a table."""
     if not isinstance(values, dict) or key not in values:
         return ""
     text = json.dumps(values[key], ensure_ascii=False)
@@ -120,7 +122,7 @@ def _line(text: str) -> str:
 
 
 def kind(schema: Schema) -> str:
-    """What a value may be, as Markdown: "integer ≥ 1", "`none` or `balanced`", "list of strings"."""
+    """Return the type of a value as Markdown: "integer ≥ 1", "`none` or `balanced`", "list of string"."""
     if "$ref" in schema:
         name = _name(schema["$ref"])
         return f"[{name}](#{name.lower()})"

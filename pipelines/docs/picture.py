@@ -1,19 +1,19 @@
-"""docs/overview.svg: the three pipelines with what they read and what came out, as boxes and arrows."""
+"""docs/overview.svg: the three pipelines with their data and results, as boxes and arrows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WIDTH, MARGIN = 960, 24
-LABEL = 132  # width of a pipeline's name and command, left of its boxes
+LABEL = 132  # width of a pipeline's name and command, to the left of its boxes
 GAP = 26  # between two boxes
 TOP, BETWEEN = 56, 24  # above the first lane, between two lanes
-HEAD, LINE = 36, 18  # of a box: height of its title and margins, of a line of text
+HEAD, LINE = 36, 18  # height of a box's title with margins, height of a line of text
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle with a title and lines of text; places and sizes in pixels."""
+    """A rectangle with a title and lines of text; position and size in pixels."""
 
     x: float
     width: float
@@ -23,7 +23,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Lane:
-    """One pipeline: the command that runs it and its boxes, each leading to the next if it is a `chain`."""
+    """One pipeline: the command that runs it and its boxes, connected by arrows if it is a `chain`."""
 
     name: str
     command: str
@@ -34,7 +34,7 @@ class Lane:
 
 
 def lanes(facts: Mapping[str, Any]) -> list[Lane]:
-    """The pipelines from top to bottom."""
+    """Return the pipelines from top to bottom."""
     found: list[Lane] = []
     y = float(TOP)
     for name, command, texts, chain in (

@@ -1,4 +1,4 @@
-"""The metrics of all pipelines, as the templates read them."""
+"""The metrics of all pipelines, in the form that the templates use."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from groundup.reports.format import difference, significant
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Every JSON file in `folder` by its name without the ending; subfolders are nested mappings."""
+    """Read every JSON file in `folder`, keyed by its name without the suffix; subfolders become nested mappings."""
     found: dict[str, Any] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
@@ -20,5 +20,5 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def judged(entry: Mapping[str, float], digits: int = 3, scale: float = 1) -> str:
-    """A difference with its interval, and whether it is significant: "+0.010 (-0.013 to +0.035), not significant"."""
+    """Format a difference with its interval and significance: "+0.010 (-0.013 to +0.035), not significant"."""
     return f"{difference(entry, digits, scale)}, {'' if significant(entry) else 'not '}significant"

@@ -1,4 +1,4 @@
-"""The rooms of the code and their modules, described by their own docstrings."""
+"""The rooms of the code and their modules, with their docstrings."""
 
 import ast
 import re
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Module:
-    """A Python file: its path relative to the project, and what its docstring says, as Markdown."""
+    """A Python file: its path relative to the project, and its docstring as Markdown."""
 
     path: str
     summary: str  # first paragraph, on one line
-    description: str  # all of it
+    description: str  # the whole docstring
 
     @property
     def name(self) -> str:
-        """Of the file, without the folder."""
+        """The name of the file, without the folder."""
         return self.path.rpartition("/")[2]
 
 
@@ -25,15 +25,19 @@ class Module:
 class Room:
     """A package: its own docstring, its modules and the packages inside it."""
 
-    name: str  # as in an import, without the root: `nn`, `datasets.readers`
+    name: str  # as in an import, without the root package: `nn`, `datasets.readers`
     page: Module
     modules: tuple[Module, ...]
 
 
 def read_rooms(root: Path, package: str) -> list[Room]:
-    """The package's rooms, as `pyproject.toml` orders its layers, top first; a nested room follows its parent.
+    """Return the rooms of a package in the order of the layers in `pyproject.toml`, the top layer first.
 
-    `package` is a path relative to the root, such as src/groundup. The package itself comes last.
+    A nested room follows its parent; the package itself comes last.
+
+    Args:
+        root: the project's folder.
+        package: a path relative to `root`, such as src/groundup.
     """
     folders = {file.parent for file in (root / package).rglob("__init__.py")}
     rooms = []
@@ -49,7 +53,7 @@ def read_rooms(root: Path, package: str) -> list[Room]:
 
 
 def read_module(root: Path, file: Path) -> Module:
-    """A module by its docstring."""
+    """Return a module with its docstring."""
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     text = escape(docstring)
     summary = " ".join(text.partition("\n\n")[0].split())
@@ -57,14 +61,14 @@ def read_module(root: Path, file: Path) -> Module:
 
 
 def escape(text: str) -> str:
-    """Markdown that shows `text`: what is between backquotes stays as it is, but for the bars of a table."""
+    """Escape `text` for a Markdown table; text between backquotes is kept, except for the bars."""
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [re.sub(r"([<*_])", r"\\\1", part) for part in parts[::2]]
     return "".join(parts).replace("|", "\\|")
 
 
 def _layers(root: Path) -> dict[str, int]:
-    """Room -> position in the layer contract of the library, 0 on top."""
+    """Return the position of each room in the layer contract of the library, 0 for the top layer."""
     config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")

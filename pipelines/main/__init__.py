@@ -1,1 +1,1 @@
-"""The main pipeline: dvc.yaml and params.yaml of the project's folder; one file per stage."""
+"""The main pipeline: one module per stage of dvc.yaml in the project's folder."""

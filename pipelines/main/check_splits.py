@@ -1,4 +1,4 @@
-"""Gate of the splits: does an evaluation item occur in training text, do the splits keep their promises?"""
+"""Check the splits: stop if an evaluation item occurs in training text or an expectation on the splits fails."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results; raise BadInput if a split breaks its promise, else write what pretraining waits for."""
+    """Write the results; raise BadInput if a required expectation fails, else write `contamination` for pretraining."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def main(
     write_json(results, report)
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": items["contaminated"] for name, items in found["sets"].items()})
-    gate(report, results, "the splits break these promises; repair the data or the splitting")
+    gate(report, results, "the splits do not meet these expectations; repair the data or the splitting")
     write_json(contamination, without_examples(found))
     run.artifact(contamination, "validation")
     print(f"contaminated evaluation items: {found['contaminated']} (all canaries found)")

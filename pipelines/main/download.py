@@ -1,4 +1,4 @@
-"""Fetch the dataset that params.yaml names for a role, as its canonical file."""
+"""Download the dataset that params.yaml names for a role, and write its canonical file."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ from groundup.tracking import Run
 
 
 def main(run: Run, role: str, own: Path, out: Path, kept: Path, *, data: DataConfig) -> None:
-    """Fetch, and log which location served."""
+    """Download, and log the location that was used."""
     download(run, dataset_for(role, data, load_catalogue(data.catalogue)), own, out, kept)

@@ -1,4 +1,4 @@
-"""Fetch GPT-2's vocabulary, where params.yaml asks for it."""
+"""Download GPT-2's vocabulary, if params.yaml chooses it."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, out: Path, kept: Path, *, tokenizer: TokenizerConfig) -> None:
-    """Write OpenAI's two files into the folder `out`; leave it empty where the tokenizer is our own."""
+    """Write OpenAI's two files to the folder `out`; leave it empty if the tokenizer is trained here."""
     download_files(run, GPT2_VOCABULARY if tokenizer.kind == "gpt2" else {}, catalogue, out, kept)

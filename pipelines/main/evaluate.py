@@ -1,4 +1,4 @@
-"""Score the finetuned models beside baselines: tables of figures, predictions and sample responses."""
+"""Score the finetuned models and the baselines: metrics, predictions and sample responses."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def main(
     evaluate: EvaluateConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Evaluate both finetuned models on their test splits; the spam classifiers have answered (`predictions`)."""
+    """Evaluate both finetuned models on their test splits; `predictions` holds the spam classifiers' predictions."""
     from groundup.tasks.instruction_responses import before_and_after
 
     splits = read_splits(spam, ("train", "val", "test"))

@@ -1,4 +1,4 @@
-"""Finetune the pretrained decoder to classify messages: one classifier per seed, the best on val is kept."""
+"""Finetune the pretrained decoder to classify messages: one classifier per seed, of which the best on val is kept."""
 
 from pathlib import Path
 

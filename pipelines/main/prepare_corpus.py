@@ -1,4 +1,4 @@
-"""Stage prepare_corpus: raw documents -> data/prepared/corpus: train.jsonl, val.jsonl, report.json."""
+"""Clean, deduplicate and split the pretraining text: train.jsonl, val.jsonl, report.json."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConfig) -> None:
-    """Clean, deduplicate and split the corpus; `validation` is only waited for."""
+    """Clean, deduplicate and split the corpus; `validation` only has to exist."""
     import pandas
 
     train, val, report = prepare(read_jsonl(raw), corpus)

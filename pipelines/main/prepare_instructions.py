@@ -1,4 +1,4 @@
-"""Stage prepare_instructions: raw rows -> data/prepared/instructions: train, val, test, held_out.jsonl, report.json."""
+"""Split the instructions by task family: train, val, test and held_out.jsonl, report.json."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def main(
     *,
     instructions: InstructionsConfig,
 ) -> None:
-    """Split the rows; what occurs in any earlier training text is not evaluated; `validation` is only waited for."""
+    """Split the rows; rows that occur in earlier training text are not evaluated; `validation` only has to exist."""
     import pandas
 
     earlier: list[Text] = [document["messages"] for document in read_jsonl(corpus / "train.jsonl")]

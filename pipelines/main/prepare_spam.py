@@ -1,4 +1,4 @@
-"""Split the spam data: raw messages -> data/prepared/spam: train.jsonl, val.jsonl, test.jsonl, report.json."""
+"""Split the labelled messages: train.jsonl, val.jsonl, test.jsonl, report.json."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, spam: SpamConfig) -> None:
-    """Split the messages; those in the corpus's training part stay in train; `validation` is only waited for."""
+    """Split the messages; those in the training split of the corpus go to train; `validation` only has to exist."""
     import pandas
 
     splits, report = prepare_files(raw, corpus, out, spam)

@@ -1,4 +1,4 @@
-"""Pretrain the decoder on the token shards from random weights; measure it on held-out conversations."""
+"""Pretrain the decoder from random weights on the token shards, and measure it on held-out conversations."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def main(
     pretrain: PretrainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its loss curve and its figures; `contamination`, the gate's file, is only waited for."""
+    """Write the checkpoint, its loss curve and its metrics; `contamination`, written by check_splits, has to exist."""
     from groundup.tasks.pretraining import pretrain_checkpoint
     from groundup.training.resume import clear_states
 

@@ -1,4 +1,4 @@
-"""Draw every picture and page of the main pipeline from what its other stages measured."""
+"""Draw every picture and page of the main pipeline from the metrics of its other stages."""
 
 from pathlib import Path
 

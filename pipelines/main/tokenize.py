@@ -1,4 +1,4 @@
-"""The corpus as token shards."""
+"""Encode the corpus as token shards."""
 
 from pathlib import Path
 

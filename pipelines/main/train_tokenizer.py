@@ -1,4 +1,4 @@
-"""The vocabulary: learned from the training split alone, or GPT-2's."""
+"""Train the tokenizer on the training split, or take GPT-2's."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from groundup.training.shards import read_documents
 
 
 def main(run: Run, corpus: Path, vocabulary: Path, out: Path, *, tokenizer: TokenizerConfig) -> None:
-    """Write the tokenizer to `out`; the validation split is only measured with it.
+    """Write the tokenizer to `out`; the validation split is used only to measure it.
 
-    `vocabulary` is the folder with GPT-2's files, which a tokenizer of kind gpt2 takes.
+    `vocabulary` is the folder with GPT-2's files, for a tokenizer of kind gpt2.
     """
     if tokenizer.kind == "gpt2":
         trained = gpt2_tokenizer(vocabulary / "vocab.bpe", vocabulary / "encoder.json")

@@ -1,4 +1,4 @@
-"""Gate of the raw data: rows that break a required expectation stop the pipeline here."""
+"""Check the raw data: stop the pipeline if rows violate a required expectation."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ def main(
     *,
     data: DataConfig,
 ) -> None:
-    """Write the results, then the metrics if every required expectation holds: later stages depend on them.
+    """Write the results, and, if every required expectation is met, the metrics, which later stages depend on.
 
     Raises:
-        BadInput: a required expectation fails; the message has the offending rows.
+        BadInput: a required expectation fails; the message lists the offending rows.
     """
     from groundup.validation.expectations import validate_raw  # takes 5 s to import
 
@@ -37,6 +37,6 @@ def main(
     run.log(
         {f"{role}/{key}": n for role, numbers in counts["datasets"].items() for key, n in numbers.items()}
     )
-    gate(report, results, "the raw data break these expectations; repair or replace them")
+    gate(report, results, "the raw data do not meet these expectations; repair or replace them")
     write_json(metrics, counts)
     run.artifact(metrics, "validation")

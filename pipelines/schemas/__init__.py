@@ -1,7 +1,8 @@
-"""JSON Schemas of the params.yaml files and the catalogue, generated from the types, for editors to complete and check.
+"""JSON Schemas of the params.yaml files and the catalogue, with which editors complete and check values.
 
-They lie in this folder, and each YAML file names its own in the first line (`# yaml-language-server: $schema=…`).
-`python -m pipelines.schemas` writes them; their descriptions are the docstrings of the classes and of the fields.
+They are generated from the types and kept in this folder; the first line of each YAML file names its schema
+(`# yaml-language-server: $schema=…`). `python -m pipelines.schemas` writes them. Their descriptions are the docstrings
+of the classes and of the fields.
 """
 
 import ast
@@ -24,7 +25,7 @@ FOLDER = Path("pipelines/schemas")
 
 
 def schemas() -> dict[Path, str]:
-    """Every schema's path in the project -> its text."""
+    """Return the text of every schema, by its path in the project."""
     found = {name: _params(pipeline) for name, pipeline in PIPELINES.items()} | {"catalogue": _catalogue()}
     return {
         FOLDER / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -33,13 +34,13 @@ def schemas() -> dict[Path, str]:
 
 
 def _params(pipeline: Pipeline) -> dict[str, Any]:
-    """The schema of a pipeline's params.yaml, in which the borrowed sections do not stand."""
+    """Return the schema of a pipeline's params.yaml, without the borrowed sections."""
     schema = TypeAdapter(pipeline.sections).json_schema(schema_generator=_Described)
     return _without(schema, pipeline.borrowed)
 
 
 def _catalogue() -> dict[str, Any]:
-    """The schema of the catalogue: an entry's name is its key."""
+    """Return the schema of the catalogue, where the name of an entry is its key."""
     schema = TypeAdapter(dict[str, Dataset]).json_schema(schema_generator=_Described)
     schema["$defs"]["Dataset"] = _without(schema["$defs"]["Dataset"], ("name",))
     return {**schema, "propertyNames": {"pattern": f"^{NAME.pattern}$"}}
@@ -52,10 +53,10 @@ def _without(schema: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 class _Described(GenerateJsonSchema):
-    """Pydantic's schemas, with the docstrings below fields, inherited ones too, and without titles such as "Max Lr".
+    """Pydantic's schemas with the docstrings of fields, also inherited ones, and without titles such as "Max Lr".
 
-    Pydantic's own `use_attribute_docstrings` reads the source whenever the params are read, which takes longer than
-    everything else there.
+    Pydantic's own `use_attribute_docstrings` parses the source whenever params.yaml is read, which takes longer than
+    everything else in reading it.
     """
 
     def field_title_should_be_set(self, schema: CoreSchema) -> bool:
@@ -69,9 +70,9 @@ class _Described(GenerateJsonSchema):
 
 
 def _docstrings(kind: type) -> dict[str, str]:
-    """Field -> the docstring below it, of a dataclass and its bases."""
+    """Return the docstring below each field of a dataclass and its bases."""
     found = {}
-    for base in kind.__mro__[-2::-1]:  # without object, from the eldest on
+    for base in kind.__mro__[-2::-1]:  # base classes first, without object
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, below in pairwise(body.body):

@@ -1,4 +1,4 @@
-"""Write the schemas, from the project's folder."""
+"""Write the schemas; run in the project's folder."""
 
 from groundup.files import write_text
 from pipelines.schemas import schemas

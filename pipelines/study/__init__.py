@@ -1,1 +1,1 @@
-"""The study: further stages after the main pipeline's, in a dvc.yaml of their own (`make study`)."""
+"""The study: one module per stage of pipelines/study/dvc.yaml, whose stages follow the main pipeline (`make study`)."""

@@ -1,4 +1,4 @@
-"""Stage check_verses: the gate of the translation. Great Expectations on the pairs, and evaluation pairs in train."""
+"""Check the pairs of verses: stop if an expectation fails or an evaluation verse occurs in train."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from groundup.validation.results import add_suite, gate, summary
 
 
 def main(run: Run, pairs: Path, results: Path, metrics: Path, *, verses: VersesConfig) -> None:
-    """Write the results, then the metrics if all is well: training depends on them.
+    """Write the results, and, if every required expectation is met, the metrics, which training depends on.
 
     Raises:
-        BadInput: an expectation fails, or a verse that evaluates occurs in train; the rows are shown.
+        BadInput: an expectation fails, or an evaluation verse occurs in train; the message lists the rows.
     """
     from groundup.validation.expectations import validate_verses  # takes 5 s to import
 
@@ -26,6 +26,6 @@ def main(run: Run, pairs: Path, results: Path, metrics: Path, *, verses: VersesC
     write_json(results, report)
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": facts["contaminated"] for name, facts in found["sets"].items()})
-    gate(report, results, "the verses break these promises; repair the data or the splitting")
+    gate(report, results, "the verses do not meet these expectations; repair the data or the splitting")
     write_json(metrics, summary(report) | {"contaminated": found["contaminated"]})
     run.artifact(metrics, "validation")

@@ -1,4 +1,4 @@
-"""Stage compare_embeddings: every set of word vectors measured, beside gensim's."""
+"""Measure every set of word vectors, ours and gensim's."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def main(
     compare_embeddings: CompareEmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """`ours`, `gensim`: folders of sets of vectors; `shown`: what the page shows besides the metrics."""
+    """Write the metrics, and to `shown` the neighbours and layouts for the page; `ours`, `gensim`: sets of vectors."""
     from groundup.embeddings import comparison
     from groundup.embeddings.corpora import read_documents
 
@@ -34,7 +34,7 @@ def main(
     benchmarks = dict(zip(BENCHMARKS, map(read_jsonl, (wordsim, simlex, questions)), strict=True))
     documents = read_documents(read_jsonl(corpus / "train.jsonl")[: config.speed_documents])
     sets = comparison.load_sets(ours, gensim)
-    # before the long measuring, so that a word outside the vocabulary is reported at once
+    # before the long measurements, so that a word outside the vocabulary is reported at once
     words = comparison.nearest_words(sets["mix"], config)
     speed = comparison.speed_tables(documents, train_embeddings, compute, config.speed_repeats)
     results = comparison.compare(sets, benchmarks, read_splits(spam, ("train", "test")), speed, config)

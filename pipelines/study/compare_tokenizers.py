@@ -1,4 +1,4 @@
-"""The ladder of tokenizers as one table, and how each cuts a sentence."""
+"""Compare the tokenizers in one table, and show how each splits a sentence."""
 
 from pathlib import Path
 
@@ -19,10 +19,14 @@ def main(
     vocabularies: dict[str, VocabularyConfig],
     compare_tokenizers: CompareTokenizersConfig,
 ) -> None:
-    """Read the tokenizers, what they do to text and what they do to the model: three folders, a file per vocabulary.
+    """Write the table of all tokenizers.
 
-    What a vocabulary does to text includes times, so it is read here and not by the ladder: other times are no reason
-    to train its model again.
+    Args:
+        tokenizers, measured, ladder: folders with one file per vocabulary: the tokenizer, its measures on text, and
+            the metrics of its model. The measures on text include times, so they are read here and not by the stage
+            ladder, whose models need not be trained again when a time changes.
+        metrics: the file to write.
+        vocabularies, compare_tokenizers: sections of params.yaml.
     """
     config = compare_tokenizers
     loaded = {name: load_tokenizer(tokenizers / f"{name}.json") for name in vocabularies}

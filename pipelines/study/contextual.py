@@ -1,4 +1,4 @@
-"""Stage contextual: the step from one vector per word to one vector per place, measured layer by layer."""
+"""Measure, layer by layer, how much a contextual vector of a word reflects its sentence."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +27,7 @@ def main(
     contextual: ContextualConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Probe two sets of word vectors, the main decoder, and the study decoder and encoder."""
+    """Probe two sets of word vectors, the main pipeline's decoder, and the study's decoder and encoder."""
     from groundup.checkpoint import load_checkpoint
     from groundup.training.devices import pick_device
 

@@ -1,4 +1,4 @@
-"""Stage download of the study: write the canonical file of a dataset, by its name in the catalogue."""
+"""Download a dataset of the study by its name in the catalogue, and write its canonical file."""
 
 from pathlib import Path
 
@@ -8,6 +8,6 @@ from groundup.tracking import Run
 
 
 def main(run: Run, name: str, own: Path, out: Path, kept: Path, *, data: StudyDataConfig) -> None:
-    """Fetch, and log which location served."""
+    """Download, and log the location that was used."""
     dataset = dataset_named(name, data.catalogue, load_catalogue(data.catalogue))
     download(run, dataset, own, out, kept)

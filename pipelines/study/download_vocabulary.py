@@ -1,4 +1,4 @@
-"""Fetch GPT-2's vocabulary, which the study compares with its own."""
+"""Download GPT-2's vocabulary, which the study compares with its own."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, out: Path, kept: Path) -> None:
-    """Write OpenAI's two files into the folder `out`."""
+    """Write OpenAI's two files to the folder `out`."""
     download_files(run, GPT2_VOCABULARY, catalogue, out, kept)

@@ -1,4 +1,4 @@
-"""Stage evaluate_translation: the model and two baselines translate the test verses; scores, samples, alignments."""
+"""Translate the test verses with the model and two baselines: scores, samples and alignments."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def main(
     evaluate_translation: EvaluateTranslationConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Translate and score, then measure attention on some of the verses that the page shows."""
+    """Translate and score, then measure the attention on some of the verses that the page shows."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation import translation_results, word_alignment
     from groundup.inspection.attention_maps import save_maps

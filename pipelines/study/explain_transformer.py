@@ -1,4 +1,4 @@
-"""Stage explain_transformer: the trained models taken apart, and what they look at in a sentence of the user's."""
+"""Describe the parts of the trained models and their attention on a sentence from params.yaml."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def main(
     explain: ExplainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Read the sentence with each model; write what the page shows of it, and the sizes of the models."""
+    """Read the sentence with each model; write facts and attention maps for the page, and the sizes of the models."""
     from groundup.checkpoint import load_checkpoint
     from groundup.inspection import explanation
     from groundup.inspection.attention_maps import save_maps

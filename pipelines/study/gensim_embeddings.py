@@ -1,4 +1,4 @@
-"""Stage gensim_embeddings: gensim's word2vec on the same words, window, width and epochs, to compare ours with."""
+"""Train gensim's word2vec with the same words, window, vector size and epochs, for comparison with ours."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def main(
     train_embeddings: EmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train on the conversations (`name` chat) or on them and both Bibles (mix)."""
+    """Train on the conversations (`name` is chat), or on the conversations and both Bibles (mix)."""
     from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train_with_gensim
     from groundup.embeddings.vocabulary import build_vocabulary

@@ -1,4 +1,4 @@
-"""The headline figures of the study: what `dvc metrics show` prints."""
+"""Collect the headline metrics of the study, which `dvc metrics show` prints."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, metrics: Path, out: Path) -> None:
-    """Choose them from the metrics of the other stages."""
+    """Select the headline metrics from those of the other stages."""
     figures = headline(read_metrics(metrics))
     write_json(out, figures)
     run.log(figures)

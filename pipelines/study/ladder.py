@@ -1,6 +1,6 @@
 """Train the same decoder for the same time with one of the vocabularies, once per seed, and finetune it for spam.
 
-The trainings are short; interrupted, the stage begins again.
+The trainings are short; after an interruption, the stage starts again.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(
     ladder: LadderConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the tokenizer's row of the table: the model's size, and each seed's results."""
+    """Write the tokenizer's row of the table: the size of the model, and the results of each seed."""
     from groundup.tasks.tokenizer_ladder import measure_tokenizer
 
     run.params({"tokenizer": tokenizer.stem})

@@ -1,4 +1,4 @@
-"""Pretrain a decoder on next tokens or an encoder on hidden ones: one shape, one text, the same time."""
+"""Pretrain a decoder on next tokens or an encoder on masked ones, with the same shape, text and time."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def main(
     objectives: ObjectivesConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its accuracy on val and that of counting neighbours, and the curve."""
+    """Write the checkpoint, its accuracy on val with that of the baselines, and the curve."""
     from groundup.tasks.objective_pretraining import pretrain_objective
     from groundup.training.resume import clear_states
 

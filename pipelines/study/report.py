@@ -1,4 +1,4 @@
-"""Draw every picture and page of the study from what its other stages measured."""
+"""Draw every picture and page of the study from the metrics of its other stages."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from groundup.reports import (
 )
 from groundup.tracking import Run
 
-# name of a page -> draws it: (metrics, curves, shown, folder of its pictures) -> HTML
+# name of a page -> function (metrics, curves, shown, folder of its pictures) -> HTML
 DRAW = {
     "index": index.draw,
     "tokenizers": tokenizers.draw,
@@ -32,9 +32,10 @@ def main(run: Run, metrics: Path, curves: Path, shown: Path, *outs: Path) -> Non
     """Write the pages.
 
     Args:
+        run: the MLflow run.
         metrics, curves: folders of JSON and CSV files, one per stage.
-        shown: folder of what else the pages show, one file or folder per page: samples, attention maps, neighbours.
-        outs: folders of pictures and pages, each named as in DRAW; a page without a folder has no pictures.
+        shown: folder of samples, attention maps and neighbours, one file or folder per page.
+        outs: pages and folders of pictures, named as in DRAW; a page without a folder has no pictures.
     """
     pictures = {out.name: out for out in outs if out.suffix != ".html"}
     for page in (out for out in outs if out.suffix == ".html"):

@@ -1,4 +1,4 @@
-"""Stage train_embeddings: word vectors by one of our methods on one corpus."""
+"""Train word vectors with one of our methods on one corpus."""
 
 import hashlib
 from pathlib import Path
@@ -23,7 +23,7 @@ def main(
     train_embeddings: EmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train on the conversations (`name` chat) or on them and both Bibles (mix)."""
+    """Train on the conversations (`name` is chat), or on the conversations and both Bibles (mix)."""
     from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train
     from groundup.embeddings.vocabulary import build_vocabulary

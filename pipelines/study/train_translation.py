@@ -1,4 +1,4 @@
-"""Stage train_translation: an encoder-decoder learns to write King James verses in Basic English."""
+"""Train an encoder-decoder to translate King James verses into Basic English."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ def main(
     translation: TranslationConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train, save, and measure on all of val; `gate` only has to exist: check_verses writes it if all is well."""
+    """Train, save, and measure on all of val; `gate`, which check_verses writes, only has to exist."""
     from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.tasks.translation_training import train_translator
     from groundup.text.jsonl import read_splits

@@ -1,6 +1,6 @@
-"""Finetune decoder and encoder for spam, pretrained and from random weights, with few and many messages.
+"""Finetune decoder and encoder for spam, from pretrained and from random weights, with few and with many messages.
 
-The trainings are many and short; interrupted, the stage begins again.
+The trainings are many and short; after an interruption, the stage starts again.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(
     transfer: TransferConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the F1 on test of every system, number of messages and seed, and how far each training went."""
+    """Write F1 on test for every system, number of messages and seed, and the final training losses."""
     from groundup.tasks.transfer_learning import measure_transfer
 
     found = measure_transfer(causal, masked, spam, config=transfer, compute=compute, log=run.log)

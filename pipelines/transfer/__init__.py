@@ -1,1 +1,4 @@
-"""What published weights bring to the same tasks: stages in a dvc.yaml of their own (`make transfer`)."""
+"""The transfer pipeline: LoRA and DPO from downloaded weights, on the same tasks (`make transfer`).
+
+It has one module per stage of pipelines/transfer/dvc.yaml.
+"""

@@ -1,4 +1,4 @@
-"""Stage ask_judge: a language model's scores of the answers, where one can be reached; never a gate."""
+"""Let a language model score the answers, if one can be reached; no stage fails without it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, responses: Path, metrics: Path, *, ask_judge: JudgeConfig) -> None:
-    """Have the responses of every starting point judged, and write the scores: of all of them, or none."""
+    """Write the judge's scores of all starts, or of none."""
     scores = scores_by_model({name: read_jsonl(responses / f"{name}.jsonl") for name in STARTS}, ask_judge)
     run.log({f"{name}/judge": found["mean"] for name, found in scores.items()})
     write_json(metrics, {"judge": ask_judge.model if scores else None, "scores": scores})

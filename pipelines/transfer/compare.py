@@ -1,4 +1,4 @@
-"""Stage compare: every starting point in one table, with what each step from published weights gains."""
+"""Compare every start in one table, with the gains of LoRA and DPO."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def main(
     *,
     evaluate: EvaluateConfig,
 ) -> None:
-    """Read what every starting point predicted, answered and scored, each in the file of its name."""
+    """Read predictions, answers and scores, one file per start, and write the comparison."""
     splits, book_splits = (read_splits(folder, ("train", "val", "test")) for folder in (spam, book))
     measured = {name: read_json(scores / f"{name}.json") for name in STARTS}
     answered = {name: read_jsonl(responses / f"{name}.jsonl") for name in STARTS}

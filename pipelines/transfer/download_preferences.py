@@ -1,4 +1,4 @@
-"""Stage download_preferences: the dataset of pairs that `preferences` names, if its source is a dataset."""
+"""Download the dataset of preference pairs that `preferences` names, if it names one."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, own: Path, out: Path, kept: Path, *, preferences: PairsConfig) -> None:
-    """Fetch the pairs, or write none where prepare_preferences makes them from the tasks."""
+    """Download the pairs, or write an empty file if prepare_preferences makes pairs from the tasks."""
     if isinstance(preferences, JudgedPairsConfig):
         download(run, preferences_named(preferences.dataset, load_catalogue(catalogue)), own, out, kept)
     else:

@@ -1,4 +1,4 @@
-"""Stage dpo: direct preference optimisation makes the chosen of two answers likelier than the rejected one."""
+"""Train with direct preference optimisation, so that chosen answers become more likely than rejected ones."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig, PreferenceConfig
 
-MODEL_NAME = "groundup-published-preferred"  # in users' model registries, so it stays
+MODEL_NAME = "groundup-published-preferred"  # do not rename: users have it in their model registries
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
     dpo: PreferenceConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write adapters for the model `lora`, which is also the reference."""
+    """Write adapters for the model `lora`, which is also the reference model."""
     from groundup.tasks.preferences import finetune_checkpoint
     from groundup.training.resume import clear_states
 

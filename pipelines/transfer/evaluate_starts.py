@@ -1,4 +1,4 @@
-"""Stage evaluate_starts: what a starting point knows before spam finetuning: bits per byte, verifiable tasks."""
+"""Measure a start before its spam finetuning: bits per byte and verifiable tasks."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def main(
     evaluate_starts: EvaluateStartsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Measure the model on held-out conversations, and ask it unseen and held-out tasks."""
+    """Measure the model on held-out conversations, on unseen task instances and on held-out task families."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation.language_model import document_bits
     from groundup.tasks.instruction_responses import answer_sample

@@ -1,4 +1,4 @@
-"""Stage finetune_lora: adapters teach the published model the verifiable tasks; its own weights stay frozen."""
+"""Finetune the downloaded model on the verifiable tasks with LoRA; its own weights stay frozen."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig
 
-MODEL_NAME = "groundup-published-chat"  # in users' model registries, so it stays
+MODEL_NAME = "groundup-published-chat"  # do not rename: users have it in their model registries
 
 
 def main(
@@ -20,7 +20,7 @@ def main(
     finetune_lora: InstructionTrainingConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the adapters, with a pointer to the model they belong to; with `lora: null` a whole finetuned model."""
+    """Write the adapters, which name their base model; with `lora: null`, write a whole finetuned model."""
     from groundup.tasks.instructions import finetune_checkpoint
     from groundup.training.resume import clear_states
 

@@ -1,4 +1,4 @@
-"""Stage prepare_book_spam: the book's balanced split of the messages, to compare with the figures it prints."""
+"""Split the messages as the book does (balanced), for comparison with the accuracy that it reports."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, book_spam: SpamConfig) -> None:
-    """Write the split, and a report of how many test messages are also in train; `validation` is only waited for."""
+    """Write the split, and a report of the test messages that are also in train; `validation` only has to exist."""
     import pandas
 
     splits, report = prepare_files(raw, corpus, out, book_spam)

@@ -1,4 +1,4 @@
-"""Stage prepare_preferences: pairs of a chosen and a rejected answer: train.jsonl, val.jsonl and report.json."""
+"""Prepare pairs of a chosen and a rejected answer: train.jsonl, val.jsonl, report.json."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ def main(
     preferences: PairsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Make pairs of the instructions, or split those of a dataset and leave out what the tests ask."""
+    """Make pairs from the instructions, or split the pairs of a dataset without requests that occur in the tests."""
     from groundup.tasks.instruction_responses import answers_of
 
     if isinstance(preferences, JudgedPairsConfig):

@@ -1,4 +1,4 @@
-"""Stage published_weights: a published model, its tokenizer and its chat template as a checkpoint."""
+"""Download a pretrained model with its tokenizer and chat template, and save it as a checkpoint."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, out: Path, state: Path, *, pretrained: str) -> None:
-    """Fetch the model, or read it in place, and check every tensor; `state` keeps an unfinished download."""
+    """Download the model, or read it from a folder, and check every tensor; `state` keeps an unfinished download."""
     from groundup.interop.fetching import fetch_published
     from groundup.interop.published import save_published
 

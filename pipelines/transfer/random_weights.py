@@ -1,4 +1,4 @@
-"""Stage random_weights: the main pipeline's model with random weights, the floor of every comparison."""
+"""Make the main pipeline's model with random weights, the baseline of every comparison."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from groundup.training.config import PretrainConfig
 
 
 def main(run: Run, pretrained: Path, out: Path, *, pretrain: PretrainConfig) -> None:
-    """Write a model of the shape and with the tokenizer of `pretrained`, initialised as pretraining does it."""
+    """Write a model with the shape and tokenizer of `pretrained`, initialised as in pretraining."""
     import torch
 
     from groundup.checkpoint import load_checkpoint, save_checkpoint

@@ -1,4 +1,4 @@
-"""Stage report: the plots and the page of the starting points, drawn from what compare and dpo measured."""
+"""Draw the plots and the page of the transfer pipeline from the metrics of compare and dpo."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from groundup.training.curves import read_curve
 
 
 def main(run: Run, metrics: Path, curve: Path, plots: Path, page: Path) -> None:
-    """Draw the figures of every starting point, and the curves of preference tuning."""
+    """Draw the metrics of every start and the curves of DPO, and write the page."""
     found = read_json(metrics)
     with atomic_path(plots) as folder:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Stage train_classifiers: the same classification task for every starting point, by the values of its size."""
+"""Finetune a spam classifier from a start, with the values for its size."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def main(
 ) -> None:
     """Write the classifier, every seed's predictions and the loss curves.
 
-    `section` names the values: finetune_spam, the main pipeline's, for models of its size; classify, for published
-    ones; classify_book, on the book's split.
+    `section` names the values: the main pipeline's finetune_spam for models of its size, classify for downloaded
+    models, or classify_book for the book's split.
     """
     from groundup.tasks.classification import train_classifiers
     from groundup.training.resume import clear_states

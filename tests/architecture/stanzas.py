@@ -1,4 +1,4 @@
-"""What the dvc.yaml files say, as DVC resolves them, and what the modules of the stages say."""
+"""The stages of all dvc.yaml files, as DVC resolves them, and the functions of the stages."""
 
 import ast
 import importlib
@@ -19,22 +19,22 @@ CODE = ("src/groundup/", "pipelines/")
 
 @dataclass(frozen=True)
 class Stanza:
-    """One stage as DVC resolved it; `download@spam` and the like are one each. Paths are relative to the root."""
+    """One stage as DVC resolved it, such as `download@spam`. Paths are relative to the root."""
 
     name: str  # as on DVC's command line in the root
-    stage: str  # as the runner names it: main.tokenize
+    stage: str  # the runner's name, such as main.tokenize
     cmd: list[str]
     code: list[str]  # the rooms and modules among the deps
     inputs: list[str]  # the other deps, in order
     outputs: list[str]  # outs, metrics and plots, in order
     cached: list[str]  # those of the outputs that are in DVC's cache instead of in git
-    sections: set[tuple[str, str]]  # (params.yaml that holds it, its name)
-    param_files: list[str]  # other files that `params:` looks into
+    sections: set[tuple[str, str]]  # (its params.yaml, its name)
+    param_files: list[str]  # other files under `params:`
 
 
 @cache
 def stanzas() -> tuple[Stanza, ...]:
-    """The resolved stages of all dvc.yaml files, in their order."""
+    """Return the resolved stages of all dvc.yaml files, in their order."""
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
@@ -71,35 +71,35 @@ STAGES = list(dict.fromkeys(stanza.stage for stanza in stanzas()))
 
 
 def stage_file(stage: str) -> Path:
-    """The module of a stage."""
+    """Return the path of a stage's module."""
     return ROOT.joinpath("pipelines", *stage.split(".")).with_suffix(".py")
 
 
 def main_of(stage: str) -> Callable[..., None]:
-    """The function that the runner calls."""
+    """Return the function that the runner calls."""
     found: Callable[..., None] = importlib.import_module(f"pipelines.{stage}").main
     return found
 
 
 def function_of(stage: str) -> ast.FunctionDef:
-    """The same as a syntax tree."""
+    """Return the syntax tree of that function."""
     tree = ast.parse(stage_file(stage).read_text(encoding="utf-8"))
     [main] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
     return main
 
 
 def sections_of(stage: str) -> set[str]:
-    """The sections that a stage asks the runner for."""
+    """Return the sections that a stage takes from the runner."""
     parameters = inspect.signature(main_of(stage)).parameters.values()
     return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def values(pipeline: Pipeline) -> dict[str, Any]:
-    """Its params.yaml as a mapping."""
+    """Return a pipeline's params.yaml as a mapping."""
     found: dict[str, Any] = yaml.safe_load((ROOT / pipeline.params_yaml).read_text(encoding="utf-8"))
     return found
 
 
 def holds(outer: str, inner: str) -> bool:
-    """Whether the path `outer` is `inner` or a folder around it."""
+    """Return whether the path `outer` is `inner` or a folder that contains it."""
     return Path(inner).is_relative_to(outer)

@@ -20,4 +20,4 @@ def test_an_artifact_is_a_folder_that_a_stage_of_its_pipeline_writes() -> None:
             for name, artifact in artifacts.items():
                 check_name_format(name)
                 path = os.path.normpath(ROOT / Path(dvc_yaml).parent / artifact.path)
-                assert path in outs, f"{dvc_yaml}: artifact {name} lies in {path}, which no stage writes"
+                assert path in outs, f"{dvc_yaml}: artifact {name} has the path {path}, which no stage writes"

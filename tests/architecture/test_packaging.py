@@ -1,4 +1,4 @@
-"""What pyproject.toml says of the package, held against its files."""
+"""The package data in pyproject.toml, compared with the files of the package."""
 
 import tomllib
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_every_file_beside_the_modules_is_installed_and_no_pattern_is_idle() -> None:
+def test_every_data_file_is_installed_and_every_pattern_matches() -> None:
     package = ROOT / "src" / "groundup"
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     found = {pattern: set(package.glob(pattern)) for pattern in declared["groundup"]}

@@ -1,4 +1,4 @@
-"""The profiles: files of values that exist, for datasets that are known."""
+"""The profiles change existing values and name known datasets."""
 
 import shutil
 from pathlib import Path
@@ -36,13 +36,13 @@ def test_the_transfer_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_e
 
     params = changed(PIPELINES["transfer"], overrides("transfer_tiny"))
     assert params["preferences"]["source"] == "mistakes"
-    named = "instruction_preferences"  # in a comment, for another source
+    named = "instruction_preferences"  # named in a comment, for another source
     assert load_catalogue(CATALOGUE)[named].role == "preferences"
     assert named in (ROOT / PIPELINES["transfer"].params_yaml).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["tiny", "book", "study_tiny", "transfer_tiny"])
-def test_dvc_makes_values_of_a_profile_that_load_and_stay_the_same_when_it_goes_on(
+def test_a_profile_gives_valid_values_and_applying_it_twice_changes_nothing(
     name: str, tmp_path: Path
 ) -> None:
     from dvc.utils.hydra import apply_overrides
@@ -66,7 +66,7 @@ def test_dvc_makes_values_of_a_profile_that_load_and_stay_the_same_when_it_goes_
 
 
 def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The values of a pipeline with some of them changed; all must exist already."""
+    """Return the values of a pipeline with some of them changed; all must exist already."""
     params = values(pipeline)
     for key, value in pairs:
         *path, last = key.split(".")
@@ -78,7 +78,7 @@ def changed(pipeline: Pipeline, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return params
 
 
-def test_the_book_is_read_as_often_as_in_the_book() -> None:
+def test_the_book_profile_has_the_epochs_of_the_book() -> None:
     book = dict(overrides("book"))
     for section, epochs, rows in (
         ("pretrain", 10, 18),  # windows of The Verdict
@@ -93,12 +93,12 @@ def test_the_book_is_read_as_often_as_in_the_book() -> None:
 
 
 def overrides(profile: str) -> list[tuple[str, Any]]:
-    """The `section.key=value` lines of a profile, values read as YAML as DVC does."""
+    """Return the `section.key=value` lines of a profile, with values read as YAML, as DVC does."""
     pairs = [line.split("=", 1) for line in lines_of(profile)]
     return [(key, yaml.safe_load(value)) for key, value in pairs]
 
 
 def lines_of(profile: str) -> list[str]:
-    """Its lines without remarks."""
+    """Return the lines of a profile without comments."""
     lines = (ROOT / "pipelines/profiles" / f"{profile}.txt").read_text(encoding="utf-8").splitlines()
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]

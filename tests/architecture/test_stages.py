@@ -1,6 +1,6 @@
-"""The seams: each dvc.yaml, the params.yaml files and the functions of the stages say the same thing.
+"""Every dvc.yaml agrees with the params.yaml files and with the functions of the stages.
 
-What can be derived is generated instead of tested: `make docs` writes the code among the deps (pipelines/rooms.py).
+The code dependencies are generated instead of tested: `make docs` writes them (pipelines/rooms.py).
 """
 
 import ast
@@ -32,10 +32,11 @@ from tests.architecture.stanzas import (
 CATALOGUE = "data/catalogue.yaml"
 STATE = Path("data/state")
 OWN = "data/own"  # the user's files
-LINES = 40  # of a stage's function: what is longer is an algorithm, and belongs into the library
+LINES = (
+    40  # most lines of a stage's function; a longer one contains an algorithm, which belongs in the library
+)
 
-# DVC, Prefect, MLflow and Great Expectations take seconds to import, torch too: a stage pays when it runs, and only
-# if it needs them.
+# these take seconds to import, so a stage imports them only when it runs and needs them
 HEAVY = {
     "gguf",
     "torch",
@@ -54,16 +55,16 @@ HEAVY = {
 each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
 
 
-def test_stages_stand_in_running_order() -> None:
+def test_stages_are_in_running_order() -> None:
     made: set[str] = set()
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     for stanza in stanzas():
         needed = {out for dep in stanza.inputs for out in outputs if holds(out, dep) or holds(dep, out)}
-        assert needed <= made, f"{stanza.name} stands before the stage that makes {sorted(needed - made)}"
+        assert needed <= made, f"{stanza.name} comes before the stage that makes {sorted(needed - made)}"
         made.update(stanza.outputs)
 
 
-def test_each_stage_has_a_module_of_its_name_and_nothing_else_lies_beside_them() -> None:
+def test_each_stage_has_a_module_and_each_module_a_stage() -> None:
     for name in PIPELINES:
         modules = {file for file in (ROOT / "pipelines" / name).glob("*.py") if file.name != "__init__.py"}
         assert modules == {stage_file(stage) for stage in STAGES if stage.startswith(f"{name}.")}
@@ -90,7 +91,7 @@ def test_the_stanza_names_the_sections_that_the_function_takes(stage: str) -> No
     named = [stanza for stanza in stanzas() if stanza.stage == stage]
     together = set().union(*(stanza.sections for stanza in named))
     assert together == expected, f"{stage}: `params:` must be {sorted(expected)}"
-    # one of several that a foreach makes may leave out sections: it reads that which its command names
+    # a stage of a foreach may leave out sections; it reads the one that its command names
     shared = set.intersection(*(stanza.sections for stanza in named))
     for stanza in named:
         read = {(file, name) for file, name in expected - shared if name in stanza.cmd}
@@ -106,14 +107,14 @@ def test_command_passes_deps_then_outs() -> None:
         assert len(positional) == len(arguments) or any(p.kind is p.VAR_POSITIONAL for p in positional), (
             f"{stanza.name}: main takes {len(positional)} arguments"
         )
-        # first what is no path (the role of a download), last where a training keeps its state, which is no out
+        # first words that are no paths (the role of a download), last the state folder of a training, which is no out
         words = list(itertools.takewhile(lambda a: "/" not in a, arguments))
         states = [a for a in arguments if Path(a).parent == STATE]
         paths = arguments[len(words) : len(arguments) - len(states)]
         assert arguments == [*words, *paths, *states], f"{stanza.name}: {words} first, {states} last"
         inputs = [path for path in paths if path not in stanza.outputs]
         assert paths[: len(inputs)] == inputs, f"{stanza.name}: outs come after deps"
-        # the catalogue may be a dep without being passed (params.yaml names its place), or passed and read as params
+        # the catalogue may be a dep that is not passed (params.yaml has its path), or be passed and read as params
         passed = [dep for dep in stanza.inputs if dep in inputs or dep != CATALOGUE]
         assert [path for path in inputs if path not in stanza.param_files] == passed, (
             f"{stanza.name}: cmd must pass {' '.join(passed)}"
@@ -130,7 +131,7 @@ def test_stages_that_read_the_catalogue_depend_on_it() -> None:
             assert CATALOGUE in stanza.inputs + stanza.param_files, f"{stanza.name}: add {CATALOGUE} to deps"
 
 
-def test_users_names_of_datasets_are_no_parameters_to_dvc() -> None:
+def test_names_of_datasets_are_not_parameters_of_dvc() -> None:
     """DVC reads a dot in such a name as a path, and then finds no parameter."""
     for file in (ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")):
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -164,38 +165,40 @@ def test_the_command_line_reads_what_the_stages_write() -> None:
 
 
 @each_pipeline
-def test_one_file_of_headline_figures_is_all_metrics(pipeline: Pipeline) -> None:
+def test_only_the_headline_file_is_under_metrics(pipeline: Pipeline) -> None:
     stages = yaml.safe_load((ROOT / pipeline.dvc_yaml).read_text(encoding="utf-8"))["stages"]
     written = [stage.get("do", stage).get("metrics") for stage in stages.values()]
     folder = "reports" if pipeline.folder == "." else f"reports/{Path(pipeline.folder).name}"
     assert [paths for paths in written if paths] == [[{f"{folder}/headline.json": {"cache": False}}]], (
-        "`dvc metrics`, `dvc exp show` and Prefect's summary print every figure of every file under `metrics:`; "
+        "`dvc metrics`, `dvc exp show` and Prefect's summary print every value of every file under `metrics:`; "
         "details go under `plots:`, see the head of dvc.yaml"
     )
 
 
-def test_figures_in_json_are_in_git() -> None:
+def test_metrics_in_json_are_in_git() -> None:
     cached = [
         out
         for stanza in stanzas()
         for out in stanza.cached
         if out.startswith("reports/") and "metrics" in Path(out).parts and out.endswith(".json")
     ]
-    assert cached == [], "commits have to hold their figures: list these under `plots:` with `{cache: false}`"
+    assert cached == [], (
+        "a commit must contain its metrics: list these files under `plots:` with `{cache: false}`"
+    )
 
 
-def test_headline_figures_of_all_pipelines_fit_a_terminal() -> None:
+def test_headline_metrics_of_all_pipelines_fit_a_terminal() -> None:
     command = [sys.executable, "-m", "dvc", "metrics", "show"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = shown.splitlines()
     assert len(lines) == 1 + len(PIPELINES) and max(map(len, lines)) < 100, shown
 
 
-def test_the_page_of_dvc_plots_reads_offline_and_on_a_phone(tmp_path: Path) -> None:
+def test_the_page_of_dvc_plots_works_offline_and_on_a_phone(tmp_path: Path) -> None:
     shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots")
     shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc/config")
     main = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    # a file of figures is under `plots:` too, and must leave no trace on the page
+    # a JSON file of metrics is under `plots:` too, and must not appear on the page
     stage = {"cmd": "true", "plots": [{"figures.json": {"cache": False}}]}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"a": stage}, "plots": main["plots"][:-1]}))
     curve = "step,seed,train/loss,val/loss\n1,1,3.5,\n2,1,2.5,2.75\n"
@@ -265,7 +268,7 @@ def test_every_template_is_used() -> None:
 
 
 def test_importing_a_stage_does_nothing_and_is_light(tmp_path: Path) -> None:
-    """One process imports them all, in an empty folder and with an argv that a stage at work would choke on."""
+    """One process imports all stages, in an empty folder and with arguments with which no stage could run."""
     script = f"""
 import contextlib, importlib, io, json, sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -1,7 +1,7 @@
-"""Every value of every params.yaml is read: each has a field (other names are refused), and each field has a reader.
+"""Every value of every params.yaml is read: each has a field (other names are errors), and code reads each field.
 
-Readers are found by mypy, which knows the class of every expression, so that `config.seed` of one section does not
-pass for the `seed` of another; and in dvc.yaml, where `${data.datasets}` reads a value.
+The reads are found by mypy, which knows the class of every expression, so `config.seed` of one section does not count
+for the `seed` of another; and in dvc.yaml, where `${data.datasets}` reads a value.
 """
 
 import ast
@@ -52,7 +52,7 @@ def use(inner: Inner | Other, inners: dict[str, Inner], unread: int) -> int:
 
 
 def reads_of(sources: list[BuildSource]) -> Reads:
-    """The fields that the sources read; what a class reads to check its own values does not count."""
+    """Return the fields that the sources read; reads in `__post_init__` do not count."""
     options = Options()
     options.export_types = options.preserve_asts = True
     options.incremental = False
@@ -79,14 +79,14 @@ def reads_of(sources: list[BuildSource]) -> Reads:
 
 
 def lines_of_checks(text: str) -> Iterator[int]:
-    """The lines of every `__post_init__`."""
+    """Yield the lines of every `__post_init__`."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
             yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def reads_of_dvc(kind: type, dvc_yaml: str) -> Reads:
-    """The fields that `${section.field}` reads, of the sections in `kind`."""
+    """Return the fields of the sections in `kind` that `${section.field}` reads."""
     hints = get_type_hints(kind)
     found = Reads()
     for section, field in re.findall(r"\$\{(\w+)\.(\w+)\}", dvc_yaml):
@@ -96,19 +96,19 @@ def reads_of_dvc(kind: type, dvc_yaml: str) -> Reads:
 
 
 def name_of(kind: type) -> str:
-    """As mypy has it."""
+    """Return the full name of a class, as in mypy."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def modules(folder: Path) -> Iterator[BuildSource]:
-    """Every module of a package."""
+    """Yield every module of a package."""
     for path in sorted(folder.rglob("*.py")):
         name = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
         yield BuildSource(str(path), name.removesuffix(".__init__"))
 
 
 def classes(kind: Any) -> Iterator[type]:
-    """The dataclasses that a type is made of, through fields, unions and containers."""
+    """Yield the dataclasses inside a type, including those in fields, unions and containers."""
     if isinstance(kind, type) and is_dataclass(kind):
         yield kind
         for hint in get_type_hints(kind, include_extras=True).values():
@@ -118,7 +118,7 @@ def classes(kind: Any) -> Iterator[type]:
 
 
 def unread(kinds: set[type], reads: Reads) -> list[str]:
-    """The fields that nothing reads; those that choose a variant of a union are read by pydantic."""
+    """Return the fields that no code reads, except discriminators, which pydantic reads."""
     return sorted(
         f"{kind.__name__}.{field.name}"
         for kind in kinds
@@ -142,14 +142,14 @@ def test_every_value_is_read(reads: Reads) -> None:
     assert unread(sections, reads) == []
 
 
-def test_a_name_without_a_field_is_refused() -> None:
+def test_every_dataclass_rejects_unknown_names() -> None:
     assert {
         kind for table in TABLES for kind in classes(table) if vars(kind)["__pydantic_config__"] != STRICT
     } == set()
 
 
 def test_what_counts_as_reading(reads: Reads) -> None:
-    """The test's own test: no check of a class's own values counts, no copy, and no reading of another's field."""
+    """Checks in `__post_init__`, copies, and reads of another class's field do not count."""
     toy: dict[str, Any] = {"__name__": "toy"}
     exec(TOY, toy)
     found = unread({toy["Inner"], toy["Other"]}, reads)

@@ -1,10 +1,10 @@
-"""Kill `make repro` at random moments, run `make repro` again, and compare with the run that nobody disturbed.
+"""Kill `make repro` at random moments, run `make repro` again, and compare with an undisturbed run.
 
     python -m tests.campaigns.kills --kills 100 --seed 1 [--project FOLDER]
 
-A clone of the repository's last commit runs the tiny profile once (FOLDER keeps it for the next campaign). Each trial
-then forgets a stage and perhaps one behind it (outputs, entries in dvc.lock, DVC's cache of runs and of files), starts
-`make repro`, sends a signal, and runs `make repro` alone. All outputs must be those of the first run.
+A clone of the last commit runs the tiny profile once (FOLDER keeps it for the next campaign). Each trial then removes
+all traces of a stage and perhaps of a later one (outputs, entries in dvc.lock, run cache and cached files), starts
+`make repro`, sends a signal, and runs `make repro` again undisturbed. All outputs must be those of the first run.
 """
 
 import argparse
@@ -33,13 +33,19 @@ from tests.clone import NOTHING_TO_DO, ROOT, Clone, profile
 CHOSEN = ("download", "tokenize", "pretrain", "finetune_spam", "finetune_instructions")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TARGETS = ("dvc", "stage", "make", "group", "tree")
-BEHIND = 1  # further stages that a trial may forget
-STATE = ("dvc.lock", ".dvc/tmp", ".dvc/cache", "data", "reports")  # what a failed trial may have spoilt
+BEHIND = 1  # later stages that a trial may remove too
+STATE = (
+    "dvc.lock",
+    ".dvc/tmp",
+    ".dvc/cache",
+    "data",
+    "reports",
+)  # files that a failed trial may have damaged
 RUNNING = re.compile(r"Running stage '([^']+)'")
 
 
 class Watched:
-    """A `make repro` in a session of its own, whose lines are kept with their time."""
+    """A `make repro` in its own session, whose output lines are recorded with their time."""
 
     def __init__(self, project: Clone) -> None:
         self.started = time.monotonic()
@@ -60,13 +66,13 @@ class Watched:
         return time.monotonic() - self.started
 
     def wait(self, timeout: float = 600) -> int:
-        """The exit status; an orphan may go on holding the pipe, which is not waited for."""
+        """Return the exit status; do not wait for orphans that keep the pipe open."""
         status = self.process.wait(timeout)
         self.reader.join(0.5)
         return status
 
     def began(self, stage: str) -> float | None:
-        """When a stage began, in seconds after the start."""
+        """Return when a stage began, in seconds after the start."""
         return next((at for at, line in list(self.lines) if f"Running stage '{stage}'" in line), None)
 
     def text(self) -> str:
@@ -77,14 +83,14 @@ MAKE = ["make", "-o", ".venv/.ready", "repro"]
 
 
 def environment(project: Clone) -> dict[str, str]:
-    """What a user's shell has; the code is the clone's."""
+    """Return the environment of a user's shell, with the code of the clone."""
     other = {"MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "PREFECT_API_URL", "GROUNDUP_PARENT_RUN_ID"}
     kept = {name: value for name, value in os.environ.items() if name not in other}
     return kept | {"PYTHONPATH": str(project.path / "src"), "OMP_NUM_THREADS": "1"}
 
 
 def finished_project(folder: Path) -> Clone:
-    """A clone in which `make repro` has run the tiny profile to its end; a folder that holds one is used again."""
+    """Return a clone in which `make repro` has run the tiny profile; an existing one in the folder is reused."""
     project = Clone(folder / "clone", folder / "prefect")
     if not project.path.exists():
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.path)], check=True)
@@ -99,13 +105,13 @@ def finished_project(folder: Path) -> Clone:
 
 
 def lock(project: Clone) -> dict[str, Any]:
-    """The entries of dvc.lock by stage."""
+    """Return the entries of dvc.lock by stage."""
     loaded = yaml.safe_load((project.path / "dvc.lock").read_text(encoding="utf-8"))
     return dict(loaded["stages"])
 
 
 def results(project: Clone) -> dict[str, str]:
-    """Each output's md5 as dvc.lock records it, and the digest of each file that lies there."""
+    """Return each output's md5 in dvc.lock, and the digest of each of its files."""
     found = {}
     for entry in lock(project).values():
         for out in entry["outs"]:
@@ -119,7 +125,7 @@ def results(project: Clone) -> dict[str, str]:
 
 
 def objects(project: Clone, entry: Mapping[str, Any]) -> set[Path]:
-    """The files in DVC's cache that hold outputs of a stage."""
+    """Return the files in DVC's cache that contain outputs of a stage."""
     files = set()
     names = [out["md5"] for out in entry["outs"]]
     while names:
@@ -132,7 +138,7 @@ def objects(project: Clone, entry: Mapping[str, Any]) -> set[Path]:
 
 
 def forget(project: Clone, stages: list[str]) -> None:
-    """Remove all traces of what the stages made."""
+    """Remove all traces of the stages' outputs."""
     entries = lock(project)
     gone = {name: entries.pop(name) for name in stages}
     needed = {file for entry in entries.values() for file in objects(project, entry)}
@@ -147,7 +153,7 @@ def forget(project: Clone, stages: list[str]) -> None:
         if yaml.safe_load(file.read_text(encoding="utf-8"))["cmd"] in commands:
             shutil.rmtree(file.parent)
     shutil.rmtree(project.path / "data/state", ignore_errors=True)
-    # cut out of the text, so that what stays is as DVC wrote it
+    # removed from the text, so that the rest stays as DVC wrote it
     text = (project.path / "dvc.lock").read_text(encoding="utf-8")
     for name in stages:
         text = re.sub(rf"^  {re.escape(name)}:\n(    .*\n)*", "", text, flags=re.MULTILINE)
@@ -155,7 +161,7 @@ def forget(project: Clone, stages: list[str]) -> None:
 
 
 def victims(run: Watched, target: str) -> list[psutil.Process]:
-    """The processes that a signal goes to."""
+    """Return the processes that receive the signal."""
     with suppress(psutil.Error):
         make = psutil.Process(run.process.pid)
         tree = [make, *make.children(recursive=True)]
@@ -174,7 +180,7 @@ def victims(run: Watched, target: str) -> list[psutil.Process]:
 
 
 def send(run: Watched, target: str, number: signal.Signals) -> bool:
-    """Send a signal; False where nobody is left to take it."""
+    """Send a signal; return False if all processes have ended."""
     if run.process.poll() is not None:
         return False
     if target == "group":
@@ -190,13 +196,13 @@ def send(run: Watched, target: str, number: signal.Signals) -> bool:
 def trial(
     project: Clone, rng: random.Random, order: list[str], seconds: Mapping[str, float]
 ) -> dict[str, Any] | None:
-    """One kill and its recovery; None where the run was over before the signal came."""
+    """Kill a run and recover; return None if the run had ended before the signal."""
     group = rng.choice(CHOSEN)
     stage = rng.choice([name for name in order if name.partition("@")[0] == group])
     place = order.index(stage)
     stages = order[place : place + 1 + rng.randint(0, BEHIND)]
     target, number = rng.choice(TARGETS), rng.choice(SIGNALS)
-    # of the stage's duration after its beginning; or before that, while make, mend and DVC start
+    # a moment during the stage; or before it, while make, mend and DVC start
     share, early = rng.uniform(-0.2, 1.2), rng.uniform(0.1, 6)
     forget(project, stages)
     run = Watched(project)
@@ -232,7 +238,7 @@ def trial(
 
 
 def stage_seconds(project: Clone, order: list[str]) -> dict[str, float]:
-    """How long each stage takes that may be chosen, from DVC's line to the next stage's."""
+    """Return the duration of each stage that may be chosen, from its line in DVC's output to the next one."""
     chosen = [name for name in order if name.partition("@")[0] in CHOSEN]
     forget(project, chosen)
     run = Watched(project)
@@ -243,11 +249,13 @@ def stage_seconds(project: Clone, order: list[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the campaign; exits with 1 if a trial did not end as the undisturbed run."""
+    """Run the campaign; exit with 1 if a trial did not end like the undisturbed run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--project", type=Path, help="a folder that keeps the project for the next campaign")
+    parser.add_argument(
+        "--project", type=Path, help="folder in which the project is kept for the next campaign"
+    )
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     folder = arguments.project or Path(tempfile.mkdtemp(prefix="groundup-kills-"))
@@ -273,17 +281,17 @@ def main() -> None:
         if not equal or done.get("recovery_rc"):
             failed += 1
             print(output, file=sys.stderr, flush=True)
-            for name in STATE:  # the next trial begins with a sound project
+            for name in STATE:  # the next trial starts with an intact project
                 copy(backup / name, project.path / name)
     again = Watched(project)
     again.wait()
     assert NOTHING_TO_DO in again.text()
-    print(f"{kills} kills, {kills - failed} ended as the undisturbed run")
+    print(f"{kills} kills, {kills - failed} ended like the undisturbed run")
     sys.exit(failed > 0)
 
 
 def copy(source: Path, target: Path) -> None:
-    """Let `target` be what `source` is."""
+    """Make `target` a copy of `source`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.rmtree(target, ignore_errors=True)

@@ -1,12 +1,12 @@
-"""Edit the code of stages at random, and ask `pipelines.settle` whether they must run.
+"""Edit the code of stages at random, and check whether `pipelines.settle` would run them.
 
     python -m tests.campaigns.settle --edits 200 --mutations 200 --seed 1
 
-Works in a clone of the repository's last commit, whose stages have not run: stand-ins for their outputs are recorded by
-`dvc commit`. Edits of comments, docstrings, formatting and the order of imported names must all be settled, mutations
-of what the code does never. Which is which does not rest on the notion that is tested: bytecode without positions and
-docstrings is equal after an edit (but for the order of imported names), and differs after a mutation. First of all,
-the modules that Python loads when it imports a stage are compared with those that the stage can reach.
+It works in a clone of the last commit, whose stages have not run; `dvc commit` records placeholders for their outputs.
+Edits of comments, docstrings, formatting and the order of imported names must all be settled, and mutations of the
+code's behaviour never. The oracle is independent of the tested code: bytecode without positions and docstrings is equal
+after an edit (except for the order of imported names), and differs after a mutation. First, the modules that Python
+loads when it imports a stage are compared with those that the stage can reach.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tests.clone import ROOT
 
 Edit = Callable[[str, random.Random], str]  # source -> source; the same if there is nothing to edit
 
-COMMIT_EVERY = 25  # listings; DVC takes half a second for each stage
+COMMIT_EVERY = 25  # listings; DVC takes half a second per stage
 
 
 # --- edits that change nothing -----------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def tokens(source: str) -> list[tokenize.TokenInfo]:
 
 
 def spliced(source: str, start: tuple[int, int], end: tuple[int, int], text: str) -> str:
-    """Source with what lies between two positions (line from 1, column in characters) replaced."""
+    """Replace the source between two positions (lines counted from 1, columns in characters)."""
     lines = source.splitlines(keepends=True)
     lines += [""] * (max(start[0], end[0]) - len(lines))
     before = "".join(lines[: start[0] - 1]) + lines[start[0] - 1][: start[1]]
@@ -52,7 +52,7 @@ def spliced(source: str, start: tuple[int, int], end: tuple[int, int], text: str
 
 
 def span(source: str, node: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Start and end of a syntax node; ast counts columns in bytes."""
+    """Return start and end of a syntax node in characters; ast counts columns in bytes."""
     lines = source.splitlines(keepends=True)
 
     def column(line: int, offset: int) -> int:
@@ -129,7 +129,7 @@ def add_docstring(source: str, rng: random.Random) -> str:
 
 
 def inner(source: str) -> Iterator[tuple[tokenize.TokenInfo, int]]:
-    """Tokens with the number of brackets around them."""
+    """Yield tokens with the number of enclosing brackets."""
     depth = 0
     for token in tokens(source):
         depth += token.string in ("(", "[", "{") if token.type == tokenize.OP else 0
@@ -232,7 +232,7 @@ Mutation = Callable[[ast.Module, random.Random], object]  # changes a tree in pl
 
 
 def nodes(tree: ast.AST, *kinds: type) -> list[Any]:
-    """Nodes of some kinds outside statements that do nothing."""
+    """Return nodes of some kinds outside statements without effect."""
     idle = {
         id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
     }
@@ -357,7 +357,7 @@ def change_annotation(tree: ast.Module, rng: random.Random) -> None:
 
 def add_statement(tree: ast.Module, rng: random.Random) -> None:
     body = rng.choice(bodies(tree))
-    late = min(1, len(body))  # a docstring stays first
+    late = min(1, len(body))  # a docstring must stay first
     body.insert(rng.randint(late, len(body)), ast.parse("mutant()").body[0])
 
 
@@ -384,11 +384,11 @@ MUTATIONS: tuple[Mutation, ...] = (
 )
 
 
-# --- what a change is, by the bytecode ----------------------------------------------------------------------------
+# --- the oracle: bytecode ----------------------------------------------------------------------------
 
 
 def bytecode(source: str) -> Any:
-    """All that Python runs, without line numbers, docstrings and `pass`."""
+    """Return the bytecode without line numbers, docstrings and `pass`."""
     tree = ast.parse(source)
     for body in bodies(tree):
         rest = [node for node in body if not isinstance(node, ast.Pass) and not is_constant(node)]
@@ -419,7 +419,7 @@ def repr_of(constant: Any) -> str:
 
 
 def edited(source: str, rng: random.Random) -> tuple[str, str]:
-    """A source that does the same, and the name of the edit."""
+    """Return a source with the same behaviour, and the name of the edit."""
     while True:
         edit = rng.choice(EDITS)
         text = edit(source, rng)
@@ -431,7 +431,7 @@ def edited(source: str, rng: random.Random) -> tuple[str, str]:
 
 
 def mutated(source: str, rng: random.Random) -> tuple[str, str]:
-    """A source that does something else, and the name of the mutation."""
+    """Return a source with different behaviour, and the name of the mutation."""
     before = bytecode(source)
     while True:
         mutation = rng.choice(MUTATIONS)
@@ -454,7 +454,7 @@ def _tree(source: str) -> ast.Module:
 
 
 def recorded_clone(folder: Path) -> Path:
-    """A clone in which every stage is recorded as done, with stand-ins for data that is not in git."""
+    """Return a clone in which every stage is recorded as done, with placeholders for data outside git."""
     from dvc.repo import Repo
 
     project = folder / "clone"
@@ -464,15 +464,15 @@ def recorded_clone(folder: Path) -> Path:
     with Repo(str(project)) as repo:
         stages = [stage for stage in repo.index.stages if stage.cmd]
         paths = {item.fs_path for stage in stages for item in [*stage.deps, *stage.outs] if item.is_in_repo}
-    for path in sorted(map(Path, paths), reverse=True):  # what lies in a folder before the folder
+    for path in sorted(map(Path, paths), reverse=True):  # files before their folder
         if path.exists():
             continue
         file = path if path.suffix else path / "file"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"stands for {path.relative_to(project)}\n", encoding="utf-8")
+        file.write_text(f"placeholder for {path.relative_to(project)}\n", encoding="utf-8")
     run(project, sys.executable, "-m", "dvc", "commit", "--quiet", "--force")
     run(project, "git", "add", "--update")
-    run(project, "git", *AUTHOR, "commit", "--quiet", "--message", "stand-ins")
+    run(project, "git", *AUTHOR, "commit", "--quiet", "--message", "placeholders")
     return project
 
 
@@ -490,7 +490,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def reached_files(project: Path) -> dict[str, list[str]]:
-    """For each stage the modules among its dependencies that it can reach."""
+    """Return, for each stage, the modules among its dependencies that it can reach."""
     from dvc.repo import Repo
 
     from pipelines.rooms import modules_of
@@ -511,7 +511,7 @@ def reached_files(project: Path) -> dict[str, list[str]]:
 
 
 def compare_with_python(project: Path) -> int:
-    """Fail if importing a stage loads a module that it cannot reach; returns the number of stages compared."""
+    """Fail if importing a stage loads a module outside its closure; return the number of stages compared."""
     from dvc.repo import Repo
 
     from pipelines.rooms import modules_of
@@ -582,13 +582,15 @@ def main() -> None:
     from pipelines.settle import settle, stale_stages
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--edits", type=int, default=200, help="of what must be settled")
-    parser.add_argument("--mutations", type=int, default=200, help="of what must not be settled")
+    parser.add_argument("--edits", type=int, default=200, help="number of edits, which must be settled")
     parser.add_argument(
-        "--together", type=int, default=4, help="changes, each judged by itself, for one listing"
+        "--mutations", type=int, default=200, help="number of mutations, which must not be settled"
     )
+    parser.add_argument("--together", type=int, default=4, help="changes per listing, each judged separately")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--project", type=Path, help="a folder that keeps the clone for the next campaign")
+    parser.add_argument(
+        "--project", type=Path, help="folder in which the clone is kept for the next campaign"
+    )
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     folder = arguments.project or Path(tempfile.mkdtemp(prefix="groundup-settle-"))

@@ -1,4 +1,4 @@
-"""One Prefect server for all tests of flows: it takes ten seconds to start."""
+"""One Prefect server for all tests of flows, because starting one takes ten seconds."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server with a database of its own."""
+    """A temporary Prefect server with its own database."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=180):

@@ -1,4 +1,4 @@
-"""Prepared data of the real shape, in miniature, and a model small enough to train in a second."""
+"""Tiny prepared data in the real format, and a model small enough to train in a second."""
 
 import json
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ TALK = ["hello there", "how are you", "I am fine", "good to hear", "what do you 
 
 
 class Interrupted(Exception):
-    """The stage was stopped in the middle."""
+    """Stops a stage before it ends."""
 
 
 def interrupted_run(metric: str, step: int) -> Run:
@@ -63,7 +63,7 @@ def interrupted_run(metric: str, step: int) -> Run:
 
 
 def tokenizer() -> BPETokenizer:
-    """Knows the words of the prompts, so that they are short."""
+    """Return a tokenizer that knows the words of the prompts, so that prompts are short."""
     headers = [format_prompt("alpaca_short", "Say the last word", "tea, red")] * 3
     return BPETokenizer.train([*headers, *TALK, *TALK], 330)
 
@@ -79,13 +79,13 @@ def make_corpus(folder: Path) -> None:
 
 
 def make_pretrained(folder: Path) -> None:
-    """A checkpoint that was never trained, at `folder`."""
+    """Write an untrained checkpoint to `folder`."""
     names = tokenizer()
     save_checkpoint(folder, random_decoder(**vars(MODEL.config(names.vocab_size))), names)
 
 
 def make_spam(folder: Path) -> None:
-    """Prizes are spam."""
+    """Messages in which prizes are spam."""
     for split, n in (("train", 20), ("val", 8), ("test", 6)):
         texts = [("win a prize now " if i % 4 == 0 else "see you at home ") + str(i) for i in range(n)]
         rows = [
@@ -96,7 +96,7 @@ def make_spam(folder: Path) -> None:
 
 
 def make_instructions(folder: Path) -> None:
-    """One family: the last word."""
+    """Instructions of one family, last_word."""
     for split, n in (("train", 12), ("val", 5), ("test", 3), ("held_out", 0)):
         rows = [
             {
@@ -112,10 +112,10 @@ def make_instructions(folder: Path) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file under `folder`."""
+    """Return every file below `folder`."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def read_json(path: Path) -> object:
-    """Parsed."""
+    """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))

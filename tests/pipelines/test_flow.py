@@ -1,4 +1,4 @@
-"""The flow is DVC's graph: derived, cached stages shown as cached, failures named, nothing left running."""
+"""The flow has the stages and edges of DVC's graph, shows cached stages and failures, and leaves nothing running."""
 
 import os
 import shutil
@@ -74,7 +74,7 @@ def test_plan_is_the_graph_of_dvc(project: Path, tmp_path: Path, monkeypatch: py
     }
 
 
-def test_plan_of_the_study_takes_along_what_it_needs_of_the_main_pipeline(
+def test_the_plan_of_the_study_includes_its_dependencies_in_the_main_pipeline(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project / "pipelines/study")  # where DVC itself would call its stages by another name
@@ -89,17 +89,19 @@ def test_plan_of_the_study_takes_along_what_it_needs_of_the_main_pipeline(
         flow.plan(project, ["left"], "study")
 
 
-def test_plan_of_some_stages_takes_along_what_they_need(project: Path) -> None:
+def test_the_plan_of_some_stages_includes_their_dependencies(project: Path) -> None:
     assert {s.name for s in flow.plan(project, ["left"])} == {"fetch@one", "left"}
     assert {s.name for s in flow.plan(project, ["fetch"])} == {"fetch@one"}  # a group by its name
     with pytest.raises(BadInput, match="no stage typo; "):
         flow.plan(project, ["left", "typo"])
 
 
-def test_unknown_hints_are_refused(project: Path) -> None:
+def test_unknown_prefect_settings_are_an_error(project: Path) -> None:
     text = (project / "dvc.yaml").read_text()
     (project / "dvc.yaml").write_text(text.replace("retries: 1", "retires: 1"))
-    with pytest.raises(BadInput, match=r"stage fetch@one the Prefect hint retires; expected retries or"):
+    with pytest.raises(
+        BadInput, match=r"stage fetch@one of dvc.yaml has the Prefect setting retires; expected retries or"
+    ):
         flow.plan(project)
 
 
@@ -138,7 +140,7 @@ def test_run_then_cached(project: Path) -> None:
     assert runs["left (cached)"].data.tags["produced_by"] == worker.run_id
 
 
-def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Path) -> None:
+def test_the_study_is_a_flow_with_its_own_parent_run_and_summary(project: Path) -> None:
     shown = CliRunner().invoke(flow.app, ["--pipeline", "study"])
     assert shown.exit_code == 0 and "4 completed" in shown.output
     assert (project / "study/big.json").read_text() == '{"score": 0.5}\n'
@@ -160,11 +162,11 @@ def test_the_study_is_a_flow_with_a_parent_and_a_summary_of_its_own(project: Pat
     assert markers["beyond@big"].data.tags["stage_key"] == recorded_keys(project)[BIG]
 
 
-def test_stages_of_the_study_do_not_take_each_other_s_time() -> None:
+def test_stages_of_the_study_do_not_run_in_parallel() -> None:
     assert flow.make_flow("study").task_runner._max_workers == 1  # type: ignore[attr-defined]
 
 
-def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
+def test_a_process_is_started_only_for_stages_that_dvc_would_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not flow.is_up_to_date("left", project)  # never ran
@@ -197,7 +199,7 @@ def test_dvc_is_asked_of_each_stage_and_a_process_runs_only_where_it_says_so(
     assert not flow.is_up_to_date("left", project)
 
 
-def test_a_stage_is_asked_after_the_stages_that_it_needs(project: Path) -> None:
+def test_a_stage_is_checked_after_its_dependencies_ran(project: Path) -> None:
     flow.make_flow("main")()
     (project / "source.txt").write_text('{"score": 0.75}\n')
     assert flow.is_up_to_date("join", project)  # so far: what it needs has not changed yet
@@ -205,7 +207,7 @@ def test_a_stage_is_asked_after_the_stages_that_it_needs(project: Path) -> None:
     assert (project / "numbers.json").read_text() == '{"score": 0.75}\n'
 
 
-def test_failure_names_the_stage_and_stops_what_depends_on_it(
+def test_a_failure_names_the_stage_and_stops_its_dependents(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOY_FAIL", "left")
@@ -218,12 +220,12 @@ def test_failure_names_the_stage_and_stops_what_depends_on_it(
     assert not (project / "numbers.json").exists()
 
 
-def test_retry_as_dvc_yaml_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_are_retried_as_set_in_dvc_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FLAKY", "fetch")
     assert flow.make_flow("main")(stages=["fetch"], return_state=True).is_completed()
 
 
-def test_what_dvc_refuses_is_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_dvc_is_reported_in_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "dvc.yaml").write_text("stages: {left: {cmdd: true}}\n")
     shown = CliRunner().invoke(flow.app)
     assert shown.exit_code == 1 and shown.exception.__class__ is SystemExit
@@ -241,7 +243,7 @@ def test_unknown_stage_on_the_command_line(project: Path) -> None:
 
 
 def test_stages_die_with_the_flow(tmp_path: Path) -> None:
-    """A group of two processes, of which the child would outlive its killed parent."""
+    """Start a group of two processes, in which the child would survive the death of its parent."""
     child = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     flow_grace = flow.GRACE_SECONDS

@@ -25,7 +25,7 @@ def md5(content: bytes) -> str:
 
 
 def by_dvc(project: Path, folder: str) -> str:
-    """DVC's own name for a folder as it is on disk."""
+    """Return DVC's hash of a folder on disk."""
     (project / "dvc.yaml").write_text(f"stages: {{any: {{cmd: 'true', deps: [{folder}]}}}}")
     with Repo(str(project)) as repo:
         [stage] = repo.index.stages
@@ -34,7 +34,7 @@ def by_dvc(project: Path, folder: str) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Two revisions of `room`, inside a larger repository."""
+    """A project with two versions of `room`, inside a larger repository."""
     git(tmp_path, "init", "--quiet")
     folder = tmp_path / "a project"
     (folder / "room/deep").mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_a_file_is_found_as_it_was_at_any_revision(project: Path) -> None:
     assert history.file("no/such.py", md5(OLD)) is None
 
 
-def test_a_folder_is_found_by_the_name_that_dvc_gave_it(project: Path) -> None:
+def test_a_folder_is_found_by_the_hash_of_dvc(project: Path) -> None:
     name = by_dvc(project, "room")
     change(project)
     files = {"room/a b.py": OLD, "room/deep/page.j2": "é".encode()}
@@ -74,7 +74,7 @@ def test_a_folder_is_found_by_the_name_that_dvc_gave_it(project: Path) -> None:
     }
 
 
-def test_what_lies_on_another_branch_or_was_merged_is_found(project: Path) -> None:
+def test_versions_on_other_and_on_merged_branches_are_found(project: Path) -> None:
     git(project, "checkout", "--quiet", "-b", "side")
     change(project)
     git(project, "checkout", "--quiet", "-")

@@ -57,7 +57,7 @@ def test_python_loads_nothing_that_is_not_reached(tmp_path: Path) -> None:
     assert ours == reached("import house.rooms")
 
 
-def test_both_branches_count_but_not_what_only_types_need() -> None:
+def test_both_branches_count_but_not_imports_for_types() -> None:
     guard = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import house.doors\nelse:\n    import house.nails"
     assert reached(guard) == {"__init__.py", "nails.py"}
     assert "doors.py" in reached(guard.replace("TYPE_CHECKING:", "True:"))
@@ -96,7 +96,7 @@ def test_a_string_that_names_a_module_counts() -> None:
         "import house.broken",
     ],
 )
-def test_where_the_text_does_not_name_what_is_imported_the_closure_is_not_complete(text: str) -> None:
+def test_with_dynamic_imports_the_closure_is_incomplete(text: str) -> None:
     assert not closure_of(text, {"src/house/broken.py": "def f(:"}).complete
 
 
@@ -112,11 +112,11 @@ def test_where_the_text_does_not_name_what_is_imported_the_closure_is_not_comple
         "from json import *",
     ],
 )
-def test_else_it_is_complete(text: str) -> None:
+def test_without_dynamic_imports_the_closure_is_complete(text: str) -> None:
     assert closure_of(text).complete
 
 
-def test_a_caller_that_knows_what_is_imported_may_say_so() -> None:
+def test_resolved_dynamic_imports_keep_the_closure_complete() -> None:
     files = {"run.py": b"import importlib\nimportlib.import_module(name)", "work.py": b"import json"}
     assert not Modules(files.get).closure(["run.py", "work.py"]).complete
     assert Modules(files.get).closure(["run.py", "work.py"], resolved=["run.py"]) == Closure(
@@ -124,13 +124,13 @@ def test_a_caller_that_knows_what_is_imported_may_say_so() -> None:
     )
 
 
-def test_what_lies_beyond_is_not_looked_into() -> None:
+def test_modules_beyond_are_not_followed() -> None:
     files = {name: text.encode() for name, text in HOUSE.items()}
     found = Modules(files.get).closure(["src/house/rooms/walls.py"], beyond=["house.wood"]).files
     assert found == {"src/house/rooms/walls.py", "src/house/__init__.py", "src/house/doors.py"}
 
 
-def test_a_module_and_a_package_of_one_name_both_count() -> None:
+def test_a_module_and_a_package_with_the_same_name_both_count() -> None:
     files = {"a.py": b"", "a/__init__.py": b"", "a/b.py": b""}
     assert Modules(files.get).files("a.b") == ["a.py", "a/__init__.py", "a/b.py"]
     assert Modules(files.get).files("json") == []

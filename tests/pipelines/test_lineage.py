@@ -1,4 +1,4 @@
-"""The stage key is the same before, in and after the stage, and differs when the work differs."""
+"""The stage key is the same before, during and after the stage, and differs if the inputs differ."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def test_keys_differ_between_stages(project: Path) -> None:
     assert len(set(keys.values())) == len(STAGES)
 
 
-def test_a_stage_is_named_as_by_dvc_in_the_project_s_folder(project: Path) -> None:
+def test_a_stage_has_the_name_of_dvc_in_the_folder_of_the_project(project: Path) -> None:
     listed = toy.run(project, sys.executable, "-m", "dvc", "stage", "list", "--name-only", "dvc.yaml", STUDY)
     assert listed.stdout.split() == STAGES
     assert [address(*split(name)) for name in STAGES] == STAGES
@@ -62,7 +62,7 @@ def test_key_depends_on_command_dependencies_and_params_only(project: Path) -> N
     assert stage_key({**entry, "deps": [{**entry["deps"][0], "md5": "0"}, *entry["deps"][1:]]}) != key
 
 
-def test_tags_hold_the_fingerprints_of_data_not_of_code(project: Path) -> None:
+def test_tags_have_the_fingerprints_of_data_but_not_of_code(project: Path) -> None:
     tags = stage_tags("join", project)
     assert set(tags) == {"stage_key", "data.folder", "data.left.txt"}
     assert tags["data.folder"].endswith(".dir")
@@ -70,22 +70,23 @@ def test_tags_hold_the_fingerprints_of_data_not_of_code(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["join", f"{STUDY}:beyond@big"])
 def test_missing_dependencies_are_named_with_the_command_that_makes_them(project: Path, name: str) -> None:
-    """`dvc repro --single-item` starts a stage without looking whether its dependencies are there."""
+    """`dvc repro --single-item` starts a stage without checking whether its dependencies exist."""
     (project / "left.txt").rename(project / "aside.txt")
     try:
         with pytest.raises(
-            BadInput, match=rf"{name} lacks .*\(left.txt\); make that first: dvc repro {name}"
+            BadInput,
+            match=rf"dependencies of {name} are missing \(left.txt\); make them first: dvc repro {name}",
         ):
             stage_tags(name, project)
     finally:
         (project / "aside.txt").rename(project / "left.txt")
 
 
-def test_what_dvc_cannot_read_is_one_sentence(project: Path) -> None:
+def test_an_unreadable_dependency_is_reported_in_one_sentence(project: Path) -> None:
     text = (project / "dvc.yaml").read_text()
     (project / "dvc.yaml").write_text(text + "  odd: [\n")
     try:
-        with pytest.raises(BadInput, match="DVC cannot read what left depends on") as error:
+        with pytest.raises(BadInput, match="DVC cannot read the dependencies of left") as error:
             stage_tags("left", project)
         assert "\n" not in str(error.value)
     finally:
@@ -94,7 +95,7 @@ def test_what_dvc_cannot_read_is_one_sentence(project: Path) -> None:
         stage_tags("no-such-stage", project)
 
 
-def test_workspace_is_the_nearest_folder_of_dvc_and_a_temporary_one_has_a_project(
+def test_workspace_is_the_enclosing_dvc_project_and_a_temporary_one_has_a_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "project/.dvc/tmp/exps/tmpabc"

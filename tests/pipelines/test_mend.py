@@ -1,4 +1,4 @@
-"""What a killed run leaves behind is put right, and DVC goes on without repeating work; the oracle is DVC itself."""
+"""After a killed run is mended, DVC goes on without repeating work; the oracle is DVC itself."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
-    """A project in which everything has run and nothing is committed but the start."""
+    """A project in which all stages have run and only the sources are committed."""
     folder = tmp_path / "project"
     toy.run(tmp_path, "cp", "-a", str(finished), str(folder))
     return folder
@@ -54,7 +54,7 @@ def repro(project: Path) -> subprocess.CompletedProcess[str]:
     return toy.run(project, *DVC, "repro", check=False)
 
 
-def test_of_a_sound_project_nothing_changes(project: Path) -> None:
+def test_an_intact_project_is_not_changed(project: Path) -> None:
     before = {path: path.read_bytes() for path in project.glob("**/dvc.lock")}
     assert mend(project) == mend(project) == []
     assert all(path.read_bytes() == text for path, text in before.items())
@@ -70,14 +70,14 @@ def test_a_list_of_locked_paths_that_cannot_be_read_is_removed(project: Path, co
     if not content:
         assert "RWLock" in repro(project).stderr
     [done] = mend(project)
-    assert done == ".dvc/tmp/rwlock, left unreadable by a run that died, was removed"
+    assert done == ".dvc/tmp/rwlock, left unreadable by a killed run, was removed"
     if not content:
         assert NOTHING_TO_DO in repro(project).stdout
 
 
 @pytest.fixture
 def process_called_dvc(project: Path, request: pytest.FixtureRequest) -> Iterator[psutil.Process]:
-    """By default `dvc repro` in the project's folder."""
+    """A process that looks like `dvc repro` in the project's folder, or like the parameter."""
     word, folder = getattr(request, "param", ("repro", "."))
     script = project.parent / "dvc"
     script.write_text("print('up', flush=True)\ninput()\n")
@@ -98,13 +98,13 @@ def process_called_dvc(project: Path, request: pytest.FixtureRequest) -> Iterato
 def test_nothing_is_removed_while_dvc_runs(project: Path, process_called_dvc: psutil.Process) -> None:
     rwlock = project / ".dvc/tmp/rwlock"
     rwlock.write_text("")
-    with pytest.raises(BadInput, match=rf"dvc still runs here \(process {process_called_dvc.pid}\)"):
+    with pytest.raises(BadInput, match=rf"dvc is still running here \(process {process_called_dvc.pid}\)"):
         mend(project)
     assert rwlock.exists()
 
 
-def test_waits_for_a_dvc_that_is_at_work(project: Path, process_called_dvc: psutil.Process) -> None:
-    """Such as one whose make was killed: it goes on, and DVC would refuse its paths to another."""
+def test_waits_for_a_running_dvc(project: Path, process_called_dvc: psutil.Process) -> None:
+    """A dvc goes on after its make was killed, and its paths are locked."""
     said_so = threading.Event()
     waiting = threading.Thread(target=module.mend, args=(project, lambda sentence: said_so.set()))
     waiting.start()
@@ -115,7 +115,7 @@ def test_waits_for_a_dvc_that_is_at_work(project: Path, process_called_dvc: psut
     assert not waiting.is_alive()
 
 
-def test_does_not_wait_for_a_dvc_that_cannot_go_on(project: Path, process_called_dvc: psutil.Process) -> None:
+def test_does_not_wait_for_a_suspended_dvc(project: Path, process_called_dvc: psutil.Process) -> None:
     process_called_dvc.suspend()
     with pytest.raises(BadInput, match=rf"dvc is suspended here \(process {process_called_dvc.pid}\)"):
         mend(project)
@@ -129,7 +129,7 @@ def test_does_not_wait_for_an_experiment_in_a_temporary_folder(
     assert process_called_dvc.is_running()
 
 
-def test_locks_of_processes_whose_ids_others_have_now_are_removed(project: Path) -> None:
+def test_locks_of_ended_processes_with_reused_ids_are_removed(project: Path) -> None:
     rwlock, path = project / ".dvc/tmp/rwlock", str(project / "left.txt")
     mine = {"pid": os.getpid(), "cmd": "dvc repro"}
     rwlock.write_text(json.dumps({"write": {path: mine}, "read": {path: [mine]}}))
@@ -140,16 +140,16 @@ def test_locks_of_processes_whose_ids_others_have_now_are_removed(project: Path)
     [done] = mend(project)
     assert (
         done
-        == ".dvc/tmp/rwlock named processes that ended long ago, whose ids are others' now; it was removed"
+        == ".dvc/tmp/rwlock named processes that ended long ago and whose ids other processes have now; it was removed"
     )
     assert NOTHING_TO_DO in repro(project).stdout
 
 
-def test_locks_of_a_killed_process_whose_end_nobody_asked_for_are_removed(project: Path) -> None:
+def test_locks_of_a_zombie_are_removed(project: Path) -> None:
     rwlock, path = project / ".dvc/tmp/rwlock", str(project / "left.txt")
     killed = subprocess.Popen(["sleep", "60"])
     killed.kill()
-    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and its entry stays
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it is now a zombie
     try:
         dead = {"pid": killed.pid, "cmd": "dvc repro"}
         rwlock.write_text(json.dumps({"write": {path: dead}, "read": {}}))
@@ -161,7 +161,7 @@ def test_locks_of_a_killed_process_whose_end_nobody_asked_for_are_removed(projec
 
 
 @pytest.mark.parametrize("kept", ["copy", "commit", "nothing"])
-def test_a_lock_file_cut_short_is_put_back_and_no_stage_runs_again(project: Path, kept: str) -> None:
+def test_a_truncated_lock_file_is_restored_and_no_stage_runs_again(project: Path, kept: str) -> None:
     expected = outputs(project)
     lock = project / "dvc.lock"
     if kept == "copy":
@@ -174,7 +174,7 @@ def test_a_lock_file_cut_short_is_put_back_and_no_stage_runs_again(project: Path
     lock.write_text("")
     assert "validation failed" in repro(project).stderr
     [done] = mend(project)
-    what = {"copy": "put back as it was before that run", "commit": "put back as it was committed"}
+    what = {"copy": "restored to its state before that run", "commit": "restored to the last commit"}
     assert what.get(kept, "removed") in done
     assert not lock.exists() if kept == "nothing" else lock.read_text() == whole
     again = repro(project)
@@ -182,7 +182,7 @@ def test_a_lock_file_cut_short_is_put_back_and_no_stage_runs_again(project: Path
     assert outputs(project) == expected
 
 
-def test_wherever_a_lock_file_is_cut_dvc_can_read_what_mend_leaves(project: Path) -> None:
+def test_dvc_can_read_a_mended_lock_file_wherever_it_was_truncated(project: Path) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from dvc.utils.serialize import loads_yaml
 
@@ -199,16 +199,16 @@ def test_wherever_a_lock_file_is_cut_dvc_can_read_what_mend_leaves(project: Path
 
 
 @pytest.mark.parametrize("above", ["", "schema: '2.0'\n"])
-def test_a_merge_s_conflicts_are_the_user_s_to_solve(project: Path, above: str) -> None:
+def test_merge_conflicts_are_an_error(project: Path, above: str) -> None:
     lock = project / "dvc.lock"
     text = above + "<<<<<<< HEAD\n=======\n>>>>>>> other\n" + lock.read_text()
     lock.write_text(text)
-    with pytest.raises(BadInput, match="conflicts of a merge; take one side"):
+    with pytest.raises(BadInput, match="merge conflicts; take one side"):
         mend(project)
     assert lock.read_text() == text
 
 
-# as DVC writes it; a server may give an etag instead
+# as DVC writes it; some servers have an etag instead of a checksum
 ON_A_SERVER = """\
     - path: http://127.0.0.1:44055/x.txt
       hash: md5
@@ -217,8 +217,8 @@ ON_A_SERVER = """\
 """
 
 
-def test_a_dependency_on_a_server_has_no_md5(project: Path) -> None:
-    """A whole lock file that names one is left alone; one that ends in it is cut short."""
+def test_a_remote_dependency_has_no_md5(project: Path) -> None:
+    """A complete lock file with a remote dependency is not changed; one that ends inside it is truncated."""
     lock = project / "dvc.lock"
     whole = lock.read_text()
     text = whole.replace("    deps:\n", "    deps:\n" + ON_A_SERVER)
@@ -230,11 +230,11 @@ def test_a_dependency_on_a_server_has_no_md5(project: Path) -> None:
         assert len(set(recorded_keys(project).values())) == 6
     place = text.index("      hash: md5\n      checksum")
     lock.write_text(text[:place])
-    assert "left cut short" in mend(project)[0]
+    assert "truncated by a killed run" in mend(project)[0]
 
 
 def test_a_wrong_size_in_a_lock_file_removes_nothing(project: Path) -> None:
-    """Such as one that a merge left beside the other side's md5."""
+    """A merge may combine the size of one side with the md5 of the other."""
     before = sorted(project.glob(".dvc/cache/files/md5/??/*"))
     lock = project / "dvc.lock"
     lock.write_text(lock.read_text().replace("size: 15", "size: 16"))
@@ -243,7 +243,7 @@ def test_a_wrong_size_in_a_lock_file_removes_nothing(project: Path) -> None:
     assert sorted(project.glob(".dvc/cache/files/md5/??/*")) == before
 
 
-def test_an_unfinished_entry_in_the_cache_of_runs_is_removed(project: Path) -> None:
+def test_an_unfinished_entry_in_the_run_cache_is_removed(project: Path) -> None:
     (project / "dvc.lock").unlink()
     entries = list(project.glob(".dvc/cache/runs/??/*/*"))
     for entry in entries:
@@ -252,12 +252,12 @@ def test_an_unfinished_entry_in_the_cache_of_runs_is_removed(project: Path) -> N
     entries[0].with_name(".abc.tmp").write_text("cmd: ")
     entries[1].write_text("")
     [done] = mend(project)
-    assert done.endswith(f"when it died; {len(entries)} were removed")
+    assert done.endswith(f"left unfinished; {len(entries)} of them were removed")
     assert repro(project).returncode == 0
 
 
 @pytest.mark.parametrize("intact", [True, False])
-def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Path, intact: bool) -> None:
+def test_a_truncated_file_in_the_cache_is_never_checked_out(project: Path, intact: bool) -> None:
     expected = outputs(project)
     [cached] = {path.resolve() for path in project.glob(".dvc/cache/files/md5/??/*") if path.suffix != ".dir"}
     cached.chmod(0o644)
@@ -267,7 +267,7 @@ def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Pat
         for path in expected:
             (project / path).unlink()
     done = mend(project)
-    assert any("was cut short; it was replaced" in sentence for sentence in done) == intact
+    assert any("was truncated; it was replaced" in sentence for sentence in done) == intact
     again = repro(project)
     assert (again.returncode, ran(again.stdout) == []) == (0, intact)
     toy.run(project, *DVC, "checkout", "--force", "dvc.yaml")
@@ -275,7 +275,7 @@ def test_a_file_in_the_cache_that_is_cut_short_is_never_checked_out(project: Pat
 
 
 def sleeper(root: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """What a stage is once its dvc has been killed: nobody above it is a dvc."""
+    """Start a process like a stage whose dvc was killed: none of its ancestors is a dvc."""
     environment = os.environ | ({"DVC_STAGE": "left", "DVC_ROOT": str(root)} | environment)
     program = "print('up', flush=True); input()"
     process = subprocess.Popen(
@@ -291,7 +291,7 @@ def sleeper(root: Path, **environment: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of this project; another's, or what names no project, is left alone wherever one works."""
+    """Only stages of this project are stopped, not those of another project or of none."""
     monkeypatch.chdir(project)
     with (
         sleeper(project) as orphan,
@@ -299,15 +299,15 @@ def test_a_stage_whose_dvc_was_killed_is_stopped(project: Path, monkeypatch: pyt
         sleeper(project, DVC_ROOT="") as nobodys,
     ):
         [done] = mend(project)
-        assert done.startswith("stage left was still running without the dvc that started it")
+        assert done.startswith("stage left was still running although its dvc had ended")
         assert not psutil.pid_exists(orphan.pid)
         assert another.poll() is None and nobodys.poll() is None
         another.kill()
         nobodys.kill()
 
 
-def test_a_stage_that_a_program_runs_by_dvc_s_library_goes_on(project: Path) -> None:
-    """Nobody above it is called dvc, but the program, here this process, holds the paths of the stage."""
+def test_a_stage_started_by_the_api_of_dvc_goes_on(project: Path) -> None:
+    """No ancestor is called dvc, but the program (here the test) holds the locks of the stage's paths."""
     mine = {"pid": os.getpid(), "cmd": "-c"}
     (project / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(project / "left.txt"): mine}}))
     with sleeper(project) as stage:
@@ -316,8 +316,8 @@ def test_a_stage_that_a_program_runs_by_dvc_s_library_goes_on(project: Path) -> 
         stage.kill()
 
 
-def test_results_from_elsewhere_are_exchanged_for_those_of_runs_here(project: Path) -> None:
-    """After `git checkout` of another machine's lock file the cache still has the outputs of the same work."""
+def test_results_of_another_machine_are_replaced_by_those_of_runs_here(project: Path) -> None:
+    """After `git checkout` of another machine's lock file, the cache still has outputs of the same stages."""
     from dvc.utils.serialize import dumps_yaml, loads_yaml
 
     expected = outputs(project)
@@ -330,15 +330,15 @@ def test_results_from_elsewhere_are_exchanged_for_those_of_runs_here(project: Pa
     assert toy.run(project, *DVC, "checkout", "dvc.yaml", check=False).returncode != 0
     assert not (project / "left.txt").exists()
     [done] = mend(project)
-    assert "dvc.lock named results of left, right that are not here" in done
+    assert "dvc.lock named results of left, right that do not exist here" in done
     again = repro(project)
     assert (again.returncode, ran(again.stdout)) == (0, [])
     assert outputs(project) == expected
 
 
 @pytest.mark.parametrize("dvc_yaml", [pipeline.dvc_yaml for pipeline in PIPELINES.values()])
-def test_the_cache_of_runs_can_give_back_every_output(dvc_yaml: str) -> None:
-    """DVC switches it off for a stage with a persistent output, or without dependencies or outputs."""
+def test_the_run_cache_can_restore_every_output(dvc_yaml: str) -> None:
+    """DVC does not use it for a stage with a persistent output, or without dependencies or outputs."""
 
     stages = yaml.safe_load((ROOT / dvc_yaml).read_text(encoding="utf-8"))["stages"].values()
     for stage in (stage.get("do", stage) for stage in stages):
@@ -348,7 +348,7 @@ def test_the_cache_of_runs_can_give_back_every_output(dvc_yaml: str) -> None:
 
 
 def test_is_light() -> None:
-    """make calls it before every run."""
+    """make imports it before every run."""
     program = "import sys, pipelines.mend; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], env=toy.environment(), capture_output=True, text=True, check=True

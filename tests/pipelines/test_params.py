@@ -23,7 +23,7 @@ def study() -> dict[str, Any]:
 
 
 def write(tmp_path: Path, values: object, pipeline: str = "main") -> Path:
-    """The folder of a project whose pipeline has these values."""
+    """Write a project whose pipeline has these values; return its folder."""
     path = tmp_path / PIPELINES[pipeline].params_yaml
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -66,23 +66,23 @@ def test_all_problems_at_once_with_their_paths(tmp_path: Path, values: dict[str,
     assert "\n" not in text
 
 
-def test_checks_of_the_owners_are_among_them(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_checks_of_the_dataclasses_are_reported_too(tmp_path: Path, values: dict[str, Any]) -> None:
     values["finetune_spam"]["seeds"] = []
     values["compute"]["device"] = "tpu"
     with pytest.raises(BadInput, match=r"compute.device: .*finetune_spam: .*seeds is empty"):
         load_params("main", write(tmp_path, values))
 
 
-def test_sections_must_fit_each_other(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_sections_must_be_consistent(tmp_path: Path, values: dict[str, Any]) -> None:
     values["model"]["n_layer"] = 3
     values["finetune_spam"]["trainable_blocks"] = 3
     assert load_params("main", write(tmp_path, values)).finetune_spam.trainable_blocks == 3
     values["finetune_spam"]["trainable_blocks"] = 4
-    with pytest.raises(BadInput, match=r"trainable_blocks is 4; model.n_layer gives 3 blocks; lower"):
+    with pytest.raises(BadInput, match=r"trainable_blocks is 4; expected at most model.n_layer, 3; lower"):
         load_params("main", write(tmp_path, values))
 
 
-def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_numbers_that_yaml_reads_as_strings_are_accepted(tmp_path: Path, values: dict[str, Any]) -> None:
     text = yaml.safe_dump(values)
     values["pretrain"]["training"]["optimizer"]["max_lr"] = "5e-4"
     assert "5e-4" not in text
@@ -139,7 +139,7 @@ def test_numbers_that_yaml_takes_for_text_are_healed(tmp_path: Path, values: dic
         ("model.ngram.orders", [], "model.ngram.orders: Tuple should have at least 1 item"),
     ],
 )
-def test_choices_are_told_by_the_path_in_the_file(
+def test_choices_are_named_by_the_path_in_the_file(
     tmp_path: Path, values: dict[str, Any], path: str, value: Any, said: str
 ) -> None:
     *parents, last = path.split(".")
@@ -161,7 +161,7 @@ def test_choices_are_told_by_the_path_in_the_file(
         (b"[1, 2]", "1 problem"),
     ],
 )
-def test_files_that_are_no_params(tmp_path: Path, content: bytes, words: str) -> None:
+def test_files_without_params_are_an_error(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "params.yaml").write_bytes(content)
     with pytest.raises(BadInput, match=words):
         load_params("main", tmp_path)
@@ -174,7 +174,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", ["corpus", "spam", "instructions"])
 @pytest.mark.parametrize("share", [-0.1, 1.1, "much", None])
-def test_a_share_of_what_may_be_dropped_is_a_share(
+def test_max_dropped_share_is_a_fraction(
     tmp_path: Path, values: dict[str, Any], section: str, share: Any
 ) -> None:
     values[section]["max_dropped_share"] = share
@@ -182,7 +182,7 @@ def test_a_share_of_what_may_be_dropped_is_a_share(
         load_params("main", write(tmp_path, values))
 
 
-def test_a_folder_is_no_params(tmp_path: Path) -> None:
+def test_a_folder_instead_of_params_yaml_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").mkdir()
     with pytest.raises(BadInput, match="cannot be read"):
         load_params("main", tmp_path)
@@ -195,9 +195,7 @@ def test_a_pipeline_borrows_sections_of_the_main_file(name: str) -> None:
     assert all(getattr(params, section) == getattr(main, section) for section in PIPELINES[name].borrowed)
 
 
-def test_problems_of_a_further_pipeline(
-    tmp_path: Path, values: dict[str, Any], study: dict[str, Any]
-) -> None:
+def test_problems_of_another_pipeline(tmp_path: Path, values: dict[str, Any], study: dict[str, Any]) -> None:
     study["date"] = study.pop("data")
     study["ladder"]["training"]["max_steps"] = "many"
     write(tmp_path, values)
@@ -207,25 +205,28 @@ def test_problems_of_a_further_pipeline(
         assert path in str(caught.value)
 
 
-def test_problems_of_the_lender_are_its_own(tmp_path: Path, study: dict[str, Any]) -> None:
+def test_problems_of_borrowed_sections_are_reported_for_the_main_file(
+    tmp_path: Path, study: dict[str, Any]
+) -> None:
     write(tmp_path, study, "study")
     with pytest.raises(BadInput, match=r"params.yaml has .*compute: Field required"):
         load_params("study", write(tmp_path, {}))
 
 
-def test_a_borrowed_section_that_is_there_too(
+def test_a_borrowed_section_in_the_own_file_is_an_error(
     tmp_path: Path, values: dict[str, Any], study: dict[str, Any]
 ) -> None:
     write(tmp_path, values)
     study["compute"] = {"threads": 1}
     with pytest.raises(
-        BadInput, match=r"params.yaml has a section compute; the one of .*params.yaml holds here too"
+        BadInput,
+        match=r"params.yaml has a section compute, but this pipeline uses the one in .*params.yaml; remove",
     ):
         load_params("study", write(tmp_path, study, "study"))
 
 
 @pytest.mark.parametrize("content", [None, [1, 2]])
-def test_a_further_file_without_sections(tmp_path: Path, values: dict[str, Any], content: object) -> None:
+def test_another_file_without_sections(tmp_path: Path, values: dict[str, Any], content: object) -> None:
     write(tmp_path, values)
     with pytest.raises(BadInput, match="1 problem"):
         load_params("study", write(tmp_path, content, "study"))

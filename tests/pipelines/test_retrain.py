@@ -1,4 +1,4 @@
-"""Retraining: what is compared with what, who is promoted, and a summary whatever happens."""
+"""Retraining compares candidate and champion, promotes the better one, and always writes a summary."""
 
 import shutil
 from collections.abc import Iterator
@@ -48,8 +48,8 @@ stages:
 """
 
 
-def figures(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
-    """The checkpoint's "weights" are its score; the test must be the project's present one."""
+def metrics(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
+    """Return the checkpoint's "weights" as its score; the test must be the project's current one."""
     assert test.read_text() == (Path.cwd() / "source.txt").read_text()
     text = (checkpoint / "score").read_text()
     if text == "old":
@@ -69,20 +69,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Path, Any, retrain.Contest]]:
-    """A toy project that ran once, a tracking store and a contest for a model of its own."""
+    """A toy project that ran once, a tracking store and a contest for one model."""
     folder = Path(shutil.copytree(built, tmp_path / "toy"))
     for name, value in toy.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
-    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", figures)
+    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", metrics)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
 
 
 def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str) -> str:
-    """A registered version whose artifacts hold a checkpoint folder, as `register` leaves it, without the model."""
+    """Register a version whose artifacts contain a checkpoint folder, as `register` does, but without the model."""
     from mlflow.exceptions import MlflowException
 
     source = folder.parent / f"model-{score}-{stage_key}"
@@ -102,9 +102,9 @@ def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str
     [
         ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500"),
         ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500"),
-        ("0.90", None, "1", "kept: no version was registered"),
+        ("0.90", None, "1", "kept: the output of finetune has no registered version"),
         (None, "0.10", "1", "promoted: there is no champion yet"),
-        ("old", "0.95", "1", "kept: the champion cannot be tested by this code (a format of long ago)"),
+        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)"),
     ],
 )
 def test_compare(project: Any, champion: str | None, candidate: str | None, winner: str, words: str) -> None:
@@ -119,17 +119,15 @@ def test_compare(project: Any, champion: str | None, candidate: str | None, winn
     assert found is not None and found.version == winner
 
 
-def test_compare_with_itself_is_no_contest(project: Any) -> None:
+def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
-    contest = replace(contest, figures=lambda *_: pytest.fail("nothing to test"))
+    contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     registry.promote(store, contest.model, version)
-    assert "kept: no other candidate" in retrain.compare.fn(contest, folder, PARAMS)
+    assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
-def test_a_store_that_fails_is_no_verdict_on_the_champion(
-    project: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_store_does_not_replace_the_champion(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store, contest = project
     registry.promote(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
     add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
@@ -155,15 +153,17 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     state = retrain.retrain(return_state=True)
     assert state.is_completed() and state.message == "1 of 1 models promoted"
-    assert "The data is what it was; nothing had to run." in summary()
+    assert "The data has not changed; nothing had to run." in summary()
     assert "promoted: there is no champion yet" in summary()
 
     (folder / "source.txt").write_text('{"score": 0.7}\n')  # what the download finds from now on
     state = retrain.retrain(return_state=True)
     assert state.is_completed() and state.message == "0 of 1 models promoted"
     assert (folder / "model.txt").read_text() == '{"score": 0.7}\n'
-    assert "To do: finetune, prepare." in summary() or "To do: prepare." in summary()
-    assert "kept: no version was registered" in summary()  # the toy's finetune registers none
+    assert "To run: finetune, prepare." in summary() or "To run: prepare." in summary()
+    assert (
+        "kept: the output of finetune has no registered version" in summary()
+    )  # the toy's finetune registers no model
 
 
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_failed_pipeline_ends_in_a_summary(project: Any, monkeypatch: pytest.Mon
     assert "**Failed**: the pipeline did not finish: stage finetune failed: as told" in summary()
 
 
-def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_dvc_or_mlflow_ends_in_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.exceptions import MlflowException
 
     folder, store, _ = project
@@ -206,7 +206,7 @@ def test_what_dvc_or_mlflow_refuse_ends_in_a_summary(project: Any, monkeypatch: 
     assert "**Failed**: './dvc.yaml' validation failed" in summary()
 
 
-def test_instruction_figures_ask_a_spread_of_the_test_set(
+def test_instruction_metrics_use_a_spread_of_the_test_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
@@ -225,7 +225,7 @@ def test_instruction_figures_ask_a_spread_of_the_test_set(
     params: Any = SimpleNamespace(
         retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
     )
-    found = retrain.instruction_figures(tmp_path, tmp_path / "test.jsonl", params)
+    found = retrain.instruction_metrics(tmp_path, tmp_path / "test.jsonl", params)
     assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
     assert found == {"exact_match": 0.25}
 

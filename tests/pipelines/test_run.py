@@ -1,4 +1,4 @@
-"""The runner of stages: arguments, exit codes, one sentence for the user, and a real stage under a real dvc."""
+"""The runner of stages: arguments, exit codes, errors in one sentence, and a real stage under a real dvc."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ from tests.pipelines import toy
 
 
 def work(run: Run, source: Path, role: str, out: Path, *, section: dict[str, Any]) -> None:
-    """Stands in for a stage: writes down what it got."""
+    """Act as a stage that records its arguments."""
     run.log({"score": 1.0})
     out.write_text(f"{source!r} {role!r} {section}")
 
@@ -59,11 +59,11 @@ def test_arguments_become_paths_or_text_as_annotated(stage: Any, tmp_path: Path)
     assert the_run().data.metrics == {"score": 1.0}
 
 
-def test_rest_of_the_arguments_is_typed_too(stage: Any) -> None:
+def test_remaining_arguments_are_typed_too(stage: Any) -> None:
     seen: list[tuple[Path, ...]] = []
 
     def many(run: Run, *paths: Path) -> None:
-        """Take any number."""
+        """Act as a stage with any number of arguments."""
         seen.append(paths)
 
     stage(many, "a", "b", "c")
@@ -88,7 +88,7 @@ def test_wrong_number_of_arguments(stage: Any) -> None:
 )
 def test_ends_in_one_sentence_or_a_code(stage: Any, error: BaseException, code: Any, status: str) -> None:
     def fails(run: Run) -> None:
-        """Stand in for a stage that fails."""
+        """Act as a stage that fails."""
         raise error
 
     with pytest.raises(SystemExit) as end:
@@ -97,9 +97,9 @@ def test_ends_in_one_sentence_or_a_code(stage: Any, error: BaseException, code: 
     assert the_run().info.status == status
 
 
-def test_disk_full_names_the_file_the_room_and_the_remedy(stage: Any) -> None:
+def test_a_full_disk_is_reported_with_the_file_the_free_space_and_a_remedy(stage: Any) -> None:
     def fails(run: Run) -> None:
-        """Stand in for a stage on a full disk."""
+        """Act as a stage on a full disk."""
         raise OSError(errno.ENOSPC, "No space left on device", "model.bin")
 
     with pytest.raises(SystemExit, match=r"while writing model.bin: \d+ MB are free in .*; free some space"):
@@ -108,7 +108,7 @@ def test_disk_full_names_the_file_the_room_and_the_remedy(stage: Any) -> None:
 
 def test_sigterm(stage: Any) -> None:
     def waits(run: Run) -> None:
-        """Stand in for a long stage."""
+        """Act as a long stage."""
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
 
@@ -120,7 +120,7 @@ def test_sigterm(stage: Any) -> None:
 
 def test_a_programmers_error_keeps_its_traceback(stage: Any) -> None:
     def fails(run: Run) -> None:
-        """Stand in for a stage with a bug."""
+        """Act as a stage with a bug."""
         raise OSError(errno.EACCES, "denied")
 
     with pytest.raises(OSError, match="denied"):
@@ -172,7 +172,7 @@ stages:
 def test_stages_under_dvc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Real dvc, real stages: a shared parent that ends, keys equal to the lock's, and a kill -9 found out."""
+    """With real dvc and stages: a shared parent run that ends, stage keys as in dvc.lock, and a detected kill -9."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     folder = toy.make(tmp_path / "toy", TWO_STAGES, "", PACKAGES | {"pipelines/main/work.py": TRACKED})
     toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q")
@@ -198,10 +198,10 @@ def test_stages_under_dvc(
     assert {run.info.run_name: run.info.status for run in newest} == {"main": "KILLED", "right": "KILLED"}
 
 
-def test_each_pipeline_that_one_dvc_runs_has_a_parent_of_its_own(
+def test_each_pipeline_of_one_dvc_run_has_its_own_parent_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Started in the study's folder, where DVC calls its stages as it would call those of the root."""
+    """In the study's folder DVC names its stages like those of the root."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     more = PACKAGES | {
         "pipelines/main/work.py": TRACKED,
@@ -239,7 +239,7 @@ def main(run: Run, out: Path) -> None:
 
 
 def checkout(folder: Path) -> Path:
-    """Another checkout of the project's code, with a stage that writes whose code it is."""
+    """Another checkout of the code, with a stage that writes the path of its code."""
     for package in ("pipelines", "src/groundup"):
         ignored = shutil.ignore_patterns("__pycache__", "dvc.*")
         shutil.copytree(toy.ROOT / package, folder / package, ignore=ignored)
@@ -255,7 +255,7 @@ def checkout(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trial:
-    """A checkout in which the stage ran, then an experiment in a temporary folder, which was applied."""
+    """A checkout in which the stage ran, then an experiment in a temporary folder that was applied."""
 
     folder: Path
     own_text: str  # what the stage wrote before
@@ -265,7 +265,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """Made once: each command of DVC takes seconds."""
+    """Shared by the tests, because each DVC command takes seconds."""
     folder = checkout(tmp_path_factory.mktemp("trial") / "checkout")
     dvc, out = (sys.executable, "-m", "dvc"), folder / "out.txt"
     with pytest.MonkeyPatch.context() as environment:
@@ -285,10 +285,10 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return Trial(folder, own_text, own_keys, keys_meanwhile)
 
 
-def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_as_its_own_work(
+def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_with_its_own_key(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither with the key of the workspace's work nor in a store that goes away with the folder."""
+    """It must have neither the stage key of the workspace nor a store inside the temporary folder."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     folder = trial.folder
     assert trial.keys_meanwhile == trial.own_keys
@@ -309,7 +309,7 @@ def test_an_experiment_in_a_temporary_folder_is_recorded_in_the_project_as_its_o
 
 
 def test_a_stage_runs_the_code_of_the_folder_that_dvc_hashes(trial: Trial, tmp_path: Path) -> None:
-    """In a clone, a worktree and a temporary folder of DVC, although another checkout is first on PYTHONPATH."""
+    """In a clone, a worktree and a temporary folder of DVC, even if another checkout is first on PYTHONPATH."""
     installed = toy.environment()["PYTHONPATH"].split(os.pathsep)
     assert Path(installed[0]) == toy.ROOT / "src"
     assert trial.own_text == "its ownits own\n"
@@ -322,8 +322,8 @@ def test_a_stage_runs_the_code_of_the_folder_that_dvc_hashes(trial: Trial, tmp_p
     assert (worktree / "out.txt").read_text() == "the worktreethe worktree\n"
 
 
-def test_the_code_of_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python leaves the working folder out in its safe mode, and finds another pipelines/ on PYTHONPATH."""
+def test_code_of_another_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In safe mode Python ignores the working folder, and finds another pipelines/ on PYTHONPATH."""
     folder = checkout(tmp_path)
     (folder / "pipelines/main/work.py").unlink()
     monkeypatch.setenv("PYTHONSAFEPATH", "1")

@@ -1,4 +1,4 @@
-"""The schemas say what the types say: files that load are valid, and what editors must mark is not.
+"""The schemas agree with the types: files that load are valid, and files with errors that editors must mark are not.
 
 YAML is read here as editors read it (version 1.2: 5e-4 is a number), not as PyYAML does.
 """
@@ -33,7 +33,7 @@ def problems(name: str, values: Any) -> list[str]:
     return [error.message for error in Draft202012Validator(schema(name)).iter_errors(values)]
 
 
-def test_the_files_are_those_that_the_types_give() -> None:
+def test_the_files_are_current_with_the_types() -> None:
     assert {path.name: text for path, text in schemas().items()} == {
         path.name: path.read_text(encoding="utf-8") for path in (ROOT / FOLDER).glob("*.json")
     }, "run: python -m pipelines.schemas"
@@ -69,7 +69,7 @@ def test_a_file_names_its_schema_and_is_valid(name: str) -> None:
         ("catalogue", "sms spam", {}),
     ],
 )
-def test_what_does_not_load_is_marked(name: str, path: str, value: Any) -> None:
+def test_values_that_do_not_load_are_invalid(name: str, path: str, value: Any) -> None:
     values = content(name)
     *parents, last = path.split(".")
     section = values
@@ -79,7 +79,7 @@ def test_what_does_not_load_is_marked(name: str, path: str, value: Any) -> None:
     assert problems(name, values) != []
 
 
-def test_what_loads_is_valid_in_other_variants_too() -> None:
+def test_values_that_load_are_valid_in_other_variants_too() -> None:
     values = content("main")
     values["spam"] = values["instructions"] = {"protocol": "book"}
     values["tokenizer"] = {"kind": "gpt2"}

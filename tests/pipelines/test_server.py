@@ -1,4 +1,4 @@
-"""One sentence where Prefect has no server to report to, and a schedule that ends cleanly."""
+"""A missing Prefect server is reported in one sentence, and a schedule ends cleanly."""
 
 import http.server
 import json
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def answer(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a server that gives (status, body) to every GET."""
+    """Return the address of a server that answers every GET with (status, body)."""
     status, body = request.param
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,11 +63,11 @@ def refused(url: str | None) -> str:
     "url",
     ["127.0.0.1:4200/api", "localhost/api", "ftp://localhost/api", "http://", "http://localhost:99999/api"],
 )
-def test_an_address_without_scheme_host_or_port(url: str) -> None:
+def test_an_incomplete_address_is_an_error(url: str) -> None:
     assert refused(url).startswith(f"PREFECT_API_URL is {url!r}; expected an address such as http://")
 
 
-def test_nobody_answers() -> None:
+def test_no_answer_is_an_error() -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     message = refused(url)
     assert (
@@ -85,23 +85,23 @@ def test_nobody_answers() -> None:
         ),
         ((401, b"{}"), "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
         ((503, b"busy"), "answers 503 Service Unavailable"),
-        ((200, b"<html></html>"), "does not answer as a Prefect server does"),
-        ((200, b"[1]"), "does not answer as a Prefect server does"),
+        ((200, b"<html></html>"), "does not answer like a Prefect server"),
+        ((200, b"[1]"), "does not answer like a Prefect server"),
         ((200, b'"2.20.1"'), "is Prefect 2.20.1; expected 3.x"),
     ],
     indirect=["answer"],
 )
-def test_something_else_answers(answer: str, said: str) -> None:
+def test_another_server_is_an_error(answer: str, said: str) -> None:
     message = refused(answer)
     assert message.startswith(f"the server at {answer} ") and said in message
 
 
-def test_no_server_at_all() -> None:
+def test_no_server_is_an_error() -> None:
     with temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
         assert "temporary ones are switched off; set PREFECT_API_URL or" in refused(None)
 
 
-def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with temporary_settings({PREFECT_HOME: tmp_path / "file", PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}):
         assert f"Prefect's home {tmp_path / 'file'} cannot be written (" in refused(None)
@@ -112,17 +112,17 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_server_that_answers_is_used_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_server_is_used_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.subprocess, "Popen", lambda *_, **__: pytest.fail("started a server"))
     with server.scheduling_server():  # the tests' own server is configured here
         assert get_current_settings().api.url
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_server_that_goes_away_meanwhile() -> None:
+def test_a_server_that_stops_during_the_flow() -> None:
     gone = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
     with (
-        pytest.raises(server.Lost, match=r"went away while the flow ran; .* run the flow again$"),
+        pytest.raises(server.Lost, match=r"stopped answering while the flow ran; .* run the flow again$"),
         server.one_sentence(),
         temporary_settings(gone),
         get_client(sync_client=True) as client,
@@ -148,7 +148,7 @@ def start(folder: Path, module: str, **environment: str) -> subprocess.Completed
         ("profiles.toml", "active = 'own'\nprofiles = 3"),
     ],
 )
-def test_settings_that_cannot_be_read(tmp_path: Path, file: str, text: str) -> None:
+def test_unreadable_settings_are_an_error(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text)
     shown = start(tmp_path, "pipelines.flow", PREFECT_HOME=str(tmp_path))
     assert shown.returncode == 1
@@ -200,7 +200,9 @@ print("ended")
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_schedule_ends_paused_and_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_schedule_is_paused_at_the_end_without_a_traceback(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     (tmp_path / "schedule.py").write_text(SCHEDULE)
     url = str(get_current_settings().api.url)
     with subprocess.Popen(

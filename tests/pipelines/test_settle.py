@@ -1,4 +1,4 @@
-"""What is stale for nothing is settled, and nothing else; whether a stage is stale is DVC's own word."""
+"""Only stages that need not run again are settled; DVC itself decides whether a stage is stale."""
 
 import random
 import shutil
@@ -99,7 +99,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
-    """A project in which everything has run, and all is committed."""
+    """A project in which all stages have run and everything is committed."""
     folder = tmp_path / "project"
     shutil.copytree(finished, folder, symlinks=True)
     return folder
@@ -128,7 +128,7 @@ def stale_by_dvc(project: Path) -> bool:
         return bool(repo.status())
 
 
-def test_of_a_project_that_is_up_to_date_no_stage_is_stale(project: Path) -> None:
+def test_no_stage_of_an_up_to_date_project_is_stale(project: Path) -> None:
     assert not stale_by_dvc(project)
     assert stale_stages(project) == []
 
@@ -148,13 +148,13 @@ HARMLESS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_what_changes_nothing_is_settled(project: Path, change: str) -> None:
+def test_a_harmless_change_is_settled(project: Path, change: str) -> None:
     HARMLESS[change](project)
     assert stale_by_dvc(project)
     assert only(project).reasons == ()
 
 
-def test_dvc_records_what_is_settled_as_done_and_lists_write_nothing(project: Path) -> None:
+def test_dvc_records_settled_stages_as_done_and_listing_writes_nothing(project: Path) -> None:
     for change in ("comment", "docstring", "module that nothing imports, new"):
         HARMLESS[change](project)
     before = (project / "dvc.lock").read_text().splitlines()
@@ -203,9 +203,12 @@ HARMFUL: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda p: replace(p, "params.yaml", "steps: 5e-4", "steps: 6e-4"),
         "the parameter left changed",
     ),
-    "data": (lambda p: replace(p, "source.txt", "0.5", "0.6"), "source.txt is not the recorded one"),
+    "data": (lambda p: replace(p, "source.txt", "0.5", "0.6"), "source.txt differs from the recorded one"),
     "data gone": (lambda p: (p / "source.txt").unlink(), "source.txt is missing"),
-    "output": (lambda p: replace(p, "loud.txt", "!", "?"), "its output loud.txt is not the recorded one"),
+    "output": (
+        lambda p: replace(p, "loud.txt", "!", "?"),
+        "its output loud.txt differs from the recorded one",
+    ),
     "output gone": (lambda p: (p / "loud.txt").unlink(), "its output loud.txt is missing"),
     "command": (
         lambda p: replace(p, "dvc.yaml", "shout source.txt", "shout ./source.txt"),
@@ -227,32 +230,32 @@ HARMFUL: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("change", HARMFUL)
-def test_what_may_change_something_is_not(project: Path, change: str) -> None:
-    HARMLESS["docstring"](project)  # else a stage that lost a dependency would not be stale
+def test_a_change_that_may_matter_is_a_reason(project: Path, change: str) -> None:
+    HARMLESS["docstring"](project)  # otherwise a stage that lost a dependency would not be stale
     make, reason = HARMFUL[change]
     make(project)
     assert stale_by_dvc(project)
     [stale] = [stage for stage in stale_stages(project) if stage.name == "shout"]
     assert reason in stale.reasons
-    # of a module that cannot be read nobody knows whether it reads the docstring that changed
+    # a module with a syntax error may read docstrings, so the changed docstring counts too
     assert len(stale.reasons) == 1 + (change == "syntax")
 
 
-def test_what_an_edit_makes_reachable_counts(project: Path) -> None:
+def test_a_module_that_an_edit_makes_reachable_counts(project: Path) -> None:
     HARMLESS["module that nothing imports"](project)
     replace(project, f"{ROOM}/late.py", "return", "from house.unused import x\n    return x *")
     assert only(project).reasons == (f"{ROOM}/late.py: mark", f"{ROOM}/unused.py: module level")
 
 
 @pytest.mark.parametrize("late", ["__import__(sign)", "importlib.import_module(sign)", "exec(sign)"])
-def test_where_any_module_may_be_imported_all_count(project: Path, late: str) -> None:
+def test_with_dynamic_imports_every_module_counts(project: Path, late: str) -> None:
     replace(project, f"{ROOM}/late.py", "    return", f"    {late} if sign == 'x' else 0\n    return")
     record(project, "a dynamic import")
     HARMLESS["module that nothing imports"](project)
     assert only(project).reasons == (f"{ROOM}/unused.py: module level",)
 
 
-def test_where_docstrings_are_read_they_count(project: Path) -> None:
+def test_docstrings_count_if_the_code_reads_them(project: Path) -> None:
     replace(project, f"{ROOM}/late.py", "sign * 3", "mark.__doc__ or sign")
     record(project, "docstrings are read")
     HARMLESS["comment"](project)
@@ -262,7 +265,7 @@ def test_where_docstrings_are_read_they_count(project: Path) -> None:
 
 
 def record(project: Path, message: str) -> None:
-    """Let DVC and git take what is there for the results of a run."""
+    """Let DVC and git record the current files as the results of a run."""
     toy.run(project, *DVC, "commit", "--force", "--quiet")
     toy.run(project, "git", "add", "--all")
     toy.run(project, "git", *AUTHOR, "commit", "-q", "-m", message)
@@ -278,7 +281,7 @@ def record(project: Path, message: str) -> None:
         "sh shout.sh",
     ],
 )
-def test_of_a_command_that_is_no_plain_call_of_python_all_code_counts(project: Path, command: str) -> None:
+def test_all_code_counts_if_the_command_is_not_a_plain_call_of_python(project: Path, command: str) -> None:
     replace(project, "dvc.yaml", "python -m pipelines.run main.shout source.txt loud.txt", command)
     record(project, "another command")
     HARMLESS["comment"](project)
@@ -287,7 +290,7 @@ def test_of_a_command_that_is_no_plain_call_of_python_all_code_counts(project: P
     assert only(project).reasons == (f"{ROOM}/unused.py: module level",)
 
 
-def test_the_revision_may_be_old_and_on_a_branch_that_was_left(project: Path) -> None:
+def test_the_version_may_be_old_and_on_another_branch(project: Path) -> None:
     toy.run(project, "git", "checkout", "-q", "-b", "other")
     HARMLESS["docstring"](project)
     HARMLESS["comment"](project)
@@ -307,11 +310,11 @@ def test_code_that_was_never_committed_is_not_found(project: Path) -> None:
     toy.run(project, *DVC, "commit", "--force", "--quiet")
     replace(project, f"{ROOM}/voice.py", "# louder", "# loud")
     assert only(project).reasons == (
-        f"git has no revision of {ROOM} as it was when the stage ran (was it ever committed?)",
+        f"git has no version of {ROOM} from the time when the stage ran (was it ever committed?)",
     )
 
 
-def test_a_stage_that_has_not_run_says_so(project: Path) -> None:
+def test_a_stage_that_has_not_run_has_that_reason(project: Path) -> None:
     (project / "dvc.lock").unlink()
     why = "it has not run: dvc.lock has no entry for it"
     assert [(s.name, s.reasons) for s in stale_stages(project)] == [("shout", (why,)), ("count@one", (why,))]
@@ -336,13 +339,13 @@ def test_a_project_inside_a_larger_repository_is_found(finished: Path, tmp_path:
     assert only(inner).reasons == ()
 
 
-def test_without_git_nothing_can_be_said(project: Path, tmp_path: Path) -> None:
+def test_without_git_there_is_an_error(project: Path, tmp_path: Path) -> None:
     (project / ".git").rename(tmp_path / "gone")
     with pytest.raises(BadInput, match="not in a git repository"):
         stale_stages(project)
 
 
-def test_stages_are_named_as_for_dvc(project: Path) -> None:
+def test_stages_have_the_names_of_dvc(project: Path) -> None:
     HARMLESS["docstring"](project)
     replace(project, "pipelines/main/count.py", "def", "# counts\ndef")
     assert [s.name for s in stale_stages(project)] == ["shout", "count@one"]
@@ -357,12 +360,12 @@ def test_a_file_that_changes_before_dvc_records_it_settles_nothing(project: Path
     stale = only(project)
     lock = (project / "dvc.lock").read_text()
     replace(project, f"{ROOM}/late.py", "3", "4")
-    with pytest.raises(BadInput, match="a file changed meanwhile"):
+    with pytest.raises(BadInput, match="a file changed at the same time"):
         settle(project, [stale])
     assert (project / "dvc.lock").read_text() == lock
 
 
-def test_the_runner_imports_the_stage_and_nothing_else_by_a_computed_name() -> None:
+def test_the_only_dynamic_import_of_the_runner_is_the_stage() -> None:
     source = (toy.ROOT / "pipelines/run.py").read_text(encoding="utf-8")
     assert imports_of(source.encode(), "pipelines").dynamic
     assert source.count('importlib.import_module(f"pipelines.{stage}")') == 1
@@ -370,7 +373,7 @@ def test_the_runner_imports_the_stage_and_nothing_else_by_a_computed_name() -> N
     assert not imports_of(rest.encode(), "pipelines").dynamic
 
 
-def test_no_stage_of_ours_may_reach_just_any_module() -> None:
+def test_no_stage_of_the_project_has_dynamic_imports() -> None:
     modules = modules_of(toy.ROOT)
     with Repo(str(toy.ROOT), config={"core": {"no_scm": True}}) as repo:
         stages = [stage for stage in repo.index.stages if stage.cmd]
@@ -396,15 +399,15 @@ def test_the_command_lists_and_settles(project: Path, monkeypatch: pytest.Monkey
     assert output() == ["Nothing to settle: no stage is stale."]
     HARMLESS["comment"](project)
     replace(project, "pipelines/main/count.py", "len(", "1 + len(")
-    reason = ["Stale for a reason (1):", "  count@one: pipelines/main/count.py: main"]
+    reason = ["Stale, must run again (1):", "  count@one: pipelines/main/count.py: main"]
     assert output() == [
-        "Stale for nothing (1); settle them: python -m pipelines.settle --commit",
+        "Stale, but need not run again (1); settle them: python -m pipelines.settle --commit",
         "  shout: src/house",
         *reason,
     ]
     assert output("--commit") == ["Settled, now recorded as done (1):", "  shout: src/house", *reason]
     assert output("--commit") == [
-        "Nothing to settle: every stage that is stale has a reason to run.",
+        "Nothing to settle: every stale stage has a reason to run.",
         *reason,
     ]
     failed = CliRunner().invoke(module.app, ["sing"])

@@ -1,4 +1,4 @@
-"""What was there before a profile's run comes back, committed or not; the oracle is what was there."""
+"""`make back` restores the state before a run with a profile, committed or not; the oracle is that state."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ MORE = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project in which nothing has run."""
+    """A project in which no stage has run."""
     return toy.make(tmp_path / "project", more=MORE)
 
 
@@ -52,7 +52,7 @@ def repro(project: Path) -> subprocess.CompletedProcess[str]:
     return toy.run(project, *DVC, "repro", check=False)
 
 
-def test_back_brings_back_what_was_there_before_a_profile_on_an_uncommitted_tree(project: Path) -> None:
+def test_back_restores_uncommitted_files_from_before_a_profile(project: Path) -> None:
     params, source, lock = project / "params.yaml", project / "source.txt", project / "dvc.lock"
     params.write_text(params.read_text().replace("1.0e-05", "2.0e-05"))
     source.write_text('{"score": 0.7}\n')
@@ -80,7 +80,7 @@ def test_back_brings_back_what_was_there_before_a_profile_on_an_uncommitted_tree
         back(project)
 
 
-def test_what_was_left_is_kept_when_an_attempt_to_go_back_had_failed(
+def test_the_results_are_kept_after_a_failed_attempt_to_go_back(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note(project)
@@ -94,14 +94,14 @@ def test_what_was_left_is_kept_when_an_attempt_to_go_back_had_failed(
     assert "book" in toy.run(project, "git", "show", "refs/groundup/left:reports/figures.json").stdout
 
 
-def test_notes_what_was_written_anew_without_a_change(project: Path) -> None:
+def test_keep_works_if_a_file_was_rewritten_without_a_change(project: Path) -> None:
     os.utime(project / "params.yaml", (1, 1))
     note(project)
     head = toy.run(project, "git", "rev-parse", "HEAD").stdout
     assert toy.run(project, "git", "rev-parse", "refs/groundup/before/0001-book").stdout == head
 
 
-def test_says_to_commit_what_has_changed(project: Path) -> None:
+def test_changed_results_are_to_be_committed(project: Path) -> None:
     assert to_commit(project) == []
     (project / "dvc.lock").write_text("")
     assert "commit the results" in to_commit(project)[0]
@@ -113,14 +113,14 @@ def test_says_to_commit_what_has_changed(project: Path) -> None:
     assert "commit the results" in to_commit(project)[0]
 
 
-def test_results_are_to_be_committed_where_nothing_was_yet(project: Path) -> None:
+def test_first_results_are_to_be_committed(project: Path) -> None:
     toy.run(project, "git", "update-ref", "-d", "HEAD")
     (project / "dvc.lock").write_text("")
     assert "commit the results" in to_commit(project)[0]
 
 
-def test_the_way_back_to_a_commit_needs_no_pipeline_that_never_ran(tmp_path: Path) -> None:
-    """As for a new user: the project comes with the lock file of a study that ran elsewhere."""
+def test_restoring_a_commit_skips_pipelines_that_never_ran(tmp_path: Path) -> None:
+    """A new user has the lock file of a study that ran on another machine."""
     study = "pipelines/study/dvc.yaml"
     stage = "cmd: python work.py left.txt study/all.txt, wdir: ../.., deps: [work.py, left.txt], outs: [study/all.txt]"
     origin = toy.make(tmp_path / "origin", more={study: f"stages: {{beyond: {{{stage}}}}}\n"})
@@ -138,13 +138,13 @@ def test_the_way_back_to_a_commit_needs_no_pipeline_that_never_ran(tmp_path: Pat
     assert outputs(project) != expected
 
     toy.run(project, "git", "checkout", ".")
-    command = advice.partition("dvc checkout ")[2].partition(" bring")[0].split()
+    command = advice.partition("dvc checkout ")[2].partition(" then restore")[0].split()
     assert command == ["dvc.yaml"]
     toy.run(project, *DVC, "checkout", *command)
     assert outputs(project) == expected
 
     toy.run(project, *DVC, "repro", study)
-    assert f"dvc checkout dvc.yaml {study} bring" in to_commit(project)[0]
+    assert f"dvc checkout dvc.yaml {study} then restore" in to_commit(project)[0]
 
 
 def commit(project: Path) -> None:

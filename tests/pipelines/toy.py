@@ -1,4 +1,4 @@
-"""A DVC project of tiny stages (fetch -> left, right -> join; beyond) for tests of the frame around stages."""
+"""A DVC project of tiny stages (fetch -> left, right -> join; beyond) for tests of the code that runs stages."""
 
 import os
 import subprocess
@@ -60,14 +60,14 @@ target.write_text(source.read_text())
 
 
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project, with this environment's python first and the repository importable."""
+    """Run a command in the project, with this environment's python first on PATH and the repository importable."""
     return subprocess.run(
         command, cwd=folder, env=environment(), check=check, text=True, capture_output=True, timeout=300
     )
 
 
 def environment() -> dict[str, str]:
-    """The environment that a stage of the toy project needs."""
+    """Return the environment variables that a stage of the toy project needs."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return os.environ | {"PATH": path, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
@@ -75,7 +75,7 @@ def environment() -> dict[str, str]:
 def make(
     folder: Path, dvc_yaml: str = DVC_YAML, work: str = WORK, more: dict[str, str] | None = None
 ) -> Path:
-    """Write the project into `folder`, with git and DVC set up and one commit; `more` are further files."""
+    """Write the project to `folder`, with git and DVC set up and one commit; `more`: additional files."""
     files = (more or {}) | {
         "dvc.yaml": dvc_yaml,
         "work.py": work,

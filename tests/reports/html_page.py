@@ -1,11 +1,11 @@
-"""Reads a page strictly."""
+"""A strict reader of HTML pages."""
 
 import re
 from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """Fails on a tag closed out of order and on left-over braces; collects addresses, headings, cells and boxes."""
+    """Fails on wrongly nested tags and on left-over braces; collects links, headings and texts."""
 
     EMPTY = frozenset({"meta", "img", "br", "link", "wbr"})
 

@@ -1,4 +1,4 @@
-"""Figures of all starting points, as the stage compare writes them."""
+"""Metrics of all starts, as the stage compare writes them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def entry(mean: float) -> dict[str, float]:
 
 
 def found() -> dict[str, Any]:
-    """Each start better than the one before it; only what LoRA gains on unseen instances is significant."""
+    """Each start is better than the previous one; only the gain of LoRA on unseen instances is significant."""
     gain, none = {"mean": 0.2, "low": 0.1, "high": 0.3}, {"mean": 0.0, "low": -0.1, "high": 0.1}
     return {
         "starts": {

@@ -21,35 +21,35 @@ def texts(drawing):
     return [text.get_text() for text in drawing.axes[0].texts]
 
 
-def test_every_part_is_there_with_its_sizes():
+def test_every_part_is_drawn_with_its_sizes():
     for model in (Decoder(model_config("modern")), Encoder(model_config("bert"))):
         [stack], drawing = drawn(model)
-        said = texts(drawing)
+        drawn_texts = texts(drawing)
         for part, times in stack.parts():
-            assert part.title in said and part.detail in said
+            assert part.title in drawn_texts and part.detail in drawn_texts
             if part.parameters:
                 count = f"{times} × {part.parameters:,}" if times > 1 else f"{part.parameters:,}"
-                assert any(text.startswith(f"{count}  (") for text in said), part
-        assert "× 2" in said and "token ids 1 × 5" in said and "1 × 5 × 16" in said and "1 × 5 × 11" in said
+                assert any(text.startswith(f"{count}  (") for text in drawn_texts), part
+        assert {"× 2", "token ids 1 × 5", "1 × 5 × 16", "1 × 5 × 11"} <= set(drawn_texts)
 
 
 @pytest.mark.parametrize("preset", ["modern", "transformer"])
-def test_a_residual_path_around_each_part_and_the_memory_to_each_cross_attention(preset):
+def test_each_part_has_a_residual_path_and_the_encoder_feeds_each_cross_attention(preset):
     model = EncoderDecoder(model_config(preset, n_encoder_layer=1))
     found, drawing = drawn(model, SOURCE)
     lines = drawing.axes[0].lines
     paths = [line for line in lines if line.get_color() == figures.CYCLE[1]]
     assert len(paths) == 2 + 3
-    for path in paths:  # it leaves above the part and comes back below it
+    for path in paths:  # it branches off above the part and rejoins below it
         top, _, bottom = path.get_ydata()
         assert bottom - top > 0.52
     [memory] = [line for line in lines if line.get_color() == figures.CYCLE[2]]
     assert memory.get_ydata()[0] > memory.get_ydata()[-1]
-    assert "the text as read" in texts(drawing) and "scores of the next token" in texts(drawing)
+    assert "the encoded text" in texts(drawing) and "logits of the next token" in texts(drawing)
     assert len(found) == 2
 
 
-def test_everything_lies_inside_the_picture():
+def test_all_text_is_inside_the_picture():
     _, drawing = drawn(EncoderDecoder(model_config("transformer", n_encoder_layer=2)), SOURCE)
     drawing.draw_without_rendering()
     [axes] = drawing.axes

@@ -14,11 +14,11 @@ def causal(heads):
 
 
 def shown(axes):
-    """The picture's numbers without the empty panels."""
+    """The weights drawn in each panel that is not empty."""
     return [np.asarray(panel.images[0].get_array()) for panel in axes if panel.images]
 
 
-def test_a_panel_a_head_with_the_tokens_beside_it():
+def test_one_panel_per_head_labelled_with_the_tokens():
     drawing = attention_map(causal(3), TOKENS, TOKENS, "Layer 1")
     panels = [axes for axes in drawing.axes if axes.images]
     assert np.array_equal(shown(drawing.axes), causal(3))
@@ -29,7 +29,7 @@ def test_a_panel_a_head_with_the_tokens_beside_it():
     assert drawing.get_suptitle() == "Layer 1"
 
 
-def test_one_map_of_two_texts_says_its_weights_in_percent():
+def test_a_small_map_shows_its_weights_in_percent():
     weights = np.array([[0.75, 0.25], [0.004, 0.996], [0.5, 0.5]])
     [axes] = attention_map(weights, ["x", "y", "z"], ["a", "b"], "Cross").axes
     assert np.array_equal(shown([axes])[0], weights)
@@ -37,14 +37,14 @@ def test_one_map_of_two_texts_says_its_weights_in_percent():
     assert axes.get_title(loc="left") == ""
 
 
-def test_what_is_out_of_sight_is_hatched():
+def test_masked_positions_are_hatched():
     [axes] = attention_map(causal(1), TOKENS, TOKENS, "One head").axes
     hatched = {(int(p.get_y() + 0.5), int(p.get_x() + 0.5)) for p in axes.patches if p.get_hatch()}
     assert hatched == {(row, column) for row in range(4) for column in range(row + 1, 4)}
 
 
 @pytest.mark.parametrize("n", [4, 20, 40])
-def test_tokens_decide_the_size_so_that_labels_do_not_touch(n):
+def test_the_size_depends_on_the_tokens_so_that_labels_do_not_touch(n):
     tokens = ["token"] * n
     mask = ("", np.tri(n, dtype=bool), tokens, tokens)
     for drawing in (attention_map(np.full((n, n), 1 / n), tokens, tokens, ""), mask_patterns([mask] * 2)):

@@ -60,19 +60,19 @@ def page(tmp_path):
     return contextual.draw(*(tmp_path / name for name in ("metrics", "curves", "shown", "pictures")))
 
 
-def test_the_intervals_decide_what_is_said(page):
+def test_the_intervals_decide_the_wording(page):
     said = " ".join(page.split())
     for text in (
         "<p>encoder, layer 1: AUC 0.610 (0.560–0.660), above the 0.5 of static vectors; +0.030 (+0.010 to +0.050) "
-        "against GloVe's mean of the words around it (significant).</p>",
+        "compared with GloVe's mean of the surrounding words (significant).</p>",
         "<p>decoder, layer 1: AUC 0.490 (0.450–0.530), not significantly different from the 0.5 of static vectors; "
-        "-0.090 (-0.200 to +0.020) against GloVe's mean of the words around it (not significant).</p>",
-        "2 differences are judged at 95%, so about 0.1 of them would count as significant by chance alone.",
+        "-0.090 (-0.200 to +0.020) compared with GloVe's mean of the surrounding words (not significant).</p>",
+        "2 differences are tested at 95%, so about 0.1 of them would appear significant by chance alone.",
     ):
         assert text in said, text
 
 
-def test_the_page_holds_tables_pictures_and_neighbours(page):
+def test_the_page_has_tables_pictures_and_neighbours(page):
     html = " ".join(page.split())
     for text in (
         "12 pairs of sentences with 3 homographs",
@@ -85,16 +85,16 @@ def test_the_page_holds_tables_pictures_and_neighbours(page):
     assert "Of the 3 words, GloVe knows 3." in html
 
 
-def test_word_in_context_shows_every_layer_and_the_static_floor():
+def test_word_in_context_shows_every_layer_and_the_static_baselines():
     [axes] = contextual.word_in_context(FACTS["rows"]).axes
     lines = {container.get_label(): container[0].get_ydata() for container in axes.containers}
     assert list(lines["encoder"]) == pytest.approx([0.6, 0.61]) and list(lines["decoder"]) == [0.49, 0.49]
     level = {line.get_label(): line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1}
-    assert level["GloVe: mean of the words around it"] == 0.58
+    assert level["GloVe: mean of the surrounding words"] == 0.58
     assert level["GloVe: one vector per word (chance)"] == 0.5
 
 
-def test_geometry_is_given_above_anisotropy():
+def test_geometry_is_given_minus_anisotropy():
     drawing = contextual.geometry(FACTS["rows"])
     heights = [{float(y) for line in axes.lines for y in line.get_ydata()} for axes in drawing.axes]
     assert heights == [{0.25}, {0.5}, {0.25}]

@@ -49,14 +49,14 @@ def test_every_result_is_on_the_page(tmp_path):
     for text in (
         "WordSim-353, trained on the conversations, difference from gensim: cbow +0.42 (+0.30 to +0.50). </p>",
         "in percentage points: cbow -1.2 (-3.0 to +1.0), not significant. </p>",
-        "cbow reads 1.28 times as many words per second as gensim; it is faster than gensim in every turn.",
-        "of 1 sets of vectors 0 score higher than the bag of words, 1 lower",
-        "3 differences are judged at 95%",
+        "cbow reads 1.28 times as many words per second as gensim; it is faster than gensim in every round.",
+        "0 of 1 sets of vectors score higher than the bag of words and 1 lower",
+        "3 differences are tested at 95%",
     ):
         assert text in said, text
 
 
-def test_the_page_has_an_order_of_its_own():
+def test_the_page_orders_the_metrics_itself():
     found = in_order(RESULTS, ["groundup cbow", "gensim cbow"])
     benchmarks = found["corpora"]["chat"]["benchmarks"]
     assert list(benchmarks) == ["WordSim-353", "Google analogies"]
@@ -64,7 +64,7 @@ def test_the_page_has_an_order_of_its_own():
     assert found == RESULTS  # nothing is lost
 
 
-def test_a_dot_with_its_interval_for_every_set():
+def test_every_set_has_a_dot_with_its_interval():
     scores = {
         "groundup skipgram": {"mean": 0.42, "low": 0.3, "high": 0.5},
         "gensim skipgram": {"mean": 0.31, "low": 0.2, "high": 0.4},
@@ -77,10 +77,10 @@ def test_a_dot_with_its_interval_for_every_set():
     assert panels[0].get_xlabel() == "240 of 1,353 items"
     dots = [line for line in panels[0].lines if line.get_marker() == "o"]
     assert [line.get_markerfacecolor() for line in dots] == [dots[0].get_color(), "white"]
-    assert dots[0].get_color() == dots[1].get_color()  # one colour a method
+    assert dots[0].get_color() == dots[1].get_color()  # one colour per method
 
 
-def test_analogies_are_a_share():
+def test_analogies_are_shown_in_percent():
     scores = {"groundup cbow": {"mean": 0.0312, "low": 0.02, "high": 0.04}}
     [axes] = benchmark_scores({"Google analogies": {"items": 9, "of": 10, "scores": scores}}).axes
     assert [text.get_text() for text in axes.texts] == ["3.1%"]
@@ -94,7 +94,7 @@ def test_every_word_has_its_own_colour_and_shape():
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == len(words)
 
 
-def test_words_at_their_places():
+def test_words_are_drawn_at_their_coordinates():
     points = [
         {"word": "sea", "group": "sea", "x": 0.0, "y": 1.0},
         {"word": "ship", "group": "sea", "x": 0.5, "y": 1.5},

@@ -22,7 +22,7 @@ def shown(entry, percent=False):
     return "{} ({}–{})".format(*(f"{entry[key]:{style}}" for key in ("mean", "low", "high")))
 
 
-def test_the_thread_goes_from_counts_to_context():
+def test_the_table_goes_from_counts_to_context():
     found = study_facts()
     found["transfer"]["f1"]["logistic_regression"]["3000"] = {"mean": 0.94, "low": 0.94, "high": 0.94}
     found["contextual"]["rows"][3]["cosine"]["auc"]["mean"] += 0.5  # the best layer is not the last
@@ -39,7 +39,7 @@ def test_the_thread_goes_from_counts_to_context():
     assert static[1] == shown(found["embeddings"]["spam"]["features"]["groundup cbow, mix"]["f1"]) + " *"
     assert static[2] == "0.500"
     assert around == [
-        "the words around it, mean of their vectors: Word2Vec",
+        "mean vector of the surrounding words: Word2Vec",
         "–",
         shown(auc[1]["cosine"]["auc"]),
         "–",
@@ -48,10 +48,10 @@ def test_the_thread_goes_from_counts_to_context():
     assert decoder[1] == shown(f1["causal"]["3000"]) and encoder[1] == shown(f1["masked"]["3000"])
     assert encoder[2] == shown(auc[4]["cosine"]["auc"])  # its last layer
     assert decoder[2] == shown(auc[7]["cosine"]["auc"])  # of the word, not of the last token
-    assert [row[4] for row in (decoder, encoder)] == ["next", "hidden"]
+    assert [row[4] for row in (decoder, encoder)] == ["next", "masked"]
 
 
-def test_the_headline_figures_are_those_of_the_cards():
+def test_the_headline_metrics_are_those_of_the_cards():
     found = study_facts()
     shown = re.findall(r"<b>(-?[+\d.]+)", page(found))
     figures = headline(found)
@@ -61,19 +61,19 @@ def test_the_headline_figures_are_those_of_the_cards():
     assert figures["spam_f1"] == round(max(f1[name]["3000"]["mean"] for name in ("causal", "masked")), 4)
 
 
-def test_a_card_leads_to_every_page():
+def test_every_page_has_a_card_with_a_link():
     source = page(study_facts())
     names = ("tokenizers", "embeddings", "contextual", "objectives", "transformer", "translation")
     assert re.findall(r'<a href="([a-z]+)\.html" class="card">', source) == list(names)
     # lossy bits per byte are not compared
-    assert "with bpe_1k, the best of the 2 that give every text back" in source
-    assert ">22.5</b>" in source and "copying scores 20.5, a table of words 21.5" in source
-    assert ">0.9 million</b>" in source and "at most 5.1" in source
+    assert "with bpe_1k, the best of the 2 lossless tokenizers" in source
+    assert ">22.5</b>" in source and "copying the source scores 20.5, translating word by word 21.5" in source
+    assert ">0.9 million</b>" in source and "5.1 in the largest" in source
     assert "src=" not in source and "http" not in source
     assert Page(source).headings == [1, 2, 2]
 
 
-def test_a_gain_carries_its_interval():
+def test_a_gain_is_shown_with_its_interval():
     found = study_facts()
     found["transfer"]["gain"]["causal"]["100"] = {"mean": 0.8, "low": -0.1, "high": 1.7}
     source = page(found)

@@ -67,7 +67,7 @@ def test_pictures_and_page_come_from_metrics_and_curves(tmp_path: Path) -> None:
     assert text_of(source) == text_of(page(tmp_path, table=read_json(tmp_path / "transfer.json")))
 
 
-def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
+def test_the_page_has_all_sections(tmp_path: Path) -> None:
     source = page(tmp_path)
     assert source.count("data:image/png") == 3
     assert Page(source).headings == [1, 2, 2, 2]
@@ -76,31 +76,34 @@ def test_the_page_holds_all_of_it(tmp_path: Path) -> None:
     assert "How far training went" in text
     assert (
         "do not differ significantly" in text
-        and "one shape, one text, 150 seconds of training each. Then" in text
+        and "the same text, and 150 seconds of training each. Then" in text
     )
     found = figures()
     found["causal"]["max_seconds"] = None
-    assert "one shape, one text, the same number of steps. Then" in text_of(page(tmp_path, found))
+    assert "the same text, and the same number of steps. Then" in text_of(page(tmp_path, found))
 
 
 def test_conclusions_follow_the_intervals(tmp_path: Path) -> None:
     said = text_of(page(tmp_path))
-    assert "The decoder is right in 35.0% of its guesses, more often than counting neighbours (30.0%;" in said
     assert (
-        "The encoder is right in 30.5% of its guesses, not clearly more or less often than counting" in said
+        "The decoder predicts 35.0% of its tokens correctly, more than counts of neighbours (30.0%;" in said
     )
-    assert "The encoder read 1.5 times the text" in said
+    assert (
+        "The encoder predicts 30.5% of its tokens correctly, not significantly more or fewer than counts"
+        in said
+    )
+    assert "The encoder read 1.5 times as much text as the decoder" in said
     worse = figures()
     worse["masked"]["lead"]["trigram"] = entry(-0.1)
-    assert "of its guesses, less often than counting" in text_of(page(tmp_path, worse))
+    assert "of its tokens correctly, fewer than counts" in text_of(page(tmp_path, worse))
 
 
-def test_transfer_says_where_pretraining_helps(tmp_path: Path) -> None:
+def test_transfer_names_the_sizes_where_pretraining_helps(tmp_path: Path) -> None:
     said = text_of(page(tmp_path))
-    assert "Pretraining the encoder helps with 100 messages; the difference of F1 is largest with 100" in said
+    assert "Pretraining the encoder helps with 100 messages; the difference in F1 is largest with 100" in said
     assert "Pretraining the decoder makes no significant difference" in said
     assert ", not significant. Pretraining the encoder" in said or ", not significant. The two" in said
-    assert "Highest mean with 100 messages: " in said and "6 differences are judged at 95%" in said
+    assert "Highest mean with 100 messages: " in said and "6 differences are tested at 95%" in said
     assert "The two pretrained models do not differ significantly." in said
     other = deepcopy(transfer())
     other["lead"]["400"] = entry(-0.1)
@@ -133,7 +136,7 @@ def test_tables_show_means_and_intervals(tmp_path: Path) -> None:
     assert losses[1][1] == "0.030 (0.005–0.055)"  # 0.01 / sqrt(3) times 4.303
 
 
-def test_sizes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_sizes_are_in_numerical_order(tmp_path: Path) -> None:
     table = transfer()
     for key in ("f1", "loss", "gain"):
         for row in table[key].values():

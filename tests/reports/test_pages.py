@@ -22,7 +22,7 @@ EVERY_PART = """
 
 
 def page_of(*sections, frame="study", **values):
-    """A page of these sections, templates all, in a frame."""
+    """A page with these sections, which are templates, extending the template `frame`."""
     source = (
         f'{{% extends "{frame}.html.j2" %}}'
         '{% from "macros.html.j2" import section, look_for, source, picture, table, pieces, card, by_chance'
@@ -55,19 +55,19 @@ def test_fills_a_template_with_the_common_style():
     assert "<h1>a &lt; b</h1>" in page and "color-scheme: light dark" in page and page.endswith("</html>\n")
 
 
-def test_a_value_that_is_lacking_is_an_error():
+def test_a_missing_value_is_an_error():
     from jinja2 import UndefinedError
 
     with pytest.raises(UndefinedError, match="report"):
         pages.fill("validation.html.j2", {"title": ""})
 
 
-def test_a_picture_as_an_address(tmp_path):
+def test_a_picture_becomes_a_data_uri(tmp_path):
     (tmp_path / "a.png").write_bytes(b"abc")
     assert pages.data_uri(tmp_path / "a.png") == "data:image/png;base64,YWJj"
 
 
-def test_the_page_reads_offline_and_escapes_every_value(picture):
+def test_the_page_works_offline_and_escapes_every_value(picture):
     source = page_of(
         section(EVERY_PART, title='" ~ evil ~ "'), title=f"Title {EVIL}", lead=f"Lead {EVIL}", path=picture
     )
@@ -100,14 +100,14 @@ def test_a_section_shows_its_parts_in_the_order_of_the_template(picture):
     assert "Source" not in page_of(section(source=""))
 
 
-def test_addresses_end_where_the_clause_ends():
+def test_a_link_ends_before_punctuation():
     source = "A, https://a.org/x; B (see http://b.org/y_(z), 2017). <c> https://c.org/?q=1&r=2."
     page = Page(page_of(section(source=source), frame="page"))
     assert page.links == ["https://a.org/x", "http://b.org/y_(z", "https://c.org/?q=1&r=2"]
     assert "".join(text for tag, _, text in page.texts if tag in ("p", "a")).endswith(f"Source: {source}")
 
 
-def test_only_the_frame_of_the_study_leads_to_its_first_page():
+def test_only_pages_of_the_study_link_to_its_first_page():
     assert Page(page_of(section(source=""))).links == ["index.html"]
     assert Page(page_of(section(source=""), frame="page")).links == []
 
@@ -140,7 +140,7 @@ def test_a_table_without_rows():
     assert Page(page_of(section("{{ table(['a', 'b'], []) }}"))).text_of("th") == ["a", "b"]
 
 
-def test_a_row_of_another_length_is_refused():
+def test_a_row_of_the_wrong_length_is_an_error():
     with pytest.raises(AssertionError):
         page_of(section("{{ table(['a', 'b'], [['1']]) }}"))
 
@@ -151,8 +151,8 @@ def test_pieces_keep_their_spaces_and_are_counted():
     assert page.text_of("span", "soft") == ["4"]
 
 
-def test_wide_pictures_scroll_at_the_width_of_a_phone(tmp_path):
-    for width, least in ((5.0, 0), (11.0, 858)):  # 78 pixels an inch
+def test_wide_pictures_scroll_on_a_phone(tmp_path):
+    for width, least in ((5.0, 0), (11.0, 858)):  # 78 pixels per inch
         drawing, _ = style.figure(width, 2.0)
         style.save(drawing, tmp_path / "p.png")
         assert pages.legible_width(tmp_path / "p.png") == least
@@ -166,15 +166,15 @@ def test_long_cells_keep_a_readable_width():
     assert Page(page).text_of("td", "long") == ["word " * 20]
 
 
-def test_svg_goes_in_as_svg(tmp_path):
+def test_svg_is_embedded_as_svg(tmp_path):
     (tmp_path / "p.svg").write_bytes(b"<svg/>")
     page = Page(page_of(section("{{ picture(path, 'A block') }}"), path=tmp_path / "p.svg"))
     assert page.fetched == ["data:image/svg+xml;base64," + base64.b64encode(b"<svg/>").decode()]
 
 
-def test_what_many_differences_give_by_chance():
+def test_the_remark_on_differences_significant_by_chance():
     page = page_of("{{ by_chance(12, 0.95) }}")
-    assert "12 differences are judged at 95%, so about 0.6 of them would count" in page
+    assert "12 differences are tested at 95%, so about 0.6 of them would appear significant" in page
 
 
 def test_the_page_is_the_same_twice(picture):

@@ -61,15 +61,15 @@ def test_families_are_sorted_and_held_out_ones_come_last():
 
 
 @pytest.mark.parametrize("name", FIGURES.keys() - {"families"})
-def test_a_figure_is_legible_at_the_width_of_a_phone(name):
+def test_a_figure_is_legible_on_a_phone(name):
     drawing = FIGURES[name]()
     drawing.draw_without_rendering()
-    scale = 343 / (drawing.get_figwidth() * 72)  # pixels of a phone's column to a point
+    scale = 343 / (drawing.get_figwidth() * 72)  # pixels of a phone's column per point
     texts = [t for t in drawing.findobj(Text) if t.get_visible() and t.get_text()]
     assert len(texts) > 4 and min(text.get_fontsize() * scale for text in texts) >= 9
 
 
-def test_a_loss_without_gaps_under_its_running_mean():
+def test_the_loss_is_pale_below_its_running_mean():
     rows = [
         {"step": s, "train/loss": float(s % 2), "val/loss": 0.5 if s == 50 else np.nan} for s in range(1, 101)
     ]
@@ -83,7 +83,7 @@ def test_a_loss_without_gaps_under_its_running_mean():
 
 def test_the_seeds_are_one_line_with_their_range():
     rows = [{"step": s, "seed": seed, "train/loss": float(seed * s)} for seed in (1, 2, 6) for s in (1, 2, 3)]
-    rows.append({"step": 4, "seed": 1, "train/loss": 99.0})  # the others ended before
+    rows.append({"step": 4, "seed": 1, "train/loss": 99.0})  # the other seeds ended earlier
     [axes] = plots.loss_curve(rows, "Spam finetuning", "nats per message").axes
     [line], [band] = axes.lines, axes.collections
     assert list(line.get_xdata()) == [1, 2, 3] and list(line.get_ydata()) == [3, 6, 9]

@@ -75,7 +75,7 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_the_page_reads_offline_and_is_well_formed(pictures):
+def test_the_page_works_offline_and_is_well_formed(pictures):
     page = render(facts(), 0.95, pictures)
     parser = Page(page)
     assert len(parser.fetched) == len(PICTURES)
@@ -84,7 +84,7 @@ def test_the_page_reads_offline_and_is_well_formed(pictures):
     assert 'name="viewport"' in page
 
 
-def test_the_page_shows_the_figures_and_escapes_text(pictures):
+def test_the_page_shows_the_metrics_and_escapes_text(pictures):
     page = render(facts(), 0.95, pictures)
     text = text_of(page)
     for expected in (
@@ -109,24 +109,24 @@ def test_the_page_is_the_same_twice(pictures):
 def test_a_run_without_held_out_families(pictures):
     some = facts()
     some["instructions"]["held_out_families"] = {"instances": 0}
-    assert "families held out whole" not in render(some, 0.95, pictures)
+    assert "<td>held-out families</td>" not in render(some, 0.95, pictures)
 
 
 @pytest.mark.parametrize(
     ("mean", "significant", "verdict"),
     [
-        (0.02, True, "better by more than chance"),
-        (-0.02, True, "worse by more than chance"),
-        (-0.02, False, "no more than chance would explain"),
+        (0.02, True, "significantly better"),
+        (-0.02, True, "significantly worse"),
+        (-0.02, False, "not significant"),
     ],
 )
-def test_comparison_says_what_the_interval_says(mean, significant, verdict, pictures):
+def test_the_wording_of_the_comparison_follows_the_interval(mean, significant, verdict, pictures):
     some = facts()
     some["spam"]["difference"]["char_svm"]["f1"] = {
         "mean": mean, "low": -0.05, "high": 0.01, "significant": significant
     }  # fmt: skip
     sentence = (
-        f"F1 minus that of the linear SVM, characters 2–5: {mean:+.3f}, interval -0.050 to +0.010 on the same "
+        f"Difference in F1 from the linear SVM, characters 2–5: {mean:+.3f}, interval -0.050 to +0.010 on the same "
         f"messages: {verdict}."
     )
     assert sentence in text_of(render(some, 0.95, pictures))

@@ -24,28 +24,31 @@ def plots(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_starting_point_has_a_title() -> None:
+def test_every_start_has_a_title() -> None:
     assert tuple(TITLES) == STARTS
 
 
-def test_a_row_for_each_starting_point_in_their_order(plots: Path) -> None:
-    """However the file of the figures orders them."""
+def test_every_start_has_a_row_in_the_order_of_the_titles(plots: Path) -> None:
+    """The order in the metrics file does not matter."""
     page = Page(render(json.loads(json.dumps(found(), sort_keys=True)), plots))
     assert page.text_of("td")[:: len(page.text_of("th"))] == [*TITLES.values()]
     assert page.text_of("td")[-7:-3] == [TITLES["dpo"], "1.0 M", "2.500", "60.0% (59.0%–61.0%)"]
 
 
-def test_the_words_follow_the_intervals(plots: Path) -> None:
+def test_the_wording_follows_the_intervals(plots: Path) -> None:
     said = text_of(render(found(), plots))
     assert not GLUED.findall(said)
     assert (
-        "Published, finetuned with LoRA, against published, as released: +20.0 (+10.0 to +30.0) points on unseen "
-        "instances; +0.0 (-10.0 to +10.0) points on families held out, not significant." in said
+        "Downloaded, finetuned with LoRA, compared with downloaded, as released: +20.0 (+10.0 to +30.0) points on "
+        "unseen instances; +0.0 (-10.0 to +10.0) points on held-out families, not significant." in said
     )
-    svm = "against the character n-gram SVM:"
-    assert f"Spam F1 from random weights, {svm} +0.000 (-0.100 to +0.100), not significant." in said
-    assert f"Spam F1 from {TITLES['dpo']}, {svm} +0.200 (+0.100 to +0.300)." in said
-    assert "accuracy 0.9760 (0.9660–0.9860) over 2 seeds on 300 messages, 37 of which are in" in said
+    svm = "compared with the character n-gram SVM:"
+    assert f"Spam F1, random weights, {svm} +0.000 (-0.100 to +0.100), not significant." in said
+    assert f"Spam F1, {TITLES['dpo']}, {svm} +0.200 (+0.100 to +0.300)." in said
+    assert (
+        "accuracy 0.9760 (0.9660–0.9860) over 2 seeds on 300 messages, 37 of which occur word for word in"
+        in said
+    )
     assert "98.67%" in said and "as judge" not in said
 
 
@@ -55,7 +58,7 @@ def test_a_judge_has_a_column_of_its_own(plots: Path) -> None:
     figures["judge"] = {"judge": "wise", "scores": scores}
     page = render(figures, plots)
     assert Page(page).text_of("th")[-1] == "score by wise" and Page(page).text_of("td")[-1] == "50.0 of 100"
-    assert "wise as judge: two of its scores for one answer are up to 5.0 points apart" in text_of(page)
+    assert "wise as judge: two of its scores for the same answer are up to 5.0 points apart" in text_of(page)
 
 
 @pytest.mark.filterwarnings("error")
@@ -65,7 +68,7 @@ def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
-def test_a_starting_point_has_one_row_across_the_panels() -> None:
+def test_a_start_has_one_row_across_the_panels() -> None:
     bits, tasks, spam = starting_points.overview(found()).axes
     assert [label.get_text() for label in bits.get_yticklabels()] == list(TITLES.values())
     assert [round(bar.get_width(), 6) for bar in bits.patches] == [3.0, 2.9, 2.8, 2.7, 2.6, 2.5]
@@ -75,11 +78,11 @@ def test_a_starting_point_has_one_row_across_the_panels() -> None:
     assert spam.get_ylim() == tasks.get_ylim()
 
 
-def test_preferences_begin_where_the_model_is_its_reference() -> None:
+def test_preference_curves_begin_at_zero_where_the_model_is_its_reference() -> None:
     margin, accuracy, divergence = starting_points.preference_curves(ROWS).axes
     drawn = [list(zip(*panel.lines[0].get_data(), strict=True)) for panel in (margin, accuracy, divergence)]
     assert drawn == [
         [(0, 0.0), (2, 0.1), (4, 0.3)],
-        [(2, 0.75), (4, 0.8)],  # before the first step both answers are level, so there is no order
+        [(2, 0.75), (4, 0.8)],  # before the first step both answers have equal reward, so there is no order
         [(0, 0.0), (2, 0.02), (4, 0.05)],
     ]

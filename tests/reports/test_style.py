@@ -33,7 +33,7 @@ def test_size_panels_and_colours():
     assert right.get_title(loc="left") == "empty"
 
 
-def test_no_global_state_is_touched():
+def test_no_global_state_changes():
     import matplotlib
 
     before = dict(matplotlib.rcParams)

@@ -1,4 +1,4 @@
-"""Every page is filled in the tests of its name, from small facts; a value that is lacking is an error there."""
+"""Every template compiles, and the test module of its page fills it and reads the result strictly."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_strict_reader_reads_the_page_in_the_tests_of_its_name(name: str) -> None:
+def test_the_test_module_of_a_page_reads_it_strictly(name: str) -> None:
     tests = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
     assert "Page(" in tests, "read the page with tests.reports.html_page.Page: it fails on left-over braces"
 

@@ -23,7 +23,7 @@ LEARNED = {
 
 
 def measured(rows: Any = ROWS, learned: Any = LEARNED) -> dict[str, Any]:
-    """What the stage compare_tokenizers writes of these rows."""
+    """What the stage compare_tokenizers writes for these rows."""
     return {
         "tokenizers": table(rows, COMPARE),
         "order": list(rows),
@@ -46,16 +46,16 @@ def test_picture_and_page_come_from_the_metrics(tmp_path: Path) -> None:
     assert text_of(source) == text_of(page(tmp_path))
 
 
-def test_the_page_shows_how_each_was_learned_and_what_it_does(tmp_path: Path) -> None:
+def test_the_page_shows_how_each_was_trained_and_what_it_does(tmp_path: Path) -> None:
     source = page(tmp_path)
     assert Page(source).headings == [1, 2, 2, 2, 2, 2]
     text = text_of(source)
-    assert "Byte-pair encoding as it was learned (bpe)" in text
-    assert "WordPiece as it was learned (wordpiece)" in text
-    assert "1,000 joins 1" in text and "all 3" in text
+    assert "How byte-pair encoding was trained (bpe)" in text
+    assert "How WordPiece was trained (wordpiece)" in text
+    assert "1,000 merges 1" in text and "all 3" in text
     assert "0.500000" in text and "1,234" in text
     assert "2.100 (1.852–2.348)" in text
-    assert "1.633 (1.254–2.013)*" in text  # predicts less than the text
+    assert "1.633 (1.254–2.013)*" in text  # lossy
     names = Page(source).text_of("dt")
     assert [name.strip() for name in names[:3]] == ["byte", "bpe", "wordpiece"]  # the order of params.yaml
 
@@ -64,23 +64,23 @@ def test_without_learned_merges_there_is_no_section_about_them(tmp_path: Path) -
     rows = {"bpe": ROWS["bpe"], "byte": row([2.5, 2.6, 2.7], [0.8, 0.9, 0.7])}
     source = page(tmp_path, rows, {"bpe": None, "wordpiece": None})
     text = text_of(source)
-    assert "as it was learned" not in text
+    assert "How byte-pair encoding" not in text and "How WordPiece" not in text
     assert "2.100 (1.852–2.348)" in text
-    assert "with each tokenizer, 20 seconds per seed" in text
+    assert "for the same time, 20 seconds per seed" in text
     assert '<th class="n">size, M</th>' in source
-    assert "One sentence, many cuts" in text
+    assert "One sentence, many tokenizations" in text
 
 
 def test_conclusions_follow_the_intervals(tmp_path: Path) -> None:
     said = text_of(page(tmp_path))
-    assert "bpe predicts best after equal time: 2.100" in said  # not wordpiece, whose text has lost something
+    assert "bpe predicts best after equal time: 2.100" in said  # not wordpiece, which is lossy
     assert "byte +0.500 (+0.500 to +0.500);" in said
-    assert "of a text that has lost something" in said
+    assert "of a text that is not restored completely" in said
     assert "byte -0.010 (-0.250 to +0.230), not significant" in said
-    assert "50% of byte's 256 tokens never occur in the corpus, and 40% of its model" in said
-    assert "Not every text comes back with wordpiece" in said
+    assert "50% of byte's 256 tokens never occur in the corpus, and 40% of its model's parameters" in said
+    assert "Decoding does not restore every text with wordpiece" in said
     assert (
-        "4 differences are judged at 95%, so about 0.2 of them would count as significant by chance alone"
+        "4 differences are tested at 95%, so about 0.2 of them would appear significant by chance alone"
         in said
     )
     assert "Spam F1, difference from bpe: byte" in said
@@ -91,20 +91,20 @@ def test_seeds_with_unequal_steps_in_equal_time_are_named_first(tmp_path: Path) 
     rows = {**ROWS, "byte": {**ROWS["byte"], "steps": {"seed_1": 142, "seed_2": 145, "seed_3": 59}}}
     said = text_of(page(tmp_path, rows))
     assert said.index("The machine was busy") < said.index("predicts best after equal time")
-    # of bpe 10 to 11
-    assert "steps, with byte 59 to 145; small differences from these may be its doing" in said
+    # bpe is not named: it made 10 to 11 steps
+    assert "steps (with byte 59 to 145), which may explain small differences" in said
 
 
-def test_all_texts_come_back(tmp_path: Path) -> None:
+def test_without_lossy_tokenizers_there_is_no_remark_about_them(tmp_path: Path) -> None:
     said = text_of(
         page(tmp_path, {name: ROWS[name] for name in ("bpe", "byte")}, {"bpe": None, "wordpiece": None})
     )
-    assert "Not every text comes back" not in said
-    assert "Of the vocabularies that give every text back, bpe predicts best" in said
+    assert "Decoding does not restore" not in said
+    assert "Of the lossless vocabularies, bpe predicts best" in said
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_mark_for_each_tokenizer_at_its_mean_hollow_where_text_is_lost() -> None:
+def test_each_tokenizer_has_a_mark_at_its_mean_hollow_if_lossy() -> None:
     rows = {name: ROWS[name] for name in ("bpe", "wordpiece")}
     found = table(rows, COMPARE)
     panels = ladder(found).axes

@@ -1,4 +1,4 @@
-"""The page drawn from what the smallest models gave."""
+"""The page, drawn for tiny models."""
 
 import json
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def test_every_picture_is_drawn_and_on_the_page(drawn: Drawn) -> None:
     assert '<span class="piece">&lt;</span>' in drawn.html and "<cab" not in drawn.html
 
 
-def test_the_overview_has_a_row_a_model_and_its_numbers(drawn: Drawn) -> None:
+def test_the_overview_has_one_row_per_model(drawn: Drawn) -> None:
     rows = drawn.rows("Three members of a family")
     assert [row[0] for row in rows] == list(KINDS.values())
     assert [row[1] for row in rows] == ["2", "2", "3 + 2"]
@@ -91,7 +91,7 @@ def test_the_overview_has_a_row_a_model_and_its_numbers(drawn: Drawn) -> None:
     assert [row[7] for row in rows] == [f"{parameters(model):,}" for model in drawn.models.values()]
 
 
-def test_the_shares_of_the_parts_are_those_of_the_whole(drawn: Drawn) -> None:
+def test_the_parameters_of_the_parts_add_up(drawn: Drawn) -> None:
     rows = drawn.rows("Data flow of the encoder-decoder")
     total = parameters(drawn.models["encoder_decoder"])
     counts = [int(row[4].replace(",", "")) for row in rows if row[4] != "–"]
@@ -100,26 +100,28 @@ def test_the_shares_of_the_parts_are_those_of_the_whole(drawn: Drawn) -> None:
     assert any(row[0].startswith("encoder: ") for row in rows)
 
 
-def test_nothing_of_the_future_in_a_decoder_and_something_in_an_encoder(drawn: Drawn) -> None:
+def test_a_decoder_gives_later_tokens_no_weight_and_an_encoder_some(drawn: Drawn) -> None:
     assert "the decoder's heads give 0.0% of their weight to later tokens" in drawn.text
-    assert f"the encoder's {drawn.facts['later']['encoder']:.1%}" in drawn.text
+    assert f"the encoder's heads {drawn.facts['later']['encoder']:.1%}" in drawn.text
     assert drawn.facts["later"]["encoder"] > 0.01
 
 
-def test_a_row_a_head_and_the_strongest_is_the_largest_of_its_column(drawn: Drawn) -> None:
-    rows = drawn.rows("What the decoder looks at")
+def test_one_row_per_head_and_the_strongest_head_is_named(drawn: Drawn) -> None:
+    rows = drawn.rows("What the decoder attends to")
     assert [row[0] for row in rows] == [f"{layer}.{head}" for layer in (1, 2) for head in (1, 2, 3, 4)]
     itself = {row[0]: float(row[1].rstrip("%")) for row in rows}
-    said = drawn.text.partition(">What the decoder looks at</h2>")[2].partition("Looking most ")[2]
+    said = drawn.text.partition(">What the decoder attends to</h2>")[2].partition(
+        "attend most to each target: "
+    )[2]
     said = said.partition("</p>")[0]
-    name = said.split("at itself: head ")[1].split(" ")[0]
+    name = said.split("itself: head ")[1].split(" ")[0]
     assert itself[name] == max(itself.values())
-    assert "at later tokens" not in said  # a decoder has none
+    assert "later tokens" not in said  # a decoder gives them no weight
 
 
-def test_the_table_of_one_look_adds_up(drawn: Drawn) -> None:
-    rows = drawn.rows("One look, step by step")
-    assert [row[0] for row in rows] == ["(end)", *"bad ", "&lt;", *"cab", "together"]
+def test_the_table_of_one_attention_step_adds_up(drawn: Drawn) -> None:
+    rows = drawn.rows("Attention, step by step")
+    assert [row[0] for row in rows] == ["(end)", *"bad ", "&lt;", *"cab", "sum"]
     weights = [float(row[4].rstrip("%")) for row in rows]
     assert sum(weights[:-1]) == pytest.approx(100, abs=0.5) and weights[-1] == 100
     for column in (8, 9, 10):
@@ -129,7 +131,7 @@ def test_the_table_of_one_look_adds_up(drawn: Drawn) -> None:
     assert "The query is “b”" in drawn.text
 
 
-def test_the_translation_is_shown_as_it_was_cut(drawn: Drawn) -> None:
+def test_all_texts_are_shown_as_tokens(drawn: Drawn) -> None:
     pieces = Page(drawn.html).text_of("span", "piece")
     tokens = drawn.facts["tokens"]
     shown = [*tokens["decoder"], *tokens["encoder"], *tokens["source"], *tokens["target"]]

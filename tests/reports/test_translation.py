@@ -51,7 +51,7 @@ def test_page_shows_table_samples_and_pictures(tmp_path: Path) -> None:
     for text in (
         "1,234 parameters",
         "thou &lt;art&gt;",
-        "100 steps in 9.1 min over 2.0\nmillion tokens",
+        "100 steps in 9.1 min, 2.0\nmillion tokens",
         "Genesis 1:2",
         "Alignment of IBM Model 1: John 4:43",
         "chrF, 95% interval",
@@ -70,21 +70,22 @@ def test_page_shows_table_samples_and_pictures(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_the_table_says(tmp_path: Path) -> None:
+def test_conclusions_follow_p_and_the_sign(tmp_path: Path) -> None:
     page = " ".join(drawn(tmp_path, RESULTS).split())
     assert "In BLEU the model scores higher than copying: 30.0 against 20.0 (p = 0.0010)." in page
     assert (
-        "In chrF the model is not significantly different from the table of words: 40.0 against 41.0" in page
+        "In chrF the model is not significantly different from word-by-word translation: 40.0 against 41.0"
+        in page
     )
 
 
-def test_a_model_that_loses_is_said_to(tmp_path: Path) -> None:
+def test_a_model_that_scores_lower_is_reported(tmp_path: Path) -> None:
     better = {"systems": RESULTS["systems"] | {"copy": entry(50.0, 0.001)}}  # type: ignore[operator]
     page = " ".join(drawn(tmp_path, RESULTS | better).split())
     assert "In chrF the model scores lower than copying: 40.0 against 60.0" in page
 
 
-def test_train_is_averaged_and_val_stands_where_it_was_measured() -> None:
+def test_train_is_averaged_and_val_is_drawn_where_it_was_measured() -> None:
     [axes] = translation.training_curve(HISTORY, average=2).axes
     train, val = axes.lines
     assert list(train.get_ydata()) == pytest.approx([2.99, *(3.005 - step / 100 for step in range(2, 101))])

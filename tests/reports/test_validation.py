@@ -15,19 +15,19 @@ def report() -> dict[str, Any]:
     return by_hand.report()
 
 
-def test_sentences_have_a_blank_between_them(report: dict[str, Any]) -> None:
+def test_sentences_are_separated_by_a_space(report: dict[str, Any]) -> None:
     text = text_of(render_page(report, "Raw"))
     for said in (
         "There are 2 to 50 rows. Found: 1,234.",
         "in this order. Found: id, text.",
         "rows repeat. Found: 2 such rows.",
-        "control characters. 1,234 rows against it, the first 1:",
+        "control characters. 1,234 unexpected rows, the first 1:",
     ):
         assert said in text, said
     assert not GLUED.findall(text)
 
 
-def test_page_is_whole_and_escapes(report: dict[str, Any]) -> None:
+def test_the_page_is_complete_and_escapes_values(report: dict[str, Any]) -> None:
     page = render_page(report, "Raw & checked")
     assert Page(page).headings[0] == 1
     assert "<script" not in page
@@ -36,12 +36,12 @@ def test_page_is_whole_and_escapes(report: dict[str, Any]) -> None:
     assert "Raw &amp; checked" in page
     for outside in ("http:", "https:", "src=", "@import", "url("):
         assert outside not in page
-    assert "Stopped: at least one required expectation fails." in page
+    assert "Stopped: at least one required expectation failed." in page
     for suite in report["suites"]:
         assert all(check["says"] in page for check in suite["checks"])
 
 
-def test_the_command_draws_the_page_of_a_failed_validation_beside_its_results(
+def test_the_command_writes_the_page_of_a_failed_validation_to_the_same_folder(
     report: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_json(tmp_path / "splits.json", report)
@@ -52,7 +52,7 @@ def test_the_command_draws_the_page_of_a_failed_validation_beside_its_results(
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"a": 1}'])
-def test_the_command_refuses_what_is_no_result_in_a_sentence(content: str | None, tmp_path: Path) -> None:
+def test_the_command_rejects_other_files_with_one_sentence(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "raw.json").write_text(content)
     with pytest.raises(SystemExit, match=r"^error: .*raw\.json holds no results of a validation"):

@@ -1,4 +1,4 @@
-"""Pages and pictures from the numbers that stages measured: HTML that reads offline, charts in one style.
+"""Pages and pictures of the metrics that stages measured: HTML that works offline, charts in one style.
 
-It computes no metric and imports no torch, so that a changed sentence or colour redraws a page in seconds.
+This package computes no metric and imports no torch, so changing a sentence or a colour redraws a page in seconds.
 """

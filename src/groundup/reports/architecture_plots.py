@@ -1,4 +1,4 @@
-"""The data flow of a model as a picture: every part with its sizes, the tensors between them, the residual paths."""
+"""Draw the data flow of a model: every part with its sizes, the tensors between the parts, and the residual paths."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # inches
-WIDTH, LEFT, RIGHT = 6.0, 1.0, 4.0  # of a stack; edges of its boxes
+WIDTH, LEFT, RIGHT = 6.0, 1.0, 4.0  # width of a stack; left and right edge of its boxes
 MIDDLE = (LEFT + RIGHT) / 2
 BOX, GAP, PLUS = 0.52, 0.36, 0.11
 FILLS = {"attn": "#d6e8f5", "mlp": "#fbe9c8", "norm": "#f1f3f5", "other": "#d8efe7"}
@@ -19,7 +19,10 @@ FILLS = {"attn": "#d6e8f5", "mlp": "#fbe9c8", "norm": "#f1f3f5", "other": "#d8ef
 
 @styled
 def data_flow(stacks: Sequence[Stack]) -> "Figure":
-    """The stacks side by side, read from top to bottom; an encoder's text goes to the cross-attention beside it."""
+    """Draw the stacks side by side, from top to bottom.
+
+    An arrow leads from the output of an encoder to the cross-attention of the decoder.
+    """
     total = sum(stack.parameters for stack in stacks)
     height = max(map(_height, stacks))
     drawing, [axes] = figure(WIDTH * len(stacks), height)
@@ -38,7 +41,7 @@ def _height(stack: Stack) -> float:
 
 
 def _adds(part: Part) -> bool:
-    """Is what the part finds added to what it read?"""
+    """Is the part's output added to its input (a residual connection)?"""
     return not _is_norm(part)
 
 
@@ -49,7 +52,7 @@ def _is_norm(part: Part) -> bool:
 def _draw(
     axes: "Axes", stack: Stack, x: float, total: int, memory: tuple[float, float] | None
 ) -> tuple[float, float]:
-    """Draw one stack at x; return where its output stands."""
+    """Draw one stack at x; return the position of its output."""
     middle = x + MIDDLE
     share = f"{stack.parameters / total:.0%} of the parameters" if stack.parameters < total else ""
     facts = f"{stack.parameters:,} parameters, {_flops(stack.flops)} per token"
@@ -68,7 +71,7 @@ def _draw(
     y = _pass(axes, middle, y - 0.06, stack.embeddings[0].shape, GAP + 0.14)
     top = y - 0.08
 
-    branch = y  # where the residual path leaves
+    branch = y  # where the residual path branches off
     for part in stack.block:
         if _adds(part) and not stack.norm_first:
             branch = y
@@ -88,9 +91,9 @@ def _draw(
     for part in stack.head:
         _box(axes, part, x, y, 1, total)
         y = _pass(axes, middle, y + BOX, part.shape)
-    of = "the next token" if stack.causal else "the token at each place"
-    says = f"scores of {of}" if stack.head and stack.head[-1].name == "lm_head" else "the text as read"
-    axes.text(middle, y + 0.12, says, ha="center", va="center", fontsize=9.5)
+    of = "the next token" if stack.causal else "the token at each position"
+    output = f"logits of {of}" if stack.head and stack.head[-1].name == "lm_head" else "the encoded text"
+    axes.text(middle, y + 0.12, output, ha="center", va="center", fontsize=9.5)
     for number, part in enumerate(stack.aside):
         _box(axes, part, x, y + 0.3 + number * (BOX + GAP), 1, total)
     return middle, y + 0.12
@@ -127,7 +130,7 @@ def _arrow(axes: "Axes", x: float, top: float, bottom: float) -> None:
 
 
 def _pass(axes: "Axes", x: float, y: float, shape: tuple[int, ...] | None, gap: float = GAP) -> float:
-    """An arrow downwards, with the shape of what passes beside it; return where it ends."""
+    """Draw an arrow downwards, labelled with the shape of the tensor; return where the arrow ends."""
     _arrow(axes, x, y, y + gap)
     if shape is not None:
         axes.text(x + 0.12, y + gap / 2, _shape(shape), va="center", fontsize=9, color=CYCLE[0])
@@ -135,7 +138,7 @@ def _pass(axes: "Axes", x: float, y: float, shape: tuple[int, ...] | None, gap: 
 
 
 def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
-    """What a part found, added to what went around it from `branch`; return where the sum leaves."""
+    """Draw the sum of a part's output and the residual path from `branch`; return where the sum leaves."""
     from matplotlib.patches import Circle
 
     centre, around = y + GAP * 0.7 + PLUS, x - MIDDLE + LEFT - 0.32
@@ -156,7 +159,7 @@ def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
 
 
 def _memory(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    """The encoder's text, from below its stack to a cross-attention of the next stack."""
+    """Draw the encoder's output, from below its stack to a cross-attention of the next stack."""
     between = end[0] - LEFT - 0.02
     axes.plot(
         (start[0] + 0.62, between, between), (start[1], start[1], end[1]), color=CYCLE[2], linewidth=1.6

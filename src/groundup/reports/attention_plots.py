@@ -1,6 +1,6 @@
-"""Attention maps: how much each token of a text looks at each token of it, or of another text.
+"""Attention maps: how much each token of a text attends to each token of the same or another text.
 
-A row is a token that looks, a column one that is looked at; a row sums to 1. What may not be looked at is hatched.
+Rows are queries and sum to 1; columns are keys. A masked position is hatched.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-INCHES = 0.26  # a token
-NUMBERS = 12  # up to this many tokens a side, each cell also says its weight
+INCHES = 0.26  # per token
+NUMBERS = 12  # with up to this many tokens per side, each cell also shows its weight
 
 
 @styled
 def attention_map(
     weights: "NDArray[np.floating]", rows: Sequence[str], columns: Sequence[str], title: str
 ) -> "Figure":
-    """One panel, or one for each head, two side by side.
+    """Draw one panel, or one panel per head, two side by side.
 
     Args:
         weights: (T, S), or (H, T, S).
-        rows: the T tokens that look.
-        columns: the S tokens looked at.
+        rows: the T query tokens.
+        columns: the S key tokens.
     """
     heads = np.asarray(weights, dtype=float).reshape(-1, *np.shape(weights)[-2:])
     assert heads.shape[1:] == (len(rows), len(columns)), (heads.shape, len(rows), len(columns))
@@ -50,10 +50,10 @@ def attention_map(
 def mask_patterns(
     patterns: Sequence[tuple[str, "NDArray[np.bool_]", Sequence[str], Sequence[str]]],
 ) -> "Figure":
-    """Who may look at whom, a panel a model: blue may, hatched may not.
+    """Draw which positions attend to which, one panel per model: blue where they do, hatched where they must not.
 
     Args:
-        patterns: (title, (T, S) True where something was looked at, the T rows, the S columns).
+        patterns: (title, (T, S) True where a weight is above 0, the T rows, the S columns).
     """
     sizes = [_size(rows, columns) for *_, rows, columns in patterns]
     width, height = (max(side) for side in zip(*sizes, strict=True))
@@ -78,7 +78,7 @@ def _map(
     columns: Sequence[str],
     numbers: bool = True,
 ) -> None:
-    """Weights (T, S) as shades of blue; cells of exactly 0 are out of sight and hatched."""
+    """Draw weights (T, S) as shades of blue; cells of exactly 0 are masked and hatched."""
     from matplotlib.patches import Rectangle
 
     axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")

@@ -1,4 +1,4 @@
-"""The page of the step from static to contextual vectors. A row is one of the stage's metrics file."""
+"""The page on the step from static to contextual vectors. A row is a row of reports/study/metrics/contextual.json."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what the stage contextual measured; its pictures go into `pictures`."""
+    """Return the page for the stage contextual; write its pictures to `pictures`."""
     facts = read_json(metrics / "contextual.json")
     save(word_in_context(facts["rows"]), pictures / "word_in_context.png")
     save(geometry(facts["rows"]), pictures / "geometry.png")
@@ -31,7 +31,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def _by_model(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """The contextual rows that read the word itself, per model in the order of the layers."""
+    """Return the contextual rows that read the word itself, per model in the order of the layers."""
     models: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["layer"] is not None and "geometry" in row:
@@ -52,7 +52,7 @@ def _layers(axes: "Axes", rows: Rows) -> None:
 
 @styled
 def word_in_context(rows: Rows) -> "Figure":
-    """AUC by layer with intervals; static vectors as level lines."""
+    """Draw the AUC by layer with intervals; static vectors are horizontal lines."""
     drawing, [axes] = figure(8.6, 4.8)
     models = _by_model(rows)
     for number, (name, layers) in enumerate(models.items()):
@@ -74,7 +74,7 @@ def word_in_context(rows: Rows) -> "Figure":
             color=CYCLE[number % len(CYCLE)],
             linewidth=1.5,
             linestyle=(0, (5, 2)),
-            label=f"{row['vectors']}: mean of the words around it",
+            label=f"{row['vectors']}: mean of the surrounding words",
         )
     names = " and ".join(row["vectors"] for row in _static(rows, own=True))
     axes.axhline(
@@ -89,12 +89,12 @@ def word_in_context(rows: Rows) -> "Figure":
 
 @styled
 def geometry(rows: Rows) -> "Figure":
-    """Anisotropy by layer, and what of self-similarity and intra-sentence similarity is left above it."""
+    """Draw anisotropy by layer, and by how much self-similarity and intra-sentence similarity exceed it."""
     drawing, panels = figure(12.5, 4.4, columns=3)
     titles = {
         "anisotropy": "Anisotropy: two different words",
-        "self_similarity": "One word in two messages, above it",
-        "intra_sentence": "A word and its message, above it",
+        "self_similarity": "One word in two messages, minus it",
+        "intra_sentence": "A word and its message, minus it",
     }
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for number, (name, layers) in enumerate(_by_model(rows).items()):
@@ -118,5 +118,5 @@ def geometry(rows: Rows) -> "Figure":
 
 
 def value_of(shape: Mapping[str, float], key: str) -> float:
-    """A mean cosine; those of words that share something are given above that of words that share nothing."""
+    """Return the mean cosine `key`; self-similarity and intra-sentence similarity are given minus anisotropy."""
     return shape[key] - (0.0 if key == "anisotropy" else shape["anisotropy"])

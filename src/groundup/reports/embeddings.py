@@ -1,4 +1,4 @@
-"""The page of word embeddings: what they know, beside gensim's, with pictures of this run."""
+"""The page on word embeddings: what they know, compared with gensim's, with pictures of this run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from groundup.reports.style import CYCLE, INK, SOFT, figure, save, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "os^D"  # another shape for each round of the colours
+MARKERS = "os^D"  # the next shape each time all colours are used up
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what compare_embeddings measured; its pictures go into `pictures`."""
+    """Return the page for the stage compare_embeddings; write its pictures to `pictures`."""
     surroundings = read_json(shown / "embeddings.json")
     order = [entry["set"] for entry in surroundings["neighbours"]]
     results = in_order(read_json(metrics / "embeddings.json"), order)
@@ -34,7 +34,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def in_order(results: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """The metrics, whose keys the file sorts by name, in the order in which the page shows them.
+    """Return the metrics in the order of the page; in the file the keys are sorted by name.
 
     Args:
         sets: every set of vectors ("groundup cbow"), ours first.
@@ -75,7 +75,7 @@ def _picked(table: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
 
 @styled
 def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """One panel per benchmark, one dot with its interval per set of vectors (hollow for gensim).
+    """Draw one panel per benchmark, one dot with its interval per set of vectors (hollow for gensim).
 
     `table`: {benchmark: {"items", "of", "scores": {set: {"mean", "low", "high"}}}}.
     """
@@ -95,7 +95,7 @@ def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
         axes.set_yticks(range(len(entry["scores"])), names or [""] * len(entry["scores"]))
         axes.set_ylim(len(entry["scores"]) - 0.5, -0.7)
         axes.margins(x=0.15)
-        axes.locator_params(axis="x", nbins=4)  # more would touch each other
+        axes.locator_params(axis="x", nbins=4)  # more labels would touch each other
         if title == ANALOGIES:
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
         axes.set_title(title)
@@ -105,7 +105,7 @@ def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 @styled
 def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """One panel per set of vectors, one colour and shape per word and its neighbours; the word itself is bold.
+    """Draw one panel per set of vectors, one colour and shape per word and its neighbours; the word itself is bold.
 
     `panels_of`: {set: [{"word", "group", "x", "y"}]}.
     """
@@ -129,6 +129,6 @@ def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Fig
 
 
 def _colour_of(name: str) -> str:
-    """One colour per method, ours or gensim's."""
+    """Return the colour of a method, the same for ours and gensim's."""
     methods = ("skipgram", "cbow", "glove")
     return CYCLE[next((place for place, method in enumerate(methods) if name.endswith(method)), -1)]

@@ -1,4 +1,4 @@
-"""Numbers and intervals as the pages write them. An entry is {"mean", "low", "high"}."""
+"""Format numbers and intervals for the pages. An entry is {"mean", "low", "high"}."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ def share(value: float, digits: int = 1) -> str:
 
 
 def interval(entry: Entry, digits: int = 3, scale: float = 1) -> str:
-    """Mean and ends, "0.931 (0.920–0.942)"; the mean alone where nothing varies."""
+    """Mean and bounds, "0.931 (0.920–0.942)"; only the mean if the bounds are equal."""
     mean, low, high = (f"{entry[key] * scale:.{digits}f}" for key in ("mean", "low", "high"))
     if entry["low"] == entry["high"]:
         return mean
@@ -29,22 +29,22 @@ def interval(entry: Entry, digits: int = 3, scale: float = 1) -> str:
 
 
 def percent(entry: Entry) -> str:
-    """The same of a share: "35.0% (34.1%–35.9%)"."""
+    """Mean and bounds of a fraction in per cent, "35.0% (34.1%–35.9%)"."""
     mean, low, high = (f"{entry[key]:.1%}" for key in ("mean", "low", "high"))
     return f"{mean} ({low}–{high})"
 
 
 def difference(entry: Entry, digits: int = 3, scale: float = 1) -> str:
-    """A difference with its sign, "+0.05 (-0.01 to +0.11)"."""
+    """A difference with signs, "+0.05 (-0.01 to +0.11)"."""
     mean, low, high = (f"{entry[key] * scale:+.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 
 
 def starred(entry: Entry, digits: int = 3, scale: float = 1) -> str:
-    """The same in a table: with * where the interval leaves out 0."""
+    """A difference for a table, followed by * if it is significant."""
     return difference(entry, digits, scale) + (" *" if significant(entry) else "")
 
 
 def significant(entry: Entry) -> bool:
-    """Does the interval of a difference leave out 0?"""
+    """Does the interval of a difference exclude 0?"""
     return entry["low"] > 0 or entry["high"] < 0

@@ -1,4 +1,4 @@
-"""The first page of the study: one thread from counts to context, and the headline figure of every page."""
+"""The first page of the study: the steps from counts to context, and the headline metric of every page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,13 +20,13 @@ from groundup.reports.pages import fill
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page; it has no pictures."""
+    """Return the page; it has no pictures."""
     found = read_metrics(metrics)
     return fill("index.html.j2", {"thread": thread(found), "cards": cards(found)})
 
 
 def thread(found: Facts) -> dict[str, dict[str, Any]]:
-    """Each step from counts to context: the name of its best way, and its figures.
+    """Return, for each step from counts to context, the name of its best method and the metrics.
 
     Args:
         found: see `groundup.evaluation.study_headline`.
@@ -37,9 +37,8 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
     }
     vectors = best(features)
     rows = [row for row in found["contextual"]["rows"] if row["layer"] is None]
-    own = next(
-        row["cosine"]["auc"] for row in rows if row["read"] == WORD
-    )  # equal for all: one vector per word
+    # equal for all static vectors: a word has the same vector in every sentence
+    own = next(row["cosine"]["auc"] for row in rows if row["read"] == WORD)
     around = {row["vectors"]: row["cosine"]["auc"] for row in rows if row["read"] != WORD}
     models = {
         trunk: {
@@ -62,7 +61,7 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
 
 
 def cards(found: Facts) -> dict[str, dict[str, Any]]:
-    """The figures of each page's card, by the page's name; `found` as for `thread`."""
+    """Return the metrics of each page's card, by the page's name; `found` as for `thread`."""
     fair, similar, layers = lossless(found), word_similarity(found), last_layers(found)
     tokenizer = min(fair, key=lambda name: fair[name]["mean"])
     ours, gensim = (
@@ -87,5 +86,5 @@ def cards(found: Facts) -> dict[str, dict[str, Any]]:
 
 
 def best(entries: Mapping[str, Entry]) -> str:
-    """The name with the highest mean."""
+    """Return the name with the highest mean."""
     return max(entries, key=lambda name: entries[name]["mean"])

@@ -1,4 +1,4 @@
-"""The page of the objectives: what decoder and encoder learned from plain text, and what that is worth for spam."""
+"""The page on the objectives: what decoder and encoder learned from plain text, and how much it helps to find spam."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ from groundup.training.curves import read_curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLES = {  # the systems of the transfer, in the order of its tables
-    "masked": "encoder, pretrained on hidden words",
-    "causal": "decoder, pretrained on next words",
+TITLES = {  # the systems of the stage transfer, in the order of the tables
+    "masked": "encoder, pretrained on masked tokens",
+    "causal": "decoder, pretrained on next tokens",
     "masked_random": "encoder, random weights",
     "causal_random": "decoder, random weights",
     "naive_bayes": "naive Bayes, words",
@@ -35,7 +35,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what pretrain_objective and transfer measured; its pictures go into the folder `pictures`."""
+    """Return the page for the stages pretrain_objective and transfer; write its pictures to the folder `pictures`."""
     objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
     transfer = read_json(metrics / "transfer.json")
     rows = {name: read_curve(curves / f"objective_{name}.csv") for name in objectives}
@@ -46,10 +46,11 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures: Path) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        objectives: metrics of pretrain_objective, by objective. transfer: metrics of the stage transfer.
+        objectives: metrics of pretrain_objective, by objective.
+        transfer: metrics of the stage transfer.
         pictures: the folder with accuracy.png, curves.png and transfer.png.
     """
     sizes = sorted(transfer["lead"], key=int)
@@ -71,7 +72,7 @@ def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures:
 
 @styled
 def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
-    """F1 over the number of labelled messages.
+    """Draw F1 over the number of labelled messages.
 
     Args:
         transfer: see `groundup.evaluation.transfer_results.table`.
@@ -80,7 +81,9 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
     sizes = sorted(int(size) for size in transfer["f1"]["masked"])
     for number, (name, look) in enumerate(LOOKS.items()):
         entries = [transfer["f1"][name][str(size)] for size in sizes]
-        x = [size * (1 + 0.03 * (number - 2.5)) for size in sizes]  # side by side, or intervals would overlap
+        x = [
+            size * (1 + 0.03 * (number - 2.5)) for size in sizes
+        ]  # shifted, so that intervals do not overlap
         means = np.array([entry["mean"] for entry in entries])
         ends = np.array([[entry["low"], entry["high"]] for entry in entries]).T
         error = np.abs(ends - means)
@@ -90,8 +93,8 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
     axes.set_xticks([], minor=True)
     axes.set(
         title=f"F1 of spam on test, {transfer['seeds']} seeds, {transfer['confidence']:.0%} intervals",
-        xlabel="labelled messages to learn from (logarithmic)",
-        ylim=(max(axes.get_ylim()[0], -0.02), 1.02),  # the marks of 0 and 1 are seen whole
+        xlabel="labelled training messages (logarithmic)",
+        ylim=(max(axes.get_ylim()[0], -0.02), 1.02),  # so that markers at 0 and 1 are not cut
     )
     axes.legend(loc="lower right")
     return drawing
@@ -99,21 +102,21 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
 
 @styled
 def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """Loss and accuracy on val over training tokens of both objectives, side by side; `curves`: name -> rows."""
+    """Draw loss and accuracy of both objectives on val over the training tokens; `curves`: name -> rows."""
     drawing, (left, right) = figure(10.5, 4.2, columns=2)
     for name, rows in curves.items():
         label, colour = f"{TITLES[name].split(',')[0]}, {name}", COLOURS[name]
         million = np.array([row["tokens_seen"] for row in rows]) / 1e6
         train = np.array([row["train/loss"] for row in rows])
-        width = max(1, len(train) // 50)  # one step's loss jumps too much to be read
+        width = max(1, len(train) // 50)  # the loss of single steps is too noisy to read
         smooth = np.convolve(train, np.ones(width) / width, mode="valid")
         left.plot(million[width - 1 :], smooth, color=colour, alpha=0.35, linewidth=1.5)
         for axes, column in ((left, "val/loss"), (right, "val/accuracy")):
             measured = [i for i, row in enumerate(rows) if not np.isnan(row.get(column, np.nan))]
             values = [rows[i][column] for i in measured]
             axes.plot(million[measured], values, color=colour, marker="o", markersize=4, label=label)
-    left.set(title="Loss, nats per guess (pale: training)", xlabel="million tokens read")
-    right.set(title="Right guesses on val", xlabel="million tokens read")
+    left.set(title="Loss, nats per predicted token (pale: training)", xlabel="million tokens read")
+    right.set(title="Accuracy on val", xlabel="million tokens read")
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     for axes in (left, right):
         axes.legend()
@@ -122,11 +125,11 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
 
 @styled
 def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Right guesses of each objective's model and of counting; `figures`: objective -> metrics of its stage."""
+    """Draw the accuracy of each objective's model and baselines; `figures`: objective -> metrics of its stage."""
     drawing, panels = figure(10.5, 2.9, columns=len(figures))
     titles = {
         "unigram": "most frequent token",
-        "trigram": "counted neighbours",
+        "trigram": "counts of neighbours",
         "model": "model",
     }
     for axes, (name, facts) in zip(panels, figures.items(), strict=True):
@@ -149,5 +152,5 @@ def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
         )
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.grid(False, axis="y")
-        axes.set_title({"causal": "decoder: the next token", "masked": "encoder: a hidden token"}[name])
+        axes.set_title({"causal": "decoder: the next token", "masked": "encoder: a masked token"}[name])
     return drawing

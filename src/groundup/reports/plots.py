@@ -1,4 +1,4 @@
-"""The figures of the main report, in the house style: one panel each, legible at the width of a phone."""
+"""The figures of the main report, in the shared style: one panel each, legible on a phone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 4.6  # inches: three side by side on a page
-MIN_IN_BIN = 5  # smaller bins of the calibration plot show chance, not calibration
+MIN_IN_BIN = 5  # the calibration plot leaves out bins with fewer messages, which show only noise
 
 
 @styled
 def confusion_matrix(answers: Answers) -> "Figure":
-    """Counts of the test messages by label and decision, mean over seeds, with shares of the label."""
+    """Draw the test messages by label and prediction: mean counts over seeds, and shares of the label."""
     drawing, [axes] = figure(PANEL, 3.9)
     counts = np.array(
         [
@@ -34,7 +34,7 @@ def confusion_matrix(answers: Answers) -> "Figure":
     for (row, column), share in np.ndenumerate(shares):
         axes.text(column, row, f"{counts[row, column]:,.1f}\n{share:.1%}", ha="center", va="center", fontsize=13,
                   color="white" if share > 0.6 else INK)  # fmt: skip
-    axes.set_xticks((0, 1), [f"called {name}" for name in LABELS])
+    axes.set_xticks((0, 1), [f"predicted {name}" for name in LABELS])
     axes.set_yticks((0, 1), [f"is {name}" for name in LABELS])
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -44,7 +44,7 @@ def confusion_matrix(answers: Answers) -> "Figure":
 
 @styled
 def roc(answers: Answers) -> "Figure":
-    """ROC curves, one thin line per seed for ours; the legend gives the areas."""
+    """Draw ROC curves, one thin line per seed for ours; the legend gives the areas."""
     from sklearn.metrics import roc_curve
 
     drawing, [axes] = figure(PANEL, 4.4)
@@ -53,7 +53,7 @@ def roc(answers: Answers) -> "Figure":
         axes.plot(false, true, **style)
     axes.set(
         title="ROC (area)",
-        xlabel="share of ham called spam (square root scale)",
+        xlabel="share of ham classified as spam (square root scale)",
         ylabel="share of spam found",
     )
     axes.set_xscale("function", functions=(np.sqrt, np.square))
@@ -65,7 +65,7 @@ def roc(answers: Answers) -> "Figure":
 
 @styled
 def precision_recall(answers: Answers) -> "Figure":
-    """Precision-recall curves, one thin line per seed for ours; the legend gives the areas."""
+    """Draw precision-recall curves, one thin line per seed for ours; the legend gives the areas."""
     from sklearn.metrics import precision_recall_curve
 
     drawing, [axes] = figure(PANEL, 4.4)
@@ -79,7 +79,7 @@ def precision_recall(answers: Answers) -> "Figure":
 
 
 def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.float64], dict[str, Any]]]:
-    """The scores (n,) of each system, ours once per seed, with the line's style; one legend entry per system."""
+    """Yield the scores (n,) of each system, ours once per seed, with the line's style; one legend entry per system."""
     once = np.ones((1, len(answers.truth)))
     rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
     for name, rows in {**rankings, OURS: answers.prob}.items():
@@ -91,7 +91,7 @@ def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.floa
 
 @styled
 def calibration(answers: Answers) -> "Figure":
-    """Share of spam against mean probability in ten bins of some size; marks grow with the number of messages."""
+    """Draw the share of spam against the mean probability in ten bins; markers grow with the number of messages."""
     drawing, [axes] = figure(PANEL, 4.4)
     axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
     systems = {
@@ -117,7 +117,7 @@ def calibration(answers: Answers) -> "Figure":
 
 @styled
 def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
-    """A metric with intervals of all systems but the majority class; `table` as from `spam_results.table`."""
+    """Draw a metric with intervals of all systems but the majority class; `table` as from `spam_results.table`."""
     drawing, [axes] = figure(PANEL, 2.9)
     systems = {name: table["baselines"][name] for name in TITLES if name != "majority"}
     systems[OURS] = table["test"]
@@ -125,8 +125,8 @@ def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
         entry = scores[metric]
         axes.hlines(place, entry["low"], entry["high"], color=COLOURS[name], linewidth=3)
         axes.plot(entry["mean"], place, "o", color=COLOURS[name], markersize=8)
-        beside: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(f"{entry['mean']:.3f}", (entry["mean"], place), **beside, fontsize=10, color=INK)
+        above: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(f"{entry['mean']:.3f}", (entry["mean"], place), **above, fontsize=10, color=INK)
     names = [TITLES.get(name, name).replace(", ", ",\n") for name in systems]
     axes.set_yticks(range(len(systems)), names)
     axes.set_ylim(-0.5, len(systems) - 0.4)
@@ -138,10 +138,11 @@ def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
 
 @styled
 def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "Figure":
-    """The `…/loss` columns of a training over its steps; rows may have a "seed", and gaps (nan).
+    """Draw the `…/loss` columns of a training over its steps; rows may have a "seed", and gaps (nan).
 
-    The loss on training batches is pale, its running mean strong; of several seeds, the mean over those steps that all
-    have, and as a pale band the lowest to the highest. The loss on val has a dot where it was measured.
+    For one seed, the loss on training batches is pale and its running mean strong. For several seeds, the line is the
+    mean over the steps that all seeds have, and a pale band reaches from the lowest to the highest seed. The loss on
+    val has a dot wherever it was measured.
     """
     drawing, [axes] = figure(PANEL, 3.6)
     seeds = sorted({row.get("seed", 0) for row in rows})
@@ -169,20 +170,20 @@ def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "F
 
 
 def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> dict[float, float]:
-    """Step -> value of one seed, without gaps."""
+    """Return {step: value} of one seed, without gaps."""
     own = [row for row in rows if row.get("seed", 0) == seed]
     return {row["step"]: row[column] for row in own if not np.isnan(row.get(column, np.nan))}
 
 
 def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean over a window around each value, 1/25 of all wide; narrower at both ends."""
+    """Return the mean of a window around each value: 1/25 of the values, fewer at both ends."""
     window = np.ones(max(1, len(values) // 25))
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 @styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """One bar per task family with its interval, best first; grey: before finetuning; families held out come last.
+    """Draw one bar per task family with its interval, best first; grey: before finetuning; held-out families come last.
 
     `families`: {name: {"exact_match": {"mean", "low", "high"}, "before": {same}, "held_out": bool, "instances": int}}.
     """
@@ -208,7 +209,7 @@ def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure"
 
     kinds = {
         "trained family, unseen instances": OURS,
-        "family held out whole": "held_out",
+        "held-out family": "held_out",
         "before finetuning": "before",
     }
     handles = [Patch(color=COLOURS[key], label=label) for label, key in kinds.items()]

@@ -1,4 +1,4 @@
-"""The page of a run of the main pipeline, and its pictures, from what the stages measured."""
+"""The report of a run of the main pipeline, and its pictures."""
 
 import csv
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import LABELS
 from groundup.training.curves import read_curve
 
-REFERENCE = "char_svm"  # the baseline to reach for
+REFERENCE = "char_svm"  # the strongest baseline
 
 
 def read_facts(
     corpus: Path, spam: Path, instructions: Path, tokens: Path, metrics: Path, samples: Path
 ) -> dict[str, Any]:
-    """What the page shows.
+    """Read the values that the page shows.
 
     Args:
-        corpus, spam, instructions: folders of the prepared data, of which the reports are read.
+        corpus, spam, instructions: folders of the prepared data, each with its report.json.
         tokens: folder of the shards.
         metrics: folder of pretrain.json, spam.json, instructions.json and contamination.json.
         samples: file of sample responses.
@@ -43,11 +43,11 @@ def read_facts(
 
 
 def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Path) -> None:
-    """Write every picture of the page, and as CSV the counts and shares behind two of them, into a new folder.
+    """Write every picture of the page into a new folder, and the values behind two of them as CSV files.
 
     Args:
         facts: see `read_facts`.
-        answers: of the spam classifiers and the baselines.
+        answers: predictions of the spam classifiers and the baselines.
         curves: folder of the curves of all three trainings.
     """
     pretraining, spam, instructions = (
@@ -74,11 +74,11 @@ def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Pat
 
 
 def render(facts: Mapping[str, Any], confidence: float, pictures: Path) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         facts: see `read_facts`.
-        confidence: of the intervals of the spam table.
+        confidence: level of the intervals of the spam table.
         pictures: the folder that `draw` wrote.
     """
     values = {"titles": TITLES, "reference": REFERENCE, "confidence": confidence, "pictures": pictures}
@@ -86,7 +86,7 @@ def render(facts: Mapping[str, Any], confidence: float, pictures: Path) -> str:
 
 
 def _write_confusion(path: Path, answers: Answers) -> None:
-    """A row for each seed and test message, for DVC's confusion template."""
+    """Write one row per seed and test message, for DVC's confusion template."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("seed", "actual", "predicted"))

@@ -1,4 +1,4 @@
-"""The page of the transfer pipeline: every starting point in one table, its plots, and what the intervals say."""
+"""The page of the transfer pipeline: every start in one table, its plots, and conclusions from the intervals."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ TITLES = {
     "random": "random weights",
     "pretrained": "pretrained by the main pipeline",
     "instructed": "pretrained, finetuned on the tasks",
-    "published": "published, as released",
-    "lora": "published, finetuned with LoRA",
-    "dpo": "published, LoRA and DPO",
+    "published": "downloaded, as released",
+    "lora": "downloaded, finetuned with LoRA",
+    "dpo": "downloaded, LoRA and DPO",
 }
 
 
 @styled
 def overview(found: Mapping[str, Any]) -> "Figure":
-    """Bits per byte, exact match and spam F1 of every starting point; `found` is what the stage compare measured."""
-    starts = {name: found["starts"][name] for name in TITLES}  # a JSON file has them in another order
+    """Draw bits per byte, exact match and spam F1 of every start; `found` holds the metrics of the stage compare."""
+    starts = {name: found["starts"][name] for name in TITLES}  # the JSON file has them in another order
     drawing, axes = figure(12.0, 3.6, columns=3)
     places = np.arange(len(starts))[::-1]
     bits = [row["bits_per_byte"] for row in starts.values()]
@@ -57,14 +57,14 @@ def overview(found: Mapping[str, Any]) -> "Figure":
         xlabel="dashed: character n-gram SVM",
         yticks=places,
         yticklabels=[],
-        ylim=axes[1].get_ylim(),  # a row of points beside each row of bars
+        ylim=axes[1].get_ylim(),  # so that points and bars of one start are at the same height
     )
     return drawing
 
 
 @styled
 def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
-    """Margin, accuracy and divergence on val over the steps; `rows` as from `training.fit`.
+    """Draw margin, accuracy and divergence on val over the steps; `rows` as from `training.fit`.
 
     Margin and divergence begin at 0: before the first step the model is its own reference.
     """
@@ -73,7 +73,7 @@ def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
     for panel, name, title in zip(
         axes,
         ("val/margin", "val/accuracy", "val/kl"),
-        ("Margin of the rewards", "Pairs in the right order", "KL to the reference, nats a token"),
+        ("Margin of the rewards", "Pairs in the right order", "KL to the reference, nats per token"),
         strict=True,
     ):
         points = [(row["step"], row[name]) for row in scored]
@@ -86,10 +86,10 @@ def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
 
 
 def render(found: Mapping[str, Any], plots: Path) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        found: what the stage compare measured.
+        found: metrics of the stage compare.
         plots: folder with starting_points.png and preferences.png.
     """
     return fill("starting_points.html.j2", {"found": found, "titles": TITLES, "steps": STEPS, "plots": plots})

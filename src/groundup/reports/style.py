@@ -1,6 +1,6 @@
-"""The house style of all figures: legible at the width of a laptop; equal data give equal bytes.
+"""The shared style of all figures: legible at the width of a laptop; equal data give equal bytes.
 
-matplotlib is imported when a figure is drawn. Figures are drawn without pyplot, so nothing global changes.
+matplotlib is imported only when a figure is drawn. Figures are drawn without pyplot, so no global state changes.
 """
 
 from collections.abc import Callable
@@ -27,17 +27,10 @@ COLOURS = {  # distinct for colour-blind readers (Okabe and Ito 2008)
     "before": "#b8c4ce",
     "held_out": "#e69f00",
 }
-CYCLE = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#999999",
-)  # series of any other name
+# for series that COLOURS does not name
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 STYLE = {
-    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same everywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
     "font.size": 11.0,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -63,7 +56,7 @@ DPI = 130
 
 
 def save(drawing: "Figure", path: Path) -> None:
-    """Write a PNG or SVG, by the suffix, without the date and version that matplotlib would put in."""
+    """Write a PNG or SVG, chosen by the suffix, without matplotlib's date and version."""
     from matplotlib import rc_context
 
     suffix = path.suffix.removeprefix(".")
@@ -73,7 +66,7 @@ def save(drawing: "Figure", path: Path) -> None:
 
 
 def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-    """Run `draw` under the house style: matplotlib reads it while artists are made."""
+    """Run `draw` with STYLE, which matplotlib reads when it creates artists."""
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> "Figure":
@@ -86,7 +79,7 @@ def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
 
 
 def figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple["Figure", list["Axes"]]:
-    """A figure of `rows` times `columns` panels, row by row; sizes in inches."""
+    """Return a figure and its `rows` × `columns` panels, row by row; width and height in inches."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The page of the tokenizers: how each cuts a sentence, how it learned to, and what that does to the model."""
+"""The page on the tokenizers: how each splits a sentence, how it was trained, and how it affects the model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 PANELS = {
     "bytes_per_token": "Bytes per token",
-    "val_bpb": "Bits per byte (low is good)",
+    "val_bpb": "Bits per byte (lower is better)",
     "spam_f1": "F1 of spam on test",
 }
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what the stage compare_tokenizers measured; its picture goes into the folder `pictures`."""
+    """Return the page for the stage compare_tokenizers; write its picture to the folder `pictures`."""
     found = read_json(metrics / "tokenizers.json")
     save(ladder({name: found["tokenizers"][name] for name in found["order"]}), pictures / "ladder.png")
     return render(found, pictures)
 
 
 def render(found: Mapping[str, Any], pictures: Path) -> str:
-    """The page of the metrics of compare_tokenizers; `pictures` is the folder with ladder.png."""
+    """Return the page; `found` holds the metrics of compare_tokenizers, `pictures` is the folder with ladder.png."""
     rows = {name: found["tokenizers"][name] for name in found["order"]}
     values = {
         "tokenizers": rows,
@@ -39,9 +39,9 @@ def render(found: Mapping[str, Any], pictures: Path) -> str:
 
 @styled
 def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """One line per tokenizer: how long its tokens are, and what the model makes of them, with intervals over seeds.
+    """Draw one line per tokenizer: bytes per token, and the model's metrics with intervals over seeds.
 
-    Hollow: bits per byte of a text that has lost a part.
+    Hollow: bits per byte with a tokenizer that loses part of the text.
 
     Args:
         found: columns by name of the tokenizer, see `groundup.evaluation.tokenizer_results.table`.
@@ -68,6 +68,6 @@ def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
         axes.set_title(title)
     if any(not row["comparable"] for row in found.values()):
         panels[1].set_xlabel(
-            "hollow: the text has lost a part, there is less to predict", color=SOFT, fontsize=9.5
+            "hollow: part of the text is lost, so there is less to predict", color=SOFT, fontsize=9.5
         )
     return drawing

@@ -1,4 +1,4 @@
-"""The page about the transformer family: data flow, one look worked out, attention of every head, cross-attention."""
+"""The page on the transformer family: data flow, one attention step worked out, every head, cross-attention."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from groundup.reports.attention_plots import attention_map, mask_patterns
 from groundup.reports.pages import fill
 from groundup.reports.style import save
 
-CHANNELS = 3  # of each value in the table of one look
+CHANNELS = 3  # shown of each value vector in the table of one attention step
 MASKS = ("decoder", "encoder")
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what explain_transformer measured; its pictures go into `pictures`."""
+    """Return the page for the stage explain_transformer; write its pictures to `pictures`."""
     facts = read_json(shown / "transformer" / "facts.json")
     maps = load_maps(shown / "transformer" / "maps.npz")
     models = {kind: model | total(read_stacks(model["stacks"])) for kind, model in facts["models"].items()}
@@ -35,7 +35,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def total(stacks: list[Stack]) -> Mapping[str, Any]:
-    """The stacks of one model, and their parameters and operations per token in all."""
+    """Return the stacks of one model with their total parameters and operations per token."""
     return {
         "stacks": stacks,
         "parameters": sum(stack.parameters for stack in stacks),

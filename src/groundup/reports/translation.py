@@ -1,4 +1,4 @@
-"""The page of the translation: scores of every system, how the model learned, some verses, and where it looks."""
+"""The page on translation: scores of every system, the training curve, some verses, and attention maps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,8 @@ from groundup.training.curves import read_curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAPS = {
-    "attention": "Cross-attention, last layer",
-    "model1": "IBM Model 1",
-}  # by the kind that a name begins with
+# by the first part of a map's name
+MAPS = {"attention": "Cross-attention, last layer", "model1": "IBM Model 1"}
 BOOKS = (
     "Genesis", "Exodus", "Leviticus", "Numbers", "Deuteronomy", "Joshua", "Judges", "Ruth", "1 Samuel", "2 Samuel",
     "1 Kings", "2 Kings", "1 Chronicles", "2 Chronicles", "Ezra", "Nehemiah", "Esther", "Job", "Psalms", "Proverbs",
@@ -33,7 +31,7 @@ BOOKS = (
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what train_translation and evaluate_translation measured; its pictures go into `pictures`."""
+    """Return the page for the stages train_translation and evaluate_translation; write its pictures to `pictures`."""
     save(training_curve(read_curve(curves / "translation.csv")), pictures / "curve.png")
     maps = load_maps(shown / "translation" / "maps.npz")
     for name, one in maps.items():
@@ -53,13 +51,13 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def reference(key: str) -> str:
-    """A verse's id for people: "43004043" -> "John 4:43"."""
+    """Return a verse's id in readable form: "43004043" -> "John 4:43"."""
     return f"{BOOKS[int(key[:2]) - 1]} {int(key[2:5])}:{int(key[5:])}"
 
 
 @styled
 def training_curve(history: Sequence[Mapping[str, float]], average: int = 50) -> "Figure":
-    """Loss of train, a mean over `average` steps, and of val where it was measured."""
+    """Draw the loss of train, as a mean over `average` steps, and of val, where it was measured."""
     drawing, (axes,) = figure(7.0, 3.6)
     steps = [row["step"] for row in history]
     losses = [row["train/loss"] for row in history]

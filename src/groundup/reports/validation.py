@@ -1,7 +1,7 @@
-"""Validation reports (see groundup.validation.results) as pages.
+"""Pages for validation results (see groundup.validation.results).
 
-`python -m groundup.reports.validation reports/validation/raw.json` draws raw.html beside the file, also of a validation
-that failed and stopped its pipeline.
+`python -m groundup.reports.validation reports/validation/raw.json` writes raw.html to the same folder, even if the
+validation failed and stopped its pipeline.
 """
 
 import sys
@@ -12,7 +12,7 @@ from groundup.errors import BadInput
 from groundup.files import read_json, write_text
 from groundup.reports.pages import fill
 
-TITLES = {  # by the name of the file of results
+TITLES = {  # by the stem of the results file
     "raw": "Validation of the raw data",
     "splits": "Validation of the prepared splits",
     "verses": "Validation of the pairs of verses",
@@ -20,15 +20,15 @@ TITLES = {  # by the name of the file of results
 
 
 def render_page(report: dict[str, Any], title: str) -> str:
-    """Return the report as one HTML page."""
+    """Return the results as one HTML page."""
     return fill("validation.html.j2", {"report": report, "title": title})
 
 
 def page_of(results: Path) -> str:
-    """The page of a file of results.
+    """Return the page for a results file.
 
     Raises:
-        BadInput: there is no such file, or it holds something else.
+        BadInput: the file is missing or holds no results of a validation.
     """
     try:
         report = read_json(results)
@@ -36,18 +36,18 @@ def page_of(results: Path) -> str:
         return render_page({"success": report["success"], "suites": report["suites"]}, title)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{results} holds no results of a validation ({type(error).__name__}: {error}); expected JSON as validate, "
-            "check_splits and check_verses write it; run that stage first."
+            f"{results} holds no results of a validation ({type(error).__name__}: {error}); expected JSON written by "
+            "validate, check_splits or check_verses; run that stage first."
         ) from error
 
 
 def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """The page of what check_verses found; it has no pictures."""
+    """Return the page for the stage check_verses; it has no pictures."""
     return page_of(shown / "verses.json")
 
 
 def command(words: list[str]) -> None:
-    """Draw the page of each file beside it; exits with one sentence where that is not possible."""
+    """Write the page of each file to the file's folder; exit with one sentence on an error."""
     if not words:
         sys.exit("usage: python -m groundup.reports.validation reports/validation/raw.json")
     for results in map(Path, words):

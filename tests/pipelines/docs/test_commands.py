@@ -1,4 +1,4 @@
-"""The commands that the pages print are there: targets of make, modules of pipelines/, commands of groundup."""
+"""The commands on the pages exist: targets of make, modules of pipelines/, commands of groundup."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ FORMER = "CHANGELOG.md"  # also tells of commands that are gone
 
 
 def commands(pattern: str) -> set[str]:
-    """What the pages have in code after `pattern`."""
+    """Return the words that follow `pattern` in the code on the pages."""
     found: set[str] = set()
     for page in pages(ROOT):
         if page.name != FORMER:

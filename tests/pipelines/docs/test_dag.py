@@ -1,4 +1,4 @@
-"""The pictures of a small pair of pipelines, against edges counted by hand."""
+"""The flowcharts of two small pipelines, compared with edges written by hand."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_edges_that_others_imply_are_left_out(project: Path) -> None:
+def test_edges_that_other_edges_imply_are_left_out(project: Path) -> None:
     dag = read_dag(project, {"main": "dvc.yaml", "later": "pipelines/later/dvc.yaml"})
     assert mermaid(dag, "main").splitlines() == [
         "```mermaid",
@@ -45,7 +45,7 @@ def test_edges_that_others_imply_are_left_out(project: Path) -> None:
     ]
 
 
-def test_a_stage_of_another_pipeline_is_drawn_apart(project: Path) -> None:
+def test_a_stage_of_another_pipeline_has_a_dashed_border(project: Path) -> None:
     dag = read_dag(project, {"main": "dvc.yaml", "later": "pipelines/later/dvc.yaml"})
     assert mermaid(dag, "later").splitlines()[2:] == [
         "    main_train[train]:::other",

@@ -22,7 +22,7 @@ def test_check_names_what_is_not_current_and_writes_nothing(page: Path) -> None:
     for before in (None, "# Older\n"):
         if before:
             page.write_text(before)
-        with pytest.raises(SystemExit, match=r"error: page\.md: not what .* run `make docs` and commit"):
+        with pytest.raises(SystemExit, match=r"error: page\.md: not current .* run `make docs` and commit"):
             command.main(check=True)
         assert (page.read_text() if page.exists() else None) == before
 

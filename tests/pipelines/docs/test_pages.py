@@ -25,7 +25,7 @@ def test_everything_between_the_markers_is_replaced() -> None:
     assert BLOCK.sub(filled(Path("a.md"), {"b c": "new\n"}), once) == once
 
 
-def test_an_unknown_block_is_refused() -> None:
+def test_an_unknown_block_is_an_error() -> None:
     with pytest.raises(BadInput, match=r"a\.md has a block 'x'; expected one of: y"):
         BLOCK.sub(filled(Path("a.md"), {"y": ""}), "<!-- x: begin -->\n<!-- x: end -->")
 
@@ -66,7 +66,7 @@ def test_boxes_of_a_lane_stay_apart_and_inside() -> None:
         assert lane.boxes[-1].x + lane.boxes[-1].width == pytest.approx(WIDTH - MARGIN)
 
 
-def test_a_difference_is_significant_when_its_interval_leaves_out_zero() -> None:
+def test_a_difference_is_significant_if_its_interval_excludes_zero() -> None:
     assert (
         judged({"mean": 0.01, "low": -0.013, "high": 0.035}) == "+0.010 (-0.013 to +0.035), not significant"
     )

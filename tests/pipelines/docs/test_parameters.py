@@ -1,4 +1,4 @@
-"""Types, bounds and settings of a small file of values."""
+"""Types, bounds and values of a small params.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -23,7 +23,7 @@ def test_rooms_in_the_order_of_the_layers(tmp_path: Path) -> None:
     assert [module.summary for module in rooms[-1].modules] == ["One exception, on two lines."]
 
 
-def test_markdown_reads_escaped_text_as_text() -> None:
+def test_markdown_shows_escaped_text_unchanged() -> None:
     assert escape("a_b *x* <y> 2**64") == r"a\_b \*x\* \<y> 2\*\*64"
     assert escape("`a_b <c>` and _d_") == r"`a_b <c>` and \_d\_"
     assert escape("`a | b` | c") == r"`a \| b` \| c"

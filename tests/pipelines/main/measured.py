@@ -1,4 +1,4 @@
-"""A run of the main pipeline in miniature, up to where it is evaluated."""
+"""A tiny run of the main pipeline, up to the evaluation."""
 
 import csv
 import json
@@ -33,13 +33,13 @@ OUTS = (
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Written, with its folder."""
+    """Write a JSON file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
 
 
 def make_run(root: Path) -> None:
-    """All that evaluate and report read: tiny splits, two random models, predictions, figures, curves."""
+    """Write the inputs of evaluate and report: tiny splits, two random models, predictions, metrics, curves."""
     part = {"documents": 3, "messages": 9, "message_bytes": 1234}
     write_json(root / "corpus/report.json", {"splits": {"train": part, "val": part}, "dropped": {}})
 
@@ -112,6 +112,6 @@ def make_run(root: Path) -> None:
 
 
 def run_evaluate(root: Path, out: Path) -> None:
-    """Run the stage on what `make_run` made; of its outputs, those that the next stage finds by folder lie there."""
+    """Run the stage on the files of `make_run`; outputs that the next stage finds by folder are written there."""
     deps = [root / name for name in DEPS]
     main(silent(), *deps, *(out / name for name in OUTS), evaluate=EVALUATE, compute=COMPUTE)

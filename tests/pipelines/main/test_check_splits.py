@@ -23,7 +23,7 @@ INSTRUCTIONS = DeduplicatedInstructionsConfig(
 )
 
 
-def test_a_corpus_that_only_numbers_tell_apart_is_compared_with_its_numbers(tmp_path):
+def test_digits_count_if_they_count_in_the_corpus(tmp_path):
     corpus, spam, instructions = splits()
     corpus["train"][0]["messages"] = ["10 + 11 = 21"]
     corpus["val"][0]["messages"] = ["12 + 13 = 25"]

@@ -46,8 +46,8 @@ def test_writes_the_canonical_file_and_logs_where_it_came_from(data, monkeypatch
     assert "spam: mine, 2 rows" in capsys.readouterr().out
 
 
-def test_a_repetition_fetches_only_what_has_changed(data, monkeypatch):
-    """Against Python's own server of files, which answers If-Modified-Since; DVC removes the out before each run."""
+def test_a_second_run_downloads_only_changed_files(data, monkeypatch):
+    """Python's own file server answers If-Modified-Since; DVC removes the out before each run."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     bodies = []
 

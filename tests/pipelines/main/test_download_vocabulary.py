@@ -10,7 +10,7 @@ from tests.pipelines.main.test_train_tokenizer import BPE, GPT2
 
 
 @pytest.mark.parametrize(("tokenizer", "files"), [(BPE, set()), (GPT2, {"vocab.bpe", "encoder.json"})])
-def test_fetches_only_what_the_tokenizer_needs(
+def test_downloads_only_the_files_of_the_tokenizer(
     tokenizer: TokenizerConfig, files: set[str], tmp_path: Path
 ) -> None:
     main(silent(), gpt2_catalogue(tmp_path), tmp_path / "out", tmp_path / "kept", tokenizer=tokenizer)

@@ -48,7 +48,7 @@ def finetune(
     )
 
 
-def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -> None:
+def test_an_interruption_does_not_change_the_bytes(data: Path, tmp_path: Path) -> None:
     finetune(data, tmp_path / "once")
     finetune(data, tmp_path / "twice")
     assert content(tmp_path / "once") == content(tmp_path / "twice")
@@ -112,5 +112,5 @@ def test_conversations_of_a_users_file_from_download_to_training(
 
 
 def spam_row(text: str) -> dict[str, str]:
-    """A message that is none."""
+    """Return a labelled message."""
     return {"id": text, "label": "ham", "text": text}

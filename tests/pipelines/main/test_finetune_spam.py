@@ -34,7 +34,7 @@ def finetune(data: Path, out: Path, run: Run | None = None, config: SpamTraining
     )
 
 
-def test_writes_the_best_classifier_and_what_every_seed_predicts(data: Path, tmp_path: Path) -> None:
+def test_writes_the_best_classifier_and_the_predictions_of_every_seed(data: Path, tmp_path: Path) -> None:
     run, registered = silent(), {}
     run.register = lambda folder, name, **facts: registered.update({name: facts})  # type: ignore[method-assign, assign, return-value]
     finetune(data, tmp_path / "out", run)
@@ -58,7 +58,7 @@ def test_writes_the_best_classifier_and_what_every_seed_predicts(data: Path, tmp
     assert not list((data / "state").rglob("*.pt"))
 
 
-def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -> None:
+def test_an_interruption_does_not_change_the_bytes(data: Path, tmp_path: Path) -> None:
     finetune(data, tmp_path / "once")
     finetune(data, tmp_path / "twice")
     assert content(tmp_path / "once") == content(tmp_path / "twice")

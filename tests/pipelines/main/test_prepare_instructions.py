@@ -1,4 +1,4 @@
-"""The stage from files to files."""
+"""The stage, from input files to output files."""
 
 import json
 from dataclasses import replace
@@ -58,7 +58,7 @@ def test_stage(paths: list[Path]) -> None:
     assert read_all(out) == first
 
 
-def test_an_error_leaves_what_was_there(paths: list[Path]) -> None:
+def test_an_error_keeps_the_old_outputs(paths: list[Path]) -> None:
     main(silent(), *paths, instructions=CONFIG)
     before = read_all(paths[-1])
     with pytest.raises(BadInput, match="nosuch"):

@@ -48,7 +48,7 @@ def pretrain(
     )
 
 
-def test_writes_a_checkpoint_its_figures_and_its_curve(data: Path, tmp_path: Path) -> None:
+def test_writes_a_checkpoint_its_metrics_and_its_curve(data: Path, tmp_path: Path) -> None:
     pretrain(data, tmp_path / "out")
     checkpoint = load_checkpoint(tmp_path / "out" / "model")
     found = read_json(tmp_path / "out" / "metrics.json")
@@ -72,7 +72,7 @@ def test_writes_a_checkpoint_its_figures_and_its_curve(data: Path, tmp_path: Pat
     assert not (data / "state" / "out").exists()
 
 
-def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -> None:
+def test_an_interruption_does_not_change_the_bytes(data: Path, tmp_path: Path) -> None:
     pretrain(data, tmp_path / "once")
     pretrain(data, tmp_path / "twice")
     assert content(tmp_path / "once") == content(tmp_path / "twice")

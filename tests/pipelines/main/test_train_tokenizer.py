@@ -21,7 +21,7 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-def test_learns_from_the_training_split_alone(corpus: Path, tmp_path: Path) -> None:
+def test_trains_on_the_training_split_only(corpus: Path, tmp_path: Path) -> None:
     main(silent(), corpus, tmp_path / "no-vocabulary", tmp_path / "tokenizer.json", tokenizer=BPE)
     tokenizer = BPETokenizer.load(tmp_path / "tokenizer.json")
     assert tokenizer.ranks == BPETokenizer.train(["\n".join(MESSAGES)], 280).ranks
@@ -36,7 +36,7 @@ def test_takes_gpt2s_vocabulary(corpus: Path, tmp_path: Path) -> None:
     assert tokenizer.vocab_size == 259
 
 
-def test_a_folder_without_gpt2_is_refused(corpus: Path, tmp_path: Path) -> None:
+def test_a_folder_without_gpt2_is_an_error(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be read as GPT-2's vocabulary"):
         main(silent(), corpus, tmp_path, tmp_path / "tokenizer.json", tokenizer=GPT2)
     assert not (tmp_path / "tokenizer.json").exists()

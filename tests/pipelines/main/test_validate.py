@@ -17,7 +17,7 @@ CATALOGUE = "".join(
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Arguments of the stage: three sound inputs, two outputs."""
+    """Return the arguments of the stage: three valid inputs, two outputs."""
     (tmp_path / "catalogue.yaml").write_text(CATALOGUE)
     rows = {
         "pretraining": [{"id": "c1", "messages": ["hello"]}],
@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> DataConfig:
     return DataConfig(tmp_path / "catalogue.yaml", pretraining="talk", spam="sms", instructions="tasks")
 
 
-def test_sound_data_pass(files, data):
+def test_valid_data_pass(files, data):
     validate.main(silent(), *files, data=data)
     results, metrics = files[3:]
     counts = json.loads(metrics.read_text())
@@ -52,7 +52,7 @@ def test_sound_data_pass(files, data):
     assert str(results.parent).encode() not in first
 
 
-def test_a_bad_row_stops_the_stage_and_is_shown(files, data):
+def test_an_invalid_row_stops_the_stage_and_is_reported(files, data):
     validate.main(silent(), *files, data=data)
     write_jsonl(
         files[1], [{"id": "s1", "label": "eggs", "text": "hi"}, {"id": "s2", "label": "spam", "text": "x"}]

@@ -1,4 +1,4 @@
-"""Tiny inputs of the embedding stages: a corpus, verses, messages and benchmarks over the words of one toy language."""
+"""Tiny inputs of the embedding stages: a corpus, verses, messages and benchmarks with the words of a toy language."""
 
 import json
 from itertools import pairwise

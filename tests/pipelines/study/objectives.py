@@ -1,4 +1,4 @@
-"""The study's objectives in miniature: a WordPiece tokenizer, and trainings of a few steps."""
+"""The study's objectives with a tiny WordPiece tokenizer and trainings of a few steps."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +30,14 @@ TRANSFER = TransferConfig(
 
 
 def tokenizer() -> WordPieceTokenizer:
-    """Knows the words of the tiny corpus."""
+    """Return a tokenizer that knows the words of the tiny corpus."""
     rules = WordRules(Normalization(True, True, False, False), "bert", 100)
     texts = [*TALK, "win a prize now", "see you at home", "0123456789"] * 3
     return WordPieceTokenizer.train(texts, WordPieceConfig("wordpiece", 90, rules, 100, 1))
 
 
 def make_pretrained_pair(folder: Path) -> None:
-    """Checkpoints `causal` and `masked` that were never trained."""
+    """Write the untrained checkpoints `causal` and `masked`."""
     names = tokenizer()
     shape = vars(SHAPE.config(names.vocab_size))
     save_checkpoint(folder / "causal", random_decoder(**shape), names)

@@ -23,7 +23,7 @@ def check(folder: Path) -> None:
     main(silent(), folder / "verses", *outs, verses=CONFIG)
 
 
-def test_sound_pairs_pass(folder: Path) -> None:
+def test_valid_pairs_pass(folder: Path) -> None:
     check(folder)
     found = read_json(folder / "metrics.json")
     assert found["success"] is True  # type: ignore[index]
@@ -41,7 +41,11 @@ FAULTS: list[tuple[str, Callable[[list, list], None], str]] = [
         "No target contains numbers",
     ),
     ("blank", lambda train, test: train[2].update(source=" "), "Every source has a word."),
-    ("too long", lambda train, test: train[2].update(target="to " * 30), "0.4 to 2.5 characters for one"),
+    (
+        "too long",
+        lambda train, test: train[2].update(target="to " * 30),
+        "0.4 to 2.5 characters per character",
+    ),
     ("a verse twice", lambda train, test: train.append(dict(test[0])), "No verse is in two splits."),
     ("an id", lambda train, test: train[2].update(id="Gen 1:1"), "eight digits"),
     (
@@ -66,7 +70,7 @@ FAULTS: list[tuple[str, Callable[[list, list], None], str]] = [
 
 
 @pytest.mark.parametrize(("plant", "says"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_a_planted_fault_stops_and_is_shown(
+def test_a_planted_fault_stops_the_stage_and_is_reported(
     folder: Path, plant: Callable[[list, list], None], says: str
 ) -> None:
     check(folder)
@@ -74,7 +78,7 @@ def test_a_planted_fault_stops_and_is_shown(
     plant(splits["train"], splits["test"])
     for name, pairs in splits.items():
         write_jsonl(folder / "verses" / f"{name}.jsonl", pairs)
-    with pytest.raises(BadInput, match=r"the verses break these promises") as caught:
+    with pytest.raises(BadInput, match=r"the verses do not meet these expectations") as caught:
         check(folder)
     assert says in str(caught.value)
     assert not (folder / "metrics.json").exists()

@@ -59,7 +59,7 @@ def test_everything_is_measured(tmp_path):
     ]
 
 
-def test_a_word_the_text_does_not_have_is_told_before_the_measuring(tmp_path, monkeypatch):
+def test_an_unknown_word_is_reported_before_the_measurements(tmp_path, monkeypatch):
     monkeypatch.setattr("groundup.embeddings.comparison.benchmark_table", lambda *_: pytest.fail("measured"))
     config = CompareEmbeddingsConfig(**{**vars(CONFIG), "neighbours_of": ("ship", "spaceship")})
     with pytest.raises(BadInput, match="'spaceship' is not among the 18 words"):

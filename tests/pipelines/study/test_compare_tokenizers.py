@@ -35,7 +35,7 @@ def compare(data: Path) -> Any:
     return read_json(data / "tokenizers.json")
 
 
-def test_writes_the_table_the_cuts_and_how_they_were_learned(data: Path) -> None:
+def test_writes_the_table_the_tokenizations_and_the_merges(data: Path) -> None:
     found = compare(data)
     assert list(found["tokenizers"]) == sorted(NAMES) and found["order"] == list(NAMES)
     assert found["tokenizers"]["byte"]["difference"]["val_bpb"]["mean"] == pytest.approx(0.1)
@@ -61,7 +61,7 @@ def test_equal_rows_give_equal_bytes(data: Path) -> None:
     assert before == (data / "tokenizers.json").read_bytes()
 
 
-def test_the_figures_of_the_vocabularies_come_from_their_own_files(data: Path) -> None:
+def test_the_metrics_of_the_vocabularies_come_from_their_own_files(data: Path) -> None:
     found = compare(data)
     for name in NAMES:
         vocabulary: Any = read_json(data / "vocabularies" / f"{name}.json")

@@ -58,7 +58,7 @@ def models(folder: Path) -> list[Path]:
     return [folder / name for name in ("word2vec", "glove", "pretrained", "causal", "masked")]
 
 
-def test_every_layer_of_every_model_is_a_line_of_one_table(tmp_path):
+def test_the_table_has_one_row_per_model_and_layer(tmp_path):
     sources = models(tmp_path)
     file = tmp_path / "pairs.csv"
     file.write_text("".join(LINES[:1] + [line for line in LINES if line.startswith(KEPT)]))

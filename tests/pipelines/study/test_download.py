@@ -27,7 +27,7 @@ def test_writes_the_canonical_file_of_the_dataset_by_its_name(data: StudyDataCon
     assert [row["label"] for row in read_jsonl(Path("raw/mine.jsonl"))] == ["ham", "spam"]
 
 
-def test_a_name_that_is_not_in_the_catalogue(data: StudyDataConfig) -> None:
+def test_an_unknown_name_is_an_error(data: StudyDataConfig) -> None:
     with pytest.raises(
         BadInput, match=r"data\.datasets: 'yours' is not in the catalogue catalogue\.yaml; .* mine\."
     ):

@@ -1,4 +1,4 @@
-"""The stage on the smallest models: every map is there, and the numbers are those of these models."""
+"""The stage on tiny models: every map exists, and the numbers are those of the models."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ NAMES = ("pretrained", "causal", "masked", "translation")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four checkpoints of random weights with one character tokenizer."""
+    """Four checkpoints with random weights and the same character tokenizer."""
     folder = tmp_path_factory.mktemp("models")
     tokenizer = CharacterTokenizer.train(["a <dog> cat"])
     torch.manual_seed(1)
@@ -53,13 +53,13 @@ def explain(models: Path, out: Path, config: ExplainConfig = EXPLAIN) -> None:
 
 @pytest.fixture(scope="module")
 def explained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the stage wrote."""
+    """The outputs of the stage."""
     folder = tmp_path_factory.mktemp("out")
     explain(models, folder)
     return folder
 
 
-def test_maps_facts_and_figures(explained: Path) -> None:
+def test_maps_facts_and_metrics(explained: Path) -> None:
     maps = load_maps(explained / "shown" / "maps.npz")
     assert set(maps) == {"mask_decoder", "mask_encoder"} | {
         f"{kind}_{layer}" for kind in ("decoder", "encoder", "cross") for layer in (1, 2)
@@ -92,14 +92,14 @@ def test_the_same_models_give_the_same_files(models: Path, explained: Path, tmp_
         ({"verse": "cat " * 5}, "explain.verse has 21 tokens with end-of-text; the model reads at most 12"),
     ],
 )
-def test_what_the_models_cannot_show(
+def test_invalid_requests_are_errors(
     models: Path, tmp_path: Path, changes: dict[str, object], says: str
 ) -> None:
     with pytest.raises(BadInput, match=says):
         explain(models, tmp_path, replace(EXPLAIN, **changes))
 
 
-def test_models_of_another_kind_are_refused(models: Path, tmp_path: Path) -> None:
+def test_models_of_another_kind_are_an_error(models: Path, tmp_path: Path) -> None:
     paths = [models / name for name in ("pretrained", "causal", "pretrained", "translation")]
     outs = [tmp_path / "shown", tmp_path / "metrics.json"]
     with pytest.raises(BadInput, match="expected an encoder"):

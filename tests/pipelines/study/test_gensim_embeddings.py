@@ -11,7 +11,7 @@ from tests.pipelines.study.embedding_texts import make_texts
 from tests.tiny import CPU
 
 
-def test_writes_vectors_and_figures(tmp_path):
+def test_writes_vectors_and_metrics(tmp_path):
     folder = make_texts(tmp_path)
     paths = (folder / "corpus", folder / "verses", folder / "vectors", folder / "metrics.json")
     main(silent(), "cbow", "mix", *paths, train_embeddings=toy.config(), compute=CPU)

@@ -7,7 +7,7 @@ from pipelines.study.headline import main
 from tests.evaluation.study_facts import study_facts
 
 
-def test_the_figures_come_from_the_metrics_of_the_other_stages(tmp_path: Path) -> None:
+def test_the_headline_comes_from_the_metrics_of_the_other_stages(tmp_path: Path) -> None:
     facts = study_facts()
     for name, file in FILES.items():
         (tmp_path / file).write_text(json.dumps(facts[name]), encoding="utf-8")

@@ -10,7 +10,7 @@ from tests.pipelines.study.tokenizers import LADDER, make_vocabulary
 from tests.tiny import CPU
 
 
-def test_writes_the_row_and_logs_what_mlflow_can_compare(tmp_path: Path) -> None:
+def test_writes_the_row_and_logs_comparable_metrics(tmp_path: Path) -> None:
     make_corpus(tmp_path)
     make_spam(tmp_path / "spam")
     make_vocabulary(tmp_path, "wordpiece")

@@ -8,7 +8,7 @@ from tests.datasets.test_verses import CONFIG, rows
 from tests.pipelines.prepared import read_json
 
 
-def test_writes_what_the_library_makes(tmp_path: Path) -> None:
+def test_writes_the_splits_of_the_library(tmp_path: Path) -> None:
     config: VersesConfig = CONFIG
     write_jsonl(tmp_path / "kjv.jsonl", rows("unto"))
     write_jsonl(tmp_path / "bbe.jsonl", rows("to"))

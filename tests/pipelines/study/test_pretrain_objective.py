@@ -37,7 +37,7 @@ def pretrain(data: Path, objective: str, out: Path, run: Run | None = None) -> N
     )
 
 
-def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -> None:
+def test_an_interruption_does_not_change_the_bytes(data: Path, tmp_path: Path) -> None:
     pretrain(data, "masked", tmp_path / "once")
     with pytest.raises(Interrupted):
         pretrain(data, "masked", tmp_path / "resumed", interrupted_run("train/loss", 3))
@@ -54,7 +54,7 @@ def test_interrupted_or_not_the_bytes_are_the_same(data: Path, tmp_path: Path) -
     assert not (data / "state" / "resumed").exists()
 
 
-def test_a_failing_evaluation_does_not_lose_the_training(
+def test_a_failed_evaluation_does_not_lose_the_training(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:

@@ -11,7 +11,7 @@ from tests.reports.html_page import Page
 from tests.validation import by_hand
 
 
-def test_writes_each_page_and_its_pictures_where_it_is_asked_to(tmp_path: Path) -> None:
+def test_writes_each_page_and_its_pictures_to_the_given_paths(tmp_path: Path) -> None:
     facts = study_facts() | comparison.figures() | {"transfer": comparison.transfer()}
     for name, file in FILES.items():
         write_json(tmp_path / "metrics" / file, facts[name])
@@ -24,7 +24,7 @@ def test_writes_each_page_and_its_pictures_where_it_is_asked_to(tmp_path: Path) 
     titles = [Page(page.read_text(encoding="utf-8")).text_of("h1") for page in pages]
     assert titles == [
         ["The study: from counts to context"],
-        ["Objectives: next words and hidden words"],
+        ["Objectives: next tokens and masked tokens"],
         ["Validation of the pairs of verses"],
     ]
     drawn = sorted(path.name for path in (tmp_path / "plots").rglob("*.png"))

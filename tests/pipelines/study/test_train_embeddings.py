@@ -21,7 +21,7 @@ def train(folder: Path, method: str, corpus: str) -> tuple[WordVectors, dict]:
 
 
 @pytest.mark.parametrize(("method", "corpus"), [("skipgram", "chat"), ("cbow", "mix"), ("glove", "mix")])
-def test_writes_vectors_and_figures(tmp_path, method, corpus):
+def test_writes_vectors_and_metrics(tmp_path, method, corpus):
     vectors, figures = train(make_texts(tmp_path), method, corpus)
     assert ("unto" in vectors) == (corpus == "mix")  # a word of the verses alone
     assert figures["words"] == 90 * 30 + (corpus == "mix") * 30 * 31
@@ -31,7 +31,7 @@ def test_writes_vectors_and_figures(tmp_path, method, corpus):
     assert not (tmp_path / "state").exists()
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_inputs_are_errors(tmp_path):
     make_texts(tmp_path)
     with pytest.raises(BadInput, match="found method fasttext"):
         train(tmp_path, "fasttext", "chat")

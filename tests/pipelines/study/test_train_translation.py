@@ -56,7 +56,7 @@ def test_writes_a_checkpoint_whose_loss_is_the_one_reported(verses: Path, tmp_pa
     assert not (tmp_path / "state" / "out").exists()
 
 
-def test_interrupted_or_not_the_bytes_are_the_same(verses: Path, tmp_path: Path) -> None:
+def test_an_interruption_does_not_change_the_bytes(verses: Path, tmp_path: Path) -> None:
     train(verses, tmp_path / "once")
     with pytest.raises(Interrupted):
         train(verses, tmp_path / "resumed", interrupted_run("train/loss", 3))
@@ -76,7 +76,7 @@ def test_long_pairs_are_left_out(verses: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_a_verse_longer_than_the_context_is_told_before_the_training(
+def test_a_verse_longer_than_the_context_is_reported_before_the_training(
     split: str, verses: Path, tmp_path: Path
 ) -> None:
     long = {"id": "01001099", "source": "he " * 70, "target": "he"}
@@ -86,7 +86,7 @@ def test_a_verse_longer_than_the_context_is_told_before_the_training(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failing_last_evaluation_leaves_the_checkpoint(
+def test_a_failed_last_evaluation_keeps_the_checkpoint(
     verses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(verses, tmp_path / "whole")

@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
-def test_writes_the_tokenizer_the_ids_and_the_figures(data: Path, name: str) -> None:
+def test_writes_the_tokenizer_the_ids_and_the_metrics(data: Path, name: str) -> None:
     make_vocabulary(data, name)
     tokenizer = load_tokenizer(data / "tokenizers" / f"{name}.json")
     val = ["\n".join(messages) for messages in read_documents(data / "corpus" / "val.jsonl")]

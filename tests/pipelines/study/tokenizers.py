@@ -1,4 +1,4 @@
-"""The study's vocabularies in miniature, and a ladder of a few steps."""
+"""Tiny vocabularies of the study, and a ladder of a few steps."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ COMPARE = CompareTokenizersConfig(
 
 
 def make_vocabulary(folder: Path, name: str) -> None:
-    """Run the stage train_vocabulary on folder/corpus, for what the ladder reads."""
+    """Run the stage train_vocabulary on folder/corpus, whose outputs the ladder reads."""
     main(
         silent(),
         name,
@@ -56,7 +56,7 @@ def make_vocabulary(folder: Path, name: str) -> None:
 
 
 def row(val_bpb: list[float], spam_f1: list[float], **vocabulary: object) -> dict[str, object]:
-    """What the ladder writes for one tokenizer, with given results, and its vocabulary's figures."""
+    """Return the ladder's row for one tokenizer with the given results, and the metrics of its vocabulary."""
     seeds = {
         "val_bpb": val_bpb,
         "spam_f1": spam_f1,
@@ -88,6 +88,6 @@ def row(val_bpb: list[float], spam_f1: list[float], **vocabulary: object) -> dic
 
 
 def write_row(path: Path, content: Mapping[str, object]) -> None:
-    """As JSON."""
+    """Write a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A tiny published model, what the main pipeline would have made, and the values of the stages."""
+"""A tiny downloaded model, the outputs of the main pipeline that the stages read, and their values."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ SCORE = EvaluateStartsConfig(conversations=3, window=16, instances=2, max_new_to
 
 
 def make_published(folder: Path, kind: Literal["llama", "gpt2", "bert"] = "llama") -> None:
-    """The checkpoint of a published model, at folder/published, and the instructions; Llama is a chat model."""
+    """Write the checkpoint of a downloaded model to folder/published, and the instructions; Llama is a chat model."""
     if kind == "bert":
         save_bert(folder / "hub")
     else:
@@ -43,7 +43,7 @@ def make_published(folder: Path, kind: Literal["llama", "gpt2", "bert"] = "llama
 
 
 def make_lora(folder: Path, config: InstructionTrainingConfig = FINETUNE_LORA) -> None:
-    """Adapters on it, at folder/lora."""
+    """Write adapters for that model to folder/lora."""
     paths = (
         folder / name for name in ("published", "instructions", "lora", "lora.csv", "state/finetune_lora")
     )
@@ -51,7 +51,7 @@ def make_lora(folder: Path, config: InstructionTrainingConfig = FINETUNE_LORA) -
 
 
 def make_dpo(folder: Path) -> None:
-    """Adapters on these, at folder/dpo."""
+    """Write adapters for folder/lora to folder/dpo."""
     paths = [Path("unused"), folder / "instructions", folder / "lora", folder / "pairs"]
     prepare_preferences.main(silent(), *paths, preferences=PAIRS, compute=CPU)
     names = ("lora", "pairs", "dpo", "dpo.json", "dpo.csv", "state/dpo")

@@ -33,7 +33,7 @@ def test_the_first_answers_to_unseen_tasks_are_judged(
     assert found["scores"]["lora"] == {"mean": (5 * 100 + 4 * 5) / 9, "apart": 0.0, "instances": 9}
 
 
-def test_a_judge_that_is_not_there_stops_nothing(
+def test_an_unreachable_judge_stops_nothing(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     server: tuple[type[Server], JudgeConfig],  # noqa: F811
@@ -44,7 +44,7 @@ def test_a_judge_that_is_not_there_stops_nothing(
     assert "gave no answer" in capsys.readouterr().err
 
 
-def test_nobody_judges(folder: Path) -> None:
+def test_without_a_judge_there_are_no_scores(folder: Path) -> None:
     config = JudgeConfig(None, "wise", 1, 1, 0.0, 1.0)
     main(silent(), folder / "responses", folder / "judge.json", ask_judge=config)
     assert read_json(folder / "judge.json") == {"judge": None, "scores": {}}

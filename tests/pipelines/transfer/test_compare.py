@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_table_of_all_starting_points(folder: Path) -> None:
+def test_one_table_of_all_starts(folder: Path) -> None:
     names = (
         "spam",
         "spam",

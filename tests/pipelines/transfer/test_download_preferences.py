@@ -32,7 +32,7 @@ def paths(folder: Path) -> list[Path]:
     return [folder / name for name in ("catalogue.yaml", "own", "pairs.jsonl", "kept")]
 
 
-def test_the_dataset_of_that_name_is_fetched(folder: Path) -> None:
+def test_the_named_dataset_is_downloaded(folder: Path) -> None:
     main(silent(), *paths(folder), preferences=DATASET)
     [row] = read_jsonl(folder / "pairs.jsonl")
     assert (row["instruction"], row["chosen"], row["rejected"]) == ("Greet", "hello", "no")
@@ -46,7 +46,7 @@ def test_pairs_made_of_the_tasks_need_neither_catalogue_nor_network(
     assert read_jsonl(tmp_path / "pairs.jsonl") == []
 
 
-def test_a_dataset_of_another_role(folder: Path) -> None:
+def test_a_dataset_with_another_role_is_an_error(folder: Path) -> None:
     with pytest.raises(BadInput, match="'spam' has role spam; choose one with the role preferences: mine"):
         main(silent(), *paths(folder), preferences=replace(DATASET, dataset="spam"))
     assert not (folder / "pairs.jsonl").exists()

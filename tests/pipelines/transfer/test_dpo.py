@@ -9,7 +9,7 @@ from tests.pipelines.prepared import read_json
 from tests.pipelines.transfer.starts import make_dpo, make_lora, make_published
 
 
-def test_further_adapters_on_the_finetuned_model(tmp_path: Path) -> None:
+def test_trains_new_adapters_on_the_finetuned_model(tmp_path: Path) -> None:
     make_published(tmp_path)
     make_lora(tmp_path)
     make_dpo(tmp_path)

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @torch.no_grad()
-def test_only_adapters_are_kept_and_the_model_stands_on_its_base(folder: Path) -> None:
+def test_only_adapters_are_saved_and_need_their_base_model(folder: Path) -> None:
     names = load_file(folder / "lora/model.safetensors").keys()
     assert names == {
         f"h.{n}.{layer}.lora_{ab}" for n in range(2) for layer in ("attn.c_attn", "mlp.c_fc") for ab in "ab"
@@ -46,7 +46,7 @@ def test_the_loss_on_unseen_answers_falls(folder: Path) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_without_adapters_the_last_blocks_are_finetuned_and_kept_whole(tmp_path: Path) -> None:
+def test_without_adapters_the_last_blocks_are_finetuned_and_the_whole_model_is_saved(tmp_path: Path) -> None:
     make_published(tmp_path)
     make_lora(tmp_path, replace(FINETUNE_LORA, lora=None, trainable_blocks=1))
     published, tuned = (load_checkpoint(tmp_path / name) for name in ("published", "lora"))
@@ -59,7 +59,7 @@ def test_without_adapters_the_last_blocks_are_finetuned_and_kept_whole(tmp_path:
     assert changed == {"1"}  # of two blocks
 
 
-def test_a_model_without_a_chat_template_is_asked_in_another_style(tmp_path: Path) -> None:
+def test_a_model_without_a_chat_template_uses_another_prompt_style(tmp_path: Path) -> None:
     make_published(tmp_path, "gpt2")
     with pytest.raises(BadInput, match=r"has no template; choose one of alpaca, alpaca_short"):
         make_lora(tmp_path)

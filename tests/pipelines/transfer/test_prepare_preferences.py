@@ -34,7 +34,7 @@ mine: {role: preferences, title: t, licence: l, citation: c, locations: [{url: '
 
 
 def download(folder: Path, catalogue: Path, config: PairsConfig) -> None:
-    """The dataset's pairs, at folder/pairs.jsonl."""
+    """Write the dataset's pairs to folder/pairs.jsonl."""
     paths = (catalogue, folder / "own", folder / "pairs.jsonl", folder / "kept")
     download_preferences.main(silent(), *paths, preferences=config)
 
@@ -61,7 +61,7 @@ def test_pairs_of_the_instructions_need_no_dataset(tmp_path: Path) -> None:
 def test_mistakes_are_the_answers_of_the_finetuned_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of rows chosen by the seed; what is right by a program that knows all rows gives no pair."""
+    """The seed chooses the rows; an answer that the checking program accepts gives no pair."""
     make_published(tmp_path)
     make_lora(tmp_path)
     known: list[int] = []
@@ -113,7 +113,7 @@ def test_too_few_instructions(tmp_path: Path) -> None:
 
 
 def test_pairs_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out of a mirror; what the instructions are tested with is left out."""
+    """The pairs come from a mirror, and requests that occur in the tests are left out."""
     make_instructions(tmp_path / "instructions")
     [tested, *_] = read_jsonl(tmp_path / "instructions/test.jsonl")
     rows = [

@@ -18,7 +18,7 @@ CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
 @torch.no_grad()
-def test_the_checkpoint_computes_and_asks_as_published(tmp_path: Path) -> None:
+def test_the_checkpoint_computes_and_prompts_like_the_original(tmp_path: Path) -> None:
     make_published(tmp_path)
     found = load_checkpoint(tmp_path / "published", kind="decoder")
     n = found.tokenizer.vocab_size  # of the 330 rows of the table; the others are padding

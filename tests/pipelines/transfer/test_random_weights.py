@@ -9,7 +9,7 @@ from pipelines.transfer.random_weights import main
 from tests.pipelines.prepared import PRETRAIN, make_pretrained
 
 
-def test_the_weights_that_pretraining_begins_with(tmp_path: Path) -> None:
+def test_the_weights_are_those_at_the_start_of_pretraining(tmp_path: Path) -> None:
     make_pretrained(tmp_path / "pretrained")
     main(silent(), tmp_path / "pretrained", tmp_path / "random", pretrain=PRETRAIN)
     trained, found = (load_checkpoint(tmp_path / name) for name in ("pretrained", "random"))

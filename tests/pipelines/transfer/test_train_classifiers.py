@@ -22,7 +22,7 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_every_starting_point_by_the_values_of_its_size(section: str, tmp_path: Path) -> None:
+def test_every_start_uses_the_values_for_its_size(section: str, tmp_path: Path) -> None:
     make_published(tmp_path)
     make_lora(tmp_path)
     make_spam(tmp_path / "spam")
@@ -44,7 +44,7 @@ def test_every_starting_point_by_the_values_of_its_size(section: str, tmp_path: 
     assert (found.config.base is None) == (section == "finetune_spam")
 
 
-def test_a_published_encoder_becomes_a_classifier_too(tmp_path: Path) -> None:
+def test_a_downloaded_encoder_becomes_a_classifier_too(tmp_path: Path) -> None:
     make_published(tmp_path, "bert")
     make_spam(tmp_path / "spam")
     names = ("published", "spam", "out", "predictions.csv", "curve.csv", "state/classify")
