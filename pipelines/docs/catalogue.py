@@ -1,10 +1,14 @@
-"""The datasets, from data/catalogue.yaml."""
+"""The datasets, from data/catalogue.yaml, and the formats that the readers read, from their docstrings."""
 
+import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from groundup.datasets.readers import READERS, Reader
 
 
 def read_datasets(root: Path) -> list[dict[str, Any]]:
@@ -21,6 +25,14 @@ def read_datasets(root: Path) -> list[dict[str, Any]]:
             "rows": (entry.get("expect") or {}).get("rows"),
         }
         for name, entry in catalogue.items()
+    ]
+
+
+def read_formats(readers: Mapping[str, Reader] = READERS) -> list[dict[str, str]]:
+    """One row per reader: its name in the catalogue and its docstring, on one line and without bars."""
+    return [
+        {"name": name, "format": " ".join((inspect.getdoc(reader) or "").split()).replace("|", "\\|")}
+        for name, reader in readers.items()
     ]
 
 

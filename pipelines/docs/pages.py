@@ -14,7 +14,7 @@ from groundup.evaluation.baselines import TITLES as BASELINES
 from groundup.reports.format import interval, percent
 from groundup.reports.objectives import TITLES as FEW_LABELS
 from groundup.reports.starting_points import TITLES as STARTS
-from pipelines.docs.catalogue import read_datasets
+from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
 from pipelines.docs.picture import lanes
@@ -89,6 +89,7 @@ def read_facts(root: Path) -> dict[str, Any]:
         "parameters": parameters,
         "types": types,
         "datasets": datasets,
+        "readers": read_formats(),
         "citations": sorted({row["citation"] for row in datasets}),
         "packages": {folder: read_rooms(root, folder) for folder in ("src/groundup", "pipelines")},
     }

@@ -27,6 +27,7 @@ class Stanza:
     code: list[str]  # the rooms and modules among the deps
     inputs: list[str]  # the other deps, in order
     outputs: list[str]  # outs, metrics and plots, in order
+    cached: list[str]  # those of the outputs that are in DVC's cache instead of in git
     sections: set[tuple[str, str]]  # (its params.yaml, its name)
     param_files: list[str]  # other files under `params:`
 
@@ -56,6 +57,7 @@ def stanzas() -> tuple[Stanza, ...]:
                         code=[d for d in deps if d.startswith(CODE)],
                         inputs=[d for d in deps if not d.startswith(CODE)],
                         outputs=[o.def_path for o in stage.outs],
+                        cached=[o.def_path for o in stage.outs if o.use_cache],
                         sections={
                             (d.def_path, key) for d in params if d.def_path in files for key in d.params
                         },

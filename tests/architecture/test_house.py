@@ -10,7 +10,8 @@ from tests.architecture.stanzas import ROOT
 
 LIBRARY = ROOT / "src/groundup"
 FILES, ROOMS, MODULES, ARROWS = 6, 17, 20, 110
-DVC_YAML, README = 1150, 200
+README = 200
+DVC_YAML = 1250  # the aim of 1,150 is met (1,133 lines); a stage takes about 13, so that there is room for a few more
 
 
 def boxes() -> set[str]:
@@ -40,21 +41,33 @@ def arrows() -> set[tuple[str, str]]:
 def test_few_entries_at_the_top_of_the_library() -> None:
     entries = [path for path in LIBRARY.iterdir() if path.name != "__pycache__"]
     files = [path for path in entries if path.is_file()]
-    assert len(files) <= FILES and len(entries) - len(files) <= ROOMS, sorted(path.name for path in entries)
+    names = sorted(path.name for path in entries)
+    assert len(files) <= FILES, (
+        f"more than {FILES} files in {names}: move a module into the room it belongs to"
+    )
+    assert len(entries) - len(files) <= ROOMS, f"more than {ROOMS} rooms: merge two of {names}"
 
 
 @pytest.mark.parametrize(
     "room", sorted(path.parent for path in LIBRARY.glob("*/__init__.py")), ids=lambda p: p.name
 )
 def test_a_room_is_small_and_has_a_docstring(room: Path) -> None:
-    assert len(list(room.glob("*.py"))) <= MODULES
+    modules = len(list(room.glob("*.py")))
+    assert modules <= MODULES, (
+        f"{room.name} has {modules} modules; expected at most {MODULES}: merge modules, move some to the room whose "
+        f"docstring describes them, or split the room"
+    )
     assert ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))), (
-        "describe the room in its docstring"
+        f"write what {room.name} is, and what it is not, into the docstring of its __init__.py"
     )
 
 
 def test_few_imports_between_rooms() -> None:
-    assert len(arrows()) <= ARROWS, len(arrows())
+    found = len(arrows())
+    assert found <= ARROWS, (
+        f"found {found} imports from one room or single module to another; expected at most {ARROWS}: move the code to "
+        f"the room that it imports from, or pass the value in as an argument"
+    )
 
 
 def test_lists_are_short() -> None:
@@ -62,5 +75,11 @@ def test_lists_are_short() -> None:
         p.dvc_yaml: len((ROOT / p.dvc_yaml).read_text(encoding="utf-8").splitlines())
         for p in PIPELINES.values()
     }
-    assert sum(lines.values()) <= DVC_YAML, lines
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README
+    assert sum(lines.values()) <= DVC_YAML, (
+        f"{lines}: together more than {DVC_YAML} lines; generate similar stages with `foreach`, or merge a stage with "
+        f"the one that reads its outs"
+    )
+    readme = len((ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+    assert readme <= README, (
+        f"README.md has {readme} lines, at most {README}: move details to a page of docs/"
+    )

@@ -71,12 +71,12 @@ def test_each_stage_has_a_module_and_each_module_a_stage() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_is_one_short_function_and_perhaps_its_config(stage: str) -> None:
+def test_a_stage_is_one_short_function(stage: str) -> None:
     body = ast.parse(stage_file(stage).read_text(encoding="utf-8")).body
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert functions == ["main"]
-    classes = [node for node in body if isinstance(node, ast.ClassDef)]
-    assert all(node.name.endswith("Config") for node in classes), [node.name for node in classes]
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    assert classes == [], "a config type belongs into the module of the library that reads it"
     main = function_of(stage)
     assert main.end_lineno is not None
     assert main.end_lineno - main.lineno + 1 <= LINES
@@ -172,6 +172,18 @@ def test_only_the_headline_file_is_under_metrics(pipeline: Pipeline) -> None:
     assert [paths for paths in written if paths] == [[{f"{folder}/headline.json": {"cache": False}}]], (
         "`dvc metrics`, `dvc exp show` and Prefect's summary print every value of every file under `metrics:`; "
         "details go under `plots:`, see the head of dvc.yaml"
+    )
+
+
+def test_metrics_in_json_are_in_git() -> None:
+    cached = [
+        out
+        for stanza in stanzas()
+        for out in stanza.cached
+        if out.startswith("reports/") and "metrics" in Path(out).parts and out.endswith(".json")
+    ]
+    assert cached == [], (
+        "a commit must contain its metrics: list these files under `plots:` with `{cache: false}`"
     )
 
 

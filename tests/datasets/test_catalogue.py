@@ -10,6 +10,7 @@ import pytest
 
 from groundup.datasets import locations
 from groundup.datasets.catalogue import DataConfig, Dataset, Location, dataset_for, fetch, load_catalogue
+from groundup.datasets.readers import READERS
 from groundup.errors import BadInput
 from groundup.verifiable import tasks
 
@@ -226,6 +227,16 @@ def test_every_problem_at_once(tmp_path):
                   "c.locations.1.url", "d.citation", "sms/v2: expected a name", "2024: expected a name"):  # fmt: skip
         assert f"\n  {where}" in message
     assert message.splitlines()[0] == f"{path}: 9 problem(s) to correct:"
+
+
+def test_an_unknown_reader_gets_the_list_of_readers(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "a: {role: spam, title: t, licence: l, citation: c, locations: [{url: 'file:a', reader: scv}]}\n"
+    )
+    with pytest.raises(BadInput) as error:
+        load_catalogue(path)
+    assert all(f"'{name}'" in str(error.value) for name in (*READERS, "bytes"))
 
 
 def test_a_name_may_have_a_dot(tmp_path):

@@ -68,6 +68,13 @@ FILES = {  # reader -> (role, a file whose lines end with LF, and the texts in i
 }
 
 
+ELSEWHERE = {"python_bible"}  # its file is a Python module: tests/datasets/test_bibles.py
+
+
+def test_every_reader_has_a_file_here():
+    assert set(READERS) - ELSEWHERE == set(FILES), "add a small file in the new format to FILES"
+
+
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
 @pytest.mark.parametrize("reader", FILES)

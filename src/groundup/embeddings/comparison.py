@@ -59,7 +59,7 @@ def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
 
 
 def by_corpus(sets: Iterable[WordVectors]) -> dict[str, dict[str, WordVectors]]:
-    """Group sets of vectors by the corpus in their facts: {corpus: {name: vectors}}."""
+    """Group sets of word vectors by the corpus they were trained on: {corpus: {name of the set: vectors}}."""
     found: dict[str, dict[str, WordVectors]] = {}
     for vectors in sets:
         found.setdefault(vectors.facts["corpus"], {})[name_of(vectors)] = vectors

@@ -188,7 +188,7 @@ def _llama(found: Facts, where: str) -> dict[str, Any]:
 
 
 def yarn_attention(factor: float) -> float:
-    """Return the default factor of cosines and sines in yarn (Peng et al. 2023, eq. 22)."""
+    """Return RopeScaling's `attention_factor` for a YaRN config file that has none (Peng et al. 2023, eq. 22)."""
     return 0.1 * math.log(factor) + 1
 
 

@@ -15,7 +15,7 @@ from groundup.text.labels import label_of
 
 
 class Judgement(pydantic.BaseModel):
-    """The spam classifier's judgement of one message."""
+    """The answer of the HTTP interface for one message: one item of `predictions`."""
 
     label: str  # "ham" or "spam"
     spam_probability: float

@@ -129,7 +129,9 @@ def sample_translations(checkpoint: Checkpoint, verses: Sequence[Pair]) -> str:
 
 
 def training_seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> float:
-    """Training time without evaluations, in seconds; assumes the same speed before an interruption as after it.
+    """Estimate how long training a translation model took, in seconds, without the evaluations.
+
+    Training before an interruption is assumed to have been as fast as after it.
 
     Args:
         history: rows of `fit`, with the tokens seen so far.

@@ -1,8 +1,9 @@
-"""Datasets as rows of a table, from a small catalogue."""
+"""Datasets and formats as rows of tables, from a small catalogue and small readers."""
 
 from pathlib import Path
 
-from pipelines.docs.catalogue import read_datasets
+from groundup.datasets.readers import READERS, Rows
+from pipelines.docs.catalogue import read_datasets, read_formats
 
 
 def test_users_sources_and_sizes(tmp_path: Path) -> None:
@@ -26,3 +27,24 @@ def test_users_sources_and_sizes(tmp_path: Path) -> None:
     ]
     assert chats["sources"] == ["[example.org](https://example.org/a/b.zip)"] and chats["rows"] == [1, 2]
     assert made["generated"] and made["rows"] is None
+
+
+def tsv(data: bytes, role: str, name: str) -> Rows:
+    """A tab-separated table: `a|b`.
+
+    One row
+    per line.
+    """
+    return []
+
+
+def test_a_readers_docstring_is_its_row() -> None:
+    assert read_formats({"tabs": tsv}) == [
+        {"name": "tabs", "format": r"A tab-separated table: `a\|b`. One row per line."}
+    ]
+
+
+def test_every_reader_says_what_it_reads() -> None:
+    silent = [row["name"] for row in read_formats() if not row["format"]]
+    assert silent == [], "give these readers a docstring: docs/data.md shows it"
+    assert [row["name"] for row in read_formats()] == list(READERS)
