@@ -67,7 +67,7 @@ mend: $(READY) .git/HEAD  ## repair what a killed run left behind (make repro, s
 define run-profile
 @python -m pipelines.way_back keep $(@:repro-%=%)
 @dvc exp remove --quiet $(@:repro-%=%) 2>/dev/null || true
-@# each line "section.key=value" becomes -S 'section.key=value'; -f: [] is no pattern; the values in ARGS come last and win
+@# each line "section.key=value" becomes -S 'section.key=value'; -f: [] is not a pattern; the values in ARGS come last and win
 set -f; eval set -- $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e "s/.*/-S '&'/" pipelines/profiles/$(@:repro-%=%).txt); dvc exp run --name $(@:repro-%=%) "$$@" $(ARGS)
 @echo; echo "Results: reports/report.html and reports/metrics/"
 @echo "Back to what was here before, committed or not: make back"

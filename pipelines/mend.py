@@ -38,7 +38,7 @@ Say = Callable[[str], None]  # takes a sentence without its full stop
 def mend(root: Path, say: Say) -> None:
     """Repair what DVC would refuse or lose, and report each repair; takes half a second if there is nothing to do.
 
-    It first waits for a dvc that is running here. A dvc goes on after its `make` was killed, and its paths are locked.
+    It first waits for a dvc that is running here. A dvc goes on after its `make` was killed and keeps its paths locked.
 
     Raises:
         BadInput: only the user can solve the problem.
@@ -140,8 +140,8 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
             rwlock.unlink()
         elif holders:
             written = rwlock.stat().st_mtime
-            # DVC itself drops the entries of processes that have ended. But it takes for alive another process that
-            # has the same id now, and a zombie.
+            # DVC itself drops the entries of processes that have ended. But it treats a zombie, and another process
+            # that now has the same id, as alive.
             if all(
                 _started(pid) == 0 or _started(pid) > written + processes.CLOCK_SECONDS for pid in holders
             ):

@@ -12,8 +12,8 @@ from pipelines.imports import Modules
 from pipelines.params import PIPELINES
 
 LIBRARY = "src/groundup/"
-# The code around every stage is no dependency: the runner unpacks the command line, tracking only records, DVC tracks
-# each value that params.py reads, and errors and settings cannot change what a stage writes.
+# The code around every stage is not a dependency: the runner unpacks the command line, tracking only records, DVC
+# tracks each value that params.py reads, and errors and settings cannot change what a stage writes.
 FRAME = (
     "pipelines.run",
     "pipelines.lineage",

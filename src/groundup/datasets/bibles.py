@@ -8,7 +8,7 @@ they shift every verse from Genesis 42:39 on, by up to 2,752 characters:
 - The offsets count each backslash of the text twice.
 - Where the source follows the numbering of the Hebrew Bible, the King James number is added between backslashes
   (`2.\43:3\And Judah said ...`), but the package keeps the Hebrew number. The number between backslashes is used.
-  A verse with the same number before a marked one is the heading of a psalm, which is no verse in the King James.
+  A verse with the same number before a marked one is the heading of a psalm, not a verse in the King James.
 - Isaiah 64 is numbered 65, so the rest of that book is one chapter late. A verse "+" (John 1:39) is part of the verse
   before it, so the rest of that chapter is one verse late.
 """

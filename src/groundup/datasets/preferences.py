@@ -178,7 +178,7 @@ def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> 
     """Make one pair per row that a model answered wrongly: chosen is the row's output, rejected the model's answer.
 
     As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2), the rejected answer is the model's own, not
-    an error that it would hardly make.
+    an error that it is unlikely to make.
     """
     return [
         {

@@ -140,7 +140,7 @@ def decide(ranking: Array, truth: Array, fold: Array) -> Array:
 
 
 def best_threshold(ranking: Array, truth: Array) -> float:
-    """The threshold with the highest accuracy, halfway between two values; of several, the middle one."""
+    """The threshold with the highest accuracy, halfway between two values; if several tie, the middle one."""
     values = np.unique(ranking)
     steps = np.concatenate(([-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]))
     right = np.mean((ranking >= steps[:, None]) == (truth == 1), axis=1)

@@ -38,7 +38,7 @@ class JudgeConfig:
     repeats: Annotated[int, Ge(1)]
     """Scores per answer."""
     instances: Annotated[int, Ge(1)]
-    """Number of answers judged per model, the first ones."""
+    """Number of answers judged per model, from the first on."""
     temperature: Annotated[float, Ge(0)]
     """Sampling temperature of the judge."""
     timeout_seconds: Annotated[float, Gt(0)]

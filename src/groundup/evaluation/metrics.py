@@ -138,7 +138,7 @@ PROBABILITY: dict[str, Metric] = {"brier": brier, "ece": ece}
 class Bootstrap:
     """Bootstrap over items with percentile intervals.
 
-    samples: number of resamples. confidence: level of the intervals. seed: of the draws.
+    samples: number of resamples. confidence: level of the intervals. seed: seeds the draws.
     """
 
     samples: int

@@ -18,7 +18,7 @@ SEEDS = range(-(2**63), 2**63)  # the seeds that torch's generators accept
 class Sampling:
     """How the next token is chosen.
 
-    temperature: divides the logits; 0, or less than float32 can divide by, always takes the most likely token.
+    temperature: divides the logits; at 0, or too small a value for float32, the most likely token is always taken.
     top_k: sample only from the k most likely tokens; 0 = all.
     top_p: sample only from the smallest set of tokens whose probability reaches p (nucleus sampling, Holtzman et al.
         2020); 1 = all.

@@ -44,8 +44,8 @@ def export_gguf(
     Args:
         checkpoint: the decoder.
         out: the file to write.
-        dtype: of matrices; norms, biases and positions stay float32. q8_0 stores 8 bits per value and one scale per
-            32 values; a matrix whose rows are not a multiple of 32 long is stored as float16.
+        dtype: the type of matrices; norms, biases and positions stay float32. q8_0 stores 8 bits per value and one
+            scale per 32 values; a matrix whose rows are not a multiple of 32 long is stored as float16.
         facts: for the fields of the file; only the licence is written.
 
     Raises:

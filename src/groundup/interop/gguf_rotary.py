@@ -16,7 +16,7 @@ from groundup.interop.configs import yarn_attention
 from groundup.nn.config import RopeScaling
 from groundup.nn.rotary import frequencies
 
-FACTORS = "rope_freqs.weight"  # a tensor of the file that is no weight of the model
+FACTORS = "rope_freqs.weight"  # a tensor of the file, but not a weight of the model
 FIELDS = "llama.rope.scaling."
 OLD_FACTOR = "llama.rope.scale_linear"
 KNOWN = ("factor", "original_context_length", "attn_factor")

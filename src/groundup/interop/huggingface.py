@@ -96,7 +96,7 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-# Functions from a name in a published file to the name that transformers uses today; None for what is no weight.
+# Functions from a name in a published file to the name that transformers uses today; None if it is not a weight.
 
 
 def _gpt2(config: ModelConfig, name: str) -> str | None:

@@ -406,7 +406,7 @@ def check_overlaps(tokens: Sequence[str], where: str) -> None:
 
     llama.cpp searches the whole text for the longest token, then for the next longest; we go through the text and take
     the longest token at each place. Both give the same unless one token ends as another begins. Two tokens that repeat
-    the same character are no problem.
+    the same character cause no problem.
     """
     for pair in combinations(tokens, 2):
         if len(set("".join(pair))) == 1:

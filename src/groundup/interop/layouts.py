@@ -33,7 +33,7 @@ class ForeignTensor:
         return ours.T if self.transposed else ours
 
     def cut(self, ours: Tensor) -> dict[str, Tensor]:
-        """Return the foreign tensors of our tensor: name -> tensor."""
+        """Split our tensor into the foreign tensors that store it: name -> tensor."""
         if self.transposed:
             ours = ours.T
         parts = ours.split(list(self.rows)) if self.rows else (ours,)

@@ -83,7 +83,7 @@ class SafetensorsFolder:
 
     Args:
         folder: the folder.
-        rename: name in the file -> name of the weight here, or None for a tensor that is no weight.
+        rename: name in the file -> name of the weight here, or None for a tensor that is not a weight.
 
     Raises:
         BadInput: as `weight_files` does; or a file is damaged, two tensors have one name, or one has no floats.

@@ -1,6 +1,6 @@
 """The trunk of every model: token ids in, hidden states out.
 
-Module names are those of OpenAI's GPT-2 checkpoints, so loading these is one loop. Shapes: see attention.py.
+Module names are those of OpenAI's GPT-2 checkpoints, so one loop loads them. Shapes: see attention.py.
 """
 
 from collections.abc import Iterable

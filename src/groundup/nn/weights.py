@@ -34,8 +34,8 @@ def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[
 def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     """Cut the token table and the head to their first `n` rows, in place.
 
-    Many published models pad them to a round number of rows. Without the padding, no probability goes to a row that
-    is no token, so it is never sampled.
+    Many published models pad them to a round number of rows. Without the padding, rows that are not tokens get no
+    probability, so they are never sampled.
 
     Raises:
         BadInput: the model has n-gram embeddings, whose hashes depend on vocab_size and would change.

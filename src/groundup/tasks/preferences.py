@@ -4,8 +4,8 @@ The model and a frozen copy of it, the reference, assign each answer a probabili
 beta · log(p / p_reference), and the loss is -log sigmoid(reward of chosen - reward of rejected): it is small if the
 model favours the chosen answer more than the reference does. The reference scores every answer once, before training.
 
-That loss alone can make both answers less likely, as long as the rejected one falls faster, and the model may unlearn
-to answer. The loss therefore adds the negative log likelihood of the chosen answer (Pang et al. 2024, "Iterative
+That loss alone can make both answers less likely, as long as the rejected one falls faster, and the model may forget
+how to answer. The loss therefore adds the negative log likelihood of the chosen answer (Pang et al. 2024, "Iterative
 Reasoning Preference Optimization", https://arxiv.org/abs/2404.19733, eq. 1).
 """
 

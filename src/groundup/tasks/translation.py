@@ -97,7 +97,7 @@ def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_lengt
 
 
 def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
-    """Encoded pairs, padded on the right; the decoder reads the end-of-text token, then the target without its last."""
+    """Encoded pairs, padded on the right; the decoder reads end-of-text, then the target without its last token."""
     sources, targets = zip(*pairs, strict=True)
     return TranslationBatch(
         source=pad(sources, 0),

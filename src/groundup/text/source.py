@@ -5,8 +5,8 @@ that do nothing (docstrings, other bare constants, `pass`), and with the names i
 the order of statements counts. The meaning of a module that cannot be parsed is its text.
 
 Some code reads docstrings or source text at run time. If a module names `__doc__` or builds a command line from its
-docstrings, they are part of its meaning; if it reads source text, its meaning is its text. `detail` returns what a
-module may read of other modules.
+docstrings, they are part of its meaning; if it reads source text, its meaning is its text. `detail` returns how much of
+other modules a module may read.
 """
 
 import ast
@@ -20,14 +20,14 @@ from typing import Any
 
 
 class Detail(IntEnum):
-    """How much of a module's text its meaning keeps."""
+    """How much of a module's text is part of its meaning."""
 
     STATEMENTS = 0
     DOCSTRINGS = 1
     TEXT = 2
 
 
-# Names by which code reads what a meaning leaves out: docstrings of its own module, docstrings of any module, or text.
+# Names with which code reads what a meaning leaves out: docstrings of its own module, of any module, or source text.
 # Each list is one string, so that this module does not appear to use the names itself.
 _OWN_DOCSTRINGS = set("typer click own:__doc__".split())
 _DOCSTRINGS = set("__doc__ getdoc get_docstring pydoc doctest json_schema model_json_schema".split())
@@ -54,7 +54,7 @@ def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
 
 @cache
 def detail(source: bytes) -> Detail:
-    """Return what a module may read of other modules when it runs; the text if it cannot be parsed."""
+    """Return how much of other modules' source a module may read when it runs; TEXT if it cannot be parsed."""
     tree = _parsed(source)
     return Detail.TEXT if tree is None else _detail(tree)
 
@@ -161,7 +161,7 @@ def _detail(tree: ast.AST) -> Detail:
 
 
 def _own_detail(tree: ast.AST) -> Detail:
-    """Return what a module may read of itself."""
+    """Return how much of its own source a module may read when it runs."""
     own = bool(_OWN_DOCSTRINGS.intersection(_identifiers(tree)))
     return max(_detail(tree), Detail.DOCSTRINGS if own else Detail.STATEMENTS)
 

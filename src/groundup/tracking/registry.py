@@ -118,7 +118,7 @@ def made_by(connection: Connection, name: str, stage_key: str) -> Version | None
 
 
 def rename_work(connection: Connection, before: str, after: str) -> None:
-    """Replace the stage key `before` of runs and versions by `after`, the new key of the same work."""
+    """Change the stage key of runs and versions from `before` to `after`, when the key of the same work has changed."""
     client, wanted = connection.client, f"tags.stage_key = '{before}'"
     for run in client.search_runs([connection.experiment_id], wanted):
         client.set_tag(run.info.run_id, "stage_key", after)

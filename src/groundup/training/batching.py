@@ -49,7 +49,7 @@ def window_batches(
         context_length: tokens per window.
         batch_size: windows per micro-batch.
         grad_accum_steps: micro-batches per step.
-        seed: of the order and the offsets.
+        seed: seeds the order and the offsets.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.
@@ -102,7 +102,7 @@ def sorted_batches(
         collate: indices of examples -> their padded batch.
         batch_size: examples per micro-batch.
         grad_accum_steps: micro-batches per step.
-        seed: of the order.
+        seed: seeds the order.
 
     Raises:
         BadInput: there are no examples.

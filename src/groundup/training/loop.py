@@ -26,7 +26,7 @@ Log = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingBatch(Protocol):
-    """What the loop needs of a micro-batch; only data and objective know the rest."""
+    """What the loop needs from a micro-batch; only the data and the objective use the rest."""
 
     @property
     def tokens(self) -> int:
@@ -57,14 +57,14 @@ def fit(
 
     Args:
         objective: (model, batch) -> (sum of the loss, number of terms).
-        batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run reads on in the same
-            place. With several ranks each returns its own share.
-        seed: of dropout; the order of the batches is the business of `batches`.
+        batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run continues with the
+            same batches. With several ranks each returns its own share.
+        seed: seeds dropout; `batches` determines the order of the batches.
         evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
-        monitor, mode: with `patience`, the metric to be smallest or largest. The model ends with the weights of its
-            best evaluation, whose step the rows of evaluations name as "best_step"; see `best_row`. Where training
-            ended for lack of a better one, the last row has "stopped_early".
-        resume: where the state is kept; the run continues from it.
+        monitor, mode: with `patience`, the metric to minimise or maximise. The model ends with the weights of its best
+            evaluation; the rows of evaluations have its step as "best_step" (see `best_row`). If training stopped
+            because the metric no longer improved, the last row has "stopped_early".
+        resume: where the state is saved; a run that finds one continues from it.
 
     With torch.distributed initialised, all ranks start from the weights of rank 0 and stay equal; rank 0 logs and
     saves.
@@ -74,7 +74,7 @@ def fit(
 
     Raises:
         BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
-            Or `config` has patience, but nothing is evaluated, or not the metric `monitor`.
+            Or `config` has patience, but there is no evaluation, or it does not return the metric `monitor`.
     """
     if config.patience is not None and evaluate is None:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""Grammar and meaning of a sentence: tense, number, pronoun, opposite, feeling, type."""
+"""Tasks about the grammar and meaning of a sentence: tense, number, pronoun, opposite, feeling, type."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Kinds of words: name the kind, find a word of a kind, find the odd one out, choose an option."""
+"""Tasks about kinds of words: name the kind, find a word of a kind, find the odd one out, choose an option."""
 
 from random import Random
 

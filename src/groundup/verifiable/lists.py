@@ -1,4 +1,4 @@
-"""Lists: the item at a position, membership, counting, order."""
+"""Tasks about lists: find the item at a position, test membership, count, sort."""
 
 from collections.abc import Callable
 from random import Random

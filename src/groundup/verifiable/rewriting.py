@@ -1,4 +1,4 @@
-"""Rewriting short phrases: repeat, replace, remove, join, take initials, compare two phrases."""
+"""Tasks that rewrite short phrases: repeat, replace, remove, join, take initials, compare two phrases."""
 
 from random import Random
 

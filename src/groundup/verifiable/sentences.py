@@ -1,4 +1,4 @@
-"""Reading: find the name, color, place, animal or food in a scene; find who has what, and what is where."""
+"""Reading tasks: find the name, color, place, animal or food in a scene; find who has what, and what is where."""
 
 from collections.abc import Callable
 from random import Random
