@@ -96,7 +96,7 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
 
 @task(cache_policy=NO_CACHE)
 def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str]) -> State[None]:
-    """Let DVC bring one stage up to date in a process group of its own, and stream its output to the log.
+    """Bring one stage up to date with DVC, in its own process group, and stream its output to the log.
 
     Returns:
         A state named Cached if there was nothing to do.
