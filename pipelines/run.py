@@ -39,13 +39,8 @@ def run_stage(stage: str, words: list[str]) -> None:
     pipeline, _, module = stage.partition(".")
     root = workspace()
     try:
-        if pipeline not in PIPELINES or not module:
-            raise BadInput(
-                f"{stage or 'an empty name'} is not a stage; expected a pipeline ({', '.join(PIPELINES)}) and one of "
-                "its stages, such as main.tokenize"
-            )
         _check_code(root)
-        main = importlib.import_module(f"pipelines.{stage}").main
+        main = _main_of(stage)
         # in DVC's name of the stage, the part before the colon depends on the folder in which dvc was started
         name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
         arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
@@ -65,6 +60,26 @@ def run_stage(stage: str, words: list[str]) -> None:
             f"error: the disk is full{f' while writing {where}' if where else ''}: {free:.0f} MB are free in "
             f"{root}; free some space and run again"
         )
+
+
+def _main_of(stage: str) -> Callable[..., None]:
+    """Return the function of a stage.
+
+    Raises:
+        BadInput: there is no such stage.
+    """
+    pipeline, _, module = stage.partition(".")
+    try:
+        if pipeline in PIPELINES and module:
+            found: Callable[..., None] = importlib.import_module(f"pipelines.{stage}").main
+            return found
+    except ModuleNotFoundError as error:
+        if error.name != f"pipelines.{stage}":  # a module that the stage imports
+            raise
+    raise BadInput(
+        f"{stage or 'an empty name'} is not a stage; expected a pipeline ({', '.join(PIPELINES)}) and one of its "
+        "stages, such as main.tokenize"
+    )
 
 
 def _work(

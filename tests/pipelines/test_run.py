@@ -70,6 +70,23 @@ def test_remaining_arguments_are_typed_too(stage: Any) -> None:
     assert seen == [(Path("a"), Path("b"), Path("c"))]
 
 
+@pytest.mark.parametrize("name", ["", "main", "other.tokenize", "main.unknown", "main.tokenize.more"])
+def test_an_unknown_stage_is_an_error(stage: Any, name: str) -> None:
+    with pytest.raises(SystemExit, match=f"^error: {name or 'an empty name'} is not a stage; expected"):
+        run_stage(name, [])
+
+
+def test_a_stage_that_imports_a_missing_module_keeps_its_traceback(
+    stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.main
+
+    (tmp_path / "lacking.py").write_text("import no_such_module\n")
+    monkeypatch.setattr(pipelines.main, "__path__", [*pipelines.main.__path__, str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        run_stage("main.lacking", [])
+
+
 def test_wrong_number_of_arguments(stage: Any) -> None:
     with pytest.raises(SystemExit) as end:
         stage(work, "a.txt")
