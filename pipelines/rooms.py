@@ -1,4 +1,4 @@
-"""Write the code dependencies of the stages into every dvc.yaml, as rooms; they follow from the imports.
+"""Derive the code dependencies of the stages from their imports, as rooms; `make docs` writes them to every dvc.yaml.
 
 DVC reruns a stage if a file below one of its dependencies changed. Its code dependencies are the stage's own module and
 the rooms of the library that it reaches: packages such as src/groundup/nn. A list of modules would change with every
@@ -63,8 +63,3 @@ def dvc_yaml(root: Path, pipeline: str) -> str:
 def texts(root: Path) -> dict[Path, str]:
     """Return the text of every dvc.yaml with current code dependencies, by path."""
     return {root / pipeline.dvc_yaml: dvc_yaml(root, name) for name, pipeline in PIPELINES.items()}
-
-
-if __name__ == "__main__":
-    for path, text in texts(Path(__file__).resolve().parents[1]).items():
-        path.write_text(text, encoding="utf-8")

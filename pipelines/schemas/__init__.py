@@ -1,8 +1,8 @@
 """JSON Schemas of the params.yaml files and the catalogue, with which editors complete and check values.
 
 They are generated from the types and kept in this folder; the first line of each YAML file names its schema
-(`# yaml-language-server: $schema=…`). `python -m pipelines.schemas` writes them. Their descriptions are the docstrings
-of the classes and of the fields.
+(`# yaml-language-server: $schema=…`). `make docs` writes them. Their descriptions are the docstrings of the classes and
+of the fields.
 """
 
 import ast

@@ -36,7 +36,7 @@ def problems(name: str, values: Any) -> list[str]:
 def test_the_files_are_current_with_the_types() -> None:
     assert {path.name: text for path, text in schemas().items()} == {
         path.name: path.read_text(encoding="utf-8") for path in (ROOT / FOLDER).glob("*.json")
-    }, "run: python -m pipelines.schemas"
+    }, "run: make docs"
 
 
 @pytest.mark.parametrize("name", FILES)
