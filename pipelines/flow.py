@@ -332,7 +332,9 @@ def main(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of parallel stages.", show_default="2 for the main pipeline, 1 for others"
+            min=1,
+            help="Number of parallel stages.",
+            show_default=", ".join(f"{name}: {chosen.workers}" for name, chosen in PIPELINES.items()),
         ),
     ] = None,
 ) -> None:

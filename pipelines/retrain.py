@@ -43,7 +43,7 @@ from pipelines.flow import (
 )
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
-from pipelines.params import MainParams, load_params
+from pipelines.params import PIPELINES, MainParams, load_params
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 
@@ -97,14 +97,14 @@ CONTESTS = (
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
-def retrain(force: bool = False, workers: int = 2) -> State[Any]:
+def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
     """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
 
     It always writes the artifact `retraining-summary`.
 
     Args:
         force: run every stage even if nothing changed.
-        workers: number of parallel stages.
+        workers: number of parallel stages; None: the value in PIPELINES.
     """
     report = ["# Retraining", ""]
     try:
@@ -219,7 +219,10 @@ def serve() -> None:
 @app.command()
 def run(
     force: Annotated[bool, typer.Option(help="Run every stage even if nothing changed.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Number of parallel stages.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of parallel stages.", show_default=str(PIPELINES["main"].workers)),
+    ] = None,
 ) -> None:
     """Retrain once, now."""
     with by_hand():
