@@ -251,9 +251,8 @@ def _entries(text: str) -> dict[str, Entry] | None:
     return stages if whole and text.endswith("\n") else None
 
 
-_Loader = getattr(
-    yaml, "CBaseLoader", yaml.BaseLoader
-)  # reads all scalars as text: an md5 may look like a number
+# reads all scalars as text: an md5 may look like a number
+_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def _with_outs(text: str, runs: Mapping[str, Path]) -> str:

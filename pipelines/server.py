@@ -167,10 +167,8 @@ def one_sentence() -> Iterator[None]:
     """
     check()
     url = get_current_settings().api.url
-    raises, logging.raiseExceptions = (
-        logging.raiseExceptions,
-        False,
-    )  # suppresses "Error logging to API" on stderr
+    # suppresses "Error logging to API" on stderr
+    raises, logging.raiseExceptions = logging.raiseExceptions, False
     setup_logging()
     gone = _Gone()
     handlers = [*logging.getLogger().handlers, *logging.getLogger("prefect._internal").handlers]

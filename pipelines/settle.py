@@ -123,12 +123,11 @@ def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
 def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["PipelineStage"]:
     """Return the stages that the user names; all by default."""
     first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))  # the main pipeline
-    called = {
-        stage: {name, name.partition("@")[0], stage.name, stage.name.partition("@")[0]}
-        for stage in first
-        if stage.cmd
-        and (name := address(stage.path_in_repo, stage.name))  # stages of `dvc add` have no command
-    }
+    called: dict[PipelineStage, set[str]] = {}
+    for stage in first:
+        if stage.cmd:  # stages of `dvc add` have no command
+            names = {address(stage.path_in_repo, stage.name), stage.name}
+            called[stage] = names | {name.partition("@")[0] for name in names}
     if unknown := sorted(set(only).difference(*called.values())):
         raise BadInput(f"there is no stage {', '.join(unknown)}; `dvc stage list --all` lists all stages")
     return [stage for stage, names in called.items() if not only or names & set(only)]

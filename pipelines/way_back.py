@@ -46,9 +46,8 @@ def _has_values_of(root: Path, profile: str) -> bool:
     params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
     lines = (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines()
     pairs = [line.partition("#")[0].strip().partition("=") for line in lines]
-    for key, value in {
-        key: value for key, _, value in pairs if key
-    }.items():  # the last value of a key counts
+    last = {key: value for key, _, value in pairs if key}  # a later line overrides an earlier one
+    for key, value in last.items():
         found = params
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None

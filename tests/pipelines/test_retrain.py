@@ -161,9 +161,8 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     assert state.is_completed() and state.message == "0 of 1 models promoted"
     assert (folder / "model.txt").read_text() == '{"score": 0.7}\n'
     assert "To run: finetune, prepare." in summary() or "To run: prepare." in summary()
-    assert (
-        "kept: the output of finetune has no registered version" in summary()
-    )  # the toy's finetune registers no model
+    # the toy's finetune registers no model
+    assert "kept: the output of finetune has no registered version" in summary()
 
 
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,9 +167,8 @@ def test_dvc_records_settled_stages_as_done_and_listing_writes_nothing(project: 
     assert stale_stages(project) == []
     assert store.client.get_run(run).data.tags["stage_key"] == recorded_keys(project)["shout"]
     after = (project / "dvc.lock").read_text().splitlines()
-    assert (
-        len(set(after) - set(before)) == 5
-    )  # md5 and size of two dependencies, and the number of files of one
+    # md5 and size of two dependencies, and the number of files of one
+    assert len(set(after) - set(before)) == 5
 
 
 HARMFUL: dict[str, tuple[Callable[[Path], None], str]] = {
