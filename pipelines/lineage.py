@@ -117,13 +117,17 @@ def stage_tags(stage: str, root: Path) -> dict[str, str]:
             f"DVC cannot read the dependencies of {stage} ({' '.join(str(error).split())}); make them readable and run "
             "again"
         ) from error
-    code = (".py", ".j2")
     data = {
         f"data.{dep['path']}": content_of(dep)
         for dep in entry.get("deps", [])
-        if not dep["path"].endswith(code)
+        if not is_code(root / dep["path"])
     }
     return {"stage_key": stage_key(entry), **data}
+
+
+def is_code(path: Path) -> bool:
+    """Return whether a dependency is a Python module or a folder that contains one."""
+    return path.suffix == ".py" if path.is_file() else next(path.rglob("*.py"), None) is not None
 
 
 def revision_tags(root: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ from groundup.text.source import Detail, changed_definitions, detail
 from groundup.tracking import connect, explained, registry
 from pipelines.history import History
 from pipelines.imports import Closure, Modules
-from pipelines.lineage import address, content_of, split, stage_key, workspace
+from pipelines.lineage import address, content_of, is_code, split, stage_key, workspace
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -175,7 +175,7 @@ class _Project:
         deps = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
         hashes = {dep.def_path: self._hash(dep) for dep in deps}
         changed = [dep for dep in deps if hashes[dep.def_path] != dep.hash_info.value]
-        code = [dep for dep in changed if dep.hash_info and self._is_code(dep)]
+        code = [dep for dep in changed if dep.hash_info and is_code(self.root / self._path(dep))]
         reasons = [
             *(["it runs every time"] if stage.always_changed else []),
             *(["its command changed"] if stage.cmd_changed else []),
@@ -220,11 +220,6 @@ class _Project:
     def _path(self, item: "Output") -> str:
         """Return the item's path relative to the project's folder."""
         return Path(item.fs_path).relative_to(self.root).as_posix()
-
-    def _is_code(self, dep: "Output") -> bool:
-        """Return whether a dependency is a module or a folder with modules."""
-        path = self.root / self._path(dep)
-        return path.is_file() if path.suffix == ".py" else next(path.rglob("*.py"), None) is not None
 
     def _code_reasons(self, stage: "PipelineStage", changed: Sequence["Output"]) -> list[str]:
         """Return how the changed code differs from the code when the stage ran; empty if it does the same."""

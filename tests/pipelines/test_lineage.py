@@ -68,6 +68,13 @@ def test_tags_have_the_fingerprints_of_data_but_not_of_code(project: Path) -> No
     assert tags["data.folder"].endswith(".dir")
 
 
+def test_a_folder_of_modules_is_code(tmp_path: Path) -> None:
+    dvc_yaml = "stages: {one: {cmd: 'true', deps: [library, folder]}}\n"
+    more = {"library/inner/module.py": "", "library/page.j2": "", "folder/a.txt": ""}
+    folder = toy.make(tmp_path / "toy", dvc_yaml, more=more)
+    assert set(stage_tags("one", folder)) == {"stage_key", "data.folder"}
+
+
 @pytest.mark.parametrize("name", ["join", f"{STUDY}:beyond@big"])
 def test_missing_dependencies_are_named_with_the_command_that_makes_them(project: Path, name: str) -> None:
     """`dvc repro --single-item` starts a stage without checking whether its dependencies exist."""
