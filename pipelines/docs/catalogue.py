@@ -9,12 +9,15 @@ from typing import Any
 import yaml
 
 from groundup.datasets.readers import READERS, Reader
+from pipelines.params import PIPELINES
 
 
 def read_datasets(root: Path) -> list[dict[str, Any]]:
     """Return one row per dataset: name, role, title, licence, citation, users, sources, number of rows."""
     catalogue = yaml.safe_load((root / "data/catalogue.yaml").read_text(encoding="utf-8"))
-    named = {user: _scalars(root / file) for user, file in _VALUES.items() if (root / file).is_file()}
+    files = {name: pipeline.params_yaml for name, pipeline in PIPELINES.items()}
+    files["book"] = "pipelines/profiles/book.txt"
+    named = {user: _scalars(root / file) for user, file in files.items() if (root / file).is_file()}
     return [
         {
             "name": name,
@@ -34,14 +37,6 @@ def read_formats(readers: Mapping[str, Reader] = READERS) -> list[dict[str, str]
         {"name": name, "format": " ".join((inspect.getdoc(reader) or "").split()).replace("|", "\\|")}
         for name, reader in readers.items()
     ]
-
-
-_VALUES = {
-    "main": "params.yaml",
-    "book": "pipelines/profiles/book.txt",
-    "study": "pipelines/study/params.yaml",
-    "transfer": "pipelines/transfer/params.yaml",
-}
 
 
 def _scalars(file: Path) -> set[str]:

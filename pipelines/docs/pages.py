@@ -68,9 +68,8 @@ def pages(root: Path) -> list[Path]:
 def read_facts(root: Path) -> dict[str, Any]:
     """Return the values that the templates use: metrics, datasets, parameters, rooms."""
     metrics = {
-        "main": read_metrics(root / "reports/metrics"),
-        "study": read_metrics(root / "reports/study/metrics"),
-        "transfer": read_metrics(root / "reports/transfer/metrics"),
+        name: read_metrics(root / "reports" / ("" if name == "main" else name) / "metrics")
+        for name in PIPELINES
     }
     datasets = read_datasets(root)
     parameters, types = read_parameters(
