@@ -112,7 +112,7 @@ def test_plan_of_the_real_project_is_its_dvc_yaml(pipeline: str) -> None:
     planned = [step.name for step in flow.plan(toy.ROOT, pipeline=pipeline)]
     own = [name for name in planned if split(name)[0] == PIPELINES[pipeline].dvc_yaml]
     assert sorted(own) == sorted(listed)
-    assert (own == planned) == (pipeline == "main")  # the others lean on stages of the main one
+    assert (own == planned) == (pipeline == "main")  # the others depend on stages of the main one
 
 
 def test_run_then_cached(project: Path) -> None:

@@ -155,7 +155,7 @@ def main(run: Run, source: Path, out: Path) -> None:
     out.write_text(source.read_text())
 """
 PACKAGE = "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n"
-PACKAGES = {  # the toy's modules beside the project's
+PACKAGES = {  # Python finds the toy's modules and the project's
     "pipelines/__init__.py": PACKAGE,
     "pipelines/main/__init__.py": PACKAGE,
     "pipelines/study/__init__.py": PACKAGE,
@@ -174,7 +174,7 @@ stages:
     outs: [right.txt]
 """
 
-# a stage of the study is a module beside its dvc.yaml
+# a stage of the study is a module in the folder of its dvc.yaml
 BEYOND = """\
 stages:
   beyond:

@@ -31,7 +31,7 @@ stages:
     metrics: [{numbers.json: {cache: false}}]
 """
 
-# a second pipeline, where the project has its study: it goes on from the first
+# a second pipeline in the study's folder; it depends on the first
 STUDY_YAML = """\
 stages:
   beyond:
@@ -43,7 +43,7 @@ stages:
       - study/${item.size}.json: {cache: false}
 """
 
-# What to do beside copying comes by environment: it must not change the stage's dependencies.
+# The environment selects what a stage does besides copying, so that its dependencies do not change.
 WORK = """\
 import os, pathlib, sys, time
 source, target = map(pathlib.Path, sys.argv[1:])

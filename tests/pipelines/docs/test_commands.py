@@ -11,7 +11,7 @@ from pipelines.docs.pages import pages
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = re.compile(r"^```\w*\n(.*?)^```$|`([^`\n]+)`", re.DOTALL | re.MULTILINE)
-FORMER = "CHANGELOG.md"  # also tells of commands that are gone
+FORMER = "CHANGELOG.md"  # also names commands that no longer exist
 
 
 def commands(pattern: str) -> set[str]:
