@@ -37,7 +37,7 @@ def test_every_output_exists_and_a_second_run_has_nothing_to_do(published: Clone
 def test_mlflow_has_a_finished_run_for_each_stage_and_the_adapters_as_models(published: Clone) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(published.tracking_uri)
+    client = MlflowClient(published.tracking_uri, registry_uri=published.tracking_uri)
     runs = recorded(client)
     parents = {run.info.run_id for run in runs if run.data.tags["kind"] == "pipeline"}
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") in parents]
