@@ -100,7 +100,10 @@ def test_conclusions_follow_the_intervals(tmp_path: Path) -> None:
 
 def test_transfer_names_the_sizes_where_pretraining_helps(tmp_path: Path) -> None:
     said = text_of(page(tmp_path))
-    assert "Pretraining the encoder helps with 100 messages; the difference in F1 is largest with 100" in said
+    assert (
+        "Pretraining the encoder helps with 100 messages; the difference in F1 is largest with 100 messages:"
+        in said
+    )
     assert "Pretraining the decoder makes no significant difference" in said
     assert ", not significant. Pretraining the encoder" in said or ", not significant. The two" in said
     assert "Highest mean with 100 messages: " in said and "6 differences are tested at 95%" in said
@@ -113,6 +116,7 @@ def test_transfer_names_the_sizes_where_pretraining_helps(tmp_path: Path) -> Non
     assert "Of the two pretrained models, the decoder is ahead with 400 messages." in said
     assert "Pretraining the encoder helps with 100 messages and harms with 400 messages" in said
     assert "Pretraining the decoder harms with 400 messages" in said
+    assert "predictions of the decoder and" in said and "predictions of the encoder) with intervals" in said
     other["lead"] = {"100": entry(0.1), "400": entry(-0.1)}
     said = text_of(page(tmp_path, table=other))
     assert "the encoder is ahead with 100 messages and the decoder is ahead with 400 messages." in said
@@ -142,8 +146,11 @@ def test_sizes_are_in_numerical_order(tmp_path: Path) -> None:
         for row in table[key].values():
             row["3000"] = row["400"]
     table["lead"]["3000"], table["steps"]["3000"] = table["lead"]["400"], 500
-    _, scores, *_ = tables(page(tmp_path, table=table))
+    table["gain"]["masked"] = dict.fromkeys(table["gain"]["masked"], entry(0.1))
+    source = page(tmp_path, table=table)
+    _, scores, *_ = tables(source)
     assert scores[0] == ["", "100 messages", "400 messages", "3,000 messages"]
+    assert "Pretraining the encoder helps with 100, 400 and 3,000 messages; the" in text_of(source)
 
 
 def tables(source: str) -> list[list[list[str]]]:

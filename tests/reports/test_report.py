@@ -96,6 +96,7 @@ def test_the_page_shows_the_metrics_and_escapes_text(pictures):
         "90.0% (85.0%–95.0%)",
         "+0.900 * (+0.850 to +0.950)",
         "seed 2 0.910. Brier score",
+        "F1, groundup minus baseline",
     ):
         assert expected in text, expected
     assert not GLUED.findall(text)
