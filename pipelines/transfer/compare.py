@@ -40,6 +40,10 @@ def main(
     write_json(metrics, found)
     write_json(headline, starting_points.headline(found))
     for name, row in found["starts"].items():
-        exact_match, f1 = row["test"]["exact_match"]["mean"], row["spam"]["f1"]["mean"]
-        run.log({f"{name}/exact_match": exact_match, f"{name}/spam_f1": f1})
+        figures = {
+            "bits_per_byte": row["bits_per_byte"],
+            "exact_match": row["test"]["exact_match"]["mean"],
+            "spam_f1": row["spam"]["f1"]["mean"],
+        }
+        run.log({f"{name}/{key}": value for key, value in figures.items()})
     run.artifact(metrics)
