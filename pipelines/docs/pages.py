@@ -18,7 +18,7 @@ from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
 from pipelines.docs.picture import lanes
-from pipelines.docs.results import judged, read_metrics
+from pipelines.docs.results import judged, outdated_inputs, read_metrics
 from pipelines.docs.rooms import read_rooms
 from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
@@ -79,6 +79,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {
         **metrics,
+        "outdated_inputs": outdated_inputs(root),
         "vocab_size": values["tokenizer"]["vocab_size"],
         "few_labels": metrics["study"]["transfer"],
         "few_labels_titles": FEW_LABELS,

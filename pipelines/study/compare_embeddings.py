@@ -40,4 +40,5 @@ def main(
     results = comparison.compare(sets, benchmarks, read_splits(spam, ("train", "test")), speed, config)
     write_json(shown, words)
     write_json(metrics, results)
+    run.artifact(metrics)
     run.log(comparison.headlines(results))

@@ -44,5 +44,6 @@ def main(
         "learned": learned(figures, loaded, config),
     }
     write_json(metrics, facts)
+    run.artifact(metrics)
     for name, row in found.items():
         run.log({f"{name}/{key}": row[key]["mean"] for key in ("val_bpb", "spam_f1")})

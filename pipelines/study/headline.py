@@ -11,4 +11,5 @@ def main(run: Run, metrics: Path, out: Path) -> None:
     """Select the headline metrics from those of the other stages."""
     figures = headline(read_metrics(metrics))
     write_json(out, figures)
+    run.artifact(out)
     run.log(figures)

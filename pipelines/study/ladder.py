@@ -26,5 +26,6 @@ def main(
     run.params({"tokenizer": tokenizer.stem})
     row = measure_tokenizer(tokens, tokenizer, spam, config=ladder, compute=compute, log=run.log)
     write_json(metrics, row)
+    run.artifact(metrics)
     means = {key: sum(v.values()) / len(v) for key, v in row.items() if isinstance(v, dict)}
     run.log({**{key: row[key] for key in ("parameters", "embedding_parameters")}, **means})

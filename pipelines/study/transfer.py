@@ -25,3 +25,4 @@ def main(
 
     found = measure_transfer(causal, masked, spam, config=transfer, compute=compute, log=run.log)
     write_json(metrics, found)
+    run.artifact(metrics)

@@ -67,7 +67,7 @@ def some(rng: random.Random, found: list[Any]) -> Any:
 
 
 def words(rng: random.Random) -> str:
-    return " ".join(rng.choices(["here", "B, T", "why?", "`x`", "TODO", "é", "noqa", "the", "sum"], k=3))
+    return " ".join(rng.choices(["here", "B, T", "why?", "`x`", "later", "é", "noqa", "the", "sum"], k=3))
 
 
 def add_comment_line(source: str, rng: random.Random) -> str:

@@ -393,7 +393,7 @@ class EvaluateTranslationConfig:
     batch_size: Positive
     """Sentences translated at once."""
     bootstrap_samples: Positive
-    """Paired resamples of the test verses."""
+    """Paired resamples of the test verses; with fewer than 40 no difference can be significant."""
     seed: int
     """Seeds the choice of the verses shown."""
     samples: Count
