@@ -15,7 +15,7 @@ import yaml
 from groundup.errors import BadInput
 from pipelines import mend as module
 from pipelines.lineage import recorded_keys
-from pipelines.params import PIPELINES
+from pipelines.params import PIPELINES, Pipeline
 from tests.architecture.test_stages import HEAVY
 from tests.clone import NOTHING_TO_DO, ROOT, ran
 from tests.pipelines import toy
@@ -345,6 +345,13 @@ def test_the_run_cache_can_restore_every_output(dvc_yaml: str) -> None:
         outs = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
         options = [option for out in outs if isinstance(out, dict) for option in out.values()]
         assert stage["deps"] and outs and not any("persist" in option for option in options), stage["cmd"]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
+def test_the_committed_lock_files_are_whole(pipeline: Pipeline) -> None:
+    """Mend removes what it takes for truncated, so an edit by hand must not look like that."""
+    lock = (ROOT / pipeline.dvc_yaml).with_suffix(".lock")
+    assert module._entries(lock.read_text(encoding="utf-8"))
 
 
 def test_is_light() -> None:
