@@ -123,8 +123,8 @@ def skip_gram(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor
 def cbow(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Tensor]:
     """Return the CBOW loss of a micro-batch and the number of its centres.
 
-    Centres without context do not count. The loss is the sum over centres of -log σ(h·v) - k E[log σ(-h·v')], where h is the mean of the context, v
-    the vector of the centre and v' of a negative.
+    Centres without context do not count. The loss is the sum over centres of -log σ(h·v) - k E[log σ(-h·v')],
+    where h is the mean of the context, v the vector of the centre and v' of a negative.
 
     Args:
         model: the two tables.

@@ -31,7 +31,10 @@ _CJK = regex.compile(  # ideographs, as in BERT's own code; neither kana nor Han
 
 @dataclass(frozen=True)
 class Normalization:
-    """The steps of normalization, applied in this order. Uncased BERT uses all four, cased BERT the first two."""
+    """The steps of BERT's text normalization, applied in this order.
+
+    Uncased BERT uses all four, cased BERT the first two.
+    """
 
     __pydantic_config__ = STRICT
 

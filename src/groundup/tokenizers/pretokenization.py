@@ -68,7 +68,7 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
 
 
 def split_words(pattern: "regex.Pattern[str]", text: str) -> list[str]:
-    """Return the pattern's matches and the text between them, in order; joined, they are the text."""
+    """Return the pattern's matches and the text between them, in order; joined, they give the text."""
     words = _matches(pattern, text)
     if sum(map(len, words)) == len(text):
         return words
@@ -88,21 +88,27 @@ def _matches(pattern: "regex.Pattern[str]", text: str) -> list[str]:
 
 
 def tiktoken_cuts_alike(pattern: str, text: str) -> bool:
-    """Whether tiktoken is known to split `text` by the expression `pattern` as `split_words` does, without failing."""
+    """Return whether tiktoken is known to split `text` as `split_words` does, without failing.
+
+    `pattern` is the regular expression itself, not its name in PATTERNS.
+    """
     return pattern in _WHOLE and not _has_many_blanks(text)
 
 
 def _has_many_blanks(text: str) -> bool:
-    """Whether the text may contain `_MANY` blanks in a row: so long a run fills at least one of these windows."""
+    """Return whether the text may contain `_MANY` blanks in a row.
+
+    Only windows of half that length are checked: so long a run fills at least one of them.
+    """
     half = _MANY // 2
     return len(text) >= half and any(text[i : i + half].isspace() for i in range(0, len(text), half))
 
 
 class AddedTokens:
-    """Tokens that are matched in the text itself, before the rest is split into words.
+    """Special and added tokens: they are matched in the text itself, before the rest is split into words.
 
-    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens matched in the
-    normalised text come after all others.
+    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens matched
+    in the normalised text come after all others.
     """
 
     def __init__(
@@ -126,7 +132,11 @@ class AddedTokens:
         ]
 
     def split(self, text: str, *, control: bool) -> list[tuple[str, int | None]]:
-        """Split the text into parts: (part, id of the token, or None for other text)."""
+        """Split a text at its special and added tokens.
+
+        Returns:
+            The parts in order, each with the id of its token, or None for other text.
+        """
         parts: list[tuple[str, int | None]] = [(text, None)]
         for pattern in self._patterns:
             parts = [
@@ -193,8 +203,9 @@ def check_text(text: str) -> None:
 def hide_newer_characters(text: str) -> str:
     r"""Replace each character that tiktoken's Unicode tables do not know by one that is never assigned.
 
-    The `regex` module has newer tables than tiktoken's engine. The two disagree about \p{L} or \p{N} for some 17,000
-    newer characters, and would split words differently. Text without such characters is returned as it is.
+    The `regex` module has newer tables than tiktoken's engine. The two disagree about \p{L} or \p{N} for some
+    17,000 newer characters, and would split words differently. A text without such characters is returned
+    unchanged.
     """
     if text.isascii():
         return text
