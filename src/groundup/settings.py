@@ -1,4 +1,4 @@
-"""Validation of the sections of params.yaml."""
+"""Validation of settings: dataclasses that refuse misspelt names, and errors as one line of text."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def _problem(found: ErrorDetails, values: Any) -> str:
 
 
 def _place(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], str]:
-    """The path in the file, and the variant of the union that its last part belongs to, such as "kind adamw".
+    """Return the path of a setting in its file, and the variant of the union that it is in, as "kind adamw".
 
     Pydantic's own path includes the variant, which the file does not have there: `optimizer.adamw.betas`.
     """
