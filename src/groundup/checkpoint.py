@@ -85,7 +85,7 @@ class Checkpoint:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the model."""
+        """The kind of the model, such as "decoder"."""
         return self.config.kind
 
     @property

@@ -11,7 +11,7 @@ DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a vari
 
 
 def describe(error: ValidationError, values: Any = None) -> str:
-    """List all problems that pydantic found in `values`, with their paths, in one line.
+    """List all problems that pydantic found in the settings `values`, with their paths, in one line.
 
     >>> describe(error, {"optimizer": {"kind": "sgd", "betas": [0.9, 0.98]}})
     'optimizer.betas: Unexpected keyword argument with kind sgd; optimizer.momentum: Field required with kind sgd'

@@ -229,7 +229,7 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
 
 
 def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return the dataset of that name.
+    """Return the dataset of that name from the catalogue.
 
     Args:
         name: the name of the dataset.
@@ -254,7 +254,7 @@ def fetch(
     watched: Path | None = None,
     progress: bool = True,
 ) -> Fetched:
-    """Write the dataset's canonical file to `out`, atomically.
+    """Fetch a dataset: write its canonical file to `out`, atomically.
 
     Args:
         dataset: an entry of the catalogue.

@@ -89,7 +89,7 @@ def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Doc
 
 
 def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]:
-    """Keep the first of all documents with the same text (see `duplicates.key_of`).
+    """Deduplicate the corpus: keep the first of all documents with the same text (see `duplicates.key_of`).
 
     Returns:
         The documents kept, and reason -> number of documents dropped.

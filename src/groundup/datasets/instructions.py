@@ -144,7 +144,9 @@ def prepare(
 
 
 def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
-    """Keep the first row of every prompt (see `duplicates.key_of`); drop rows without an instruction or an output.
+    """Deduplicate instruction rows: keep the first row of every prompt (see `duplicates.key_of`).
+
+    Rows without an instruction or an output are dropped too.
 
     Returns:
         The rows kept, and reason -> number of rows dropped.

@@ -89,7 +89,10 @@ def get(
 
 
 def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes | None:
-    """Return the kept bytes with this checksum, or None if the file is missing, too large or changed."""
+    """Return a kept download by its checksum.
+
+    The result is None if the file is missing, too large or changed.
+    """
     if kept is None or sha256 is None:
         return None
     path = kept / sha256

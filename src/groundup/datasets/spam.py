@@ -155,7 +155,9 @@ def leakage(splits: Splits) -> dict[str, Any]:
 
 
 def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Keep the first message of every text (see `duplicates.key_of`); drop blank texts and texts with both labels.
+    """Deduplicate spam data: keep the first message of every text (see `duplicates.key_of`).
+
+    Blank texts and texts with both labels are dropped too.
 
     Returns:
         The messages kept, and reason -> number of messages dropped.

@@ -127,7 +127,7 @@ def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
 
 
 def spearman(left: Array, right: Array) -> Array:
-    """Return the rank correlation of each row of two (R, n) arrays: (R,).
+    """Return Spearman's rank correlation of two (R, n) arrays, row by row: (R,).
 
     Ties get their mean rank; a constant row gives 0.
     """

@@ -56,7 +56,7 @@ class WordVectors:
         return word in self.ids
 
     def row(self, word: str) -> int:
-        """Return the row of a word.
+        """Return the row of the matrix that holds the vector of a word.
 
         Raises:
             BadInput: the word is not in the vocabulary.

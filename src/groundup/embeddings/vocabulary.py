@@ -20,7 +20,7 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of a text in order, in lower case."""
+    """Split a text into words for word vectors: in order, in lower case."""
     return WORD.findall(text.lower().replace("’", "'"))
 
 
@@ -75,7 +75,7 @@ class Vocabulary:
 
 
 def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
-    """Count the words of all documents and keep those with at least `min_count` occurrences.
+    """Build the vocabulary of word vectors: all words with at least `min_count` occurrences.
 
     Raises:
         BadInput: fewer than two words remain, so no word has a context to learn from.

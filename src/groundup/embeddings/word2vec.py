@@ -75,7 +75,7 @@ class TextBlocks:
 
     @property
     def centres(self) -> Tensor:
-        """(B, n): the ids of the centres."""
+        """The ids of the centres: (B, n)."""
         return self.ids[:, self.width : self.width + self.left.shape[1]]
 
     def band(self) -> Tensor:
@@ -157,9 +157,17 @@ def keep_probabilities(counts: npt.NDArray[np.int64], sample: float) -> Array:
 def windows(
     documents: npt.NDArray[np.int64], widest: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw how many context words each word has on its left and on its right: two arrays (N,).
+    """Draw the contexts of words for word2vec: how many words each has on its left and on its right.
 
     Each word draws a number from 1 to `widest`; on both sides the context ends at the edge of the document.
+
+    Args:
+        documents: (N,), the number of each word's document.
+        widest: the largest window, w.
+        rng: the source of randomness.
+
+    Returns:
+        Two arrays (N,).
     """
     place = np.arange(len(documents))
     first = np.searchsorted(documents, documents, side="left")

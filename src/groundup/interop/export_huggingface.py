@@ -106,10 +106,10 @@ def refuse_existing(out: Path) -> None:
 
 
 def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
-    """Return the checkpoint's tokenizer.
+    """Return the BPE tokenizer of a checkpoint that is exported.
 
     Raises:
-        BadInput: it is not byte-level BPE.
+        BadInput: the tokenizer is not byte-level BPE.
     """
     if not isinstance(checkpoint.tokenizer, BPETokenizer):
         raise BadInput(
@@ -120,7 +120,7 @@ def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
 
 
 def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """Return the special token that begins a text.
+    """Return the special token that an export names as the beginning of a text.
 
     It is the tokenizer's, else the chat template's, else, as in GPT-2, the end-of-text token.
     """

@@ -35,7 +35,7 @@ def fetch_published(
         progress: show the progress of downloads.
 
     Raises:
-        BadInput: the name is unknown, no location serves a file, or as `load_published` does.
+        BadInput: the name is unknown, or no location serves a file; otherwise as `load_published` does.
     """
     path = Path(name_or_path)
     if name_or_path not in MODELS:

@@ -187,7 +187,7 @@ def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the ids, other than eos, that end an answer, by the fields of a GGUF file.
+    """Return the ids, other than eos, at which a model in a GGUF file ends an answer.
 
     They are the file's eot and eom, and the tokens named in END_NAMES.
     """

@@ -67,7 +67,7 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
 
 def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tuple[int, ...]:
-    """Return the ids, other than the tokenizer's end of text, that end an answer, by a folder's config files.
+    """Return the ids, other than the tokenizer's end of text, at which a Hugging Face model ends an answer.
 
     If generation_config.json names none, those of config.json are used, as in transformers. If it names some,
     only the special tokens of config.json are added to them: many configs name a default of 2, which may be

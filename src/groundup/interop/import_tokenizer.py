@@ -512,7 +512,7 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
 
 
 def eos_token_ids(path: Path) -> list[int]:
-    """Return the ids of the tokens that end a text, by a config.json or generation_config.json; may be empty.
+    """Return the eos ids in a config.json or generation_config.json; the list may be empty.
 
     Raises:
         BadInput: the file is damaged, or its eos_token_id is neither an id nor a list of ids.

@@ -166,7 +166,7 @@ class BPETokenizer:
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         progress: bool = False,
     ) -> "BPETokenizer":
-        """Train a tokenizer: learn `vocab_size - 256 - len(special_tokens)` merges.
+        """Train a BPE tokenizer: learn `vocab_size - 256 - len(special_tokens)` merges.
 
         Equal texts give equal tokenizers. A pair that occurs only once is never merged. A corpus too small
         for all merges gives a smaller vocabulary and logs a warning, so read the size from the tokenizer, not

@@ -44,7 +44,7 @@ class CharacterTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> "CharacterTokenizer":
-        """Learn every character of `texts`.
+        """Train a character tokenizer: every character of `texts` gets an id.
 
         Raises:
             BadInput: there is no character, or a text has lone surrogates.

@@ -24,8 +24,9 @@ class Tokenizer(Protocol):
 
     @property
     def prefix_ids(self) -> tuple[int, ...]:
-        """The id of the token that the model expects before each text, such as BERT's [CLS], or (); `encode`
-        does not add it.
+        """The id of the token that the model expects before each text, such as BERT's [CLS], or ().
+
+        `encode` does not add it.
         """
 
     @property

@@ -34,11 +34,11 @@ class Merge:
 
 
 def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[Merge]:
-    """Return up to `n_merges` merges in the order learned; each adds a token to the 256 bytes.
+    """Learn up to `n_merges` merges of BPE, and return them in the order learned.
 
-    Each round merges the most frequent adjacent pair (ties: the smallest ids), until there are enough merges or no
-    pair occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second is merged into the existing token
-    and not returned.
+    Each merge adds a token to the 256 bytes. Each round merges the most frequent adjacent pair (ties: the
+    smallest ids), until there are enough merges or no pair occurs twice. Two pairs may spell the same token
+    (a+bc, ab+c): the second is merged into the existing token and not returned.
 
     Args:
         words: bytes of each distinct word -> how often it occurs.

@@ -62,10 +62,10 @@ class Normalization:
 
 
 def split_words(text: str, split: WordSplit) -> list[str]:
-    """Return the words of a normalised text, without white space.
+    """Split a normalised text into words for WordPiece, without white space.
 
-    "bert" makes each punctuation mark a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace" splits at white space
-    only.
+    "bert" makes each punctuation mark a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace" splits at
+    white space only.
     """
     words: list[str] = _SPLITS[split].findall(text)
     return words

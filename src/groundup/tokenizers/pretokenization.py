@@ -48,7 +48,7 @@ _NEVER_ASSIGNED = "\uffff"  # a noncharacter: unassigned in every version of Uni
 
 
 def compile_pattern(pattern: str) -> "regex.Pattern[str]":
-    """Compile the pattern of that name in PATTERNS, or a custom regular expression.
+    """Compile the pattern of a tokenizer: a name in PATTERNS, or a custom regular expression.
 
     Raises:
         BadInput: the expression is not valid, or has capturing groups (findall would return them, not the match).
@@ -68,7 +68,10 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
 
 
 def split_words(pattern: "regex.Pattern[str]", text: str) -> list[str]:
-    """Return the pattern's matches and the text between them, in order; joined, they give the text."""
+    """Split a text into words before byte-pair merging.
+
+    The words are the pattern's matches and the text between them, in order; joined, they give the text.
+    """
     words = _matches(pattern, text)
     if sum(map(len, words)) == len(text):
         return words

@@ -41,5 +41,5 @@ def describe_vocabulary(tokenizer: BPETokenizer, texts: Sequence[str]) -> tuple[
 
 
 def segmentation(tokenizer: Tokenizer, text: str) -> str:
-    """Return the text with "|" between its tokens."""
+    """Return the text with "|" between its tokens, for display."""
     return "|".join(tokenizer.pieces(text))

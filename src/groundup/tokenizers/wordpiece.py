@@ -107,7 +107,7 @@ class WordPieceTokenizer:
     def train(
         cls, texts: Iterable[str], config: WordPieceConfig, *, progress: bool = False
     ) -> "WordPieceTokenizer":
-        """Train a tokenizer: learn pieces until it has `config.vocab_size` tokens.
+        """Train a WordPiece tokenizer: learn pieces until it has `config.vocab_size` tokens.
 
         Equal texts give equal tokenizers. Words with a character outside the alphabet are not used for
         training and are encoded as [UNK]. A corpus with too few pairs gives a smaller vocabulary and logs a

@@ -81,5 +81,5 @@ def check(family: str, instruction: str, input: str, response: str) -> bool:
 
 
 def canonical(answer: str) -> str:
-    """Return an answer without surrounding white space and one final full stop."""
+    """Return an answer stripped of surrounding white space and of one final full stop."""
     return answer.strip().removesuffix(".").rstrip()
