@@ -89,8 +89,8 @@ class GloVeConfig:
 class EmbeddingsConfig:
     """The section `train_embeddings` of the study's params.yaml: how word vectors are trained.
 
-    gensim uses the same vocabulary, seed and dimension, and of `word2vec` the window, negative, sample and
-    epochs.
+    gensim uses the same vocabulary, seed and dimension, and the window, negative, sample and epochs of
+    `word2vec`.
     """
 
     __pydantic_config__ = STRICT

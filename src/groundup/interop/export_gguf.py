@@ -46,7 +46,7 @@ def export_gguf(
         out: the file to write.
         dtype: the type of matrices; norms, biases and positions stay float32. q8_0 stores 8 bits per value and one
             scale per 32 values; a matrix whose rows are not a multiple of 32 long is stored as float16.
-        facts: for the fields of the file; only the licence is written.
+        facts: facts that the checkpoint does not record; only the licence is written.
 
     Raises:
         BadInput: `out` exists, or llama.cpp has no model that computes the same; nothing is written then.

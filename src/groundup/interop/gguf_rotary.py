@@ -85,10 +85,11 @@ def read_scaling(
 def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> RopeScaling | None:
     """Recover the parameters of Llama 3's scaling of rotary positions from its factors.
 
-    The largest factor is `factor`. The original context follows from a pair of channels between slow and fast
-    ones, if the limits of that range are known: they are 1 and 4 turns in all Llama 3 models. Without such a
-    pair, it is the longest context in which the slow pairs turn at most once; every other context with the
-    same slow pairs computes the same.
+    The factor of slow pairs of channels is the scaling's `factor`, that of fast pairs is 1, and others are
+    between the two. A pair between them gives the original context, if the limits of that range are known:
+    they are 1 and 4 turns in all Llama 3 models. Without such a pair, the original context is taken as the
+    longest in which the slow pairs turn at most once; any other context with the same slow pairs computes the
+    same.
 
     Args:
         factors: (D / 2,), plain frequency / slowed frequency.

@@ -287,9 +287,9 @@ class BPETokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def pieces(self, text: str) -> list[str]:
-        r"""Return the tokens of `text` for display, as text.
+        r"""Return the tokens of `text` for display, one string per token.
 
-        The bytes of a token that has only a part of a character are shown as \xe2.
+        If a token has only a part of a character, its bytes are shown as escapes such as \xe2.
         """
         return [self._token_bytes[i].decode("utf-8", errors="backslashreplace") for i in self.encode(text)]
 

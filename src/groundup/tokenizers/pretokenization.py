@@ -19,7 +19,7 @@ from groundup.errors import BadInput
 if TYPE_CHECKING:
     import tiktoken
 
-# As in tiktoken_ext/openai_public.py (r50k_base, cl100k_base): the published patterns, made possessive.
+# As in tiktoken_ext/openai_public.py (r50k_base, cl100k_base): the models' own patterns, made possessive.
 PATTERNS = {
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s""",
     "gpt4": (
@@ -29,7 +29,7 @@ PATTERNS = {
     # SmolLM2: each digit is a word, and GPT-2's pattern applies between digits as if each digit ended the text
     "smollm": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s""",
 }
-# Published patterns of models whose GGUF file contains only the pattern's name.
+# Patterns of models whose GGUF file contains only the pattern's name.
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
