@@ -211,10 +211,11 @@ def _deduplicated(
 
 
 def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
-    """Assign a split to each group: for each label, groups in hash order fill test, then val, up to their shares.
+    """Assign a split to each group of spam data, by the hash of its texts.
 
-    The rest is train, and so are `pinned` groups and groups too large for the remaining room. A group is spam if any
-    of its messages is.
+    For each label, groups in hash order fill test, then val, up to their shares. All others are train: the
+    rest, `pinned` groups, and groups too large for the remaining room. A group is spam if any of its messages
+    is.
     """
     members: dict[str, list[Message]] = defaultdict(list)
     for message in messages:

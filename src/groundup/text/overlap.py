@@ -226,10 +226,13 @@ def find_contamination(
 
 
 def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """Make one canary per kind: {kind: (item to find, training text to plant)}.
+    """Make one canary per kind of occurrence, to test the search for evaluation items.
 
-    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item and no
-    real text matches it.
+    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item
+    and no real text matches it.
+
+    Returns:
+        {kind: (item to find, training text to plant)}.
     """
     words = max((text for items in evaluation.values() for text in items), key=len, default="").split()
     tail = "dug out of the deep dark ground".split()  # gives at least 13 words even if all items are short

@@ -110,8 +110,8 @@ def _has_many_blanks(text: str) -> bool:
 class AddedTokens:
     """Special and added tokens: they are matched in the text itself, before the rest is split into words.
 
-    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens matched
-    in the normalised text come after all others.
+    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens with
+    "normalized" come after all others.
     """
 
     def __init__(
@@ -122,8 +122,9 @@ class AddedTokens:
         Args:
             ids: text of each token -> id.
             control: the tokens that are matched only if control tokens are allowed.
-            matching: token -> names in MATCHING: "lstrip" and "rstrip" include the white space before and after
-                it in the match, "normalized" matches it in the normalised text.
+            matching: token -> names in MATCHING. "lstrip" and "rstrip" include the white space before and
+                after it in the match. "normalized" matches it after all tokens without that name; no text is
+                normalised here.
         """
         self._ids, self._control, self._matching = ids, control, matching
         later = [text for text in ids if "normalized" in matching.get(text, ())]
@@ -173,7 +174,7 @@ class AddedTokens:
 
 
 def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -> Counter[bytes]:
-    """Count each word (as UTF-8 bytes) of `texts`; `progress` shows a bar on a terminal.
+    """Count each word (as UTF-8 bytes) of `texts`, for training BPE; `progress` shows a bar on a terminal.
 
     Raises:
         BadInput: a text has lone surrogates, or the pattern does not match all of it.
