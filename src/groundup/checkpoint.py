@@ -46,7 +46,7 @@ TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Base:
-    """The checkpoint that a model was trained on, whose weights are not repeated in the model's folder."""
+    """The checkpoint that a model was trained on; its weights are not repeated in the model's folder."""
 
     __pydantic_config__ = STRICT
 
@@ -56,7 +56,7 @@ class Base:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """The content of config.json."""
+    """The content of a checkpoint's config.json."""
 
     __pydantic_config__ = STRICT
 
@@ -67,7 +67,7 @@ class CheckpointConfig:
     pooling: Pooling = "last"
     prompt_style: str | None = None  # only of an instruction model
     chat_template: ChatTemplate | None = None  # only of an imported chat model
-    stop_ids: tuple[int, ...] = ()  # further tokens that end an answer, besides the tokenizer's own
+    stop_ids: tuple[int, ...] = ()  # tokens that end an answer, other than the tokenizer's end of text
     base: Base | None = None  # the source of the frozen weights
     lora: LoRAConfig | None = None  # the adapters on the base
     params: dict[str, Any] = field(default_factory=dict)  # the sections of params.yaml of its training
@@ -85,7 +85,7 @@ class Checkpoint:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the model."""
+        """The kind of the model, such as "decoder"."""
         return self.config.kind
 
     @property
@@ -95,18 +95,22 @@ class Checkpoint:
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """All tokens that end an answer of the model."""
+        """The ids of all tokens that end an answer of the model, in ascending order."""
         return tuple(sorted({self.tokenizer.eot_id, *self.config.stop_ids}))
 
     def prompter(self, style: str | None = None) -> Prompter:
-        """The prompter of the model, in `style`; None: in its own style or, without one, the default."""
+        """Return a prompter for the model.
+
+        Args:
+            style: the prompt style; None means the model's own or, if it has none, the default.
+        """
         return Prompter(
             style or self.prompt_style or DEFAULT_STYLE, self.tokenizer, self.config.chat_template
         )
 
 
 def fingerprint(path: Path) -> str:
-    """The sha256 of a file, in hex, as in CheckpointConfig.data."""
+    """Return the SHA-256 of a file in hex, as in CheckpointConfig.data."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -114,10 +118,14 @@ def fingerprint(path: Path) -> str:
 def save_checkpoint(
     folder: Path, model: nn.Module, tokenizer: Tokenizer, *, base: Path | None = None, **facts: Any
 ) -> None:
-    """Write the folder atomically; equal weights and facts give equal bytes.
+    """Write a model and its tokenizer as a checkpoint folder, atomically; equal arguments give equal bytes.
 
     Args:
-        base: the checkpoint of the frozen weights; only the other weights are written, with a reference to it.
+        folder: the folder to write.
+        model: the model.
+        tokenizer: the tokenizer of the model.
+        base: the checkpoint of the frozen weights; only the other weights are written, with a reference to
+            it.
         facts: the fields of CheckpointConfig that cannot be derived from `model` and `tokenizer`.
     """
     if base is not None:
@@ -159,12 +167,14 @@ def load_checkpoint(
     Rows of the token table beyond the tokens of the tokenizer are dropped.
 
     Args:
-        kind: the expected kind of model; None: any.
+        folder: the checkpoint's folder.
+        device: where the model is loaded.
+        kind: the expected kind of model; None means any.
         base: the folder of the base, if it is not the one in the config.
 
     Raises:
-        BadInput: a file is missing or damaged, the model is of another kind, a tensor is missing, unexpected or of
-            another shape, or the tokenizer or the base is not the one of the training.
+        BadInput: a file is missing or damaged, the model is of another kind, a tensor is missing, unexpected
+            or of another shape, or the tokenizer or the base is not the one of the training.
     """
     folder = Path(folder)
     for name in ("config.json", WEIGHTS, "tokenizer.json"):
@@ -199,7 +209,7 @@ def load_checkpoint(
 
 
 def _build(config: CheckpointConfig) -> nn.Module:
-    """The model, before its weights are loaded."""
+    """Build the model that a config describes, before its weights are loaded."""
     if config.kind == "encoder_decoder":
         return EncoderDecoder(config.model)
     if config.kind == "classifier":
@@ -209,7 +219,7 @@ def _build(config: CheckpointConfig) -> nn.Module:
 
 
 def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | None) -> nn.Module:
-    """The base with the adapters and the head of this model, before their weights are loaded."""
+    """Build the base with the adapters and the head of this model, before their weights are loaded."""
     place = given or Path(os.path.normpath(folder / base.folder))
     if not (place / WEIGHTS).is_file():
         raise BadInput(
@@ -239,19 +249,23 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
 
 
 def tied_names(model: nn.Module) -> set[str]:
-    """Names of parameters that are aliases of others, which are neither stored nor loaded."""
+    """Return the names of parameters that are aliases of others; they are neither stored nor loaded."""
     once = {name for name, _ in model.named_parameters()}
     return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
 
 
 def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None:
-    """Copy the tensors of a file into `model`, one at a time; tied tensors may be absent.
+    """Copy the tensors of a safetensors file into `model`, one at a time; tied tensors may be absent.
 
     Args:
-        partial: the file may lack the weights of the frozen base, but not adapters and the head of a classifier.
+        model: the model, changed in place.
+        file: the safetensors file.
+        partial: the file may lack the weights of the frozen base, but not adapters and the head of a
+            classifier.
 
     Raises:
-        BadInput: the file is damaged, or tensors are missing, unexpected or of another shape; the message names each.
+        BadInput: the file is damaged, or tensors are missing, unexpected or of another shape; the message
+            names each.
     """
     try:
         with safe_open(file, framework="pt") as opened:
@@ -276,5 +290,5 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
 
 
 def _restore(folder: Path) -> str:
-    """Advice for a folder whose content has changed."""
+    """Return the advice for a checkpoint folder whose content has changed."""
     return f"restore it (`dvc checkout --force {folder}` if DVC tracks it), or train or import it again"

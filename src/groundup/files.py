@@ -49,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically; equal values give equal bytes, in a form that diffs well."""
+    """Write a JSON file atomically, in a form that diffs well; equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
@@ -59,14 +59,14 @@ def read_json(path: Path) -> Any:
 
 
 def _put_back_or_remove(aside: Path, target: Path) -> None:
-    """Restore the old directory if no new one has taken its place; otherwise remove it."""
+    """Restore the old directory if no new one has taken its place; otherwise remove the old one."""
     if os.path.lexists(aside) and not os.path.lexists(target):
         os.replace(aside, target)
     _remove(aside)
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Clean up after killed processes; the temporary paths of running ones stay."""
+    """Remove what killed processes left of `target`; keep the temporary paths of running processes."""
     name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(\.old)?\.tmp")
     for path in list(target.parent.iterdir()):
         match = name.fullmatch(path.name)

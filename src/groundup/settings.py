@@ -1,4 +1,4 @@
-"""Validation of the sections of params.yaml."""
+"""Validation of settings: dataclasses that refuse misspelt names, and errors as one line of text."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a vari
 
 
 def describe(error: ValidationError, values: Any = None) -> str:
-    """List all problems that pydantic found in `values`, with their paths, in one line.
+    """List all problems that pydantic found in the settings `values`, with their paths, in one line.
 
     >>> describe(error, {"optimizer": {"kind": "sgd", "betas": [0.9, 0.98]}})
     'optimizer.betas: Unexpected keyword argument with kind sgd; optimizer.momentum: Field required with kind sgd'
@@ -38,7 +38,7 @@ def _problem(found: ErrorDetails, values: Any) -> str:
 
 
 def _place(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], str]:
-    """The path in the file, and the variant of the union that its last part belongs to, such as "kind adamw".
+    """Return the path of a setting in its file, and the variant of the union that it is in, as "kind adamw".
 
     Pydantic's own path includes the variant, which the file does not have there: `optimizer.adamw.betas`.
     """

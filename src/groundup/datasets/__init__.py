@@ -1,6 +1,7 @@
-"""Datasets: the catalogue of where each comes from, readers for their formats, cleaning, deduplicating, splitting.
+"""Datasets: a catalogue of their sources, readers for their formats, and cleaning, deduplicating, splitting.
 
-Rows are dictionaries in JSON Lines, the same for every location of a dataset. Similar texts are never split between
-training and evaluation. This is the only room that downloads anything (`locations`). The checks that stop a pipeline
-are in `validation`; tasks that groundup generates itself are in `verifiable`; batches for training are in `training`.
+The rows of a dataset are dictionaries in JSON Lines, the same whichever location served them. Except under
+the protocol "book", similar texts are never split between training and evaluation. Only this room (its module
+`locations`) downloads anything. The checks that stop a pipeline are in `validation`; tasks that groundup
+generates itself are in `verifiable`; batches for training are in `training`.
 """

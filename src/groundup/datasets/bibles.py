@@ -2,13 +2,13 @@ r"""The Bibles of the pythonbible packages: one long string in a Python module, 
 
     bible = Bible(Version.KING_JAMES, "1. In the beginning ...", {1001001: 1, ...}, {1001001: 58, ...}, ...)
 
-The module is parsed, never run. Three undocumented faults of the package are repaired. In the Bible in Basic English
-they shift every verse from Genesis 42:39 on, by up to 2,752 characters:
+The module is parsed, never run. Three undocumented faults of the package are repaired. In the Bible in Basic
+English they shift every verse from Genesis 42:39 on, by up to 2,752 characters:
 
 - The offsets count each backslash of the text twice.
 - Where the source follows the numbering of the Hebrew Bible, the King James number is added between backslashes
   (`2.\43:3\And Judah said ...`), but the package keeps the Hebrew number. The number between backslashes is used.
-  A verse with the same number before a marked one is the heading of a psalm, not a verse in the King James.
+  Another verse with that number but without backslashes (such as the heading of a psalm) is dropped.
 - Isaiah 64 is numbered 65, so the rest of that book is one chapter late. A verse "+" (John 1:39) is part of the verse
   before it, so the rest of that chapter is one verse late.
 """
@@ -57,7 +57,7 @@ def verses(source: str, name: str) -> dict[Key, str]:
 
 
 def _arguments(source: str, name: str) -> tuple[str, dict[int, int], dict[int, int]]:
-    """Return the text, and where each verse starts and ends."""
+    """Return three arguments of `Bible(...)`: the text, and verse -> offset of its start and of its end."""
     try:
         calls = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
         (call,) = (node for node in calls if isinstance(node, ast.Call))

@@ -3,8 +3,8 @@
     catalogue = load_catalogue(Path("data/catalogue.yaml"))
     fetch(catalogue["sms_spam"], Path("data/raw/spam.jsonl"))
 
-The locations of a dataset are tried in order (a mirror first, if GROUNDUP_MIRROR names one) until one serves the
-file. The canonical file has the same bytes wherever it came from; the dataset's sha256 pins them.
+The locations of a dataset are tried in order (a mirror first, if GROUNDUP_MIRROR names one) until one serves
+the file. The canonical file has the same bytes whichever location served it; the dataset's sha256 pins them.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ Role = Literal[
     "verses",
     "model",
 ]
-# mypy needs the names of a Literal written out; pydantic and the JSON Schema read the ones of READERS.
+# mypy cannot read a Literal's names from READERS; pydantic and the JSON Schema can.
 if TYPE_CHECKING:
     ReaderName = str
 else:
@@ -89,7 +89,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Generate:
-    """Arguments of groundup.verifiable.tasks.generate, for a dataset that is generated instead of downloaded."""
+    """Arguments of `verifiable.tasks.generate`, for a dataset that is generated instead of downloaded."""
 
     instances_per_family: int
     seed: int
@@ -99,7 +99,10 @@ class Generate:
 
 @dataclass(frozen=True)
 class Expect:
-    """Limits that validation checks; ranges are [least, greatest], both included. What is left out is not checked."""
+    """Limits of a dataset that validation checks. Ranges are [least, greatest], both included.
+
+    A limit that is left out is not checked.
+    """
 
     rows: tuple[int, int]
     """Fewest and most rows."""
@@ -117,7 +120,7 @@ class Expect:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One entry of the catalogue; `name` is its key there."""
+    """A dataset: one entry of the catalogue; `name` is its key there."""
 
     name: str
     role: Role
@@ -143,7 +146,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched. `location` can differ between two fetches, so log it and never write it to a tracked file."""
+    """The result of `fetch`: the location that served a dataset, and size and checksum of the file written.
+
+    `location` can differ between two fetches: log it, but never write it to a file that DVC tracks.
+    """
 
     location: str
     bytes: int
@@ -151,10 +157,14 @@ class Fetched:
 
 
 def load_catalogue(path: Path) -> dict[str, Dataset]:
-    """Read and check a catalogue.
+    """Read and check a catalogue of datasets.
+
+    Returns:
+        Name -> dataset.
 
     Raises:
-        BadInput: the file is not YAML, or entries have unknown or missing keys or wrong values; one message lists all.
+        BadInput: the file is not YAML, or entries have unknown or missing keys or wrong values; one message
+            lists all.
     """
     import yaml
     from pydantic import TypeAdapter, ValidationError
@@ -187,7 +197,7 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
 
 
 def _contradictions(dataset: Dataset) -> list[str]:
-    """Check what the types cannot express; return one line per problem."""
+    """Check what the types of a dataset's fields cannot express; return one line per problem."""
     problems = []
     if bool(dataset.locations) == bool(dataset.generate):
         problems.append(f"{dataset.name}: expected either locations or generate")
@@ -205,7 +215,7 @@ def _contradictions(dataset: Dataset) -> list[str]:
 
 
 def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return the dataset that params.yaml names for a role.
+    """Return the dataset that the section `data` of params.yaml names for a role.
 
     Raises:
         BadInput: the catalogue has no such dataset, or the dataset has another role.
@@ -219,7 +229,16 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
 
 
 def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return a dataset of the catalogue at `path` by its name; raises BadInput if there is none."""
+    """Return the dataset of that name from the catalogue.
+
+    Args:
+        name: the name of the dataset.
+        path: the catalogue's file, for messages.
+        catalogue: name -> dataset.
+
+    Raises:
+        BadInput: the catalogue has no dataset of that name.
+    """
     if name not in catalogue:
         known = ", ".join(sorted(catalogue))
         raise BadInput(f"data.datasets: '{name}' is not in the catalogue {path}; choose among {known}.")
@@ -235,7 +254,7 @@ def fetch(
     watched: Path | None = None,
     progress: bool = True,
 ) -> Fetched:
-    """Write the dataset's canonical file to `out`, atomically.
+    """Fetch a dataset: write its canonical file to `out`, atomically.
 
     Args:
         dataset: an entry of the catalogue.

@@ -1,7 +1,7 @@
-"""Conversations among the instruction rows: the last request, its answer, and the messages before them.
+"""Instruction rows from conversations: the last request, its answer, and the messages before them.
 
-{"messages": [{"role": "system", "user" or "assistant", "content": str}, ...]} becomes {"instruction", "input",
-"output"} from its last request and answer, and "history" with the messages before them, if any.
+{"messages": [{"role": "system", "user" or "assistant", "content": str}, ...]} becomes {"instruction",
+"input", "output"} from its last request and answer, and "history" with the messages before them, if any.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,16 @@ from groundup.errors import BadInput
 
 
 def last_turn(messages: Any, where: str) -> dict[str, Any]:
-    """Return instruction, input and output of the last request and its answer, and the history if there is one.
+    """Turn a conversation into an instruction row: its last request, the answer, and what came before.
 
     An unanswered message of the user at the end is left out.
 
     Args:
-        messages: the conversation.
+        messages: the conversation, [{"role": str, "content": str}, ...].
         where: file and line, for messages.
+
+    Returns:
+        {"instruction", "input" (empty), "output"}, and "history" if there are earlier messages.
 
     Raises:
         BadInput: the messages are not a conversation, or no request in them is answered.
@@ -40,7 +43,7 @@ def last_turn(messages: Any, where: str) -> dict[str, Any]:
 
 
 def fault(messages: Any) -> str | None:
-    """Return the first fault of a conversation, as text for a message, or None if it is valid."""
+    """Return the first fault of a conversation, as a phrase for an error message, or None if it is valid."""
     if not isinstance(messages, list):
         return f"messages of type {type(messages).__name__}"
     answered = True
@@ -58,10 +61,10 @@ def fault(messages: Any) -> str | None:
 
 
 def is_history(value: Any) -> bool:
-    """Return whether a request may follow these messages: there are none, or the last one is not the user's."""
+    """Return whether a request may follow these messages: they are valid, and the last is not the user's."""
     return fault(value) is None and (not value or value[-1]["role"] != "user")
 
 
 def said_before(row: Mapping[str, Any], role: str) -> list[str]:
-    """Return the messages of one role in the history of a row."""
+    """Return the messages of one role in the history of an instruction row."""
     return [message["content"] for message in row.get("history", ()) if message["role"] == role]

@@ -27,7 +27,7 @@ NUMERIC = 0.5  # if a larger share of the documents differ from others only in n
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """How the corpus is filtered and split."""
+    """The section `corpus` of params.yaml: how the pretraining corpus is filtered and split."""
 
     __pydantic_config__ = STRICT
 
@@ -46,7 +46,7 @@ class CorpusConfig:
 
 
 def size_of(document: Document) -> int:
-    """Return the number of characters of the document's messages."""
+    """Return the number of characters in the document's messages."""
     return sum(map(len, document["messages"]))
 
 
@@ -57,7 +57,7 @@ def unit_hash(seed: int, purpose: str, text: str) -> float:
 
 
 def filters(config: CorpusConfig) -> list[Filter]:
-    """Return the filters in the order in which they are applied."""
+    """Return the filters of documents in the order of use; each returns (keep?, reason if not)."""
     return [
         lambda document: (
             len(document["messages"]) >= config.min_messages,
@@ -68,7 +68,11 @@ def filters(config: CorpusConfig) -> list[Filter]:
 
 
 def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Document], Counter[str]]:
-    """Remove blank messages, then documents that a filter rejects: (documents kept, reason -> count)."""
+    """Remove blank messages from documents, then drop the documents that a filter rejects.
+
+    Returns:
+        The documents kept, and reason -> count (of messages for BLANK_MESSAGES, of documents for the others).
+    """
     kept, reasons = [], Counter[str]()
     for document in documents:
         messages = [message for message in document["messages"] if message.strip()]
@@ -85,16 +89,20 @@ def clean(documents: Sequence[Document], config: CorpusConfig) -> tuple[list[Doc
 
 
 def dedupe(documents: Sequence[Document]) -> tuple[list[Document], Counter[str]]:
-    """Keep the first of all documents with the same text (see `duplicates.key_of`); count the others."""
+    """Deduplicate the corpus: keep the first of all documents with the same text (see `duplicates.key_of`).
+
+    Returns:
+        The documents kept, and reason -> number of documents dropped.
+    """
     return keep_first(documents, lambda document: text_of(document["messages"]))
 
 
 def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
     """Cut one document into its beginning (train) and its end (val).
 
-    The cut is nearest to (1 - val_fraction) of the characters: between two messages if there are several, else at the
-    end of a paragraph, a line or a word. (The book cuts The Verdict at 90% of the characters, inside a sentence.)
-    The two parts joined are the document.
+    The cut is the possible place nearest to (1 - val_fraction) of the characters: between two messages if
+    there are several, else at the end of a paragraph, a line or a word. (The book cuts The Verdict at 90% of
+    the characters, inside a sentence.) Nothing is lost between the two parts.
     """
     messages = document["messages"]
     target = (1 - val_fraction) * size_of(document)
@@ -121,14 +129,19 @@ def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
 def split(
     documents: Sequence[Document], config: CorpusConfig
 ) -> tuple[list[Document], list[Document], dict[str, Any]]:
-    """Split into train and val: (train, val, {"moved_to_train": int, "cut_inside": bool, "digits_count": bool}).
+    """Split the pretraining corpus into train and val, document by document.
 
-    The hash of a document's normalised text decides whether it goes to val, so adding or removing other documents
-    does not move it. A document whose text occurs in train goes to train instead: one that equals a message of another
-    document, one that differs from a document of train only in numbers, and one that shares 13 consecutive words
-    with a document of train, directly or through other documents. If most documents differ from another only in
-    numbers (a corpus of sums), numbers are compared like words; `digits_count` records this for the contamination
-    check. The two parts of a document that is cut may share phrases.
+    The hash of a document's normalised text decides whether it goes to val, so that adding or removing
+    unrelated documents does not move it. A document that shares text with train goes to train instead, for
+    one of three reasons: it equals a message of another document; it differs from a document of train only in
+    numbers; or it shares 13 consecutive words with a document of train, directly or through other documents.
+    If most documents differ from another only in numbers (a corpus of sums), numbers are compared like words.
+    The two parts of a document that is cut may share phrases.
+
+    Returns:
+        train, val, and facts: "moved_to_train" (number of documents with the hash of val that went to train),
+        "cut_inside" (whether a document was cut), and "digits_count" (whether numbers were compared like
+        words; the contamination check needs it).
 
     Raises:
         BadInput: there are fewer than two documents that share no text, and none is large enough to be cut.
@@ -188,7 +201,10 @@ def split(
 
 
 def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:
-    """Return `max_documents` documents in their order, chosen by hash; a larger sample contains a smaller one."""
+    """Sample `config.max_documents` documents by hash, and keep their order; null means all.
+
+    A larger sample contains a smaller one.
+    """
     if config.max_documents is None or len(documents) <= config.max_documents:
         return list(documents)
     coin = [unit_hash(config.seed, "sample", text_of(document["messages"])) for document in documents]
@@ -199,10 +215,15 @@ def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document
 def prepare(
     documents: Sequence[Document], config: CorpusConfig
 ) -> tuple[list[Document], list[Document], dict[str, Any]]:
-    """Clean, deduplicate, sample and split: (train, val, report with every count).
+    """Prepare the pretraining corpus: clean, deduplicate, sample and split the documents.
+
+    Returns:
+        train, val, and a report: the number of documents read, reason -> number dropped, the size of each
+        split, and the facts of `split`.
 
     Raises:
-        BadInput: there is no document, the filters leave none, or more was dropped than `config` allows.
+        BadInput: there is no document, the filters leave none, the rest cannot be split, or more was dropped
+            than `config` allows.
     """
     kept, dropped = clean(documents, config)
     kept, duplicates = dedupe(kept)

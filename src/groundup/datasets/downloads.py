@@ -1,4 +1,7 @@
-"""The work of the `download` stages. Only they and the judge use the network in a pipeline."""
+"""Download datasets and files of the catalogue, for the `download` stages.
+
+In a pipeline, only these stages and the judge use the network.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +17,19 @@ GPT2_VOCABULARY = {"vocab.bpe": "gpt2_vocab_bpe", "encoder.json": "gpt2_encoder_
 
 
 def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> None:
-    """Write the canonical file of a dataset of rows; its location is logged and not written to the file.
+    """Fetch a dataset, write its canonical rows to `out`, and log where they came from.
+
+    The location is only logged: the file itself is the same for every location.
 
     Args:
         run: the run that logs rows, bytes, checksum and location.
-        dataset: the entry of the catalogue.
-        own: folder of the user's own files, a dependency of the stage, so DVC notices their changes.
+        dataset: the dataset's entry in the catalogue.
+        own: the folder of the user's own files. The stage depends on it, so DVC notices changes in it.
         out: the file to write.
         kept: folder that keeps the downloaded file, so that it is not downloaded again.
 
     Raises:
-        BadInput: see `fetch`.
+        BadInput: as `catalogue.fetch` does.
     """
     import pandas as pd
 
@@ -39,17 +44,17 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
 
 
 def download_files(run: Run, names: Mapping[str, str], catalogue: Path, out: Path, kept: Path) -> None:
-    """Write files of the catalogue into the folder `out`, atomically, and log their locations.
+    """Fetch files of the catalogue, write them to the folder `out`, atomically, and log their locations.
 
     Args:
         run: the run that logs the locations.
-        names: file name in `out` -> name in the catalogue; if empty, `out` is an empty folder.
+        names: file name in `out` -> name in the catalogue; if empty, `out` becomes an empty folder.
         catalogue: the catalogue's file.
         out: the folder to write.
         kept: folder that keeps the downloaded files, so that they are not downloaded again.
 
     Raises:
-        BadInput: the catalogue lacks a name; or see `fetch`.
+        BadInput: the catalogue has no entry of a name; otherwise as `catalogue.fetch` does.
     """
     datasets = load_catalogue(catalogue) if names else {}
     if missing := sorted(set(names.values()) - set(datasets)):

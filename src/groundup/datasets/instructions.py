@@ -29,7 +29,10 @@ SPLITS = ("train", "val", "test", "held_out")
 
 @dataclass(frozen=True)
 class DeduplicatedInstructionsConfig:
-    """Duplicates are dropped before splitting, and rows of one family with the same input stay together."""
+    """Instruction protocol "deduplicated": duplicates are dropped before splitting.
+
+    Rows of one family with the same input stay together.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -48,9 +51,10 @@ class DeduplicatedInstructionsConfig:
 
 @dataclass(frozen=True)
 class BookInstructionsConfig:
-    """The protocol of "Build a Large Language Model (From Scratch)", chapter 7, which keeps repeated prompts.
+    """Instruction protocol "book": that of "Build a Large Language Model (From Scratch)", chapter 7.
 
-    The first 85% of the rows are train, the next 10% test, the rest val; families are ignored.
+    Repeated prompts are kept, and families are ignored. The first 85% of the rows are train, the next 10%
+    test, the rest val.
     """
 
     __pydantic_config__ = STRICT
@@ -64,15 +68,19 @@ InstructionsConfig = Annotated[
 
 
 def prompt_of(row: Row) -> str:
-    """Return the text that an evaluation row must not share with training: all the user's messages, input included.
+    """Return the text of an instruction row that evaluation must not share with training.
 
-    System messages are left out, since all rows of a dataset may begin with the same one.
+    It is all the user's messages, with the input. System messages are left out, since all rows of a dataset
+    may begin with the same one.
     """
     return "\n".join(_requests(row))
 
 
 def training_texts(row: Row) -> list[str]:
-    """Return the texts that a training row shows the model: each prompt in it, alone and with its answer."""
+    """Return the texts that an instruction row shows the model in training.
+
+    They are each prompt in it (see `prompt_of`), alone and with its answer.
+    """
     texts = []
     for n, answer in enumerate([*said_before(row, "assistant"), row["output"]], start=1):
         prompt = "\n".join(_requests(row)[:n])
@@ -87,14 +95,22 @@ def _requests(row: Row) -> list[str]:
 def prepare(
     rows: Sequence[Row], config: InstructionsConfig, earlier: TextIndex | None = None
 ) -> tuple[Splits, dict[str, Any]]:
-    """Split by the configured protocol: (splits, report with the count of every reason, family and split).
+    """Split instruction rows by the configured protocol.
 
-    `earlier` holds the training texts of earlier stages. An evaluation row found there or in train is dropped by the
-    protocol "deduplicated" and counted as a leak by "book".
+    Args:
+        rows: the rows in the order of their source.
+        config: the protocol and its settings.
+        earlier: the training texts of earlier stages. An evaluation row found there or in train is dropped by
+            the protocol "deduplicated", and counted as a leak by "book".
+
+    Returns:
+        The splits, and a report: the protocol, the number of rows read, reason -> number dropped, reason ->
+        number of leaks, and the sizes of each split and of its families.
 
     Raises:
-        BadInput: there are no rows, a key is missing or not text, a held-out family is unknown, a split is empty, or
-            more was dropped than `config` allows.
+        BadInput: there are no rows, a row lacks a text or has an invalid history, a held-out family is
+            unknown, the fractions leave nothing for train, a split is empty, or more was dropped than
+            `config` allows.
     """
     _require(rows)
     if isinstance(config, BookInstructionsConfig):
@@ -128,7 +144,9 @@ def prepare(
 
 
 def dedupe(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
-    """Keep the first row of every prompt (see `duplicates.key_of`); drop rows without an instruction or an output.
+    """Deduplicate instruction rows: keep the first row of every prompt (see `duplicates.key_of`).
+
+    Rows without an instruction or an output are dropped too.
 
     Returns:
         The rows kept, and reason -> number of rows dropped.
@@ -176,12 +194,12 @@ def _require_fitting(rows: Sequence[Row], config: DeduplicatedInstructionsConfig
 
 
 def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Splits:
-    """In each family, groups in hash order fill test, then val, up to their shares; the rest is train.
+    """Split the rows of each family: groups in hash order fill test, then val, up to their shares.
 
-    A group is the rows of a family with the same input (or the same instruction, if there is no input), so that
-    paraphrases of a request are in one split; conversations are grouped by the user's first message. The order of
-    groups depends only on the group and the seed. Rows are shuffled, so that the first rows of a split are a sample
-    of all families.
+    The other rows are train. A group is the rows of a family with the same input (or the same instruction, if
+    there is no input), so that paraphrases of a request are in one split; conversations are grouped by the
+    user's first message. The order of groups depends only on their text and the seed. Rows are shuffled, so
+    that the first rows of a split are a sample of all families.
     """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -229,7 +247,10 @@ def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Co
 
 
 def _book(rows: Sequence[Row]) -> Splits:
-    """Split as chapter 7 does: `int(n * 0.85)` rows for train, the next `int(n * 0.1)` for test, the rest for val."""
+    """Split as chapter 7 of the book does: `int(n * 0.85)` rows are train, the next `int(n * 0.1)` test.
+
+    The rest is val.
+    """
     train_end = int(len(rows) * 0.85)
     test_end = train_end + int(len(rows) * 0.1)
     return {

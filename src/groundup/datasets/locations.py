@@ -41,7 +41,7 @@ PYPI_URL = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-
 
 
 class _TryAgain(Exception):
-    """A failure of the network that may be gone a second later."""
+    """A temporary failure of the network: another attempt may succeed."""
 
 
 class _NotModified(Exception):
@@ -51,7 +51,7 @@ class _NotModified(Exception):
 def get(
     url: str, *, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None = None
 ) -> bytes:
-    """Return the bytes at `url`, checked against `sha256` if given.
+    """Return the bytes at a location, checked against `sha256` if given.
 
     Args:
         url: a location, as in the module's docstring.
@@ -59,8 +59,8 @@ def get(
         max_bytes: largest file accepted; nothing beyond it is kept in memory or on disk.
         cache: folder for unfinished downloads, so that the next call can resume them.
         progress: show the progress of a download.
-        kept: folder for a downloaded file, which replaces the file kept there before. If that file is from the same
-            URL, the server is asked whether it has changed.
+        kept: folder for a downloaded file, which replaces the file kept there before. If that file is from
+            the same URL, the server is asked whether it has changed.
 
     Raises:
         BadInput: the file is not reachable, missing, too large, truncated, or has another checksum.
@@ -89,7 +89,10 @@ def get(
 
 
 def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes | None:
-    """Return the kept bytes with this checksum, or None if the file is missing, truncated or changed."""
+    """Return a kept download by its checksum.
+
+    The result is None if the file is missing, too large or changed.
+    """
     if kept is None or sha256 is None:
         return None
     path = kept / sha256
@@ -112,7 +115,11 @@ def _keep(kept: Path, data: bytes, about: dict[str, str]) -> None:
 
 
 def _known(kept: Path | None, url: str, max_bytes: int) -> tuple[bytes, dict[str, str]] | None:
-    """Return the bytes kept from this URL and HTTP headers that ask whether they changed; None if either is missing."""
+    """Return what is kept from this URL, and headers that ask the server whether it has changed.
+
+    Returns:
+        (bytes, headers), or None if the file or its version (etag, last_modified) is missing.
+    """
     try:
         about = json.loads((kept / ABOUT).read_text(encoding="utf-8")) if kept else {}
         data = kept_bytes(kept, str(about["sha256"]), max_bytes) if about["url"] == url else None
@@ -188,7 +195,10 @@ def pip_command() -> list[str]:
 
 
 def pip_reason(requirement: str, stderr: str) -> str:
-    """Summarise pip's errors in one sentence; offline, pip also reports "No matching distribution" after retries."""
+    """Summarise pip's errors in one sentence.
+
+    Without network, pip retries and then reports "No matching distribution"; the retries show the real cause.
+    """
     if "Retrying (" in stderr or "Failed to establish a new connection" in stderr:
         return f"the package index could not be reached for {requirement}"
     lines = stderr.strip().splitlines() or ["failed without a message"]
@@ -199,7 +209,7 @@ def pip_reason(requirement: str, stderr: str) -> str:
 def _download(
     url: str, sha256: str | None, max_bytes: int, cache: Path, progress: bool, kept: Path | None
 ) -> bytes:
-    """Stream `url` into the cache folder until it is complete, then remove it there and return it.
+    """Download `url` into the cache folder; once it is complete, remove it there and return its bytes.
 
     If the file was kept and the server reports that it has not changed, the kept bytes are returned.
     """
@@ -253,7 +263,7 @@ def _remove_if_empty(cache: Path) -> None:
 
 
 def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[str, str]) -> dict[str, str]:
-    """Send one request; append to `part` if the server resumes, else start it again.
+    """Send one request; append to `part` if the server resumes the download, else start `part` again.
 
     With the headers `unless` (the known version), the server sends nothing if the file has not changed.
 
@@ -261,7 +271,9 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[s
         The server's version of the file: "etag" and "last_modified", as far as it gives them.
 
     Raises:
-        _TryAgain, _NotModified, BadInput: temporary failure, unchanged file, lasting failure.
+        _TryAgain: the failure is temporary.
+        _NotModified: the file has not changed.
+        BadInput: the failure is lasting.
     """
     import requests
     from tqdm import tqdm

@@ -25,7 +25,7 @@ from groundup.verifiable.exact_match import Check
 Row = Mapping[str, Any]  # id, family, instruction, input, output
 Pair = dict[str, Any]
 Splits = dict[str, list[Pair]]  # "train", "val"
-# from rows by split, and a largest number of tokens, to answers by split
+# (split -> rows, largest number of new tokens) -> (split -> one answer per row)
 Answer = Callable[[Mapping[str, Sequence[Row]], int], Mapping[str, Sequence[str]]]
 
 KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
@@ -33,7 +33,7 @@ KEYS = ("id", "family", "instruction", "input", "chosen", "rejected")
 
 @dataclass(frozen=True)
 class MistakesConfig:
-    """Pairs of the right answer to a verifiable instruction and a wrong answer of the finetuned model."""
+    """Preference pairs from verifiable tasks: the right answer and a wrong one of the finetuned model."""
 
     __pydantic_config__ = STRICT
 
@@ -45,12 +45,12 @@ class MistakesConfig:
     instructions: Annotated[int, Ge(1)]
     """Number of instructions taken from train, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
-    """Longest answer of the finetuned model; a longer one is cut off and graded as it is."""
+    """Most tokens of an answer of the finetuned model; a longer answer is cut off there and graded."""
 
 
 @dataclass(frozen=True)
 class VerifiableConfig:
-    """Pairs of the right answer to a verifiable instruction and a wrong one: the answer to another instruction."""
+    """Preference pairs from verifiable tasks: the right answer, and the answer to another task."""
 
     __pydantic_config__ = STRICT
 
@@ -65,7 +65,7 @@ class VerifiableConfig:
 
 @dataclass(frozen=True)
 class JudgedPairsConfig:
-    """Preference pairs of a dataset."""
+    """Preference pairs from a dataset of the catalogue."""
 
     __pydantic_config__ = STRICT
 
@@ -86,15 +86,18 @@ PairsConfig = Annotated[MistakesConfig | VerifiableConfig | JudgedPairsConfig, D
 def pairs_of_tasks(
     instructions: Mapping[str, Sequence[Row]], config: MistakesConfig | VerifiableConfig, answer: Answer
 ) -> tuple[Splits, dict[str, Any]]:
-    """Make pairs from instructions: ("train" and "val", report of how they were made).
+    """Make preference pairs from instructions that a program can grade.
 
     Args:
-        instructions: all rows of both splits.
-        config: the number of instructions to use, and the source of wrong answers.
+        instructions: "train" and "val" -> all rows of the split.
+        config: the number of instructions to use, and the source of the wrong answers.
         answer: returns the model's answers to rows, by split; called only for `MistakesConfig`.
 
+    Returns:
+        The pairs of "train" and "val", and a report of how they were made.
+
     Raises:
-        BadInput: there are too few instructions for every family, or a split has no pair.
+        BadInput: so few instructions are configured that a family would have none, or a split has no pair.
     """
     checks = {name: check_for(part) for name, part in instructions.items()}
     rows = _sample(instructions, config)
@@ -119,7 +122,14 @@ def pairs_of_tasks(
 def pairs_of_dataset(
     pairs: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row]
 ) -> tuple[Splits, dict[str, Any]]:
-    """Split the pairs of a dataset: ("train" and "val", report of how they were split); see `split_pairs`."""
+    """Split the preference pairs of a dataset; see `split_pairs`.
+
+    Returns:
+        The pairs of "train" and "val", and a report of how they were split.
+
+    Raises:
+        BadInput: as `split_pairs` does.
+    """
     splits, dropped = split_pairs(pairs, config, evaluated)
     return splits, _report(config.dataset, len(pairs), dropped, splits)
 
@@ -154,10 +164,13 @@ def _report(source: str, read: int, dropped: Counter[str], splits: Splits) -> di
 
 
 def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pair]:
-    """Make one pair per row of verifiable tasks: chosen is its output, rejected another row's output that is wrong.
+    """Make preference pairs from rows of verifiable tasks, with the output of another row as rejected answer.
 
-    Both answers are from the same family, so they differ only in content. A row for which every answer of its family
-    would be right is left out.
+    Both answers are from the same family, so they differ only in content. A row gets no pair if every output
+    of its family would be a right answer to it.
+
+    Returns:
+        One pair per row: the row with "chosen" (its output) and "rejected" instead of "output".
     """
     outputs: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -175,10 +188,14 @@ def with_wrong_answers(rows: Sequence[Row], check: Check, seed: int) -> list[Pai
 
 
 def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> list[Pair]:
-    """Make one pair per row that a model answered wrongly: chosen is the row's output, rejected the model's answer.
+    """Make one preference pair per row that a model answered wrongly; its answer is the rejected one.
 
-    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2), the rejected answer is the model's own, not
-    an error that it is unlikely to make.
+    As in Pang et al. 2024 (https://arxiv.org/abs/2404.19733, section 2), the rejected answer is the model's
+    own, not an error that it is unlikely to make.
+
+    Returns:
+        The pairs: the rows with "chosen" (the output) and "rejected" (the model's answer) instead of
+        "output".
     """
     return [
         {
@@ -192,7 +209,11 @@ def with_mistakes(rows: Sequence[Row], answers: Sequence[str], check: Check) -> 
 
 
 def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
-    """Return the dataset of preferences with that name; raises BadInput if the catalogue has none."""
+    """Return the dataset of preferences with that name.
+
+    Raises:
+        BadInput: the catalogue has no dataset of that name, or it has another role.
+    """
     fitting = sorted(other for other, dataset in catalogue.items() if dataset.role == "preferences")
     if name not in fitting:
         found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
@@ -205,11 +226,20 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
 def split_pairs(
     rows: Sequence[Row], config: JudgedPairsConfig, evaluated: Iterable[Row] = ()
 ) -> tuple[Splits, Counter[str]]:
-    """Split the pairs of a dataset into "train" and "val": (splits, reason -> number of pairs dropped).
+    """Split the preference pairs of a dataset into "train" and "val".
 
-    Three kinds of pairs are dropped: pairs of equal answers (6 of the book's 1,100), repeated pairs, and pairs with
-    the request of one of the rows `evaluated`. Requests with the same input (or the same instruction, if there is no
-    input) are in one split, which depends only on them and the seed.
+    Three kinds of pairs are dropped: pairs of equal answers (6 of the book's 1,100), repeated pairs, and
+    pairs whose request is evaluated. Pairs with the same input (or the same instruction, if there is no
+    input) form a group, which goes to one split as a whole. Groups fill val up to its share, in an order that
+    depends only on their text and the seed.
+
+    Args:
+        rows: the pairs of the dataset.
+        config: the fractions, the limit of dropped pairs, and the seed.
+        evaluated: the instruction rows whose requests no pair may have.
+
+    Returns:
+        The splits, and reason -> number of pairs dropped.
 
     Raises:
         BadInput: a row has no text under a key, a split is empty, or more was dropped than `config` allows.

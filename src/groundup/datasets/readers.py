@@ -1,4 +1,4 @@
-"""Readers: from the bytes of a source to the canonical rows of a role, which are equal for all sources of a dataset.
+"""Readers of dataset files: they turn a source's bytes into rows that are equal for all sources of a dataset.
 
 | role         | one row                                                                          |
 |--------------|----------------------------------------------------------------------------------|
@@ -11,10 +11,13 @@
 | analogies    | {"id": str, "category": str, "a": str, "b": str, "c": str, "d": str}             |
 | verses       | {"id": book, chapter and verse as BBCCCVVV, "text": str}                         |
 
-Readers restore and rename; they do not clean. Expectations report faults of the texts themselves (blank texts,
-control characters, duplicates), and the prepare stages drop and count them.
-Every reader takes (data, role, name of the source for messages) and raises BadInput if the data has another format.
-Its name in the catalogue is its key in READERS, and its docstring is its row of the table in docs/data.md.
+Readers rename keys and undo damage that a source's format has done; they do not clean texts. Expectations
+report the faults of the texts (blank texts, control characters, duplicates), and the prepare stages drop and
+count them.
+
+Every reader takes (data, role, name of the source for messages) and raises BadInput if the data has another
+format. Its name in the catalogue is its key in READERS, and its docstring is its row of the table in
+docs/data.md.
 """
 
 import csv
@@ -42,7 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "analogies": ("id", "category", "a", "b", "c", "d"),
     "verses": ("id", "text"),
 }
-# Optional columns of a user's CSV file and their defaults; a missing id is numbered.
+# Optional columns of a user's CSV file, and their defaults. Rows without an id are numbered: row-000001, ...
 OPTIONAL_COLUMNS = {"family": "own", "input": ""}
 BOOK_FAMILY = "book"
 
@@ -64,8 +67,8 @@ def chitchat(data: bytes, role: str, name: str) -> Rows:
 def sms_tsv(data: bytes, role: str, name: str) -> Rows:
     r"""The publisher's SMSSpamCollection: `label<TAB>text` lines.
 
-    It is read without quoting: a CSV reader would take quotes in a message for quotes around a field, and join lines
-    (the book's default `read_csv` therefore returns 5,572 rows for the 5,574 messages).
+    It is read without quoting. A CSV reader would take quotes in a message for quotes around a field and join
+    lines: the book's default `read_csv` returns 5,572 rows for the 5,574 messages.
     """
     messages = []
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
@@ -181,7 +184,11 @@ def table(data: bytes, role: str, name: str) -> Rows:
 
 @contextmanager
 def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
-    """Yield a reader of a CSV file with a header; a cell may be as long as the file. BadInput names the faulty line."""
+    """Yield a reader of a CSV file with a header; a cell may be as long as the file.
+
+    Raises:
+        BadInput: a line is not valid CSV (the message names the line).
+    """
     text = decode(data, name)
     # The limit holds for the whole process, and the default fails at 131,072 characters: read every table through here.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
@@ -273,9 +280,12 @@ def canonical_bytes(rows: Rows, name: str) -> bytes:
 
 
 def decode(data: bytes, name: str) -> str:
-    r"""Decode UTF-8 and remove a byte order mark; BadInput names the first invalid byte and its line.
+    r"""Decode UTF-8 and remove a byte order mark.
 
-    "\r\n" and a lone "\r" become "\n", as in a file that Python opens as text, also inside a CSV cell.
+    "\r\n" and a lone "\r" become "\n", also inside a CSV cell, as when Python opens a file as text.
+
+    Raises:
+        BadInput: the data is not UTF-8; the message names the first invalid byte and its line.
     """
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")

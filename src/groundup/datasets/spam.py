@@ -1,7 +1,8 @@
-"""Spam data: deduplicate, split by group, two protocols.
+"""Spam data: deduplicate the messages and split them by group, or split them as the book does.
 
-A message is {"id": str, "label": "ham" | "spam", "text": str}; the splits add "group". Messages of one group are near
-duplicates: they differ only in numbers or share 13 consecutive words, directly or through other messages.
+A message is {"id": str, "label": "ham" | "spam", "text": str}; in the splits it also has "group". Messages of
+one group are near duplicates: they differ only in numbers or share 13 consecutive words, directly or through
+other messages.
 """
 
 import re
@@ -29,14 +30,14 @@ Splits = dict[str, list[Message]]  # "train", "val", "test"
 BOOK_SEED = 123
 _NUMBER = re.compile("0+(?: 0+)*")  # in a normalised text: "0 000" of "1,000"
 # The book reads the file with default CSV quoting: the quote that opens the first of these three messages is closed
-# only at the end of the third, so the three become one row, and 5,574 messages become 5,572 rows. The choice of hams
-# depends on it.
+# only at the end of the third, so the three become one row, and 5,574 messages become 5,572 rows. The book's random
+# choice of hams depends on the number of rows.
 BOOK_GLUED = ("Keep ur problems in ur heart", "Yeah, give me a call if", "HI BABE UAWAKE?")
 
 
 @dataclass(frozen=True)
 class DeduplicatedSpamConfig:
-    """Duplicates are dropped before splitting, and groups stay together.
+    """Spam protocol "deduplicated": duplicates are dropped before splitting, and groups stay together.
 
     Messages that differ only in numbers are not duplicates, but they are in one group.
     """
@@ -51,16 +52,19 @@ class DeduplicatedSpamConfig:
     balance: Literal["none", "undersample"]
     """undersample: drop random messages of the more frequent label, in train only, until both are equally frequent."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Largest share of the messages read that may be dropped, not counting `balance`; above it the stage stops."""
+    """Largest share of the messages that may be dropped, apart from those that `balance` drops; above it the
+    stage stops.
+    """
     seed: int
     """Another seed gives another split."""
 
 
 @dataclass(frozen=True)
 class BookSpamConfig:
-    """The protocol of "Build a Large Language Model (From Scratch)", chapter 6, with its duplicates and leaks.
+    """Spam protocol "book": that of "Build a Large Language Model (From Scratch)", chapter 6.
 
-    It keeps as many ham as spam messages and splits them into 70% train, 10% val and 20% test, with seed 123.
+    Duplicates are kept, so some test messages also occur in train. Hams are dropped until there are as many
+    as spams, and the rows are split into 70% train, 10% val and 20% test, with seed 123.
     """
 
     __pydantic_config__ = STRICT
@@ -72,7 +76,20 @@ SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("p
 
 
 def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
-    """Split the messages in `raw` and write the splits to `out`; `corpus` is the prepared corpus; see `prepare`."""
+    """Split the spam messages of a file, and write the splits and the report to a folder.
+
+    Args:
+        raw: the file of messages, JSON Lines.
+        corpus: the folder of the prepared pretraining corpus.
+        out: the folder to write.
+        config: the protocol and its settings.
+
+    Returns:
+        The splits and the report of `prepare`.
+
+    Raises:
+        BadInput: as `prepare` does.
+    """
     pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
     splits, report = prepare(read_jsonl(raw), config, pretraining)
     write_splits(out, splits, report)
@@ -82,14 +99,21 @@ def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tup
 def prepare(
     messages: Sequence[Message], config: SpamConfig, pretraining: TextIndex | None = None
 ) -> tuple[Splits, dict[str, Any]]:
-    """Split by the configured protocol: (splits, report with every count).
+    """Split spam messages by the configured protocol.
 
-    `pretraining` holds the training texts of earlier stages. The protocol "deduplicated" puts a group with a message
-    found there in train.
+    Args:
+        messages: the messages in the order of their source.
+        config: the protocol and its settings.
+        pretraining: the training texts of earlier stages. The protocol "deduplicated" puts a group with a
+            message found there in train.
+
+    Returns:
+        The splits "train", "val" and "test", and a report: the protocol, the sizes of the splits, the leakage
+        (see `leakage`), and reason -> number of messages dropped.
 
     Raises:
-        BadInput: a label has no messages, the fractions leave nothing for train, more was dropped than `config`
-            allows, or the groups are too large for val or test.
+        BadInput: a label has no messages, the fractions leave nothing for train, more was dropped than
+            `config` allows, or the groups are too large for val or test.
     """
     labels = Counter(message["label"] for message in messages)
     if not labels[HAM] or not labels[SPAM]:
@@ -114,7 +138,12 @@ def prepare(
 
 
 def leakage(splits: Splits) -> dict[str, Any]:
-    """Count the test messages that occur in train, exactly and normalised; "share" is the latter's share of test."""
+    """Count the spam test messages whose text also occurs in train.
+
+    Returns:
+        "exact": number of test messages with the text of a training message; "normalised": the same after
+        `normalise`; "share": "normalised" as a share of the test messages.
+    """
     exact = {message["text"] for message in splits["train"]}
     normalised = {normalise(text) for text in exact}
     hits = sum(normalise(message["text"]) in normalised for message in splits["test"])
@@ -126,7 +155,9 @@ def leakage(splits: Splits) -> dict[str, Any]:
 
 
 def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Keep the first message of every text (see `duplicates.key_of`); drop blank texts and texts with both labels.
+    """Deduplicate spam data: keep the first message of every text (see `duplicates.key_of`).
+
+    Blank texts and texts with both labels are dropped too.
 
     Returns:
         The messages kept, and reason -> number of messages dropped.
@@ -180,10 +211,11 @@ def _deduplicated(
 
 
 def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
-    """Assign a split to each group: for each label, groups in hash order fill test, then val, up to their shares.
+    """Assign a split to each group of spam data, by the hash of its texts.
 
-    The rest is train, and so are `pinned` groups and groups too large for the remaining room. A group is spam if any
-    of its messages is.
+    For each label, groups in hash order fill test, then val, up to their shares. All others are train: the
+    rest, `pinned` groups, and groups too large for the remaining room. A group is spam if any of its messages
+    is.
     """
     members: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
@@ -209,7 +241,10 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedS
 
 
 def _groups(texts: Sequence[str]) -> list[int]:
-    """Return `linked_groups`, with texts also linked if they differ only in the values and lengths of their numbers."""
+    """Group texts as `linked_groups` does, and also link those that differ only in their numbers.
+
+    The numbers may have different lengths: "call 5" and "call 0800 1234" are linked.
+    """
     linked = linked_groups(texts)
     groups, first = DisjointSet(linked), dict[str, int]()
     for text, group in zip(texts, linked, strict=True):
@@ -227,7 +262,11 @@ def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
 
 
 def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
-    """Split as chapter 6 does: as many hams as spams, shuffled (both with `random_state=123`), 70/10/20 of the rows."""
+    """Split as chapter 6 of the book does.
+
+    As many hams are drawn as there are spams, and all rows are shuffled (both with `random_state=123`). The
+    first 70% are train, the next 10% val, the rest test.
+    """
     import pandas  # only this protocol needs its random generator
 
     rows = glue_as_book(messages)
@@ -252,7 +291,10 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
 
 
 def glue_as_book(messages: Sequence[Message]) -> list[Message]:
-    """Return the rows of the SMS Spam Collection as the book reads them; other data is returned unchanged."""
+    """Join the three rows that the book's CSV reader reads as one; return other data unchanged.
+
+    See BOOK_GLUED.
+    """
     rows: list[Message] = []
     at = 0
     while at < len(messages):

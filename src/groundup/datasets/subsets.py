@@ -1,4 +1,4 @@
-"""Nested subsets of examples, to compare training on fewer and more of them."""
+"""Nested subsets of a dataset, to compare training on fewer and on more examples."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> list[int]:
     """Return the sorted indices of `size` examples, stratified by label; None means all.
 
-    For one seed, a smaller subset is part of a larger one. The examples of each label are shuffled and spread evenly
-    over [0, 1); the first `size` are taken.
+    With the same seed, a smaller subset is part of a larger one. The examples of each label are shuffled and
+    placed at even distances in [0, 1); the `size` examples with the lowest places are chosen.
 
     Raises:
         BadInput: there are fewer than `size` examples, or `size` is so small that a label would be missing.
@@ -40,5 +40,9 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
 
 
 def sample_families(rows: Sequence[Row], size: int | None, seed: int) -> list[Row]:
-    """Return `size` of the rows, each family in its proportion, in the order of `rows`; see `nested_subset`."""
+    """Sample `size` instruction rows, each family in its proportion, and keep their order; None means all.
+
+    Raises:
+        BadInput: as `nested_subset` does, with families as labels.
+    """
     return [rows[i] for i in nested_subset([row["family"] for row in rows], size, seed)]

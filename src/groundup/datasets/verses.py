@@ -1,9 +1,9 @@
 """Sentence pairs for translation: the verses that occur in both Bibles, split by chapter.
 
-A pair is {"id": "01001001", "source": King James English, "target": Basic English}. The verses of a chapter share a
-story, names and phrases, so a chapter goes to one split as a whole. Some stories occur twice, as in Kings and
-Chronicles or in the gospels, so a pair that shares a whole verse or 13 consecutive words with a pair of a later split
-(val or test for train, test for val) is dropped.
+A pair is {"id": "01001001", "source": King James English, "target": Basic English}. The verses of a chapter
+share a story, names and phrases, so a chapter goes to one split as a whole. Some stories occur twice, as in
+Kings and Chronicles or in the gospels. A pair of train is therefore dropped if it shares a whole verse or 13
+consecutive words with a pair of val or test, and so is a pair of val that shares them with a pair of test.
 """
 
 import math
@@ -43,7 +43,9 @@ class VersesConfig:
     length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
     """Fewest and most characters of the target per character of the source."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
-    """Largest share of the verses of both texts that may be dropped; above it the stage stops."""
+    """Largest share of the verses that may be dropped (a verse in both Bibles counts once); above it the
+    stage stops.
+    """
     seed: int
     """Another seed gives another split."""
 
@@ -51,11 +53,20 @@ class VersesConfig:
 def prepare(
     source: Sequence[Mapping[str, str]], target: Sequence[Mapping[str, str]], config: VersesConfig
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    """Align the verses (rows with id and text) by id, filter the pairs, split them: (splits, report with every count).
+    """Align the verses of two Bibles by id, filter the pairs and split them by chapter.
+
+    Args:
+        source: verses in King James English, rows with "id" and "text".
+        target: verses in Basic English, rows with "id" and "text".
+        config: the fractions, the filters and the seed.
+
+    Returns:
+        Split -> pairs, and a report: the number of verses read, reason -> number dropped, and the size of
+        each split.
 
     Raises:
-        BadInput: the two sides do not align, a testament has too few chapters for three splits, or more was dropped
-            than `config` allows.
+        BadInput: the two sides do not align, a testament has too few chapters for three splits, or more was
+            dropped than `config` allows.
     """
     pairs, dropped = align(source, target, config.length_ratio)
     read = len(pairs) + sum(dropped.values())
@@ -80,7 +91,10 @@ def align(
     target: Sequence[Mapping[str, str]],
     length_ratio: tuple[float, float],
 ) -> tuple[list[Pair], Counter[str]]:
-    """Return the cleaned pairs that are worth keeping, sorted by id, and reason -> number of verses dropped.
+    """Pair the verses of two Bibles by id, clean them, and drop pairs that are not worth keeping.
+
+    Returns:
+        The pairs, sorted by id, and reason -> number of verses or pairs dropped.
 
     Raises:
         BadInput: too few verses occur in both texts.
@@ -104,12 +118,12 @@ def align(
 
 
 def clean(text: str) -> str:
-    """Remove the brackets that mark added words; use plain apostrophes and single spaces."""
+    """Clean a verse: remove the brackets that mark added words; use plain apostrophes and single spaces."""
     return " ".join(text.translate(_BRACKETS).split())
 
 
 def worth_keeping(source: str, target: str, length_ratio: tuple[float, float]) -> tuple[bool, str]:
-    """Return whether two cleaned verses are a usable pair, and the reason if not."""
+    """Return whether two cleaned verses are a usable pair, and the reason if not ("" if they are)."""
     if not any(map(str.isalpha, source)) or not any(map(str.isalpha, target)):
         return False, "no words"
     if _GAP.search(source) or _GAP.search(target):

@@ -1,5 +1,5 @@
-"""Word vectors: Word2Vec and GloVe trained from scratch, a comparison with gensim, and probes of contextual vectors.
+"""Word vectors: Word2Vec and GloVe from scratch, a comparison with gensim, and probes of contextual vectors.
 
-They train through the loop of `training`, and only the study uses them. The token embeddings of the language models are
-in `nn`.
+Word2Vec and GloVe train through the loop of `training`. Only the study uses this room. The token embeddings
+of the language models are in `nn`.
 """

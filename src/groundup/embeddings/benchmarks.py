@@ -1,9 +1,9 @@
 """Benchmarks of word vectors: human similarity scores and analogies, each with the share of items covered.
 
-Rank correlation on WordSim-353 (Finkelstein et al. 2002; relatedness) and SimLex-999 (Hill et al. 2015; similarity
-only), accuracy on the Google analogies (Mikolov et al. 2013, arXiv:1301.3781). Items with a word outside the
-vocabulary are left out and counted. Several sets of vectors are scored on the items that are in all vocabularies, with
-the same resamples, so that their differences are paired.
+The metrics are rank correlation on WordSim-353 (Finkelstein et al. 2002; relatedness) and SimLex-999 (Hill et
+al. 2015; similarity only), and accuracy on the Google analogies (Mikolov et al. 2013, arXiv:1301.3781). Items
+with a word outside the vocabulary are left out and counted. Several sets of vectors are scored on the items
+that are in all vocabularies, with the same resamples, so that their differences are paired.
 
 Legend: n items in all vocabularies, R resamples.
 """
@@ -28,9 +28,13 @@ CHUNK = 1024  # questions answered at once
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of all sets of vectors on one benchmark.
+    """The scores of several sets of word vectors on one benchmark.
 
-    figures {set: score}. resampled {set: (R,)}. items: number of items scored. of: number of items in the benchmark.
+    Attributes:
+        figures: set -> score.
+        resampled: set -> scores (R,) of the resamples.
+        items: number of items scored.
+        of: number of items in the benchmark.
     """
 
     figures: Mapping[str, float]
@@ -39,18 +43,27 @@ class Scores:
     of: int
 
     def entry(self, name: str, bootstrap: Bootstrap) -> dict[str, Any]:
-        """{"mean", "low", "high"} of one set of vectors."""
+        """Return the score of one set of vectors with its interval: {"mean", "low", "high"}."""
         return _entry(self.figures[name], bootstrap.interval(self.resampled[name]))
 
     def difference(self, ours: str, theirs: str, bootstrap: Bootstrap) -> dict[str, Any]:
-        """Paired difference of two sets: {"mean", "low", "high", "significant": whether the interval excludes 0}."""
+        """Return the score of the set `ours` minus that of the set `theirs`, with a paired interval.
+
+        Returns:
+            {"mean", "low", "high", "significant": whether the interval excludes 0}.
+        """
         low, high = bootstrap.interval(self.resampled[ours] - self.resampled[theirs])
         entry = _entry(self.figures[ours] - self.figures[theirs], (low, high))
         return entry | {"significant": low > 0 or high < 0}
 
 
 def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
-    """Spearman's rank correlation of the cosine with the human score, for rows {"word1", "word2", "score"}.
+    """Score sets of word vectors by Spearman's rank correlation of the cosine with the human score.
+
+    Args:
+        sets: name -> vectors.
+        rows: {"word1", "word2", "score"} of each pair.
+        bootstrap: the resamples of the pairs.
 
     Raises:
         BadInput: fewer than three pairs are in all vocabularies.
@@ -71,10 +84,16 @@ def word_pairs(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: 
 
 
 def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: Bootstrap) -> Scores:
-    """Share of analogies "a is to b as c is to d" with d as the best answer by 3CosAdd, for rows {"a", "b", "c", "d"}.
+    """Score sets of word vectors by the share of analogies "a is to b as c is to d" that 3CosAdd solves.
 
-    The questions combine a few hundred pairs (a, b) with each other, so the bootstrap draws all questions with the same
-    (a, b) together: drawing single questions would treat them as independent and make the intervals too narrow.
+    The questions combine a few hundred pairs (a, b) with each other, so the bootstrap draws all questions
+    with the same (a, b) together: drawing single questions would treat them as independent and make the
+    intervals too narrow.
+
+    Args:
+        sets: name -> vectors.
+        rows: {"a", "b", "c", "d"} of each question.
+        bootstrap: the resamples of the pairs (a, b).
 
     Raises:
         BadInput: no question is in all vocabularies.
@@ -86,16 +105,15 @@ def analogies(sets: Mapping[str, WordVectors], rows: Sequence[Row], bootstrap: B
     _, pair = np.unique([f"{row['a']} {row['b']}".lower() for row in known], return_inverse=True)
     size = np.bincount(pair)  # (pairs,): questions per pair
     solved_of = np.stack([np.bincount(pair, column) for column in answers.T], axis=1)  # (pairs, sets)
-    drawn = rng.multinomial(
-        len(size), np.full(len(size), 1 / len(size)), size=bootstrap.samples
-    )  # (R, pairs)
+    # (R, pairs)
+    drawn = rng.multinomial(len(size), np.full(len(size), 1 / len(size)), size=bootstrap.samples)
     resampled = dict(zip(right, (drawn @ solved_of / (drawn @ size)[:, None]).T, strict=True))
     figures = {name: float(values.mean()) for name, values in right.items()}
     return Scores(figures, resampled, len(known), len(rows))
 
 
 def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
-    """(n,): whether d is the nearest word to b - a + c, excluding a, b and c."""
+    """Return, for each analogy, whether d is the nearest word to b - a + c, excluding a, b and c: (n,)."""
     a, b, c, d = np.array([[vectors.ids[row[key].lower()] for key in "abcd"] for row in rows]).T
     hits = []
     for start in range(0, len(rows), CHUNK):
@@ -109,7 +127,10 @@ def solved(vectors: WordVectors, rows: Sequence[Row]) -> npt.NDArray[np.bool_]:
 
 
 def spearman(left: Array, right: Array) -> Array:
-    """(R,): rank correlation of the rows of two (R, n) arrays; ties get their mean rank, a constant row gives 0."""
+    """Return Spearman's rank correlation of two (R, n) arrays, row by row: (R,).
+
+    Ties get their mean rank; a constant row gives 0.
+    """
     from scipy.stats import rankdata
 
     x, y = (rankdata(values, axis=1) for values in (left, right))
@@ -122,7 +143,7 @@ def spearman(left: Array, right: Array) -> Array:
 def _known(
     sets: Mapping[str, WordVectors], rows: Sequence[Row], keys: Sequence[str], least: int
 ) -> list[Row]:
-    """The rows whose words, in lower case, are in all vocabularies."""
+    """Return the rows whose words, in lower case, are in all vocabularies."""
     shared = set.intersection(*(set(vectors.ids) for vectors in sets.values()))
     known = [row for row in rows if all(row[key].lower() in shared for key in keys)]
     if len(known) < least:

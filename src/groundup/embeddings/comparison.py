@@ -1,4 +1,4 @@
-"""Our vectors compared with gensim's: benchmarks, speed, and accuracy as features for spam.
+"""groundup's word vectors compared with gensim's: benchmarks, speed, and accuracy as features for spam.
 
 The name of a set of vectors is the program and the method, such as "groundup skipgram" or "gensim cbow".
 """
@@ -36,15 +36,16 @@ SHOWN = ("precision", "recall", "f1")
 
 
 def name_of(vectors: WordVectors) -> str:
-    """The name of a set of vectors: the program and the method."""
+    """Return the name of a set of word vectors: the program and the method."""
     return f"{vectors.facts['by']} {vectors.facts['method']}"
 
 
 def load_sets(ours: Path, gensim: Path) -> dict[str, dict[str, WordVectors]]:
-    """Load every set of vectors and group them with `by_corpus`, ours first.
+    """Load every set of word vectors and group the sets with `by_corpus`, groundup's first.
 
     Args:
-        ours, gensim: folders with one set per method and corpus, such as "cbow_mix".
+        ours: folder of groundup's sets, one folder per method and corpus, such as "cbow_mix".
+        gensim: folder of gensim's sets, named in the same way.
 
     Raises:
         BadInput: a set is missing or cannot be read.
@@ -73,13 +74,14 @@ def compare(
     speed: Mapping[str, Any],
     config: CompareEmbeddingsConfig,
 ) -> dict[str, Any]:
-    """All tables of the comparison.
+    """Compare sets of word vectors: make all tables of the comparison.
 
     Args:
         sets: see `by_corpus`.
         benchmarks: name in BENCHMARKS -> rows.
         messages: the splits "train" and "test" of the spam messages.
         speed: see `speed_tables`.
+        config: the settings of the bootstrap.
 
     Returns:
         {"confidence", "corpora": {corpus: see `corpus_table`}, "speed", "spam": see `spam_table`}.
@@ -95,7 +97,11 @@ def compare(
 
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
-    """The results of `compare` for MLflow: {"mix/WordSim-353/groundup skipgram": ...}, speed ratios and F1 for spam."""
+    """Return the metrics that MLflow logs for the results of `compare`.
+
+    Returns:
+        {"mix/WordSim-353/groundup skipgram": score, "speed_ratio/cbow": median, "spam_f1/<set>": F1, ...}.
+    """
     found = {
         f"{corpus}/{benchmark}/{name}": score["mean"]
         for corpus, table in results["corpora"].items()
@@ -112,7 +118,12 @@ def headlines(results: Mapping[str, Any]) -> dict[str, float]:
 def corpus_table(
     sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """{"benchmarks": see `benchmark_table`, "vocabulary": number of vectors, "words": words in the training text}."""
+    """Make the table of the word vectors of one corpus.
+
+    Returns:
+        {"benchmarks": see `benchmark_table`, "vocabulary": number of vectors, "words": words in the training
+        text}.
+    """
     some = next(iter(sets.values()))
     return {
         "benchmarks": benchmark_table(sets, benchmarks, bootstrap),
@@ -124,15 +135,17 @@ def corpus_table(
 def benchmark_table(
     sets: Mapping[str, WordVectors], benchmarks: Mapping[str, Sequence[Row]], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Score every set on every benchmark.
+    """Score every set of word vectors on every benchmark.
 
     Args:
         sets: sets of one corpus, which therefore have one vocabulary.
         benchmarks: name -> rows, either word pairs (with the key "word1") or analogies.
+        bootstrap: the resamples for the intervals.
 
     Returns:
-        {benchmark: {"items", "of", "coverage", "scores": {set: {"mean", "low", "high"}}, "difference": {method:
-        {"mean", "low", "high", "significant"}}}}; "difference" is ours minus gensim's, paired, for gensim's methods.
+        {benchmark: {"items", "of", "coverage", "scores": {set: {"mean", "low", "high"}}, "difference":
+        {method: {"mean", "low", "high", "significant"}}}}. "difference" is groundup's score minus gensim's,
+        paired, for the methods that gensim has.
     """
     table = {}
     for title, rows in benchmarks.items():
@@ -155,7 +168,11 @@ def benchmark_table(
 def speed_tables(
     documents: Sequence[Sequence[str]], config: EmbeddingsConfig, compute: ComputeConfig, repeats: int
 ) -> dict[str, Any]:
-    """Time one epoch over `documents` with our code and with gensim: {method: see `speed_table`}."""
+    """Time one epoch over `documents` with groundup's Word2Vec and with gensim's.
+
+    Returns:
+        {method: see `speed_table`}.
+    """
     vocabulary = build_vocabulary(documents, config.min_count)
     once = replace(config, word2vec=replace(config.word2vec, epochs=1))
 
@@ -173,13 +190,15 @@ def speed_tables(
 
 
 def speed_table(systems: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, Any]:
-    """Words per second of two systems, timed in turn so that other load on the machine affects both.
+    """Measure the words per second of groundup and gensim, timed in turn so that other load affects both.
 
     Args:
         systems: "groundup" and "gensim", each a function that trains once and returns words per second.
+        repeats: number of timings of each.
 
     Returns:
-        {system: {"median", "slowest", "fastest"}, "ratio": the same for ours divided by gensim's, turn by turn}.
+        {system: {"median", "slowest", "fastest"}, "ratio": the same for groundup divided by gensim, turn by
+        turn}.
     """
     turns = [{name: system() for name, system in systems.items()} for _ in range(repeats)]
     ratios = [turn[GROUNDUP] / turn[GENSIM] for turn in turns]
@@ -195,11 +214,20 @@ def _spread(values: Sequence[float], digits: int) -> dict[str, float]:
 def spam_table(
     sets: Mapping[str, WordVectors], train: Sequence[Row], test: Sequence[Row], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Scores on `test` of logistic regression on the mean vector of a message's words, and on its bag of words.
+    """Score word vectors as features for spam, compared with a bag of words.
+
+    A message's features are the mean vector of its words; the classifier is a logistic regression for all
+    sets and for the bag of words.
+
+    Args:
+        sets: name -> vectors.
+        train: the messages to train on.
+        test: the messages to score.
+        bootstrap: the resamples of the test messages.
 
     Returns:
-        {"features": {set or "bag of words": {metric: {"mean", "low", "high"}}}, "difference": {set: {metric: {...,
-        "significant"}}}}; "difference" is the set minus the bag of words, paired.
+        {"features": {set or "bag of words": {metric: {"mean", "low", "high"}}}, "difference": {set: {metric:
+        {..., "significant"}}}}. "difference" is the set minus the bag of words, paired.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -224,11 +252,11 @@ def _only(metrics: Sequence[str], table: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def nearest_words(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConfig) -> dict[str, Any]:
-    """The nearest neighbours of the words in `config.neighbours_of`, for the page.
+    """Find the nearest neighbours of the words in `config.neighbours_of`, for the page.
 
     Returns:
-        {"neighbours": [{"set", "words": [{"word", "near": [word, ...]}]}] of every set, "layout": [{"set", "points":
-        see `tsne_layout`}] of our sets}.
+        {"neighbours": [{"set", "words": [{"word", "near": [word, ...]}]}] of every set, "layout": [{"set",
+        "points": see `tsne_layout`}] of groundup's sets}.
 
     Raises:
         BadInput: a word is not in the vocabulary.
@@ -254,13 +282,13 @@ def nearest_words(sets: Mapping[str, WordVectors], config: CompareEmbeddingsConf
 
 
 def tsne_layout(vectors: WordVectors, words: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
-    """The words and the `count` nearest neighbours of each, in two dimensions by t-SNE.
+    """Place words and the `count` nearest neighbours of each in two dimensions, by t-SNE.
 
-    t-SNE (van der Maaten and Hinton 2008) uses cosine distances and starts from the principal components. A neighbour
-    of two of `words` is shown once, with the first.
+    t-SNE (van der Maaten and Hinton 2008) uses cosine distances and starts from the principal components. A
+    neighbour of two of `words` is shown once, with the first.
 
     Returns:
-        {"word", "group": the one of `words` that it is a neighbour of, "x", "y"} of each.
+        For each word {"word", "group": the one of `words` that it is a neighbour of, "x", "y"}.
     """
     from sklearn.manifold import TSNE
 
@@ -269,9 +297,8 @@ def tsne_layout(vectors: WordVectors, words: Sequence[str], count: int, seed: in
         for near, _ in vectors.neighbours(word, count):
             group.setdefault(near, word)
     matrix = vectors.unit[[vectors.row(word) for word in group]]
-    perplexity = (
-        len(group) - 1
-    ) / 3  # the largest that t-SNE allows: it spreads the groups enough to be legible
+    # the largest that t-SNE allows: it spreads the groups enough to be legible
+    perplexity = (len(group) - 1) / 3
     # on unit vectors the squared Euclidean distance is twice the cosine distance
     places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(matrix)
     return [

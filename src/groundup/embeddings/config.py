@@ -1,4 +1,7 @@
-"""Settings of the embedding stages: sections of the study's params.yaml; imports no torch."""
+"""Settings of the word-vector stages: sections of the study's params.yaml.
+
+This module imports no torch.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -18,7 +21,12 @@ GENSIM_METHODS: tuple[Method, ...] = ("skipgram", "cbow")
 
 
 def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> Method:
-    """The method named in a stage's command, after a check of the method and the corpus.
+    """Check the method and the corpus that a stage's command names, and return the method.
+
+    Args:
+        name: the method.
+        corpus: the name of the corpus.
+        methods: the methods that the stage supports.
 
     Raises:
         BadInput: the method or the corpus is unknown.
@@ -34,22 +42,25 @@ def method_of(name: str, corpus: str, methods: tuple[Method, ...] = METHODS) -> 
 
 @dataclass(frozen=True)
 class Word2VecConfig:
-    """Settings of the original program, which gensim shares, and the sizes of blocks and steps (see word2vec.py)."""
+    """Settings of word2vec: those of the original program (and of gensim), and sizes of blocks and steps.
+
+    See word2vec.py for the blocks.
+    """
 
     __pydantic_config__ = STRICT
 
     window: Annotated[int, Ge(1), Le(100)]
-    """Most words of context on each side; each centre word draws a width from 1 to this."""
+    """Most words of context on each side; each centre word draws its own number from 1 to this."""
     negative: Positive
-    """Negatives per pair, k."""
+    """Negative words per pair, k."""
     sample: Annotated[float, Ge(0), Lt(1)]
     """Words that make up more than this share of the text are subsampled; 0 = none."""
     epochs: Positive
     """Passes over the corpus."""
     block_words: Annotated[int, Ge(1), Le(100)]
-    """Centre words that share their negatives."""
+    """Centre words per block; they share their negative words."""
     block_negatives: Positive
-    """Negatives drawn per block, each weighted by negative / block_negatives."""
+    """Negative words drawn per block, each with the weight negative / block_negatives."""
     step_words: Positive
     """Words per step, after subsampling."""
     optimizer: OptimizerConfig
@@ -57,7 +68,7 @@ class Word2VecConfig:
 
 @dataclass(frozen=True)
 class GloVeConfig:
-    """Settings of the paper, and the number of cells of the co-occurrence matrix per step."""
+    """Settings of GloVe: those of the paper, and the number of cells of the co-occurrence matrix per step."""
 
     __pydantic_config__ = STRICT
 
@@ -76,7 +87,11 @@ class GloVeConfig:
 
 @dataclass(frozen=True)
 class EmbeddingsConfig:
-    """The `train_embeddings` section of the study's params.yaml; gensim uses all but the optimizer and the blocks."""
+    """The section `train_embeddings` of the study's params.yaml: how word vectors are trained.
+
+    gensim uses the same vocabulary, seed and dimension, and the window, negative, sample and epochs of
+    `word2vec`.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -85,14 +100,14 @@ class EmbeddingsConfig:
     min_count: Positive
     """Words with fewer occurrences are left out."""
     dimension: Positive
-    """Channels of a vector."""
+    """Length of a vector, d."""
     checkpoint_interval: Annotated[int, Ge(0)]
     """Steps between saves of the resumable state; 0 = never."""
     word2vec: Word2VecConfig
     glove: GloVeConfig
 
     def training(self, optimizer: OptimizerConfig, steps: int) -> TrainingConfig:
-        """The training config for a number of steps."""
+        """Return the config of `training.loop.fit` for this optimizer and number of steps."""
         return TrainingConfig(
             max_steps=steps,
             max_seconds=None,
@@ -108,24 +123,24 @@ class EmbeddingsConfig:
 
 @dataclass(frozen=True)
 class CompareEmbeddingsConfig:
-    """The `compare_embeddings` section of the study's params.yaml."""
+    """The section `compare_embeddings` of the study's params.yaml: how sets of word vectors are compared."""
 
     __pydantic_config__ = STRICT
 
     bootstrap_samples: Positive
-    """Resamples behind every interval."""
+    """Number of bootstrap resamples for every interval."""
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals."""
     seed: Annotated[int, Ge(0)]
-    """Seeds the resamples and the layout of the picture."""
+    """Seeds the resamples and the layout of the picture of neighbours."""
     speed_repeats: Positive
-    """Timings of each system; the systems take turns."""
+    """Number of times that each system is timed; the systems take turns."""
     speed_documents: Positive
-    """Documents of the corpus that each timing reads once."""
+    """Number of documents of the corpus that each timing reads once."""
     neighbours_of: Annotated[tuple[str, ...], MinLen(1)]
-    """Words whose neighbours are shown."""
+    """Words whose nearest neighbours are shown."""
     neighbours: Positive
-    """Neighbours shown per word, in table and picture."""
+    """Number of neighbours shown per word, in the table and the picture."""
 
     def __post_init__(self) -> None:
         repeated = sorted({word for word in self.neighbours_of if self.neighbours_of.count(word) > 1})

@@ -34,34 +34,36 @@ WORD, OTHERS, LAST = "the word", "the words around it", "the sentence's last tok
 
 @dataclass(frozen=True)
 class ContextualConfig:
-    """The section `contextual` of the study's params.yaml."""
+    """The section `contextual` of the study's params.yaml: how contextual word vectors are probed."""
 
     __pydantic_config__ = STRICT
 
     bootstrap_samples: Annotated[int, Ge(1)]
-    """Resamples of words behind every interval."""
+    """Number of bootstrap resamples, of words, for every interval."""
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals."""
     folds: Annotated[int, Ge(2)]
-    """Folds of words for cross-validation: thresholds and trained probes never see a word that they are tested on."""
+    """Folds of words for cross-validation: thresholds and trained probes are tested on words that they have
+    not seen.
+    """
     probe_strength: Annotated[float, Gt(0)]
     """Inverse of the trained probe's L2 penalty."""
     messages: Annotated[int, Ge(2)]
-    """Validation messages for the geometry."""
+    """Number of validation messages on which the geometry is measured."""
     min_words: Annotated[int, Ge(2)]
     """Fewest words in a message that is used as context."""
     min_contexts: Annotated[int, Ge(2)]
     """Fewest messages that a word must occur in for its self-similarity to be measured."""
     neighbour_words: Annotated[tuple[str, ...], MinLen(1)]
-    """Homographs of word_in_context.csv whose neighbours are shown."""
+    """Homographs of word_in_context.csv whose nearest occurrences are shown."""
     neighbours: Annotated[int, Ge(1)]
-    """Neighbours shown per sentence and layer."""
+    """Number of neighbours shown per sentence and layer."""
     batch_size: Annotated[int, Ge(1)]
     """Sentences encoded at once."""
     seed: int
     """Seeds the sample of messages and the resamples."""
     shown_pairs: Annotated[int, Ge(1)]
-    """Sentence pairs on the page."""
+    """Number of sentence pairs on the page."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,22 @@ class Material:
     pairs: Sequence[Pair]
     draws: Draws
     sample: Sequence[Occurrence]  # each word of each sampled message, once per message
-    asked: Mapping[
-        str, Sequence[tuple[str, Occurrence]]
-    ]  # word -> (sense, occurrence in a sentence), per sense
+    # word -> (sense, occurrence in a sentence), per sense
+    asked: Mapping[str, Sequence[tuple[str, Occurrence]]]
     candidates: Mapping[str, Sequence[Occurrence]]  # word -> its occurrences in all messages
 
     @property
     def places(self) -> list[Occurrence]:
-        """First and second occurrence of each pair, alternating."""
+        """The first and the second occurrence of each pair, alternating."""
         return [place for pair in self.pairs for place in pair.places]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table. `ranking` (pairs,): the cosine of each pair."""
+    """The results of the probes for one kind of word vector: one row of the table that `measure` returns.
+
+    `ranking` (pairs,) is the cosine of each sentence pair.
+    """
 
     vectors: str
     layer: int | None  # None for static vectors
@@ -93,7 +97,7 @@ class Row:
     facts: Mapping[str, Any]
 
     def table(self) -> dict[str, Any]:
-        """The row as JSON."""
+        """Return the row as JSON, without the ranking."""
         return {"vectors": self.vectors, "layer": self.layer, "read": self.read, **self.facts}
 
 
@@ -103,11 +107,13 @@ def gather(
     models: Collection["Checkpoint"],
     config: ContextualConfig,
 ) -> Material:
-    """Choose the inputs of the probes.
+    """Choose the inputs of the probes of word vectors.
 
     Args:
+        pairs: the word-in-context pairs.
         messages: messages of the validation conversations.
         models: the models to probe; a message that does not fit the context of one of them is left out.
+        config: the sizes of the samples, and the words whose neighbours are shown.
 
     Raises:
         BadInput: no message is long enough, or a word of `neighbour_words` has no pairs or does not occur.
@@ -137,7 +143,7 @@ def gather(
 
 
 def fits(texts: Sequence[str], models: Collection["Checkpoint"]) -> list[bool]:
-    """Whether each text, between two end-of-text tokens, fits the context of every model."""
+    """Return, for each text, whether it fits the context of every model between two end-of-text tokens."""
     whole = [True] * len(texts)
     for checkpoint in models:
         limit = checkpoint.model.config.context_length - 2
@@ -155,11 +161,14 @@ def measure(
     """Run the same probes on every set of word vectors and on every layer of every model.
 
     Args:
-        static, models: by name.
+        static: name -> word vectors.
+        models: name -> model.
+        material: the inputs of the probes.
+        config: the settings of the probes.
 
     Returns:
-        As JSON: {"asked": see `counts`, "confidence", "rows": see `static_rows` and `contextual_rows`, "differences":
-        see `differences`, "neighbours": {model: see `neighbour_tables`}}.
+        As JSON: {"asked": see `counts`, "confidence", "rows": see `static_rows` and `contextual_rows`,
+        "differences": see `differences`, "neighbours": {model: see `neighbour_tables`}}.
     """
     rows = [row for name, vectors in static.items() for row in static_rows(name, vectors, material, config)]
     rows += [row for name, model in models.items() for row in contextual_rows(name, model, material, config)]
@@ -175,7 +184,11 @@ def measure(
 
 
 def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
-    """The results of `measure` for MLflow: {layer: {"<vectors>/<vector that is read>/auc": mean}}."""
+    """Return the metrics that MLflow logs for the results of `measure`.
+
+    Returns:
+        {layer: {"<vectors>/<vector that is read>/auc": mean}}.
+    """
     found: dict[int, dict[str, float]] = {}
     for row in facts["rows"]:
         if row["layer"] is not None:
@@ -185,9 +198,11 @@ def headlines(facts: Mapping[str, Any]) -> dict[int, dict[str, float]]:
 
 
 def static_rows(name: str, vectors: WordVectors, material: Material, config: ContextualConfig) -> list[Row]:
-    """Two rows: one for the word's own vector, which is the same in every sentence, one for the mean of its context.
+    """Probe a set of static word vectors: two rows of the table.
 
-    The geometry and the means leave out words outside the vocabulary.
+    The first row is for the word's own vector, which is the same in every sentence; the second is for the
+    mean of the vectors of the words around it. The geometry and the means leave out words outside the
+    vocabulary.
     """
     places = material.places
     own = np.array([vectors.mean([place.word]) for place in places])
@@ -210,11 +225,11 @@ def static_rows(name: str, vectors: WordVectors, material: Material, config: Con
 def contextual_rows(
     name: str, checkpoint: "Checkpoint", material: Material, config: ContextualConfig
 ) -> list[Row]:
-    """One row per layer; for a decoder, also one row per layer for the last token of the sentence.
+    """Probe the word vectors of every layer of a model: one row of the table per layer.
 
-    In a decoder, the vector of a word depends only on the words before it. Repeating the sentence and reading the
-    word's second occurrence, which depends on the whole sentence (Springer et al. 2024), changed nothing in a decoder
-    of two layers.
+    A decoder also gets one row per layer for the last token of the sentence, since its vector of a word
+    depends only on the words before it. Repeating the sentence and reading the word's second occurrence,
+    which depends on the whole sentence (Springer et al. 2024), changed nothing in a decoder of two layers.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     pairs = contextual_vectors(model, tokenizer, material.places, config.batch_size)
@@ -237,7 +252,10 @@ def _row(
     config: ContextualConfig,
     facts: Mapping[str, Any],
 ) -> Row:
-    """Score vectors (2 n, C): first and second occurrence of each pair, alternating."""
+    """Score the vectors (2 n, C) of n sentence pairs, and make a row of the table.
+
+    The vectors are those of the first and the second occurrence of each pair, alternating.
+    """
     pairs, first, second = material.pairs, vectors[0::2], vectors[1::2]
     ranking = similarity(first, second)
     truth, fold = np.array([int(pair.same) for pair in pairs]), folds_of(pairs, config.folds)
@@ -250,7 +268,12 @@ def _row(
 
 
 def differences(rows: Sequence[Row], material: Material) -> list[dict[str, Any]]:
-    """AUC of each layer's word vectors minus the AUC of each static set's mean over the words around it."""
+    """Compare contextual with static word vectors by AUC, with paired intervals.
+
+    Returns:
+        One entry per layer and static set: the AUC of the layer's word vectors minus the AUC of the set's
+        mean over the words around the word.
+    """
     layers = [row for row in rows if row.layer is not None and row.read == WORD]
     static = [row for row in rows if row.layer is None and row.read == OTHERS]
     return [
@@ -268,7 +291,11 @@ def differences(rows: Sequence[Row], material: Material) -> list[dict[str, Any]]
 def neighbour_tables(
     checkpoint: "Checkpoint", material: Material, config: ContextualConfig
 ) -> Iterator[dict[str, Any]]:
-    """Per word and sense, the sentence and, for each layer, the nearest occurrences in the conversations."""
+    """Yield, per word and sense, a sentence and the nearest occurrences of the word in the conversations.
+
+    Yields:
+        {"word", "sense", "asked": the sentence, "layers": [[{"text", "cosine"}, ...] per layer]}.
+    """
     for word, asked in material.asked.items():
         candidates = material.candidates[word]
         places = [*(place for _, place in asked), *candidates]
@@ -285,7 +312,7 @@ def neighbour_tables(
 
 
 def counts(material: Material) -> dict[str, int]:
-    """Numbers of pairs, words, messages and occurrences."""
+    """Return how many pairs, words, messages and occurrences the probes use."""
     return {
         "pairs": len(material.pairs),
         "words": len({pair.word for pair in material.pairs}),

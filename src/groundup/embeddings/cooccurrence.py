@@ -1,4 +1,4 @@
-"""How often words occur near each other: the counts that GloVe fits."""
+"""Co-occurrence: how often words occur near each other. GloVe fits these counts."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,13 @@ from groundup.errors import BadInput
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """The non-zero cells of a symmetric (V, V) matrix, row by row.
+    """Co-occurrence counts: the Z non-zero cells of a symmetric (V, V) matrix, row by row.
 
-    rows, columns (Z,) int64: word ids. weights (Z,) float64: sum of 1 / distance over all pairs of the two words within
-    the window and one document.
+    Attributes:
+        rows: (Z,) int64, word ids.
+        columns: (Z,) int64, word ids.
+        weights: (Z,) float64, the sum of 1 / distance over all pairs of the two words within the window and
+            within one document.
     """
 
     rows: npt.NDArray[np.int64]
@@ -23,7 +26,9 @@ class Cooccurrence:
 
 
 def count_cooccurrence(corpus: Corpus, vocab_size: int, window: int) -> Cooccurrence:
-    """Count every pair of words at most `window` apart, in both directions.
+    """Count the pairs of words at most `window` apart in a document, in both directions.
+
+    Each pair counts 1 / distance.
 
     Raises:
         BadInput: no document has two words.

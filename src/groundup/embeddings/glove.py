@@ -19,14 +19,20 @@ from groundup.embeddings.cooccurrence import Cooccurrence
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the co-occurrence matrix: rows, columns (n,) word ids; weights (n,) float32, positive."""
+    """Cells of the co-occurrence matrix for GloVe: one micro-batch.
+
+    Attributes:
+        rows: (n,), word ids.
+        columns: (n,), word ids.
+        weights: (n,) float32, positive.
+    """
 
     rows: Tensor
     columns: Tensor
     weights: Tensor
 
     def to(self, device: torch.device) -> "Cells":
-        """The same batch on another device."""
+        """Return the same micro-batch on another device."""
         return Cells(self.rows.to(device), self.columns.to(device), self.weights.to(device))
 
     @property
@@ -36,7 +42,7 @@ class Cells:
 
 
 class GloVe(nn.Module):
-    """A vector and a bias for each word, and a second vector and bias for the word as context."""
+    """The GloVe model: a vector and a bias for each word, and a second vector and bias for it as context."""
 
     def __init__(self, vocab_size: int, dimension: int) -> None:
         super().__init__()
@@ -48,12 +54,15 @@ class GloVe(nn.Module):
             nn.init.uniform_(table.weight, -0.5 / dimension, 0.5 / dimension)
 
     def vectors(self) -> Tensor:
-        """(V, d): the sum of a word's two vectors."""
+        """Return the final vectors of the words, each the sum of its two vectors: (V, d)."""
         return (self.words.weight + self.contexts.weight).detach()
 
 
 def weighted_least_squares(model: GloVe, batch: Cells, x_max: float, alpha: float) -> tuple[Tensor, Tensor]:
-    """(sum over cells of the weighted squared error, number of cells)."""
+    """Return the GloVe loss of a micro-batch and the number of its cells.
+
+    The loss is the sum over cells of the weighted squared error in the module's docstring.
+    """
     products = (model.words(batch.rows) * model.contexts(batch.columns)).sum(dim=-1)
     biases = (model.word_bias(batch.rows) + model.context_bias(batch.columns))[:, 0]
     trust = (batch.weights / x_max).clamp(max=1.0) ** alpha
@@ -64,7 +73,13 @@ def weighted_least_squares(model: GloVe, batch: Cells, x_max: float, alpha: floa
 def cell_batches(
     counted: Cooccurrence, step_cells: int, seed: int
 ) -> tuple[Callable[[int], Sequence[Cells]], int]:
-    """(step -> its micro-batch, steps per epoch); the order of the cells depends only on the seed and the epoch."""
+    """Return the micro-batches of GloVe and the number of steps per epoch.
+
+    The order of the cells depends only on the seed and the epoch.
+
+    Returns:
+        A function step -> its micro-batch, and the steps per epoch.
+    """
     rows, columns = torch.from_numpy(counted.rows), torch.from_numpy(counted.columns)
     weights = torch.from_numpy(counted.weights).float()
     steps = max(1, round(len(rows) / step_cells))

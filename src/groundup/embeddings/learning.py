@@ -1,4 +1,4 @@
-"""Training of word vectors: each method on a corpus, through the training loop, and with gensim for comparison."""
+"""Train word vectors: each method through the training loop, and with gensim for comparison."""
 
 import time
 from collections.abc import Sequence
@@ -21,11 +21,14 @@ from groundup.training.resume import Resume
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training.
+    """The result of training word vectors.
 
-    history: rows of `fit`, empty for gensim. seconds: training time without building the vocabulary; for a resumed
-    run, the time of its last part. words_per_second: words in the text times epochs, divided by `seconds`; valid only
-    for a run that was not interrupted.
+    Attributes:
+        vectors: the word vectors.
+        history: the rows of `fit`; empty for gensim.
+        seconds: training time without building the vocabulary; for a resumed run, the time of its last part.
+        words_per_second: words in the text times epochs, divided by `seconds`; valid only for a run that was
+            not interrupted.
     """
 
     vectors: WordVectors
@@ -44,7 +47,16 @@ def train(
     log: Log,
     resume: Resume | None = None,
 ) -> Trained:
-    """Train vectors with our own code.
+    """Train word vectors with groundup's own Word2Vec or GloVe.
+
+    Args:
+        method: "skipgram", "cbow" or "glove".
+        documents: the words of each document.
+        vocabulary: the words that get a vector.
+        config: the settings of all methods.
+        compute: device and threads.
+        log: receives the metrics of each step.
+        resume: where the resumable state is saved; a run that finds one continues from it.
 
     Raises:
         BadInput: no document has two words of the vocabulary; see also `fit`.
@@ -86,8 +98,8 @@ def train_with_gensim(
 ) -> Trained:
     """Train gensim's Word2Vec with the same words, window, dimension and epochs, with one worker per thread.
 
-    The optimizer (SGD with a rate that falls from 0.025 to almost 0) and the sampling of negatives are gensim's
-    defaults.
+    The optimizer (SGD with a rate that falls from 0.025 to almost 0) and the way negatives are drawn are
+    gensim's defaults.
     """
     from gensim.models import Word2Vec as Gensim
 

@@ -24,7 +24,7 @@ Span = tuple[int, int]  # index of the first token, and of the token after the l
 
 @dataclass(frozen=True)
 class Occurrence:
-    """The word `text[start:end]` in its text."""
+    """One occurrence of a word: `text[start:end]`."""
 
     text: str
     start: int
@@ -37,12 +37,12 @@ class Occurrence:
 
 
 def occurrences(text: str) -> list[Occurrence]:
-    """Every word of a text, split as for static embeddings."""
+    """Return every word of a text as an occurrence; the text is split as for static word vectors."""
     return [Occurrence(text, *match.span()) for match in WORD.finditer(text.replace("’", "'"))]
 
 
 def occurrence_of(word: str, text: str) -> Occurrence:
-    """The one occurrence of `word` in `text`.
+    """Return the only occurrence of `word` in `text`.
 
     Raises:
         BadInput: there is none, or more than one.
@@ -54,11 +54,15 @@ def occurrence_of(word: str, text: str) -> Occurrence:
 
 
 def token_spans(tokenizer: Tokenizer, places: Sequence[Occurrence]) -> list[Span]:
-    """The span of tokens of `encode(text)` that belongs to each occurrence.
+    """Find the tokens of each word occurrence in its encoded text.
 
-    This works with any tokenizer. A token does not belong to the word if the text before the word, encoded by itself,
-    has the same token at the same index, or if the text after the word has it at the same index from the end. The space
-    in a byte-level token therefore stays with its word, and a token that crosses the edge of the word belongs to it.
+    This works with any tokenizer. The text before the word is also encoded by itself: the tokens that both
+    encodings have in common at the start do not belong to the word. Nor do those at the end that the encoding
+    of the text after the word has in common with the whole. The space in a byte-level token therefore stays
+    with its word, and a token that crosses the edge of the word belongs to it.
+
+    Returns:
+        One span of `tokenizer.encode(text)` per occurrence.
 
     Raises:
         BadInput: a word has no token of its own.
@@ -81,7 +85,7 @@ def token_spans(tokenizer: Tokenizer, places: Sequence[Occurrence]) -> list[Span
 
 
 def _common(ids: Sequence[int], others: Sequence[int]) -> int:
-    """The number of equal ids at the start of both sequences."""
+    """Return the number of equal ids at the start of both sequences."""
     n = 0
     while n < min(len(ids), len(others)) and ids[n] == others[n]:
         n += 1
@@ -90,9 +94,11 @@ def _common(ids: Sequence[int], others: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors of N occurrences in L layers.
+    """Contextual vectors of N word occurrences in L layers.
 
-    target (L, N, C): mean over the word's tokens. last (L, N, C): the text's last token, which has read all others.
+    Attributes:
+        target: (L, N, C), the mean over the word's tokens.
+        last: (L, N, C), the vector of the text's last token, which in a decoder depends on the whole text.
     """
 
     target: Array
@@ -102,10 +108,10 @@ class Vectors:
 def contextual_vectors(
     model: "Decoder | Encoder", tokenizer: Tokenizer, places: Sequence[Occurrence], batch_size: int
 ) -> Vectors:
-    """Read each text once and return the vectors of its occurrences from every layer.
+    """Return the vectors of word occurrences in every layer of a model; each text is read once.
 
-    Each text is between two end-of-text tokens, as a document in training; a causal model reads the second one after
-    all of these vectors.
+    The model reads each text between two end-of-text tokens, as a document in training. In a causal model the
+    second one affects none of the vectors.
 
     Raises:
         BadInput: a text is longer than the model's context; see also `token_spans`.
@@ -148,14 +154,13 @@ def contextual_vectors(
         for number, text in enumerate(batch):
             for n in inside[text]:
                 first, end = spans[n]
-                target[:, n] = hidden[:, number, 1 + first : 1 + end].mean(
-                    axis=1
-                )  # 1 for the first end-of-text token
+                # 1 for the first end-of-text token
+                target[:, n] = hidden[:, number, 1 + first : 1 + end].mean(axis=1)
                 last[:, n] = hidden[:, number, len(ids[text]) - 2]
     return Vectors(target, last)
 
 
 def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Vectors (..., C) scaled to length 1, so that dot products are cosines; a zero vector stays zero."""
+    """Scale vectors (..., C) to length 1, so that dot products are cosines; a zero vector stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

@@ -1,6 +1,7 @@
 """The geometry of contextual word vectors (Ethayarajh 2019), and the neighbours of a word's occurrences.
 
-Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact, over all pairs, from sums of unit vectors.
+Shapes: N occurrences, L layers, C channels. Every mean of cosines is exact: it covers all pairs, and is
+computed from sums of unit vectors.
 """
 
 import re
@@ -16,11 +17,15 @@ from groundup.errors import BadInput
 
 @dataclass(frozen=True)
 class Geometry:
-    """Mean cosines. If all vectors point in similar directions, only the difference from `anisotropy` is meaningful.
+    """Mean cosines between contextual word vectors.
 
-    anisotropy: between occurrences of two different words, with equal weight per word.
-    self_similarity: between two occurrences of one word in different texts; 1 for static vectors.
-    intra_sentence: between a word and the mean of its text.
+    If all vectors point in similar directions, only the difference of a value from `anisotropy` is
+    meaningful.
+
+    Attributes:
+        anisotropy: between occurrences of two different words, with equal weight per word.
+        self_similarity: between two occurrences of one word in different texts; 1 for static vectors.
+        intra_sentence: between a word and the mean of its text.
     """
 
     anisotropy: float
@@ -29,7 +34,10 @@ class Geometry:
 
 
 def first_occurrences(texts: Iterable[str]) -> list[Occurrence]:
-    """Each word of each text, once per text, so that two occurrences of a word have different contexts."""
+    """Return the first occurrence of each word in each text.
+
+    Two occurrences of a word are therefore from different texts.
+    """
     found: list[Occurrence] = []
     for text in texts:
         found += {place.word: place for place in reversed(occurrences(text))}.values()
@@ -37,7 +45,7 @@ def first_occurrences(texts: Iterable[str]) -> list[Occurrence]:
 
 
 def recurring(places: Sequence[Occurrence], min_contexts: int) -> set[str]:
-    """The words with at least `min_contexts` occurrences.
+    """Return the words that have at least `min_contexts` of these occurrences.
 
     Raises:
         BadInput: there are fewer than two such words.
@@ -52,10 +60,10 @@ def recurring(places: Sequence[Occurrence], min_contexts: int) -> set[str]:
 
 
 def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) -> Geometry:
-    """Measure the vectors (N, C) of occurrences; no word may occur twice in a text.
+    """Measure the geometry of the vectors (N, C) of word occurrences; no word may occur twice in a text.
 
-    Let m_w be the mean unit vector of the n occurrences of word w. The mean cosine of two words w and v is m_w · m_v,
-    and the mean cosine of two occurrences of w is (n² |m_w|² - n) / (n² - n).
+    Let m_w be the mean unit vector of the n occurrences of word w. The mean cosine of two words w and v is
+    m_w · m_v, and the mean cosine of two occurrences of w is (n² |m_w|² - n) / (n² - n).
 
     Raises:
         BadInput: no text has two words; see also `recurring`.
@@ -88,14 +96,18 @@ def geometry(places: Sequence[Occurrence], vectors: Array, min_contexts: int) ->
 
 
 def nearest(query: Array, vectors: Array, count: int) -> list[tuple[int, float]]:
-    """The `count` rows of `vectors` (N, C) with the largest cosine with `query` (C,), as (row, cosine), best first."""
+    """Return the `count` rows of `vectors` (N, C) with the largest cosine with `query` (C,).
+
+    Returns:
+        (row, cosine) of each, best first.
+    """
     cosines = unit(vectors) @ unit(query)
     best = np.argsort(-cosines, kind="stable")[:count]
     return [(int(row), float(cosines[row])) for row in best]
 
 
 def find_word(word: str, texts: Iterable[str]) -> list[Occurrence]:
-    """The first occurrence of `word` in each text that contains it.
+    """Return the first occurrence of `word` in each text that contains it.
 
     Raises:
         BadInput: no text contains it.
@@ -111,7 +123,10 @@ def find_word(word: str, texts: Iterable[str]) -> list[Occurrence]:
 
 
 def snippet(place: Occurrence, reach: int = 48) -> str:
-    """The text around an occurrence on one line: the word in [brackets], and at most `reach` characters per side."""
+    """Return the text around a word occurrence on one line, for display.
+
+    The word is in [brackets], with at most `reach` characters on each side.
+    """
     left, right = (re.sub(r"\s+", " ", part) for part in (place.text[: place.start], place.text[place.end :]))
     if len(left) > reach:
         left = "…" + left[-reach:].partition(" ")[2]

@@ -24,8 +24,10 @@ MATRIX, WORDS = "vectors.safetensors", "vectors.json"
 class WordVectors:
     """A set of word vectors.
 
-    words: V words, the most frequent first. matrix (V, d) float32: row i is the vector of words[i]. facts: how the
-    vectors were made.
+    Attributes:
+        words: V words, the most frequent first.
+        matrix: (V, d) float32; row i is the vector of words[i].
+        facts: how the vectors were made.
     """
 
     words: tuple[str, ...]
@@ -54,7 +56,7 @@ class WordVectors:
         return word in self.ids
 
     def row(self, word: str) -> int:
-        """The row of a word.
+        """Return the row of the matrix that holds the vector of a word.
 
         Raises:
             BadInput: the word is not in the vocabulary.
@@ -67,7 +69,10 @@ class WordVectors:
         return self.ids[word]
 
     def neighbours(self, word: str, count: int) -> list[tuple[str, float]]:
-        """The `count` words with the largest cosine with `word`, without `word` itself, as (word, cosine), best first.
+        """Return the `count` words with the largest cosine with `word`, without `word` itself.
+
+        Returns:
+            (word, cosine) of each, best first.
 
         Raises:
             BadInput: the word is not in the vocabulary.
@@ -78,17 +83,17 @@ class WordVectors:
         return [(self.words[near], float(cosines[near])) for near in order[order != row][:count]]
 
     def mean(self, words: Sequence[str]) -> Array:
-        """The mean (d,) of the unit vectors of the words that are in the vocabulary; zeros if none is."""
+        """Return the mean (d,) of the unit vectors of the words in the vocabulary; zeros if none is in it."""
         rows = [self.ids[word] for word in words if word in self.ids]
         mean: Array = self.unit[rows].mean(axis=0) if rows else np.zeros(self.matrix.shape[1], np.float32)
         return mean
 
     def with_facts(self, **facts: Any) -> "WordVectors":
-        """The same vectors with additional facts."""
+        """Return the same word vectors with additional facts."""
         return WordVectors(self.words, self.matrix, {**self.facts, **facts})
 
     def save(self, folder: Path) -> None:
-        """Write the set as a folder, atomically."""
+        """Write the set of word vectors as a folder, atomically."""
         from safetensors.numpy import save_file
 
         with atomic_path(folder) as temporary:
@@ -98,7 +103,7 @@ class WordVectors:
 
     @staticmethod
     def load(folder: Path) -> "WordVectors":
-        """Read a saved set.
+        """Read a saved set of word vectors.
 
         Raises:
             BadInput: the folder lacks a file, or a file has other contents.

@@ -20,16 +20,18 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, in order."""
+    """Split a text into words for word vectors: in order, in lower case."""
     return WORD.findall(text.lower().replace("’", "'"))
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as word ids, with its documents concatenated.
+    """The text of a corpus as word ids, with its documents concatenated.
 
-    ids (N,) int64. documents (N,) int64: the number of each word's document, ascending. raw_words: number of words in
-    the text, including those outside the vocabulary, for the measurement of speed.
+    Attributes:
+        ids: (N,) int64, the words; those outside the vocabulary are left out.
+        documents: (N,) int64, the number of each word's document, ascending.
+        raw_words: number of words in the text, including those outside the vocabulary, to measure speed.
     """
 
     ids: npt.NDArray[np.int64]
@@ -39,7 +41,10 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words by descending count, then alphabetically; a word's id is its index. `counts` (V,) int64."""
+    """The vocabulary of static word vectors: words by descending count, then alphabetically.
+
+    A word's id is its index. `counts` (V,) int64 are the occurrences of each word.
+    """
 
     words: tuple[str, ...]
     counts: npt.NDArray[np.int64]
@@ -53,7 +58,10 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, documents: Iterable[Sequence[str]]) -> Corpus:
-        """Documents of words as one array; words outside the vocabulary are removed, which closes the gaps."""
+        """Encode documents of words as one array of ids.
+
+        Words outside the vocabulary are removed, so their neighbours become adjacent.
+        """
         ids: list[int] = []
         lengths: list[int] = []
         raw_words = 0
@@ -67,10 +75,10 @@ class Vocabulary:
 
 
 def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
-    """Count the words of all documents and keep those with at least `min_count` occurrences.
+    """Build the vocabulary of word vectors: all words with at least `min_count` occurrences.
 
     Raises:
-        BadInput: fewer than two words remain, which leaves no context to learn from.
+        BadInput: fewer than two words remain, so no word has a context to learn from.
     """
     counts = Counter(word for words in documents for word in words)
     kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)

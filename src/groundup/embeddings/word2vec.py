@@ -1,24 +1,27 @@
 """Word2vec: skip-gram and CBOW with negative sampling, as matrix products (Mikolov et al. 2013, arXiv:1310.4546).
 
-A word predicts the words around it (skip-gram), or the mean of the words around it predicts the word (CBOW). The model
-learns to distinguish the right word from k words drawn from the unigram distribution to the power 3/4.
+A word predicts the words around it (skip-gram), or the mean of the words around it predicts the word (CBOW).
+The model learns to distinguish the right word from k words drawn from the unigram distribution to the power
+3/4.
 
     text, frequent words subsampled   the cat sat on the mat by the door ...
     a block of n = 4 centre words             sat on the mat
     its contexts, w = 2 on each side  the cat sat on the mat by the
     scores of the block               4 centres x (8 contexts + m negatives), one product; only a band of it counts
 
-The original draws k negatives for each pair. Here m are drawn for a block, and each has the weight k/m in each pair of
-the block. Loss and gradient have the same expectation, but need matrix products instead of single dot products. There
-are two more differences from the original and from gensim: a step updates many words at once (the optimizer compensates
-for that), and a negative that happens to be the right word is not drawn again. In CBOW the gradient for every context
-word is divided by their number, as it should be; gensim omits the division (Işık et al. 2021, arXiv:2012.15332).
+The original program draws k negatives for each pair. Here m negatives are drawn for a block, and each has the
+weight k/m in each pair of the block. Loss and gradient have the same expectation, but need matrix products
+instead of single dot products. There are two more differences from the original program and from gensim: a
+step updates many words at once (the optimizer compensates for that), and a negative that happens to be the
+right word is not drawn again. In CBOW the gradient for every context word is divided by their number, as it
+should be; gensim omits the division (Işık et al. 2021, arXiv:2012.15332).
 
-Legend: B blocks, n centres per block, w largest window, m negatives per block, k negatives per pair, d dimension.
+Legend: B blocks, n centres per block, w largest window, m negatives per block, k negatives per pair, d
+dimension.
 
-Tried and rejected: a hand-written gradient in an autograd.Function (8% faster, not worth its lines); plain SGD at the
-original rate of 0.025 per pair (diverges, since a frequent word occurs hundreds of times in a step); AdaGrad (needs
-more epochs than AdamW); 16 negatives per block instead of 32 (worse on SimLex-999).
+Tried and rejected: a hand-written gradient in an autograd.Function (8% faster, not worth its lines); plain
+SGD at the original rate of 0.025 per pair (diverges, since a frequent word occurs hundreds of times in a
+step); AdaGrad (needs more epochs than AdamW); 16 negatives per block instead of 32 (worse on SimLex-999).
 """
 
 import math
@@ -42,10 +45,14 @@ NOISE_POWER = 0.75
 
 @dataclass(frozen=True)
 class TextBlocks:
-    """Blocks of text for one micro-batch.
+    """Blocks of text for word2vec: one micro-batch.
 
-    ids (B, w + n + w): words of the block and of both its sides. left, right (B, n): number of context words on each
-    side of each centre (0 at the edge of a document). negatives (B, m). tokens: number of words read.
+    Attributes:
+        ids: (B, w + n + w), the words of each block and of the context on both its sides.
+        left: (B, n), the number of context words to the left of each centre (0 at the edge of a document).
+        right: (B, n), the same to the right.
+        negatives: (B, m), word ids.
+        tokens: number of words read.
     """
 
     ids: Tensor
@@ -55,7 +62,7 @@ class TextBlocks:
     tokens: int
 
     def to(self, device: torch.device) -> "TextBlocks":
-        """The same batch on another device."""
+        """Return the same micro-batch on another device."""
         ids, left, right, negatives = (
             part.to(device) for part in (self.ids, self.left, self.right, self.negatives)
         )
@@ -68,18 +75,21 @@ class TextBlocks:
 
     @property
     def centres(self) -> Tensor:
-        """(B, n): the ids of the centres."""
+        """The ids of the centres: (B, n)."""
         return self.ids[:, self.width : self.width + self.left.shape[1]]
 
     def band(self) -> Tensor:
-        """(B, n, w + n + w) bool: whether a word is in the context of a centre."""
+        """Return whether each word of a block is in the context of each centre: (B, n, w + n + w) bool."""
         centre = torch.arange(self.left.shape[1], device=self.ids.device)[:, None] + self.width
         offset = (torch.arange(self.ids.shape[1], device=self.ids.device) - centre).to(self.left.dtype)
         return (offset >= -self.left[:, :, None]) & (offset <= self.right[:, :, None]) & (offset != 0)
 
 
 class Word2Vec(nn.Module):
-    """Two tables: `words` holds the resulting vectors, `contexts` the vectors that they are multiplied with."""
+    """The word2vec model: two tables of vectors (V, d).
+
+    `words` holds the resulting vectors, `contexts` the vectors that they are multiplied with.
+    """
 
     def __init__(self, vocab_size: int, dimension: int) -> None:
         super().__init__()
@@ -90,9 +100,15 @@ class Word2Vec(nn.Module):
 
 
 def skip_gram(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Tensor]:
-    """(sum over pairs of -log σ(u·v) - k E[log σ(-u·v')], number of pairs).
+    """Return the skip-gram loss of a micro-batch and the number of its pairs.
 
-    u is the vector of the centre, v of its context word and v' of a negative.
+    The loss is the sum over pairs of -log σ(u·v) - k E[log σ(-u·v')], where u is the vector of the centre, v
+    of its context word and v' of a negative.
+
+    Args:
+        model: the two tables.
+        batch: the blocks.
+        negative: negatives per pair, k.
     """
     pairs = batch.left + batch.right  # (B, n)
     u = model.words(batch.centres)
@@ -105,9 +121,15 @@ def skip_gram(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor
 
 
 def cbow(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Tensor]:
-    """(sum over centres of -log σ(h·v) - k E[log σ(-h·v')], number of centres).
+    """Return the CBOW loss of a micro-batch and the number of its centres.
 
-    h is the mean of the context, v the vector of the centre and v' of a negative. Centres without context do not count.
+    Centres without context do not count. The loss is the sum over centres of -log σ(h·v) - k E[log σ(-h·v')],
+    where h is the mean of the context, v the vector of the centre and v' of a negative.
+
+    Args:
+        model: the two tables.
+        batch: the blocks.
+        negative: negatives per centre, k.
     """
     around = batch.left + batch.right
     h = torch.bmm(batch.band().to(model.words.weight.dtype), model.words(batch.ids))
@@ -121,10 +143,10 @@ def cbow(model: Word2Vec, batch: TextBlocks, negative: int) -> tuple[Tensor, Ten
 
 
 def keep_probabilities(counts: npt.NDArray[np.int64], sample: float) -> Array:
-    """(V,): probability that an occurrence of each word is kept; `sample` 0 keeps all.
+    """Return the probability that subsampling keeps an occurrence of each word: (V,); `sample` 0 keeps all.
 
-    For a word that makes up the share f of the text it is min(1, (√(f/sample) + 1) · sample/f). This is the formula of
-    the original program and of gensim, which differs from the paper's.
+    For a word that makes up the share f of the text it is min(1, (√(f/sample) + 1) · sample/f). This is the
+    formula of the original program and of gensim, which differs from the paper's.
     """
     if sample == 0:
         return np.ones(len(counts))
@@ -135,7 +157,18 @@ def keep_probabilities(counts: npt.NDArray[np.int64], sample: float) -> Array:
 def windows(
     documents: npt.NDArray[np.int64], widest: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(left, right), each (N,): words of context on each side, drawn from 1..widest and cut at the document's edges."""
+    """Draw the contexts of words for word2vec: how many words each has on its left and on its right.
+
+    Each word draws a number from 1 to `widest`; on both sides the context ends at the edge of the document.
+
+    Args:
+        documents: (N,), the number of each word's document.
+        widest: the largest window, w.
+        rng: the source of randomness.
+
+    Returns:
+        Two arrays (N,).
+    """
     place = np.arange(len(documents))
     first = np.searchsorted(documents, documents, side="left")
     last = np.searchsorted(documents, documents, side="right") - 1
@@ -146,10 +179,13 @@ def windows(
 def text_batches(
     corpus: Corpus, counts: npt.NDArray[np.int64], config: Word2VecConfig, seed: int
 ) -> tuple[Callable[[int], Sequence[TextBlocks]], int]:
-    """(step -> its micro-batch, steps per epoch); every epoch subsamples the text and shuffles its blocks again.
+    """Return the micro-batches of word2vec and the number of steps per epoch.
 
-    Both draws depend only on seed and epoch, and the negatives only on seed and step, so a resumed run continues with
-    the same batches.
+    Every epoch subsamples the text and shuffles its blocks again. Both draws depend only on seed and epoch,
+    and the negatives only on seed and step, so a resumed run continues with the same batches.
+
+    Returns:
+        A function step -> its micro-batch, and the steps per epoch.
 
     Raises:
         BadInput: no document has two words of the vocabulary.
@@ -170,7 +206,7 @@ def text_batches(
         ids, documents = corpus.ids[kept], corpus.documents[kept]
         left, right = windows(documents, config.window, rng)
         blocks = max(steps, math.ceil(len(ids) / config.block_words))
-        # the last block is filled with centres without context
+        # the last block is filled up with centres that have no context
         after = blocks * config.block_words - len(ids)
         around = (config.window, config.window + after)
         padded = torch.from_numpy(np.pad(ids, around))

@@ -1,9 +1,10 @@
 """Word in context: does a word have the same sense in two sentences? (Pilehvar and Camacho-Collados 2019.)
 
-word_in_context.csv was written for this project. Each word has two senses, with two sentences for each. Its four pairs
-form a cycle over the sentences (within the first sense, first to second sense, within the second sense, second to first
-sense), so every sentence is in one pair with the same sense and in one with different senses, once on each side. A
-single sentence therefore does not reveal the answer.
+word_in_context.csv was written for this project. Each word has two senses, and two sentences for each sense.
+The word's four pairs form a cycle over its sentences: within the first sense, from the first to the second
+sense, within the second sense, from the second to the first. Every sentence is therefore in one pair with the
+same sense and in one with different senses, once on each side, and a single sentence does not reveal the
+answer.
 """
 
 import csv
@@ -26,7 +27,10 @@ DIGITS = 6  # of a cosine: equal vectors must tie in spite of rounding errors
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sentences with `word`; `same`: whether it has the same sense. A sense is "part of speech: meaning"."""
+    """A word-in-context pair: two sentences with `word`, and whether it has the same sense in both.
+
+    A sense is written as "part of speech: meaning".
+    """
 
     id: str
     word: str
@@ -38,7 +42,7 @@ class Pair:
 
     @property
     def places(self) -> tuple[Occurrence, Occurrence]:
-        """The word's occurrences in both sentences.
+        """The occurrences of the word in the first and in the second sentence.
 
         Raises:
             BadInput: the word does not occur exactly once in a sentence.
@@ -47,11 +51,11 @@ class Pair:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a CSV file with the columns of `Pair`, `same` as 1 or 0.
+    """Read word-in-context pairs from a CSV file with the columns of `Pair`, and `same` as 1 or 0.
 
     Raises:
-        BadInput: the file is missing, has other columns, or has another value of `same`; or a word lacks pairs of the
-            same sense or of different senses.
+        BadInput: the file is missing, has other columns, or has another value of `same`; or a word lacks
+            pairs of the same sense or of different senses.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -84,7 +88,10 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def one_part_of_speech(pairs: Sequence[Pair]) -> Array:
-    """(n,) bool: whether both senses of the word are one part of speech, so that grammar does not distinguish them."""
+    """Return, for each word-in-context pair, whether both senses are one part of speech: (n,) bool.
+
+    In these pairs, grammar alone does not distinguish the senses.
+    """
     kinds: dict[str, set[str]] = {}
     for pair in pairs:
         kinds.setdefault(pair.word, set()).update(s.split(":")[0] for s in (pair.sense1, pair.sense2))
@@ -93,9 +100,13 @@ def one_part_of_speech(pairs: Sequence[Pair]) -> Array:
 
 @dataclass(frozen=True)
 class Draws:
-    """A bootstrap over words: pairs of one word share sentences, so a resample has all pairs of a word or none.
+    """A bootstrap over the words of word-in-context pairs.
 
-    weights (R, n): how often each of the n pairs counts in each resample; the same for every model.
+    Pairs of one word share sentences, so a resample has all pairs of a word or none.
+
+    Attributes:
+        bootstrap: the number of resamples R, the confidence level and the seed.
+        weights: (R, n), how often each of the n pairs counts in each resample; the same for every model.
     """
 
     bootstrap: Bootstrap
@@ -103,34 +114,46 @@ class Draws:
 
     @staticmethod
     def of(pairs: Sequence[Pair], bootstrap: Bootstrap) -> "Draws":
-        """The resamples of these pairs."""
+        """Draw the resamples of these pairs."""
         words, group = np.unique([pair.word for pair in pairs], return_inverse=True)
         rng = np.random.default_rng(bootstrap.seed)
         drawn = rng.multinomial(len(words), np.full(len(words), 1 / len(words)), size=bootstrap.samples)
         return Draws(bootstrap, drawn[:, group].astype(float))
 
     def interval(self, value: float, resampled: Array) -> Interval:
-        """The value with its percentile interval."""
+        """Return the value with the percentile interval of its resampled values (R,)."""
         low, high = self.bootstrap.interval(resampled)
         return {"mean": round(value, 6), "low": round(low, 6), "high": round(high, 6)}
 
 
 def similarity(first: Array, second: Array) -> Array:
-    """(n,): cosine of each row of `first` (n, C) with the same row of `second` (n, C)."""
+    """Return the cosine of each row of `first` (n, C) with the same row of `second` (n, C): (n,)."""
     cosines: Array = np.sum(unit(first) * unit(second), axis=1).round(DIGITS)
     return cosines
 
 
 def folds_of(pairs: Sequence[Pair], folds: int) -> Array:
-    """(n,): the fold in which each pair is tested; all pairs of one word are in the same fold."""
+    """Return the fold in which each word-in-context pair is tested: (n,), from 0 to `folds` - 1.
+
+    All pairs of one word are in the same fold.
+    """
     _, group = np.unique([pair.word for pair in pairs], return_inverse=True)
     return group % folds
 
 
 def decide(ranking: Array, truth: Array, fold: Array) -> Array:
-    """(n,) 0 or 1: whether the ranking reaches the threshold with the highest accuracy in the other folds.
+    """Decide which word-in-context pairs have the same sense, with a threshold per fold.
 
-    Use it only for a ranking that was not trained on the pairs: a trained one has seen the tested fold in the others.
+    A fold's threshold has the highest accuracy in the other folds. Use it only for a ranking that was not
+    trained on the pairs: a trained one has seen the tested fold in the others.
+
+    Args:
+        ranking: (n,), higher = more likely the same sense.
+        truth: (n,), 1 for the same sense, else 0.
+        fold: (n,), the fold of each pair.
+
+    Returns:
+        (n,), 1 where the ranking is at least the threshold, else 0.
     """
     decisions = np.empty(len(truth), dtype=int)
     for number in np.unique(fold):
@@ -140,7 +163,10 @@ def decide(ranking: Array, truth: Array, fold: Array) -> Array:
 
 
 def best_threshold(ranking: Array, truth: Array) -> float:
-    """The threshold with the highest accuracy, halfway between two values; if several tie, the middle one."""
+    """Return the threshold of a ranking (n,) with the highest accuracy; if several tie, the middle one.
+
+    It is halfway between two values of the ranking, or infinite.
+    """
     values = np.unique(ranking)
     steps = np.concatenate(([-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]))
     right = np.mean((ranking >= steps[:, None]) == (truth == 1), axis=1)
@@ -149,12 +175,17 @@ def best_threshold(ranking: Array, truth: Array) -> float:
 
 
 def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, strength: float) -> Array:
-    """(n,): log odds of the same sense, by a logistic regression on |u - v| and u * v that never saw the pair's word.
+    """Return the log odds of the same sense for each word-in-context pair, by logistic regression: (n,).
 
-    The threshold is the regression's own, 0. A threshold chosen on the scores of the other folds would depend on
+    The features of the vectors u and v of a pair are |u - v| and u * v. The regression that ranks a pair has
+    not seen its word. Its threshold is 0: one chosen on the scores of the other folds would depend on
     regressions that were trained on the tested fold.
 
     Args:
+        first: (n, C), the vector of the word in each pair's first sentence.
+        second: (n, C), the same in the second sentence.
+        truth: (n,), 1 for the same sense, else 0.
+        fold: (n,), the fold of each pair.
         strength: inverse of the L2 penalty, which matters because there are about as many features as pairs.
     """
     from sklearn.linear_model import LogisticRegression
@@ -173,13 +204,20 @@ def trained_ranking(first: Array, second: Array, truth: Array, fold: Array, stre
 def score_ranking(
     pairs: Sequence[Pair], ranking: Array, decisions: Array, draws: Draws
 ) -> dict[str, Interval]:
-    """AUC of the ranking (n,), and accuracy of the decisions (n,), 1 for the same sense.
+    """Score a ranking of word-in-context pairs by AUC, and decisions about them by accuracy.
+
+    Args:
+        pairs: the n pairs.
+        ranking: (n,), higher = more likely the same sense.
+        decisions: (n,), 1 for the same sense, else 0.
+        draws: the resamples for the intervals.
 
     Returns:
-        {"accuracy", "auc": over all pairs, "auc_one_part_of_speech", "auc_two_parts_of_speech": over the words whose
-        senses do or do not share a part of speech, "within_word"}, each with its interval. "within_word" is the share
-        of comparisons between two pairs of one word in which the pair of the same sense ranks higher (a tie counts
-        half); unlike "auc", it ignores that the ranking is generally higher for some words than for others.
+        {"accuracy", "auc", "auc_one_part_of_speech", "auc_two_parts_of_speech", "within_word"}, each with its
+        interval. "auc" is over all pairs; the next two are over the words whose senses are one part of
+        speech, and over the others. "within_word" is the share of comparisons between two pairs of one word
+        in which the pair of the same sense ranks higher (a tie counts half). Unlike "auc", it does not depend
+        on whether the ranking is generally higher for some words than for others.
     """
     truth, single = np.array([int(pair.same) for pair in pairs]), one_part_of_speech(pairs)
     once = np.ones((1, len(truth)))
@@ -200,7 +238,11 @@ def score_ranking(
 
 
 def within_word(pairs: Sequence[Pair], ranking: Array) -> Array:
-    """(n,): per pair, the share of right comparisons between its word's pairs of the same and of different senses."""
+    """Return, for each word-in-context pair, how well the ranking separates the pairs of its word: (n,).
+
+    The value is the share of comparisons of a pair of the same sense with one of different senses in which
+    the former ranks higher; a tie counts half.
+    """
     by_word: dict[str, tuple[list[float], list[float]]] = {}
     for pair, value in zip(pairs, ranking, strict=True):
         by_word.setdefault(pair.word, ([], []))[pair.same].append(float(value))
@@ -212,7 +254,17 @@ def within_word(pairs: Sequence[Pair], ranking: Array) -> Array:
 
 
 def auc_difference(pairs: Sequence[Pair], ours: Array, theirs: Array, draws: Draws) -> dict[str, Any]:
-    """Paired difference of the AUC of two rankings: {"mean", "low", "high", "significant": whether it excludes 0}."""
+    """Return the AUC of one ranking of word-in-context pairs minus that of another, with a paired interval.
+
+    Args:
+        pairs: the n pairs.
+        ours: (n,), the first ranking.
+        theirs: (n,), the ranking whose AUC is subtracted.
+        draws: the resamples, the same for both rankings.
+
+    Returns:
+        {"mean", "low", "high", "significant": whether the interval excludes 0}.
+    """
     truth = np.array([int(pair.same) for pair in pairs])
     once = np.ones((1, len(truth)))
     value, resampled = (

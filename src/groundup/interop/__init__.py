@@ -1,5 +1,6 @@
-"""Models and tokenizers of Hugging Face and llama.cpp, imported and exported: config, weights, vocabulary, model card.
+"""Import and export of models and tokenizers of Hugging Face and llama.cpp.
 
-Names and shapes are compared before any weight is read. No pickle is opened and no downloaded code is run. A model
-that the other side cannot compute is refused with the reason.
+It covers config, weights, vocabulary and model card. Names and shapes are compared before any weight is read.
+No pickle is opened and no downloaded code is run. A model that the other program cannot compute is refused,
+with the reason.
 """

@@ -1,7 +1,7 @@
 """Translate between config.json of Hugging Face models and ModelConfig, in both directions.
 
-A value that our models do not support would change the computation, so it raises an error. A missing optional value
-has Hugging Face's default.
+A value that groundup's models do not support would change the computation, so it raises an error. A missing
+optional value has Hugging Face's default.
 """
 
 import math
@@ -17,7 +17,7 @@ from groundup.settings import describe
 
 Facts = Mapping[str, Any]
 
-# our field -> Hugging Face's field
+# field of ModelConfig -> Hugging Face's field
 SIZES: dict[str, dict[str, str]] = {
     "gpt2": {
         "vocab_size": "vocab_size",
@@ -44,7 +44,7 @@ SIZES: dict[str, dict[str, str]] = {
         "n_segments": "type_vocab_size",
     },
 }
-# Hugging Face's field -> the values that our models support; an export writes the first
+# Hugging Face's field -> the values that groundup's models support; an export writes the first
 FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpt2": {
         "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
@@ -70,8 +70,8 @@ FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
 NORM_EPS = {"gpt2": "layer_norm_epsilon", "llama": "rms_norm_eps", "bert": "layer_norm_eps"}
 NORM_EPS_DEFAULT = {"gpt2": 1e-5, "llama": 1e-6, "bert": 1e-12}
 DROPOUT = {"gpt2": "resid_pdrop", "bert": "hidden_dropout_prob"}
-# The values that published models have in fields of ModelConfig that have no default and that no preset sets. Exports
-# and imports refuse a field without a default that is in neither PRESETS nor PLAIN nor WRITTEN.
+# The values of fields of ModelConfig that have no default and that no preset sets, in models pretrained elsewhere.
+# A field without a default must be in PRESETS, PLAIN or WRITTEN; otherwise exports and imports refuse the model.
 PLAIN: dict[str, Any] = {
     "ngram_rows": 0,
     "ngram_embd": 0,
@@ -91,14 +91,18 @@ CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "bert": "Bert
 
 
 def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
-    """Return the architecture ("gpt2", "llama" or "bert") and our config.
+    """Read config.json of a Hugging Face model.
 
     Args:
         found: the content of config.json.
         where: its path, for messages.
 
+    Returns:
+        The architecture ("gpt2", "llama" or "bert") and the config.
+
     Raises:
-        BadInput: the architecture is another one, a size is missing, or a value is not supported; each is named.
+        BadInput: the architecture is another one, a size is missing, or a value is not supported; each is
+            named.
     """
     architecture = found.get("model_type")
     if architecture not in SIZES:
@@ -136,9 +140,10 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
 
 
 def shared_fields(architecture: str) -> dict[str, Any]:
-    """Return the values of ModelConfig's fields that all published models of an architecture have.
+    """Return the fields of ModelConfig that have one value in all models of an architecture: name -> value.
 
-    A field that none of the tables above names has its default in ModelConfig, which means that the option is off.
+    A field that none of the tables above names has its default in ModelConfig, which means that the option is
+    off.
     """
     defaults = {
         field.name: field.default
@@ -149,7 +154,7 @@ def shared_fields(architecture: str) -> dict[str, Any]:
 
 
 def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
-    """Return our config with these values, which were read from `where`; every field must have a value.
+    """Return a ModelConfig with these values, which were read from `where`; every field must have a value.
 
     Raises:
         BadInput: a field has no value, or a value has another type or is out of range.
@@ -170,7 +175,7 @@ def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
 
 
 def _llama(found: Facts, where: str) -> dict[str, Any]:
-    """Return the fields of a Llama's config other than its sizes."""
+    """Return the fields of ModelConfig for a Llama's config.json, without its sizes."""
     heads, width = found["num_attention_heads"], found["hidden_size"]
     if found.get("head_dim") not in (None, width // heads):
         raise BadInput(
@@ -219,7 +224,7 @@ def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None
 
 
 def to_huggingface(config: ModelConfig) -> dict[str, Any]:
-    """Return the config.json of the Hugging Face class that computes the same.
+    """Return config.json of the Hugging Face class that computes the same as a model with this config.
 
     Raises:
         BadInput: there is no such class; the message names what the nearest one lacks.
@@ -260,7 +265,7 @@ def architecture_of(config: ModelConfig) -> str:
     """Return the Hugging Face architecture that computes the same as a model with this config.
 
     Raises:
-        BadInput: there is none; the message names the differences to the nearest one.
+        BadInput: there is none; the message names the differences from the nearest one.
     """
     given = {field.name: getattr(config, field.name) for field in fields(config)}
     differences = {architecture: _differences(architecture, given) for architecture in SIZES}
@@ -275,7 +280,7 @@ def architecture_of(config: ModelConfig) -> str:
 
 
 def _advice(names: Sequence[str], expected: Mapping[str, Any]) -> str:
-    """Say how to remove the differences in these fields: by another preset, or field by field."""
+    """Return advice on how to remove the differences in these fields, by another preset or one by one."""
     preset = {name for values in PRESETS.values() for name in values}
     steps = ["choose model.preset gpt2, llama or bert"] if preset.intersection(names) else []
     for name in names:
@@ -287,7 +292,7 @@ def _advice(names: Sequence[str], expected: Mapping[str, Any]) -> str:
 
 
 def _differences(architecture: str, given: Mapping[str, Any]) -> list[str]:
-    """List the fields that an export would get wrong; new fields without a default are among them."""
+    """List the fields that an export would get wrong, including new fields without a default."""
     expected = _expected(architecture, given)
     compared = given.keys() - WRITTEN[architecture] - WITHOUT_EFFECT
     return [
@@ -296,7 +301,7 @@ def _differences(architecture: str, given: Mapping[str, Any]) -> list[str]:
 
 
 def _expected(architecture: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that readers of an export assume where it records none."""
+    """Return the values that other programs assume for fields that an exported file does not record."""
     expected = shared_fields(architecture)
     if "n_kv_head" not in WRITTEN[architecture]:
         expected["n_kv_head"] = given["n_head"]

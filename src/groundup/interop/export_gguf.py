@@ -22,7 +22,7 @@ from groundup.nn.config import ModelConfig
 Dtype = Literal["float32", "float16", "q8_0"]
 FILE_TYPES: dict[Dtype, int] = {"float32": 0, "float16": 1, "q8_0": 7}
 Q8_BLOCK = 32  # values that share a scale; the length of a row must be a multiple of it
-# our module in GPT-2 -> llama.cpp's tensor; {n} is the layer
+# groundup's module in GPT-2 -> llama.cpp's tensor; {n} is the layer
 GPT2_NAMES = {
     "wte": "token_embd",
     "wpe": "position_embd",
@@ -46,7 +46,7 @@ def export_gguf(
         out: the file to write.
         dtype: the type of matrices; norms, biases and positions stay float32. q8_0 stores 8 bits per value and one
             scale per 32 values; a matrix whose rows are not a multiple of 32 long is stored as float16.
-        facts: for the fields of the file; only the licence is written.
+        facts: facts that the checkpoint does not record; only the licence is written.
 
     Raises:
         BadInput: `out` exists, or llama.cpp has no model that computes the same; nothing is written then.
@@ -110,7 +110,7 @@ def _shape(architecture: str, config: ModelConfig) -> dict[str, Any]:
 def _tensors(
     architecture: str, state: dict[str, Tensor], config: ModelConfig
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield llama.cpp's name of each tensor, and the tensor."""
+    """Yield every tensor of a decoder with llama.cpp's name for it: (name, tensor)."""
     layers = range(config.n_layer)
     if architecture == "gpt2":
         modules = {

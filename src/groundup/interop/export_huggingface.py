@@ -1,4 +1,8 @@
-"""Export a checkpoint as a folder that transformers loads, with equal ids and logits, or explain why it cannot be."""
+"""Export a checkpoint as a Hugging Face folder.
+
+transformers loads the folder and computes equal ids and logits. A checkpoint for which that is impossible is
+refused, with the reason.
+"""
 
 import json
 from pathlib import Path
@@ -31,7 +35,7 @@ CLASSIFIERS = {
 }
 # For values this small, tanh(x) = x in float32; multiplying by a power of two does not round.
 SMALL = 2.0**-14
-# The prompt style of our instruction models as a chat template.
+# The prompt style of instruction models trained here, as a chat template.
 TURNS = """\
 {% for message in messages %}
 {% if message['role'] == 'user' %}
@@ -49,7 +53,10 @@ TURNS = """\
 
 
 def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | None = None) -> None:
-    """Write config.json, model.safetensors, the tokenizer, generation_config.json, the chat template and a model card.
+    """Export a checkpoint as a Hugging Face folder.
+
+    The folder has config.json, model.safetensors, the tokenizer, generation_config.json (of a decoder), the
+    chat template (if there is one) and a model card.
 
     Args:
         checkpoint: the model.
@@ -68,7 +75,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         **names,
         "model_max_length": checkpoint.config.model.context_length,
         "clean_up_tokenization_spaces": False,
-        # a message to classify may contain any text, and none of it is special, as in our own tokenizer
+        # a message to classify may contain any text, and none of it is special, as in groundup's tokenizer
         "split_special_tokens": checkpoint.kind == "classifier",
     }
     with atomic_path(out) as temporary:
@@ -93,13 +100,17 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise BadInput if `out` exists."""
+    """Raise BadInput if the path of an export exists."""
     if Path(out).exists():
         raise BadInput(f"{out} exists and is not replaced: give another path, or remove it first.")
 
 
 def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
-    """Return the checkpoint's tokenizer; raises BadInput unless it is byte-level BPE."""
+    """Return the BPE tokenizer of a checkpoint that is exported.
+
+    Raises:
+        BadInput: the tokenizer is not byte-level BPE.
+    """
     if not isinstance(checkpoint.tokenizer, BPETokenizer):
         raise BadInput(
             f"the model is {TITLES[checkpoint.kind]} with a {type(checkpoint.tokenizer).__name__}; expected byte-level "
@@ -109,7 +120,10 @@ def bpe_of(checkpoint: Checkpoint) -> BPETokenizer:
 
 
 def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """Return the token that begins a text: the tokenizer's, the chat template's or, as in GPT-2, the end of a text."""
+    """Return the special token that an export names as the beginning of a text.
+
+    It is the tokenizer's, else the chat template's, else, as in GPT-2, the end-of-text token.
+    """
     if tokenizer.begin is not None:
         return tokenizer.begin
     template = checkpoint.config.chat_template
@@ -118,9 +132,10 @@ def beginning(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
 
 
 def chat_template_of(checkpoint: Checkpoint) -> ChatTemplate | None:
-    """Return the model's chat template, or for our own instruction models a template that writes their prompts.
+    """Return the chat template of a checkpoint, or None.
 
-    The input is part of the message with the instruction: "Repeat.\\n### Input: tea" in the style alpaca_short.
+    For instruction models trained here, it is a template that writes their prompts. The input is part of the
+    message with the instruction: "Repeat.\\n### Input: tea" in the style alpaca_short.
     """
     name = checkpoint.prompt_style
     if checkpoint.config.chat_template is not None or name is None:
@@ -156,7 +171,11 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], 
 
 
 def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
-    """Return config.json and the weights under transformers' names."""
+    """Return config.json and the weights, both in transformers' names.
+
+    Raises:
+        BadInput: transformers has no class that computes the same.
+    """
     shape = checkpoint.config.model
     if checkpoint.kind == "encoder_decoder":
         raise BadInput(
@@ -208,10 +227,10 @@ def _weights(trunk: Any, architecture: str, shape: ModelConfig) -> Weights:
 
 
 def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
-    """Return the padding token.
+    """Return the padding token for an exported BPE tokenizer.
 
-    transformers' causal classifiers read the last token that is not padding, so the padding token must differ from
-    the one that ends each text.
+    transformers' causal classifiers read the last token that is not padding, so for them the padding token
+    must differ from the one that ends each text.
     """
     if checkpoint.kind != "classifier" or not checkpoint.config.model.causal:
         return tokenizer.end
@@ -219,9 +238,18 @@ def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
 
 
 def _with_head_bias(norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the bias (C,) of the last norm that replaces the bias of a head (classes, C): the scores stay the same.
+    """Move the bias of a classifier's head into its last norm: return the norm's new bias (C,).
 
-    Only the head reads the output of the norm, so W (x + d) = W x + b, where d is the shortest vector with W d = b.
+    The scores stay the same. Only the head reads the output of the norm, so W (x + d) = W x + b, where d is
+    the shortest vector with W d = b.
+
+    Args:
+        norm_bias: (C,), the norm's own bias.
+        weight: (classes, C), of the head.
+        bias: (classes,), of the head.
+
+    Raises:
+        BadInput: there is no such vector d.
     """
     doubled = weight.double().cpu()
     moved = (norm_bias.double() + torch.linalg.pinv(doubled, rtol=1e-5) @ bias.double().cpu()).float()
@@ -235,7 +263,10 @@ def _with_head_bias(norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _bert_head(weight: Tensor, bias: Tensor) -> Weights:
-    """Return BERT's pooler and head for our head, which has no pooler: tanh(W x) = W x if W is a small identity."""
+    """Return the weights of BERT's pooler and classifier that compute the same as a head without a pooler.
+
+    The pooler's W is a small multiple of the identity, for which tanh(W x) = W x.
+    """
     channels = weight.shape[1]
     return {
         "bert.pooler.dense.weight": torch.eye(channels) * SMALL,

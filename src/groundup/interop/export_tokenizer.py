@@ -1,8 +1,8 @@
-"""Export our tokenizers as Hugging Face's tokenizer.json or as fields of a GGUF file.
+"""Export groundup's tokenizers as Hugging Face's tokenizer.json or as fields of a GGUF file.
 
-For byte-level BPE, those formats list merges, where we use the ranks of the merged tokens. Both give the same ids:
-merges within the bytes of a token do not depend on the surrounding text, so its last two parts are always the same
-pair.
+For byte-level BPE, those formats list merges, where groundup has the ranks of the merged tokens. Both give
+the same ids: merges within the bytes of a token do not depend on the surrounding text, so its last two parts
+are always the same pair.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,9 +35,10 @@ GGUF_CUTS = {PATTERNS["gpt2"]: "gpt-2", PATTERNS["smollm"]: "smollm", LLAMA_3: "
 
 
 def merges(tokenizer: BPETokenizer) -> list[tuple[bytes, bytes]]:
-    """Return the pair of tokens that each longer token is merged from, in the order of the merges.
+    """Return the pair of tokens that each longer BPE token is merged from, in the order of the merges.
 
-    "lo" = 256, "low" = 257 -> [(b"l", b"o"), (b"lo", b"w")]. A token that no sequence of merges gives has no pair.
+    "lo" = 256, "low" = 257 -> [(b"l", b"o"), (b"lo", b"w")]. A token that no sequence of merges gives has no
+    pair.
     """
     ranks, pairs = dict(tokenizer.ranks), []
     token_of = {rank: token for token, rank in ranks.items()}
@@ -54,7 +55,7 @@ def merges(tokenizer: BPETokenizer) -> list[tuple[bytes, bytes]]:
 def huggingface_document(
     tokenizer: BPETokenizer, *, ends: bool = False, padding: str | None = None
 ) -> dict[str, Any]:
-    """Return the content of tokenizer.json.
+    """Return the content of tokenizer.json for a byte-level BPE tokenizer.
 
     Args:
         tokenizer: the tokenizer to export.
@@ -62,7 +63,8 @@ def huggingface_document(
         padding: a further special token, which gets the next id.
 
     Raises:
-        BadInput: Hugging Face's library reads the pattern differently, or a token is spelled like a special one.
+        BadInput: Hugging Face's library reads the pattern differently, or a token is spelled like a special
+            one.
     """
     special = dict(tokenizer.special_tokens)
     if padding is not None and padding not in special:
@@ -92,7 +94,10 @@ def huggingface_document(
 
 
 def wordpiece_document(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
-    """Return the content of tokenizer.json, which appends [SEP] to a text and prepends [CLS] if the model needs it."""
+    """Return the content of tokenizer.json for a WordPiece tokenizer.
+
+    It appends [SEP] to each text, and prepends [CLS] if the model needs it.
+    """
     vocabulary = {token: i for i, token in enumerate(tokenizer.tokens)}
     rules, normalization = tokenizer.rules, tokenizer.rules.normalization
     [cut] = [theirs for theirs, ours in WORD_SPLITS.items() if ours == rules.split]
@@ -148,7 +153,10 @@ def _document(
 
 
 def _around(ids: Mapping[str, int], before: Sequence[str], behind: Sequence[str]) -> dict[str, Any] | None:
-    """Return a post-processor that puts special tokens around each text; the second of two texts is segment 1."""
+    """Return a post-processor of tokenizer.json that puts special tokens around each text.
+
+    Of two texts, the second is segment 1. The result is None if there are no tokens to put.
+    """
     if not before and not behind:
         return None
 
@@ -189,7 +197,7 @@ def _pre_tokenizer(pattern: str) -> dict[str, Any]:
 
 
 def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
-    """Return the fields tokenizer.ggml.* of a GGUF file.
+    """Return the fields tokenizer.ggml.* of a GGUF file for a BPE tokenizer.
 
     Args:
         tokenizer: the tokenizer to export.
@@ -241,7 +249,10 @@ def gguf_fields(tokenizer: BPETokenizer, begin: str) -> dict[str, Any]:
 
 
 def _vocabulary(tokenizer: BPETokenizer, special: dict[str, int]) -> dict[str, int]:
-    """Return token as printable text -> id, in the order of the ids; special tokens are written as they are."""
+    """Return the vocabulary as printable token -> id, in the order of the ids.
+
+    Special and added tokens are written as they are.
+    """
     spelled = {spell(token): rank for token, rank in tokenizer.ranks.items()}
     both = sorted(spelled.keys() & special.keys())
     if both:

@@ -1,4 +1,4 @@
-"""Load published models by name: their files are downloaded from the locations in the catalogue."""
+"""Load models that were pretrained elsewhere, by name, with files from the catalogue's locations."""
 
 import tempfile
 from pathlib import Path
@@ -25,16 +25,17 @@ MODELS = {
 def fetch_published(
     name_or_path: str, catalogue: Path, *, cache: Path | None = None, progress: bool = True
 ) -> Published:
-    """Load a model by its name, downloaded into a temporary folder, or from a local folder or file.
+    """Load a model pretrained elsewhere, by name (downloaded to a temporary folder) or from a local path.
 
     Args:
         name_or_path: a name in MODELS, or the path of a Hugging Face folder or .gguf file.
         catalogue: the catalogue's file, with the locations and checksums of the model's files.
-        cache: folder for unfinished downloads, which are then resumed; by default they start again.
+        cache: folder for unfinished downloads, so that the next call can resume them; None means that it
+            starts again.
         progress: show the progress of downloads.
 
     Raises:
-        BadInput: the name is unknown, no location serves a file, or see `load_published`.
+        BadInput: the name is unknown, or no location serves a file; otherwise as `load_published` does.
     """
     path = Path(name_or_path)
     if name_or_path not in MODELS:

@@ -38,7 +38,7 @@ NAMES = {
     "blk.{n}.ffn_down.weight": "model.layers.{n}.mlp.down_proj.weight",
 }
 UNUSED = 5  # GGUF's type of a token that only fills the table
-# tokens at which llama.cpp stops because of their names, whatever the file says (llama-vocab.cpp)
+# tokens at which llama.cpp stops because of their names, even if the file does not list them (llama-vocab.cpp)
 END_NAMES = (
     "<|eot_id|>",
     "<|eom_id|>",
@@ -77,7 +77,11 @@ def load_gguf(path: Path) -> Decoder:
 
 
 def load_model(file: GGUFFile) -> Decoder:
-    """Load the model of an open file; see `load_gguf`."""
+    """Load the model of an open GGUF file, dequantised to float32, in evaluation mode.
+
+    Raises:
+        BadInput: as `load_gguf` does.
+    """
     config = read_config(file)
     check_layers(config, file.where, len(file.tensors))
     model = empty_model(config)
@@ -87,7 +91,7 @@ def load_model(file: GGUFFile) -> Decoder:
 
 
 def read_config(file: GGUFFile) -> ModelConfig:
-    """Read our config of the model in the file.
+    """Return the config of the model in a GGUF file.
 
     Raises:
         BadInput: the architecture is not Llama's, or a value is missing or not supported.
@@ -120,9 +124,8 @@ def read_config(file: GGUFFile) -> ModelConfig:
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
             **sizes,
             "tie_embeddings": "output.weight" not in tensors,
-            "norm_eps": round(
-                float(facts["llama.attention.layer_norm_rms_epsilon"]), 12
-            ),  # a float32 in the file
+            # a float32 in the file
+            "norm_eps": round(float(facts["llama.attention.layer_norm_rms_epsilon"]), 12),
             "rope_base": base,
             "rope_scaling": read_scaling(facts, factors, width, base, where),
         },
@@ -159,9 +162,10 @@ class GGUFWeights:
 
 
 def undo_permute(weight: Tensor, heads: int) -> Tensor:
-    """Reorder the rows of a query or key matrix (heads · D, C) from llama.cpp's order to Hugging Face's and ours.
+    """Reorder the rows of a query or key matrix (heads · D, C) from llama.cpp's order to groundup's.
 
-    Rotary positions rotate the channels of a head in pairs: (2 i, 2 i + 1) in llama.cpp, (i, i + D / 2) here.
+    Rotary positions rotate the channels of a head in pairs: (2 i, 2 i + 1) in llama.cpp, (i, i + D / 2) here
+    and in Hugging Face's models.
     """
     return weight.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
@@ -172,7 +176,10 @@ def permute(weight: Tensor, heads: int) -> Tensor:
 
 
 def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields without the unused tokens at the end of the vocabulary, which only pad the embedding table."""
+    """Return the fields of a GGUF file without the unused tokens at the end of the vocabulary.
+
+    Those tokens only pad the embedding table.
+    """
     kinds = facts["tokenizer.ggml.token_type"]
     n = max((i + 1 for i, kind in enumerate(kinds) if kind != UNUSED), default=0)
     cut = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores")}
@@ -180,7 +187,10 @@ def without_padding(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return further tokens that end an answer, besides the one that ends a text: those in the file, and END_NAMES."""
+    """Return the ids, other than eos, at which a model in a GGUF file ends an answer.
+
+    They are the file's eot and eom, and the tokens named in END_NAMES.
+    """
     tokens = facts["tokenizer.ggml.tokens"]
     eos, eot, eom = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
     ends = [i for i, token in enumerate(tokens) if token in END_NAMES or i in (eot, eom)]
@@ -188,7 +198,7 @@ def stop_ids(facts: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def chat_template(facts: Mapping[str, Any]) -> ChatTemplate | None:
-    """Return the chat template among the fields of a file, or None."""
+    """Return the chat template in the fields of a GGUF file, or None."""
     source = facts.get("tokenizer.chat_template")
     tokens = facts["tokenizer.ggml.tokens"]
     bos, eos = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))

@@ -1,8 +1,8 @@
 """Read the bytes of a GGUF file: fields as plain values, tensors memory-mapped.
 
-The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the package gguf keeps three
-arrays per token of the vocabulary, which takes seconds and more memory than most tensors; only its dequantisation is
-used here.
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Of the package gguf only the
+dequantisation is used: its reader keeps three arrays per token of the vocabulary, which takes seconds and
+more memory than most tensors.
 """
 
 import math
@@ -33,7 +33,7 @@ ROWS = 1024  # rows that are dequantised at once; this bounds the memory needed 
 
 @cache
 def can_read(kind: int) -> bool:
-    """Whether `GGUFTensor.values` can read tensors of this type."""
+    """Return whether `GGUFTensor.values` can read tensors of this type (GGML's number)."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
     try:
@@ -54,7 +54,13 @@ def _kind_name(kind: int) -> str:
 
 @dataclass(frozen=True)
 class GGUFTensor:
-    """A memory-mapped tensor: `data` (rows, bytes per row), quantised as `kind` (GGML's number of the type)."""
+    """A tensor of a GGUF file, memory-mapped.
+
+    Attributes:
+        shape: in PyTorch's order.
+        kind: how it is quantised, as GGML's number of the type.
+        data: (rows, bytes per row).
+    """
 
     shape: Shape
     kind: int
@@ -75,7 +81,10 @@ class GGUFTensor:
 
 @dataclass(frozen=True)
 class GGUFFile:
-    """Fields and tensors by name; shapes are in PyTorch's order, the reverse of the file's."""
+    """The content of a GGUF file: fields and tensors by name.
+
+    Shapes are in PyTorch's order, the reverse of the file's.
+    """
 
     where: str
     fields: dict[str, Any]
@@ -83,11 +92,11 @@ class GGUFFile:
 
 
 def open_gguf(path: Path) -> GGUFFile:
-    """Read the header and memory-map the tensors.
+    """Open a GGUF file: read its header and memory-map its tensors.
 
     Raises:
-        BadInput: the file is missing, truncated, one part of several or not GGUF, or has a tensor of a type that
-            cannot be read (it is named).
+        BadInput: the file is missing, truncated, one part of several or not GGUF, or has a tensor of a type
+            that cannot be read (it is named).
     """
     if not Path(path).is_file():
         raise BadInput(f"{path} does not exist; expected a GGUF file.")
@@ -102,7 +111,7 @@ def open_gguf(path: Path) -> GGUFFile:
 
 
 class _Header:
-    """Reads one value after another."""
+    """Reads the header of a GGUF file, one value after another."""
 
     def __init__(self, data: "np.memmap[Any, np.dtype[np.uint8]]") -> None:
         self._data, self._place = data, 0

@@ -1,7 +1,7 @@
 """The scaling of rotary positions in a GGUF file, as llama.cpp reads it for the architecture "llama".
 
-Linear scaling and yarn are fields. Llama 3's scaling is a tensor: the factor by which each pair of channels rotates
-more slowly.
+Linear and YaRN scaling are fields of the file. Llama 3's scaling is a tensor: the factor by which each pair
+of channels rotates more slowly.
 """
 
 import math
@@ -33,7 +33,7 @@ NEUTRAL = {
 def read_scaling(
     facts: Mapping[str, Any], factors: Tensor | None, head_dim: int, base: float, where: str
 ) -> RopeScaling | None:
-    """Return the scaling described by the fields of a file and by its tensor FACTORS, if it has one.
+    """Return the scaling of rotary positions that a GGUF file describes, or None.
 
     Args:
         facts: the fields of the file.
@@ -83,17 +83,22 @@ def read_scaling(
 
 
 def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> RopeScaling | None:
-    """Recover the parameters of Llama 3's scaling from its factors; None if no pair of channels is slowed down.
+    """Recover the parameters of Llama 3's scaling of rotary positions from its factors.
 
-    The largest factor is `factor`. The original context follows from a pair between slow and fast ones, if the limits
-    of that range are known: 1 to 4 turns in every published model. Without such a pair, it is the longest context in
-    which the slow pairs turn at most once; every other context with the same slow pairs computes the same.
+    The factor of slow pairs of channels is the scaling's `factor`, that of fast pairs is 1, and others are
+    between the two. A pair between them gives the original context, if the limits of that range are known:
+    they are 1 and 4 turns in all Llama 3 models. Without such a pair, the original context is taken as the
+    longest in which the slow pairs turn at most once; any other context with the same slow pairs computes the
+    same.
 
     Args:
         factors: (D / 2,), plain frequency / slowed frequency.
         head_dim: channels per head, D.
         base: base of the rotary frequencies.
         where: the file, for messages.
+
+    Returns:
+        The scaling, or None if no pair of channels is slowed down.
 
     Raises:
         BadInput: the factors are not Llama 3's.
@@ -125,10 +130,12 @@ def read_factors(factors: Tensor, head_dim: int, base: float, where: str) -> Rop
 
 
 def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
-    """Return the fields of a file for this scaling, without the prefix "llama."; none for Llama 3's, which is a tensor.
+    """Return the fields of a GGUF file for this scaling of rotary positions, without the prefix "llama.".
+
+    Llama 3's scaling has no fields, since it is a tensor.
 
     Raises:
-        BadInput: yarn has betas other than llama.cpp's.
+        BadInput: YaRN has betas other than llama.cpp's.
     """
     if scaling is None or scaling.kind == "llama3":
         return {}
@@ -145,7 +152,7 @@ def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def factors_of(head_dim: int, base: float, scaling: RopeScaling) -> Tensor:
-    """Return the factor (D / 2,) by which each pair of channels rotates more slowly."""
+    """Return the factors by which this scaling slows down each pair of channels: (D / 2,)."""
     plain, _ = frequencies(head_dim, base)
     slowed, _ = frequencies(head_dim, base, scaling)
     return plain / slowed

@@ -22,11 +22,11 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 def load_model(folder: Path) -> Decoder | Encoder:
-    """Load the model of a folder with config.json and safetensors, in float32 and evaluation mode.
+    """Load the model of a Hugging Face folder (config.json and safetensors), in float32 and evaluation mode.
 
     Raises:
-        BadInput: a file is missing or damaged, the architecture is not supported, or tensors are missing, unexpected
-            or have another shape (each is named).
+        BadInput: a file is missing or damaged, the architecture is not supported, or tensors are missing,
+            unexpected or have another shape (each is named).
     """
     path = Path(folder) / "config.json"
     architecture, config = from_huggingface(read_json_object(path), str(path))
@@ -40,9 +40,10 @@ def load_model(folder: Path) -> Decoder | Encoder:
 
 
 def chat_template(folder: Path) -> ChatTemplate | None:
-    """Return the chat template of a folder, from chat_template.jinja or tokenizer_config.json, or None.
+    """Return the chat template of a Hugging Face folder, or None.
 
-    If tokenizer_config.json has several templates, the one named "default" is used.
+    It is in chat_template.jinja or tokenizer_config.json. If the latter has several templates, the one named
+    "default" is used.
 
     Raises:
         BadInput: the template is not a text.
@@ -66,10 +67,11 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
 
 def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tuple[int, ...]:
-    """Return the tokens that end an answer, other than the tokenizer's own, by generation_config.json and config.json.
+    """Return the ids, other than the tokenizer's end of text, at which a Hugging Face model ends an answer.
 
-    As in transformers, config.json is used if generation_config.json names none. If it does, only the special tokens
-    of config.json are added: many configs name a default of 2, which may be an ordinary token.
+    If generation_config.json names none, those of config.json are used, as in transformers. If it names some,
+    only the special tokens of config.json are added to them: many configs name a default of 2, which may be
+    an ordinary token.
 
     Raises:
         BadInput: a file is damaged, or its eos_token_id is neither an id nor a list of ids.
@@ -96,7 +98,7 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-# Functions from a name in a published file to the name that transformers uses today; None if it is not a weight.
+# Functions from the name of a tensor in a file to the name that transformers uses today, or None if it is no weight.
 
 
 def _gpt2(config: ModelConfig, name: str) -> str | None:

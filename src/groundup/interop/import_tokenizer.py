@@ -1,4 +1,4 @@
-"""Import published tokenizers, from OpenAI's, Hugging Face's and GGUF files, into our own classes."""
+"""Import tokenizers from files of OpenAI, Hugging Face and llama.cpp (GGUF) as groundup's own classes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from groundup.tokenizers.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer, Wo
 
 CONTROL, USER = 3, 4  # GGUF's types of tokens that are not learned from text
 UNKNOWN = 2  # GGUF's type of the unknown token, which byte-level text never needs
-# Hugging Face's pre-tokenizers for WordPiece -> ours
+# Hugging Face's pre-tokenizers for WordPiece -> groundup's
 WORD_SPLITS: dict[str, WordSplit] = {"BertPreTokenizer": "bert", "WhitespaceSplit": "whitespace"}
 # Syntax that Oniguruma, Hugging Face's regex engine, reads differently from `regex`: ends of lines, possessive {1,3}+,
 # nested sets, named sets, flags, and all escapes except those of classes and signs.
@@ -59,13 +59,15 @@ def gpt2_tokenizer(vocab_bpe: Path, encoder_json: Path) -> BPETokenizer:
 
 
 def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
-    """Load the tokenizer of a Hugging Face folder: tokenizer.json, and the end-of-text token of tokenizer_config.json.
+    """Load the tokenizer of a Hugging Face folder.
 
-    It must be byte-level BPE, or WordPiece with BERT's normalization. Folders with GPT-2's or BERT's older vocabulary
-    files instead of tokenizer.json are read too.
+    It is in tokenizer.json, and its end-of-text token in tokenizer_config.json, else in config.json or
+    generation_config.json. It must be byte-level BPE, or WordPiece with BERT's normalization. Folders with
+    GPT-2's or BERT's older vocabulary files instead of tokenizer.json are read too.
 
     Raises:
-        BadInput: a file is missing or damaged, or the tokenizer has an option that ours does not support.
+        BadInput: a file is missing or damaged, or the tokenizer has an option that groundup's does not
+            support.
     """
     folder = Path(folder)
     config, old = read_settings(folder), _is_old(folder)
@@ -127,20 +129,26 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
 
 
 def _is_old(folder: Path) -> bool:
-    """Whether the folder has the older vocabulary files instead of tokenizer.json."""
+    """Return whether the folder has the older vocabulary files instead of tokenizer.json."""
     old = any((folder / name).is_file() for name in ("vocab.txt", "merges.txt"))
     return old and not (folder / "tokenizer.json").is_file()
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings in special_tokens_map.json and tokenizer_config.json; the latter wins, both are optional."""
+    """Return the settings in special_tokens_map.json and tokenizer_config.json of a Hugging Face folder.
+
+    Both files are optional. If both have a setting, tokenizer_config.json wins.
+    """
     paths = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
     found = [entry for path in paths if path.is_file() for entry in read_json_object(path).items()]
     return {key: value for key, value in found if value is not None}
 
 
 def _kind(model: Mapping[str, Any]) -> str | None:
-    """Return the type of a model whose file does not name it, as in GPT-2's and BERT's files, by its fields."""
+    """Return the type of a tokenizer model by its fields, for files that do not name it.
+
+    GPT-2's and BERT's files are among them. The result is None for other types.
+    """
     if "merges" in model:
         return "BPE"
     return "WordPiece" if "max_input_chars_per_word" in model else None
@@ -229,10 +237,15 @@ def _named(config: Mapping[str, Any]) -> set[str]:
 def _added_tokens(
     found: Mapping[str, Any], config: Mapping[str, Any], where: str
 ) -> tuple[dict[str, int], dict[str, int], dict[str, list[str]]]:
-    """Return special tokens, other added tokens, and how each is matched (see AddedTokens).
+    """Read the special tokens and the other added tokens of a Hugging Face tokenizer.
 
-    tokenizer_config.json may have more tokens than tokenizer.json, and names special ones. If both describe a token,
-    transformers matches it as tokenizer_config.json says, and it is special if either says so.
+    tokenizer_config.json may have more tokens than tokenizer.json, and names special ones. If both describe a
+    token, it is matched as in tokenizer_config.json, and it is special if it is so in either file, as in
+    transformers.
+
+    Returns:
+        The special tokens (text -> id), the other added tokens (text -> id), and how each is matched (see
+        AddedTokens).
     """
     entries = {token["content"]: token for token in found.get("added_tokens") or []}
     for i, token in (config.get("added_tokens_decoder") or {}).items():
@@ -261,10 +274,11 @@ def _check_options(
     pattern: str,
     where: str,
 ) -> None:
-    """Raise BadInput if a field of the BPE model would give ids other than ours.
+    """Raise BadInput if a field of a Hugging Face BPE model would give other ids than groundup's tokenizer.
 
-    If every byte is in the vocabulary, nothing is unknown, so unk_token, fuse_unk and byte_fallback have no effect. A
-    token that no merge gives is used for a whole word if ignore_merges is set; our tokenizer always does that.
+    If every byte is in the vocabulary, nothing is unknown, so unk_token, fuse_unk and byte_fallback have no
+    effect. A token that no merge gives is used for a whole word if ignore_merges is set; groundup's tokenizer
+    always does that.
     """
     given = {one + other for one, other in merges}
     odd = [
@@ -284,13 +298,19 @@ def _check_options(
 
 
 def _is_word(token: str, pattern: str) -> bool:
-    """Whether the pattern leaves the spelled token in one piece, as a single word."""
+    """Return whether the pattern leaves the spelled token in one piece, as a single word."""
     text = unspell(token).decode("utf-8", errors="replace")
     return split_words(compile_pattern(pattern), text) == [text]
 
 
 def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str) -> str | None:
-    """Return the token that the post-processor of a tokenizer.json puts before each text; it may append `end`."""
+    """Return the token that the post-processor of a tokenizer.json puts before each text, or None.
+
+    The post-processor may also append `end`.
+
+    Raises:
+        BadInput: it adds other tokens.
+    """
     steps = (post_processor or {}).get("processors") or [post_processor or {}]
     # ByteLevel only changes offsets
     steps = [step for step in steps if step.get("type") not in (None, "ByteLevel")]
@@ -318,7 +338,7 @@ BERT_SETTINGS = {
 
 
 def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) -> WordPieceTokenizer:
-    """Read WordPiece from the tokenizer.json of BERT, or from one that we exported."""
+    """Read WordPiece from BERT's tokenizer.json, or from one that groundup exported."""
     defaults = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
     model, steps = found["model"], {**defaults, **(found.get("normalizer") or {})}
     cut: str = (found.get("pre_tokenizer") or {}).get("type", "")
@@ -367,14 +387,14 @@ def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) 
 
 
 def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
-    """Load the byte-level BPE of a GGUF file.
+    """Load the byte-level BPE tokenizer of a GGUF file.
 
     Args:
         facts: the fields of the file.
         where: the file, for messages.
 
     Raises:
-        BadInput: the tokenizer is of another kind, or has an option that ours does not support.
+        BadInput: the tokenizer is of another kind, or has an option that groundup's does not support.
     """
     names = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": LLAMA_3, "qwen2": QWEN_2}
     kind, cut = facts.get("tokenizer.ggml.model"), facts.get("tokenizer.ggml.pre", "gpt-2")
@@ -402,11 +422,11 @@ def gguf_tokenizer(facts: Mapping[str, Any], where: str) -> BPETokenizer:
 
 
 def check_overlaps(tokens: Sequence[str], where: str) -> None:
-    """Raise BadInput if llama.cpp could match other added tokens in a text than Hugging Face's library and ours.
+    """Raise BadInput if llama.cpp could find other added tokens in a text than groundup does.
 
-    llama.cpp searches the whole text for the longest token, then for the next longest; we go through the text and take
-    the longest token at each place. Both give the same unless one token ends as another begins. Two tokens that repeat
-    the same character cause no problem.
+    llama.cpp searches the whole text for the longest token, then for the next longest. groundup and Hugging
+    Face's library go through the text and take the longest token at each place. The results are the same
+    unless one token ends as another begins. Two tokens that repeat the same character cause no problem.
     """
     for pair in combinations(tokens, 2):
         if len(set("".join(pair))) == 1:
@@ -430,7 +450,10 @@ def _tokenizer(
     added: Mapping[str, int] | None = None,
     matching: Mapping[str, Sequence[str]] | None = None,
 ) -> BPETokenizer:
-    """Make the tokenizer; ids must be in the order of the merges, so that an id is also the rank."""
+    """Make the BPE tokenizer of an imported vocabulary.
+
+    Its ids must be in the order of the merges, so that an id is also the rank.
+    """
     if end is None or end not in special:
         raise BadInput(
             f"{where} ends texts with {end!r}, which is not one of its special tokens; expected one of them: choose "
@@ -462,7 +485,7 @@ def _tokenizer(
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
-    """Return the pattern that splits text as the pre-tokenizer of a tokenizer.json does."""
+    """Return the pattern (or its name) that splits text as the pre-tokenizer of a tokenizer.json does."""
     steps = (pre_tokenizer or {}).get("pretokenizers") or [pre_tokenizer or {}]
     shown = [{key: value for key, value in step.items() if key not in ("trim_offsets",)} for step in steps]
     bytes_only = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
@@ -489,7 +512,7 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
 
 
 def eos_token_ids(path: Path) -> list[int]:
-    """Return the tokens that end a text by a config.json or generation_config.json: none, one or several.
+    """Return the eos ids in a config.json or generation_config.json; the list may be empty.
 
     Raises:
         BadInput: the file is damaged, or its eos_token_id is neither an id nor a list of ids.

@@ -1,6 +1,6 @@
-"""The names and layouts in which other programs store the parameters of our models.
+"""The names and layouts in which other programs store the parameters of groundup's models.
 
-One table per architecture, used in both directions: for import and export.
+There is one table per architecture, for both import and export.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,12 @@ from groundup.nn.weights import Shape
 
 @dataclass(frozen=True)
 class ForeignTensor:
-    """How another program stores one of our tensors.
+    """How another program stores one of groundup's tensors.
 
     Attributes:
-        names: the tensors that ours is made of, concatenated along the first dimension.
+        names: the other program's tensors; concatenated along the first dimension, they give groundup's.
         rows: the number of rows of each, if there are several.
-        transposed: stored as (in, out), where nn.Linear has (out, in).
+        transposed: the other program stores (in, out), where nn.Linear has (out, in).
     """
 
     names: tuple[str, ...]
@@ -28,31 +28,37 @@ class ForeignTensor:
     transposed: bool = False
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return our tensor, made of the foreign tensors in the order of `names`."""
+        """Return groundup's tensor, made of the foreign tensors in the order of `names`."""
         ours = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
         return ours.T if self.transposed else ours
 
     def cut(self, ours: Tensor) -> dict[str, Tensor]:
-        """Split our tensor into the foreign tensors that store it: name -> tensor."""
+        """Split groundup's tensor into the foreign tensors that store it: name -> tensor."""
         if self.transposed:
             ours = ours.T
         parts = ours.split(list(self.rows)) if self.rows else (ours,)
         return dict(zip(self.names, parts, strict=True))
 
     def shapes(self, ours: Shape) -> dict[str, Shape]:
-        """Return the shapes of the foreign tensors for the shape of our tensor: name -> shape."""
+        """Return the shapes of the foreign tensors, given the shape of groundup's: name -> shape."""
         if self.transposed:
             ours = ours[::-1]
         return {name: (rows, *ours[1:]) for name, rows in zip(self.names, self.rows or ours[:1], strict=True)}
 
 
-Layout = Mapping[str, ForeignTensor]  # our name -> the foreign tensors
+Layout = Mapping[str, ForeignTensor]  # groundup's name -> the foreign tensors
 
 
 def _same(
     names: Mapping[str, str], kinds: Sequence[str], transposed: bool = False
 ) -> dict[str, ForeignTensor]:
-    """Lay out modules {our name: foreign name} whose tensors `kinds` are stored one to one; only weights transpose."""
+    """Return the layout of modules whose tensors the other program stores one to one.
+
+    Args:
+        names: groundup's name of the module -> the other program's.
+        kinds: the tensors of each module, "weight" and "bias".
+        transposed: the weights are stored as (in, out).
+    """
     return {
         f"{ours}.{kind}": ForeignTensor((f"{theirs}.{kind}",), transposed=transposed and kind == "weight")
         for ours, theirs in names.items()
@@ -61,7 +67,10 @@ def _same(
 
 
 def gpt2(config: ModelConfig) -> Layout:
-    """Hugging Face's GPT-2 with its head; like OpenAI's code it stores linear layers as (in, out)."""
+    """Return the layout of Hugging Face's GPT-2 with its head.
+
+    Like OpenAI's code, it stores linear layers as (in, out).
+    """
     blocks = [(f"h.{n}", f"transformer.h.{n}") for n in range(config.n_layer)]
     norms = {f"{ours}.{name}": f"{theirs}.{name}" for ours, theirs in blocks for name in ("ln_1", "ln_2")}
     linear = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -74,7 +83,10 @@ def gpt2(config: ModelConfig) -> Layout:
 
 
 def llama(config: ModelConfig) -> Layout:
-    """Hugging Face's Llama with its head; queries, keys and values are separate, as are gate and up projection."""
+    """Return the layout of Hugging Face's Llama with its head.
+
+    Queries, keys and values are separate, as are gate and up projection.
+    """
     keys = config.n_embd // config.n_head * config.n_kv_head
     tables = {"wte": "model.embed_tokens", "ln_f": "model.norm"}
     if not config.tie_embeddings:
@@ -101,7 +113,10 @@ def llama(config: ModelConfig) -> Layout:
 
 
 def bert(config: ModelConfig) -> Layout:
-    """Hugging Face's BERT with its masked-language-model head; queries, keys and values are separate."""
+    """Return the layout of Hugging Face's BERT with its masked-language-model head.
+
+    Queries, keys and values are separate.
+    """
     embeddings, head = "bert.embeddings", "cls.predictions"
     layout = _same(
         {

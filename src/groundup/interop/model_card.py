@@ -14,7 +14,7 @@ PIPELINES = {"decoder": "text-generation", "encoder": "fill-mask", "classifier":
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Facts that a checkpoint does not record.
+    """Facts for the model card that a checkpoint does not record.
 
     Attributes:
         licence: as the Hugging Face Hub names it, such as apache-2.0.
@@ -30,7 +30,7 @@ class CardFacts:
 
 
 def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str, facts: CardFacts) -> str:
-    """Return the text of README.md.
+    """Return the model card of an exported model: the text of README.md.
 
     Args:
         name: the model's name.

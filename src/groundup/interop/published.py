@@ -1,4 +1,4 @@
-"""Turn a published model into a checkpoint: weights, tokenizer, chat template and the hashes of its files."""
+"""Turn a downloaded model into a checkpoint: weights, tokenizer, chat template and hashes of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,13 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 @dataclass(frozen=True)
 class Published:
-    """A published model with its tokenizer, chat template and stop tokens."""
+    """A model pretrained elsewhere, with its tokenizer, chat template and stop tokens."""
 
     model: Decoder | Encoder
     tokenizer: BPETokenizer | WordPieceTokenizer
     chat_template: ChatTemplate | None
     weights: dict[str, str]  # file name -> sha256
-    stop_ids: tuple[int, ...] = ()  # further tokens that end an answer, besides the tokenizer's own
+    stop_ids: tuple[int, ...] = ()  # tokens that end an answer, other than the tokenizer's end of text
 
 
 def load_published(path: Path) -> Published:
@@ -70,14 +70,18 @@ def load_published(path: Path) -> Published:
 
 
 def import_model(path: Path, out: Path) -> Published:
-    """Write the model at `path` as a checkpoint to `out`; raises BadInput as `load_published` does."""
+    """Write the downloaded model at `path` as a checkpoint to `out`, and return it.
+
+    Raises:
+        BadInput: as `load_published` does.
+    """
     found = load_published(path)
     save_published(found, out)
     return found
 
 
 def save_published(found: Published, out: Path) -> None:
-    """Write the model as a checkpoint; its prompts use its chat template, if it has one."""
+    """Write a downloaded model as a checkpoint; its prompts use its chat template, if it has one."""
     save_checkpoint(
         out,
         found.model,

@@ -1,4 +1,7 @@
-"""Read foreign weights into one of our models: memory-mapped, with every name and shape checked before any is read."""
+"""Read the weights of models pretrained elsewhere into groundup's models.
+
+Files are memory-mapped, and every name and shape is checked before any weight is read.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,7 +25,7 @@ FLOATS = ("F64", "F32", "F16", "BF16")  # types of tensors that are not quantise
 
 
 class Source(Protocol):
-    """Named tensors that are read one by one."""
+    """The interface of files with weights: named tensors, read one by one."""
 
     @property
     def where(self) -> str:
@@ -37,10 +40,13 @@ class Source(Protocol):
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files with a model's weights: those in the index, else model.safetensors, else the only safetensors.
+    """Return the files with the weights of a Hugging Face folder.
+
+    They are those in the index, else model.safetensors, else the only safetensors file.
 
     Raises:
-        BadInput: the index is damaged or names a missing file, there is no file, or there are several without an index.
+        BadInput: the index is damaged or names a missing file, there is no file, there are several without an
+            index, or the only file is an adapter.
     """
     index, every = folder / INDEX, sorted(folder.glob("*.safetensors"))
     if index.is_file():
@@ -79,14 +85,17 @@ def _is_file_name(value: object) -> bool:
 
 
 class SafetensorsFolder:
-    """The weights in the safetensors of a folder (see `weight_files`); memory-mapped, so only what is used is read.
+    """The weights in the safetensors files of a folder (see `weight_files`).
+
+    The files are memory-mapped, so only tensors that are used are read.
 
     Args:
         folder: the folder.
         rename: name in the file -> name of the weight here, or None for a tensor that is not a weight.
 
     Raises:
-        BadInput: as `weight_files` does; or a file is damaged, two tensors have one name, or one has no floats.
+        BadInput: as `weight_files` does; or a file is damaged, two tensors have one name, or one has no
+            floats.
     """
 
     def __init__(self, folder: Path, rename: Callable[[str], str | None]) -> None:
@@ -128,7 +137,10 @@ class SafetensorsFolder:
 
 
 def check_layers(config: ModelConfig, where: str, n_tensors: int) -> None:
-    """Raise BadInput if a config has more layers than there are tensors: creating them could take forever."""
+    """Raise BadInput if a config has more layers than its file has tensors.
+
+    Creating so many layers could take forever.
+    """
     if config.n_layer > n_tensors:
         raise BadInput(
             f"{where} has {n_tensors} tensors for the {config.n_layer} layers of its config; expected more tensors: "
@@ -137,7 +149,12 @@ def check_layers(config: ModelConfig, where: str, n_tensors: int) -> None:
 
 
 def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> None:
-    """Load the weights, in float32, into a model made on the device "meta"; each tensor is in memory only once.
+    """Read weights, in float32, into a model made on the device "meta"; each tensor is in memory only once.
+
+    Args:
+        model: the model without weights, changed in place.
+        layout: name of each parameter -> the tensors of the source that store it.
+        source: the tensors.
 
     Raises:
         BadInput: tensors are missing, unexpected or have another shape; the message names all of them.

@@ -1,4 +1,4 @@
-"""Text before tokenization: documents, JSON Lines, labels, normalization, duplicates, runs of 13 words.
+"""Text before tokenization: documents, JSON Lines, labels, normalization, duplicates, runs of shared words.
 
-It is independent of any dataset and model. `source` compares Python modules by their meaning.
+This room depends on no dataset and no model. Its module `source` compares Python modules by their meaning.
 """

@@ -1,4 +1,4 @@
-"""Dropping duplicate texts, counting them, and stopping if too many rows were dropped."""
+"""Duplicate texts: drop them, count them, and stop if too many rows are dropped."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,8 @@ def keep_first(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list
     """Keep the first of all rows whose text is equal, exactly or after `key_of`; count the others.
 
     Returns:
-        The rows kept, in order, and the number of "exact duplicates" and "normalised duplicates" of an earlier row,
-        whether that row was kept or not.
+        The rows kept, in order, and "exact duplicates" or "normalised duplicates" -> number of rows dropped.
+        A row also counts as a duplicate of a row that was dropped.
     """
     kept, reasons = [], Counter[str]()
     texts: set[str] = set()
@@ -43,7 +43,7 @@ def keep_first(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list
 
 
 def check_loss(dropped: Mapping[str, int], read: int, section: str, limit: float) -> None:
-    """Raise an error if more than the share `limit` of the rows was dropped.
+    """Check that at most the share `limit` of the rows of a dataset was dropped.
 
     Args:
         dropped: reason -> number of rows dropped.

@@ -54,7 +54,11 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_splits(folder: Path, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """Read the named splits of a prepared dataset: split -> rows; raises BadInput as `read_jsonl` does."""
+    """Read the named splits of a prepared dataset: split -> rows.
+
+    Raises:
+        BadInput: as `read_jsonl` does.
+    """
     return {name: read_jsonl(Path(folder) / f"{name}.jsonl") for name in names}
 
 

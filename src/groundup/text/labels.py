@@ -1,4 +1,7 @@
-"""The labels of a message, and the probability from which a classifier calls it spam; imports no torch."""
+"""The labels of a message, and the probability from which a classifier calls it spam.
+
+This module imports no torch.
+"""
 
 LABELS = HAM, SPAM = ("ham", "spam")  # in the order of a classifier's scores
 THRESHOLD = 0.5  # a message with at least this probability of spam is spam

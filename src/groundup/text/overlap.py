@@ -1,4 +1,6 @@
-"""Search for evaluation items in training texts. There are three kinds of occurrence, from strict to loose:
+"""Search for evaluation items in training texts.
+
+There are three kinds of occurrence, from strict to loose:
 
 - exact: the item equals a whole training text (a message, a document, a prompt, a prompt with its response);
 - normalised: the two are equal after `normalise`, which ignores case, digits, punctuation and spaces;
@@ -45,23 +47,23 @@ def normalise(text: str, *, keep_digits: bool = False) -> str:
 
 
 def ngrams(text: str, n: int = N, *, keep_digits: bool = False) -> set[str]:
-    """Return all runs of `n` words of the normalised text; empty if it has fewer words."""
+    """Return all runs of `n` words of the normalised text; empty if it has fewer than `n` words."""
     words = normalise(text, keep_digits=keep_digits).split()
     return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One occurrence: its kind, and the training text in which the item was found."""
+    """One occurrence of an evaluation item: its kind, and the training text in which the item was found."""
 
     kind: str
     training: str
 
 
 class TextIndex:
-    """An index of training texts for many searches. Indexing 12.5 MB of text takes a few seconds.
+    """An index of training texts, for many searches. Indexing 12.5 MB of text takes a few seconds.
 
-    A text is a string or a list of messages; each message and the whole conversation are then indexed.
+    A text is a string or a list of messages. Of a list, each message and the whole conversation are indexed.
     """
 
     def __init__(self, texts: Iterable[Text], *, n: int = N, keep_digits: bool = False) -> None:
@@ -118,9 +120,17 @@ class TextIndex:
 def window_hashes(
     normalised: Sequence[str], n: int, vocabulary: dict[str, int]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """Hash all windows of `n` words to 64 bits: (hashes (G,), index of the text that contains each (G,)).
+    """Hash all windows of `n` words within a text to 64 bits.
 
-    Equal windows have equal hashes if the same `vocabulary` (word -> number, extended here) is passed.
+    Equal windows have equal hashes if the same `vocabulary` is passed.
+
+    Args:
+        normalised: the normalised texts.
+        n: words per window.
+        vocabulary: word -> number; new words are added to it.
+
+    Returns:
+        The hashes (G,), and the index of the text that contains each window (G,).
     """
     words = [text.split() for text in normalised]
     numbers = (vocabulary.setdefault(word, len(vocabulary)) for text in words for word in text)
@@ -140,10 +150,11 @@ def window_hashes(
 
 
 def linked_groups(texts: Sequence[str], n: int = N, *, keep_digits: bool = False) -> list[int]:
-    """Return a group number for each text.
+    """Group texts that share words, and return a group number for each text.
 
-    Two texts are linked if they are equal after `normalise` or share `n` consecutive normalised words; a group is
-    connected by such links. Its number is the index of its first text. A text without links is its own group.
+    Two texts are linked if they are equal after `normalise` or share `n` consecutive normalised words. A
+    group has all texts that are connected by links, directly or through others; its number is the index of
+    its first text. A text without links is a group by itself.
     """
     from scipy.cluster.hierarchy import DisjointSet  # importing it late saves a chat 0.2 s at its start
 
@@ -170,10 +181,14 @@ def find_contamination(
 ) -> dict[str, Any]:
     """Search every training text for every evaluation item, and for planted canaries.
 
+    The canaries are made-up items that are added to the training texts. Finding them proves that the search
+    works.
+
     Args:
         evaluation: name of an evaluation set -> its items.
         training: name of a training set -> its texts (see `TextIndex`).
-        digits_count: pairs (evaluation set, training set) compared with `keep_digits` (see `normalise`).
+        digits_count: pairs (evaluation set, training set) that are compared with `keep_digits` (see
+            `normalise`).
         examples: number of examples kept per kind and pair of sets.
 
     Returns:
@@ -211,10 +226,13 @@ def find_contamination(
 
 
 def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """Make one canary per kind: {kind: (item to find, training text to plant)}.
+    """Make one canary per kind of occurrence, to test the search for evaluation items.
 
-    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item and no
-    real text matches it.
+    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item
+    and no real text matches it.
+
+    Returns:
+        {kind: (item to find, training text to plant)}.
     """
     words = max((text for items in evaluation.values() for text in items), key=len, default="").split()
     tail = "dug out of the deep dark ground".split()  # gives at least 13 words even if all items are short
@@ -227,7 +245,14 @@ def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, st
 
 
 def check_canaries(index: TextIndex, birds: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
-    """Search `index` for the canaries planted in it: {kind: true}.
+    """Check that `index` finds the canaries that were planted in it.
+
+    Args:
+        index: an index of texts that include the planted ones.
+        birds: kind -> (item to find, text that was planted).
+
+    Returns:
+        {kind: true}.
 
     Raises:
         RuntimeError: a canary was not found, or found in another text or as another kind.

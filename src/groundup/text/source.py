@@ -20,7 +20,7 @@ from typing import Any
 
 
 class Detail(IntEnum):
-    """How much of a module's text is part of its meaning."""
+    """How much of a Python module's text is part of its meaning."""
 
     STATEMENTS = 0
     DOCSTRINGS = 1
@@ -40,11 +40,11 @@ _TEXT = set(
 
 
 def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
-    """Return the meaning of a module as a line of text, equal for modules that behave the same.
+    """Return the meaning of a Python module as a line of text, equal for modules that behave the same.
 
     Args:
         source: the content of the module's file, in any encoding that Python accepts.
-        least: the least to keep, because other code may read it.
+        least: the detail that is always kept, because other code may read it.
     """
     tree = _parsed(source)
     if tree is None or max(least, own := _own_detail(tree)) is Detail.TEXT:
@@ -54,7 +54,10 @@ def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
 
 @cache
 def detail(source: bytes) -> Detail:
-    """Return how much of other modules' source a module may read when it runs; TEXT if it cannot be parsed."""
+    """Return how much of other modules' source a Python module may read when it runs.
+
+    It is TEXT if the module cannot be parsed.
+    """
     tree = _parsed(source)
     return Detail.TEXT if tree is None else _detail(tree)
 
@@ -126,7 +129,7 @@ def _write(value: Any, add: Callable[[str], object], lean: bool) -> None:
 
 
 def _does_nothing(node: Any) -> bool:
-    """Whether a statement is a docstring, another bare constant or `pass`."""
+    """Return whether a statement is a docstring, another bare constant or `pass`."""
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 

@@ -1,4 +1,4 @@
-"""Text to token ids and back: byte-level BPE, WordPiece and characters, trained from scratch.
+"""Tokenizers: text to ids and back, by byte-level BPE, WordPiece or characters, trained from scratch.
 
-Published vocabularies are imported and exported by `interop`.
+`interop` imports and exports the vocabularies of models that were pretrained elsewhere.
 """

@@ -1,8 +1,9 @@
 """Byte-level byte-pair encoding, trained from scratch (Sennrich et al. 2016; on bytes as in GPT-2).
 
-A token is a string of bytes. The first 256 tokens are the single bytes, so every text can be encoded. Each further
-token joins two earlier ones, and its id is also its rank: encoding a word merges the adjacent pair of lowest rank
-first, as training did. Trained on "low low lower" with 2 merges: "lo" = 256, "low" = 257; "slow" -> [115, 257].
+A token is a string of bytes. The first 256 tokens are the single bytes, so every text can be encoded. Each
+further token joins two earlier ones, and its id is also its rank: encoding a word repeatedly merges the
+adjacent pair whose token has the lowest rank, as training did. Trained on "low low lower" with 2 merges: "lo"
+= 256, "low" = 257; "slow" -> [115, 257].
 """
 
 import logging
@@ -44,7 +45,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BytePairConfig:
-    """Byte-pair encoding to train; with 257 tokens (the bytes and the end-of-text token) it has no merges."""
+    """A byte-level BPE tokenizer to train.
+
+    With 257 tokens (the bytes and the end-of-text token) it has no merges.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -63,7 +67,7 @@ class BytePairConfig:
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """GPT-2's vocabulary as OpenAI published it, trained on other text."""
+    """GPT-2's tokenizer, downloaded from OpenAI instead of trained here."""
 
     __pydantic_config__ = STRICT
 
@@ -74,13 +78,14 @@ TokenizerConfig = Annotated[BytePairConfig | GPT2Config, Discriminator("kind")]
 
 
 class BPETokenizer:
-    """Encodes text as ids and decodes it; ordinary tokens have ids in the order of their ranks, special tokens follow.
+    """Byte-level BPE: encodes text as ids and decodes it.
 
-    In imported vocabularies special tokens may have other ids; the ordinary tokens then fill the remaining ids.
+    Ordinary tokens have the first ids, in the order of their ranks; special tokens follow. In imported
+    vocabularies special tokens may have any ids, and ordinary tokens take the rest.
 
-    A special token that is spelled out in a text is ordinary text unless `allow_special=True`, so no user's message
-    can end a document. Some imported vocabularies have added tokens, such as <think> or runs of blanks: ordinary
-    tokens that are matched as a whole before the text is split into words.
+    A special token that is spelled out in a text is ordinary text unless `allow_special=True`, so no user's
+    message can end a document. Some imported vocabularies have added tokens, such as <think> or runs of
+    blanks: ordinary tokens that are matched as a whole before the text is split into words.
     """
 
     unk_id = None  # every text is bytes, so nothing is unknown
@@ -108,7 +113,7 @@ class BPETokenizer:
             begin: the special token that the model expects before each text, as Llama 3 does; None for models
                 trained here.
             added_tokens: text -> id of the ordinary tokens that are matched as a whole.
-            matching: special or added token -> names in MATCHING that say how it is matched.
+            matching: special or added token -> how it is matched, as names in MATCHING (see AddedTokens).
 
         Raises:
             BadInput: the pattern is not valid; a single byte, `end` or `begin` is missing; the ids have gaps; or a
@@ -161,14 +166,15 @@ class BPETokenizer:
         special_tokens: Sequence[str] = (END_OF_TEXT,),
         progress: bool = False,
     ) -> "BPETokenizer":
-        """Learn `vocab_size - 256 - len(special_tokens)` merges; equal texts give equal tokenizers.
+        """Train a BPE tokenizer: learn `vocab_size - 256 - len(special_tokens)` merges.
 
-        A pair that occurs only once is never merged. A corpus too small for all merges gives a smaller
-        vocabulary and logs a warning, so read the size from the tokenizer, not from the parameter.
+        Equal texts give equal tokenizers. A pair that occurs only once is never merged. A corpus too small
+        for all merges gives a smaller vocabulary and logs a warning, so read the size from the tokenizer, not
+        from the parameter.
 
         Raises:
-            BadInput: there is no text, `vocab_size` is too small for the bytes and special tokens, a text has lone
-                surrogates, the pattern loses characters, or nothing in the corpus can be merged.
+            BadInput: there is no text, `vocab_size` is too small for the bytes and special tokens, a text has
+                lone surrogates, the pattern loses characters, or nothing in the corpus can be merged.
         """
         _check_special_tokens(special_tokens, END_OF_TEXT)
         n_merges = vocab_size - 256 - len(special_tokens)
@@ -234,7 +240,13 @@ class BPETokenizer:
         ]
 
     def encode_array(self, text: str) -> "np.ndarray[Any, Any]":
-        """Return the ids of one text as an array (N,), without a Python int per id where tiktoken can encode it."""
+        """Return the ids of one text as an array (N,).
+
+        Where tiktoken can encode the text, no list of Python ints is made.
+
+        Raises:
+            BadInput: `text` has a lone surrogate.
+        """
         check_text(text)
         if self._tiktoken_reads(text):
             # With no special token allowed or forbidden this is encode_ordinary.
@@ -247,7 +259,7 @@ class BPETokenizer:
         return [(text, None)]
 
     def _tiktoken_reads(self, text: str) -> bool:
-        """Whether tiktoken gives the right ids of the text, with special tokens in it as ordinary text."""
+        """Return whether tiktoken gives the ids of `encode`, with special tokens as ordinary text."""
         return not self.added_tokens and not self._drops(text) and tiktoken_cuts_alike(self.pattern, text)
 
     def _drops(self, text: str) -> bool:
@@ -275,7 +287,10 @@ class BPETokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def pieces(self, text: str) -> list[str]:
-        r"""Return the tokens of `text` for display; bytes of a character that is split are shown as \xe2."""
+        r"""Return the tokens of `text` for display, one string per token.
+
+        If a token has only a part of a character, its bytes are shown as escapes such as \xe2.
+        """
         return [self._token_bytes[i].decode("utf-8", errors="backslashreplace") for i in self.encode(text)]
 
     @cached_property
@@ -285,7 +300,7 @@ class BPETokenizer:
 
     @cached_property
     def _words_encoding(self) -> "tiktoken.Encoding":
-        """The same vocabulary as a tiktoken Encoding for texts that are one word each."""
+        """The same vocabulary as a tiktoken Encoding that reads each text as one word."""
         import tiktoken
 
         return tiktoken.Encoding("word", pat_str="(?s).+", mergeable_ranks=self.ranks, special_tokens={})
@@ -319,11 +334,12 @@ class BPETokenizer:
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """Return the text of the file: tokens in the order of their ids, each byte as one printable character.
+        """Return the text of the tokenizer's file.
 
-        Special tokens are a list if their ids follow the others and "<|endoftext|>" ends a text. Otherwise they are
-        a mapping to ids, and "end" names the one that ends a text. "drops_bytes", "begin", "added_tokens" and
-        "matching" are written only if they are set.
+        It has the tokens in the order of their ids, each byte as one printable character. Special tokens are
+        a list if their ids follow the others and "<|endoftext|>" ends a text. Otherwise they are a mapping to
+        ids, and "end" names the one that ends a text. "drops_bytes", "begin", "added_tokens" and "matching"
+        are written only if they are set.
         """
         first = len(self.ranks)
         usual = self.end == END_OF_TEXT and [*self.special_tokens.values()] == list(
@@ -349,7 +365,7 @@ class BPETokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "BPETokenizer":
-        """Read a saved tokenizer.
+        """Read a saved BPE tokenizer.
 
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.
@@ -417,7 +433,11 @@ def _are_placed(tokens: object) -> bool:
 
 
 def _check_special_tokens(special_tokens: Sequence[str], end: str, *, trained: bool = True) -> None:
-    """Raise BadInput unless they are distinct; `trained` ones may not be prefixes: tiktoken would match either."""
+    """Raise BadInput unless the special tokens are distinct, not empty, and include `end`.
+
+    Those of a tokenizer that is `trained` here must not be prefixes of each other either: tiktoken might
+    match either of the two.
+    """
     listed = ", ".join(map(repr, special_tokens)) or "none"
     if end not in special_tokens:
         raise BadInput(f"tokenizer.special_tokens are {listed}; expected {end!r} among them: add it.")

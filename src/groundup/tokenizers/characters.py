@@ -1,7 +1,7 @@
-"""One token per character: the characters of the training text, and one token for all others.
+"""A tokenizer with one token per character: the characters of the training text, and one for all others.
 
-A baseline, as are single bytes (BPE without merges). Its sequences are about as long as those of bytes and its
-vocabulary has a few hundred tokens, but unlike bytes it cannot encode every text.
+It is a baseline, like single bytes (BPE without merges). Its sequences are about as long as those of bytes
+and its vocabulary has a few hundred tokens, but unlike bytes it cannot encode every text.
 """
 
 from collections import Counter
@@ -19,7 +19,10 @@ UNKNOWN = "\ufffd"  # shown for an unknown character; in a training text it is a
 
 
 class CharacterTokenizer:
-    """Id 0 ends a text, id 1 is an unknown character, and the characters follow, most frequent first."""
+    """A tokenizer with one token per character.
+
+    Id 0 ends a text, id 1 is an unknown character, and the characters follow, most frequent first.
+    """
 
     eot_id, unk_id = 0, 1
     prefix_ids: tuple[int, ...] = ()
@@ -41,7 +44,7 @@ class CharacterTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> "CharacterTokenizer":
-        """Learn every character of `texts`.
+        """Train a character tokenizer: every character of `texts` gets an id.
 
         Raises:
             BadInput: there is no character, or a text has lone surrogates.
@@ -87,7 +90,7 @@ class CharacterTokenizer:
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """Return the text of the file."""
+        """Return the text of the tokenizer's file."""
         return to_json({"kind": "character", "version": FORMAT_VERSION, "characters": list(self.characters)})
 
     def save(self, path: Path) -> None:
@@ -96,7 +99,7 @@ class CharacterTokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "CharacterTokenizer":
-        """Read a saved tokenizer.
+        """Read a saved character tokenizer.
 
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.

@@ -16,7 +16,7 @@ BANNED = -(2**62)  # a count so low that no text raises it above 0
 
 @dataclass(frozen=True)
 class PieceMerge:
-    """One round of training: two pieces became one."""
+    """One merge of WordPiece training: two pieces became one."""
 
     left: str
     right: str
@@ -38,25 +38,28 @@ def learn_pieces(
     reserved: Collection[str] = (),
     progress: bool = False,
 ) -> list[PieceMerge]:
-    """Return up to `n_pieces` merges, in the order learned.
+    """Learn up to `n_pieces` pieces of WordPiece, and return their merges in the order learned.
 
-    Each round joins the adjacent pieces a, b with the greatest count(ab) / (count(a) · count(b)). Under a model of
-    independent pieces, that is the gain in likelihood per occurrence of the pair (Schuster & Nakajima 2012). Ties go
-    to the more frequent pair, then to the one with the smallest ids; ids follow the alphabet, then the order of
-    learning. If a second pair spells a piece that exists, it is joined into that piece and not returned.
+    Each round joins the adjacent pieces a, b with the greatest count(ab) / (count(a) · count(b)). Under a
+    model of independent pieces, that is the gain in likelihood per occurrence of the pair (Schuster &
+    Nakajima 2012). Ties go to the more frequent pair, then to the one with the smallest ids; ids follow the
+    alphabet, then the order of learning. If a second pair spells a piece that exists, it is joined into that
+    piece and not returned.
 
-    A score rises when a or b is joined with another piece, so old scores are not even upper bounds and a heap of
-    them would not help. Each round computes all scores again, in one pass over arrays: exact, and fast enough.
+    A score rises when a or b is joined with another piece, so old scores are not even upper bounds, and a
+    heap of them would not help. Each round computes all scores again, in one pass over arrays: exact, and
+    fast enough.
 
     Args:
         words: distinct word -> how often it occurs.
         n_pieces: the largest number of pieces to learn.
-        min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only together, so
-            without this limit the vocabulary fills with rare names and their prefixes. On 12 MB of chat, 4,096
-            pieces average 2.2 bytes with a limit of 50, 2.7 with 110 and 3.6 with 180; with 190 the pairs run out.
-        reserved: names that no piece may get, such as special tokens. Pairs that would make a piece that begins a
-            word but is spelled with "##" are not joined either (# and ###head would make ##head, which continues a
-            word).
+        min_pair_count: rarer pairs are not joined. The score is highest for letters that occur only together,
+            so without this limit the vocabulary fills with rare names and their prefixes. On 12 MB of chat,
+            4,096 pieces average 2.2 bytes with a limit of 50, 2.7 with 110 and 3.6 with 180; with 190 the
+            pairs run out.
+        reserved: spellings that no piece may get, such as special tokens. A piece that begins a word must not
+            be spelled with "##" either, so pairs that would make one are not joined (# and ###head would make
+            ##head, which continues a word).
         progress: show a progress bar on a terminal.
     """
     names = sorted({piece for word in words for piece in spell_word(word)}, key=_alphabetical)
@@ -105,7 +108,7 @@ def learn_pieces(
 
 
 class PairTable:
-    """The number of occurrences of each adjacent pair, in arrays that grow."""
+    """The number of occurrences of each pair of adjacent pieces, in arrays that grow."""
 
     def __init__(self, counts: Mapping[Pair, int]) -> None:
         self.rows = {pair: row for row, pair in enumerate(counts)}
@@ -129,13 +132,21 @@ class PairTable:
         self.counts[self.rows[pair]] = 0
 
     def ban(self, pair: Pair) -> None:
-        """Keep the pair from ever being the best, however often it occurs."""
+        """Make sure that `best` never returns the pair, however often it occurs."""
         self.counts[self.rows[pair]] = BANNED
 
     def best(
         self, frequency: "np.typing.NDArray[np.int64]", min_count: int
     ) -> tuple[Pair, int, float] | None:
-        """Return the highest-scoring pair that occurs at least `min_count` times, with its count and score, or None."""
+        """Return the pair with the highest score among those that occur at least `min_count` times.
+
+        Args:
+            frequency: piece -> how often it occurs.
+            min_count: fewest occurrences of the pair.
+
+        Returns:
+            The pair, its count and its score, or None if there is none.
+        """
         (candidates,) = np.nonzero(self.counts >= min_count)
         if not len(candidates):
             return None

@@ -12,7 +12,7 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
 
 class Tokenizer(Protocol):
-    """Encodes text as ids and decodes it."""
+    """The interface of all tokenizers: they encode text as ids and decode it."""
 
     @property
     def vocab_size(self) -> int:
@@ -20,22 +20,29 @@ class Tokenizer(Protocol):
 
     @property
     def eot_id(self) -> int:
-        """The token that ends a text; `encode` does not add it."""
+        """The id of the token that ends a text; `encode` does not add it."""
 
     @property
     def prefix_ids(self) -> tuple[int, ...]:
-        """The token that the model expects before each text, such as BERT's [CLS], or (); `encode` does not add it."""
+        """The id of the token that the model expects before each text, such as BERT's [CLS], or ().
+
+        `encode` does not add it.
+        """
 
     @property
     def unk_id(self) -> int | None:
-        """The token for text that the vocabulary cannot encode; None if it can encode every text."""
+        """The id of the token for text outside the vocabulary; None if every text can be encoded."""
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, by the readable reference; raises BadInput for lone surrogates."""
+        """Return the ids of a text; this is the readable reference.
+
+        Raises:
+            BadInput: the text has a lone surrogate.
+        """
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the same ids as `encode` for each text, faster."""
@@ -47,11 +54,11 @@ class Tokenizer(Protocol):
         """Return the tokens of a text for display, one printable string per token."""
 
     def save(self, path: Path) -> None:
-        """Write a file that `load_tokenizer` reads."""
+        """Write the tokenizer to a file that `load_tokenizer` reads."""
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a saved tokenizer of any kind; a file without "kind" holds byte-pair encoding.
+    """Read a saved tokenizer of any kind; a file without "kind" holds BPE.
 
     Raises:
         BadInput: the file is missing, damaged, or of an unknown kind.

@@ -43,9 +43,9 @@ def text_measures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float
 
 
 def encode_megabytes_per_second(saved: Path, texts: Sequence[str]) -> float:
-    """Return the speed of `encode_batch` in UTF-8 megabytes (10^6 bytes) per second, the median of cold repetitions.
+    """Return the speed of `encode_batch` in UTF-8 megabytes (10^6 bytes) per second, the median of cold runs.
 
-    Cold: each repetition loads the tokenizer from its file and encodes `texts` once. A tokenizer that caches words
+    Each cold run loads the tokenizer from its file and encodes `texts` once. A tokenizer that caches words
     therefore starts with an empty cache and gains only from words that repeat within the texts.
     """
     megabytes = sum(len(text.encode()) for text in texts) / 1e6

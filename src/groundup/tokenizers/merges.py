@@ -21,7 +21,7 @@ LONG = 4096
 
 @dataclass(frozen=True)
 class Merge:
-    """One round of training: two tokens became one."""
+    """One merge of BPE training: two tokens became one."""
 
     left: bytes
     right: bytes
@@ -34,11 +34,11 @@ class Merge:
 
 
 def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[Merge]:
-    """Return up to `n_merges` merges in the order learned; each adds a token to the 256 bytes.
+    """Learn up to `n_merges` merges of BPE, and return them in the order learned.
 
-    Each round merges the most frequent adjacent pair (ties: the smallest ids), until there are enough merges or no
-    pair occurs twice. Two pairs may spell the same token (a+bc, ab+c): the second is merged into the existing token
-    and not returned.
+    Each merge adds a token to the 256 bytes. Each round merges the most frequent adjacent pair (ties: the
+    smallest ids), until there are enough merges or no pair occurs twice. Two pairs may spell the same token
+    (a+bc, ab+c): the second is merged into the existing token and not returned.
 
     Args:
         words: bytes of each distinct word -> how often it occurs.
@@ -99,10 +99,20 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
 
 
 def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pair, int]) -> list[Pair]:
-    """Replace each `pair` in `ids` by `joined`, in place, from the left: (1, 1) -> 2 turns [1, 1, 1] into [2, 1].
+    """Replace each `pair` in `ids` by `joined`, in place, from the left.
 
-    Adds to `changes` how the counts of the adjacent pairs change in a word that occurs `n` times, and returns the
-    new pairs. The change of `pair` itself is meaningless, since no occurrence of it is left.
+    For example, (1, 1) -> 2 turns [1, 1, 1] into [2, 1].
+
+    Args:
+        ids: the tokens of one word.
+        pair: the ids to replace.
+        joined: the id of the new token.
+        n: how often the word occurs.
+        changes: pair -> change of its count; the changes in this word are added. The change of `pair` itself
+            is meaningless, since no occurrence of it is left.
+
+    Returns:
+        The new pairs.
     """
     left, right = pair
     result: list[int] = []
@@ -130,7 +140,11 @@ def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pai
 def join_pair_at_once(
     ids: NDArray[np.int64], pair: Pair, joined: int, n: int, changes: dict[Pair, int]
 ) -> tuple[NDArray[np.int64], list[Pair]]:
-    """Do the same as `join_pair` for an array of ids (N,), fast for long words; also returns the new array."""
+    """Do the same as `join_pair` for an array of ids (N,), which is faster for long words.
+
+    Returns:
+        The new array, and the new pairs.
+    """
     left, right = pair
     at = np.flatnonzero((ids[:-1] == left) & (ids[1:] == right))
     if left == right:  # in a run of overlapping occurrences, take every other one
@@ -158,9 +172,10 @@ def join_pair_at_once(
 
 
 def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:
-    """Return the ids of one word: merge the adjacent pair of lowest rank (leftmost first) until none is left.
+    """Return the ids of one word by BPE: merge the adjacent pair of lowest rank until none is left.
 
-    A word that is itself a token gets that token's id, even if no sequence of merges leads to it: tiktoken's rule.
+    If several pairs have that rank, the leftmost is merged first. A word that is itself a token gets that
+    token's id, even if no sequence of merges leads to it, as in tiktoken.
     """
     if word in ranks:
         return [ranks[word]]

@@ -31,7 +31,10 @@ _CJK = regex.compile(  # ideographs, as in BERT's own code; neither kana nor Han
 
 @dataclass(frozen=True)
 class Normalization:
-    """The steps of normalization, applied in this order. Uncased BERT uses all four, cased BERT the first two."""
+    """The steps of BERT's text normalization, applied in this order.
+
+    Uncased BERT uses all four, cased BERT the first two.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -59,10 +62,10 @@ class Normalization:
 
 
 def split_words(text: str, split: WordSplit) -> list[str]:
-    """Return the words of a normalised text, without white space.
+    """Split a normalised text into words for WordPiece, without white space.
 
-    "bert" makes each punctuation mark a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace" splits at white space
-    only.
+    "bert" makes each punctuation mark a word: "don't!" -> ["don", "'", "t", "!"]. "whitespace" splits at
+    white space only.
     """
     words: list[str] = _SPLITS[split].findall(text)
     return words

@@ -19,7 +19,7 @@ from groundup.errors import BadInput
 if TYPE_CHECKING:
     import tiktoken
 
-# As in tiktoken_ext/openai_public.py (r50k_base, cl100k_base): the published patterns, made possessive.
+# As in tiktoken_ext/openai_public.py (r50k_base, cl100k_base): the models' own patterns, made possessive.
 PATTERNS = {
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s""",
     "gpt4": (
@@ -29,7 +29,7 @@ PATTERNS = {
     # SmolLM2: each digit is a word, and GPT-2's pattern applies between digits as if each digit ended the text
     "smollm": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s""",
 }
-# Published patterns of models whose GGUF file contains only the pattern's name.
+# Patterns of models whose GGUF file contains only the pattern's name.
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -48,7 +48,7 @@ _NEVER_ASSIGNED = "\uffff"  # a noncharacter: unassigned in every version of Uni
 
 
 def compile_pattern(pattern: str) -> "regex.Pattern[str]":
-    """Compile the pattern of that name in PATTERNS, or a custom regular expression.
+    """Compile the pattern of a tokenizer: a name in PATTERNS, or a custom regular expression.
 
     Raises:
         BadInput: the expression is not valid, or has capturing groups (findall would return them, not the match).
@@ -68,7 +68,10 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
 
 
 def split_words(pattern: "regex.Pattern[str]", text: str) -> list[str]:
-    """Return the pattern's matches and the text between them, in order; joined, they are the text."""
+    """Split a text into words before byte-pair merging.
+
+    The words are the pattern's matches and the text between them, in order; joined, they give the text.
+    """
     words = _matches(pattern, text)
     if sum(map(len, words)) == len(text):
         return words
@@ -88,21 +91,27 @@ def _matches(pattern: "regex.Pattern[str]", text: str) -> list[str]:
 
 
 def tiktoken_cuts_alike(pattern: str, text: str) -> bool:
-    """Whether tiktoken is known to split `text` by the expression `pattern` as `split_words` does, without failing."""
+    """Return whether tiktoken is known to split `text` as `split_words` does, without failing.
+
+    `pattern` is the regular expression itself, not its name in PATTERNS.
+    """
     return pattern in _WHOLE and not _has_many_blanks(text)
 
 
 def _has_many_blanks(text: str) -> bool:
-    """Whether the text may contain `_MANY` blanks in a row: so long a run fills at least one of these windows."""
+    """Return whether the text may contain `_MANY` blanks in a row.
+
+    Only windows of half that length are checked: so long a run fills at least one of them.
+    """
     half = _MANY // 2
     return len(text) >= half and any(text[i : i + half].isspace() for i in range(0, len(text), half))
 
 
 class AddedTokens:
-    """Tokens that are matched in the text itself, before the rest is split into words.
+    """Special and added tokens: they are matched in the text itself, before the rest is split into words.
 
-    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens matched in the
-    normalised text come after all others.
+    As in Hugging Face's library, the longest of the tokens that match at one place wins, and tokens with
+    "normalized" come after all others.
     """
 
     def __init__(
@@ -113,8 +122,9 @@ class AddedTokens:
         Args:
             ids: text of each token -> id.
             control: the tokens that are matched only if control tokens are allowed.
-            matching: token -> names in MATCHING: "lstrip" and "rstrip" include the white space before and after
-                it in the match, "normalized" matches it in the normalised text.
+            matching: token -> names in MATCHING. "lstrip" and "rstrip" include the white space before and
+                after it in the match. "normalized" matches it after all tokens without that name; no text is
+                normalised here.
         """
         self._ids, self._control, self._matching = ids, control, matching
         later = [text for text in ids if "normalized" in matching.get(text, ())]
@@ -126,7 +136,11 @@ class AddedTokens:
         ]
 
     def split(self, text: str, *, control: bool) -> list[tuple[str, int | None]]:
-        """Split the text into parts: (part, id of the token, or None for other text)."""
+        """Split a text at its special and added tokens.
+
+        Returns:
+            The parts in order, each with the id of its token, or None for other text.
+        """
         parts: list[tuple[str, int | None]] = [(text, None)]
         for pattern in self._patterns:
             parts = [
@@ -160,7 +174,7 @@ class AddedTokens:
 
 
 def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -> Counter[bytes]:
-    """Count each word (as UTF-8 bytes) of `texts`; `progress` shows a bar on a terminal.
+    """Count each word (as UTF-8 bytes) of `texts`, for training BPE; `progress` shows a bar on a terminal.
 
     Raises:
         BadInput: a text has lone surrogates, or the pattern does not match all of it.
@@ -193,8 +207,9 @@ def check_text(text: str) -> None:
 def hide_newer_characters(text: str) -> str:
     r"""Replace each character that tiktoken's Unicode tables do not know by one that is never assigned.
 
-    The `regex` module has newer tables than tiktoken's engine. The two disagree about \p{L} or \p{N} for some 17,000
-    newer characters, and would split words differently. Text without such characters is returned as it is.
+    The `regex` module has newer tables than tiktoken's engine. The two disagree about \p{L} or \p{N} for some
+    17,000 newer characters, and would split words differently. A text without such characters is returned
+    unchanged.
     """
     if text.isascii():
         return text

@@ -1,4 +1,4 @@
-"""Tokens as printable text, one character per byte, as in GPT-2's own files.
+"""Byte-level tokens as printable text, one character per byte, as in GPT-2's own files.
 
 A byte that is printable in Latin-1 and not a space is written as itself. The other bytes are written as the
 characters from U+0100 on: b" the\\n" -> "ĠtheĊ".
@@ -11,10 +11,14 @@ _BYTES = {character: byte for byte, character in _CHARACTERS.items()}
 
 
 def spell(token: bytes) -> str:
-    """Return the token as printable characters."""
+    """Return a byte-level token as printable characters."""
     return "".join(_CHARACTERS[byte] for byte in token)
 
 
 def unspell(text: str) -> bytes:
-    """Return the token that `spell` wrote; raises KeyError for a character that represents no byte."""
+    """Return the token that `spell` wrote.
+
+    Raises:
+        KeyError: a character represents no byte.
+    """
     return bytes(_BYTES[character] for character in text)

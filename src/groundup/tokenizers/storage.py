@@ -10,12 +10,12 @@ from groundup.errors import BadInput
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """Return the text of the file; equal documents give equal text."""
+    """Return the text of a tokenizer's file; equal documents give equal text."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def fingerprint(text: str) -> str:
-    """Return the SHA-256 (hex) of the file's text."""
+    """Return the SHA-256 (hex) of the text of a tokenizer's file."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -41,7 +41,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def check_document(document: Mapping[str, Any], path: Path, keys: set[str], version: int) -> None:
-    """Raise BadInput unless `document` has exactly these keys and this version."""
+    """Raise BadInput unless the document of a saved tokenizer has exactly these keys and this version."""
     if set(document) != keys:
         raise BadInput(
             f"{path} is not a saved tokenizer; expected a JSON object with {', '.join(sorted(keys))}: train it again."
@@ -51,5 +51,5 @@ def check_document(document: Mapping[str, Any], path: Path, keys: set[str], vers
 
 
 def are_strings(value: Any) -> bool:
-    """Whether `value` is a list of strings."""
+    """Return whether `value` is a list of strings."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)

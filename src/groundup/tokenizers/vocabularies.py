@@ -1,4 +1,7 @@
-"""The vocabularies that the study compares; the section `vocabularies` of its params.yaml maps names to them."""
+"""The vocabularies that the study compares.
+
+The section `vocabularies` of the study's params.yaml maps their names to configs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from groundup.tokenizers.wordpiece import WordPieceConfig, WordPieceTokenizer
 
 @dataclass(frozen=True)
 class CharacterConfig:
-    """One token per character of the training text."""
+    """A character tokenizer to train: one token per character of the training text."""
 
     __pydantic_config__ = STRICT
 
@@ -25,12 +28,12 @@ class CharacterConfig:
 
 @dataclass(frozen=True)
 class TrainVocabularyConfig:
-    """The study's section `train_vocabulary`."""
+    """The section `train_vocabulary` of the study's params.yaml: what is shown of a trained vocabulary."""
 
     __pydantic_config__ = STRICT
 
     merges: Annotated[int, Ge(0)]
-    """Number of merges shown in the metrics and on the page, from the first on."""
+    """Number of merges shown in the metrics and on the page, in the order learned."""
 
 
 Learned = BytePairConfig | CharacterConfig | WordPieceConfig
@@ -38,7 +41,11 @@ VocabularyConfig = Annotated[Learned | GPT2Config, Discriminator("kind")]
 
 
 def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> Tokenizer:
-    """Train the tokenizer of `config` on `texts`; raises BadInput as `train` of each kind does."""
+    """Train the tokenizer of a config on `texts`.
+
+    Raises:
+        BadInput: as the `train` of each kind of tokenizer does.
+    """
     if isinstance(config, BytePairConfig):
         return BPETokenizer.train(
             texts,
@@ -53,9 +60,11 @@ def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> T
 
 
 def first_merges(tokenizer: Tokenizer, number: int) -> list[dict[str, str | int | float]]:
-    """Return the first merges for display: left, right, piece, count and, for WordPiece, score.
+    """Return the first merges of a trained tokenizer for display.
 
-    Empty for a tokenizer that was loaded from a file or has no merges.
+    Returns:
+        "left", "right", "piece", "count" and, for WordPiece, "score" of each merge; empty for a tokenizer
+        that was loaded from a file or has no merges.
     """
     if isinstance(tokenizer, WordPieceTokenizer):
         return [
@@ -71,7 +80,7 @@ def first_merges(tokenizer: Tokenizer, number: int) -> list[dict[str, str | int 
 
 
 def after_merges(tokenizer: Tokenizer, number: int) -> Tokenizer:
-    """Return the tokenizer as it was after its first `number` merges; one without merges is returned as it is."""
+    """Return the tokenizer as it was after its first `number` merges, or unchanged if it has no merges."""
     if isinstance(tokenizer, BPETokenizer):
         ranks = {token: rank for token, rank in tokenizer.ranks.items() if rank < 256 + number}
         return BPETokenizer(ranks, tokenizer.pattern, tuple(tokenizer.special_tokens))
@@ -81,5 +90,5 @@ def after_merges(tokenizer: Tokenizer, number: int) -> Tokenizer:
 
 
 def show(token: bytes) -> str:
-    """Return the token as `BPETokenizer.pieces` does, with ␣ for the space."""
+    """Return a BPE token for display, as `BPETokenizer.pieces` does, with ␣ for the space."""
     return token.decode("utf-8", errors="backslashreplace").replace(" ", "␣")

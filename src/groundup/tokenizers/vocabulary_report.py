@@ -11,10 +11,11 @@ SAMPLE_CHARS = 400
 
 
 def describe_vocabulary(tokenizer: BPETokenizer, texts: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Return metrics on `texts` (held out from the tokenizer's training) and a page of text.
+    """Describe a vocabulary: metrics on `texts` (held out from the tokenizer's training), and a page of text.
 
-    Metrics: `vocab_size`; `val/bytes_per_token`, UTF-8 bytes per token; `val/vocabulary_used`, the share of the
-    vocabulary that occurs in `texts`.
+    Returns:
+        The metrics and the page. The metrics are `vocab_size`; `val/bytes_per_token`, UTF-8 bytes per token;
+        and `val/vocabulary_used`, the share of the vocabulary that occurs in `texts`.
     """
     encoded = tokenizer.encode_batch(texts)
     n_tokens = sum(map(len, encoded))
@@ -40,5 +41,5 @@ def describe_vocabulary(tokenizer: BPETokenizer, texts: Sequence[str]) -> tuple[
 
 
 def segmentation(tokenizer: Tokenizer, text: str) -> str:
-    """Return the text with "|" between its tokens."""
+    """Return the text with "|" between its tokens, for display."""
     return "|".join(tokenizer.pieces(text))

@@ -1,8 +1,8 @@
 """WordPiece, trained from scratch (Schuster & Nakajima 2012; as in BERT, Devlin et al. 2019).
 
-A word is split into its longest known prefix, then the longest known piece that continues it (written with "##"),
-and so on; a word that cannot be split this way becomes a single [UNK]. With the pieces "un", "##believ", "##able":
-unbelievable -> ["un", "##believ", "##able"].
+A word is split into its longest known prefix, then the longest known piece that continues it (written with
+"##"), and so on. A word that cannot be split this way becomes a single [UNK]. With the pieces "un",
+"##believ", "##able": unbelievable -> ["un", "##believ", "##able"].
 """
 
 import logging
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordRules:
-    """How a text is normalised and split into words before the words are split into pieces."""
+    """How WordPiece normalises a text and splits it into words, before it splits words into pieces."""
 
     __pydantic_config__ = STRICT
 
@@ -49,7 +49,7 @@ class WordRules:
 
 @dataclass(frozen=True)
 class WordPieceConfig:
-    """A WordPiece vocabulary to train."""
+    """A WordPiece tokenizer to train."""
 
     __pydantic_config__ = STRICT
 
@@ -58,13 +58,16 @@ class WordPieceConfig:
     """Number of tokens: special tokens, each character of the alphabet twice, and joined pieces."""
     rules: WordRules
     alphabet_limit: Annotated[int, Ge(1)]
-    """Size of the alphabet: this many of the most frequent characters are known."""
+    """Size of the alphabet: the most frequent characters, this many, are known."""
     min_pair_count: Annotated[int, Ge(1)]
-    """Rarer pairs are not joined (see `learn_pieces`)."""
+    """Fewest occurrences of a pair of pieces that may be joined (see `learn_pieces`)."""
 
 
 class WordPieceTokenizer:
-    """Encodes text as ids and decodes it; a text that spells out a special token is never encoded as it."""
+    """WordPiece: encodes text as ids and decodes it.
+
+    A text that spells out a special token is never encoded as that token.
+    """
 
     def __init__(self, tokens: Sequence[str], rules: WordRules, *, begins: bool = False) -> None:
         """Make a tokenizer from its vocabulary.
@@ -104,14 +107,15 @@ class WordPieceTokenizer:
     def train(
         cls, texts: Iterable[str], config: WordPieceConfig, *, progress: bool = False
     ) -> "WordPieceTokenizer":
-        """Learn pieces until there are `config.vocab_size` tokens in all; equal texts give equal tokenizers.
+        """Train a WordPiece tokenizer: learn pieces until it has `config.vocab_size` tokens.
 
-        Words with a character outside the alphabet are not used for training and are encoded as [UNK]. A corpus with
-        too few pairs gives a smaller vocabulary and logs a warning.
+        Equal texts give equal tokenizers. Words with a character outside the alphabet are not used for
+        training and are encoded as [UNK]. A corpus with too few pairs gives a smaller vocabulary and logs a
+        warning.
 
         Raises:
-            BadInput: there is no word, `vocab_size` is smaller than the special tokens and the alphabet, a text has
-                lone surrogates, or nothing in the corpus can be joined.
+            BadInput: there is no word, `vocab_size` is smaller than the special tokens and the alphabet, a
+                text has lone surrogates, or nothing in the corpus can be joined.
         """
         words = count_words(texts, config.rules)
         if not words:
@@ -155,7 +159,7 @@ class WordPieceTokenizer:
         return trained
 
     def cut_word(self, word: str) -> tuple[int, ...]:
-        """Return the ids of one word, greedily the longest piece first, or [UNK] alone."""
+        """Return the ids of one word, by greedily taking the longest known piece, or [UNK] alone."""
         if len(word) > self.rules.max_word_chars:
             return (self.unk_id,)
         ids = []
@@ -179,7 +183,11 @@ class WordPieceTokenizer:
         return words_of(text, self.rules)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of `text`, without [CLS] and [SEP]; raises as `words` does."""
+        """Return the ids of `text`, without [CLS] and [SEP].
+
+        Raises:
+            BadInput: `text` has a lone surrogate.
+        """
         return [i for word in self.words(text) for i in self.cut_word(word)]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -221,7 +229,7 @@ class WordPieceTokenizer:
         return fingerprint(self.to_json())
 
     def to_json(self) -> str:
-        """Return the text of the file."""
+        """Return the text of the tokenizer's file."""
         return to_json(
             {
                 "kind": "wordpiece",
@@ -238,7 +246,7 @@ class WordPieceTokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "WordPieceTokenizer":
-        """Read a saved tokenizer.
+        """Read a saved WordPiece tokenizer.
 
         Raises:
             BadInput: the file is missing, not JSON, of another version or not a valid vocabulary.
@@ -257,13 +265,21 @@ class WordPieceTokenizer:
 
 
 def words_of(text: str, rules: WordRules) -> list[str]:
-    """Return the normalised words of a text; raises BadInput if it has a lone surrogate."""
+    """Return the normalised words of a text.
+
+    Raises:
+        BadInput: the text has a lone surrogate.
+    """
     check_text(text)
     return split_words(rules.normalization(text), rules.split)
 
 
 def count_words(texts: Iterable[str], rules: WordRules) -> Counter[str]:
-    """Count each normalised word of `texts`; raises BadInput if a text has a lone surrogate."""
+    """Count each normalised word of `texts`.
+
+    Raises:
+        BadInput: a text has a lone surrogate.
+    """
     parts: Counter[str] = Counter()
     for text in texts:
         check_text(text)

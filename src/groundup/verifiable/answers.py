@@ -9,15 +9,19 @@ from groundup.verifiable.exact_match import Check
 
 
 def check_for(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """Return the check of the generated families if all rows are from them, else a check against the rows' outputs."""
+    """Return a function that decides whether a response to one of these rows is right.
+
+    It is the check of the generated families if all rows are from them, else a check against the rows' own
+    outputs.
+    """
     return tasks.check if {row["family"] for row in rows} <= set(tasks.FAMILIES) else stored_answers(rows)
 
 
 def stored_answers(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """Return a check against the rows' own outputs.
+    """Return a function that checks responses against the rows' own outputs.
 
-    It ignores surrounding white space, one final full stop and the history of a row. If a request is repeated, each
-    of its outputs is right.
+    It ignores surrounding white space, one final full stop and the history of a row. If a request is
+    repeated, each of its outputs is right.
     """
     answers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row in rows:

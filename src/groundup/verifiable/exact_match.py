@@ -12,13 +12,13 @@ Check = Callable[[str, str, str, str], bool]  # family, instruction, input, resp
 
 
 def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Check) -> dict[str, Any]:
-    """Grade `responses[i]` as the answer to `rows[i]`.
+    """Grade `responses[i]` as the answer to the instruction row `rows[i]`.
 
     Returns:
-        {"exact_match": share of right answers over all rows, "macro_exact_match": mean of the families' shares,
-        "instances": number of rows, "families": {family: {"exact_match", "instances"}}}. Each share is
-        {"mean", "low", "high"}, where low and high are the ends of a 95% interval. Families are in alphabetical
-        order. Without rows, shares are 0 with the interval [0, 1].
+        {"exact_match": share of right answers over all rows, "macro_exact_match": mean of the families'
+        shares, "instances": number of rows, "families": {family: {"exact_match", "instances"}}}. Each share
+        is {"mean", "low", "high"}, where low and high are the ends of a 95% interval. Families are in
+        alphabetical order. Without rows, shares are 0 with the interval [0, 1].
     """
     assert len(rows) == len(responses), f"{len(rows)} rows, {len(responses)} responses"
     right: dict[str, list[bool]] = defaultdict(list)
@@ -49,7 +49,10 @@ def _share(right: int, count: int) -> dict[str, float]:
 
 
 def _mean_of(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of independent shares; the squared distances to their limits add up (Zou and Donner 2008)."""
+    """Return the mean of independent shares with its 95% interval.
+
+    The squared distances between the shares and their limits add up (Zou and Donner 2008).
+    """
     if not shares:
         return {"mean": 0.0, "low": 0.0, "high": 1.0}
     mean = math.fsum(share["mean"] for share in shares) / len(shares)

@@ -9,7 +9,10 @@ from random import Random
 
 @dataclass(frozen=True)
 class Task:
-    """One sampled instance; its `output` comes from the sampler, never from the family's solver."""
+    """One sampled instance of a task family.
+
+    Its `output` comes from the sampler, never from the family's solver.
+    """
 
     input: str
     output: str
@@ -18,10 +21,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Family:
-    """Tasks of one kind.
+    """A family of verifiable tasks: all tasks that one generator makes.
 
-    `templates` are paraphrases of the instruction with the same {slots}. Each has fewer than 12 fixed words, so that
-    a template alone cannot make a 13-gram. `solve(slots, input)` computes the answer from the prompt.
+    `templates` are paraphrases of the instruction with the same {slots}. Each has fewer than 12 fixed words,
+    so that a template alone cannot make a 13-gram. `make(rng)` samples a task. `solve(slots, input)` computes
+    the answer from the prompt.
     """
 
     name: str
@@ -66,6 +70,10 @@ def words_in(input: str) -> list[str]:
 
 
 def only(items: list[str]) -> str:
-    """Return the only item; raises ValueError if there is not exactly one."""
+    """Return the only item of a list.
+
+    Raises:
+        ValueError: there is not exactly one.
+    """
     (item,) = items
     return item

@@ -1,4 +1,4 @@
-"""Tasks about numbers and days in words: compare, sort, add, name the next one.
+"""Tasks about numbers and days: compare, sort, add, count letters, write as digits, name the next one.
 
 Prompts spell numbers as words, because the contamination check can treat all digits as equal.
 """

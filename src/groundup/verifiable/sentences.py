@@ -1,4 +1,7 @@
-"""Reading tasks: find the name, color, place, animal or food in a scene; find who has what, and what is where."""
+"""Tasks about sentences: find a word in a scene, find who has what, and find what is where.
+
+Two families write a sentence instead: say what you like, and greet two people.
+"""
 
 from collections.abc import Callable
 from random import Random
@@ -44,7 +47,7 @@ def _find(kind: str) -> Family:
 def _facts(
     keys: tuple[str, ...], values: tuple[str, ...], pattern: str, ask: str
 ) -> Callable[[Random], Task]:
-    """Return a sampler of two or three sentences that each pair a key with a value.
+    """Return a sampler of texts of two or three sentences, each of which pairs a key with a value.
 
     The question names the `ask` ("key" or "value") of one pair; the answer is the other word of that pair.
     """

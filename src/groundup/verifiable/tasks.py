@@ -17,7 +17,7 @@ FAMILIES: dict[str, Family] = {
     for module in (lists, sentences, kinds, grammar, numbers, rewriting)
     for family in module.FAMILIES
 }
-_PATIENCE = 200  # after this many draws without a new prompt in between, a family is exhausted
+_PATIENCE = 200  # a family counts as exhausted after this many draws without a new prompt
 
 
 def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
@@ -64,9 +64,10 @@ def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
 
 
 def check(family: str, instruction: str, input: str, response: str) -> bool:
-    """Return whether `response` is the right answer, which is computed from the prompt alone.
+    """Return whether `response` is the right answer to a verifiable task.
 
-    The comparison ignores only surrounding white space and one final full stop.
+    The right answer is computed from the prompt alone. The comparison ignores only surrounding white space
+    and one final full stop.
 
     Raises:
         BadInput: there is no such family.
@@ -80,5 +81,5 @@ def check(family: str, instruction: str, input: str, response: str) -> bool:
 
 
 def canonical(answer: str) -> str:
-    """Return an answer without surrounding white space and one final full stop."""
+    """Return an answer stripped of surrounding white space and of one final full stop."""
     return answer.strip().removesuffix(".").rstrip()

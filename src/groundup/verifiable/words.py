@@ -59,7 +59,7 @@ def article(word: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """Return the plural of one of the nouns above."""
+    """Return the plural of one of the nouns in this module."""
     irregular = {"mouse": "mice", "sheep": "sheep"}
     if noun in irregular:
         return irregular[noun]
