@@ -1,4 +1,4 @@
-"""Decoding: a decoder continues a batch of prompts of any lengths, one token at a time, with a key/value cache."""
+"""Decoding: a decoder continues a batch of prompts, token by token, with a key/value cache."""
 
 from collections.abc import Collection, Generator, Iterator, Sequence
 

@@ -58,8 +58,8 @@ PROMPT_STYLES = {
         without_input="Below is an instruction that describes a task. "
         "Write a response that appropriately completes the request.\n\n",
     ),
-    # For small models: the same headers, with less than half of the tokens. Text is on the same line as its header,
-    # so that a word follows a space and is the same token in the input and at the start of the response.
+    # For small models: the same headers, with less than half of the tokens. Text is on the same line as its
+    # header, so that a word follows a space and is the same token in the input and at the start of the response.
     "alpaca_short": PromptStyle(after_header=" ", between="\n", before_response="", response_start=" "),
 }
 
@@ -164,7 +164,7 @@ class Prompter:
         ]
 
     def _texts(self, request: Request, output: str | None = None) -> list[tuple[str, bool]]:
-        """Split a request, with its answer if there is one, into pieces: (text, whether the model writes it)."""
+        """Split a request and its answer, if given, into pieces: (text, whether the model writes it)."""
         if self.style == CHAT_TEMPLATE:
             asked = "\n\n".join(part for part in (request.instruction, request.input) if part.strip())
             messages = [*request.history, {"role": "user", "content": asked}]
@@ -212,7 +212,9 @@ class Prompter:
         return pieces
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """Return the token ids of a conversation in the chat template, up to the start of the model's next message.
+        """Return the token ids of a conversation in the chat template.
+
+        They end with the header of the model's next message.
 
         Raises:
             BadInput: the template fails, or a message contains a special token.
@@ -225,7 +227,7 @@ class Prompter:
 
 
 def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None:
-    """Raise BadInput if a message of a conversation contains a special token: it could imitate another role."""
+    """Raise BadInput if a message contains a special token, since it could imitate another role."""
     for message in messages:
         for special in tokenizer.special_tokens:
             if special in message["content"]:

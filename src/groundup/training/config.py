@@ -238,7 +238,7 @@ class InstructionTrainingConfig:
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """The settings of direct preference optimisation: the section `dpo` of the transfer pipeline's params.yaml."""
+    """The settings of direct preference optimisation: the section `dpo` of the params.yaml of transfer."""
 
     __pydantic_config__ = STRICT
 
@@ -421,8 +421,8 @@ class EvaluateTranslationConfig:
     beam_size: Positive
     """Number of hypotheses kept in beam search."""
     length_penalty: Rate
-    """Compares texts of different lengths: with 0 by the sum of their tokens' log probabilities, with 1 nearly
-    by the mean (generation/beam_search.py).
+    """How texts of different lengths are compared: 0 = by the sum of their tokens' log probabilities,
+    1 = nearly by the mean (generation/beam_search.py).
     """
     batch_size: Positive
     """Number of sentences translated at once."""

@@ -202,7 +202,7 @@ def _digest(content: Any) -> str:
 
 @contextlib.contextmanager
 def _without_crc32() -> Iterator[None]:
-    """Turn off torch's checksums in a context; torch never reads them, and they take as long as the digest."""
+    """Turn off torch's checksums in a context: they are never read, and take as long as the digest."""
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
