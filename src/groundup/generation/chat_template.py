@@ -125,7 +125,7 @@ class _Generation(Extension):
     tags = {"generation"}  # noqa: RUF012  Jinja's own attribute
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """Parse the block as a call, as transformers does: variables set in the block are not visible later."""
+        """Parse the block as a call, as transformers does: variables set in it are not visible later."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)

@@ -59,7 +59,7 @@ PROMPT_STYLES = {
         "Write a response that appropriately completes the request.\n\n",
     ),
     # For small models: the same headers, with less than half of the tokens. Text is on the same line as its
-    # header, so that a word follows a space and is the same token in the input and at the start of the response.
+    # header, so that a word has a space before it, and so the same token, in the input and in the response.
     "alpaca_short": PromptStyle(after_header=" ", between="\n", before_response="", response_start=" "),
 }
 
