@@ -1,7 +1,7 @@
 """Comparison of the transfer pipeline's starts: bits per byte, exact match, and F1 and MCC for spam.
 
-The scores for spam are those of classifiers finetuned from each start.
-All scores but bits per byte have intervals. Differences are paired over the same messages or instances.
+The scores for spam are those of classifiers finetuned from each start. All scores but bits per byte have
+intervals. Differences are paired over the same messages or instances.
 """
 
 from collections.abc import Mapping, Sequence
