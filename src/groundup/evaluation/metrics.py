@@ -202,7 +202,7 @@ class Bootstrap:
 
 
 def seed_interval(values: Sequence[float], confidence: float) -> Interval:
-    """Compute the mean over seeds with Student's t interval.
+    """Compute the mean of a metric over seeds, with Student's t interval.
 
     The interval shows how the mean would vary with other seeds on the same items.
 

@@ -51,7 +51,7 @@ def beam_search(
     length_penalty: float,
     max_tokens: Sequence[int],
 ) -> list[list[Hypothesis]]:
-    """Search for the best texts of each encoded source, by beam search.
+    """Find the best texts for each encoded source by beam search.
 
     The search for a source ends when it has `beam_size` finished texts, and its best unfinished text would
     score no higher than the worst of them if it ended here. The source then leaves the batch, so the others

@@ -176,7 +176,7 @@ def habits_of(seen: TracedText) -> list[dict[str, float]]:
 
 
 def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainConfig) -> Explanation:
-    """Collect the data of the page about the transformer: let every model read its text, tracing its attention.
+    """Collect the data of the page about the transformer: let each model read its text, tracing its attention.
 
     Args:
         models: one loaded model for each of KINDS.

@@ -25,7 +25,7 @@ class KeysValues(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """The encoder's output, as the layers of a decoder attend to it.
+    """The encoder's output in an encoder-decoder, as keys and values that the decoder attends to.
 
     It does not change during generation, so it is computed once.
 
@@ -58,11 +58,11 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """Number of positions that each row can hold."""
+        """Number of positions that each row of the cache has space for."""
         return self.tokens.shape[1]
 
     def positions(self, n: int) -> Tensor:
-        """Return the positions of the next n tokens of each row: (B, n)."""
+        """Return the positions of the next n tokens of each row of the cache: (B, n)."""
         return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
 
     def append(self, layer: int, k: Tensor, v: Tensor, positions: Tensor, end: int) -> tuple[Tensor, Tensor]:

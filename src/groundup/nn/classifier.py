@@ -42,7 +42,7 @@ class SequenceClassifier(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, idx: Tensor, lengths: Tensor) -> Tensor:
-        """Compute the scores of the classes, (B, n_classes).
+        """Classify texts: return the scores of the classes, (B, n_classes).
 
         Args:
             idx: (B, T) token ids, padded on the right.

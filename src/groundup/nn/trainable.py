@@ -1,4 +1,4 @@
-"""Which weights of a model are trained: all, the last blocks, the head alone, or low-rank adapters."""
+"""Choose which weights of a model are trained: all, the last blocks, the head alone, or low-rank adapters."""
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig

@@ -52,7 +52,7 @@ def _is_norm(part: Part) -> bool:
 def _draw(
     axes: "Axes", stack: Stack, x: float, total: int, memory: tuple[float, float] | None
 ) -> tuple[float, float]:
-    """Draw one stack.
+    """Draw one stack of a model's data flow.
 
     Args:
         axes: where to draw.

@@ -31,7 +31,7 @@ class Top(nn.Module):
         self.classifier, self.blocks = classifier, blocks
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Compute the scores of the classes, (B, n_classes).
+        """Classify features: return the scores of the classes, (B, n_classes).
 
         Args:
             features: (B, T, C), padded on the right.

@@ -1,4 +1,4 @@
-"""Instructions: finetuning of a pretrained decoder to follow them, and answers by the result."""
+"""Instructions: finetuning of a pretrained decoder to follow them, and answering them with the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

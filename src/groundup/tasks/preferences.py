@@ -156,7 +156,7 @@ def preference_batch(pairs: Sequence[ScoredPair]) -> PreferenceBatch:
 
 
 def dpo_loss(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
-    """Compute the DPO loss.
+    """Compute the DPO loss of a batch of preference pairs.
 
     The loss of a pair is -log sigmoid of the difference of both implicit rewards, beta · log(p / p_reference)
     (Rafailov et al. 2023, eq. 7), plus `nll_weight` times -log p of the chosen answer in nats per token (Pang

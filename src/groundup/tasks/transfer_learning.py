@@ -1,4 +1,4 @@
-"""Transfer learning: how much does pretraining improve spam classifiers that see few or many messages?
+"""Transfer learning: measure how much pretraining improves spam classifiers trained on few or many messages.
 
 Models with pretrained and with random weights are finetuned. All models with the same seed read the same
 messages and train with the same settings.
@@ -40,7 +40,7 @@ class Start:
 
     @classmethod
     def read(cls, path: Path, kind: Kind, splits: Mapping[str, Rows], compute: ComputeConfig) -> "Start":
-        """Load a checkpoint and encode the messages.
+        """Load a checkpoint and encode the spam messages with its tokenizer.
 
         Args:
             path: folder of the checkpoint.
@@ -119,7 +119,7 @@ def _finetuned(
     compute: ComputeConfig,
     seed: int,
 ) -> tuple[Predicted, float]:
-    """Finetune one model on the chosen messages.
+    """Finetune one model for spam on the chosen messages.
 
     Returns:
         Its predictions on the test messages, and its final training loss.

@@ -74,7 +74,7 @@ def start_as_copy(model: EncoderDecoder, strength: float) -> None:
 
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Mapping[str, str]]) -> list[tuple[Ids, Ids]]:
-    """Encode the source and the target of each pair as token ids, each followed by the end-of-text token."""
+    """Encode source and target of translation pairs as token ids, each followed by the end-of-text token."""
     sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in ("source", "target")]
     end = [tokenizer.eot_id]
     return [(source + end, target + end) for source, target in zip(*sides, strict=True)]
@@ -99,7 +99,7 @@ def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_lengt
 
 
 def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
-    """Make a batch of encoded pairs, padded on the right.
+    """Make a batch of encoded translation pairs, padded on the right.
 
     The decoder reads the end-of-text token, then the target without its last token.
     """

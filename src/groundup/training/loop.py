@@ -53,7 +53,7 @@ def fit(
     resume: Resume | None = None,
     description: str = "training",
 ) -> list[dict[str, float]]:
-    """Train `model` in place.
+    """Train a model in place: run the training loop.
 
     If torch.distributed is initialised, all ranks start from the weights of rank 0 and stay equal; rank 0
     logs and saves.

@@ -1,4 +1,6 @@
-"""Masked language modelling hides tokens (Devlin et al. 2019); the choice is new in every step.
+"""Masked language modelling hides tokens, which a model must predict (Devlin et al. 2019).
+
+The hidden tokens are chosen again in every step.
 
 The windows are those of causal language modelling, without [CLS] and [SEP] around each, so that both
 objectives read the same text in the same pieces. Each document ends with [SEP].
@@ -26,7 +28,7 @@ TO_MASK, TO_RANDOM = 0.8, 0.1
 
 @dataclass(frozen=True)
 class MaskVocabulary:
-    """The facts about a vocabulary of V tokens that masking uses.
+    """The facts about a vocabulary of V tokens that masked language modelling uses.
 
     Attributes:
         mask_id: the id of [MASK].
@@ -40,7 +42,7 @@ class MaskVocabulary:
 
     @classmethod
     def of(cls, tokenizer: WordPieceTokenizer) -> "MaskVocabulary":
-        """Read these facts from a WordPiece tokenizer."""
+        """Read the facts about the vocabulary of a WordPiece tokenizer."""
         special = [
             tokenizer.pad_id,
             tokenizer.unk_id,
@@ -56,7 +58,7 @@ class MaskVocabulary:
 def choose_tokens(
     ids: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, rng: np.random.Generator
 ) -> Chosen:
-    """Choose at random which tokens the model must predict.
+    """Choose at random which tokens masked language modelling predicts.
 
     `config.rate` is the probability of each ordinary token or, with `config.whole_words`, of each word. A
     window may begin inside a word; the pieces of that word in the window are hidden or shown together.
@@ -97,7 +99,7 @@ def corrupt(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random
 
 
 def mask_all(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
-    """Hide tokens for evaluation: ids (B, T) -> the model's input (B, T), each chosen token is [MASK]."""
+    """Hide tokens for evaluation: in ids (B, T), replace every chosen token (B, T) by [MASK]."""
     return np.where(chosen, vocabulary.mask_id, ids)
 
 

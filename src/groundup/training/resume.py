@@ -141,7 +141,7 @@ class Resume:
         return dict(saved)
 
     def clear(self) -> None:
-        """Delete the state, once the result of the training is stored."""
+        """Delete the saved state of a training, once its result is stored."""
         self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process may be writing here
             self.folder.rmdir()
