@@ -46,7 +46,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig
         config: the reference and the confidence level.
 
     Returns:
-        Name -> columns.
+        Name of the tokenizer -> its columns.
 
     Raises:
         BadInput: the reference is not one of the names.

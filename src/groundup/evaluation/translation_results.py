@@ -77,7 +77,7 @@ def verdict(table: Mapping[str, Any], baseline: str, metric: str) -> str:
         metric: one of METRICS.
 
     Returns:
-        "higher" or "lower" if the model is so significantly, else "open".
+        "higher" or "lower" if the model's score differs significantly, else "open".
     """
     ours, theirs = table["systems"][MODEL][metric], table["systems"][baseline][metric]
     if theirs["p"] >= SIGNIFICANT or ours["score"] == theirs["score"]:

@@ -157,7 +157,7 @@ def clear_states(folder: Path) -> None:
 
 
 class _Unfit(Exception):
-    """Training cannot continue from a saved state; the message says why."""
+    """Training cannot continue from a saved state; the message gives the reason."""
 
 
 def _set_aside(path: Path, aside: Path, why: str) -> None:
