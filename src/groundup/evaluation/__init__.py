@@ -1,4 +1,4 @@
-"""Evaluation in numbers: metrics with intervals, classical baselines, bits per byte, BLEU and chrF, a model as judge.
+"""Evaluation: metrics with intervals, classical baselines, bits per byte, BLEU and chrF, a model as judge.
 
-Results are plain dictionaries that stages write as JSON. Nothing is drawn here: pages and pictures are in `reports`.
+Results are plain dictionaries that stages write as JSON. Pages and pictures are in `reports`.
 """

@@ -1,4 +1,4 @@
-"""Baselines for spam: four classical text classifiers, as scikit-learn pipelines fitted on the training split only."""
+"""Baselines for spam: four classical text classifiers of scikit-learn, fitted on the training split only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """A baseline's predictions on the test texts.
+    """A spam baseline's predictions on n test texts.
 
-    pred (n,): 1 = spam. ranking (n,): higher = more like spam, for ROC and PR curves. prob (n,): probability of spam,
-    None if the method gives no probabilities (the SVM).
+    Attributes:
+        pred: (n,), 1 = spam.
+        ranking: (n,), higher = more like spam, for ROC and precision-recall curves.
+        prob: (n,), probability of spam; None if the method gives no probabilities (the SVM).
     """
 
     pred: npt.NDArray[np.int64]
@@ -30,7 +32,7 @@ class Predictions:
 
 
 def pipeline(name: str) -> Any:
-    """The unfitted scikit-learn pipeline of a baseline."""
+    """Make the scikit-learn pipeline of a spam baseline, not yet fitted; `name` is one of NAMES."""
     from sklearn.dummy import DummyClassifier
     from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -51,7 +53,14 @@ def pipeline(name: str) -> Any:
 
 
 def fit_predict(name: str, texts: Sequence[str], labels: Sequence[int], test: Sequence[str]) -> Predictions:
-    """Fit a baseline on texts and labels (1 = spam) and predict `test`, with the method's own threshold."""
+    """Fit a spam baseline and predict the test texts, with the method's own threshold.
+
+    Args:
+        name: one of NAMES.
+        texts: the training texts.
+        labels: of the training texts, 1 = spam.
+        test: the texts to predict.
+    """
     model = pipeline(name).fit(list(texts), np.asarray(labels))
     pred = model.predict(list(test)).astype(np.int64)
     if name == "char_svm":

@@ -1,4 +1,4 @@
-"""The few metrics of a run that `dvc metrics show` prints."""
+"""The headline metrics of the main pipeline, which `dvc metrics show` prints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,16 @@ from typing import Any
 def headline(
     pretrain: Mapping[str, Any], spam: Mapping[str, Any], instructions: Mapping[str, Any]
 ) -> dict[str, float]:
-    """The headline metrics: means without intervals, few enough for one line of a terminal.
+    """Return the main pipeline's headline metrics: means without intervals, few enough for one line.
 
     Args:
-        pretrain, spam, instructions: contents of the files with these names in reports/metrics.
+        pretrain: metrics of pretraining, from reports/metrics.
+        spam: the spam table, from reports/metrics.
+        instructions: the instruction table, from reports/metrics.
 
     Returns:
-        {"bpb": bits per byte, "spam_f1", "unseen", "held_out": exact match, left out for a split without instances}.
+        "bpb": bits per byte. "spam_f1". "unseen" and "held_out": exact match, left out if a split has no
+        instances.
     """
     exact = {"unseen": "unseen_instances", "held_out": "held_out_families"}
     tasks = {name: instructions[key] for name, key in exact.items()}

@@ -1,4 +1,4 @@
-"""The instruction table: exact match before and after finetuning, per family and overall, and sample responses."""
+"""Results on instructions: exact match before and after finetuning, by family and overall, and samples."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses of two models: the finetuned one to every row (after), the pretrained one to some (before, by id)."""
+    """Responses of two models to one part of the instructions.
+
+    Attributes:
+        rows: the instructions.
+        before: id of a row -> response of the pretrained model, for some rows.
+        after: response of the finetuned model to each row.
+    """
 
     rows: Sequence[Row]
     before: Mapping[str, str]
@@ -20,16 +26,21 @@ class Responses:
 
 
 def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any]:
-    """Score both models on unseen instances of trained families and on held-out families.
+    """Make the instruction table: score responses to unseen instances and to held-out families.
 
     Args:
-        unseen, held_out: every family needs at least one row with a response in `before`.
+        unseen: responses of both models to unseen instances of trained families. Every family must have at
+            least one row whose id is in `before`.
+        held_out: the same for families that were never trained on.
+        check: decides whether a response is right.
 
     Returns:
-        {"unseen_instances": scores, "held_out_families": scores, "before_finetuning": {the same two}, "families":
-        {name: {"exact_match", "before": {"mean", "low", "high"}, "held_out": bool, "instances": int}}}. Scores are
-        {"exact_match", "macro_exact_match": {"mean", "low", "high"}, "instances": int}; without instances, only
-        {"instances": 0}.
+        "unseen_instances" and "held_out_families": scores of the finetuned model. "before_finetuning": the
+        same two of the pretrained model. "families": {name: {"exact_match", "before", "held_out": whether the
+        family is held out, "instances": number}}.
+
+        Scores are {"exact_match", "macro_exact_match", "instances": number}; without instances, only
+        {"instances": 0}. "exact_match", "macro_exact_match" and "before" are {"mean", "low", "high"}.
     """
     figures: dict[str, Any] = {"before_finetuning": {}, "families": {}}
     for name, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
@@ -48,11 +59,11 @@ def table(unseen: Responses, held_out: Responses, check: Check) -> dict[str, Any
 
 
 def samples(unseen: Responses, held_out: Responses, check: Check, count: int) -> list[dict[str, Any]]:
-    """The first `count` rows of every family with both responses.
+    """Return sample responses to instructions: the first `count` rows of every family.
 
     Returns:
-        {"split", "family", "instruction", "input", "history" (if the row has one), "expected", "before", "after",
-        "right": whether `after` is right} of each.
+        "split", "family", "instruction", "input", "history" (if the row has one), "expected", "before",
+        "after", and "right" (whether "after" is right) of each row.
     """
     chosen = []
     for split, part in (("unseen_instances", unseen), ("held_out_families", held_out)):
@@ -72,7 +83,7 @@ def samples(unseen: Responses, held_out: Responses, check: Check, count: int) ->
 
 
 def first_of_each_family(rows: Sequence[Row], count: int) -> list[Row]:
-    """The first `count` rows of every family, in the order of the rows."""
+    """Return the first `count` instruction rows of every family, in the order of the rows."""
     taken = Counter[str]()
     chosen = []
     for row in rows:
@@ -83,7 +94,7 @@ def first_of_each_family(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def _rounded(value: Any) -> Any:
-    """Round to six digits, which are precise enough and keep the file readable."""
+    """Round all floats to six decimals, which are precise enough and keep the file readable."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return round(value, 6) if isinstance(value, float) else value

@@ -1,7 +1,8 @@
-"""A language model as judge: scores from 0 to 100, by the rubric of the book (Raschka 2024, section 7.8).
+"""A language model as judge: it scores answers from 0 to 100.
 
-Any server with OpenAI's API will do: Ollama, llama.cpp, vLLM, or a service. A judge's score is an opinion and not a
-measurement, so nothing depends on it. Each answer is judged several times, which shows how consistent the judge is.
+The rubric is the book's (Raschka 2024, section 7.8). The judge can run on any server with OpenAI's API:
+Ollama, llama.cpp, vLLM, or a service. Its score is an opinion and not a measurement, so nothing depends on
+it. Each answer is judged several times, which shows how consistent the judge is.
 """
 
 import os
@@ -27,7 +28,7 @@ RUBRIC = (
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Which model judges, and how often."""
+    """The section `ask_judge` of transfer's params.yaml: which model judges answers, and how often."""
 
     __pydantic_config__ = STRICT
 
@@ -36,17 +37,20 @@ class JudgeConfig:
     model: str
     """Name of the model on that server."""
     repeats: Annotated[int, Ge(1)]
-    """Scores per answer."""
+    """Number of scores per answer."""
     instances: Annotated[int, Ge(1)]
     """Number of answers judged per model, from the first on."""
     temperature: Annotated[float, Ge(0)]
     """Sampling temperature of the judge."""
     timeout_seconds: Annotated[float, Gt(0)]
-    """Longest wait for one score."""
+    """Longest time to wait for one score."""
 
 
 def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[int]]:
-    """Score each row (instruction, input, output, response) `repeats` times.
+    """Let the judge score each row (instruction, input, output, response) `config.repeats` times.
+
+    Returns:
+        The scores of each row, from 0 to 100.
 
     Raises:
         BadInput: the server cannot be reached, refuses, or does not answer with an integer from 0 to 100.
@@ -62,13 +66,14 @@ def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[i
 def scores_by_model(
     responses: Mapping[str, Sequence[Mapping[str, Any]]], config: JudgeConfig
 ) -> dict[str, dict[str, float]]:
-    """Judge the first unseen tasks (split "test") of each model.
+    """Let the judge score the first unseen tasks (split "test") of each model.
 
-    A judge that fails must not stop the pipeline, so the failure is printed to stderr.
+    If the judge fails, the pipeline must not stop, so the failure is printed to stderr.
 
     Returns:
-        {model: {"mean", "apart": see `agreement`, "instances": int}}; empty without a judge, or if the judge fails at
-        any answer, because incomplete scores cannot be compared.
+        {model: {"mean", "apart", "instances"}}: the first two are from `agreement`, the last is the number of
+        answers. The result is empty if there is no judge, or if the judge fails at any answer, because
+        incomplete scores cannot be compared.
     """
     if config.url is None:
         print("ask_judge.url is null: no answers are judged")
@@ -85,7 +90,12 @@ def scores_by_model(
 
 
 def agreement(scores: Sequence[Sequence[int]]) -> dict[str, float]:
-    """{"mean": mean score, "apart": mean absolute difference of two scores of one answer, 0 without repeats}."""
+    """Summarise the judge's scores, and how much they agree.
+
+    Returns:
+        "mean": the mean score. "apart": the mean absolute difference of two scores of the same answer, 0 if
+        each answer has one score.
+    """
     apart = [abs(a - b) for repeats in scores for i, a in enumerate(repeats) for b in repeats[:i]]
     every = [score for repeats in scores for score in repeats]
     return {"mean": sum(every) / len(every), "apart": sum(apart) / len(apart) if apart else 0.0}
@@ -104,7 +114,7 @@ def _score(session: requests.Session, row: Mapping[str, Any], config: JudgeConfi
 
 
 def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:
-    """The server's answer, tried up to three times if the connection fails or the server is busy."""
+    """Ask the judge's server, up to three times if the connection fails or the server is busy."""
     address = f"{str(config.url).rstrip('/')}/chat/completions"
     asked: dict[str, Any] = {
         "model": config.model,
@@ -133,4 +143,4 @@ def _ask(session: requests.Session, question: str, config: JudgeConfig) -> str:
 
 
 class _Busy(Exception):
-    """The server asks the client to retry later."""
+    """The judge's server is busy: it asks the client to retry later."""

@@ -1,4 +1,4 @@
-"""How well a language model predicts held-out text."""
+"""Loss and bits per byte of a language model on held-out text."""
 
 import math
 from collections.abc import Sequence
@@ -22,15 +22,18 @@ def total_nats(
     window: int | None = None,
     given_id: int | None = None,
 ) -> float:
-    """-log p of all tokens, in nats, read in windows; each token is scored once.
+    """Compute -log p of all tokens of a text by a language model, in nats; each token is scored once.
 
-    Every window after the first begins with the last token of the window before it and sees nothing older.
+    The text is read in windows. Every window after the first begins with the last token of the window before
+    it and sees nothing older.
 
     Args:
+        model: the decoder.
         ids: (N,) token ids.
-        first_id: the token read before the first one: end-of-text, or what the model expects before a text.
-        window: tokens per window, at most the model's context; None uses the whole context.
-        given_id: a token that is read but not scored.
+        first_id: the token read before the first one: end-of-text, or the one that the model expects there.
+        batch_size: number of windows read at once.
+        window: tokens per window, at most the model's context; None: the whole context.
+        given_id: a token that is read but not scored; None: all are scored.
     """
     context, device = model.config.context_length, model.wte.weight.device
     context = min(context, window or context)
@@ -52,16 +55,20 @@ def total_nats(
 def nats_of_texts(
     model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], window: int, batch_size: int = 4
 ) -> float:
-    """-log p of the texts, in nats, joined as in the shards: each text is followed by the end-of-text token.
+    """Compute -log p of texts by a language model, in nats.
 
-    For models that use another tokenizer than the shards. A token that the model expects before each text is read but
-    not scored.
+    This is for models with another tokenizer than the shards. The texts are joined as in the shards: the
+    end-of-text token follows each. A token that the model expects before each text is read but not scored.
 
     Args:
-        window: tokens read at a time, see `total_nats`.
+        model: the decoder.
+        tokenizer: of the model.
+        texts: the texts.
+        window: number of tokens read at a time (see `total_nats`).
+        batch_size: number of windows read at once.
     """
     end = tokenizer.eot_id
-    # if the prefix is the end-of-text token, the end of the text before already provides it
+    # if the prefix is the end-of-text token, the end of the previous text already provides it
     begin = tuple(i for i in tokenizer.prefix_ids if i != end)
     ids = np.array([i for text in tokenizer.encode_batch(texts) for i in (*begin, *text, end)])
     if not begin:
@@ -72,10 +79,16 @@ def nats_of_texts(
 def document_bits(
     model: Decoder, tokenizer: Tokenizer, documents: Sequence[Sequence[str]], window: int
 ) -> dict[str, float]:
-    """How well the model, with its own tokenizer, predicts documents, each a list of messages.
+    """Measure how well a language model, with its own tokenizer, predicts documents.
+
+    Args:
+        model: the decoder.
+        tokenizer: of the model.
+        documents: the messages of each.
+        window: number of tokens read at a time (see `total_nats`).
 
     Returns:
-        {"bits_per_byte", "bytes": of the messages, without the line breaks between them}.
+        "bits_per_byte", and "bytes": those of the messages, without the line breaks between them.
     """
     n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
     nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)
@@ -83,5 +96,5 @@ def document_bits(
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
-    """Cross-entropy in bits per UTF-8 byte, which is comparable across tokenizers, unlike loss per token."""
+    """Convert a loss in nats into bits per UTF-8 byte, which can be compared across tokenizers."""
     return nats / math.log(2) / n_bytes

@@ -3,10 +3,10 @@
 Legend: S seeds, n items, R resamples. `truth` (n,): 0 or 1. `weights` (R, n): how often each item is counted.
 `pred` (S, n): decisions, 0 or 1. `ranking` (S, n): higher = more like spam. `prob` (S, n): probability of spam.
 
-An interval shows how a metric would vary with another sample of test items from the same source: the items are drawn
-with replacement, all seeds see the same draw, and the metric is the mean over seeds. The spread between seeds is
-therefore averaged, as in the reported mean, and does not widen the interval. The draws depend only on the bootstrap
-and n, so the metrics of two systems on the same items are paired, draw by draw.
+An interval shows how a metric would vary with another sample of test items from the same source. The items
+are drawn with replacement, all seeds are scored on the same draw, and the metric is the mean over seeds. The
+interval therefore does not include the spread between seeds. The draws depend only on the bootstrap and n, so
+the metrics of two systems on the same items are paired, draw by draw.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,16 +23,20 @@ Metric = Callable[[Array, Array, Array], Array]  # (truth (n,), answers (n,), we
 Interval = dict[str, float]  # {"mean", "low", "high"}
 
 BINS = 10
-CHUNK_CELLS = 2_000_000  # cells of `weights` held in memory at once
+CHUNK_CELLS = 2_000_000  # largest number of cells of `weights` in memory at once
 
 
 def _ratio(above: Array, below: Array) -> Array:
-    """above / below, and 0 where `below` is 0, as in scikit-learn."""
+    """Divide `above` by `below`; the result is 0 where `below` is 0, as in scikit-learn."""
     return np.divide(above, below, out=np.zeros(np.shape(above)), where=np.asarray(below) > 0)
 
 
 def confusion(truth: Array, pred: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
-    """(tp, fp, fn, tn), each (R,)."""
+    """Compute the confusion matrix.
+
+    Returns:
+        The numbers of true positives, false positives, false negatives and true negatives, each (R,).
+    """
     yes, said = truth == 1, pred == 1
     tp, fp, fn, tn = (
         weights @ cell.astype(float) for cell in (yes & said, ~yes & said, yes & ~said, ~yes & ~said)
@@ -41,36 +45,45 @@ def confusion(truth: Array, pred: Array, weights: Array) -> tuple[Array, Array, 
 
 
 def accuracy(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of items that are classified correctly."""
+    """Compute the accuracy (R,): the share of items that are classified correctly."""
     return weights @ (truth == pred).astype(float) / weights.sum(axis=1)
 
 
 def precision(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of actual spam among the items predicted to be spam."""
+    """Compute the precision (R,): the share of actual spam among the items predicted to be spam."""
     tp, fp, _, _ = confusion(truth, pred, weights)
     return _ratio(tp, tp + fp)
 
 
 def recall(truth: Array, pred: Array, weights: Array) -> Array:
-    """Share of the actual spam that is predicted to be spam."""
+    """Compute the recall (R,): the share of the actual spam that is predicted to be spam."""
     tp, _, fn, _ = confusion(truth, pred, weights)
     return _ratio(tp, tp + fn)
 
 
 def f1(truth: Array, pred: Array, weights: Array) -> Array:
-    """Harmonic mean of precision and recall."""
+    """Compute F1 (R,): the harmonic mean of precision and recall."""
     tp, fp, fn, _ = confusion(truth, pred, weights)
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def mcc(truth: Array, pred: Array, weights: Array) -> Array:
-    """Matthews correlation coefficient of prediction and truth: 0 for a constant prediction at any class balance."""
+    """Compute the Matthews correlation coefficient (R,) of prediction and truth.
+
+    It is 0 for a constant prediction at any class balance.
+    """
     tp, fp, fn, tn = confusion(truth, pred, weights)
     return _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
 def _curve(truth: Array, ranking: Array, weights: Array) -> tuple[Array, Array]:
-    """(tp, fp), each (R, thresholds): counts at or above each distinct value of the ranking, highest first."""
+    """Count true and false positives at each threshold, for ROC and precision-recall curves.
+
+    The thresholds are the distinct values of the ranking, highest first; items at or above a threshold count.
+
+    Returns:
+        True positives and false positives, each (R, number of thresholds).
+    """
     order = np.argsort(-ranking, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(ranking[order])), len(order) - 1)
     sorted_weights, positive = weights[:, order], truth[order] == 1
@@ -80,7 +93,7 @@ def _curve(truth: Array, ranking: Array, weights: Array) -> tuple[Array, Array]:
 
 
 def roc_auc(truth: Array, ranking: Array, weights: Array) -> Array:
-    """Area under the ROC curve; 0.5 if only one class occurs."""
+    """Compute the area under the ROC curve (R,); it is 0.5 if only one class occurs."""
     tp, fp = _curve(truth, ranking, weights)
     height = np.diff(tp, axis=1, prepend=0.0) / 2
     area = np.sum(np.diff(fp, axis=1, prepend=0.0) * (tp - height), axis=1)
@@ -89,13 +102,16 @@ def roc_auc(truth: Array, ranking: Array, weights: Array) -> Array:
 
 
 def pr_auc(truth: Array, ranking: Array, weights: Array) -> Array:
-    """Average precision, the area under the precision-recall curve; 0 without a positive item."""
+    """Compute the average precision (R,), the area under the precision-recall curve.
+
+    It is 0 if there is no positive item.
+    """
     tp, fp = _curve(truth, ranking, weights)
     return _ratio(np.sum(np.diff(tp, axis=1, prepend=0.0) * _ratio(tp, tp + fp), axis=1), tp[:, -1])
 
 
 def brier(truth: Array, prob: Array, weights: Array) -> Array:
-    """Brier score: mean squared difference of probability and truth."""
+    """Compute the Brier score (R,): the mean squared difference of probability and truth."""
     return weights @ (prob - truth) ** 2 / weights.sum(axis=1)
 
 
@@ -104,13 +120,21 @@ def _bin_of(prob: Array) -> Array:
 
 
 def ece(truth: Array, prob: Array, weights: Array) -> Array:
-    """Expected calibration error (Guo et al. 2017): gap between probability and share of spam over ten equal bins."""
+    """Compute the expected calibration error (R,) (Guo et al. 2017).
+
+    It is the mean gap between probability and share of spam over ten bins of equal width, weighted by their
+    size.
+    """
     inside = np.eye(BINS)[_bin_of(prob)]  # (n, BINS)
     return np.abs((weights * (prob - truth)) @ inside).sum(axis=1) / weights.sum(axis=1)
 
 
 def calibration_bins(truth: Array, prob: Array) -> list[dict[str, float]]:
-    """The non-empty bins of `ece`: {"prob": mean probability, "share": share of spam, "count": number of items}."""
+    """Return the non-empty bins of the calibration error `ece`.
+
+    Returns:
+        {"prob": mean probability, "share": share of spam, "count": number of items} of each bin.
+    """
     bins = _bin_of(prob)
     return [
         {
@@ -136,9 +160,12 @@ PROBABILITY: dict[str, Metric] = {"brier": brier, "ece": ece}
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Bootstrap over items with percentile intervals.
+    """A bootstrap over test items, with percentile intervals.
 
-    samples: number of resamples. confidence: level of the intervals. seed: seeds the draws.
+    Attributes:
+        samples: number of resamples.
+        confidence: confidence level of the intervals.
+        seed: seeds the draws.
     """
 
     samples: int
@@ -146,13 +173,22 @@ class Bootstrap:
     seed: int
 
     def interval(self, values: Array) -> tuple[float, float]:
-        """The percentile interval of resampled values (R,)."""
+        """Return the percentile interval of resampled values (R,): (low, high)."""
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)
 
     def resample(self, truth: Array, answers: Array, metrics: dict[str, Metric]) -> dict[str, Array]:
-        """Every metric, mean over the rows of `answers` (S, n), on each resample: {metric: (R,)}."""
+        """Compute metrics on each resample of the items.
+
+        Args:
+            truth: (n,), 0 or 1.
+            answers: (S, n), one row per seed.
+            metrics: name -> metric.
+
+        Returns:
+            {metric: (R,)}, each the mean over the seeds.
+        """
         rng = np.random.default_rng(self.seed)
         n, done = len(truth), 0
         parts: dict[str, list[Array]] = {name: [] for name in metrics}
@@ -166,7 +202,13 @@ class Bootstrap:
 
 
 def seed_interval(values: Sequence[float], confidence: float) -> Interval:
-    """Mean over seeds with Student's t interval: how the mean would vary with other seeds on the same items.
+    """Compute the mean of a metric over seeds, with Student's t interval.
+
+    The interval shows how the mean would vary with other seeds on the same items.
+
+    Args:
+        values: one per seed.
+        confidence: confidence level.
 
     Raises:
         BadInput: there are fewer than two values, which have no spread.
@@ -190,10 +232,17 @@ def score(
     ranking: Array | None = None,
     prob: Array | None = None,
 ) -> dict[str, Interval]:
-    """Every metric that the given arrays allow: {metric: {"mean", "low", "high"}}; "mean" is over the seeds.
+    """Score a binary classifier: compute every metric that the given arrays allow, with intervals.
 
     Args:
-        pred, ranking, prob: (n,) or (S, n), see the module's legend.
+        truth: (n,), 0 or 1.
+        bootstrap: draws the items for the intervals.
+        pred: (n,) or (S, n), decisions.
+        ranking: (n,) or (S, n), higher = more like spam; None: no metrics of rankings.
+        prob: (n,) or (S, n), probability of spam; None: no metrics of probabilities.
+
+    Returns:
+        {metric: {"mean", "low", "high"}}; "mean" is over the seeds.
     """
     table: dict[str, Interval] = {}
     for answers, metrics in ((pred, DECISION), (ranking, RANKING), (prob, PROBABILITY)):
@@ -210,12 +259,16 @@ def score(
 def paired_difference(
     truth: Array, ours: Array, theirs: Array, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Paired difference of two systems in the decision metrics, `ours` minus `theirs`.
+    """Compute the paired difference of two classifiers in the decision metrics.
 
-    Both systems see the same resamples, so the difficulty of an item cancels out.
+    Both are scored on the same resamples, so the difficulty of an item cancels out.
 
     Args:
-        ours, theirs: decisions, (n,) or (S, n); the two may have different numbers of seeds.
+        truth: (n,), 0 or 1.
+        ours: (n,) or (S, n), decisions of the first classifier.
+        theirs: (n,) or (S, n), decisions of the second one, whose metrics are subtracted. It may have another
+            number of seeds.
+        bootstrap: draws the items for the intervals.
 
     Returns:
         {metric: {"mean", "low", "high", "significant": whether the interval excludes 0}}.

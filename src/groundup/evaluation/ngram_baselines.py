@@ -1,8 +1,8 @@
-"""N-gram baselines for language models: guess the token that occurred most often in the same context.
+"""N-gram baselines for language models guess the token that occurred most often in the same context.
 
-Each baseline uses the longest context that occurred in training and backs off to a shorter one (as in Katz 1987, but
-without probabilities, since only the best guess counts). Of equally frequent tokens it guesses the one with the smaller
-id. UNKNOWN marks a token that is missing or hidden.
+Each baseline uses the longest context that occurred in training, and otherwise backs off to a shorter one (as
+in Katz 1987, but without probabilities, since only the best guess counts). Of equally frequent tokens it
+guesses the one with the smallest id. UNKNOWN marks a token that is missing or hidden.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,19 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class BestToken:
-    """The most frequent token in each of K contexts: contexts (K,), sorted, and tokens (K,)."""
+    """The most frequent token in each of K contexts of an n-gram baseline.
+
+    Attributes:
+        contexts: (K,), as numbers, sorted.
+        tokens: (K,), the most frequent token in each.
+    """
 
     contexts: Ids
     tokens: Ids
 
     @classmethod
     def count(cls, contexts: Ids, tokens: Ids, vocab_size: int) -> "BestToken":
-        """Count the pairs of contexts (N,) and tokens (N,)."""
+        """Find the most frequent token in each context, from N pairs of contexts (N,) and tokens (N,)."""
         pairs, counts = np.unique(contexts * vocab_size + tokens, return_counts=True)
         found, token = np.divmod(pairs, vocab_size)
         order = np.lexsort((token, -counts, found))
@@ -33,17 +38,19 @@ class BestToken:
         return cls(found[order][first], token[order][first])
 
     def look_up(self, contexts: Ids) -> Ids:
-        """Contexts of any shape -> the token of each, UNKNOWN for a context that never occurred."""
+        """Look up the token of each context, UNKNOWN for one that never occurred; contexts have any shape."""
         place = np.searchsorted(self.contexts, contexts).clip(max=len(self.contexts) - 1)
         return np.where(self.contexts[place] == contexts, self.tokens[place], UNKNOWN)
 
 
 @dataclass(frozen=True)
 class NgramGuesses:
-    """Guesses from neighbours at fixed offsets from a token, such as (-2, -1) or (-1, 1).
+    """An n-gram baseline: guesses a token from its neighbours at fixed offsets, such as (-2, -1) or (-1, 1).
 
-    tables: the best tokens for each tuple of offsets, in the order of backing off; the last tuple is empty and gives
-    the most frequent token overall.
+    Attributes:
+        vocab_size: number of tokens.
+        tables: tuples of offsets with the best token for each context there, in the order of backing off. The
+            last tuple is empty and gives the most frequent token overall.
     """
 
     vocab_size: int
@@ -53,9 +60,11 @@ class NgramGuesses:
     def fit(
         cls, ids: NDArray[np.unsignedinteger[Any]], vocab_size: int, contexts: Sequence[tuple[int, ...]]
     ) -> "NgramGuesses":
-        """Count in a stream of token ids (N,).
+        """Fit the baseline: count tokens and their neighbours.
 
         Args:
+            ids: (N,), a stream of token ids.
+            vocab_size: number of tokens.
             contexts: tuples of offsets in the order of backing off, without the empty one.
         """
         stream = ids.astype(np.int64)
@@ -67,7 +76,10 @@ class NgramGuesses:
         return cls(vocab_size, tables)
 
     def guess(self, windows: Ids) -> Ids:
-        """Windows (W, T), with hidden tokens UNKNOWN -> the best guess at each position from its neighbours (W, T)."""
+        """Guess the token at each position from its neighbours: windows (W, T) -> (W, T).
+
+        Hidden tokens are UNKNOWN.
+        """
         found = np.full(windows.shape, UNKNOWN)
         for places, table in self.tables:
             guesses = table.look_up(_keys(windows, places, self.vocab_size))
@@ -76,22 +88,25 @@ class NgramGuesses:
 
 
 def next_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
-    """The trigram baseline for a causal model: the two tokens before, else the one before."""
+    """Fit the trigram baseline for a decoder: it uses the two previous tokens, else the previous one."""
     return NgramGuesses.fit(ids, vocab_size, [(-2, -1), (-1,)])
 
 
 def hidden_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:
-    """The trigram baseline for a masked model: both neighbours, else the left one, else the right one."""
+    """Fit the trigram baseline for an encoder: it uses both neighbours, else the left, else the right one."""
     return NgramGuesses.fit(ids, vocab_size, [(-1, 1), (-1,), (1,)])
 
 
 def most_frequent(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> int:
-    """The most frequent token, to be guessed without any context."""
+    """Return the most frequent token of a stream (N,): the unigram baseline always guesses it."""
     return int(np.bincount(ids, minlength=vocab_size).argmax())
 
 
 def _keys(windows: Ids, places: tuple[int, ...], vocab_size: int) -> Ids:
-    """The neighbours at offsets `places` of each position, as one number (W, T); UNKNOWN if any of them is."""
+    """Encode the neighbours at offsets `places` of each position as one number: windows (W, T) -> (W, T).
+
+    The number is UNKNOWN if any of the neighbours is.
+    """
     width = windows.shape[1]
     keys, known = np.zeros_like(windows), np.ones(windows.shape, dtype=bool)
     for place in places:

@@ -1,4 +1,4 @@
-"""Predictions of classifiers and baselines for every message, as CSV: the data of the spam table and its plots.
+"""Predictions of spam classifiers and baselines as CSV files, for the spam table and its plots.
 
 Legend: S seeds, n test messages.
 """
@@ -23,7 +23,13 @@ BASELINE_COLUMNS = ("baseline", "id", "called_spam", "ranking", "spam_probabilit
 def write_predictions(
     path: Path, splits: Mapping[str, Sequence[Row]], found: Mapping[tuple[int, str], Sequence[float]]
 ) -> None:
-    """Write one row per seed and message, atomically; found[seed, split][i] is the probability of splits[split][i]."""
+    """Write the predictions of spam classifiers, one row per seed and message, atomically.
+
+    Args:
+        path: the CSV file.
+        splits: name -> its messages.
+        found: (seed, split) -> the probability of spam of each message of the split.
+    """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -33,13 +39,17 @@ def write_predictions(
 
 
 def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
-    """Read the predictions on the test split.
+    """Read the predictions of spam classifiers on the test split.
+
+    Args:
+        path: the CSV file.
+        test: the messages of the test split.
 
     Returns:
-        (the seeds in ascending order (S,), the probability of spam of each test row (S, n)).
+        The seeds in ascending order (S,), and the probability of spam of each message (S, n).
 
     Raises:
-        BadInput: a column is missing, or the rows of a seed are not exactly the rows of the test split.
+        BadInput: a column is missing, or the rows of a seed are not exactly those of the test split.
     """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -69,7 +79,10 @@ def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], 
 
 
 def write_baselines(path: Path, test: Sequence[Row], found: Mapping[str, Predictions]) -> None:
-    """Write one row per baseline and test message, atomically, with every number at full precision."""
+    """Write the predictions of the baselines, one row per baseline and test message, atomically.
+
+    Every number has full precision.
+    """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(BASELINE_COLUMNS)
@@ -80,7 +93,7 @@ def write_baselines(path: Path, test: Sequence[Row], found: Mapping[str, Predict
 
 
 def read_baselines(path: Path, test: Sequence[Row]) -> dict[str, Predictions]:
-    """Read what `write_baselines` wrote, in the same order.
+    """Read the predictions of the baselines that `write_baselines` wrote, in the same order.
 
     Raises:
         BadInput: the file was written for other test rows.

@@ -23,7 +23,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """All predictions on one test set: truth (n,), seeds (S,), prob (S, n) of our classifiers, and the baselines."""
+    """All predictions of spam on one test set.
+
+    Attributes:
+        truth: (n,), 1 = spam.
+        seeds: (S,), one per finetuned classifier.
+        prob: (S, n), the classifiers' probabilities of spam.
+        baselines: name -> its predictions.
+    """
 
     truth: npt.NDArray[np.int64]
     seeds: tuple[int, ...]
@@ -32,15 +39,20 @@ class Answers:
 
     @property
     def pred(self) -> npt.NDArray[np.int64]:
-        """The decisions of our classifiers (S, n)."""
+        """The decisions of the finetuned classifiers: (S, n), 1 = spam."""
         return (self.prob >= THRESHOLD).astype(np.int64)
 
 
 def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Answers:
-    """Read the predictions of our classifiers, and fit every baseline on the training split only.
+    """Read the predictions of the finetuned classifiers, and fit every baseline on the training split only.
+
+    Args:
+        train: rows with text and label.
+        test: rows with id, text and label.
+        predictions: CSV file of the classifiers' predictions.
 
     Raises:
-        BadInput: see `read_predictions`.
+        BadInput: as `read_predictions` does.
     """
     seeds, prob = read_predictions(predictions, test)
     texts, labels = [row["text"] for row in train], [_positive(row) for row in train]
@@ -50,10 +62,10 @@ def collect(train: Sequence[Row], test: Sequence[Row], predictions: Path) -> Ans
 
 
 def read_answers(test: Sequence[Row], predictions: Path, of_baselines: Path) -> Answers:
-    """Read the predictions of our classifiers and of the baselines from the files in which they are stored.
+    """Read the stored predictions of the finetuned classifiers and of the baselines.
 
     Raises:
-        BadInput: see `read_predictions` and `read_baselines`.
+        BadInput: as `read_predictions` and `read_baselines` do.
     """
     seeds, prob = read_predictions(predictions, test)
     truth = np.array([_positive(row) for row in test])
@@ -61,12 +73,13 @@ def read_answers(test: Sequence[Row], predictions: Path, of_baselines: Path) -> 
 
 
 def table(answers: Answers, config: EvaluateConfig) -> dict[str, Any]:
-    """Score our classifiers and the baselines.
+    """Make the spam table: score the finetuned classifiers and the baselines.
 
     Returns:
-        {"test": {metric: {"mean", "low", "high"}}, "per_seed": {seed: {metric: value}}, "baselines": {name: {metric:
-        {...}}}, "difference": {baseline: {metric: {"mean", "low", "high", "significant"}}} (our classifiers minus the
-        baseline, paired), "items": {"ham": int, "spam": int}}.
+        "test": {metric: {"mean", "low", "high"}} of the classifiers. "per_seed": {seed: {metric: value}}.
+        "baselines": {name: {metric: {"mean", "low", "high"}}}. "difference": {baseline: {metric: {"mean",
+        "low", "high", "significant"}}}, the classifiers minus the baseline, paired. "items": {"ham": number
+        of test messages, "spam": number}.
     """
     truth, bootstrap = answers.truth, Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     once = np.ones((1, len(truth)))

@@ -1,6 +1,7 @@
-"""Comparison of starts: bits per byte and exact match of each model, and F1 for spam after finetuning it.
+"""Comparison of the transfer pipeline's starts: bits per byte, exact match, and F1 and MCC for spam.
 
-Every score has an interval; differences are paired over the same messages or instances.
+The scores for spam are those of classifiers finetuned from each start. All scores but bits per byte have
+intervals. Differences are paired over the same messages or instances.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,9 @@ from groundup.evaluation.spam_results import Answers
 from groundup.evaluation.spam_results import table as spam_table
 from groundup.verifiable.answers import check_for
 
-# in the order of the tables, from random weights to the most training; the keys in pipelines/transfer/dvc.yaml
+# in the order of the tables, from random weights to the most training, as in pipelines/transfer/dvc.yaml
 STARTS = ("random", "pretrained", "instructed", "published", "lora", "dpo")
-STEPS = (("lora", "published"), ("dpo", "lora"))  # a model, and the model that it was trained from
+STEPS = (("lora", "published"), ("dpo", "lora"))  # pairs of a model and the model that it was trained from
 BASELINE = "char_svm"
 METRICS = ("f1", "mcc")
 
@@ -27,15 +28,20 @@ Rows = Sequence[Mapping[str, Any]]
 def table(
     scores: Mapping[str, Figures], spam: Mapping[str, Answers], config: EvaluateConfig
 ) -> dict[str, Any]:
-    """The table of starts.
+    """Make the table that compares the starts of the transfer pipeline.
 
     Args:
-        scores: results of the stage evaluate_starts, by name of the start.
-        spam: predictions of the classifiers finetuned from the same starts, all on the same test messages.
+        scores: name of the start -> results of the stage evaluate_starts.
+        spam: name of the start -> predictions of the classifiers finetuned from it, all on the same test
+            messages.
+        config: settings of the intervals.
 
     Returns:
-        {"starts": {name: {"parameters", "bits_per_byte", "bytes", "test", "held_out": exact match, "spam": {metric:
-        {"mean", "low", "high"}}, "spam_difference": from the baseline, paired}}, "baseline": {metric: {…}}}.
+        "starts": {name: row}. "baseline": {metric: {"mean", "low", "high"}} of BASELINE, for METRICS.
+
+        A row has "parameters", "bits_per_byte" and "bytes"; "test" and "held_out", each {"exact_match",
+        "instances"}; "spam": {metric: {"mean", "low", "high"}}; and "spam_difference": {metric: {"mean",
+        "low", "high", "significant"}}, the paired difference from the baseline.
     """
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
     found: dict[str, Any] = {"starts": {}}
@@ -57,7 +63,12 @@ def table(
 
 
 def book_accuracy(book: Answers, config: EvaluateConfig) -> dict[str, Any]:
-    """Accuracy on the book's split: {"accuracy", "per_seed", "baseline", "items": number of test messages}."""
+    """Compute the accuracy of spam classifiers on the book's split.
+
+    Returns:
+        "accuracy": {"mean", "low", "high"}. "per_seed": {seed: accuracy}. "baseline": {"mean", "low", "high"}
+        of BASELINE. "items": number of test messages.
+    """
     found = spam_table(book, config)
     return {
         "accuracy": found["test"]["accuracy"],
@@ -68,7 +79,11 @@ def book_accuracy(book: Answers, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def right_answers(responses: Mapping[str, Rows]) -> dict[str, list[bool]]:
-    """Whether each response is right, by name of the model; all models answered the same rows."""
+    """Check the responses of each start to instructions; all starts answered the same rows.
+
+    Returns:
+        Name of the start -> whether each response is right.
+    """
     check = check_for(next(iter(responses.values())))
     return {
         name: [check(row["family"], row["instruction"], row["input"], row["response"]) for row in rows]
@@ -81,14 +96,16 @@ def gains(
     right: Mapping[str, Sequence[bool]],
     config: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Exact match of each model of STEPS minus that of the model it was trained from, on the same instances.
+    """Compute the gain in exact match of each model of STEPS over the model that it was trained from.
 
     Args:
-        responses: rows with "id" and "split", by name of the model, in the same order for all models.
-        right: whether each response is right.
+        responses: name of the model -> rows with "id" and "split", in the same order for all models.
+        right: name of the model -> whether each response is right.
+        config: settings of the intervals.
 
     Returns:
-        {"lora - published": {"test": {"mean", "low", "high"}, "held_out": …}, …}
+        {"lora - published": {"test": {"mean", "low", "high"}, "held_out": …}, …}, paired on the same
+        instances.
     """
     found: dict[str, Any] = {}
     rng = np.random.default_rng(config.seed)
@@ -107,7 +124,13 @@ def gains(
 
 
 def headline(found: Figures) -> dict[str, float]:
-    """The metrics that `dvc metrics show` prints: means without intervals, few enough for one line of a terminal."""
+    """Return the transfer pipeline's headline metrics, which `dvc metrics show` prints.
+
+    They are means without intervals, few enough for one line of a terminal.
+
+    Args:
+        found: the result of `table`.
+    """
     published, lora = found["starts"]["published"], found["starts"]["lora"]
     figures = {
         "bpb": published["bits_per_byte"],

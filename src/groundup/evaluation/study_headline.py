@@ -1,6 +1,6 @@
-"""The headline metrics of the study, and how each is chosen from the metrics of its stages.
+"""The headline metrics of the study, chosen from the metrics of its stages.
 
-Legend: `found` is the result of `read_metrics`.
+In all functions, `found` is the result of `read_metrics`.
 """
 
 from collections.abc import Mapping
@@ -27,12 +27,15 @@ WORD = "the word"  # the probes' name for the vector of the word itself
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of the study's stages, with the keys of FILES."""
+    """Read the metrics of the study's stages, with the keys of FILES."""
     return {name: read_json(folder / file) for name, file in FILES.items()}
 
 
 def headline(found: Facts) -> dict[str, float]:
-    """The metrics that `dvc metrics show` prints: means without intervals, few enough for one line of a terminal."""
+    """Return the study's headline metrics, which `dvc metrics show` prints.
+
+    They are means without intervals, few enough for one line of a terminal.
+    """
     figures = {
         "bpb": min(entry["mean"] for entry in lossless(found).values()),
         "spam_f1": max(all_messages(found, objective)["mean"] for objective in ("causal", "masked")),
@@ -44,31 +47,34 @@ def headline(found: Facts) -> dict[str, float]:
 
 
 def lossless(found: Facts) -> dict[str, Entry]:
-    """Bits per byte with each lossless tokenizer; those with other tokenizers cannot be compared."""
+    """Return the bits per byte with each lossless tokenizer; others cannot be compared."""
     rows = found["tokenizers"]["tokenizers"]
     return {name: row["val_bpb"] for name, row in rows.items() if row["comparable"]}
 
 
 def all_messages(found: Facts, name: str) -> Entry:
-    """F1 of a system with all labelled messages."""
+    """Return the F1 of a system of transfer learning with all labelled messages."""
     sizes: Mapping[str, Entry] = found["transfer"]["f1"][name]
     return sizes[max(sizes, key=int)]
 
 
 def word_similarity(found: Facts) -> Mapping[str, Entry]:
-    """Rank correlation with human scores on WordSim-353, by set of vectors."""
+    """Return the rank correlation with human scores on WordSim-353 of each set of word vectors."""
     scores: Mapping[str, Entry] = found["embeddings"]["corpora"][MIX]["benchmarks"]["WordSim-353"]["scores"]
     return scores
 
 
 def last_layers(found: Facts) -> dict[str, Facts]:
-    """The results of the probes on each model's last layer."""
+    """Return the results of the probes on each model's last layer."""
     names = {row["vectors"] for row in found["contextual"]["rows"] if row["layer"] is not None}
     return {name: last_layer(found, name) for name in sorted(names)}
 
 
 def last_layer(found: Facts, vectors: str) -> Facts:
-    """The result at the word itself in a model's last layer; choosing the best layer would use the test pairs."""
+    """Return the result of the probes at the word itself in a model's last layer.
+
+    The last layer is used because choosing the best one would use the test pairs.
+    """
     rows = [
         row for row in found["contextual"]["rows"] if row["vectors"] == vectors and row["layer"] is not None
     ]

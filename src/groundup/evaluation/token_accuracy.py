@@ -1,7 +1,7 @@
-"""How often a model's best guess is the right token: the next one, or a masked one.
+"""Token accuracy: how often a model's best guess is the right token, which is the next one or a masked one.
 
-The guesses are made in windows (W, T) of a held-out text. Intervals are over windows, since guesses within one window
-are not independent.
+The guesses are made in windows (W, T) of a held-out text. Intervals are over windows, since guesses within
+one window are not independent.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,10 @@ Ids = NDArray[np.int64]
 
 
 def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Ids:
-    """The stream (N,) as windows (W, context_length + 1), each with the next window's first token; the rest is dropped.
+    """Cut a stream of token ids (N,) into windows (W, context_length + 1) for evaluation.
+
+    The last token of each window is also the first of the next one. Tokens that do not fill a window are
+    dropped.
 
     Raises:
         BadInput: the stream is shorter than one window.
@@ -38,9 +41,17 @@ def windows_of(ids: NDArray[np.unsignedinteger[Any]], context_length: int) -> Id
 
 @torch.inference_mode()
 def guesses(model: Decoder | Encoder, windows: Ids, targets: Ids, batch_size: int = 32) -> tuple[Ids, float]:
-    """The most likely token at each position with a target (W, T), IGNORE_INDEX elsewhere, and the mean loss in nats.
+    """Let a model guess tokens: a decoder the next token, an encoder the token at the position itself.
 
-    A decoder guesses the next token, an encoder the token at the position itself.
+    Args:
+        model: the decoder or encoder.
+        windows: (W, T), the input.
+        targets: (W, T), the right tokens; IGNORE_INDEX where no guess is made.
+        batch_size: number of windows read at once.
+
+    Returns:
+        The most likely token at each position with a target, IGNORE_INDEX elsewhere, (W, T); and the mean
+        loss in nats per guess.
     """
     device = model.wte.weight.device
     found, nats = np.full_like(targets, IGNORE_INDEX), 0.0
@@ -58,11 +69,12 @@ def guesses(model: Decoder | Encoder, windows: Ids, targets: Ids, batch_size: in
 def accuracies(
     targets: Ids, guessed: Mapping[str, Ids], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Interval]]:
-    """The share of right guesses of each system, and the first system's lead over each other, on the same resamples.
+    """Compute the token accuracy of each system, and the lead of the first system over each other one.
 
     Args:
         targets: (W, T), IGNORE_INDEX at positions that are not scored.
-        guessed: name -> (W, T).
+        guessed: name of the system -> its guesses (W, T).
+        bootstrap: draws the windows for the intervals; the draws are the same for all systems.
 
     Returns:
         {"accuracy": {name: {"mean", "low", "high"}}, "lead": {name: {"mean", "low", "high"}}}.

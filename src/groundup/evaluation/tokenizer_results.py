@@ -1,4 +1,4 @@
-"""The results of all tokenizers as one table, and how the largest of them learned to split a sentence."""
+"""Results of the tokenizer ladder as a table, and how the largest tokenizers learned to split a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from groundup.settings import STRICT
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.vocabularies import after_merges
 
-# once per seed
+# results of the ladder that have one value per seed
 MEASURED = ("val_bpb", "spam_f1", "tokens_per_second", "tokens", "bytes", "steps", "seconds", "cpu_share")
 COMPARED = ("val_bpb", "spam_f1")
 
@@ -21,7 +21,7 @@ Table = dict[str, dict[str, Any]]  # name of the tokenizer -> its columns
 
 @dataclass(frozen=True)
 class CompareTokenizersConfig:
-    """The study's section `compare_tokenizers`."""
+    """The study's section `compare_tokenizers`: how the results of the tokenizer ladder are compared."""
 
     __pydantic_config__ = STRICT
 
@@ -30,18 +30,23 @@ class CompareTokenizersConfig:
     confidence: Annotated[float, Gt(0), Lt(1)]
     """Confidence level of the intervals over seeds."""
     sentence: str
-    """A sentence that the page shows as split by every tokenizer."""
+    """A sentence; the page shows how each tokenizer splits it."""
     steps: tuple[Annotated[int, Ge(0)], ...]
     """Numbers of merges after which the split sentence is shown."""
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], config: CompareTokenizersConfig) -> Table:
-    """Every tokenizer's metrics with intervals over seeds, and its differences from the reference, paired by seed.
+    """Make the table of tokenizers: metrics with intervals over seeds, and differences from the reference.
 
-    A difference is "significant" if its interval over seeds excludes 0. Intervals of F1 are cut at 0 and 1.
+    Differences are paired by seed; one is "significant" if its interval excludes 0. Intervals of F1 are cut
+    at 0 and 1.
 
     Args:
         rows: name -> results of the stage ladder, and "vocabulary": results of the stage train_vocabulary.
+        config: the reference and the confidence level.
+
+    Returns:
+        Name of the tokenizer -> its columns.
 
     Raises:
         BadInput: the reference is not one of the names.
@@ -79,15 +84,16 @@ def learned(
     tokenizers: Mapping[str, Tokenizer],
     config: CompareTokenizersConfig,
 ) -> dict[str, dict[str, Any] | None]:
-    """How the largest vocabulary of each kind with merges learned to split the sentence.
+    """Show how the largest tokenizer of each kind with merges learned to split the sentence.
 
     Args:
         vocabularies: name -> results of the stage train_vocabulary.
-        tokenizers: with the same names.
+        tokenizers: name -> tokenizer.
+        config: the sentence and the numbers of merges.
 
     Returns:
-        {"bpe", "wordpiece": {"name", "merges": the first ones, "steps": [[number of merges, pieces], …]}}; None for a
-        kind without a vocabulary.
+        For "bpe" and "wordpiece": {"name", "merges": the first ones, "steps": [[number of merges, pieces],
+        …]}, or None if there is no such tokenizer.
     """
     joined = {name: row for name, row in vocabularies.items() if row["merges"]}
     found: dict[str, dict[str, Any] | None] = {}

@@ -1,8 +1,8 @@
-"""F1 by number of labelled messages, and the gain from pretraining, with intervals over seeds.
+"""Results of transfer learning: F1 by number of labelled messages, and the gain from pretraining.
 
-All models of one seed read the same messages, so differences are taken seed by seed: a lucky draw of messages cancels
-out. Intervals show how the means would vary with other seeds, which means other draws of messages and other random
-weights; the test messages are always the same.
+All models with the same seed read the same messages, so differences are computed seed by seed, and a lucky
+draw of messages cancels out. Intervals show how the means would vary with other seeds: with other draws of
+messages and other random weights. The test messages are always the same.
 """
 
 import math
@@ -20,27 +20,34 @@ Scores = Mapping[str, Mapping[int, Sequence[float]]]  # system -> number of mess
 
 
 def final_loss(history: Sequence[Mapping[str, float]]) -> float:
-    """Mean training loss of the last steps, in nats per message; `history` as from `training.fit`."""
+    """Return the mean training loss of the last steps of spam finetuning, in nats per message.
+
+    Args:
+        history: rows of `training.loop.fit`.
+    """
     return float(np.mean([row["train/loss"] for row in history[-LAST_STEPS:]]))
 
 
 def table(scores: Scores, losses: Scores, steps: Mapping[int, int], confidence: float) -> dict[str, Any]:
-    """Means, intervals and differences, as JSON (numbers of messages become strings).
+    """Make the table of transfer learning: means, intervals over seeds and differences.
 
-    Student's t interval can exceed the possible range, so intervals of F1 are cut at 0 and 1, those of a loss at 0.
+    Student's t interval can exceed the possible range, so intervals of F1 are cut at 0 and 1, those of a loss
+    at 0.
 
     Args:
         scores: F1 on the test split.
         losses: the `final_loss` of the trained models.
         steps: number of messages -> training steps, the same for all models.
+        confidence: confidence level.
 
     Returns:
-        {"confidence": float, "seeds": int, "f1": {system: {messages: interval}}, "loss": {model: {messages:
-        interval}}, "steps": {messages: int}, "gain": {objective: {messages: interval}} (of F1, pretrained minus
-        random), "lead": {messages: interval} (masked minus causal), "per_seed": {system: {messages: [F1]}}}.
+        "confidence" and "seeds" (their number). "f1": {system: {messages: interval}}. "loss": {model:
+        {messages: interval}}. "steps": {messages: number of steps}. "gain": {objective: {messages:
+        interval}}, of F1, pretrained minus random. "lead": {messages: interval}, of F1, masked minus causal.
+        "per_seed": {system: {messages: [F1]}}. Numbers of messages are strings, as in JSON.
 
     Raises:
-        BadInput: fewer than two seeds.
+        BadInput: there are fewer than two seeds.
     """
 
     def intervals(found: Scores, highest: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Translations of several systems compared with one reference: BLEU and chrF, intervals and paired significance."""
+"""Results of translation: BLEU and chrF of several systems, with intervals and paired significance."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -15,21 +15,22 @@ SIGNIFICANT = 0.025  # for sacreBLEU's one-sided p; 5% for a two-sided test
 
 
 def scores(systems: Mapping[str, Sequence[str]], references: Sequence[str], samples: int) -> dict[str, Any]:
-    """BLEU and chrF of each system, with 95% bootstrap intervals, and p of its difference from `model`.
+    """Score translations: BLEU and chrF of each system, and whether it differs from MODEL.
 
-    Paired bootstrap resampling (Koehn 2004) by sacreBLEU (Post 2018). Let d be the absolute difference of two systems
-    and d* that of a resample; p is the share of resamples with d* - mean(d*) > d. A difference far from 0 keeps its
-    sign in nearly all resamples, so only one side is counted, and p is about half the p of a two-sided test. A p below
-    0.025 is therefore significant at the two-sided level of 5% (5.2% for a normal difference, because d* is folded at
-    0; a p below 0.05 would be 11%).
+    Intervals (95%) and p are from paired bootstrap resampling (Koehn 2004) by sacreBLEU (Post 2018). Let d be
+    the absolute difference of two systems and d* that of a resample; p is the share of resamples with d* -
+    mean(d*) > d. A difference far from 0 keeps its sign in nearly all resamples, so only one side is counted,
+    and p is about half the p of a two-sided test. A p below 0.025 is therefore significant at the two-sided
+    level of 5% (5.2% for a normal difference, because d* is an absolute value; a p below 0.05 would be 11%).
 
     Args:
-        systems: name -> translations; `model` must be one of the names.
+        systems: name -> translations; MODEL must be one of the names.
+        references: the right translations.
         samples: number of resamples.
 
     Returns:
-        {"sentences", "signatures": {metric: str}, "systems": {name: {metric: {"score", "mean", "low", "high", "p"}}}};
-        p is None for `model` itself.
+        "sentences": their number. "signatures": {metric: sacreBLEU's signature}. "systems": {name: {metric:
+        {"score", "mean", "low", "high", "p"}}}, where "p" is None for MODEL itself.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
@@ -68,7 +69,16 @@ def _entry(result: Any) -> dict[str, float | None]:
 
 
 def verdict(table: Mapping[str, Any], baseline: str, metric: str) -> str:
-    """How the model compares with `baseline`: "higher" or "lower" if significantly so, else "open"."""
+    """Compare the translation model with a baseline.
+
+    Args:
+        table: the result of `scores`.
+        baseline: name of a system.
+        metric: one of METRICS.
+
+    Returns:
+        "higher" or "lower" if the model's score differs significantly, else "open".
+    """
     ours, theirs = table["systems"][MODEL][metric], table["systems"][baseline][metric]
     if theirs["p"] >= SIGNIFICANT or ours["score"] == theirs["score"]:
         return "open"
@@ -78,7 +88,7 @@ def verdict(table: Mapping[str, Any], baseline: str, metric: str) -> str:
 def with_translations(
     verses: Sequence[Mapping[str, str]], systems: Mapping[str, Sequence[str]]
 ) -> list[dict[str, str]]:
-    """Each verse with the translations of all systems; a copy of the source is not repeated."""
+    """Add to each verse the translations of all systems except "copy", which repeats the source."""
     return [
         {**verse, **{name: texts[n] for name, texts in systems.items() if name != "copy"}}
         for n, verse in enumerate(verses)
@@ -88,7 +98,11 @@ def with_translations(
 def draw(
     verses: Sequence[dict[str, str]], config: "EvaluateTranslationConfig"
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Draw the verses that the page shows: (verses with all translations, short verses whose maps are legible)."""
+    """Draw the verses that the page about translation shows.
+
+    Returns:
+        Verses to show with all translations, and short verses to show with their attention maps.
+    """
     fewest, most = config.alignment_words
     short = [verse for verse in verses if fewest <= len(words_of(verse[MODEL])) <= most]
     return (

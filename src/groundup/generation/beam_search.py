@@ -1,12 +1,13 @@
 """Greedy and beam search with an encoder-decoder, for a batch of sources, with a key/value cache.
 
-Beam search of width K keeps the K most likely prefixes of each source; each step extends all of them by every token
-and again keeps the best K. K = 1 is greedy search. Finished texts are compared by their score,
+Beam search of width K keeps the K most likely prefixes (beams) of a text for each source. Each step extends
+all of them by every token and again keeps the best K. With K = 1 it is greedy search. A longer text always
+has a lower probability, so finished texts are compared by a score that depends on their length (Wu et al.
+2016, eq. 14):
 
     log p(text | source) / lp(length),    lp(n) = ((5 + n) / 6) ** length_penalty
 
-(Wu et al. 2016, eq. 14), since a longer text always has a lower probability. Shapes: N unfinished sources, K beams,
-V tokens.
+Shapes: N unfinished sources, K beams, V tokens.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,13 @@ from groundup.nn.transformer import check_finite
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text: its tokens (with the end token if it was reached), their log probability, and the score."""
+    """A finished text of beam search.
+
+    Attributes:
+        tokens: its token ids; the last is the end token, unless the text was cut.
+        log_probability: the sum over its tokens, in nats.
+        score: log_probability / lp(length).
+    """
 
     tokens: list[int]
     log_probability: float
@@ -29,7 +36,7 @@ class Hypothesis:
 
 
 def penalty(length: int, length_penalty: float) -> float:
-    """lp(length): the divisor of the log probability of a text of `length` tokens."""
+    """Return lp(length), by which beam search divides the log probability of a text of `length` tokens."""
     return float(((5 + length) / 6) ** length_penalty)
 
 
@@ -44,18 +51,21 @@ def beam_search(
     length_penalty: float,
     max_tokens: Sequence[int],
 ) -> list[list[Hypothesis]]:
-    """Search for the best texts of each row of `memory`.
+    """Find the best texts for each encoded source by beam search.
 
-    A source leaves the batch, which makes the others faster, when it has `beam_size` finished texts and the best
-    unfinished one, if it ended here, would score no higher than any of them. Stopping at the first `beam_size` finished
-    texts would keep bad texts only because they are short.
+    The search for a source ends when it has `beam_size` finished texts, and its best unfinished text would
+    score no higher than the worst of them if it ended here. The source then leaves the batch, so the others
+    get faster. Stopping at the first `beam_size` finished texts would keep bad texts only because they are
+    short.
 
     Args:
+        model: the encoder-decoder.
         memory: the encoded sources.
-        start_id, end_id: the first token of the decoder's input; the token that ends a text.
+        start_id: the first token of the decoder's input.
+        end_id: the token that ends a text.
         beam_size: K.
-        length_penalty: the exponent of lp; 0 = none.
-        max_tokens: per source, the length at which its texts are cut.
+        length_penalty: the exponent in lp; 0 = no penalty.
+        max_tokens: for each source, the length at which its texts are cut.
 
     Returns:
         For each source, 1 to `beam_size` texts, the best first.

@@ -1,7 +1,8 @@
-"""Chat templates turn a conversation into the text that a model was trained on; each chat model comes with its own.
+"""Chat templates turn a conversation into text in the format that a model was trained on.
 
-A template is untrusted Jinja code, so it runs in Jinja's sandbox and sees only the conversation. Templates are written
-for the environment of transformers, so this environment has the same settings, names and filters.
+Each chat model comes with its own template. It is untrusted Jinja code, so it runs in Jinja's sandbox and
+sees only the conversation. Templates are written for the environment of transformers, so this environment has
+the same settings, names and filters.
 """
 
 import json
@@ -25,7 +26,13 @@ Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "conten
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A template and the special tokens that it may use."""
+    """A chat template and the special tokens that it may use.
+
+    Attributes:
+        source: the template, in Jinja.
+        bos_token: the text of the token that begins a conversation; None if the model has none.
+        eos_token: the text of the token that ends a message; None if the model has none.
+    """
 
     source: str
     bos_token: str | None = None
@@ -51,10 +58,14 @@ class ChatTemplate:
             ) from error
 
     def render(self, messages: Sequence[Message], *, answer: bool) -> str:
-        """Render a conversation as text; with `answer`, followed by the header of the model's next message.
+        """Render a conversation as text by the chat template.
+
+        Args:
+            messages: the conversation.
+            answer: append the header of the model's next message.
 
         Raises:
-            BadInput: the template is damaged or refuses the conversation; the message quotes its reason.
+            BadInput: the template is damaged or refuses the conversation; the error quotes its reason.
         """
         tokens = {"bos_token": self.bos_token, "eos_token": self.eos_token}
         try:
@@ -75,13 +86,14 @@ class ChatTemplate:
             ) from error
 
     def turns(self, messages: Sequence[Message], *, answer: bool = False) -> list[tuple[str, bool]]:
-        """Split the rendered conversation into pieces: (text, whether the assistant writes it).
+        """Render a conversation by the chat template, in pieces.
 
-        The headers that the template puts before an answer are not part of the assistant's pieces, which are the
-        targets in training. `answer` is the same as for `render`.
+        Returns:
+            Pairs of a text and whether the assistant writes it. The assistant's pieces, which are the targets
+            in training, do not include the headers that the template puts before them.
 
         Raises:
-            BadInput: as for `render`; or the template renders a message differently when others follow it.
+            BadInput: as `render` does; or the template renders a message differently when others follow it.
         """
         pieces: list[tuple[str, bool]] = []
         done = ""
@@ -105,12 +117,15 @@ class ChatTemplate:
 
 
 class _Generation(Extension):
-    """`{% generation %}` ... `{% endgeneration %}` marks what the assistant writes and adds no text."""
+    """The Jinja block `{% generation %}` ... `{% endgeneration %}` of chat templates.
+
+    It marks the text that the assistant writes, and does not change it.
+    """
 
     tags = {"generation"}  # noqa: RUF012  Jinja's own attribute
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """Parse the block as a call, as transformers does: variables set in it are not visible after it."""
+        """Parse the block as a call, as transformers does: variables set in it are not visible later."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
@@ -120,7 +135,10 @@ class _Generation(Extension):
 
 
 class _PublicNamespace(Namespace):
-    """Jinja's `namespace` without names that begin with an underscore, which would reach Python's own attributes."""
+    """Jinja's `namespace`, restricted to names without a leading underscore.
+
+    Other names would give a chat template access to Python's own attributes.
+    """
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Text from a decoder, one token at a time, with a key/value cache, for a batch of prompts of any lengths."""
+"""Decoding: a decoder continues a batch of prompts, token by token, with a key/value cache."""
 
 from collections.abc import Collection, Generator, Iterator, Sequence
 
@@ -14,7 +14,7 @@ from groundup.tokenizers.loading import Tokenizer
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Logits (B, V) -> the distribution (B, V) to sample from.
+    """Compute the distribution to sample the next token from: logits (B, V) -> probabilities (B, V).
 
     Raises:
         BadInput: the highest logit of a row is infinite, or a logit is not a number.
@@ -38,7 +38,10 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 
 
 def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Draw one token per row of probs (B, V) -> (B,), by inverting the cumulative distribution."""
+    """Draw one token per row of probs (B, V) -> (B,), by inverting the cumulative distribution.
+
+    Each row draws from its own generator, so `generators` has B of them.
+    """
     device = probs.device
     if device.type == "mps":  # MPS has no float64
         probs = probs.cpu()
@@ -50,7 +53,11 @@ def draw(probs: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> Tensor:
-    """Choose one token per row of logits (B, V) -> (B,), at random or greedily; errors as for `probabilities`."""
+    """Choose one token per row of logits (B, V) -> (B,), at random or greedily.
+
+    Raises:
+        BadInput: as `probabilities` does.
+    """
     if sampling.greedy:
         tokens = logits.argmax(dim=-1)  # argmax finds nan first
         check_finite(logits.gather(-1, tokens[:, None]))
@@ -59,7 +66,10 @@ def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Genera
 
 
 def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
-    """Raise BadInput if a prompt of `tokens` tokens leaves no room for an answer; `what` names the prompt."""
+    """Raise BadInput if a prompt of `tokens` tokens leaves no space in the context for an answer.
+
+    `what` names the prompt in the message.
+    """
     if tokens >= context_length:
         raise BadInput(
             f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer: "
@@ -77,19 +87,22 @@ def stream(
     stop_ids: Collection[int],
     cache: KVCache | None = None,
 ) -> Iterator[dict[int, int]]:
-    """Yield {row: new token} step by step; a row that draws a stop id or fills the context yields no more.
+    """Generate text for a batch of prompts, and yield the new tokens of each step: {row: token}.
 
-    Finished rows leave the batch, so the others get faster.
+    A row is finished when it draws a stop id or fills the context. Finished rows leave the batch, so the
+    others get faster.
 
     Args:
+        model: the decoder.
         prompts: token ids of each prompt.
         max_new_tokens: largest number of new tokens per prompt.
         sampling: how tokens are chosen.
         stop_ids: tokens that end an answer; they are not yielded.
-        cache: a cache that holds the first tokens of the prompts, so that only the rest is computed; it is extended.
+        cache: contains the first tokens of the prompts, so that only the rest is computed. It is extended in
+            place.
 
     Raises:
-        BadInput: a prompt is empty or leaves no room in the context, or the model's logits are not finite.
+        BadInput: a prompt is empty or leaves no space in the context, or the model's logits are not finite.
     """
     if not prompts:
         return
@@ -136,9 +149,10 @@ def stream_text(
     stop_ids: Collection[int],
     cache: KVCache | None = None,
 ) -> Generator[str, None, None]:
-    """Yield the text of one answer piece by piece; arguments and errors as for `stream`.
+    """Generate the answer to one prompt, and yield its text piece by piece.
 
-    The bytes of an incomplete character are held back until the next token completes it, or dropped at the end.
+    The bytes of an incomplete character are not yielded before a later token completes it. The arguments and
+    errors are those of `stream`.
     """
     steps = stream(
         model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
@@ -160,7 +174,10 @@ def generate(
     sampling: Sampling,
     stop_ids: Collection[int],
 ) -> list[list[int]]:
-    """The new tokens of every prompt, without the stop token; arguments and errors as for `stream`."""
+    """Generate text for a batch of prompts, and return the new tokens of each, without the stop token.
+
+    The arguments and errors are those of `stream`.
+    """
     new: list[list[int]] = [[] for _ in prompts]
     for step in stream(model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids):
         for row, token in step.items():

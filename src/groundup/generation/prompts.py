@@ -1,7 +1,7 @@
 """Prompt styles turn an instruction and its input into the text that the response continues.
 
-A checkpoint stores the name of its style, so that generation uses the prompts of training. Chat models come with a
-template of their own.
+A checkpoint stores the name of its style, so that generation uses the same prompts as training. Chat models
+come with a template of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,13 @@ Turn = tuple[list[int], bool]  # token ids, and whether the model writes them
 
 
 class Request(NamedTuple):
-    """A request to a model; `history` has the earlier messages: perhaps system, then user and assistant in turn."""
+    """A request to a model.
+
+    Attributes:
+        instruction: what the model should do.
+        input: the text to do it with; may be empty.
+        history: earlier messages: an optional system message, then user and assistant in turn.
+    """
 
     instruction: str
     input: str = ""
@@ -28,18 +34,18 @@ class Request(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Request":
-        """The request of an instruction row."""
+        """Make a request from an instruction row."""
         return cls(row["instruction"], row["input"], row.get("history", ()))
 
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """The texts around the three headers "### Instruction:", "### Input:" and "### Response:"."""
+    """A prompt style: the texts around the headers "### Instruction:", "### Input:" and "### Response:"."""
 
-    with_input: str = ""  # preamble
-    without_input: str = ""  # preamble without an input
+    with_input: str = ""  # preamble of a prompt with an input
+    without_input: str = ""  # preamble of a prompt without an input
     after_header: str = "\n"
-    between: str = "\n\n"
+    between: str = "\n\n"  # between sections
     before_response: str = "\n"  # the end of the prompt
     response_start: str = ""  # the beginning of the response
 
@@ -52,14 +58,16 @@ PROMPT_STYLES = {
         without_input="Below is an instruction that describes a task. "
         "Write a response that appropriately completes the request.\n\n",
     ),
-    # For small models: the same headers in less than half of the tokens. Text follows its header on the same line, so
-    # that a word is the same token, with a space before it, in the input and at the start of the response.
+    # For small models: the same headers, with less than half of the tokens. Text is on the same line as its
+    # header, so that a word has a space before it, and so the same token, in the input and in the response.
     "alpaca_short": PromptStyle(after_header=" ", between="\n", before_response="", response_start=" "),
 }
 
 
 def format_prompt(style: str, instruction: str, input: str = "") -> str:
-    """The prompt up to the beginning of the response; a blank `input` drops its section.
+    """Return the prompt for an instruction, up to the beginning of the response.
+
+    If `input` is blank, the prompt has no section for it.
 
     format_prompt("alpaca_short", "Say the first word.", "tea, red") ->
     "### Instruction: Say the first word.\\n### Input: tea, red\\n### Response:"
@@ -76,16 +84,20 @@ def format_prompt(style: str, instruction: str, input: str = "") -> str:
 
 
 def format_response(style: str, output: str) -> str:
-    """The text that continues the prompt; stripping it gives the answer back."""
+    """Return the text with which a response continues its prompt; stripping it gives `output` back.
+
+    Raises:
+        BadInput: there is no such style.
+    """
     return _style(style).response_start + output
 
 
 @dataclass(frozen=True)
 class Prompter:
-    """Turns requests into the token ids of prompts, in the style of one model.
+    """Turns requests into the token ids of prompts, in the prompt style of one model.
 
     Raises:
-        BadInput: there is no such style, or CHAT_TEMPLATE without a template.
+        BadInput: there is no such style, or the style is CHAT_TEMPLATE and there is no template.
     """
 
     style: str  # a name of PROMPT_STYLES, or CHAT_TEMPLATE
@@ -102,33 +114,35 @@ class Prompter:
             )
 
     def prompts(self, requests: Sequence[tuple[str, str] | Request]) -> list[list[int]]:
-        """The token ids of each request, up to the beginning of the answer.
+        """Return the token ids of the prompt for each request, up to the beginning of the answer.
 
         Raises:
-            BadInput: a request contains a special token of a chat template, or a history that the style cannot express.
+            BadInput: the style cannot express a history, or the style is a chat template and it fails, or a
+                message contains a special token.
         """
         turns = self._encode([self._texts(Request(*request)) for request in requests])
         return [[*chain.from_iterable(ids for ids, _ in conversation)] for conversation in turns]
 
     def completions(self, outputs: Sequence[str]) -> list[list[int]]:
-        """The token ids of each answer, with the token that ends it."""
+        """Return the token ids of each answer, with the token that ends it."""
         return [turn[0] for [turn] in self._encode([[(self._response(output), True)] for output in outputs])]
 
     def answered(self, requests: Sequence[Request], outputs: Sequence[str]) -> list[list[Turn]]:
-        """The turns of each request with its answer; the answers in the history are marked as written by the model too.
+        """Return the turns of each request and its answer, as token ids, for training.
 
-        Each answer includes the token that ends it. Prompts and answers are encoded separately, as in generation; if
-        the answers begin with a word, the joined ids equal those of the whole text.
+        The answers in the history also count as written by the model. Each answer includes the token that
+        ends it. Prompts and answers are encoded separately, as in generation. If the answers begin with a
+        word, the joined ids are those of the whole text.
 
         Raises:
-            BadInput: as for `prompts`.
+            BadInput: as `prompts` does.
         """
         return self._encode(
             [self._texts(request, output) for request, output in zip(requests, outputs, strict=True)]
         )
 
     def _encode(self, conversations: Sequence[Sequence[tuple[str, bool]]]) -> list[list[Turn]]:
-        """Encode the pieces of conversations; each piece of the model is followed by the token that ends it."""
+        """Encode the pieces of conversations; pieces that the model writes are followed by the end token."""
         written = [text for pieces in conversations for text, learned in pieces if learned]
         read = [text for pieces in conversations for text, learned in pieces if not learned]
         answers = iter(self.tokenizer.encode_batch(written))
@@ -150,7 +164,7 @@ class Prompter:
         ]
 
     def _texts(self, request: Request, output: str | None = None) -> list[tuple[str, bool]]:
-        """A request, with its answer if given, in pieces: (text, whether the model writes it)."""
+        """Split a request and its answer, if given, into pieces: (text, whether the model writes it)."""
         if self.style == CHAT_TEMPLATE:
             asked = "\n\n".join(part for part in (request.instruction, request.input) if part.strip())
             messages = [*request.history, {"role": "user", "content": asked}]
@@ -176,7 +190,10 @@ class Prompter:
         return format_prompt(self.style, message["content"]), False
 
     def _turns(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
-        """The pieces of a conversation in the chat template; text after the end of an answer joins the next piece."""
+        """Split a conversation in the chat template into pieces: (text, whether the model writes it).
+
+        The text that the template puts after the end of an answer is part of the next piece.
+        """
         assert self.template is not None and isinstance(self.tokenizer, BPETokenizer)
         check_messages(messages, self.tokenizer)
         end, behind = self.tokenizer.end, ""
@@ -195,7 +212,9 @@ class Prompter:
         return pieces
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """The token ids of a conversation in the chat template, up to the beginning of the model's next message.
+        """Return the token ids of a conversation in the chat template.
+
+        They end with the header of the model's next message.
 
         Raises:
             BadInput: the template fails, or a message contains a special token.
@@ -208,7 +227,7 @@ class Prompter:
 
 
 def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None:
-    """Raise BadInput if a message contains a special token, with which it could impersonate another role."""
+    """Raise BadInput if a message contains a special token, since it could imitate another role."""
     for message in messages:
         for special in tokenizer.special_tokens:
             if special in message["content"]:

@@ -1,6 +1,6 @@
-"""Sampling settings and their defaults.
+"""The settings of sampling, and their defaults.
 
-This module does not import torch, so that the help of commands is quick.
+This module does not import torch, so that commands show their help quickly.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,19 +11,21 @@ from groundup.errors import BadInput
 # The smallest normal float32; a processor may treat smaller divisors as 0.
 SMALLEST_TEMPERATURE = 2.0**-126
 LARGEST_TEMPERATURE = 1e38  # float32 rounds larger values to infinity
-SEEDS = range(-(2**63), 2**63)  # the seeds that torch's generators accept
+SEEDS = range(-(2**63), 2**63)  # torch's generators accept these seeds
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """The settings of sampling: how the next token is chosen.
 
-    temperature: divides the logits; at 0, or too small a value for float32, the most likely token is always taken.
-    top_k: sample only from the k most likely tokens; 0 = all.
-    top_p: sample only from the smallest set of tokens whose probability reaches p (nucleus sampling, Holtzman et al.
-        2020); 1 = all.
-    seed: row r of a batch draws from its own generator, seeded with seed + r, so its text does not depend on the other
-        rows.
+    Attributes:
+        temperature: divides the logits. At 0, or if it is too small for float32, the most likely token is
+            always taken.
+        top_k: sample only from the k most likely tokens; 0 = all.
+        top_p: sample only from the smallest set of tokens whose probability reaches p (nucleus sampling,
+            Holtzman et al. 2020); 1 = all.
+        seed: row r of a batch draws from its own generator, seeded with seed + r, so its text does not depend
+            on the other rows.
 
     Raises:
         BadInput: a value is out of range.
@@ -52,7 +54,7 @@ class Sampling:
 
 
 CONTINUATION = Sampling(temperature=0.8, top_p=0.95)  # random enough to continue a text without repeating it
-MAX_NEW_TOKENS = 64  # of the answer to an instruction
-MAX_REPLY_TOKENS = 512  # of a reply in a conversation; at most half of the context
+MAX_NEW_TOKENS = 64  # default for the answer to an instruction
+MAX_REPLY_TOKENS = 512  # default for a reply in a conversation, which gets at most half of the context
 # parameters of a request to the served instruction model, with their defaults
 INFERENCE_PARAMS: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **asdict(Sampling())}

@@ -1,5 +1,5 @@
-"""Inspection of trained models: their parts, their attention on one text, and the attention of one query step by step.
+"""Inspection of trained models: their parts, their attention on one text, and one query's attention by steps.
 
-The results are numbers and arrays for one model and one text; scores of models are in `evaluation`. Reading the stored
-results needs no torch, so that reports can draw them.
+The results are numbers and arrays for one model and one text; scores of models are in `evaluation`. Reading
+stored results needs no torch, so that reports can draw them.
 """

@@ -1,7 +1,7 @@
-"""The parts of a model, found by running the loaded model on a text.
+"""Find the parts of a model and their sizes by running it on a text.
 
-Hooks record which modules are called, in which order, and the shapes of their outputs. Parameters are counted in the
-modules; a tensor shared by two parts counts for the part that is called first.
+Hooks record which modules are called, in which order, and the shapes of their outputs. Parameters are counted
+in the modules; a tensor that two parts share counts for the part that is called first.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ TITLES = {
 
 @torch.no_grad()
 def stacks(model: nn.Module, idx: Tensor, source: Tensor | None = None) -> list[Stack]:
-    """The one stack of a decoder or encoder, or the two stacks of an encoder-decoder.
+    """Describe a model as stacks of parts: one for a decoder or encoder, two for an encoder-decoder.
 
     Args:
         model: Decoder, Encoder or EncoderDecoder, in evaluation mode.
@@ -70,7 +70,14 @@ def stacks(model: nn.Module, idx: Tensor, source: Tensor | None = None) -> list[
 
 
 def _stack(title: str, trunk: Transformer, read: Callable[[], object], counted: set[int]) -> Stack:
-    """Record the parts of `trunk` during `read`; `counted` holds the `id` of every parameter counted so far."""
+    """Describe one trunk as a stack of parts.
+
+    Args:
+        title: of the stack.
+        trunk: the model.
+        read: runs the model.
+        counted: the `id` of every parameter counted so far; it is extended.
+    """
     blocks: Any = trunk.h
     watched = dict(trunk.named_children()) | {
         f"h.0.{name}": part for name, part in blocks[0].named_children()
@@ -144,7 +151,7 @@ def _part(
 
 
 def _detail(module: nn.Module, trunk: Transformer) -> str:
-    """The sizes inside a part, as text."""
+    """Describe the sizes inside a part of a model as text, such as "4 heads of 64"."""
     if isinstance(module, nn.Embedding):
         return f"{module.num_embeddings:,} × {module.embedding_dim}"
     if isinstance(module, NgramEmbedding):

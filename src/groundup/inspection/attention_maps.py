@@ -1,4 +1,7 @@
-"""Attention maps and their file: how much each token of a text attends to each token of the same or another text."""
+"""Attention maps and their file.
+
+A map shows how much each token of a text attends to each token of the same or another text.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +16,13 @@ from groundup.files import atomic_path
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """How much each of T tokens (rows) attends to each of S tokens (columns).
+    """An attention map: how much each of T tokens (rows) attends to each of S tokens (columns).
 
-    weights: (T, S), or (H, T, S) for H heads; each row sums to 1. As booleans: where any attention weight is above 0.
+    Attributes:
+        rows: the T tokens.
+        columns: the S tokens.
+        weights: (T, S), or (H, T, S) for H heads; each row sums to 1. Or (T, S) booleans: True where any
+            weight is above 0.
     """
 
     rows: Sequence[str]
@@ -24,7 +31,7 @@ class AttentionMap:
 
 
 def save_maps(path: Path, maps: Mapping[str, AttentionMap]) -> None:
-    """Write named maps into one .npz file, atomically; equal maps give equal bytes."""
+    """Write named attention maps into one .npz file, atomically; equal maps give equal bytes."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, one in maps.items():
         arrays |= {f"{name}/rows": np.array(one.rows, str), f"{name}/columns": np.array(one.columns, str)}
@@ -34,7 +41,7 @@ def save_maps(path: Path, maps: Mapping[str, AttentionMap]) -> None:
 
 
 def load_maps(path: Path) -> dict[str, AttentionMap]:
-    """Read what `save_maps` wrote, in the same order."""
+    """Read the attention maps that `save_maps` wrote, in the same order."""
     with np.load(path) as arrays:
         names = dict.fromkeys(key.rpartition("/")[0] for key in arrays.files)
         return {

@@ -1,6 +1,7 @@
-"""The attention of one query in one head, step by step with the model's own numbers: products, softmax, weighted sum.
+"""The attention of one query in one head, step by step: products, softmax, weighted sum.
 
-Vaswani et al. 2017, section 3.2.1: Attention(Q, K, V) = softmax(Q Kᵀ / sqrt(D)) V, here for a single query.
+It is softmax(Q Kᵀ / sqrt(D)) V (Vaswani et al. 2017, section 3.2.1) for a single query, with the numbers that
+the model computes.
 """
 
 from collections.abc import Sequence
@@ -25,31 +26,35 @@ class QueryAttention:
 
     @property
     def products(self) -> Tensor:
-        """q · k for each key (S,): large if query and key point in the same direction."""
+        """The products q · k of the query with each key, (S,): large if both point in the same direction."""
         return self.keys @ self.query
 
     @property
     def scores(self) -> Tensor:
-        """The products divided by sqrt(D) (S,), so that their size does not grow with the width of a head."""
+        """The products divided by sqrt(D), (S,), so that their size does not grow with the head's width."""
         return self.products / len(self.query) ** 0.5
 
     @property
     def weights(self) -> Tensor:
-        """Softmax of the scores (S,): positive, with sum 1."""
+        """The attention weights, (S,): the softmax of the scores, positive and with sum 1."""
         return self.scores.softmax(dim=0)
 
     @property
     def output(self) -> Tensor:
-        """Sum of the values, each multiplied by its weight (D,)."""
+        """The head's output for the query, (D,): the sum of the values, each multiplied by its weight."""
         return self.weights @ self.values
 
 
 @torch.no_grad()
 def query_attention(model: Transformer, idx: Tensor, layer: int, head: int, position: int) -> QueryAttention:
-    """The attention of the query at `position`, in one head, while the model reads idx (1, T).
+    """Record the attention of one query in one head while a model reads a text.
 
     Args:
-        layer, head: counted from 0.
+        model: a decoder or encoder.
+        idx: (1, T) token ids.
+        layer: counted from 0.
+        head: counted from 0.
+        position: of the query.
 
     Raises:
         BadInput: the model has no such layer or head.
@@ -80,14 +85,16 @@ def query_attention(model: Transformer, idx: Tensor, layer: int, head: int, posi
 
 
 def steps(found: QueryAttention, tokens: Sequence[str]) -> dict[str, Any]:
-    """All intermediate numbers, as JSON.
+    """Return all intermediate numbers of a query's attention, as JSON.
 
     Args:
+        found: the attention of the query.
         tokens: all tokens of the text; the query may attend to fewer.
 
     Returns:
-        {"channels": D, "keys": [{"token", "product", "score", "exp", "weight", "value" (D,), "part" (D,)}], "exp",
-        "output" (D,)}; "part" is the value times its weight, and the last two are sums over all keys.
+        "channels": D. "keys": {"token", "product", "score", "exp", "weight", "value" (D,), "part" (D,)} of
+        each key, where "part" is the value times its weight. "exp" and "output" (D,): the sums of "exp" and
+        "part" over all keys.
     """
     numbers = {
         "product": found.products,

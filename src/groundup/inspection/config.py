@@ -1,4 +1,7 @@
-"""Settings of the page about the transformer; imports no torch, so that reading them is fast."""
+"""The settings of the page about the transformer.
+
+This module does not import torch, so importing it is quick.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +16,11 @@ Counted = Annotated[int, Ge(1)]  # counted from 1
 
 @dataclass(frozen=True)
 class ExplainConfig:
-    """The section `explain` of the study's params.yaml."""
+    """The study's section `explain`: the texts and the attention that the page about the transformer shows.
+
+    Raises:
+        BadInput: a text is empty.
+    """
 
     __pydantic_config__ = STRICT
 

@@ -1,4 +1,4 @@
-"""How trained models process one text: the tokens, the attention of every head, and statistics of each head."""
+"""Explain how trained models process one text: tokens, the attention of every head, and statistics of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ END = "(end)"  # label of the end-of-text token
 
 @dataclass(frozen=True)
 class TracedText:
-    """One text of T tokens as a model read it, with a trace of its attention."""
+    """One text of T tokens that a model read, with a trace of its attention."""
 
     tokens: list[str]
     idx: Tensor  # (1, T)
@@ -50,7 +50,7 @@ class TracedTranslation:
     """One text that an encoder-decoder read, and the translation that it wrote."""
 
     source: TracedText
-    target: TracedText  # `tokens` are the tokens written, each at the position of `idx` that predicts it
+    target: TracedText  # `tokens` are the tokens written; token i is predicted at position i of `idx`
     text: str
 
 
@@ -58,10 +58,12 @@ class TracedTranslation:
 class Explanation:
     """The data of the page about the transformer, as JSON and arrays.
 
-    metrics: {"models": {name: see `sizes_of`}, "source", "translation"}.
-    facts: {"models": {kind: {"name", "stacks", "config"}}, "tokens": see `tokens_of`, "habits": of decoder and encoder,
-        see `habits_of`, "later": see `share_of_later`, "look": see `attention_steps.steps`}.
-    maps: see `maps_of`.
+    Attributes:
+        metrics: "models" (name -> see `sizes_of`), "source" and "translation" (texts).
+        facts: "models" (kind -> {"name", "stacks", "config"}), "tokens" (see `tokens_of`), "habits" of
+            decoder and encoder (see `habits_of`), "later" (see `share_of_later`), "look" (see
+            `attention_steps.steps`).
+        maps: see `maps_of`.
     """
 
     metrics: Mapping[str, Any]
@@ -71,7 +73,9 @@ class Explanation:
 
 @torch.no_grad()
 def trace_text(model: Transformer, tokenizer: Tokenizer, text: str) -> TracedText:
-    """Let a decoder or encoder read the text between two end-of-text tokens, as in its training data.
+    """Let a decoder or encoder read a text, and trace its attention.
+
+    The text is between two end-of-text tokens, as in the training data.
 
     Raises:
         BadInput: the text is longer than the context.
@@ -86,7 +90,7 @@ def trace_text(model: Transformer, tokenizer: Tokenizer, text: str) -> TracedTex
 
 @torch.no_grad()
 def trace_translation(model: EncoderDecoder, tokenizer: Tokenizer, source: str) -> TracedTranslation:
-    """Let an encoder-decoder read `source` and write its translation with greedy decoding.
+    """Let an encoder-decoder translate a text greedily, and trace its attention.
 
     Raises:
         BadInput: the source is longer than the context.
@@ -125,17 +129,27 @@ def _fits(name: str, idx: Tensor, limit: int) -> None:
 
 
 def attended(weights: Sequence[Tensor]) -> Tensor:
-    """(T, S): True where any head of any layer attends (for B = 1); softmax gives 0 only to masked positions."""
+    """Find the positions to which any head of any layer attends; softmax gives 0 only to masked positions.
+
+    Args:
+        weights: (1, H, T, S) of each layer.
+
+    Returns:
+        (T, S), True where a weight is above 0.
+    """
     return torch.stack([layer[0].amax(dim=0) for layer in weights]).amax(dim=0) > 0
 
 
 def habits(weights: Tensor) -> list[dict[str, float]]:
-    """Where the attention of each head (H, T, T) goes, on average over all positions but the first.
+    """Measure where the attention of each head goes, on average over all positions but the first.
+
+    Args:
+        weights: (H, T, T), of one layer.
 
     Returns:
-        Shares of the attention to the token `itself`, the token `before`, the `first` token of the text and all `later`
-        tokens, which may overlap; and `spread`, the exponential of the entropy: the number of tokens over which a
-        uniform attention would be spread.
+        For each head, shares of the attention: to the token "itself", the one "before" it, the "first" token
+        of the text and all "later" tokens; they may overlap. "spread" is the exponential of the entropy: a
+        uniform attention over so many tokens has the same entropy.
     """
     found = []
     for head in weights[:, 1:].double():  # (T - 1, T): row r is position r + 1
@@ -153,7 +167,7 @@ def habits(weights: Tensor) -> list[dict[str, float]]:
 
 
 def habits_of(seen: TracedText) -> list[dict[str, float]]:
-    """The habits of every head, with its layer and number, both counted from 1."""
+    """Return the habits of every head on a text, with "layer" and "head", both counted from 1."""
     return [
         {"layer": layer, "head": head, **habit}
         for layer, weights in enumerate(seen.trace.weights, 1)
@@ -162,11 +176,13 @@ def habits_of(seen: TracedText) -> list[dict[str, float]]:
 
 
 def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainConfig) -> Explanation:
-    """Let every model read its text, and measure its attention.
+    """Collect the data of the page about the transformer: let each model read its text, tracing its attention.
 
     Args:
         models: one loaded model for each of KINDS.
-        same: a decoder with the encoder's vocabulary, so that only the mask differs between the two.
+        same: a decoder with the encoder's vocabulary, so that the masks of the two can be compared token by
+            token.
+        config: the texts, and the layer and head to show step by step.
 
     Raises:
         BadInput: a text is longer than a model's context, or the model has no `explain.layer` or `explain.head`.
@@ -200,7 +216,7 @@ def explain(models: Mapping[str, Checkpoint], same: Checkpoint, config: ExplainC
 
 
 def tokens_of(decoder: TracedText, encoder: TracedText, both: TracedTranslation) -> dict[str, list[str]]:
-    """The tokens of every text that a model read or wrote."""
+    """Return the tokens of every text that a model read or wrote."""
     return {
         "decoder": decoder.tokens,
         "encoder": encoder.tokens,
@@ -210,14 +226,15 @@ def tokens_of(decoder: TracedText, encoder: TracedText, both: TracedTranslation)
 
 
 def share_of_later(seen: TracedText) -> float:
-    """The mean share of attention that goes to later tokens, over all heads."""
+    """Return the share of attention that goes to later tokens, as a mean over all heads."""
     return mean(habit["later"] for habit in habits_of(seen))
 
 
 def sizes_of(made_of: Sequence[Stack], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The size of a model, for the metrics.
+    """Return the size of a model: its parameters, FLOPs per token, layers, heads and channels.
 
     Args:
+        made_of: the model's stacks.
         config: the model's config as a mapping.
     """
     return {
@@ -232,12 +249,18 @@ def sizes_of(made_of: Sequence[Stack], config: Mapping[str, Any]) -> dict[str, A
 def maps_of(
     decoder: TracedText, encoder: TracedText, same: TracedText, both: TracedTranslation
 ) -> dict[str, AttentionMap]:
-    """Every attention map of the page.
+    """Return every attention map of the page about the transformer.
+
+    Args:
+        decoder: the sentence, read by the decoder.
+        encoder: the sentence, read by the encoder.
+        same: the sentence, read by a decoder with the encoder's vocabulary.
+        both: the verse and its translation.
 
     Returns:
-        {"decoder_<layer>", "encoder_<layer>", "cross_<layer>"}: (H, T, S), with layers counted from 1;
-        {"mask_decoder", "mask_encoder"}: (T, T), the attended positions of the sentence with and without a causal mask,
-        for two models with the same vocabulary.
+        "decoder_<layer>", "encoder_<layer>" and "cross_<layer>": (H, T, S), with layers counted from 1.
+        "mask_decoder" and "mask_encoder": (T, T), True where `same` and `encoder` attend, with and without a
+        causal mask.
     """
     maps = {}
     for kind, weights, rows, columns in (

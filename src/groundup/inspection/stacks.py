@@ -1,4 +1,4 @@
-"""A model as stacks of parts with their sizes, stored as JSON, so that drawing a page needs no model."""
+"""A model described as stacks of parts with sizes, stored as JSON, so that drawing it needs no model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True)
 class Part:
-    """One box of the data flow."""
+    """A part of a model: one box in the picture of the data flow."""
 
-    name: str  # of the module, as in the checkpoint; for a part of the blocks, its name in the first block
+    name: str  # of the module, as in the checkpoint; a part of the blocks has its name in the first block
     title: str
     detail: str
     shape: tuple[int, ...]  # of the output
     parameters: int
-    flops: int  # per token: multiplications and additions of the matrix products, at full context
+    flops: int  # multiplications and additions of the matrix products per token, at full context
 
 
 @dataclass(frozen=True)
 class Stack:
-    """An encoder or decoder: embeddings, which are summed, then `layers` equal blocks, then the head."""
+    """An encoder or decoder as parts: embeddings, which are summed, `layers` equal blocks, and the head."""
 
     title: str
     embeddings: tuple[Part, ...]
@@ -30,11 +30,12 @@ class Stack:
     norm_first: bool
     causal: bool
     head: tuple[Part, ...]
-    aside: tuple[Part, ...] = ()  # also read the last hidden states, but give nothing to the head
+    # parts that also read the last hidden states, but that the head does not use
+    aside: tuple[Part, ...] = ()
 
     @property
     def parameters(self) -> int:
-        """Parameters of all parts, counting every block."""
+        """Number of parameters of all parts, counting every block."""
         return sum(part.parameters * times for part, times in self.parts())
 
     @property
@@ -43,14 +44,17 @@ class Stack:
         return sum(part.flops * times for part, times in self.parts())
 
     def parts(self) -> Iterator[tuple[Part, int]]:
-        """Every part with the number of times it occurs in the stack."""
+        """Yield every part of the stack with the number of times it occurs."""
         yield from ((part, 1) for part in self.embeddings)
         yield from ((part, self.layers) for part in self.block)
         yield from ((part, 1) for part in (*self.head, *self.aside))
 
 
 def read_stacks(found: Sequence[Mapping[str, Any]]) -> list[Stack]:
-    """The stacks of one model from JSON, which holds the `asdict` of each.
+    """Read the stacks of one model from JSON.
+
+    Args:
+        found: the `dataclasses.asdict` of each stack.
 
     Raises:
         pydantic.ValidationError: the JSON does not describe stacks.

@@ -1,5 +1,6 @@
-"""The models: one attention, one block and one trunk for decoder, encoder, encoder-decoder and classifier; LoRA.
+"""The models: decoder, encoder, encoder-decoder and classifier share one attention, one block and one trunk.
 
-What distinguishes the members of the family is a value of `ModelConfig`. Shapes are in the docstrings: B batch,
-T positions, C channels, H heads, D channels per head, V vocabulary. Losses and optimizers are in `training`.
+The features by which they differ are values of `ModelConfig`. The room also has low-rank adapters (LoRA).
+Shapes are in the docstrings: B sequences, T positions, C channels, H heads, D channels per head, V tokens of
+the vocabulary. Losses and optimizers are in `training`.
 """

@@ -17,7 +17,7 @@ from groundup.nn.rotary import rotate
 
 
 class KeysValues(NamedTuple):
-    """Keys and values of one layer, each (B, K, S, D)."""
+    """The keys and values of one attention layer, each (B, K, S, D)."""
 
     keys: Tensor
     values: Tensor
@@ -25,26 +25,29 @@ class KeysValues(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """The encoder's output, as the layers of a decoder attend to it.
+    """The encoder's output in an encoder-decoder, as keys and values that the decoder attends to.
 
-    `mask` (B, 1, 1, S): True at real tokens. `layers`: keys and values of each decoder layer. They do not change
-    during generation, so they are computed once.
+    It does not change during generation, so it is computed once.
+
+    Attributes:
+        mask: (B, 1, 1, S), True at real tokens.
+        layers: keys and values for the cross-attention of each decoder layer.
     """
 
     mask: Tensor
     layers: list[KeysValues]
 
     def keep(self, rows: Tensor) -> "Memory":
-        """The memory of the given rows (n,), in that order; a row may occur more than once."""
+        """Return the memory of the given rows (n,), in that order; a row may occur more than once."""
         return Memory(self.mask[rows], [KeysValues(k[rows], v[rows]) for k, v in self.layers])
 
 
 @dataclass
 class KVCache:
-    """Keys and values of all earlier positions for every layer, and their tokens.
+    """The key/value cache: keys and values of all earlier positions for every layer, and their tokens.
 
-    Rows may differ in length: the first `lengths[b]` positions of row b are valid, and new ones are written after
-    them. A batch of prompts is therefore padded on the right, and decoding overwrites the padding.
+    Rows may differ in length: the first `lengths[b]` positions of row b are valid, and new ones are written
+    after them. A batch of prompts is therefore padded on the right, and decoding overwrites the padding.
     """
 
     keys: list[Tensor]  # per layer (B, K, capacity, D)
@@ -55,15 +58,26 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """Number of positions that each row can hold."""
+        """Number of positions that each row of the cache has space for."""
         return self.tokens.shape[1]
 
     def positions(self, n: int) -> Tensor:
-        """Positions of the next n tokens of each row, (B, n)."""
+        """Return the positions of the next n tokens of each row of the cache: (B, n)."""
         return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
 
     def append(self, layer: int, k: Tensor, v: Tensor, positions: Tensor, end: int) -> tuple[Tensor, Tensor]:
-        """Store k, v (B, K, n, D) at `positions` (B, n); return views of all keys and values up to `end`."""
+        """Store keys and values in the cache.
+
+        Args:
+            layer: number of the layer, from 0.
+            k: (B, K, n, D), the new keys.
+            v: (B, K, n, D), the new values.
+            positions: (B, n), where they are stored.
+            end: number of positions in use afterwards.
+
+        Returns:
+            The layer's keys and its values, each a view (B, K, end, D) into the cache.
+        """
         assert end <= self.capacity, (end, self.capacity)
         where = positions[:, None, :, None].expand_as(k)
         self.keys[layer].scatter_(2, where, k.type_as(self.keys[layer]))
@@ -71,7 +85,7 @@ class KVCache:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
     def beginning(self, n: int, capacity: int) -> "KVCache":
-        """The first n positions of every row, in a cache that holds `capacity` positions."""
+        """Return a new cache with the first n positions of every row and space for `capacity` positions."""
         room = (0, capacity - n)
         return KVCache(
             [F.pad(k[:, :, :n], (0, 0, *room)) for k in self.keys],
@@ -82,9 +96,13 @@ class KVCache:
         )
 
     def keep(self, rows: Tensor, *, same_memory: bool = False) -> "KVCache":
-        """The cache of the given rows (n,), in that order, to drop finished sequences or to repeat beams.
+        """Return a cache with the given rows (n,), in that order; a row may occur more than once.
 
-        With `same_memory`, `memory` is kept as it is: beams that trade places have the same source.
+        This drops finished sequences or duplicates beams.
+
+        Args:
+            rows: (n,), indices of rows.
+            same_memory: leave `memory` as it is, since beams that change places have the same source.
         """
         return KVCache(
             [k[rows] for k in self.keys],
@@ -97,10 +115,10 @@ class KVCache:
 
 @dataclass
 class Trace:
-    """Hidden states and attention weights of one forward pass, which fills the trace it is given.
+    """The hidden states and attention weights of one forward pass, which fills the trace passed to it.
 
-    The fast attention kernels do not return weights, so a traced pass computes attention step by step. With
-    `attention` False it uses the fast kernels and fills only `hidden`.
+    The fast attention kernels do not return weights, so a traced pass computes attention step by step. If
+    `attention` is False, it uses the fast kernels and fills only `hidden`.
     """
 
     hidden: list[Tensor] = field(default_factory=list)  # (B, T, C): the embeddings, then after each block
@@ -112,13 +130,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """Positions, masks and caches of one forward pass, computed once and shared by all layers."""
+    """What all layers share in one forward pass: positions, mask and cache, computed once."""
 
-    rotary: tuple[Tensor, Tensor] | None  # cos, sin
+    rotary: tuple[Tensor, Tensor] | None  # cos, sin of the rotation angles; None without rotary positions
     causal: bool = True
     cache: KVCache | None = None
-    positions: Tensor | None = None  # (B, T), or (T,) for all rows; attention needs them only with a cache
-    end: int = 0  # cached positions in use after this pass
+    positions: Tensor | None = None  # (B, T), or (T,) for all rows; attention uses them only with a cache
+    end: int = 0  # number of cached positions in use after this pass
     mask: Tensor | None = None  # (B, 1, T or 1, S), True = visible; None = all, or the past if causal
     memory: Memory | None = None
     trace: Trace | None = None
@@ -126,10 +144,15 @@ class AttentionContext:
 
 
 def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """softmax(q kᵀ / sqrt(D)) v (Vaswani et al. 2017, eq. 1), one line per step; the fast kernels compute the same.
+    """Compute attention, softmax(q kᵀ / sqrt(D)) v (Vaswani et al. 2017, eq. 1), one line per step.
+
+    The fast kernels compute the same, but do not return the weights.
 
     Args:
-        q: (B, H, T, D). k, v: (B, H, S, D). mask: broadcasts to (B, H, T, S), True = visible.
+        q: (B, H, T, D), queries.
+        k: (B, H, S, D), keys.
+        v: (B, H, S, D), values.
+        mask: broadcasts to (B, H, T, S), True = visible; None: everything is visible.
 
     Returns:
         The weighted sums of the values (B, H, T, D), and the weights (B, H, T, S).
@@ -142,12 +165,12 @@ def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) ->
 
 
 class Attention(nn.Module):
-    """softmax(q kᵀ / sqrt(D)) v (Vaswani et al. 2017, section 3.2), in H heads.
+    """Multi-head attention: softmax(q kᵀ / sqrt(D)) v in H heads (Vaswani et al. 2017, section 3.2).
 
-    Self-attention takes queries, keys and values from one text. With `cross`, queries come from the decoder's text,
-    keys and values from the encoder's. With K < H, each group of H / K query heads shares one key/value head (Ainslie
-    et al. 2023).
-    `qk_norm` normalises queries and keys to unit root mean square before the product (Henry et al. 2020).
+    Self-attention takes queries, keys and values from one text. With `cross`, queries come from the decoder's
+    text, keys and values from the encoder's. If K < H, each group of H / K query heads shares one key/value
+    head (Ainslie et al. 2023). `config.qk_norm` normalises queries and keys to unit root mean square before
+    the product (Henry et al. 2020).
     """
 
     def __init__(self, config: ModelConfig, layer: int, cross: bool = False) -> None:
@@ -166,7 +189,7 @@ class Attention(nn.Module):
         self.resid_dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
-        """x (B, T, C) -> (B, T, C)."""
+        """Compute the output of attention: x (B, T, C) -> (B, T, C)."""
         if self.cross:
             assert context.memory is not None
             q = self._normalise_and_rotate(self._heads(self.c_q(x), self.n_head)[0], context.rotary)
@@ -177,26 +200,30 @@ class Attention(nn.Module):
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
 
     def keys_values(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> KeysValues:
-        """Keys and values of this cross-attention for the encoder's output x (B, S, C).
+        """Compute the keys and values of cross-attention from the encoder's output x (B, S, C).
 
-        Keys are rotated by their position in the source, queries by theirs in the target, so that from the first
-        step a head can attend to the same position in the other text.
+        Keys are rotated by their position in the source, queries by their position in the target. So a head
+        can attend to the same position in the other text from the first step of training.
         """
         k, v = self._heads(self.c_kv(x), self.n_kv_head, self.n_kv_head)
         return KeysValues(self._normalise_and_rotate(k, rotary), v)
 
     def queries_keys_values(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, C) -> q (B, H, T, D) and k, v (B, K, S, D), including the cached past."""
+        """Compute the queries, keys and values of self-attention for x (B, T, C).
+
+        Returns:
+            q (B, H, T, D), k (B, K, S, D) and v (B, K, S, D); k and v include the cached past.
+        """
         q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
         q, k = self._normalise_and_rotate(q, context.rotary), self._normalise_and_rotate(k, context.rotary)
         if context.cache is not None and context.positions is not None:
             past_k, past_v = context.cache.append(self.layer, k, v, context.positions, context.end)
-            if context.end > x.shape[1]:  # on the first pass the cache holds nothing else
+            if context.end > x.shape[1]:  # otherwise the cache holds nothing but these keys and values
                 k, v = past_k.type_as(q), past_v.type_as(q)
         return q, k, v
 
     def _heads(self, x: Tensor, *heads: int) -> list[Tensor]:
-        """Split (B, T, sum of heads · D) into one (B, n, T, D) for each n in `heads`."""
+        """Split x (B, T, sum of heads · D) into heads: one tensor (B, n, T, D) for each n in `heads`."""
         parts = x.split([n * self.head_dim for n in heads], dim=-1)
         return [part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts]
 
@@ -207,9 +234,10 @@ class Attention(nn.Module):
         return x if rotary is None else rotate(x, *rotary)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
-        """The attention output (B, H, T, D)."""
+        """Compute the weighted sums of the values (B, H, T, D), and fill the trace if there is one."""
         trace = context.trace if context.trace is not None and context.trace.attention else None
-        # the CPU kernel shares key/value heads itself: faster, same bits; but it sums gradients in another order
+        # The CPU kernel can share key/value heads itself, faster and with the same bits. It is not used in
+        # training, because it sums gradients in another order.
         shares = q.device.type == "cpu" and not q.requires_grad and trace is None
         if self.n_kv_head < self.n_head and not shares:
             k, v = (t.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for t in (k, v))

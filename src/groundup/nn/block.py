@@ -12,7 +12,10 @@ from groundup.nn.config import ModelConfig
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) over the channels (Zhang and Sennrich 2019); with `gain`, times one learned weight per channel."""
+    """Root-mean-square normalisation: x / rms(x) over the channels (Zhang and Sennrich 2019).
+
+    With `gain`, the result is multiplied by one learned weight per channel.
+    """
 
     def __init__(self, n_embd: int, eps: float, gain: bool) -> None:
         super().__init__()
@@ -20,22 +23,23 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(n_embd)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
+        """Normalise x (..., C) over its channels -> (..., C)."""
         return F.rms_norm(x, self.shape, self.weight, self.eps)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """The normalisation layer of this model, over its n_embd channels."""
+    """Make a normalisation layer over the n_embd channels of a model with this config."""
     if config.norm == "rmsnorm":
         return RMSNorm(config.n_embd, config.norm_eps, config.norm_gain)
     return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
 
 
 def activate(x: Tensor, activation: str) -> Tensor:
-    """Apply the non-linearity elementwise.
+    """Apply the activation function of a feed-forward network to x (..., C), elementwise.
 
-    gelu: GPT-2's tanh approximation; gelu_erf: the exact GELU (BERT). relu2: the squared ReLU (So et al. 2021).
-    swiglu: half of the channels gate the other half (Shazeer 2020), (..., 2 C) -> (..., C).
+    gelu is GPT-2's tanh approximation, gelu_erf the exact GELU (BERT), relu2 the squared ReLU (So et al.
+    2021). swiglu multiplies one half of the channels by a gate computed from the other half (Shazeer 2020):
+    (..., 2 C) -> (..., C).
     """
     if activation == "swiglu":
         gate, value = x.chunk(2, dim=-1)
@@ -48,7 +52,10 @@ def activate(x: Tensor, activation: str) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a non-linearity between them, applied to each position separately."""
+    """The feed-forward network of a block: two linear layers with an activation function between them.
+
+    It is applied to each position separately.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -59,15 +66,16 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
+        """Apply the network to each position: x (B, T, C) -> (B, T, C)."""
         return self.dropout(self.c_proj(activate(self.c_fc(x), self.activation)))
 
 
 class Block(nn.Module):
-    """Attention, then the feed-forward network, each with a residual connection (He et al. 2016).
+    """One layer of a transformer: attention, then the feed-forward network.
 
-    With `cross`, cross-attention comes between the two. The norm comes before each part or, as in the original
-    transformer, after each sum, which makes training without warm-up less stable (Xiong et al. 2020).
+    Each has a residual connection (He et al. 2016). With `cross`, cross-attention comes between the two. With
+    `config.norm_first`, the norm comes before each part. Otherwise it comes after each sum, as in the
+    original transformer, which makes training without warm-up less stable (Xiong et al. 2020).
     """
 
     def __init__(self, config: ModelConfig, layer: int, cross: bool = False) -> None:
@@ -81,7 +89,7 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
+        """Apply the layer to the residual stream: x (B, T, C) -> (B, T, C)."""
         if self.norm_first:
             x = x + self.attn(self.ln_1(x), context)
             if self.cross_attn is not None and self.ln_cross is not None:

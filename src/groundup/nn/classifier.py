@@ -10,17 +10,21 @@ from groundup.nn.encoder import Encoder
 
 
 class SequenceClassifier(nn.Module):
-    """A trunk with a linear head on one vector per sequence.
+    """A text classifier: a trunk with a linear head on one vector per sequence.
 
-    `last` uses the last real token, which has seen the whole text in a decoder; `first` the first token, as in BERT;
-    `mean` the average over the real tokens; `max` the largest value of each channel, so that one revealing phrase is
-    enough.
+    How hidden states become one vector (`pooling`):
+
+    - last: the last real token, which in a decoder has seen the whole text.
+    - first: the first token, as in BERT.
+    - mean: the average over the real tokens.
+    - max: the largest value of each channel, so that one revealing phrase is enough.
 
     The head has a bias, except with `last` on a decoder without biases: such models are exported as
     LlamaForSequenceClassification, whose head has none.
 
     Raises:
-        BadInput: `pooling` is `first` and the trunk a decoder, whose first position has seen only its own token.
+        BadInput: `pooling` is `first` and the trunk is a decoder, whose first position sees only its own
+            token.
     """
 
     def __init__(self, trunk: Decoder | Encoder, n_classes: int, pooling: Pooling) -> None:
@@ -38,11 +42,19 @@ class SequenceClassifier(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, idx: Tensor, lengths: Tensor) -> Tensor:
-        """idx (B, T) padded on the right, lengths (B,) real tokens per row -> class scores (B, n_classes)."""
+        """Classify texts: return the scores of the classes, (B, n_classes).
+
+        Args:
+            idx: (B, T) token ids, padded on the right.
+            lengths: (B,), number of real tokens per row.
+
+        Raises:
+            BadInput: a text is longer than the context.
+        """
         return self.score(self.pool(self.trunk.read(idx, lengths=lengths), lengths))
 
     def pool(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Hidden states (B, T, C) -> one vector per row (B, C), from its real tokens only."""
+        """Pool hidden states (B, T, C) into one vector per row, (B, C), from its real tokens only."""
         if self.pooling == "first":
             return x[:, 0]
         if self.pooling == "last":

@@ -83,7 +83,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """How rotary positions are extended beyond the context of the first training; see nn/rotary.py.
+    """How rotary positions are scaled for texts longer than those of pretraining; see nn/rotary.py.
 
     Raises:
         BadInput: the values contradict each other.
@@ -93,7 +93,7 @@ class RopeScaling:
 
     kind: Literal["linear", "llama3", "yarn"]
     factor: float  # new context length / original context length
-    original_context: int = 0  # context length of the first training; llama3 and yarn
+    original_context: int = 0  # context length of pretraining; llama3 and yarn
     low_freq_factor: float = 1.0  # llama3
     high_freq_factor: float = 4.0  # llama3
     beta_fast: float = 32.0  # yarn
@@ -118,11 +118,12 @@ class RopeScaling:
 class ModelConfig:
     """Everything that determines the shape and the arithmetic of a transformer; saved with every checkpoint.
 
-    All architectures differ only in these values: a decoder is causal, an encoder is not, and a decoder with
+    Architectures differ only in these values: a decoder is causal, an encoder is not, and a decoder with
     `n_encoder_layer` > 0 is part of an encoder-decoder.
 
-    A new field has a default with which models compute as they did without the field: checkpoints saved before have
-    no value for it. Exports and imports accept only this default until interop/configs.py maps the field.
+    A field that is added later needs a default with which models compute as they did without it, because
+    older checkpoints have no value for it. Exports and imports accept only this default until
+    interop/configs.py maps the field.
 
     Raises:
         BadInput: the values contradict each other.
@@ -146,13 +147,13 @@ class ModelConfig:
     qk_norm: bool
     bias: bool
     tie_embeddings: bool
-    zero_init: bool  # residual projections and head start at zero: an untrained model predicts uniformly
+    zero_init: bool  # residual projections and head start at zero, so an untrained model predicts uniformly
     token_shift: bool  # add a learned share of the previous token's embedding (RWKV, Peng et al. 2023)
     causal: bool = True  # a position sees only itself and earlier positions
     n_encoder_layer: int = 0  # layers of the encoder in an encoder-decoder; 0 = a decoder or encoder alone
-    # normalise before attention and feed-forward, and at the end; False = after each residual sum
+    # True: normalise before attention and feed-forward, and once at the end. False: after each residual sum
     norm_first: bool = True
-    scale_embeddings: bool = False  # token embeddings times sqrt(n_embd)
+    scale_embeddings: bool = False  # multiply token embeddings by sqrt(n_embd)
     embedding_norm: bool = False  # normalise the sum of the embeddings
     # only in an encoder: number of segment embeddings (2: sentence A, sentence B); 0 = none
     n_segments: int = 0
@@ -161,9 +162,8 @@ class ModelConfig:
     rope_scaling: RopeScaling | None = None
     norm_eps: float = 1e-5
     norm_gain: bool = False  # rmsnorm with one learned weight per channel
-    n_inner: int | None = (
-        None  # hidden channels of the feed-forward; None: 4 n_embd, or 2/3 of that with swiglu
-    )
+    # hidden channels of the feed-forward network; None = 4 n_embd, or 8/3 n_embd with swiglu
+    n_inner: int | None = None
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
@@ -214,14 +214,18 @@ class ModelConfig:
 
     @property
     def hidden(self) -> int:
-        """Hidden channels of the feed-forward; swiglu has fewer, so that the number of parameters is the same."""
+        """Hidden channels of the feed-forward network.
+
+        The default for swiglu is smaller, so that its three matrices have as many parameters as the usual
+        two.
+        """
         usual = 8 * self.n_embd // 3 if self.activation == "swiglu" else 4 * self.n_embd
         return usual if self.n_inner is None else self.n_inner
 
 
 @dataclass(frozen=True)
 class NgramConfig:
-    """Hashed n-gram embeddings, which are added to the token embeddings."""
+    """The settings of hashed n-gram embeddings, which are added to the token embeddings."""
 
     __pydantic_config__ = STRICT
 
@@ -235,9 +239,9 @@ class NgramConfig:
 
 @dataclass(frozen=True)
 class ModelParams:
-    """A preset, a size and options, as in params.yaml; the vocabulary size comes from the tokenizer.
+    """The architecture and the size of a model in params.yaml; the vocabulary size comes from the tokenizer.
 
-    An option that is off has the default None and may be left out of params.yaml; all other values are required.
+    Options are off by default and may be left out of params.yaml. All other values are required.
     """
 
     __pydantic_config__ = STRICT
@@ -260,10 +264,15 @@ class ModelParams:
     """Hashed n-gram embeddings, which are added to the token embeddings; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
-        """Combine preset, size, options and vocabulary; `changes` override them.
+        """Make a ModelConfig from the preset, the size, the options and the vocabulary.
+
+        Args:
+            vocab_size: number of tokens.
+            changes: fields of ModelConfig that replace those values.
 
         Raises:
-            TypeError: the preset sets a field that the values of params.yaml set too; only one of them may.
+            TypeError: the preset sets a field that is also set by params.yaml.
+            BadInput: the values contradict each other.
         """
         values = {
             "vocab_size": vocab_size,
@@ -282,7 +291,7 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class LoRAConfig:
-    """Which layers get an adapter, and of what size."""
+    """The settings of LoRA: which layers get an adapter, and of what size."""
 
     __pydantic_config__ = STRICT
 

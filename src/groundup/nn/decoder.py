@@ -13,9 +13,10 @@ from groundup.nn.transformer import Transformer, init_weights
 
 
 class Decoder(Transformer):
-    """Token ids in, hidden states out; `logits` turns hidden states into next-token scores.
+    """A decoder: it turns token ids into hidden states, from which `logits` scores the next token.
 
-    With `config.n_encoder_layer` it also attends to an encoder's output, given as `memory`: see EncoderDecoder.
+    If `config.n_encoder_layer` > 0, it also attends to an encoder's output, passed as `memory` (see
+    EncoderDecoder).
 
     Raises:
         BadInput: `config` is not causal.
@@ -33,7 +34,13 @@ class Decoder(Transformer):
             self.lm_head.weight = self.wte.weight
 
     def empty_cache(self, batch_size: int, capacity: int, memory: Memory | None = None) -> KVCache:
-        """An empty cache for `batch_size` rows of at most `capacity` positions."""
+        """Return an empty key/value cache for `batch_size` rows of at most `capacity` positions.
+
+        Args:
+            batch_size: number of rows.
+            capacity: largest number of positions per row.
+            memory: the encoder's output, for the decoder of an encoder-decoder.
+        """
         config, weight = self.config, self.wte.weight
         shape = (batch_size, config.n_kv_head, capacity, config.n_embd // config.n_head)
         layers = range(config.n_layer)
@@ -54,22 +61,22 @@ class Decoder(Transformer):
         memory: Memory | None = None,
         trace: Trace | None = None,
     ) -> Tensor:
-        """idx (B, T) -> hidden states (B, T, C) after the final norm.
+        """Compute the hidden states of token ids: idx (B, T) -> (B, T, C), after the final norm.
 
-        `documents` (B, T) numbers the documents of packed rows; each is read as if it were alone. With a cache, idx
-        continues what the cache holds; afterwards the caller adds the number of real tokens of each row to
-        `cache.lengths`. The other arguments are those of `read`.
+        With a cache, idx continues the cached text, and the memory is the cache's. Afterwards the caller adds
+        the number of real tokens of each row to `cache.lengths`. All arguments are those of `read`.
 
         Raises:
-            BadInput: the text is longer than the context.
+            BadInput: a text is longer than the context.
         """
         if cache is not None:
             memory = cache.memory
         return self.read(idx, documents=documents, cache=cache, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V).
+        """Score the next token: hidden states (..., C) -> logits (..., V).
 
-        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their
+        gradients.
         """
         return self.lm_head(x)

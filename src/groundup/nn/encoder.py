@@ -1,8 +1,6 @@
 """The encoder: every position sees the whole text, and masked tokens are predicted from both sides.
 
-It is BERT with the right configuration (Devlin et al. 2019).
-
-Shapes: see attention.py.
+With the preset `bert` it is BERT (Devlin et al. 2019). Shapes: see attention.py.
 """
 
 import torch
@@ -16,7 +14,7 @@ from groundup.nn.transformer import Transformer, init_weights
 
 
 class Encoder(Transformer):
-    """Token ids in, hidden states out; `logits` turns hidden states into scores for the tokens at their positions.
+    """An encoder: it reads token ids and returns hidden states; `logits` scores the token at each position.
 
     Raises:
         BadInput: `config` is causal.
@@ -44,28 +42,32 @@ class Encoder(Transformer):
         segments: Tensor | None = None,
         trace: Trace | None = None,
     ) -> Tensor:
-        """idx (B, T), padded on the right to `lengths` (B,) real tokens -> hidden states (B, T, C).
+        """Compute the hidden states of token ids: idx (B, T) -> (B, T, C).
 
         Args:
+            idx: (B, T), padded on the right.
+            lengths: (B,), number of real tokens per row; None: there is no padding.
             segments: (B, T), the segment of each token (0 = sentence A, 1 = sentence B); None: all 0.
+            trace: is filled with hidden states and attention weights.
 
         Raises:
-            BadInput: the text is longer than the context.
+            BadInput: a text is longer than the context.
         """
         return self.read(idx, lengths=lengths, segments=segments, trace=trace)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> the input of the output head (..., C): BERT's prediction transform."""
+        """Transform hidden states (..., C) into the input of the output head (..., C), as BERT does."""
         return self.ln_predict(activate(self.c_predict(x), self.config.activation))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V) of the token at each position.
+        """Score the token at each position: hidden states (..., C) -> logits (..., V).
 
-        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their
+        gradients.
         """
         return self.lm_head(self.predict(x))
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Hidden states (B, T, C) -> BERT's pooled output (B, C): tanh(W x) of the first position."""
+        """Compute BERT's pooled output, tanh(W x) of the first position: (B, T, C) -> (B, C)."""
         assert self.c_pool is not None, "the model has no pooler"
         return torch.tanh(self.c_pool(x[:, 0]))

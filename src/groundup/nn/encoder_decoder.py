@@ -1,7 +1,7 @@
-"""The encoder-decoder reads one text whole and writes another from left to right (Vaswani et al. 2017).
+"""The encoder-decoder reads a whole text and writes another from left to right (Vaswani et al. 2017).
 
-Encoder and decoder are two trunks that share one token table; the decoder's blocks also attend to the encoder's
-output. Shapes: see attention.py; here S is the number of positions of the source, T that of the target.
+Encoder and decoder are two trunks that share one token table. The decoder's blocks also attend to the
+encoder's output. Shapes: see attention.py; S is the number of positions of the source, T of the target.
 """
 
 from dataclasses import replace
@@ -18,9 +18,10 @@ from groundup.nn.transformer import Transformer, init_weights, real_tokens
 
 
 class EncoderDecoder(nn.Module):
-    """Source and target token ids in, hidden states of the target out.
+    """An encoder-decoder: it reads token ids of source and target and returns hidden states of the target.
 
-    `config` describes the decoder; the encoder differs only in `causal` and in its number of layers.
+    `config` describes the decoder. The encoder differs only in `causal` and in its number of layers,
+    `config.n_encoder_layer`.
 
     Raises:
         BadInput: `config` has no encoder layer.
@@ -41,7 +42,12 @@ class EncoderDecoder(nn.Module):
         self.encoder.wte = self.decoder.wte  # one table: source and target share their vocabulary
 
     def encode(self, source: Tensor, source_lengths: Tensor, trace: Trace | None = None) -> Memory:
-        """Read the source (B, S), padded to `source_lengths` (B,), and compute the decoder's keys and values.
+        """Read the source and compute the keys and values of the decoder's cross-attention.
+
+        Args:
+            source: (B, S) token ids, padded on the right.
+            source_lengths: (B,), number of real tokens per row.
+            trace: is filled with the encoder's hidden states and attention weights.
 
         Raises:
             BadInput: the source is longer than the context.
@@ -55,7 +61,13 @@ class EncoderDecoder(nn.Module):
     def forward(
         self, source: Tensor, source_lengths: Tensor, idx: Tensor, trace: Trace | None = None
     ) -> Tensor:
-        """source (B, S) and the target idx (B, T) -> hidden states of the target (B, T, C).
+        """Compute the hidden states of the target, (B, T, C).
+
+        Args:
+            source: (B, S) token ids, padded on the right.
+            source_lengths: (B,), number of real tokens per row.
+            idx: (B, T), the target.
+            trace: is filled with hidden states and attention weights of decoder and encoder.
 
         Raises:
             BadInput: the source or the target is longer than the context.
@@ -66,19 +78,23 @@ class EncoderDecoder(nn.Module):
         return self.decoder(idx, memory=memory, trace=trace)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V) of the next token of the target.
+        """Score the next token of the target: hidden states (..., C) -> logits (..., V).
 
-        Training does not call this: training/objectives.py computes the same logits in chunks, with their gradients.
+        Training does not call this: training/objectives.py computes the same logits in chunks, with their
+        gradients.
         """
         return self.decoder.logits(x)
 
     def empty_cache(self, memory: Memory, capacity: int) -> KVCache:
-        """An empty cache for targets of at most `capacity` tokens, one row per row of the memory."""
+        """Return an empty cache for targets of at most `capacity` tokens, one row per row of the memory."""
         return self.decoder.empty_cache(len(memory.mask), capacity, memory)
 
     def decode(self, idx: Tensor, cache: KVCache) -> Tensor:
-        """idx (B, T), which continues the targets in the cache -> hidden states (B, T, C).
+        """Continue the targets in the cache with idx (B, T), and return its hidden states (B, T, C).
 
         Afterwards the caller adds the number of real tokens of each row to `cache.lengths`.
+
+        Raises:
+            BadInput: the target is longer than the context.
         """
         return self.decoder(idx, cache)

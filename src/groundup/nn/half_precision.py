@@ -1,4 +1,4 @@
-"""Weights in half precision for generation on a CPU: half the memory to read, so up to twice as fast."""
+"""Linear layers in half precision for generation on a CPU: up to twice as fast, with half the memory."""
 
 from typing import Any, TypeVar
 
@@ -12,8 +12,8 @@ M = TypeVar("M", bound=nn.Module)
 class HalfLinear(nn.Module):
     """A linear layer that keeps its weights in float16 and computes in float32, by FBGEMM's kernel in torch.
 
-    For one token a layer is a matrix times a vector, which takes as long as reading the matrix. Weights are rounded
-    to 11 bits: the outputs change by about 2e-4 of their size.
+    For one token, a layer multiplies a matrix by a vector, which takes as long as reading the matrix. Weights
+    are rounded to 11 significant bits, which changes the outputs by about 2e-4 of their size.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -23,12 +23,12 @@ class HalfLinear(nn.Module):
         self.packed: Any = torch.ops.quantized.linear_prepack_fp16(weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., in) float32 -> (..., out) float32."""
+        """Apply the layer: x (..., in) float32 -> (..., out) float32."""
         return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
 
 
 def supported() -> bool:
-    """Whether this machine has the kernel, which is written for x86 processors with AVX2."""
+    """Return whether this machine has the kernel for HalfLinear, which needs an x86 processor with AVX2."""
     return (
         "fbgemm" in torch.backends.quantized.supported_engines
         and torch.backends.cpu.get_cpu_capability() != "DEFAULT"
@@ -36,10 +36,11 @@ def supported() -> bool:
 
 
 def to_half_linear(model: M) -> M:
-    """Replace the linear layers by layers in half precision, in place; unchanged if the machine has no kernel for it.
+    """Replace the linear layers of a model by layers in half precision, in place, and return the model.
 
-    The model can then generate, but neither be trained nor saved. Layers that are not on the CPU or have a weight
-    beyond the range of float16 stay as they are.
+    The model can then generate, but can be neither trained nor saved. Layers stay as they are if they are not
+    on the CPU or have a weight beyond the range of float16, or if the machine has no kernel for half
+    precision.
     """
     if not supported():
         return model

@@ -1,7 +1,7 @@
-"""Low-rank adaptation: the weights are frozen, and the product of two thin matrices is learned (Hu et al. 2021).
+"""Low-rank adaptation (LoRA): weights are frozen, and the product of two thin matrices is added to each.
 
-y = W x + (alpha / rank) B A x, with A (rank, in) drawn at random and B (out, rank) zero, so that the model starts
-unchanged. Only A and B are trained and saved; merged into W they cost nothing at inference.
+y = W x + (alpha / rank) B A x (Hu et al. 2021). A (rank, in) starts at random and B (out, rank) at zero, so
+that the model starts unchanged. Only A and B are trained and saved. Once merged into W, they cost nothing.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,10 @@ ADAPTER = ("lora_a", "lora_b")
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer with an adapter; its frozen weight keeps its name and its memory."""
+    """A linear layer with an adapter (LoRA).
+
+    Its frozen weight is the tensor of the layer that it replaces, under the same name.
+    """
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
         super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
@@ -30,7 +33,7 @@ class LoRALinear(nn.Linear):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """Apply the layer and its adapter: x (..., in) -> (..., out)."""
         y = F.linear(x, self.weight, self.bias)
         if self.merged or self.bypassed:
             return y
@@ -38,26 +41,30 @@ class LoRALinear(nn.Linear):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add the adapter to the weight: the same outputs, at the cost of the plain layer."""
+        """Add the adapter to the weight: the outputs stay the same, at the cost of a plain layer."""
         if not self.merged:
             self.weight += self.lora_b @ self.lora_a * self.scale
             self.merged = True
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Subtract it again; rounding leaves the weight within a few units in the last place of the original."""
+        """Subtract the adapter from the weight again.
+
+        Because of rounding, the weight may differ from the original by a few units in the last place.
+        """
         if self.merged:
             self.weight -= self.lora_b @ self.lora_a * self.scale
             self.merged = False
 
 
 def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
-    """Freeze the model and give an adapter to every linear layer whose last name is one of `config.targets`.
+    """Freeze a model and add an adapter to every linear layer whose last name is one of `config.targets`.
 
-    The output head gets none: it may share its weight with the token table, and losses read only that weight.
+    The output head gets none: it may share its weight with the token table, and the losses use that weight
+    without calling the layer.
 
     Returns:
-        The names of the layers.
+        The full names of the layers that got an adapter.
 
     Raises:
         BadInput: `targets` is empty or names no linear layer; the message lists the valid names.
@@ -81,25 +88,25 @@ def add_adapters(model: nn.Module, config: LoRAConfig) -> list[str]:
 
 
 def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of the adapters by name, to be saved by themselves."""
+    """Return the tensors of a model's adapters: name -> tensor, to be saved without the frozen weights."""
     return {name: p.detach() for name, p in model.named_parameters() if name.endswith(ADAPTER)}
 
 
 def merge(model: nn.Module) -> None:
-    """Add every adapter to its layer's weight."""
+    """Merge all adapters of a model: add each to its layer's weight."""
     for layer in adapters(model):
         layer.merge()
 
 
 def unmerge(model: nn.Module) -> None:
-    """Undo `merge`, so that the adapters can be trained further or saved by themselves."""
+    """Undo `merge`, so that a model's adapters can be trained further."""
     for layer in adapters(model):
         layer.unmerge()
 
 
 @contextmanager
 def bypassed(model: nn.Module) -> Iterator[None]:
-    """A context in which the model ignores its adapters, which must not be merged."""
+    """Return a context in which a model ignores its adapters, which must not be merged."""
     layers = adapters(model)
     assert not any(layer.merged for layer in layers)
     try:
@@ -112,7 +119,7 @@ def bypassed(model: nn.Module) -> Iterator[None]:
 
 
 def merge_and_unload(model: nn.Module) -> None:
-    """Merge every adapter for good: the layers are plain again and may get other adapters."""
+    """Merge all adapters of a model and remove them: its layers are plain again and may get new adapters."""
     merge(model)
     for name, layer in [*model.named_modules()]:
         if isinstance(layer, LoRALinear):
@@ -123,5 +130,5 @@ def merge_and_unload(model: nn.Module) -> None:
 
 
 def adapters(model: nn.Module) -> list[LoRALinear]:
-    """All layers with an adapter."""
+    """Return all layers of a model that have an adapter."""
     return [layer for layer in model.modules() if isinstance(layer, LoRALinear)]

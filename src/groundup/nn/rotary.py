@@ -1,8 +1,9 @@
 """Rotary position embedding: queries and keys are rotated, so that their product depends on their distance.
 
-Su et al. 2021 (RoFormer). Channel pair i turns by `position · base ** (-2 i / D)`: fast pairs distinguish neighbours,
-slow pairs distant positions. Slowing down the slow pairs lets a model read longer texts than it was trained on;
-RopeScaling has the methods that well-known models use. Shapes: see attention.py.
+Su et al. 2021 (RoFormer). Channel pair i rotates by the angle `position · base ** (-2 i / D)`: fast pairs
+distinguish neighbouring positions, slow pairs distant ones. If slow pairs are slowed down further, a model
+can read longer texts than it was trained on; RopeScaling has the methods that well-known models use. Shapes:
+see attention.py.
 """
 
 import math
@@ -14,13 +15,25 @@ from groundup.nn.config import RopeScaling
 
 
 def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) -> tuple[Tensor, float]:
-    """Radians per position for each channel pair (D / 2,) float32, and the factor on cosines and sines.
+    """Compute the angles by which rotary positions rotate each pair of channels.
 
-    linear: all pairs are slowed down by `factor` (Chen et al. 2023). llama3: pairs that turn fewer than
-    `low_freq_factor` times within the original context are slowed down, pairs that turn more than `high_freq_factor`
-    times are not, and the pairs between them are in part (Llama 3.1). yarn: the same, with a linear ramp over the
-    pairs from `beta_fast` to `beta_slow` turns; cosines and sines are multiplied by `attention_factor`, which makes
-    attention sharper (Peng et al. 2023).
+    The kinds of scaling:
+
+    - linear: all pairs are slowed down by `factor` (Chen et al. 2023).
+    - llama3: pairs that turn fewer than `low_freq_factor` times within the original context are slowed down
+      by `factor`, pairs that turn more than `high_freq_factor` times are not, and the pairs between them are
+      in part (Llama 3.1).
+    - yarn: as llama3, but between `beta_fast` and `beta_slow` turns, with a linear ramp over the pairs.
+      Cosines and sines are multiplied by `attention_factor`, which makes attention sharper (Peng et al.
+      2023).
+
+    Args:
+        head_dim: D, channels per head.
+        base: the base of the frequencies.
+        scaling: how they are slowed down; None: not at all.
+
+    Returns:
+        Radians per position of each pair, (D / 2,) float32, and the factor on cosines and sines.
     """
     plain = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     if scaling is None:
@@ -34,7 +47,7 @@ def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) 
         return slowed.lerp(plain, kept.clamp(0, 1)), 1.0
 
     def pair_with(turns: float) -> float:
-        """The (fractional) index of the pair that turns `turns` times within the original context."""
+        """Return the fractional index of the pair that turns `turns` times within the original context."""
         return head_dim * math.log(scaling.original_context / (turns * 2 * math.pi)) / (2 * math.log(base))
 
     first = max(math.floor(pair_with(scaling.beta_fast)), 0)
@@ -46,13 +59,16 @@ def frequencies(head_dim: int, base: float, scaling: RopeScaling | None = None) 
 def rotary_tables(
     positions: Tensor, head_dim: int, base: float, scaling: RopeScaling | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotation angles (Su et al. 2021, eq. 34).
+    """Compute cosines and sines of the angles of rotary positions (Su et al. 2021, eq. 34).
 
     Args:
         positions: (B, T) or (T,) integers.
+        head_dim: D, channels per head.
+        base: the base of the frequencies.
+        scaling: see `frequencies`.
 
     Returns:
-        cos, sin: (..., 1, T, D / 2), broadcasting over heads.
+        cos and sin, each (..., 1, T, D / 2), which broadcast over heads.
     """
     radians, factor = frequencies(head_dim, base, scaling)
     angles = (positions.float()[..., None] * radians.to(positions.device)).unsqueeze(-3)
@@ -60,6 +76,6 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate each channel pair (i, i + D/2) of x (B, H, T, D) by its angle: Llama's "half split" layout."""
+    """Rotate queries or keys x (B, H, T, D): each channel pair (i, i + D/2), as in Llama, by its angle."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).type_as(x)

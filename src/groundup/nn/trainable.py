@@ -1,4 +1,4 @@
-"""Which weights of a model are trained: all, the last blocks, the head alone, or low-rank adapters."""
+"""Choose which weights of a model are trained: all, the last blocks, the head alone, or low-rank adapters."""
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
@@ -8,10 +8,16 @@ from groundup.nn.lora import add_adapters
 
 
 def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfig | None) -> None:
-    """Train only the last `blocks` blocks and the final norm, or only adapters, which are added; both None: everything.
+    """Choose the weights to train: only the last blocks, only new adapters, or everything.
+
+    Args:
+        trunk: the model, changed in place.
+        blocks: train only the last `blocks` blocks and the final norm; None: no such limit.
+        lora: add adapters and train only these; None: no adapters.
 
     Raises:
-        BadInput: both are given, `blocks` exceeds the blocks of the model, or it lacks the layers of the adapters.
+        BadInput: both `blocks` and `lora` are given, the model has fewer blocks, or it lacks layers named in
+            `lora.targets`.
     """
     if blocks is not None and lora is not None:
         raise BadInput(

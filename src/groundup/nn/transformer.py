@@ -1,6 +1,6 @@
-"""The trunk of every model: token ids in, hidden states out.
+"""The trunk of every model: it reads token ids and returns hidden states.
 
-Module names are those of OpenAI's GPT-2 checkpoints, so one loop loads them. Shapes: see attention.py.
+Modules have the same names as in OpenAI's GPT-2 checkpoints. Shapes: see attention.py.
 """
 
 from collections.abc import Iterable
@@ -15,17 +15,18 @@ from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
 from groundup.nn.rotary import rotary_tables
 
-# Document numbers with a meaning. PADDING: no document. COMMON: a prefix shared by all documents of the row.
+# Special document numbers. PADDING: no document. COMMON: a prefix shared by all documents of the row.
 PADDING, COMMON = -1, -2
 
 
 class NgramEmbedding(nn.Module):
-    """Vectors for the last n tokens, looked up by hash: n-gram statistics at almost no arithmetic cost.
+    """The n-gram embedding: vectors for the last n tokens, looked up by hash at almost no arithmetic cost.
 
-    The vectors of all orders are concatenated and projected to the model's width: many narrow rows distinguish more
-    n-grams than few wide ones. Different n-grams may still share a row. The id `vocab_size` fills the places before
-    the first token, so the vectors depend only on the given text. (Hashed n-gram embeddings: Bojanowski et al. 2017;
-    for language models on small budgets: modded-nanogpt.)
+    The vectors of all orders are concatenated and projected to n_embd channels: with the same memory, many
+    narrow rows distinguish more n-grams than few wide ones. Different n-grams may still share a row.
+    Positions before the first token count as the id `vocab_size`.
+
+    Hashed n-gram embeddings are from Bojanowski et al. 2017; modded-nanogpt uses them in language models.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -36,11 +37,18 @@ class NgramEmbedding(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Number of earlier tokens that matter."""
+        """Number of earlier tokens that a vector depends on."""
         return max(self.orders) - 1
 
     def buckets(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T, reach + 1), each after its predecessors -> row numbers (B, T, orders) in the table."""
+        """Hash n-grams to rows of the table.
+
+        Args:
+            tokens: (B, T, reach + 1), each token after its predecessors.
+
+        Returns:
+            Row numbers (B, T, number of orders).
+        """
         found = []
         for i, order in enumerate(self.orders):
             code = torch.zeros_like(tokens[..., 0])
@@ -50,14 +58,15 @@ class NgramEmbedding(nn.Module):
         return torch.stack(found, dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T, reach + 1), each after its predecessors -> (B, T, C)."""
+        """Look up n-gram embeddings: tokens (B, T, reach + 1), each after its predecessors -> (B, T, C)."""
         return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
 
 
 def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
-    """Sinusoidal position embeddings: positions (...,) -> (..., C) (Vaswani et al. 2017, section 3.5).
+    """Compute sinusoidal position embeddings: positions (...,) -> (..., C).
 
-    Channel 2 i is sin(position / 10000^(2 i / C)), channel 2 i + 1 the cosine of the same angle.
+    Channel 2 i is sin(position / 10000^(2 i / C)), channel 2 i + 1 the cosine of the same angle (Vaswani et
+    al. 2017, section 3.5).
     """
     angles = positions.float()[..., None] * 10_000.0 ** (
         -torch.arange(0, n_embd, 2, device=positions.device, dtype=torch.float32) / n_embd
@@ -66,9 +75,10 @@ def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
 
 
 class Transformer(nn.Module):
-    """Embeddings, n_layer blocks and, with `norm_first`, a final norm.
+    """The trunk of a model: embeddings, n_layer blocks and, with `norm_first`, a final norm.
 
-    A decoder is causal, an encoder is not; the decoder of an encoder-decoder also has cross-attention (`cross`).
+    A decoder is causal, an encoder is not. The decoder of an encoder-decoder also has cross-attention
+    (`cross`).
     """
 
     def __init__(self, config: ModelConfig, cross: bool = False) -> None:
@@ -97,18 +107,21 @@ class Transformer(nn.Module):
         memory: Memory | None = None,
         trace: Trace | None = None,
     ) -> Tensor:
-        """idx (B, T), padded on the right -> hidden states (B, T, C) after the final norm.
+        """Compute the hidden states of token ids: idx (B, T) -> (B, T, C), after the final norm.
 
         Args:
-            lengths: (B,) real tokens per row, so that no position attends to padding; a causal trunk does not need it.
-            segments: (B, T) the segment of each token; None: all 0.
-            documents: (B, T) for rows of several documents, one after another: the number of the document that each
-                token belongs to. Each document is read as if it were alone. PADDING at padding; in causal trunks,
-                COMMON at a prefix that all documents of the row share, which comes first and is computed once.
-            cache: idx continues what it holds; afterwards the caller adds the number of real tokens of each row to
-                `cache.lengths`.
+            idx: (B, T), padded on the right.
+            lengths: (B,), number of real tokens per row, so that no position attends to padding. A causal
+                trunk does not need it.
+            segments: (B, T), the segment of each token; None: all 0.
+            documents: (B, T), for rows that contain several documents, one after another: the number of each
+                token's document. Each document is read as if it were alone. Padding has the number PADDING.
+                In causal trunks, a prefix that all documents of a row share has the number COMMON; it comes
+                first and is computed once.
+            cache: keys and values of the text that idx continues. Afterwards the caller adds the number of
+                real tokens of each row to `cache.lengths`.
             memory: the encoder's output, for a trunk with cross-attention.
-            trace: filled with hidden states and attention weights.
+            trace: is filled with hidden states and attention weights.
 
         Raises:
             BadInput: a text is longer than the context.
@@ -117,12 +130,15 @@ class Transformer(nn.Module):
         return self.ln_f(self._through(self.h, self._embed(idx, context, segments), context))
 
     def below(self, idx: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
-        """The lower part of `read`: idx (B, T) -> hidden states (B, T, C) after the first `blocks` blocks."""
+        """Compute the lower part of `read`: idx (B, T) -> hidden states (B, T, C) after `blocks` blocks."""
         context = self._context(idx, lengths)
         return self._through(self.h[:blocks], self._embed(idx, context), context)
 
     def above(self, x: Tensor, blocks: int, *, lengths: Tensor | None = None) -> Tensor:
-        """The rest of `read`: the result of `below` for the same `blocks` and `lengths` -> hidden states (B, T, C)."""
+        """Compute the upper part of `read`: x (B, T, C), from `below`, -> hidden states (B, T, C).
+
+        `blocks` and `lengths` must be those given to `below`.
+        """
         return self.ln_f(self._through(self.h[blocks:], x, self._context(x, lengths)))
 
     def _context(
@@ -134,7 +150,10 @@ class Transformer(nn.Module):
         memory: Memory | None = None,
         trace: Trace | None = None,
     ) -> AttentionContext:
-        """Positions and mask of the tokens x (B, T) or of their states (B, T, C); arguments as for `read`."""
+        """Compute what the layers share, from the token ids x (B, T) or their hidden states x (B, T, C).
+
+        The other arguments and errors are those of `read`.
+        """
         T, causal, common = x.shape[1], self.config.causal, None
         shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
         if cache is not None:
@@ -150,7 +169,7 @@ class Transformer(nn.Module):
                 f"shorten the text or train with a larger model.context_length."
             )
         mask = None
-        if before and (T > 1 or shortest < before):  # key j is visible to the query at position p when j <= p
+        if before and (T > 1 or shortest < before):  # key j is visible to the query at position p if j <= p
             mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
         elif documents is not None:
             mask = same_document(documents, causal)
@@ -161,7 +180,7 @@ class Transformer(nn.Module):
         )
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:
-        """Apply `blocks` to x (B, T, C)."""
+        """Apply `blocks` to x (B, T, C), and add the hidden states to the trace if there is one."""
         if context.trace is not None:
             context.trace.hidden.append(x)
         for block in blocks:
@@ -171,14 +190,17 @@ class Transformer(nn.Module):
         return x
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Cosines and sines for the positions (B, T) or (T,), shared by all layers; None without rotary positions."""
+        """Compute the cosines and sines for positions (B, T) or (T,); None without rotary positions.
+
+        All layers share them; see `rotary_tables` for the shapes.
+        """
         config = self.config
         if config.position != "rotary":
             return None
         return rotary_tables(positions, config.n_embd // config.n_head, config.rope_base, config.rope_scaling)
 
     def _embed(self, idx: Tensor, context: AttentionContext, segments: Tensor | None = None) -> Tensor:
-        """The sum of all embeddings of idx (B, T): the input of the first block (B, T, C)."""
+        """Compute the input of the first block (B, T, C): the sum of all embeddings of idx (B, T)."""
         cache, positions = context.cache, context.positions
         assert positions is not None
         if cache is not None:
@@ -193,7 +215,8 @@ class Transformer(nn.Module):
             x = x + sinusoidal_table(positions, config.n_embd)
         if self.wse is not None:
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
-        if self.shift is not None:  # a key knows which token it follows: copying needs one layer, not two
+        # a key contains the token before it, so a model can copy with one layer instead of two
+        if self.shift is not None:
             previous = self._with_past(idx, context, reach=1)[..., 0]
             known = (previous < config.vocab_size)[..., None]
             x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
@@ -202,7 +225,10 @@ class Transformer(nn.Module):
         return self.drop(x if self.ln_e is None else self.ln_e(x))
 
     def _with_past(self, idx: Tensor, context: AttentionContext, reach: int) -> Tensor:
-        """Each token of idx after its `reach` predecessors, (B, T, reach + 1); vocab_size before the text begins."""
+        """Return each token of idx (B, T) after its `reach` predecessors: (B, T, reach + 1).
+
+        The id is vocab_size at positions before the text.
+        """
         assert context.positions is not None
         back = torch.arange(-reach, 1, device=idx.device)
         where = context.positions[..., None] + back
@@ -219,10 +245,10 @@ class Transformer(nn.Module):
 
 
 def positions_within(documents: Tensor) -> Tensor:
-    """Document numbers (B, T) -> the position of each token within its document, from 0, (B, T).
+    """Return the position of each token within its document, from 0: document numbers (B, T) -> (B, T).
 
-    Documents continue the shared prefix of their row, if it has one. Padding is always at position 0, since there may
-    be more of it than the context holds.
+    If a row has a shared prefix, the positions of its documents continue those of the prefix. Padding is
+    always at position 0, since it may be longer than the context.
     """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     continues = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
@@ -232,21 +258,22 @@ def positions_within(documents: Tensor) -> Tensor:
 
 
 def same_document(documents: Tensor, causal: bool) -> Tensor:
-    """Document numbers (B, T) -> mask (B, 1, T, T), True = visible.
+    """Make the attention mask of packed documents: document numbers (B, T) -> (B, 1, T, T), True = visible.
 
-    A query sees its own document and the shared prefix of the row; if causal, only their past.
+    A query sees its own document and the shared prefix of the row; if `causal`, only earlier positions of
+    both.
     """
     mask = ((documents[:, :, None] == documents[:, None]) | (documents == COMMON)[:, None])[:, None]
     return mask.tril() if causal else mask
 
 
 def real_tokens(lengths: Tensor, T: int) -> Tensor:
-    """lengths (B,) -> mask (B, 1, 1, T), True at the real tokens of a batch padded on the right."""
+    """Make the attention mask of a batch padded on the right: lengths (B,) -> (B, 1, 1, T), True = real."""
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
 def check_finite(scores: Tensor) -> None:
-    """Raise BadInput if a score that a model computed is infinite or not a number."""
+    """Raise BadInput if a score computed by a model is infinite or not a number."""
     if not bool(scores.isfinite().all()):
         raise BadInput(
             "the model computes scores that are not finite numbers; expected finite ones: its weights are damaged or "
@@ -256,10 +283,14 @@ def check_finite(scores: Tensor) -> None:
 
 @torch.no_grad()
 def init_weights(model: nn.Module, config: ModelConfig) -> None:
-    """Initialise weights from N(0, 0.02), as in GPT-2; with `zero_init`, residual projections and the head are zero.
+    """Initialise the weights of a model; its biases become zero.
 
-    Residual projections are scaled by 1 / sqrt(their number), which is two per layer, or three with cross-attention,
-    so that the residual stream does not grow with depth.
+    As in GPT-2, weights have a standard deviation of 0.02, divided in residual projections by the square root
+    of their number, so that the residual stream does not grow with depth. Each layer has two such
+    projections, or three with cross-attention.
+
+    With `config.zero_init`, residual projections and the head are zero, and the standard deviation of other
+    linear layers is 1 / sqrt(n_embd).
     """
     additions = sum(name.endswith("c_proj") for name, _ in model.named_modules())
     for name, module in model.named_modules():

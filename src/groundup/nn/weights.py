@@ -1,4 +1,4 @@
-"""Compare the tensors of a file with those of a model, and cut padding rows off the token table."""
+"""Compare the tensors of a file with those of a model, and remove padding rows from the token table."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +14,17 @@ Shape = tuple[int, ...]
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    """The shape of each tensor, by name."""
+    """Return the shape of each weight tensor: name -> shape."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """Every missing, unexpected and misshapen tensor, in words; empty if all fit."""
+    """Describe the weight tensors that are missing, unexpected or of another shape; empty if there are none.
+
+    Args:
+        wanted: name -> shape in the model.
+        found: name -> shape in the file.
+    """
     return [
         *(f"missing {name}" for name in sorted(wanted.keys() - found.keys())),
         *(f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())),
@@ -32,16 +37,16 @@ def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[
 
 
 def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
-    """Cut the token table and the head to their first `n` rows, in place.
+    """Keep only the first `n` rows of a model's token table and output head, in place.
 
-    Many published models pad them to a round number of rows. Without the padding, rows that are not tokens get no
-    probability, so they are never sampled.
+    Many downloaded models pad both to a round number of rows. Rows that are not tokens must get no
+    probability, so that they are never sampled.
 
     Raises:
         BadInput: the model has n-gram embeddings, whose hashes depend on vocab_size and would change.
     """
     if isinstance(model, EncoderDecoder):
-        keep_tokens(model.decoder, n)  # the encoder shares its table
+        keep_tokens(model.decoder, n)  # the encoder has the same table
         model.config = model.decoder.config
         model.encoder.config = replace(model.encoder.config, vocab_size=n)
         return

@@ -1,4 +1,5 @@
-"""Pages and pictures of the metrics that stages measured: HTML that works offline, charts in one style.
+"""Reports: HTML pages that work offline, and pictures in one style, of the metrics that stages measured.
 
-This package computes no metric and imports no torch, so changing a sentence or a colour redraws a page in seconds.
+This package computes no metric and imports no torch, so a page is redrawn in seconds after a sentence or a
+colour has changed.
 """

@@ -1,4 +1,4 @@
-"""Draw the data flow of a model: every part with its sizes, the tensors between the parts, and the residual paths."""
+"""Pictures of a model's data flow: parts with their sizes, the tensors between them, and residual paths."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ FILLS = {"attn": "#d6e8f5", "mlp": "#fbe9c8", "norm": "#f1f3f5", "other": "#d8ef
 
 @styled
 def data_flow(stacks: Sequence[Stack]) -> "Figure":
-    """Draw the stacks side by side, from top to bottom.
+    """Draw the data flow of a model: its stacks side by side, each from top to bottom.
 
     An arrow leads from the output of an encoder to the cross-attention of the decoder.
     """
@@ -41,7 +41,7 @@ def _height(stack: Stack) -> float:
 
 
 def _adds(part: Part) -> bool:
-    """Is the part's output added to its input (a residual connection)?"""
+    """Return whether a part has a residual connection: its output is added to its input."""
     return not _is_norm(part)
 
 
@@ -52,7 +52,18 @@ def _is_norm(part: Part) -> bool:
 def _draw(
     axes: "Axes", stack: Stack, x: float, total: int, memory: tuple[float, float] | None
 ) -> tuple[float, float]:
-    """Draw one stack at x; return the position of its output."""
+    """Draw one stack of a model's data flow.
+
+    Args:
+        axes: where to draw.
+        stack: the encoder or decoder.
+        x: its left edge.
+        total: number of parameters of the model.
+        memory: position of the encoder's output, for the cross-attention of a decoder.
+
+    Returns:
+        The position of the stack's output.
+    """
     middle = x + MIDDLE
     share = f"{stack.parameters / total:.0%} of the parameters" if stack.parameters < total else ""
     facts = f"{stack.parameters:,} parameters, {_flops(stack.flops)} per token"
@@ -138,7 +149,7 @@ def _pass(axes: "Axes", x: float, y: float, shape: tuple[int, ...] | None, gap: 
 
 
 def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
-    """Draw the sum of a part's output and the residual path from `branch`; return where the sum leaves."""
+    """Draw the residual path from height `branch` to the sum below a part; return the sum's lower end."""
     from matplotlib.patches import Circle
 
     centre, around = y + GAP * 0.7 + PLUS, x - MIDDLE + LEFT - 0.32
@@ -159,7 +170,7 @@ def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
 
 
 def _memory(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw the encoder's output, from below its stack to a cross-attention of the next stack."""
+    """Draw the path of the encoder's output, from below its stack to a cross-attention of the next stack."""
     between = end[0] - LEFT - 0.02
     axes.plot(
         (start[0] + 0.62, between, between), (start[1], start[1], end[1]), color=CYCLE[2], linewidth=1.6
@@ -204,5 +215,5 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _flops(count: int) -> str:
-    """1,234,567 -> "1.2 MFLOP"."""
+    """Format a number of FLOPs: 1,234,567 -> "1.2 MFLOP"."""
     return f"{count / 1e6:.1f} MFLOP" if count >= 1e5 else f"{count / 1e3:.1f} kFLOP"

@@ -1,6 +1,6 @@
-"""Attention maps: how much each token of a text attends to each token of the same or another text.
+"""Pictures of attention maps: how much each token attends to each token of the same or another text.
 
-Rows are queries and sum to 1; columns are keys. A masked position is hatched.
+Rows are queries and sum to 1; columns are keys. Masked positions are hatched.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INCHES = 0.26  # per token
-NUMBERS = 12  # with up to this many tokens per side, each cell also shows its weight
+NUMBERS = 12  # with at most this many tokens per side, each cell also shows its weight
 
 
 @styled
 def attention_map(
     weights: "NDArray[np.floating]", rows: Sequence[str], columns: Sequence[str], title: str
 ) -> "Figure":
-    """Draw one panel, or one panel per head, two side by side.
+    """Draw an attention map: one panel, or one panel per head, with two side by side.
 
     Args:
-        weights: (T, S), or (H, T, S).
+        weights: (T, S), or (H, T, S) for H heads.
         rows: the T query tokens.
         columns: the S key tokens.
+        title: of the picture.
     """
     heads = np.asarray(weights, dtype=float).reshape(-1, *np.shape(weights)[-2:])
     assert heads.shape[1:] == (len(rows), len(columns)), (heads.shape, len(rows), len(columns))
@@ -50,10 +51,11 @@ def attention_map(
 def mask_patterns(
     patterns: Sequence[tuple[str, "NDArray[np.bool_]", Sequence[str], Sequence[str]]],
 ) -> "Figure":
-    """Draw which positions attend to which, one panel per model: blue where they do, hatched where they must not.
+    """Draw attention masks, one panel per model: blue where a position attends, hatched where it must not.
 
     Args:
-        patterns: (title, (T, S) True where a weight is above 0, the T rows, the S columns).
+        patterns: of each model, the title, the mask (T, S), True where a weight is above 0, the T query
+            tokens and the S key tokens.
     """
     sizes = [_size(rows, columns) for *_, rows, columns in patterns]
     width, height = (max(side) for side in zip(*sizes, strict=True))
@@ -66,7 +68,7 @@ def mask_patterns(
 
 
 def _size(rows: Sequence[str], columns: Sequence[str]) -> tuple[float, float]:
-    """Width and height of a panel in inches: labels of neighbouring tokens must not touch."""
+    """Return the width and height of a panel in inches, at which labels of neighbours do not touch."""
     labels = 0.085 * max(map(len, [*rows, *columns]), default=0) + 0.3
     return max(4.2, INCHES * len(columns) + labels), max(1.8, INCHES * len(rows) + labels)
 
@@ -78,7 +80,7 @@ def _map(
     columns: Sequence[str],
     numbers: bool = True,
 ) -> None:
-    """Draw weights (T, S) as shades of blue; cells of exactly 0 are masked and hatched."""
+    """Draw attention weights (T, S) as shades of blue; cells of exactly 0 are masked, so they are hatched."""
     from matplotlib.patches import Rectangle
 
     axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -90,7 +92,7 @@ def _map(
             if weight >= 0.01:
                 axes.text(column, row, f"{100 * weight:.0f}", ha="center", va="center", fontsize=7,
                           color="white" if weight > 0.55 else INK)  # fmt: skip
-    text: dict[str, Any] = {"fontsize": 9, "color": INK, "parse_math": False}  # a token may hold a $
+    text: dict[str, Any] = {"fontsize": 9, "color": INK, "parse_math": False}  # a token may contain a $
     axes.set_xticks(range(len(columns)), columns, rotation=90, **text)
     axes.set_yticks(range(len(rows)), rows, **text)
     axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)

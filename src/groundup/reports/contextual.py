@@ -1,4 +1,7 @@
-"""The page on the step from static to contextual vectors. A row is a row of reports/study/metrics/contextual.json."""
+"""The page on the step from static to contextual vectors.
+
+In all functions, `rows` are those of reports/study/metrics/contextual.json.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +19,14 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stage contextual; write its pictures to `pictures`."""
+    """Draw the pictures of the page on contextual vectors, and return its HTML.
+
+    Args:
+        metrics: folder with contextual.json.
+        curves: not used.
+        shown: folder with the pairs shown, contextual.json.
+        pictures: folder to write to.
+    """
     facts = read_json(metrics / "contextual.json")
     save(word_in_context(facts["rows"]), pictures / "word_in_context.png")
     save(geometry(facts["rows"]), pictures / "geometry.png")
@@ -31,7 +41,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def _by_model(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the contextual rows that read the word itself, per model in the order of the layers."""
+    """Return the rows of contextual vectors at the word itself: model -> rows in the order of the layers."""
     models: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["layer"] is not None and "geometry" in row:
@@ -52,7 +62,7 @@ def _layers(axes: "Axes", rows: Rows) -> None:
 
 @styled
 def word_in_context(rows: Rows) -> "Figure":
-    """Draw the AUC by layer with intervals; static vectors are horizontal lines."""
+    """Draw the AUC on word in context by layer, with intervals; static vectors are horizontal lines."""
     drawing, [axes] = figure(8.6, 4.8)
     models = _by_model(rows)
     for number, (name, layers) in enumerate(models.items()):
@@ -89,7 +99,10 @@ def word_in_context(rows: Rows) -> "Figure":
 
 @styled
 def geometry(rows: Rows) -> "Figure":
-    """Draw anisotropy by layer, and by how much self-similarity and intra-sentence similarity exceed it."""
+    """Draw the geometry of vectors by layer: anisotropy, and how much other similarities exceed it.
+
+    The other similarities are self-similarity and intra-sentence similarity.
+    """
     drawing, panels = figure(12.5, 4.4, columns=3)
     titles = {
         "anisotropy": "Anisotropy: two different words",
@@ -118,5 +131,5 @@ def geometry(rows: Rows) -> "Figure":
 
 
 def value_of(shape: Mapping[str, float], key: str) -> float:
-    """Return the mean cosine `key`; self-similarity and intra-sentence similarity are given minus anisotropy."""
+    """Return a mean cosine of the geometry of vectors; all but anisotropy are given minus anisotropy."""
     return shape[key] - (0.0 if key == "anisotropy" else shape["anisotropy"])

@@ -1,4 +1,4 @@
-"""The page on word embeddings: what they know, compared with gensim's, with pictures of this run."""
+"""The page on word embeddings: benchmarks of the vectors, compared with gensim's, and pictures of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,18 @@ from groundup.reports.style import CYCLE, INK, SOFT, figure, save, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "os^D"  # the next shape each time all colours are used up
+MARKERS = "os^D"  # each time all colours are used up, the next shape follows
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stage compare_embeddings; write its pictures to `pictures`."""
+    """Draw the pictures of the page on word embeddings, and return its HTML.
+
+    Args:
+        metrics: folder with embeddings.json.
+        curves: not used.
+        shown: folder with the neighbours of words, embeddings.json.
+        pictures: folder to write to.
+    """
     surroundings = read_json(shown / "embeddings.json")
     order = [entry["set"] for entry in surroundings["neighbours"]]
     results = in_order(read_json(metrics / "embeddings.json"), order)
@@ -34,10 +41,11 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def in_order(results: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """Return the metrics in the order of the page; in the file the keys are sorted by name.
+    """Return the metrics of word embeddings in the order of the page; in their file, keys are sorted by name.
 
     Args:
-        sets: every set of vectors ("groundup cbow"), ours first.
+        results: the content of the file.
+        sets: every set of vectors ("groundup cbow"), those of groundup first.
     """
     methods = [name.partition(" ")[2] for name in sets]
     features = [f"{name}, {corpus}" for corpus in results["corpora"] for name in sets]
@@ -75,9 +83,12 @@ def _picked(table: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
 
 @styled
 def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw one panel per benchmark, one dot with its interval per set of vectors (hollow for gensim).
+    """Draw the scores of word vectors: one panel per benchmark, one dot with its interval per set of vectors.
 
-    `table`: {benchmark: {"items", "of", "scores": {set: {"mean", "low", "high"}}}}.
+    The dots of gensim's vectors are hollow.
+
+    Args:
+        table: {benchmark: {"items", "of", "scores": {set: {"mean", "low", "high"}}}}.
     """
     drawing, panels = figure(3.7 * len(table), 3.4, columns=len(table))
     for axes, (title, entry) in zip(panels, table.items(), strict=True):
@@ -105,9 +116,12 @@ def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 @styled
 def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """Draw one panel per set of vectors, one colour and shape per word and its neighbours; the word itself is bold.
+    """Draw words and their neighbours, one panel per set of vectors.
 
-    `panels_of`: {set: [{"word", "group", "x", "y"}]}.
+    Each word has one colour and shape with its neighbours; the word itself is bold.
+
+    Args:
+        panels_of: {set: [{"word", "group", "x", "y"}]}.
     """
     drawing, panels = figure(11.0, 7.2 * len(panels_of), rows=len(panels_of))
     for axes, (title, points) in zip(panels, panels_of.items(), strict=True):
@@ -129,6 +143,6 @@ def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Fig
 
 
 def _colour_of(name: str) -> str:
-    """Return the colour of a method, the same for ours and gensim's."""
+    """Return the colour of a set of vectors, which depends only on its method, so gensim's have the same."""
     methods = ("skipgram", "cbow", "glove")
     return CYCLE[next((place for place, method in enumerate(methods) if name.endswith(method)), -1)]

@@ -20,16 +20,23 @@ from groundup.reports.pages import fill
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page; it has no pictures."""
+    """Return the HTML of the study's first page, which has no pictures.
+
+    Args:
+        metrics: folder of the metrics of the study's stages.
+        curves: not used.
+        shown: not used.
+        pictures: not used.
+    """
     found = read_metrics(metrics)
     return fill("index.html.j2", {"thread": thread(found), "cards": cards(found)})
 
 
 def thread(found: Facts) -> dict[str, dict[str, Any]]:
-    """Return, for each step from counts to context, the name of its best method and the metrics.
+    """Return the metrics of each step from counts to context, with the name of its best method.
 
     Args:
-        found: see `groundup.evaluation.study_headline`.
+        found: the result of `groundup.evaluation.study_headline.read_metrics`.
     """
     counts = best({name: all_messages(found, name) for name in ("naive_bayes", "logistic_regression")})
     features = {
@@ -61,7 +68,11 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
 
 
 def cards(found: Facts) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each page's card, by the page's name; `found` as for `thread`."""
+    """Return the metrics that the study's first page shows of each page: name of the page -> metrics.
+
+    Args:
+        found: the result of `groundup.evaluation.study_headline.read_metrics`.
+    """
     fair, similar, layers = lossless(found), word_similarity(found), last_layers(found)
     tokenizer = min(fair, key=lambda name: fair[name]["mean"])
     ours, gensim = (
@@ -86,5 +97,5 @@ def cards(found: Facts) -> dict[str, dict[str, Any]]:
 
 
 def best(entries: Mapping[str, Entry]) -> str:
-    """Return the name with the highest mean."""
+    """Return the name of the entry with the highest mean."""
     return max(entries, key=lambda name: entries[name]["mean"])

@@ -1,4 +1,4 @@
-"""The page on the objectives: what decoder and encoder learned from plain text, and how much it helps to find spam."""
+"""The page on the objectives: what decoder and encoder learned, and how much it helps to find spam."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,14 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stages pretrain_objective and transfer; write its pictures to the folder `pictures`."""
+    """Draw the pictures of the page on the objectives, and return its HTML.
+
+    Args:
+        metrics: folder with objective_causal.json, objective_masked.json and transfer.json.
+        curves: folder with objective_causal.csv and objective_masked.csv.
+        shown: not used.
+        pictures: folder to write to.
+    """
     objectives = {name: read_json(metrics / f"objective_{name}.json") for name in ("causal", "masked")}
     transfer = read_json(metrics / "transfer.json")
     rows = {name: read_curve(curves / f"objective_{name}.csv") for name in objectives}
@@ -46,10 +53,10 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures: Path) -> str:
-    """Return the page.
+    """Return the HTML of the page on the objectives.
 
     Args:
-        objectives: metrics of pretrain_objective, by objective.
+        objectives: objective -> metrics of the stage pretrain_objective.
         transfer: metrics of the stage transfer.
         pictures: the folder with accuracy.png, curves.png and transfer.png.
     """
@@ -72,10 +79,10 @@ def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures:
 
 @styled
 def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
-    """Draw F1 over the number of labelled messages.
+    """Draw F1 for spam over the number of labelled messages, with and without pretraining.
 
     Args:
-        transfer: see `groundup.evaluation.transfer_results.table`.
+        transfer: the result of `groundup.evaluation.transfer_results.table`.
     """
     drawing, [axes] = figure(7.4, 5.2)
     sizes = sorted(int(size) for size in transfer["f1"]["masked"])
@@ -102,7 +109,11 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
 
 @styled
 def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """Draw loss and accuracy of both objectives on val over the training tokens; `curves`: name -> rows."""
+    """Draw the loss and accuracy of both objectives on val over the number of training tokens.
+
+    Args:
+        curves: objective -> rows of its training curve.
+    """
     drawing, (left, right) = figure(10.5, 4.2, columns=2)
     for name, rows in curves.items():
         label, colour = f"{TITLES[name].split(',')[0]}, {name}", COLOURS[name]
@@ -125,7 +136,11 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
 
 @styled
 def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw the accuracy of each objective's model and baselines; `figures`: objective -> metrics of its stage."""
+    """Draw the token accuracy of each objective's model and baselines.
+
+    Args:
+        figures: objective -> metrics of the stage pretrain_objective.
+    """
     drawing, panels = figure(10.5, 2.9, columns=len(figures))
     titles = {
         "unigram": "most frequent token",

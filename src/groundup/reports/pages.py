@@ -1,7 +1,7 @@
 """HTML pages in one style that work offline: no script, nothing fetched, embedded pictures, every value escaped.
 
-A page is a template in templates/ that extends page.html.j2 and uses the macros of macros.html.j2. The template holds
-all words of the page; a module of this package prepares its values and draws its pictures.
+A page is a template in templates/ that extends page.html.j2 and uses the macros of macros.html.j2. All words
+of the page are in its template; a module of this package prepares its values and draws its pictures.
 """
 
 import base64
@@ -30,10 +30,11 @@ NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d(?:[-+−–±×()/%\d.,\s]| to
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Fill a template with values and return the page.
+    """Fill the template of a page with values and return the HTML.
 
     Args:
         template: its name in templates/, such as "report.html.j2".
+        values: the names that the template uses.
 
     Raises:
         jinja2.UndefinedError: the template uses a value that is missing.
@@ -42,7 +43,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 
 def environment() -> "jinja2.Environment":
-    """Return Jinja's environment with the filters of FILTERS, the test `significant` and the statement `do`."""
+    """Make Jinja's environment for pages, with the filters of FILTERS, the test `significant` and `do`."""
     import jinja2
 
     found = jinja2.Environment(
@@ -59,14 +60,14 @@ def environment() -> "jinja2.Environment":
 
 
 def data_uri(picture: Path) -> str:
-    """Return a PNG or SVG file as a data: URI."""
+    """Return a PNG or SVG file as a data: URI, to embed it in a page."""
     return f"data:{MEDIA[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
 def legible_width(picture: Path) -> int:
-    """Return the least width in CSS pixels at which a picture is legible, or 0 if it fits on a phone.
+    """Return the smallest width in CSS pixels at which a picture is legible; 0 if it fits on a phone.
 
-    On a phone the reader scrolls a wider picture inside its box.
+    Wider pictures can be scrolled inside their box on a phone. The result for an SVG is 0.
     """
     with open(picture, "rb") as file:
         head = file.read(24)  # bytes 16 to 19 of a PNG are its width in pixels
@@ -75,9 +76,10 @@ def legible_width(picture: Path) -> int:
 
 
 def column_classes(rows: Sequence[Sequence[object]], columns: int) -> list[str]:
-    """Return the CSS class of each column of a table: "n" for numbers, "long" for more than a few words, else "".
+    """Return the CSS class of each column of a page's table: "n" for numbers, "long" for long text, else "".
 
-    A column is numeric if every cell with a value is a number; an interval and a unit may follow.
+    A column is numeric if every cell with a value is a number, which an interval and a unit may follow. It is
+    long if a cell has more than LONG characters.
     """
     assert all(len(row) == columns for row in rows), (columns, [len(row) for row in rows])
     classes = []
@@ -90,7 +92,7 @@ def column_classes(rows: Sequence[Sequence[object]], columns: int) -> list[str]:
 
 
 def visible(piece: str) -> str:
-    """Replace line ends and tabs by visible signs."""
+    """Replace the line ends and tabs of a token by visible signs."""
     return piece.translate(SIGNS)
 
 

@@ -1,4 +1,4 @@
-"""The figures of the main report, in the shared style: one panel each, legible on a phone."""
+"""The pictures of the main report, in the shared style: one panel each, legible on a phone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ MIN_IN_BIN = 5  # the calibration plot leaves out bins with fewer messages, whic
 
 @styled
 def confusion_matrix(answers: Answers) -> "Figure":
-    """Draw the test messages by label and prediction: mean counts over seeds, and shares of the label."""
+    """Draw the confusion matrix of the finetuned classifier: mean counts over seeds, and shares per label."""
     drawing, [axes] = figure(PANEL, 3.9)
     counts = np.array(
         [
@@ -44,7 +44,10 @@ def confusion_matrix(answers: Answers) -> "Figure":
 
 @styled
 def roc(answers: Answers) -> "Figure":
-    """Draw ROC curves, one thin line per seed for ours; the legend gives the areas."""
+    """Draw ROC curves of the baselines, and one thin line per seed of the finetuned classifier.
+
+    The legend gives the areas under the curves.
+    """
     from sklearn.metrics import roc_curve
 
     drawing, [axes] = figure(PANEL, 4.4)
@@ -65,7 +68,10 @@ def roc(answers: Answers) -> "Figure":
 
 @styled
 def precision_recall(answers: Answers) -> "Figure":
-    """Draw precision-recall curves, one thin line per seed for ours; the legend gives the areas."""
+    """Draw precision-recall curves of the baselines, and one thin line per seed of the finetuned classifier.
+
+    The legend gives the areas under the curves.
+    """
     from sklearn.metrics import precision_recall_curve
 
     drawing, [axes] = figure(PANEL, 4.4)
@@ -79,7 +85,14 @@ def precision_recall(answers: Answers) -> "Figure":
 
 
 def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.float64], dict[str, Any]]]:
-    """Yield the scores (n,) of each system, ours once per seed, with the line's style; one legend entry per system."""
+    """Yield the scores (n,) of each system with the style of its line, for ROC and precision-recall curves.
+
+    The finetuned classifier has one line per seed; each system has one entry in the legend.
+
+    Args:
+        answers: all predictions.
+        area: the metric of the legend, "roc_auc" or "pr_auc".
+    """
     once = np.ones((1, len(answers.truth)))
     rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
     for name, rows in {**rankings, OURS: answers.prob}.items():
@@ -91,7 +104,10 @@ def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.floa
 
 @styled
 def calibration(answers: Answers) -> "Figure":
-    """Draw the share of spam against the mean probability in ten bins; markers grow with the number of messages."""
+    """Draw the calibration of spam classifiers: the share of spam against the mean probability, in ten bins.
+
+    Larger markers have more messages.
+    """
     drawing, [axes] = figure(PANEL, 4.4)
     axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
     systems = {
@@ -117,7 +133,12 @@ def calibration(answers: Answers) -> "Figure":
 
 @styled
 def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
-    """Draw a metric with intervals of all systems but the majority class; `table` as from `spam_results.table`."""
+    """Draw one metric of the spam table, with intervals, for all systems but the majority class.
+
+    Args:
+        table: the result of `spam_results.table`.
+        metric: "accuracy", "f1" or "mcc".
+    """
     drawing, [axes] = figure(PANEL, 2.9)
     systems = {name: table["baselines"][name] for name in TITLES if name != "majority"}
     systems[OURS] = table["test"]
@@ -138,11 +159,16 @@ def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
 
 @styled
 def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "Figure":
-    """Draw the `…/loss` columns of a training over its steps; rows may have a "seed", and gaps (nan).
+    """Draw the loss of a training over its steps, on training batches and, where it was measured, on val.
 
-    For one seed, the loss on training batches is pale and its running mean strong. For several seeds, the line is the
-    mean over the steps that all seeds have, and a pale band reaches from the lowest to the highest seed. The loss on
-    val has a dot wherever it was measured.
+    For one seed, the loss on training batches is pale and its running mean strong. For several seeds, the
+    line is the mean of the seeds' running means at the steps that all seeds have, and a pale band reaches
+    from the lowest to the highest seed. The loss on val has a dot at each evaluation.
+
+    Args:
+        rows: "step", "train/loss" and perhaps "val/loss" and "seed"; nan is a missing value.
+        title: of the picture.
+        unit: of the loss.
     """
     drawing, [axes] = figure(PANEL, 3.6)
     seeds = sorted({row.get("seed", 0) for row in rows})
@@ -170,22 +196,25 @@ def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "F
 
 
 def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> dict[float, float]:
-    """Return {step: value} of one seed, without gaps."""
+    """Return one column of a training curve for one seed: {step: value}, without missing values."""
     own = [row for row in rows if row.get("seed", 0) == seed]
     return {row["step"]: row[column] for row in own if not np.isnan(row.get(column, np.nan))}
 
 
 def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the mean of a window around each value: 1/25 of the values, fewer at both ends."""
+    """Smooth a curve: return the mean of 1/25 of the values around each, of fewer at both ends."""
     window = np.ones(max(1, len(values) // 25))
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 @styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw one bar per task family with its interval, best first; grey: before finetuning; held-out families come last.
+    """Draw exact match by task family: one bar with its interval per family, the best first.
 
-    `families`: {name: {"exact_match": {"mean", "low", "high"}, "before": {same}, "held_out": bool, "instances": int}}.
+    Held-out families are last. A thin grey bar shows exact match before finetuning.
+
+    Args:
+        families: the "families" of `instruction_results.table`.
     """
     order = sorted(families, key=lambda n: (families[n]["held_out"], -families[n]["exact_match"]["mean"], n))
     drawing, [axes] = figure(PANEL, 1.9 + 0.27 * max(1, len(order)))

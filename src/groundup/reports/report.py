@@ -1,4 +1,4 @@
-"""The report of a run of the main pipeline, and its pictures."""
+"""The report of the main pipeline: its page and its pictures."""
 
 import csv
 from collections.abc import Mapping
@@ -21,10 +21,12 @@ REFERENCE = "char_svm"  # the strongest baseline
 def read_facts(
     corpus: Path, spam: Path, instructions: Path, tokens: Path, metrics: Path, samples: Path
 ) -> dict[str, Any]:
-    """Read the values that the page shows.
+    """Read the values that the main report shows.
 
     Args:
-        corpus, spam, instructions: folders of the prepared data, each with its report.json.
+        corpus: folder of the prepared corpus, with its report.json.
+        spam: folder of the spam splits, with their report.json.
+        instructions: folder of the instruction splits, with their report.json.
         tokens: folder of the shards.
         metrics: folder of pretrain.json, spam.json, instructions.json and contamination.json.
         samples: file of sample responses.
@@ -43,12 +45,13 @@ def read_facts(
 
 
 def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Path) -> None:
-    """Write every picture of the page into a new folder, and the values behind two of them as CSV files.
+    """Draw every picture of the main report, and write the values of two of them as CSV files.
 
     Args:
-        facts: see `read_facts`.
+        facts: the result of `read_facts`.
         answers: predictions of the spam classifiers and the baselines.
         curves: folder of the curves of all three trainings.
+        pictures: the folder to make.
     """
     pretraining, spam, instructions = (
         read_curve(curves / f"{name}.csv") for name in ("pretrain", "finetune_spam", "finetune_instructions")
@@ -74,11 +77,11 @@ def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Pat
 
 
 def render(facts: Mapping[str, Any], confidence: float, pictures: Path) -> str:
-    """Return the page.
+    """Return the HTML of the main report.
 
     Args:
-        facts: see `read_facts`.
-        confidence: level of the intervals of the spam table.
+        facts: the result of `read_facts`.
+        confidence: confidence level of the intervals of the spam table.
         pictures: the folder that `draw` wrote.
     """
     values = {"titles": TITLES, "reference": REFERENCE, "confidence": confidence, "pictures": pictures}
@@ -86,7 +89,7 @@ def render(facts: Mapping[str, Any], confidence: float, pictures: Path) -> str:
 
 
 def _write_confusion(path: Path, answers: Answers) -> None:
-    """Write one row per seed and test message, for DVC's confusion template."""
+    """Write the confusion matrix as one row per seed and test message, for DVC's confusion template."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("seed", "actual", "predicted"))

@@ -1,4 +1,4 @@
-"""The page of the transfer pipeline: every start in one table, its plots, and conclusions from the intervals."""
+"""The page of the transfer pipeline: a table and pictures of all starts, and conclusions from intervals."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,11 @@ TITLES = {
 
 @styled
 def overview(found: Mapping[str, Any]) -> "Figure":
-    """Draw bits per byte, exact match and spam F1 of every start; `found` holds the metrics of the stage compare."""
+    """Draw bits per byte, exact match and F1 for spam of every start.
+
+    Args:
+        found: the result of `groundup.evaluation.starting_points.table`.
+    """
     starts = {name: found["starts"][name] for name in TITLES}  # the JSON file has them in another order
     drawing, axes = figure(12.0, 3.6, columns=3)
     places = np.arange(len(starts))[::-1]
@@ -64,9 +68,12 @@ def overview(found: Mapping[str, Any]) -> "Figure":
 
 @styled
 def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
-    """Draw margin, accuracy and divergence on val over the steps; `rows` as from `training.fit`.
+    """Draw the margin, accuracy and KL divergence of DPO on val over the steps.
 
-    Margin and divergence begin at 0: before the first step the model is its own reference.
+    Margin and divergence begin at 0: before the first step, the model is the reference model.
+
+    Args:
+        rows: the history of the training, from `training.loop.fit`.
     """
     drawing, axes = figure(12.0, 3.4, columns=3)
     scored = [row for row in rows if not np.isnan(row.get("val/margin", np.nan))]
@@ -86,7 +93,7 @@ def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
 
 
 def render(found: Mapping[str, Any], plots: Path) -> str:
-    """Return the page.
+    """Return the HTML of the page of the transfer pipeline.
 
     Args:
         found: metrics of the stage compare.

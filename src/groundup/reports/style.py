@@ -1,6 +1,6 @@
-"""The shared style of all figures: legible at the width of a laptop; equal data give equal bytes.
+"""The shared style of all pictures: legible on a laptop, and with equal bytes for equal data.
 
-matplotlib is imported only when a figure is drawn. Figures are drawn without pyplot, so no global state changes.
+matplotlib is imported only when a picture is drawn. pyplot is not used, so no global state changes.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ DPI = 130
 
 
 def save(drawing: "Figure", path: Path) -> None:
-    """Write a PNG or SVG, chosen by the suffix, without matplotlib's date and version."""
+    """Write a figure as PNG or SVG, by the suffix of the path, without matplotlib's date and version."""
     from matplotlib import rc_context
 
     suffix = path.suffix.removeprefix(".")
@@ -66,7 +66,10 @@ def save(drawing: "Figure", path: Path) -> None:
 
 
 def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-    """Run `draw` with STYLE, which matplotlib reads when it creates artists."""
+    """Decorate a function that draws a figure: it then runs with STYLE.
+
+    matplotlib reads the style when it creates artists.
+    """
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> "Figure":
@@ -79,7 +82,17 @@ def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
 
 
 def figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple["Figure", list["Axes"]]:
-    """Return a figure and its `rows` × `columns` panels, row by row; width and height in inches."""
+    """Make a figure with `rows` × `columns` panels.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        columns: number of panels side by side.
+        rows: number of panels below each other.
+
+    Returns:
+        The figure and its panels, row by row.
+    """
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The page on the tokenizers: how each splits a sentence, how it was trained, and how it affects the model."""
+"""The page on the tokenizers: how each splits a sentence, how it was trained, and how it affects a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,26 @@ PANELS = {
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stage compare_tokenizers; write its picture to the folder `pictures`."""
+    """Draw the picture of the page on the tokenizers, and return its HTML.
+
+    Args:
+        metrics: folder with tokenizers.json.
+        curves: not used.
+        shown: not used.
+        pictures: folder to write to.
+    """
     found = read_json(metrics / "tokenizers.json")
     save(ladder({name: found["tokenizers"][name] for name in found["order"]}), pictures / "ladder.png")
     return render(found, pictures)
 
 
 def render(found: Mapping[str, Any], pictures: Path) -> str:
-    """Return the page; `found` holds the metrics of compare_tokenizers, `pictures` is the folder with ladder.png."""
+    """Return the HTML of the page on the tokenizers.
+
+    Args:
+        found: metrics of the stage compare_tokenizers.
+        pictures: the folder with ladder.png.
+    """
     rows = {name: found["tokenizers"][name] for name in found["order"]}
     values = {
         "tokenizers": rows,
@@ -39,12 +51,12 @@ def render(found: Mapping[str, Any], pictures: Path) -> str:
 
 @styled
 def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw one line per tokenizer: bytes per token, and the model's metrics with intervals over seeds.
+    """Draw the ladder of tokenizers: bytes per token, and the model's metrics with intervals over seeds.
 
-    Hollow: bits per byte with a tokenizer that loses part of the text.
+    Each tokenizer has one line. Bits per byte are hollow if the tokenizer loses part of the text.
 
     Args:
-        found: columns by name of the tokenizer, see `groundup.evaluation.tokenizer_results.table`.
+        found: the result of `groundup.evaluation.tokenizer_results.table`.
     """
     drawing, panels = figure(11.5, 1.6 + 0.42 * len(found), columns=len(PANELS))
     for axes, (key, title) in zip(panels, PANELS.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The page on the transformer family: data flow, one attention step worked out, every head, cross-attention."""
+"""The page on the transformer family: data flow, one query's attention, every head, cross-attention."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,19 @@ from groundup.reports.attention_plots import attention_map, mask_patterns
 from groundup.reports.pages import fill
 from groundup.reports.style import save
 
-CHANNELS = 3  # shown of each value vector in the table of one attention step
+CHANNELS = 3  # number of channels of each value vector shown in the table of one query's attention
 MASKS = ("decoder", "encoder")
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stage explain_transformer; write its pictures to `pictures`."""
+    """Draw the pictures of the page on the transformer, and return its HTML.
+
+    Args:
+        metrics: not used.
+        curves: not used.
+        shown: folder with the facts and attention maps, in transformer/.
+        pictures: folder to write to.
+    """
     facts = read_json(shown / "transformer" / "facts.json")
     maps = load_maps(shown / "transformer" / "maps.npz")
     models = {kind: model | total(read_stacks(model["stacks"])) for kind, model in facts["models"].items()}
@@ -35,7 +42,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def total(stacks: list[Stack]) -> Mapping[str, Any]:
-    """Return the stacks of one model with their total parameters and operations per token."""
+    """Return the stacks of one model, with their total parameters and FLOPs per token."""
     return {
         "stacks": stacks,
         "parameters": sum(stack.parameters for stack in stacks),

@@ -17,7 +17,7 @@ from groundup.training.curves import read_curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# by the first part of a map's name
+# first part of a map's name -> title
 MAPS = {"attention": "Cross-attention, last layer", "model1": "IBM Model 1"}
 BOOKS = (
     "Genesis", "Exodus", "Leviticus", "Numbers", "Deuteronomy", "Joshua", "Judges", "Ruth", "1 Samuel", "2 Samuel",
@@ -31,7 +31,14 @@ BOOKS = (
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stages train_translation and evaluate_translation; write its pictures to `pictures`."""
+    """Draw the pictures of the page on translation, and return its HTML.
+
+    Args:
+        metrics: folder with translation.json and train_translation.json.
+        curves: folder with translation.csv.
+        shown: folder with the sample translations and attention maps, in translation/.
+        pictures: folder to write to.
+    """
     save(training_curve(read_curve(curves / "translation.csv")), pictures / "curve.png")
     maps = load_maps(shown / "translation" / "maps.npz")
     for name, one in maps.items():
@@ -51,13 +58,18 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def reference(key: str) -> str:
-    """Return a verse's id in readable form: "43004043" -> "John 4:43"."""
+    """Format the id of a Bible verse: "43004043" -> "John 4:43"."""
     return f"{BOOKS[int(key[:2]) - 1]} {int(key[2:5])}:{int(key[5:])}"
 
 
 @styled
 def training_curve(history: Sequence[Mapping[str, float]], average: int = 50) -> "Figure":
-    """Draw the loss of train, as a mean over `average` steps, and of val, where it was measured."""
+    """Draw the loss of the translation model: on train as a running mean, and on val where it was measured.
+
+    Args:
+        history: rows of the training curve.
+        average: number of steps of the running mean.
+    """
     drawing, (axes,) = figure(7.0, 3.6)
     steps = [row["step"] for row in history]
     losses = [row["train/loss"] for row in history]

@@ -1,7 +1,7 @@
-"""Pages for validation results (see groundup.validation.results).
+"""Pages of validation results (see groundup.validation.results).
 
-`python -m groundup.reports.validation reports/validation/raw.json` writes raw.html to the same folder, even if the
-validation failed and stopped its pipeline.
+`python -m groundup.reports.validation reports/validation/raw.json` writes raw.html to the same folder, also
+after a validation that failed and stopped its pipeline.
 """
 
 import sys
@@ -20,15 +20,15 @@ TITLES = {  # by the stem of the results file
 
 
 def render_page(report: dict[str, Any], title: str) -> str:
-    """Return the results as one HTML page."""
+    """Return the HTML page of validation results."""
     return fill("validation.html.j2", {"report": report, "title": title})
 
 
 def page_of(results: Path) -> str:
-    """Return the page for a results file.
+    """Read a file of validation results and return its HTML page.
 
     Raises:
-        BadInput: the file is missing or holds no results of a validation.
+        BadInput: the file is missing or does not contain results of a validation.
     """
     try:
         report = read_json(results)
@@ -42,12 +42,23 @@ def page_of(results: Path) -> str:
 
 
 def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the page for the stage check_verses; it has no pictures."""
+    """Return the HTML of the page of the stage check_verses, which has no pictures.
+
+    Args:
+        metrics: not used.
+        curves: not used.
+        shown: folder with the results, verses.json.
+        pictures: not used.
+    """
     return page_of(shown / "verses.json")
 
 
 def command(words: list[str]) -> None:
-    """Write the page of each file to the file's folder; exit with one sentence on an error."""
+    """Write the page of each file of validation results to the same folder; on an error, exit with a message.
+
+    Args:
+        words: the arguments of the command: paths of results files.
+    """
     if not words:
         sys.exit("usage: python -m groundup.reports.validation reports/validation/raw.json")
     for results in map(Path, words):

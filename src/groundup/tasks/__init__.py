@@ -1,5 +1,5 @@
-"""Training tasks: pretraining, and finetuning for spam, instructions, preferences (DPO) and translation.
+"""Tasks: pretraining, and finetuning for spam, instructions and preferences (DPO), and translation.
 
-Each module trains a model through the loop of `training` and runs the trained model. `verifiable` decides whether an
-answer is right; `evaluation` measures how good a model is.
+The modules train a model with the loop of `training` and run the trained model. `verifiable` decides whether
+an answer is right; `evaluation` measures how good a model is.
 """

@@ -1,4 +1,4 @@
-"""Finetuning a pretrained decoder or encoder to classify texts, and predicting with the result."""
+"""Spam classification: finetuning of a pretrained decoder or encoder, and prediction with the result."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,10 +35,11 @@ SPLITS = ("train", "val", "test")
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> list[list[int]]:
-    """Ids of each text, followed by the end-of-text token; a text too long for the context is cut at its end.
+    """Encode texts for a classifier: the ids of each, followed by the end-of-text token.
 
-    The end-of-text token comes last because there the pretrained model has read a whole document. If the model
-    expects a token before each text, that token comes first: the original BERT reads [CLS] text [SEP].
+    A text that is too long for the context is cut at its end. The end-of-text token is last because the
+    pretrained model has read a whole document there. If the model expects a token before each text, it comes
+    first: the original BERT reads [CLS] text [SEP].
     """
     begin, end = tokenizer.prefix_ids, tokenizer.eot_id
     room = context_length - len(begin) - 1
@@ -46,9 +47,13 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], context_length: int
 
 
 def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -> SequenceClassifier:
-    """A classifier on top of the given model, on the same device. The model is changed in place."""
+    """Make a spam classifier from a pretrained model, which is changed in place, on the same device.
+
+    Raises:
+        BadInput: the pooling does not fit the model; otherwise as `freeze_all_but` does.
+    """
     model = SequenceClassifier(pretrained, len(LABELS), config.pooling).to(pretrained.wte.weight.device)
-    # the language-model head is not part of the loss; a tied head is the token embedding, which may be trained
+    # the loss does not use the language-model head; a tied head is the token embedding, which may be trained
     if not pretrained.config.tie_embeddings:
         pretrained.lm_head.requires_grad_(False)
     freeze_all_but(pretrained, config.trainable_blocks, config.lora)
@@ -56,7 +61,10 @@ def make_classifier(pretrained: Decoder | Encoder, config: SpamTrainingConfig) -
 
 
 def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor | None:
-    """Weights (classes,) that balance the classes: n / (classes · n of the class); None without weighting."""
+    """Return the weights (n_classes,) of the classes in the loss; None if they are not weighted.
+
+    The weight of a class is n / (n_classes · number of its texts), for n texts in all.
+    """
     if config.class_weights == "none":
         return None
     counts = Counter(labels)
@@ -64,7 +72,7 @@ def class_weights(labels: Sequence[str], config: SpamTrainingConfig) -> Tensor |
 
 
 def training_batches(texts: Texts, labels: Sequence[str], training: TrainingConfig, seed: int) -> Batches:
-    """Seeded batches of labelled texts, given as token ids or as features."""
+    """Make seeded batches of labelled texts, which are token ids or features (see `sorted_batches`)."""
     classes = [LABELS.index(label) for label in labels]
     return sorted_batches(
         list(map(len, texts)),
@@ -89,21 +97,28 @@ def finetune(
     evaluate: Callable[[SequenceClassifier], Mapping[str, float]] | None = None,
     resume: Resume | None = None,
 ) -> tuple[SequenceClassifier, list[dict[str, float]]]:
-    """Put a classifier on the given model and train it, in place, on labelled texts.
+    """Finetune a model, in place, as a spam classifier on labelled texts.
 
     Args:
+        trunk: the pretrained model.
         texts: ids as from `encode_texts`, or features of a frozen trunk after its first `blocks` blocks.
         labels: one of LABELS per text.
-        config: its `seeds` are not read.
-        seed: seeds the head, the order of the texts, the hidden tokens and dropout.
-        log, resume, description: see `fit`.
-        evaluate: classifier -> metrics, called when `fit` evaluates; with patience, they must include "val/mcc".
+        config: settings of the finetuning; `seeds` is not used.
+        compute: the precision.
+        seed: seeds the adapters, the order of the texts, the hidden tokens and dropout.
+        description: see `fit`.
+        blocks: number of blocks that were applied to compute the features; None: `texts` are ids.
+        log: see `fit`.
+        evaluate: classifier -> metrics. It is called when `fit` evaluates; with patience, the metrics must
+            include "val/mcc".
+        resume: see `fit`.
 
     Returns:
         The classifier and the history of `fit`.
 
     Raises:
-        BadInput: the model has fewer blocks than are to be trained, or the pooling does not fit it; see also `fit`.
+        BadInput: the model has fewer blocks than should be trained, or the pooling does not fit it; see also
+            `fit`.
     """
     torch.manual_seed(seed)
     model = make_classifier(trunk, config)
@@ -132,10 +147,16 @@ def finetune(
 def predict(
     model: SequenceClassifier, texts: Texts, batch_size: int = 64, *, blocks: int | None = None
 ) -> list[list[float]]:
-    """Class probabilities of each text, in the given order; texts are batched by length to save padding.
+    """Predict the class probabilities of texts, in the given order.
 
     Args:
-        texts, blocks: see `finetune`.
+        model: the classifier.
+        texts: see `finetune`.
+        batch_size: texts per batch; texts of similar length share a batch, to save padding.
+        blocks: see `finetune`.
+
+    Returns:
+        For each text, the probability of each class.
 
     Raises:
         BadInput: the model's scores are not finite.
@@ -156,24 +177,26 @@ def predict(
 def predict_spam(
     model: SequenceClassifier, texts: Texts, labels: Sequence[str] = LABELS, *, blocks: int | None = None
 ) -> list[float]:
-    """The probability of spam of each text, in the given order.
+    """Predict the probability of spam of each text, in the given order.
 
     Args:
-        texts, blocks: see `finetune`.
-        labels: the label of each of the model's scores.
+        model: the classifier.
+        texts: see `finetune`.
+        labels: the label of each of the model's classes.
+        blocks: see `finetune`.
 
     Raises:
-        BadInput: see `predict`.
+        BadInput: as `predict` does.
     """
     spam = labels.index(SPAM)
     return [probabilities[spam] for probabilities in predict(model, texts, blocks=blocks)]
 
 
 def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:
-    """The probability of "spam" for each text.
+    """Predict the probability of spam of each text with a classifier's checkpoint.
 
     Raises:
-        BadInput: the checkpoint is not a spam classifier.
+        BadInput: the checkpoint is not a classifier, or as `predict` does.
     """
     if checkpoint.kind != "classifier":
         raise BadInput(
@@ -185,7 +208,7 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
 
 @dataclass(frozen=True)
 class Seeds:
-    """The result of `finetune_seeds`."""
+    """The spam classifiers of all seeds: the result of `finetune_seeds`."""
 
     best: SequenceClassifier
     val_mcc: float  # of `best`
@@ -202,13 +225,15 @@ def finetune_seeds(
     log: Log = lambda metrics, step: None,
     resume: Callable[[int], Resume | None] = lambda seed: None,
 ) -> Seeds:
-    """Train one classifier per seed on "train"; the best has the highest Matthews correlation on "val".
+    """Train one spam classifier per seed on "train"; the best has the highest Matthews correlation on "val".
 
     Args:
         base: the model that every classifier starts from; it is not changed.
         splits: "train", "val" and "test", as rows with text and label.
+        config: settings of the finetuning.
+        compute: the precision.
         log: receives the metrics of each seed under names such as "seed_2/train/loss".
-        resume: seed -> the resumable state of its training.
+        resume: seed -> where the state of its training is saved.
 
     Raises:
         BadInput: see `finetune`.
@@ -261,7 +286,7 @@ def _texts(
     blocks: int | None,
     compute: ComputeConfig,
 ) -> Texts:
-    """Token ids of each text; or its features after the first `blocks` blocks, if these stay fixed."""
+    """Encode the texts of a split: as token ids or, with `blocks`, as features after that many blocks."""
     ids = encode_texts(base.tokenizer, [row["text"] for row in rows], base.config.model.context_length)
     if blocks is None:
         return ids
@@ -281,20 +306,23 @@ def train_classifiers(
     log: Log,
     standalone: bool,
 ) -> float:
-    """Finetune one classifier per seed from a checkpoint; write the best one, all predictions and the loss curves.
+    """Finetune one spam classifier per seed; write the best one, all predictions and the loss curves.
 
     Args:
         pretrained: folder of the checkpoint to start from.
-        spam: folder of the splits.
+        spam: folder of the spam splits.
         out: folder of the checkpoint to write.
-        predictions: CSV to write, with every seed's probabilities on "val" and "test".
-        curve: CSV to write, with the losses of all seeds.
+        predictions: CSV file to write, with every seed's probabilities on "val" and "test".
+        curve: CSV file to write, with the losses of all seeds.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
-        standalone: write all weights, unless adapters were trained; otherwise write the trained weights only, with a
-            reference to `pretrained` for the rest.
+        config: settings of the finetuning.
+        compute: device and precision.
+        log: receives the metrics of each seed under names such as "seed_2/train/loss".
+        standalone: write all weights, unless adapters were trained. Otherwise, if some weights were frozen,
+            write only the trained ones and a reference to `pretrained`.
 
     Returns:
-        Matthews correlation coefficient of the best classifier on "val".
+        The Matthews correlation coefficient of the best classifier on "val".
 
     Raises:
         BadInput: the checkpoint cannot be read; see also `finetune`.

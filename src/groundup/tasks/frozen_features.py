@@ -1,4 +1,7 @@
-"""Features of a frozen trunk, computed once: the blocks below the trained ones give the same output at every step."""
+"""Features of frozen blocks, computed once before a classifier is trained.
+
+The blocks below the trained ones have the same output at every step.
+"""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from groundup.training.batching import pad
 from groundup.training.config import ComputeConfig, SpamTrainingConfig
 from groundup.training.devices import autocast
 
-MEMORY = 2 * 2**30  # bytes of features kept in memory; larger ones go to a temporary file
+MEMORY = 2 * 2**30  # largest number of bytes of features kept in memory; more are kept in a temporary file
 BATCH_SIZE = 64
 
 
@@ -28,14 +31,22 @@ class Top(nn.Module):
         self.classifier, self.blocks = classifier, blocks
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Features (B, T, C), padded on the right, and lengths (B,) -> class scores (B, n_classes)."""
+        """Classify features: return the scores of the classes, (B, n_classes).
+
+        Args:
+            features: (B, T, C), padded on the right.
+            lengths: (B,), number of real tokens per row.
+        """
         model = self.classifier
         x = model.trunk.above(features, self.blocks, lengths=lengths)
         return model.score(model.pool(x, lengths))
 
 
 def fixed_blocks(trunk: Decoder | Encoder, config: SpamTrainingConfig) -> int | None:
-    """Number of blocks whose output is the same at every step; None if even the embeddings may change."""
+    """Return the number of blocks whose output is the same at every training step.
+
+    The result is None if everything is trained, or if dropout changes even the embeddings.
+    """
     if config.trainable_blocks is None or config.token_dropout or trunk.config.dropout:
         return None
     return len(trunk.h) - config.trainable_blocks
@@ -50,10 +61,20 @@ def compute_features(
     *,
     description: str | None = None,
 ) -> list[Tensor]:
-    """Hidden states (T_i, C) of each text, in order, after the first `blocks` blocks, as float32 on the CPU.
+    """Compute the features of texts: their hidden states after the first `blocks` blocks.
 
     Args:
-        description: title of the progress bar; None shows no bar.
+        trunk: the model.
+        ids: token ids of each text.
+        blocks: number of blocks.
+        compute: the precision.
+        description: title of the progress bar; None: show no bar.
+
+    Returns:
+        For each text, in order, (T_i, C) in float32 on the CPU.
+
+    Raises:
+        BadInput: a text is longer than the context.
     """
     device = trunk.wte.weight.device
     lengths = [len(i) for i in ids]
@@ -74,7 +95,7 @@ def compute_features(
 
 
 def _empty(shape: tuple[int, int]) -> Tensor:
-    """A float32 tensor in memory, or in a temporary file that disappears with it."""
+    """Return a float32 tensor in memory or, if it is large, in a temporary file that disappears with it."""
     if prod(shape) * 4 <= MEMORY:
         return torch.empty(shape)
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Responses of models to instructions: before and after finetuning, on a sample, or on training tasks."""
+"""Responses of models to instructions: before and after finetuning, on a sample, or on whole splits."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,15 +26,19 @@ def before_and_after(
     config: EvaluateConfig,
     compute: ComputeConfig,
 ) -> dict[str, Responses]:
-    """Generate greedy responses of both models, in the finetuned model's prompt style.
+    """Answer instructions greedily before and after finetuning, in the finetuned model's prompt style.
 
     Args:
-        tests: rows of each test split. The finetuned model answers all of them. The pretrained model answers
-            `before_per_family` rows of each family: it does not know when to stop, so it is slow.
-        pretrained, finetuned: folders of the checkpoints.
+        tests: rows of each test split. The finetuned model answers all of them. The pretrained model is slow,
+            because it does not know when to stop, so it answers only the first rows of each family:
+            `before_per_family` or `samples`, whichever is larger.
+        pretrained: folder of the pretrained checkpoint.
+        finetuned: folder of the finetuned checkpoint.
+        config: the numbers of rows, tokens and requests per batch.
+        compute: the device.
 
     Returns:
-        The responses by name of the split.
+        Name of the split -> responses of both models.
 
     Raises:
         BadInput: a checkpoint is not a decoder, or a prompt does not fit its context.
@@ -65,10 +69,16 @@ def before_and_after(
 def answer_sample(
     checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], config: EvaluateStartsConfig, *, description: str
 ) -> tuple[list[tuple[dict[str, Any], str]], dict[str, Any]]:
-    """Greedy answers to a sample of the rows, as (row, answer), and their exact match (see `exact_match.score`).
+    """Answer a sample of instruction rows greedily, and score the answers.
 
     The sample keeps the proportions of the families. The prompt style is the model's own, or the default if the
     model was not finetuned.
+
+    Returns:
+        The sample as (row, answer), and its exact match (see `exact_match.score`).
+
+    Raises:
+        BadInput: the checkpoint is not a decoder, or a prompt does not fit its context.
     """
     asked = sample_families(rows, min(config.instances, len(rows)), config.seed)
     given = respond(
@@ -84,7 +94,16 @@ def answer_sample(
 def answers_of(
     folder: Path, compute: ComputeConfig, rows: Mapping[str, Sequence[Row]], max_new_tokens: int
 ) -> dict[str, list[str]]:
-    """Greedy answers of a checkpoint's decoder to the rows of each split, in its own prompt style.
+    """Answer the instruction rows of each split greedily with a checkpoint, in its own prompt style.
+
+    Args:
+        folder: the checkpoint.
+        compute: the device.
+        rows: name of the split -> its rows.
+        max_new_tokens: largest number of tokens per answer.
+
+    Returns:
+        Name of the split -> answers.
 
     Raises:
         BadInput: the checkpoint is not a decoder, or a prompt does not fit its context.

@@ -1,4 +1,4 @@
-"""Finetuning a pretrained decoder to follow instructions, and generating responses with the result."""
+"""Instructions: finetuning of a pretrained decoder to follow them, and answering them with the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,10 +35,10 @@ Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps histo
 
 
 def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[list[int]]:
-    """Token ids of the prompt of each row (id, instruction, input, optional history).
+    """Encode the prompt of each instruction row (id, instruction, input, optional history) as token ids.
 
     Raises:
-        BadInput: a prompt leaves no room for an answer in the context; see also `Prompter.prompts`.
+        BadInput: a prompt leaves no space for an answer in the context; see also `Prompter.prompts`.
     """
     prompts = prompter.prompts([Request.of(row) for row in rows])
     for row, prompt in zip(rows, prompts, strict=True):
@@ -47,14 +47,14 @@ def encode_prompts(prompter: Prompter, rows: Sequence[Row], context_length: int)
 
 
 def encode_examples(prompter: Prompter, rows: Sequence[Row], context_length: int) -> list[Example]:
-    """Prompt and answer of each row (id, instruction, input, output, optional history).
+    """Encode each instruction row (id, instruction, input, output, optional history) as a training example.
 
-    The answers are the targets, including those in the history, each followed by the end-of-text token.
+    The targets are the answers, including those in the history, each followed by the end-of-text token.
 
     Raises:
         BadInput: an example is longer than the context; see also `Prompter.prompts`.
     """
-    encode_prompts(prompter, rows, context_length)  # raises if a prompt leaves no room for an answer
+    encode_prompts(prompter, rows, context_length)  # raises if a prompt leaves no space for an answer
     turns = prompter.answered([Request.of(row) for row in rows], [row["output"] for row in rows])
     examples = [Example.of(some) for some in turns]
     for row, (ids, _) in zip(rows, examples, strict=True):
@@ -72,10 +72,16 @@ def completion_batches(
     seed: int,
     packed_tokens: int | None = None,
 ) -> Batches:
-    """Seeded batches whose targets are the answers only; packed into rows of `packed_tokens`, or padded if None.
+    """Make seeded batches of instruction examples, whose targets are the answers only.
+
+    Args:
+        examples: as from `encode_examples`.
+        training: batch size and number of micro-batches per step.
+        seed: seeds the order.
+        packed_tokens: pack examples into rows of at most this many tokens; None: one padded example per row.
 
     Raises:
-        BadInput: an example is longer than a packed row.
+        BadInput: an example is longer than a packed row, or there are no examples.
     """
     lengths = [len(example.ids) for example in examples]
     longest = max(lengths, default=1) - 1  # the last token is only a target
@@ -111,14 +117,23 @@ def finetune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Finetune the model in place on prompts and answers; returns the history of `fit`.
+    """Finetune a decoder, in place, on instructions and their answers.
 
     Args:
-        train, val: as from `encode_examples`; the first `eval_examples` of val are scored.
-        log, resume, description: see `fit`.
+        model: the pretrained decoder.
+        train: examples as from `encode_examples`.
+        val: examples, of which the first `eval_examples` are scored.
+        config: settings of the finetuning.
+        compute: the precision.
+        description: see `fit`.
+        log: see `fit`.
+        resume: see `fit`.
+
+    Returns:
+        The history of `fit`.
 
     Raises:
-        BadInput: see `freeze_all_but` and `fit`.
+        BadInput: as `freeze_all_but`, `completion_batches` and `fit` do.
     """
     torch.manual_seed(config.seed)
     freeze_all_but(model, config.trainable_blocks, config.lora)
@@ -154,12 +169,15 @@ def finetune_checkpoint(
     Args:
         pretrained: folder of the checkpoint to start from.
         instructions: folder of the splits; "test" and "held_out" are only checked to fit the context.
-        out: folder of the checkpoint to write; with LoRA it holds adapters and refers to `pretrained`.
-        curve: CSV of the losses to write.
+        out: folder of the checkpoint to write; with LoRA it contains adapters and refers to `pretrained`.
+        curve: CSV file of the losses to write.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
+        config: settings of the finetuning.
+        compute: device and precision.
+        log: see `fit`.
 
     Returns:
-        Loss of the finetuned model on "val", in nats per answer token.
+        The loss of the finetuned model on the first `eval_examples` of "val", in nats per answer token.
 
     Raises:
         BadInput: the checkpoint is not a decoder, or an example does not fit the context; see also `finetune`.
@@ -203,7 +221,11 @@ def finetune_checkpoint(
 def _checked_examples(
     base: Checkpoint, instructions: Path, config: InstructionTrainingConfig
 ) -> dict[str, list[Example]]:
-    """Examples of "train" (at most `max_examples`) and "val"; the prompts of the other splits are only checked."""
+    """Encode the examples of "train" (at most `max_examples`) and "val", and check that all prompts fit.
+
+    Raises:
+        BadInput: an example, or a prompt of "test" or "held_out", does not fit the context.
+    """
     context, prompter = base.config.model.context_length, base.prompter(config.prompt_style)
     rows = read_splits(instructions, ("train", "val", "test", "held_out"))
     rows["train"] = sample_families(rows["train"], config.max_examples, config.seed)
@@ -215,7 +237,7 @@ def _checked_examples(
 
 @torch.inference_mode()
 def answer_loss(model: Decoder, examples: Sequence[Example], batch_size: int) -> float:
-    """Mean loss over all answer tokens, in nats per token."""
+    """Compute the mean loss over all answer tokens of instruction examples, in nats per token."""
     device = model.wte.weight.device
     nats = count = 0.0
     for start in range(0, len(examples), batch_size):
@@ -234,12 +256,16 @@ def respond(
     style: str | None = None,
     description: str | None = None,
 ) -> list[str]:
-    """The model's answers to requests, such as (instruction, input), in the given order.
+    """Answer requests with a checkpoint's decoder, and return the answers in the given order.
 
     Args:
-        sampling: default is greedy decoding.
-        style: prompt style; default is the checkpoint's own.
-        description: title of the progress bar; None shows no bar.
+        checkpoint: the model.
+        requests: instructions with their inputs.
+        max_new_tokens: largest number of tokens per answer.
+        sampling: how tokens are chosen; None: greedily.
+        batch_size: number of requests answered at once.
+        style: the prompt style; None: the checkpoint's own.
+        description: title of the progress bar; None: show no bar.
 
     Raises:
         BadInput: the checkpoint is not a decoder, or a prompt does not fit the context.

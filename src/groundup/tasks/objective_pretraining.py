@@ -1,4 +1,4 @@
-"""Pretraining a decoder on next tokens or an encoder on masked tokens, with equal shape, text and time."""
+"""Pretraining of a decoder on next tokens or an encoder on masked tokens, with equal shape, text and time."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -33,10 +33,12 @@ Stream = NDArray[np.unsignedinteger[Any]]  # token ids (N,)
 
 @dataclass(frozen=True)
 class Questions:
-    """Inputs and targets of one objective on W held-out windows of T tokens.
+    """The evaluation set of one objective: W held-out windows of T tokens.
 
-    shown (W, T): the model's input. targets (W, T): the right tokens, IGNORE_INDEX where no guess is scored.
-    counted (W, T): the guesses of the trigram baseline.
+    Attributes:
+        shown: (W, T), the model's input.
+        targets: (W, T), the right tokens; IGNORE_INDEX where no guess is scored.
+        counted: (W, T), the guesses of the trigram baseline.
     """
 
     shown: Ids
@@ -56,18 +58,23 @@ def pretrain_objective(
     compute: ComputeConfig,
     log: Log,
 ) -> dict[str, Any]:
-    """Train the model of one objective, measure it on the validation split, and write its checkpoint and curve.
+    """Pretrain the model of one objective, evaluate it on val, and write its checkpoint and training curve.
 
     Args:
-        objective: one of OBJECTIVES.
-        tokens: folder of the corpus, as ids of the WordPiece tokenizer in the file `tokenizer`.
+        objective: one of OBJECTIVES: "causal" trains a decoder, "masked" an encoder.
+        tokens: folder of the corpus, as ids of the tokenizer.
+        tokenizer: file of a WordPiece tokenizer.
         out: folder of the checkpoint to write.
-        curve: CSV of losses and accuracies to write.
+        curve: CSV file of losses and accuracies to write.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
+        config: model, masking and training.
+        compute: device and precision.
+        log: see `fit`.
 
     Returns:
-        {"accuracy", "lead": of "model", "trigram" and "unigram", see `accuracies`; "val_loss": nats per guess;
-        "guesses", "parameters", "steps", "tokens", "max_seconds", "cpu_share"}.
+        "accuracy" and "lead" of the systems "model", "trigram" and "unigram" (see `accuracies`), "val_loss"
+        in nats per guess, "guesses", "parameters", "steps", "tokens", "max_seconds", and "cpu_share", the CPU
+        time over the time of all threads.
 
     Raises:
         BadInput: the objective is unknown, or the shards were made with another tokenizer; see also `fit`.
@@ -94,7 +101,7 @@ def pretrain_objective(
         "steps": int(history[-1]["step"]),
         "tokens": int(history[-1]["tokens_seen"]),
         "max_seconds": config.training.max_seconds,
-        # low if other processes used the CPU; a resumed run counts the part after its interruption only
+        # low if other processes used the CPU; in a resumed run, only the time since the interruption counts
         "cpu_share": round(busy / (seconds * compute.threads), 3),
     }
 
@@ -156,7 +163,7 @@ def _train(
 def _measure(
     model: Decoder | Encoder, asked: Questions, most_frequent: int, config: ObjectivesConfig
 ) -> dict[str, Any]:
-    """Accuracy of the model, of the trigram baseline and of always guessing the most frequent token."""
+    """Score the guesses of the model, of the trigram baseline, and of the most frequent token."""
     guessed, nats = token_accuracy.guesses(model, asked.shown, asked.targets)
     same = np.full_like(asked.targets, most_frequent)
     systems = {"model": guessed, "trigram": asked.counted, "unigram": same}

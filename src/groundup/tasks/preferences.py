@@ -40,7 +40,7 @@ CHOSEN = 0  # document number of the chosen answer; that of the rejected answer 
 
 @dataclass(frozen=True)
 class Preference:
-    """Token ids of a prompt and two answers; each answer ends with the end-of-text token."""
+    """A preference pair: token ids of a prompt and two answers, each ended by the end-of-text token."""
 
     prompt: Sequence[int]
     chosen: Sequence[int]
@@ -50,7 +50,7 @@ class Preference:
 def preferences(
     prompter: Prompter, rows: Sequence[Mapping[str, Any]], context_length: int
 ) -> list[Preference]:
-    """The preference pair of each row (id, instruction, input, chosen, rejected, optional history).
+    """Encode rows (id, instruction, input, chosen, rejected, optional history) as preference pairs.
 
     Raises:
         BadInput: a prompt with one of its answers is longer than the context; see also `Prompter.prompts`.
@@ -68,7 +68,7 @@ def preferences(
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """A preference pair and the log p of both answers under the reference, in nats."""
+    """A preference pair, and the log probability of each answer under the reference model, in nats."""
 
     pair: Preference
     chosen: float
@@ -79,15 +79,17 @@ class ScoredPair:
 class PreferenceBatch:
     """A batch of P preference pairs.
 
-    both: one row per pair, with the prompt and both answers; document 0 is the chosen answer, 1 the rejected one.
-    reference (P, 2): log p of each answer under the reference, summed over its tokens, in nats.
+    Attributes:
+        both: one row per pair, with the prompt and both answers. Document 0 is the chosen answer, 1 the
+            rejected one.
+        reference: (P, 2), log p of each answer under the reference model, summed over its tokens, in nats.
     """
 
     both: Batch
     reference: Tensor
 
     def to(self, device: torch.device) -> "PreferenceBatch":
-        """The batch on another device."""
+        """Return the same batch on another device."""
         return PreferenceBatch(self.both.to(device), self.reference.to(device))
 
     @property
@@ -97,7 +99,7 @@ class PreferenceBatch:
 
 
 def both_answers(pairs: Sequence[Preference]) -> Batch:
-    """One row per pair, in which the prompt is read once; only answers are targets."""
+    """Make a batch of preference pairs, one per row; the prompt occurs once, and only answers are targets."""
     return document_batch(
         [
             [Example.of([(pair.prompt, False), (answer, True)]) for answer in (pair.chosen, pair.rejected)]
@@ -107,19 +109,19 @@ def both_answers(pairs: Sequence[Preference]) -> Batch:
 
 
 def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
-    """(P, 2): log p of the chosen and the rejected answers, each summed over its tokens, in nats."""
+    """Compute the log p of the chosen and the rejected answers, summed over their tokens, in nats: (P, 2)."""
     return _sums(_distributions(model, batch), batch)
 
 
 def _distributions(model: Decoder, batch: Batch) -> Tensor:
-    """(N, V): log p over the vocabulary at the N positions that have a target."""
+    """Compute log p over the vocabulary at the N positions that have a target: (N, V)."""
     assert batch.documents is not None
     hidden = model(batch.idx, documents=batch.documents)[batch.targets != IGNORE_INDEX]
     return model.logits(hidden).float().log_softmax(dim=-1)
 
 
 def _sums(distributions: Tensor, batch: Batch) -> Tensor:
-    """(N, V) -> (P, 2): log p of the target tokens, summed over each answer."""
+    """Sum the log p of the target tokens of each answer: distributions (N, V) -> (P, 2)."""
     assert batch.documents is not None
     real = batch.targets != IGNORE_INDEX
     log_p = distributions.gather(1, batch.targets[real][:, None])[:, 0]
@@ -132,9 +134,9 @@ def _sums(distributions: Tensor, batch: Batch) -> Tensor:
 def with_reference(
     model: Decoder, pairs: Sequence[Preference], batch_size: int, compute: ComputeConfig
 ) -> list[ScoredPair]:
-    """Score the pairs with the untrained model, which is the reference.
+    """Score preference pairs with the model before its training, which is the reference model.
 
-    Uses the precision of the training, because rounding differences would look like a preference.
+    The precision is that of the training, because rounding differences would look like a preference.
     """
     device, found = model.wte.weight.device, []
     with tqdm(total=len(pairs), desc="reference", unit="pair", disable=None) as bar:
@@ -148,24 +150,27 @@ def with_reference(
 
 
 def preference_batch(pairs: Sequence[ScoredPair]) -> PreferenceBatch:
-    """A padded batch of pairs."""
+    """Make a padded batch of scored preference pairs."""
     reference = [(pair.chosen, pair.rejected) for pair in pairs]
     return PreferenceBatch(both_answers([pair.pair for pair in pairs]), torch.tensor(reference))
 
 
 def dpo_loss(model: Decoder, batch: PreferenceBatch, beta: float, nll_weight: float) -> tuple[Tensor, Tensor]:
-    """The DPO loss: (sum over pairs, number of pairs).
+    """Compute the DPO loss of a batch of preference pairs.
 
     The loss of a pair is -log sigmoid of the difference of both implicit rewards, beta · log(p / p_reference)
-    (Rafailov et al. 2023, eq. 7), plus `nll_weight` times -log p of the chosen answer in nats per token (Pang et al.
-    2024, eq. 1).
+    (Rafailov et al. 2023, eq. 7), plus `nll_weight` times -log p of the chosen answer in nats per token (Pang
+    et al. 2024, eq. 1).
+
+    Returns:
+        The sum over pairs, and the number of pairs.
     """
     losses = _losses(answer_log_probs(model, batch.both), batch, beta, nll_weight)
     return losses.sum(), torch.tensor(len(losses), device=losses.device)
 
 
 def _losses(said: Tensor, batch: PreferenceBatch, beta: float, nll_weight: float) -> Tensor:
-    """Log p of both answers (P, 2) -> loss of each pair (P,)."""
+    """Compute the DPO loss of each pair: log p of both answers (P, 2) -> (P,)."""
     assert batch.both.documents is not None
     chosen, rejected = (beta * (said - batch.reference)).unbind(dim=1)
     tokens = ((batch.both.documents == CHOSEN) & (batch.both.targets != IGNORE_INDEX)).sum(dim=1)
@@ -181,13 +186,13 @@ def preference_scores(
     batch_size: int,
     compute: ComputeConfig,
 ) -> dict[str, float]:
-    """How far the model has moved from the reference, as means over the pairs.
+    """Score a model trained with DPO on preference pairs, relative to the reference model.
 
     Returns:
-        "loss": as in training, in nats. "margin": reward of the chosen answer minus that of the rejected one.
-        "accuracy": share of pairs with a margin above 0. "kl": KL(model || reference) in nats per token of the chosen
-        answers. "chosen_gain": log p of the chosen answers minus the reference's, in nats; negative if training made
-        them less likely.
+        Means over the pairs. "loss": as in training. "margin": reward of the chosen answer minus that of the
+        rejected one. "accuracy": share of pairs with a margin above 0. "kl": KL(model || reference), in nats
+        per token of the chosen answers. "chosen_gain": log p of the chosen answer minus its log p under the
+        reference model, in nats per answer; it is negative if training made chosen answers less likely.
     """
     device = model.wte.weight.device
     gains = torch.zeros(0, 2)
@@ -229,11 +234,20 @@ def finetune(
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Add adapters to the model and train them on preference pairs; returns the history of `fit`.
+    """Finetune a model with DPO: add adapters and train them on preference pairs.
 
     Args:
+        model: the decoder, changed in place; without its adapters it is the reference model.
+        train: pairs to train on.
         val: pairs to score (see `preference_scores`); the names of these metrics begin with "val/".
-        log, resume, description: see `fit`.
+        config: settings of the training.
+        compute: the precision.
+        description: see `fit`.
+        log: see `fit`.
+        resume: see `fit`.
+
+    Returns:
+        The history of `fit`.
 
     Raises:
         BadInput: the adapters do not fit the model; see also `fit`.
@@ -279,14 +293,17 @@ def finetune_checkpoint(
     compute: ComputeConfig,
     log: Log,
 ) -> dict[str, Any]:
-    """Train a checkpoint's decoder with DPO on pairs of answers; write its adapters and the curve of the scores.
+    """Train the decoder of a checkpoint with DPO; write its adapters and the curve of losses and scores.
 
     Args:
-        reference: folder of the checkpoint to start from, which is also the frozen reference.
+        reference: folder of the checkpoint to start from, which is also the frozen reference model.
         pairs: folder with train.jsonl and val.jsonl.
-        out: folder of the checkpoint to write; it holds adapters and refers to `reference`.
-        curve: CSV of losses and scores to write.
+        out: folder of the checkpoint to write; it contains adapters and refers to `reference`.
+        curve: CSV file of losses and scores to write.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
+        config: settings of the training.
+        compute: device and precision.
+        log: see `fit`.
 
     Returns:
         {"pairs": number of training pairs, "val": the scores of `preference_scores` on val}.

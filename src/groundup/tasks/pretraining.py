@@ -1,4 +1,4 @@
-"""Pretraining a decoder from random weights on token shards, and measuring it on held-out conversations."""
+"""Pretraining of a decoder from random weights on token shards, and its loss on the val split."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -41,15 +41,24 @@ def pretrain(
     show: Show = lambda text, name: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Train the decoder, in place, to predict the next token; returns the history of `fit`.
+    """Pretrain a decoder, in place, to predict the next token.
 
     Args:
-        train, val: token ids (N,) as from `open_shard`; the first `eval_tokens` of val are scored.
-        log, resume: see `fit`.
+        decoder: the model.
+        tokenizer: of the model, for the continuations.
+        train: token ids (N,), as from `open_shard`.
+        val: token ids (N,), of which the first `eval_tokens` are scored.
+        config: the schedule and the prompts.
+        compute: the precision.
+        log: see `fit`.
         show: receives continuations of `sample_prompts` at every evaluation.
+        resume: see `fit`.
+
+    Returns:
+        The history of `fit`.
 
     Raises:
-        BadInput: see `fit`.
+        BadInput: as `window_batches`, `fit` and `generate` do.
     """
     training = config.training
     prompts = tokenizer.encode_batch(list(config.sample_prompts))
@@ -100,21 +109,26 @@ def pretrain_checkpoint(
     log: Log,
     show: Show,
 ) -> dict[str, Any]:
-    """Pretrain a decoder of the given shape from random weights; write its checkpoint and the loss curve.
+    """Pretrain a decoder from random weights; write its checkpoint and the loss curve.
 
     Args:
         tokens: folder of shards, made with the tokenizer in the file `tokenizer`.
+        tokenizer: file of a BPE tokenizer.
         out: folder of the checkpoint to write.
-        curve: CSV of the losses to write.
+        curve: CSV file of the losses to write.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
-        log, show: see `pretrain`.
+        model: architecture and size.
+        config: the schedule and the prompts.
+        compute: device and precision.
+        log: see `fit`.
+        show: see `pretrain`.
 
     Returns:
-        {"val": {"loss": nats per token, "bpb": bits per byte, "bytes"}, "tokens", "parameters", "steps"}; "val" is
-        measured on the whole split.
+        {"val": {"loss": nats per token, "bpb": bits per byte, "bytes"}, "tokens": number of tokens seen,
+        "parameters", "steps"}. "val" is measured on the whole split.
 
     Raises:
-        BadInput: the shards are missing or were made with another tokenizer; see also `fit`.
+        BadInput: the shards are missing or were made with another tokenizer; otherwise as `pretrain` does.
     """
     vocabulary = BPETokenizer.load(tokenizer)
     n_bytes: int = read_meta(tokens)["val"]["message_bytes"]

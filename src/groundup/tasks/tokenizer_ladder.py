@@ -1,6 +1,7 @@
-"""How a tokenizer affects a model: equal decoders, trained on one text for equal time, then finetuned for spam.
+"""The ladder measures how a tokenizer affects a model.
 
-A seed determines the weights, the order of the text and the order of the messages.
+Equal decoders, one per tokenizer and seed, are trained on the same text for the same time, then finetuned for
+spam. The seed determines the weights, the order of the text and the order of the messages.
 """
 
 import math
@@ -27,26 +28,29 @@ from groundup.training.loop import Log, fit
 from groundup.training.objectives import causal_lm
 from groundup.training.shards import open_shard, read_meta
 
-TABLES = ("wte.", "wpe.", "lm_head.")  # parameters that turn ids into vectors, or vectors into logits
+# names of parameters that turn ids or positions into vectors, or vectors into logits
+TABLES = ("wte.", "wpe.", "lm_head.")
 Rows = Mapping[str, list[dict[str, Any]]]
 
 
 def measure_tokenizer(
     tokens: Path, tokenizer: Path, spam: Path, *, config: LadderConfig, compute: ComputeConfig, log: Log
 ) -> dict[str, Any]:
-    """Train and finetune the decoder with one tokenizer, once per seed.
+    """Measure one tokenizer of the ladder: train a decoder with it and finetune it for spam, once per seed.
 
     Args:
         tokens: folder of the corpus as ids of the tokenizer.
         tokenizer: file of the tokenizer.
-        spam: folder of the splits.
+        spam: folder of the spam splits.
+        config: the decoder, its training and the finetuning.
+        compute: device and precision.
         log: receives losses under names such as "seed_2/train/bpb" and results such as "seed_2/val_bpb".
 
     Returns:
-        {"parameters", "embedding_parameters": of the decoder, "cut_messages": share of the test messages that do not
-        fit into the context, and for each of the following {"seed_<n>": value}: "val_bpb": bits per byte of the
-        validation text, "spam_f1", "tokens", "bytes", "steps", "tokens_per_second", "seconds": of the training,
-        "cpu_share": CPU time over the time of all threads}.
+        "parameters" and "embedding_parameters" of the decoder. "cut_messages": share of the test messages
+        that fill the context, because they were cut or fit exactly. The other values are {"seed_<n>": value}:
+        "val_bpb" (bits per byte on val), "spam_f1" on test, and of the training "tokens", "bytes", "steps",
+        "tokens_per_second", "seconds" and "cpu_share" (CPU time over the time of all threads).
 
     Raises:
         BadInput: the ids were made with another tokenizer; see also `fit`.
@@ -85,14 +89,14 @@ def _train(
     seed: int,
     log: Log,
 ) -> dict[str, float]:
-    """Train the decoder on the corpus; returns its bits per byte, amounts of training and times."""
+    """Train the decoder on the corpus; return its bits per byte on val, and facts about the training."""
     meta = read_meta(tokens)
     train, val = (open_shard(tokens, split, tokenizer=vocabulary) for split in ("train", "val"))
     bytes_per_token = meta["train"]["message_bytes"] / meta["train"]["tokens"]
     training = config.training
 
     def log_per_byte(row: Mapping[str, float], step: int) -> None:
-        # the amount of text in a token depends on the tokenizer, so only losses per byte can be compared
+        # a token's amount of text depends on the tokenizer, so only losses per byte can be compared
         bits = row["train/loss"] / math.log(2) / bytes_per_token
         log({f"seed_{seed}/train/bpb": bits, f"seed_{seed}/lr": row["lr"]}, step)
 
@@ -132,7 +136,7 @@ def _spam_f1(
     compute: ComputeConfig,
     seed: int,
 ) -> float:
-    """Finetune the decoder, in place, as a spam classifier; returns its F1 on test."""
+    """Finetune the decoder, in place, as a spam classifier; return its F1 on test."""
     labels = [row["label"] for row in splits["train"]]
     truth = np.array([row["label"] == SPAM for row in splits["test"]])
     model, _ = classification.finetune(

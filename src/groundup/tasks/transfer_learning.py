@@ -1,6 +1,7 @@
-"""The value of pretraining: finetuning for spam on few and many messages, from pretrained and from random weights.
+"""Transfer learning: measure how much pretraining improves spam classifiers trained on few or many messages.
 
-All models of one seed read the same messages and train with the same settings.
+Models with pretrained and with random weights are finetuned. All models with the same seed read the same
+messages and train with the same settings.
 """
 
 from collections import defaultdict
@@ -32,17 +33,23 @@ Predicted = NDArray[Any]  # (N,) True or 1 for each test message that is predict
 
 @dataclass(frozen=True)
 class Start:
-    """A pretrained model, and the messages of each split as ids of its tokenizer."""
+    """A start of transfer learning: a pretrained model, and the spam splits as ids of its tokenizer."""
 
     base: Checkpoint
     ids: Mapping[str, list[list[int]]]
 
     @classmethod
     def read(cls, path: Path, kind: Kind, splits: Mapping[str, Rows], compute: ComputeConfig) -> "Start":
-        """Load a checkpoint of the given kind and encode the messages.
+        """Load a checkpoint and encode the spam messages with its tokenizer.
+
+        Args:
+            path: folder of the checkpoint.
+            kind: the kind that it must have.
+            splits: name -> rows with a text.
+            compute: the device.
 
         Raises:
-            BadInput: the checkpoint is of another kind.
+            BadInput: the checkpoint cannot be read, or is of another kind.
         """
         base = load_checkpoint(path, pick_device(compute), kind=kind)
         length = base.config.model.context_length
@@ -54,18 +61,23 @@ class Start:
 def measure_transfer(
     causal: Path, masked: Path, spam: Path, *, config: TransferConfig, compute: ComputeConfig, log: Log
 ) -> dict[str, Any]:
-    """Finetune both pretrained models and the same models with random weights, per number of messages and seed.
+    """Finetune pretrained models and models with random weights for spam, and compare them with baselines.
+
+    Each model is finetuned for each number of messages in `config.sizes`, once per seed.
 
     Args:
-        causal, masked: folders of the checkpoints.
-        spam: folder of the splits.
+        causal: folder of the pretrained decoder.
+        masked: folder of the pretrained encoder.
+        spam: folder of the spam splits.
+        config: numbers of messages, and the finetuning.
+        compute: device and precision.
         log: receives F1 and loss as means over seeds; its "step" is the number of messages.
 
     Returns:
-        See `transfer_results.table`.
+        The result of `transfer_results.table`.
 
     Raises:
-        BadInput: a checkpoint has the wrong architecture; see also `classification.finetune`.
+        BadInput: a checkpoint is of the wrong kind; see also `classification.finetune`.
     """
     splits = read_splits(spam, ("train", "test"))
     labels = [row["label"] for row in splits["train"]]
@@ -107,7 +119,11 @@ def _finetuned(
     compute: ComputeConfig,
     seed: int,
 ) -> tuple[Predicted, float]:
-    """The finetuned model's predictions on the test messages, and its final training loss."""
+    """Finetune one model for spam on the chosen messages.
+
+    Returns:
+        Its predictions on the test messages, and its final training loss.
+    """
     torch.manual_seed(seed)
     trunk = deepcopy(start.base.model)
     if system.endswith("_random"):
@@ -127,7 +143,7 @@ def _finetuned(
 
 
 def _baselines(splits: Mapping[str, Rows], chosen: Sequence[int]) -> dict[str, Predicted]:
-    """The predictions of the baselines, which count words, on the test messages."""
+    """Train the baselines, which count words, on the chosen messages; return their predictions on test."""
     train = [splits["train"][i] for i in chosen]
     texts, positive = [row["text"] for row in train], [int(row["label"] == SPAM) for row in train]
     asked = [row["text"] for row in splits["test"]]

@@ -1,6 +1,7 @@
-"""The encoder-decoder as a translator: encoding pairs, building batches, and translating.
+"""Translation with an encoder-decoder: encoding pairs, making batches, and translating.
 
-The encoder reads the source followed by the end-of-text token. The decoder's target begins and ends with that token.
+The encoder reads the source and the end-of-text token. The decoder starts from the same token, and writes the
+target and that token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ SPARE_TOKENS = 10  # a translation may have twice the tokens of its source, plus
 
 
 def make_model(config: TranslationConfig, vocab_size: int) -> EncoderDecoder:
-    """The untrained model.
+    """Make an untrained encoder-decoder for translation.
 
     Raises:
         BadInput: `copy_start` is set, but the model has fewer key/value heads than heads.
@@ -45,10 +46,11 @@ def make_model(config: TranslationConfig, vocab_size: int) -> EncoderDecoder:
 def start_as_copy(model: EncoderDecoder, strength: float) -> None:
     """Initialise cross-attention so that it copies: each position attends to the same token in the source.
 
-    Queries, keys and values are the states themselves, and `strength` times the value is added to the decoder's state.
-    With token shift every source position also contains the token before it, so the decoder finds the position after
-    its last word as well. King James and Basic English have most words in common, so this start is closer to a
-    translation than random weights: after 150 steps the loss on val was 3.2 instead of 3.7 nats (with tied embeddings).
+    Queries, keys and values are the states themselves, and `strength` times the value is added to the
+    decoder's state. With token shift, every source position also contains the token before it, so the decoder
+    also finds the position after its last word. King James and Basic English have most words in common, so
+    this start is closer to a translation than random weights: after 150 steps, the loss on val was 3.2
+    instead of 3.7 nats per token (with tied embeddings).
 
     Raises:
         BadInput: the model has fewer key/value heads than heads.
@@ -72,14 +74,14 @@ def start_as_copy(model: EncoderDecoder, strength: float) -> None:
 
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Mapping[str, str]]) -> list[tuple[Ids, Ids]]:
-    """Token ids of the source and the target of each pair, each followed by the end-of-text token."""
+    """Encode source and target of translation pairs as token ids, each followed by the end-of-text token."""
     sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in ("source", "target")]
     end = [tokenizer.eot_id]
     return [(source + end, target + end) for source, target in zip(*sides, strict=True)]
 
 
 def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_length: int) -> None:
-    """Check that every source and every target of these splits fits the model's context.
+    """Check that the sources and targets of translation pairs fit the model's context.
 
     Args:
         splits: name -> its encoded pairs.
@@ -97,7 +99,10 @@ def check_lengths(splits: Mapping[str, Sequence[tuple[Ids, Ids]]], context_lengt
 
 
 def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
-    """Encoded pairs, padded on the right; the decoder reads end-of-text, then the target without its last token."""
+    """Make a batch of encoded translation pairs, padded on the right.
+
+    The decoder reads the end-of-text token, then the target without its last token.
+    """
     sources, targets = zip(*pairs, strict=True)
     return TranslationBatch(
         source=pad(sources, 0),
@@ -110,7 +115,7 @@ def translation_batch(pairs: Sequence[tuple[Ids, Ids]]) -> TranslationBatch:
 def translation_batches(
     pairs: Sequence[tuple[Ids, Ids]], training: TrainingConfig, seed: int
 ) -> Callable[[int], list[TranslationBatch]]:
-    """Seeded batches of encoded pairs, sorted by length within a step."""
+    """Make seeded batches of encoded translation pairs, sorted by length within a step."""
     return sorted_batches(
         [len(source) + len(target) for source, target in pairs],
         lambda chosen: translation_batch([pairs[i] for i in chosen]),
@@ -128,7 +133,14 @@ def translate(
     length_penalty: float,
     batch_size: int = 32,
 ) -> list[str]:
-    """The most likely translations that beam search finds, in the order of the texts; a beam of 1 is greedy.
+    """Translate texts with an encoder-decoder, by beam search, and return the best translation of each.
+
+    Args:
+        checkpoint: the translator.
+        texts: the sources.
+        beam_size: number of hypotheses; 1 = greedy.
+        length_penalty: see `beam_search`.
+        batch_size: number of texts translated at once.
 
     Raises:
         BadInput: a text has no words, or more tokens than the model's context.
@@ -173,10 +185,13 @@ def translate_with_baselines(
     sources: Sequence[str],
     config: EvaluateTranslationConfig,
 ) -> dict[str, Sequence[str]]:
-    """The translations of every system: a copy of the source, the word table, and the model, greedy and with a beam.
+    """Translate texts with every system: the baselines, and the model, greedily and by beam search.
+
+    Returns:
+        {"copy": the sources, "word_table": translated word by word, "model_greedy", MODEL: by beam search}.
 
     Raises:
-        BadInput: see `translate`.
+        BadInput: as `translate` does.
     """
     greedy, beam = (
         translate(
@@ -195,7 +210,11 @@ def translate_with_baselines(
 def alignment_maps(
     checkpoint: Checkpoint, table: TranslationTable, verses: Sequence[Mapping[str, str]]
 ) -> dict[str, AttentionMap]:
-    """Two maps per verse: cross-attention ("attention_<id>") and IBM Model 1's posterior ("model1_<id>")."""
+    """Compute two maps per translated verse, to compare attention with word alignment.
+
+    Returns:
+        "attention_<id>": the model's cross-attention. "model1_<id>": IBM Model 1's alignment.
+    """
     maps = {}
     for verse in verses:
         source, written = verse["source"], verse[MODEL]
@@ -205,16 +224,20 @@ def alignment_maps(
 
 
 def alignment_map(table: TranslationTable, source: str, target: str) -> AttentionMap:
-    """The probability that each word of `target` translates each word of `source`, or none of them (NULL)."""
+    """Compute IBM Model 1's alignment of a translation.
+
+    It is the probability that each word of `target` translates each word of `source`, or none of them (NULL).
+    """
     read, written = words_of(source), words_of(target)
     return AttentionMap(written, [*read, "NULL"], table.posterior(read, written))
 
 
 @torch.inference_mode()
 def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionMap:
-    """Cross-attention of the decoder while it writes `target` for `source`: the mean over the last layer's heads.
+    """Compute the cross-attention of the decoder while it writes a translation.
 
-    Row i of the weights is the attention over the source when token i of the target is written.
+    Row i of the weights is the attention over the source when token i of the target is written: the mean over
+    the heads of the last layer.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     (pair,) = encode_pairs(tokenizer, [{"source": source, "target": target}])
@@ -226,7 +249,7 @@ def attention_of(checkpoint: Checkpoint, source: str, target: str) -> AttentionM
 
 @torch.inference_mode()
 def translation_loss(model: EncoderDecoder, pairs: Sequence[tuple[Ids, Ids]], batch_size: int) -> float:
-    """Mean loss over all tokens of the targets, in nats per token, without label smoothing."""
+    """Compute the mean loss of translations per token of the targets, in nats, without label smoothing."""
     device = model.decoder.wte.weight.device
     order = sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
     nats = count = 0.0

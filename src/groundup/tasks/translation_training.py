@@ -1,4 +1,4 @@
-"""Training the translator: one vocabulary for both sides, then an encoder-decoder on pairs of verses."""
+"""Training of the translator: one vocabulary for both sides, then an encoder-decoder on pairs of verses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,16 @@ Pair = Mapping[str, str]
 
 @dataclass(frozen=True)
 class TrainedTranslator:
-    """A trained model and facts about its training.
+    """A trained translator and facts about its training.
 
-    history: rows of `fit`. pairs: number of training pairs. left_out: number of pairs left out because a side has more
-    than `max_tokens` tokens. seconds: see `training_seconds`. val: the encoded pairs of the validation split.
+    Attributes:
+        model: the encoder-decoder.
+        vocabulary: the tokenizer of both sides.
+        history: rows of `fit`.
+        pairs: number of training pairs.
+        left_out: number of pairs left out because a side has more than `max_tokens` tokens.
+        seconds: see `training_seconds`.
+        val: the encoded pairs of val, (source, target).
     """
 
     model: EncoderDecoder
@@ -46,11 +52,11 @@ class TrainedTranslator:
     val: Sequence[tuple[Ids, Ids]]
 
     def val_loss(self, batch_size: int) -> float:
-        """Loss over the whole validation split, in nats per token."""
+        """Compute the loss on the whole val split, in nats per token."""
         return translation_loss(self.model, self.val, batch_size)
 
     def sizes(self) -> dict[str, float]:
-        """Numbers of pairs, parameters, steps and tokens, and the training time in seconds."""
+        """Return the numbers of pairs, parameters, steps and tokens, and the training time in seconds."""
         return {
             "pairs": self.pairs,
             "left_out_too_long": self.left_out,
@@ -70,12 +76,16 @@ def train_translator(
     show: Callable[[str, int], None],
     resume: Resume,
 ) -> TrainedTranslator:
-    """Train the vocabulary, then the model from random weights.
+    """Train a translator: its vocabulary, then an encoder-decoder.
 
     Args:
-        splits: "train", "val" and "test", as verses with "source" and "target"; of test only the lengths are used.
-        log, resume: see `fit`.
+        splits: "train", "val" and "test", as verses with "source" and "target". Of test, only the lengths are
+            used.
+        config: vocabulary, model and training.
+        compute: device and precision.
+        log: see `fit`.
         show: receives sample translations as text, and the step, at every evaluation.
+        resume: see `fit`.
 
     Raises:
         BadInput: a pair of val or test is longer than the model's context; see also `make_model` and `fit`.
@@ -85,7 +95,7 @@ def train_translator(
     vocabulary = BPETokenizer.train(texts, config.vocab_size, progress=True)
     encoded = {split: encode_pairs(vocabulary, rows) for split, rows in splits.items()}
     val = encoded["val"]
-    # before the training, so that a pair that is too long does not waste it
+    # before the training, which would otherwise be wasted
     check_lengths({"val": val, "test": encoded["test"]}, config.model.context_length)
     pairs = [pair for pair in encoded["train"] if max(map(len, pair)) <= config.max_tokens]
     torch.manual_seed(config.seed)
@@ -122,7 +132,7 @@ def train_translator(
 
 
 def sample_translations(checkpoint: Checkpoint, verses: Sequence[Pair]) -> str:
-    """Each source with its greedy translation below it; lines of "---" separate the pairs."""
+    """Translate verses greedily; return each source and its translation, with a line "---" between pairs."""
     sources = [verse["source"] for verse in verses]
     written = translate(checkpoint, sources, beam_size=1, length_penalty=0.0)
     return "\n---\n".join(map("\n".join, zip(sources, written, strict=True)))
@@ -131,11 +141,11 @@ def sample_translations(checkpoint: Checkpoint, verses: Sequence[Pair]) -> str:
 def training_seconds(history: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> float:
     """Estimate how long training a translation model took, in seconds, without the evaluations.
 
-    Training before an interruption is assumed to have been as fast as after it.
+    If it was interrupted, it is assumed to have been as fast before the interruption as afterwards.
 
     Args:
         history: rows of `fit`, with the tokens seen so far.
-        speeds: tokens per second of the last steps, those that this process made.
+        speeds: tokens per second of the last steps, which this process made.
     """
     seen = [0.0, *(row["tokens_seen"] for row in history)]
     tokens = [after - before for before, after in pairwise(seen)][-len(speeds) :]

@@ -1,4 +1,4 @@
-"""Batches are pure functions of the step, so that a resumed run needs no state of a data loader."""
+"""Batches for training: pure functions of the step, so that a resumed run needs no state of a data loader."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -22,14 +22,23 @@ B = TypeVar("B")  # any type of batch
 
 
 class Example(NamedTuple):
-    """Token ids of a text, and which of them are targets; the first token cannot be one."""
+    """A training text as token ids.
+
+    Attributes:
+        ids: the tokens.
+        learned: for each token, whether it is a target. The first token cannot be one.
+    """
 
     ids: Sequence[int]
     learned: Sequence[bool]
 
     @classmethod
     def of(cls, turns: Iterable[tuple[Sequence[int], bool]]) -> "Example":
-        """Join the turns of a prompt and its completion, or of a conversation: (ids, whether they are targets)."""
+        """Join a prompt and its completion, or the turns of a conversation, into one example.
+
+        Args:
+            turns: (ids, whether they are targets) of each part.
+        """
         turns = list(turns)
         return cls(
             [token for ids, _ in turns for token in ids],
@@ -40,9 +49,10 @@ class Example(NamedTuple):
 def window_batches(
     ids: NDArray[np.unsignedinteger], context_length: int, batch_size: int, grad_accum_steps: int, seed: int
 ) -> Batches:
-    """Windows of a token stream for causal language modelling, each once per epoch, in a seeded order.
+    """Make batches of windows of a token stream for causal language modelling.
 
-    The windows of each epoch start at a seeded offset, so that every epoch cuts the text at other places.
+    Each epoch has every window once, in a seeded order. Its windows start at a seeded offset, so that each
+    epoch cuts the text at different places.
 
     Args:
         ids: (N,) the stream.
@@ -50,6 +60,9 @@ def window_batches(
         batch_size: windows per micro-batch.
         grad_accum_steps: micro-batches per step.
         seed: seeds the order and the offsets.
+
+    Returns:
+        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.
@@ -91,18 +104,21 @@ def sorted_batches(
     grad_accum_steps: int,
     seed: int,
 ) -> Callable[[int], list[B]]:
-    """Examples of different lengths, each once per epoch, in a seeded order; sorted within a step to save padding.
+    """Make batches of examples of different lengths, each once per epoch, in a seeded order.
 
-    The examples of a step are a random sample; they are sorted by length only when they are split into micro-batches.
-    Sorting across steps would save more padding, but length correlates with the class (spam is long), so most steps
-    would see only one class.
+    The examples of a step are a random sample. To save padding, they are sorted by length before they are
+    split into micro-batches. Sorting across steps would save more padding, but length correlates with the
+    class (spam is long), so most steps would see only one class.
 
     Args:
-        lengths: tokens of each example.
-        collate: indices of examples -> their padded batch.
+        lengths: number of tokens of each example.
+        collate: makes a padded batch from the indices of examples.
         batch_size: examples per micro-batch.
         grad_accum_steps: micro-batches per step.
         seed: seeds the order.
+
+    Returns:
+        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
 
     Raises:
         BadInput: there are no examples.
@@ -127,7 +143,7 @@ def sorted_batches(
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Rows of different lengths -> (B, length of the longest row), padded with `value` on the right."""
+    """Pad rows of ids with `value` on the right: rows of different lengths -> (B, length of the longest)."""
     padded = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = torch.tensor(row, dtype=torch.long)
@@ -135,21 +151,21 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 
 
 def classification_batch(texts: Texts, classes: Sequence[int]) -> Batch:
-    """Texts and class ids -> a padded batch with the length of each text."""
+    """Make a padded batch for `classification` from texts and their class ids."""
     rows = [torch.as_tensor(text) for text in texts]
     return Batch(pad_sequence(rows, batch_first=True), torch.tensor(classes), torch.tensor([*map(len, rows)]))
 
 
 def completion_batch(examples: Sequence[Example]) -> Batch:
-    """Examples -> a batch for `causal_lm`, padded on the right, with targets only where examples have them."""
+    """Make a batch for `causal_lm` from examples, padded on the right; only their targets count."""
     idx, targets = _shifted(examples)
     return Batch(pad(idx, 0), pad(targets, IGNORE_INDEX), torch.tensor([len(i) for i in idx]))
 
 
 def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Batch:
-    """The same as `completion_batch`, but with several examples per row of at most `row_tokens` tokens, as documents.
+    """Make the same batch as `completion_batch`, but packed: a row contains several examples, as documents.
 
-    Every example must fit into a row by itself.
+    A row has at most `row_tokens` tokens. Every example must fit into a row by itself.
     """
     common = _common_prompt(examples)
     # the last token is a target, not an input
@@ -159,10 +175,11 @@ def packed_completion_batch(examples: Sequence[Example], row_tokens: int) -> Bat
 
 
 def document_batch(rows: Sequence[Sequence[Example]]) -> Batch:
-    """Rows of examples -> a batch for `causal_lm` in which each example is a document, numbered from 0 in its row.
+    """Make a packed batch for `causal_lm` from rows of examples.
 
-    A prefix that all examples of a row share before their first target, such as a system prompt or the question of
-    several answers, occurs only once, at the beginning of the row.
+    Each example is a document, numbered from 0 in its row. The examples of a row may share a prefix before
+    their first target, such as a system prompt or a question with several answers. It occurs only once, at
+    the beginning of the row.
     """
     idx_rows: list[list[int]] = []
     target_rows: list[list[int]] = []
@@ -181,7 +198,7 @@ def document_batch(rows: Sequence[Sequence[Example]]) -> Batch:
 
 
 def _common_prompt(examples: Sequence[Example]) -> int:
-    """Length of the prefix that all examples share before they differ or one of them has a target."""
+    """Return the length of the prefix that all examples share, before they differ or one has a target."""
     prompts = []
     for idx, targets in zip(*_shifted(examples), strict=True):
         # the last token of a prompt predicts the first target, so it cannot be shared
@@ -191,7 +208,12 @@ def _common_prompt(examples: Sequence[Example]) -> int:
 
 
 def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
-    """Inputs (all tokens but the last) and targets (the next token or IGNORE_INDEX) of each example."""
+    """Split each example into inputs and targets.
+
+    Returns:
+        The inputs, which are all tokens but the last, and the targets: the next token, or IGNORE_INDEX if it
+        is not learned.
+    """
     idx = [list(ids[:-1]) for ids, _ in examples]
     targets = [
         [token if learned else IGNORE_INDEX for token, learned in zip(*example, strict=True)][1:]
@@ -201,9 +223,13 @@ def _shifted(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[in
 
 
 def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Pack items of the given sizes into few bins of size `room`, the largest first, each into the first that fits.
+    """Pack items into few bins: the largest first, each into the first bin with enough space.
 
     It needs at most 11/9 of the optimal number of bins, plus one (Johnson 1973).
+
+    Args:
+        sizes: size of each item, at most `room`.
+        room: size of a bin.
 
     Returns:
         The indices of the items in each bin.
@@ -221,7 +247,7 @@ def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:
 
 
 def process_rank() -> tuple[int, int]:
-    """(rank of this process, number of ranks)."""
+    """Return the rank of this process and the number of ranks in distributed training; otherwise (0, 1)."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1

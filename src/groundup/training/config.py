@@ -1,4 +1,4 @@
-"""The settings of every training, as sections of params.yaml.
+"""The settings of every training: sections of params.yaml, and the parts that they share.
 
 This module does not import torch, so importing it is quick.
 """
@@ -23,18 +23,18 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """The device, the precision and the number of threads."""
+    """The section `compute` of params.yaml: device, precision and number of threads of a training."""
 
     __pydantic_config__ = STRICT
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     """auto: CUDA, then MPS, then the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"]
-    """Precision of matrix products; auto: bfloat16 where it is fast."""
+    """Precision of matrix products; auto: bfloat16 on CUDA devices that have it in hardware, else float32."""
     threads: Positive
-    """CPU threads. Results are bit-identical only for the same number."""
+    """Number of CPU threads. Results are bit-identical only for the same number."""
     compile: bool
-    """Use torch.compile: about a minute at the start, then faster steps."""
+    """Use torch.compile: it takes about a minute at the start, then steps are faster."""
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,29 @@ class Decay:
     __pydantic_config__ = STRICT
 
     shape: Literal["linear", "cosine"]
-    """linear, or half a cosine wave."""
+    """The curve: linear, or half a cosine wave."""
     share: Share
-    """Share of the run, at its end, over which the rates fall; 1 = directly after warm-up."""
+    """Share of the run, at its end, over which the rates fall; 1 = from the end of warm-up."""
     min_lr_ratio: Fraction
-    """Final value of the rates, as a share of each learning rate."""
+    """Final learning rates, as a share of the rates after warm-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRates:
-    """The settings of every optimizer. Learning rates are those after warm-up."""
+    """The settings that all optimizers share. Learning rates are those after warm-up."""
 
     __pydantic_config__ = STRICT
 
     max_lr: Rate
     """Learning rate of the matrices."""
     embedding_lr: Rate | None = None
-    """Learning rate of the token, position and n-gram tables; left out or null: max_lr."""
+    """Learning rate of the token, position, segment and n-gram tables; null or missing = max_lr."""
     head_lr: Rate | None = None
-    """Learning rate of the output head and of all vectors; left out or null: max_lr."""
+    """Learning rate of the output head and of all vectors; null or missing = max_lr."""
     warmup_steps: Count
     """Steps over which the rates rise from 0."""
     decay: Decay | None
-    """How the rates fall at the end; null = they do not."""
+    """How the learning rates fall at the end; null = they stay constant."""
     weight_decay: Rate
     """Weight decay of matrices and tables: decoupled with adamw and muon, part of the gradient with sgd
     and adagrad.
@@ -75,7 +75,7 @@ class LearningRates:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig(LearningRates):
-    """AdamW for all parameters."""
+    """The settings of AdamW, used for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -86,7 +86,7 @@ class AdamWConfig(LearningRates):
 
 @dataclass(frozen=True, kw_only=True)
 class MuonConfig(LearningRates):
-    """Muon for all matrices except tables and heads, AdamW for all other parameters."""
+    """The settings of Muon, used for all matrices except tables and heads; AdamW updates everything else."""
 
     __pydantic_config__ = STRICT
 
@@ -96,23 +96,23 @@ class MuonConfig(LearningRates):
     momentum: Fraction
     """Momentum of Muon."""
     newton_schulz_steps: Positive
-    """Iterations that make an update nearly orthogonal."""
+    """Number of Newton-Schulz iterations, which make an update nearly orthogonal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SGDConfig(LearningRates):
-    """Stochastic gradient descent for all parameters."""
+    """The settings of stochastic gradient descent, used for all parameters."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["sgd"]
     momentum: Fraction
-    """Momentum; 0 = none."""
+    """Momentum of SGD; 0 = none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdagradConfig(LearningRates):
-    """AdaGrad for all parameters."""
+    """The settings of AdaGrad, used for all parameters."""
 
     __pydantic_config__ = STRICT
 
@@ -124,14 +124,20 @@ OptimizerConfig = Annotated[AdamWConfig | MuonConfig | SGDConfig | AdagradConfig
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The schedule of one training. A step is one optimizer update."""
+    """The schedule and the optimizer of one training. A step is one update of the weights.
+
+    Raises:
+        BadInput: there is patience, but no evaluation before the end.
+    """
 
     __pydantic_config__ = STRICT
 
     max_steps: Positive
     """Number of steps, unless max_seconds or patience ends the training earlier."""
     max_seconds: Seconds | None
-    """Stop after this much training time; results then depend on the machine. null = no limit."""
+    """Stop after this many seconds of training, without evaluations; results then depend on the machine.
+    null = no limit.
+    """
     batch_size: Positive
     """Sequences per micro-batch."""
     grad_accum_steps: Positive
@@ -159,7 +165,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """The `pretrain` section of params.yaml."""
+    """The section `pretrain` of params.yaml: how the decoder is trained on the corpus."""
 
     __pydantic_config__ = STRICT
 
@@ -167,33 +173,37 @@ class PretrainConfig:
     """Seeds the weights, the order of the text and dropout."""
     training: TrainingConfig
     eval_tokens: Positive
-    """Tokens of the val split scored during training. The final metric covers the whole split; for a
-    downloaded model, only these tokens.
+    """Number of tokens of the val split scored during training. The final metric covers the whole split, but
+    for a downloaded model only these tokens.
     """
     sample_prompts: tuple[str, ...]
-    """Prompts continued at every evaluation."""
+    """Prompts that the model continues at every evaluation."""
     sample_tokens: Count
-    """Tokens of each continuation."""
+    """Number of tokens of each continuation."""
 
 
 @dataclass(frozen=True)
 class SpamTrainingConfig:
-    """The `finetune_spam` section of params.yaml."""
+    """The settings of spam finetuning, such as the section `finetune_spam` of params.yaml.
+
+    Raises:
+        BadInput: there are no seeds.
+    """
 
     __pydantic_config__ = STRICT
 
     seeds: tuple[int, ...]
-    """One classifier per seed; the table shows their mean, and the best on val is kept."""
+    """One classifier is trained per seed; the table shows their mean, and the best on val is kept."""
     pooling: Pooling
-    """How the vectors of a sequence become one."""
+    """How the hidden states of a text become one vector (see SequenceClassifier)."""
     trainable_blocks: Count | None
-    """Train the last n blocks and the final norm; null = everything, embeddings included."""
+    """Train only the last n blocks, the final norm and the head; null = everything, embeddings included."""
     lora: LoRAConfig | None
-    """Train adapters instead, and leave the weights of the base as they are; null = no adapters."""
+    """Train adapters and the head, and leave the weights of the base model unchanged; null = no adapters."""
     class_weights: Literal["none", "balanced"]
-    """balanced: weigh each label by the inverse of its frequency."""
+    """balanced: weight each class by the inverse of its frequency."""
     token_dropout: Fraction
-    """Share of the tokens hidden in each training step."""
+    """Share of the tokens hidden in each training step; 0 = none."""
     training: TrainingConfig
 
     def __post_init__(self) -> None:
@@ -203,60 +213,68 @@ class SpamTrainingConfig:
 
 @dataclass(frozen=True)
 class InstructionTrainingConfig:
-    """The `finetune_instructions` section of params.yaml."""
+    """The settings of instruction finetuning, such as the section `finetune_instructions` of params.yaml."""
 
     __pydantic_config__ = STRICT
 
     seed: int
     """Seeds the order of the examples and dropout."""
     prompt_style: Literal["alpaca", "alpaca_short", "chat_template"]
-    """How a request becomes a prompt (prompts.py)."""
+    """How a request becomes a prompt (generation/prompts.py)."""
     trainable_blocks: Count | None
-    """Train the last n blocks and the final norm; null = everything, embeddings included."""
+    """Train only the last n blocks and the final norm; null = everything, embeddings included."""
     lora: LoRAConfig | None
-    """Train adapters instead, and leave the weights of the base as they are; null = no adapters."""
+    """Train adapters, and leave the weights of the base model unchanged; null = no adapters."""
     max_examples: Positive | None
     """Number of training examples, in proportion to the size of each family; null = all."""
     eval_examples: Positive
-    """Examples of the val split scored during training."""
+    """Number of examples of the val split scored during training."""
     packed_tokens: Positive | None
-    """Pack a micro-batch into rows of at most this many tokens; null = pad to the longest."""
+    """Pack a micro-batch into rows of at most this many tokens; null = one example per row, padded to the
+    longest.
+    """
     training: TrainingConfig
 
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """Direct preference optimisation (DPO) of an instruction model."""
+    """The settings of direct preference optimisation: the section `dpo` of the params.yaml of transfer."""
 
     __pydantic_config__ = STRICT
 
     seed: int
     """Seeds the choice of pairs, their order, the adapters and dropout."""
     beta: Annotated[float, Gt(0)]
-    """Strength of the pull towards the reference model; the unit of the rewards."""
+    """Strength of the pull towards the reference model. A reward is beta times a difference of log
+    probabilities.
+    """
     nll_weight: Rate
-    """Weight of the chosen answer's own loss per token, added to the preference loss; 0 = none: then both
+    """Weight of the chosen answer's loss per token, which is added to the preference loss. With 0, both
     answers may become unlikely.
     """
     lora: LoRAConfig
-    """Adapters are required: the reference is the model without them."""
+    """The adapters, which are required: the reference model is the model without them."""
     max_examples: Positive | None
     """Number of training pairs, in proportion to the size of each family; null = all."""
     eval_examples: Positive | None
-    """Pairs of the val split; null = all."""
+    """Number of pairs of the val split that are scored; null = all."""
     training: TrainingConfig
 
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """Which tokens masked language modelling hides."""
+    """The settings of masked language modelling: which tokens are hidden.
+
+    Raises:
+        BadInput: a rate is not between 0 and 1, exclusive.
+    """
 
     __pydantic_config__ = STRICT
 
     rate: float
-    """Share of the tokens, or of the words, hidden in training."""
+    """Share of the tokens hidden in training, or of the words with `whole_words`."""
     eval_rate: float
-    """Share hidden when predictions are scored."""
+    """Share hidden in evaluation."""
     whole_words: bool
     """Hide all pieces of a word together, so that none reveals another."""
 
@@ -271,41 +289,47 @@ class MaskingConfig:
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
-    """The study's section `objectives`: decoder and encoder of the same shape, text and training time."""
+    """The study's section `objectives`: a decoder and an encoder, trained with equal shape, text and time."""
 
     __pydantic_config__ = STRICT
 
     seed: int
-    """Seeds the weights, the order of the text, what is hidden, and dropout."""
+    """Seeds the weights, the order of the text, the choice of hidden tokens, and dropout."""
     model: ModelParams
     """Shape of both models."""
     masking: MaskingConfig
-    """What the encoder must predict."""
+    """Which tokens the encoder must predict."""
     training: TrainingConfig
     eval_windows: Positive
-    """Windows of val scored during training; the final metrics cover all of it."""
+    """Number of windows of val scored during training; the final metrics cover the whole split."""
     bootstrap_samples: Positive
-    """Resamples of the windows of val, for the intervals of accuracies."""
+    """Number of resamples of the windows of val, for the intervals of accuracies."""
     confidence: Fraction
     """Confidence level of those intervals."""
 
 
 @dataclass(frozen=True)
 class TransferConfig:
-    """The study's section `transfer`: finetuning with few and many labelled messages, pretrained or not."""
+    """The study's section `transfer`: finetuning of spam classifiers, with and without pretraining.
+
+    Each model is finetuned with few and with many labelled messages.
+
+    Raises:
+        BadInput: `finetune` has fewer than two seeds.
+    """
 
     __pydantic_config__ = STRICT
 
     sizes: tuple[Positive | None, ...]
     """Numbers of training messages; null = all."""
     epochs: Positive
-    """Passes over the messages, within `min_steps` and `max_steps`."""
+    """Passes over the messages, as far as `min_steps` and `max_steps` allow."""
     min_steps: Positive
-    """Fewest steps, so that few messages are read more often."""
+    """Smallest number of steps, so that few messages are read more often."""
     confidence: Fraction
     """Confidence level of the intervals over seeds."""
     finetune: SpamTrainingConfig
-    """The same for every model and size, except for the number of steps."""
+    """Settings of the finetuning, equal for all models and sizes; only the number of steps differs."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -315,7 +339,7 @@ class TransferConfig:
             )
 
     def steps(self, examples: int) -> int:
-        """Number of steps of a training with `examples` messages."""
+        """Return the number of steps of a training with `examples` messages."""
         training = self.finetune.training
         wanted = -(-examples * self.epochs // (training.batch_size * training.grad_accum_steps))
         return min(max(wanted, self.min_steps), training.max_steps)
@@ -323,16 +347,20 @@ class TransferConfig:
 
 @dataclass(frozen=True)
 class LadderConfig:
-    """The study's section `ladder`: the same decoder, trained for the same time with each vocabulary."""
+    """The study's section `ladder`: the same decoder, trained for the same time with each tokenizer.
+
+    Raises:
+        BadInput: `finetune` has fewer than two seeds.
+    """
 
     __pydantic_config__ = STRICT
 
     model: ModelParams
-    """The decoder's shape."""
+    """Shape of the decoder."""
     training: TrainingConfig
-    """Needs max_seconds, and more max_steps than fit into them."""
+    """Settings of the pretraining. Set max_seconds, and more max_steps than are possible in that time."""
     finetune: SpamTrainingConfig
-    """Finetuning afterwards, the same for every vocabulary; its seeds are those of the whole comparison."""
+    """Settings of the finetuning afterwards, equal for all tokenizers; the pretraining uses its seeds too."""
 
     def __post_init__(self) -> None:
         if len(self.finetune.seeds) < 2:
@@ -344,7 +372,11 @@ class LadderConfig:
 
 @dataclass(frozen=True)
 class TranslationConfig:
-    """The study's section `translation`: an encoder-decoder from King James English to Basic English."""
+    """The study's section `translation`: an encoder-decoder that translates King James to Basic English.
+
+    Raises:
+        BadInput: `max_tokens` exceeds the context length.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -357,17 +389,17 @@ class TranslationConfig:
     n_encoder_layer: Positive
     """Layers of the encoder."""
     tie_embeddings: bool
-    """One table for input and output: a word that can be read can be copied."""
+    """Use one table for input and output, so that the model can copy every word that it can read."""
     copy_start: Rate
     """How strongly cross-attention copies what it reads at the start of training; 0 = random weights."""
     max_tokens: Positive
-    """Training pairs with a longer side are left out."""
+    """Largest number of tokens of each side; longer training pairs are left out."""
     label_smoothing: Fraction
     """Share of the probability that is spread over the whole vocabulary."""
     eval_pairs: Positive
-    """Pairs of val scored during training; the final metric covers all of them."""
+    """Number of pairs of val scored during training; the final metric covers all of them."""
     sample_verses: Count
-    """Verses of val translated at every evaluation."""
+    """Number of verses of val translated at every evaluation."""
     training: TrainingConfig
 
     def __post_init__(self) -> None:
@@ -380,25 +412,27 @@ class TranslationConfig:
 
 @dataclass(frozen=True)
 class EvaluateTranslationConfig:
-    """The study's section `evaluate_translation`."""
+    """The study's section `evaluate_translation`: how translations are made, scored and shown."""
 
     __pydantic_config__ = STRICT
 
     alignment_iterations: Positive
-    """Iterations of EM for IBM Model 1."""
+    """Number of iterations of expectation maximisation for IBM Model 1."""
     beam_size: Positive
-    """Hypotheses kept in beam search."""
+    """Number of hypotheses kept in beam search."""
     length_penalty: Rate
-    """0 = none; 1 = nearly the mean over the tokens (beam_search.py)."""
+    """How texts of different lengths are compared: 0 = by the sum of their tokens' log probabilities,
+    1 = nearly by the mean (generation/beam_search.py).
+    """
     batch_size: Positive
-    """Sentences translated at once."""
+    """Number of sentences translated at once."""
     bootstrap_samples: Positive
-    """Paired resamples of the test verses; with fewer than 40 no difference can be significant."""
+    """Number of paired resamples of the test verses; with fewer than 40, no difference can be significant."""
     seed: int
     """Seeds the choice of the verses shown."""
     samples: Count
-    """Verses shown with every system's translation."""
+    """Number of verses shown with every system's translation."""
     alignments: Count
-    """Verses shown with the model's attention."""
+    """Number of verses shown with the model's attention."""
     alignment_words: tuple[Positive, Positive]
-    """Fewest and most words of such a verse; a longer one would be illegible."""
+    """Smallest and largest number of words of verses shown with attention; longer ones would be illegible."""

@@ -8,7 +8,12 @@ from groundup.files import atomic_path
 
 
 def write_curve(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write the rows, each with a "step", atomically; a metric that a row lacks becomes an empty cell."""
+    """Write the history of a training as CSV, atomically.
+
+    Args:
+        path: the file.
+        history: rows of metrics, each with a "step". A metric that a row lacks becomes an empty cell.
+    """
     columns = list(dict.fromkeys(["step", *(name for row in history for name in row)]))
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -18,11 +23,11 @@ def write_curve(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def _cell(value: float) -> str:
-    """An integer in full, a float with six significant digits."""
+    """Format a number: an integer in full, a float with six significant digits."""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a file written by `write_curve`; an empty cell becomes nan."""
+    """Read a training curve written by `write_curve`; an empty cell becomes nan."""
     with open(path, encoding="utf-8", newline="") as file:
         return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]

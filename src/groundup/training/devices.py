@@ -25,15 +25,15 @@ def pick_device(config: ComputeConfig) -> torch.device:
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether bfloat16 is certainly faster: only on CUDA devices that have it in hardware.
+    """Return whether bfloat16 is certainly faster: only on CUDA devices that have it in hardware.
 
-    Many CPUs emulate it, 100 times slower. It is not timed, since a busy machine could then change the precision and
-    so the results; set compute.dtype if your processor is fast at it.
+    Many CPUs emulate it, 100 times slower. Its speed is not measured: if the machine were busy, the precision
+    could change, and with it the results. Set compute.dtype if your processor is fast at it.
     """
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
-    """The autocast context in which matrix products have the precision of `compute.dtype`."""
+    """Return the autocast context in which matrix products have the precision of `compute.dtype`."""
     bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)

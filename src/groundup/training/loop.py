@@ -26,15 +26,15 @@ Log = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingBatch(Protocol):
-    """What the loop needs from a micro-batch; only the data and the objective use the rest."""
+    """The part of a micro-batch that the training loop uses; the objective uses the rest."""
 
     @property
     def tokens(self) -> int:
-        """Number of tokens processed."""
+        """Number of tokens that the micro-batch processes."""
         ...
 
     def to(self, device: torch.device) -> "TrainingBatch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         ...
 
 
@@ -53,28 +53,36 @@ def fit(
     resume: Resume | None = None,
     description: str = "training",
 ) -> list[dict[str, float]]:
-    """Train `model` in place.
+    """Train a model in place: run the training loop.
+
+    If torch.distributed is initialised, all ranks start from the weights of rank 0 and stay equal; rank 0
+    logs and saves.
 
     Args:
+        model: the model; only its parameters that require gradients are trained.
         objective: (model, batch) -> (sum of the loss, number of terms).
-        batches: step (from 0) -> its micro-batches; a pure function, so that a resumed run continues with the
-            same batches. With several ranks each returns its own share.
+        batches: step (from 0) -> its micro-batches. It must be a pure function, so that a resumed run
+            continues with the same batches. If there are several ranks, it returns the share of the calling
+            one.
+        config: the schedule and the optimizer.
+        compute: the precision of matrix products, and whether to use torch.compile.
         seed: seeds dropout; `batches` determines the order of the batches.
-        evaluate: step -> metrics, called every `eval_interval` steps and at the end; on every rank, if several.
-        monitor, mode: with `patience`, the metric to minimise or maximise. The model ends with the weights of its best
-            evaluation; the rows of evaluations have its step as "best_step" (see `best_row`). If training stopped
-            because the metric no longer improved, the last row has "stopped_early".
-        resume: where the state is saved; a run that finds one continues from it.
-
-    With torch.distributed initialised, all ranks start from the weights of rank 0 and stay equal; rank 0 logs and
-    saves.
+        log: is called with the metrics of each step and the number of steps so far.
+        evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on every rank.
+        monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
+            evaluation, and the rows of evaluations have the step of the best as "best_step" (see `best_row`).
+            If training stopped because the metric no longer improved, the last row has "stopped_early".
+        mode: whether a smaller ("min") or a larger ("max") value of `monitor` is better.
+        resume: where the state is saved; training continues from a state that it finds there.
+        description: the name of the training on the progress bar and in messages.
 
     Returns:
-        The history, one row of metrics per step; no times, so that equal runs give equal rows.
+        The history: one row of metrics per step. It contains no times, so that equal runs give equal rows.
 
     Raises:
-        BadInput: the loss or a gradient is not finite; raised before the update, so the last saved state is sound.
-            Or `config` has patience, but there is no evaluation, or it does not return the metric `monitor`.
+        BadInput: the loss or a gradient is not finite; it is raised before the update, so the last saved
+            state can still be used. Or `config` has patience, but there is no evaluation, or it does not
+            return `monitor`.
     """
     if config.patience is not None and evaluate is None:
         raise BadInput(
@@ -158,7 +166,7 @@ def fit(
                 and state.step % config.checkpoint_interval == 0
             ):
                 resume.save(state, model, optimizers)
-                clock = time.perf_counter()  # neither does saving
+                clock = time.perf_counter()  # saving does not count either
         if _out_of_patience(state, config):
             bar.set_postfix_str(
                 f"stopped early: {monitor} was best at step {state.best_step} and has not improved in the "
@@ -171,7 +179,11 @@ def fit(
 
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The row of the step whose weights `fit` left in the model: the last step or, with patience, the best."""
+    """Return the row of the step whose weights `fit` left in the model: the last or, with patience, the best.
+
+    Args:
+        history: the result of `fit`.
+    """
     step = history[-1].get("best_step", history[-1]["step"])
     return next(row for row in history if row["step"] == step)
 
@@ -179,7 +191,7 @@ def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
 def _keep_best(
     state: TrainingState, model: nn.Module, row: dict[str, float], monitor: str, mode: Literal["min", "max"]
 ) -> None:
-    """Compare an evaluation with the best one so far, and keep the weights if it is better."""
+    """Compare an evaluation with the best one so far; if it is better, copy the weights into `state`."""
     if monitor not in row:
         raise BadInput(
             f"patience waits for a better {monitor}, which is not evaluated; expected one of: "
@@ -202,10 +214,10 @@ def _gradients(
     device: torch.device,
     precision: torch.autocast,
 ) -> tuple[float, float, int]:
-    """Sum the gradients of one step over its micro-batches and over all ranks.
+    """Sum the gradients of one training step over its micro-batches and over all ranks.
 
     Returns:
-        Mean loss, number of terms and number of tokens of the whole step.
+        The mean loss, the number of terms and the number of tokens of the whole step.
     """
     totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
     for batch in micro_batches:
@@ -228,7 +240,7 @@ def _distributed() -> bool:
 
 
 def _slowest(seconds: float, device: torch.device) -> float:
-    """The longest time of all ranks, so that all of them exhaust a time budget after the same step."""
+    """Return the longest time of all ranks, so that all of them exhaust a time budget after the same step."""
     if not _distributed():
         return seconds
     longest = torch.tensor(seconds, device=device)
@@ -237,7 +249,7 @@ def _slowest(seconds: float, device: torch.device) -> float:
 
 
 def _finished(state: TrainingState, config: TrainingConfig) -> bool:
-    """Whether steps, time or patience are used up."""
+    """Return whether a training is over: its steps, time or patience are used up."""
     out_of_time = config.max_seconds is not None and state.seconds >= config.max_seconds
     return state.step >= config.max_steps or out_of_time or _out_of_patience(state, config)
 

@@ -1,7 +1,9 @@
-"""Hiding tokens for masked language modelling (Devlin et al. 2019), with a new choice in every step.
+"""Masked language modelling hides tokens, which a model must predict (Devlin et al. 2019).
 
-The windows are the same as for causal language modelling, without [CLS] and [SEP] around each: both objectives read
-the same text in the same pieces. The tokenizer ends each document with [SEP].
+The hidden tokens are chosen again in every step.
+
+The windows are those of causal language modelling, without [CLS] and [SEP] around each, so that both
+objectives read the same text in the same pieces. Each document ends with [SEP].
 """
 
 from dataclasses import dataclass, replace
@@ -19,18 +21,19 @@ from groundup.training.objectives import IGNORE_INDEX, Batch
 Ids = NDArray[np.int64]
 Chosen = NDArray[np.bool_]
 
-# Shares of the chosen tokens that become [MASK] or a random token; the rest stay, but are still predicted. If all
-# became [MASK], the model would learn nothing about texts without [MASK].
+# Shares of the chosen tokens that become [MASK] or a random token. The rest stay as they are, but are still
+# predicted. If all became [MASK], the model would learn nothing about texts without [MASK].
 TO_MASK, TO_RANDOM = 0.8, 0.1
 
 
 @dataclass(frozen=True)
 class MaskVocabulary:
-    """What masking needs to know about a vocabulary of V tokens.
+    """The facts about a vocabulary of V tokens that masked language modelling uses.
 
-    mask_id: the id of [MASK].
-    ordinary (O,): ids of the tokens that may be hidden or used as random tokens: all but the special ones.
-    starts (V,): True for tokens that begin a word, False for tokens that continue one.
+    Attributes:
+        mask_id: the id of [MASK].
+        ordinary: (O,), the ids of all but the special tokens. They may be hidden or used as random tokens.
+        starts: (V,), True for tokens that begin a word, False for tokens that continue one.
     """
 
     mask_id: int
@@ -39,7 +42,7 @@ class MaskVocabulary:
 
     @classmethod
     def of(cls, tokenizer: WordPieceTokenizer) -> "MaskVocabulary":
-        """Describe the vocabulary of a WordPiece tokenizer."""
+        """Read the facts about the vocabulary of a WordPiece tokenizer."""
         special = [
             tokenizer.pad_id,
             tokenizer.unk_id,
@@ -55,9 +58,19 @@ class MaskVocabulary:
 def choose_tokens(
     ids: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, rng: np.random.Generator
 ) -> Chosen:
-    """Choose the tokens to predict, (B, T): each ordinary token or, with `whole_words`, each word, at random.
+    """Choose at random which tokens masked language modelling predicts.
 
-    A window may begin inside a word; the pieces of that word in the window are hidden or shown together.
+    `config.rate` is the probability of each ordinary token or, with `config.whole_words`, of each word. A
+    window may begin inside a word; the pieces of that word in the window are hidden or shown together.
+
+    Args:
+        ids: (B, T), the text.
+        vocabulary: of the tokenizer.
+        config: rate and whole words.
+        rng: the source of randomness.
+
+    Returns:
+        (B, T), True for tokens to predict.
     """
     draws = rng.random(ids.shape)
     if config.whole_words:
@@ -68,7 +81,17 @@ def choose_tokens(
 
 
 def corrupt(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random.Generator) -> Ids:
-    """The input in training (B, T): of the chosen tokens, 80% become [MASK], 10% a random token, 10% stay."""
+    """Hide tokens for training: of the chosen tokens, 80% become [MASK], 10% a random token, 10% stay.
+
+    Args:
+        ids: (B, T), the text.
+        chosen: (B, T), from `choose_tokens`.
+        vocabulary: of the tokenizer.
+        rng: the source of randomness.
+
+    Returns:
+        The model's input (B, T).
+    """
     roll = rng.random(ids.shape)
     other = rng.choice(vocabulary.ordinary, ids.shape)
     shown = np.where(chosen & (roll < TO_MASK), vocabulary.mask_id, ids)
@@ -76,14 +99,21 @@ def corrupt(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random
 
 
 def mask_all(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary) -> Ids:
-    """The input in evaluation (B, T): every chosen token becomes [MASK]."""
+    """Hide tokens for evaluation: in ids (B, T), replace every chosen token (B, T) by [MASK]."""
     return np.where(chosen, vocabulary.mask_id, ids)
 
 
 def questions(windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, seed: int) -> tuple[Ids, Ids]:
-    """A fixed evaluation set: windows (W, T) -> inputs with hidden tokens, and targets, both (W, T).
+    """Make a fixed evaluation set for masked language modelling; `config.eval_rate` of the tokens are hidden.
 
-    `config.eval_rate` of the tokens are hidden, whatever the rate in training.
+    Args:
+        windows: (W, T), the text.
+        vocabulary: of the tokenizer.
+        config: rate in evaluation and whole words.
+        seed: seeds the choice of tokens.
+
+    Returns:
+        Inputs with hidden tokens, and targets (IGNORE_INDEX where nothing is hidden), both (W, T).
     """
     chosen = choose_tokens(
         windows, vocabulary, replace(config, rate=config.eval_rate), np.random.default_rng(seed)
@@ -100,10 +130,19 @@ def masked_windows(
     grad_accum_steps: int,
     seed: int,
 ) -> Batches:
-    """The windows of `window_batches` with hidden tokens; a pure function of the step.
+    """Make batches for masked language modelling: the windows of `window_batches` with hidden tokens.
 
     Args:
         ids: (N,) the stream.
+        vocabulary: of the tokenizer.
+        config: which tokens are hidden.
+        context_length: tokens per window.
+        batch_size: windows per micro-batch.
+        grad_accum_steps: micro-batches per step.
+        seed: seeds the order, the offsets and the choice of tokens.
+
+    Returns:
+        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.

@@ -1,6 +1,7 @@
-"""Objectives return (sum of the loss, number of terms); the caller divides once per step.
+"""The objectives that training minimises. Each returns (sum of the loss, number of terms).
 
-A mean of means would weigh a short batch like a long one; sums and counts add up exactly over micro-steps and ranks.
+The caller divides once per step: sums and counts add up exactly over micro-batches and ranks, whereas a mean
+of means would weight a short batch like a long one.
 """
 
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ IGNORE_INDEX = -100  # no target: padding or a prompt token
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch.
+    """One micro-batch of texts.
 
-    idx (B, T): token ids, padded on the right; or features (B, T, C) for a model that takes them.
-    targets (B, T): next or hidden tokens, or IGNORE_INDEX; or class ids (B,).
-    lengths (B,): real tokens of each row, for classification and for masked texts of different lengths.
-    documents (B, T): for packed rows, the number of each token's document (see `Transformer.read`).
+    Attributes:
+        idx: (B, T) token ids, padded on the right; or (B, T, C) features, for a model that reads features.
+        targets: (B, T) next or hidden tokens, IGNORE_INDEX where there is none; or (B,) class ids.
+        lengths: (B,) number of real tokens per row; None: there is no padding.
+        documents: (B, T), in packed rows, the number of each token's document (see `Transformer.read`).
     """
 
     idx: Tensor
@@ -35,7 +37,7 @@ class Batch:
     documents: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return Batch(
             self.idx.to(device),
             self.targets.to(device),
@@ -53,10 +55,11 @@ class Batch:
 class TranslationBatch:
     """One micro-batch of sentence pairs.
 
-    source (B, S): token ids, padded on the right.
-    source_lengths (B,): real tokens of each source.
-    idx (B, T): the decoder's input: a start token and the target without its last token.
-    targets (B, T): next tokens or IGNORE_INDEX.
+    Attributes:
+        source: (B, S) token ids, padded on the right.
+        source_lengths: (B,) number of real tokens of each source.
+        idx: (B, T) the decoder's input: a start token and the target without its last token.
+        targets: (B, T) next tokens, IGNORE_INDEX at padding.
     """
 
     source: Tensor
@@ -65,7 +68,7 @@ class TranslationBatch:
     targets: Tensor
 
     def to(self, device: torch.device) -> "TranslationBatch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return TranslationBatch(
             self.source.to(device),
             self.source_lengths.to(device),
@@ -82,9 +85,10 @@ class TranslationBatch:
 class LinearCrossEntropy(torch.autograd.Function):
     """The sum of cross_entropy(x @ weight.T + bias, targets), without all logits in memory at once.
 
-    The head and the softmax process one chunk of rows at a time, and the forward pass computes the gradients while the
-    chunk's logits are still in cache: one (chunk, V) buffer instead of (N, V) logits and their gradient. Matrix
-    products run in `dtype`; softmax, sums and the gradients of `weight` and `bias` are in float32 or wider.
+    The head and the softmax process one chunk of rows at a time. The forward pass computes the gradients
+    while the chunk's logits are still in cache. So it needs one (chunk, V) buffer instead of (N, V) logits
+    and their gradient. Matrix products run in `dtype`; softmax and the sum of the loss are in float32 or
+    wider, and the gradients of `weight` and `bias` are summed in the dtypes of those tensors.
     """
 
     @staticmethod
@@ -98,7 +102,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         label_smoothing: float,
     ) -> Tensor:
-        """See `linear_cross_entropy`; the gradients are saved in `ctx` for `backward`."""
+        """Compute the loss (see `linear_cross_entropy`), and save the gradients in `ctx` for `backward`."""
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         grad_weight = torch.zeros_like(weight) if need_weight else None
         grad_bias = torch.zeros_like(bias) if bias is not None and need_bias else None
@@ -152,11 +156,14 @@ def linear_cross_entropy(
     bias: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The sum over rows of -log softmax(x @ weight.T + bias)[target]; rows with IGNORE_INDEX do not count.
+    """Compute the sum over rows of -log softmax(x @ weight.T + bias)[target], in nats.
 
     Args:
-        x: (N, C) hidden states. weight: (V, C) and bias: (V,) of the output head. targets: (N,).
+        x: (N, C), hidden states.
+        weight: (V, C), of the output head.
+        targets: (N,), token ids; rows with IGNORE_INDEX do not count.
         chunk_size: number of rows whose logits are in memory at once.
+        bias: (V,), of the output head; None: it has none.
         label_smoothing: share of the target probability spread evenly over all V tokens (Szegedy et al. 2016).
     """
     device = x.device.type
@@ -168,7 +175,11 @@ def linear_cross_entropy(
 
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats, summed over all real targets."""
+    """Compute the loss of next-token prediction: -log p(targets[b, t] | idx[b, :t+1]) in nats.
+
+    Returns:
+        The sum over all targets other than IGNORE_INDEX, and their number.
+    """
     x, targets = model(batch.idx, documents=batch.documents).flatten(0, 1), batch.targets.flatten()
     real = targets != IGNORE_INDEX
     if not bool(real.all()):  # prompts and padding, most of a finetuning batch, need no logits
@@ -177,9 +188,13 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Prediction of hidden tokens from both sides: -log p(targets[b, t] | idx[b]) in nats (Devlin et al. 2019).
+    """Compute the loss of masked language modelling: -log p(targets[b, t] | idx[b]) in nats.
 
-    Only positions with a target, about one in seven, pass through the prediction layer and the head.
+    Hidden tokens are predicted from both sides (Devlin et al. 2019). Only positions with a target, about one
+    in seven, pass through the prediction layer and the head.
+
+    Returns:
+        The sum over all targets other than IGNORE_INDEX, and their number.
     """
     hidden, real = model(batch.idx, batch.lengths), batch.targets != IGNORE_INDEX
     x, head = model.predict(hidden[real]), model.lm_head
@@ -189,9 +204,15 @@ def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
 def sequence_to_sequence(
     model: EncoderDecoder, batch: TranslationBatch, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Next-token prediction given a source: -log p(targets[b, t] | source[b], idx[b, :t+1]) in nats.
+    """Compute the loss of translation: -log p(targets[b, t] | source[b], idx[b, :t+1]) in nats.
 
-    `label_smoothing` is the share of the target probability spread evenly over all tokens.
+    Args:
+        model: the encoder-decoder.
+        batch: pairs of source and target.
+        label_smoothing: share of the target probability spread evenly over all tokens.
+
+    Returns:
+        The sum over all targets other than IGNORE_INDEX, and their number.
     """
     hidden, real = model(batch.source, batch.source_lengths, batch.idx), batch.targets != IGNORE_INDEX
     loss = linear_cross_entropy(
@@ -203,9 +224,17 @@ def sequence_to_sequence(
 def classification(
     model: SequenceClassifier, batch: Batch, class_weights: Tensor | None = None, token_dropout: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Classification: -log p(class | text) in nats; with class weights, the weighted sum and the sum of weights.
+    """Compute the loss of classification: -log p(class | text) in nats.
 
-    `token_dropout` hides that share of the tokens, so that the model does not rely on a few revealing words.
+    Args:
+        model: the classifier.
+        batch: texts and their classes.
+        class_weights: (n_classes,), weight of each class; None: all are 1.
+        token_dropout: share of the tokens that is hidden, so that the model does not rely on a few revealing
+            words.
+
+    Returns:
+        The sum over the texts, each weighted by its class, and the sum of their weights.
     """
     assert batch.lengths is not None
     idx = hide_tokens(batch.idx, batch.lengths, token_dropout) if token_dropout else batch.idx
@@ -219,10 +248,15 @@ def classification(
 def hide_tokens(idx: Tensor, lengths: Tensor, share: float) -> Tensor:
     """Replace a random share of each text's tokens by its last token (word dropout; Iyyer et al. 2015).
 
-    The last token is the end-of-text token, which carries no information about the text.
+    The last token is the end-of-text token, which has no information about the text.
 
     Args:
-        idx: (B, T), padded on the right. lengths: (B,).
+        idx: (B, T), token ids padded on the right.
+        lengths: (B,), number of real tokens per row.
+        share: probability of each token to be replaced.
+
+    Returns:
+        The new token ids (B, T).
     """
     last = (lengths - 1)[:, None]
     hidden = torch.rand(idx.shape, device=idx.device) < share

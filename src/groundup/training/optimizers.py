@@ -1,4 +1,4 @@
-"""Optimizers, and the schedule of the learning rate, which is a pure function of the progress of the run."""
+"""Optimizers, and the schedule of the learning rates, which depends only on the progress of the training."""
 
 import math
 from collections import defaultdict
@@ -12,10 +12,14 @@ from groundup.training.config import AdagradConfig, Decay, MuonConfig, Optimizer
 
 
 def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
-    """The factor on every learning rate at `progress`, the share of the run that is over.
+    """Return the factor by which every learning rate is multiplied at this point of the training.
 
-    It rises linearly until `progress` is `warmup`, stays at 1, then falls to `decay.min_lr_ratio` over the last
-    `decay.share` of the run.
+    It rises linearly from 0 to 1 during warm-up, stays at 1, then falls to `decay.min_lr_ratio`.
+
+    Args:
+        progress: share of the training that is over.
+        warmup: share of the training that is warm-up.
+        decay: the fall at the end, over the last `decay.share` of the training; None: there is none.
     """
     if progress < warmup:
         return progress / warmup
@@ -30,15 +34,19 @@ def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
 
 
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
-    """Newton-Schulz iteration towards U Vᵀ of each matrix's singular value decomposition.
+    """Make matrices nearly orthogonal by Newton-Schulz iterations, for Muon.
 
-    Singular values end near 1 (between 0.7 and 1.2 after 5 steps), which is all that Muon needs. The coefficients are
-    those of Jordan et al. 2024, "Muon: an optimizer for hidden layers". It runs in bf16 on CUDA and in the dtype of
-    `matrices` elsewhere, since many CPUs emulate bf16.
+    They approach U Vᵀ, where U S Vᵀ is the singular value decomposition of a matrix. Singular values end near
+    1 (between 0.7 and 1.2 after 5 steps), which is all that Muon needs. The coefficients are from Jordan et
+    al. 2024, "Muon: an optimizer for hidden layers". The computation is in bfloat16 on CUDA and in the dtype
+    of `matrices` elsewhere, since many CPUs emulate bfloat16.
 
     Args:
         matrices: (n, rows, columns), processed as one batch.
         steps: number of iterations.
+
+    Returns:
+        (n, rows, columns), in the dtype of `matrices`.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
@@ -52,10 +60,10 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised momentum: every direction of a matrix moves by the same amount (Jordan et al. 2024).
+    """The optimizer Muon: momentum, made orthogonal, so that all directions of a matrix change equally.
 
-    Matrices of the same shape are processed as one batch. In a group with `parts` > 1, each matrix is a stack of that
-    many projections, which are orthogonalised separately.
+    From Jordan et al. 2024. Matrices of the same shape are processed as one batch. In a group with `parts` >
+    1, each matrix is a stack of that many projections, which are made orthogonal separately.
     """
 
     def __init__(
@@ -71,7 +79,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient; `closure` is not called."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:
@@ -93,9 +101,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def stacked_projections(name: str, p: Tensor) -> int:
-    """Number of projections stacked in a matrix: queries, keys and values in `c_attn`; keys and values in `c_kv`.
+    """Return the number of projections stacked in a weight matrix, which Muon processes separately.
 
-    With grouped queries the parts of `c_attn` differ in size, so it counts as one.
+    `c_attn` has three (queries, keys and values), `c_kv` two (keys and values), any other matrix one. With
+    grouped-query attention the parts of `c_attn` differ in size, so it counts as one.
     """
     if name.endswith("c_attn.weight") and p.shape[0] == 3 * p.shape[1]:
         return 3
@@ -103,9 +112,9 @@ def stacked_projections(name: str, p: Tensor) -> int:
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """One optimizer per update rule, over the parameters that require gradients.
+    """Make the optimizers of a training, one per update rule, for the parameters that require gradients.
 
-    Every parameter group stores its full learning rate as `max_lr`; `set_lr` scales it.
+    Every parameter group stores its learning rate after warm-up as `max_lr`, which `set_lr` scales.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
@@ -150,7 +159,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 def _torch_optimizer(
     groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that Muon does not update."""
+    """Make the optimizer of all parameters that Muon does not update."""
     if isinstance(config, SGDConfig):
         return torch.optim.SGD(groups, momentum=config.momentum)
     if isinstance(config, AdagradConfig):
@@ -160,7 +169,7 @@ def _torch_optimizer(
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
-    """Set every learning rate to `scale` times its `max_lr`."""
+    """Set the learning rate of every parameter group to `scale` times its `max_lr`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] * scale

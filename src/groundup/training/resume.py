@@ -1,4 +1,4 @@
-"""The state of a training on disk, from which an interrupted run continues."""
+"""Resuming: the state of a training is saved on disk, and an interrupted run continues from it."""
 
 import contextlib
 import hashlib
@@ -25,26 +25,29 @@ PACKAGE = Path(groundup.__file__ or "").parent
 
 @dataclass
 class TrainingState:
-    """What a run needs to continue; everything else is a function of the step and the configuration."""
+    """What a training needs to continue, besides weights and optimizers.
+
+    Everything else is a function of the step and the configuration.
+    """
 
     step: int = 0
     tokens_seen: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of training, without evaluations
     history: list[dict[str, float]] = field(default_factory=list)
-    # with patience: the best evaluation so far, and the number of evaluations since
-    best: float = -math.inf  # larger is better
+    # with patience only: the best evaluation so far
+    best: float = -math.inf  # the monitored metric, negated if smaller is better
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)  # the trained weights, on the CPU
-    waited: int = 0
+    waited: int = 0  # number of evaluations since
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The trainable weights by name, not copied."""
+    """Return the trainable weights of a model: name -> tensor, not copied."""
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights from `trained_weights` into a model with the same frozen weights."""
+    """Copy weights that `trained_weights` returned into a model with the same frozen weights."""
     own = trained_weights(model)
     assert own.keys() == weights.keys(), own.keys() ^ weights.keys()
     for name, tensor in own.items():
@@ -52,13 +55,15 @@ def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 class Resume:
-    """The training state on disk, not tracked by DVC, replaced atomically.
+    """The saved state of a training on disk; DVC does not track it, and it is replaced atomically.
 
-    `identity` describes configuration and data. Together with the code of the whole library (without comments and
-    docstrings) and the version of torch it gives a fingerprint, which names the file and is also stored in it, next to
-    a digest of the content. A state is never continued if another training saved it, if it is damaged, or if its
-    tensors have other shapes than the model's. It does not contain frozen weights: the caller restores them from what
-    `identity` describes. A folder serves one training: saving removes the states of earlier ones.
+    A fingerprint names the file: a hash of `identity` (which describes configuration and data), of the code
+    of the whole library (without comments and docstrings), and of the version of torch. The file also
+    contains the fingerprint and a digest of its content. A state is not used if another training saved it, if
+    it is damaged, or if its tensors differ in shape from those of the model.
+
+    The state does not contain frozen weights: the caller restores them. A folder has the state of one
+    training: saving removes the states of earlier ones.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
@@ -71,7 +76,7 @@ class Resume:
     def save(
         self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
-        """Write everything that `load` restores."""
+        """Save the state of a training: everything that `load` restores."""
         content = {
             "state": vars(state),
             "model": trained_weights(model),
@@ -85,9 +90,12 @@ class Resume:
                 stale.unlink()
 
     def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
-        """Restore model and optimizers in place; without a usable state, change nothing and return None.
+        """Restore model and optimizers in place, if there is a saved state that can be used.
 
         A state that cannot be used is renamed, with a warning on stderr, so that it does not block later runs.
+
+        Returns:
+            The rest of the state; None if no state can be used, and then model and optimizers are unchanged.
         """
         for folder in (self.folder, *self.folder.parents):
             if folder.is_file():
@@ -110,10 +118,10 @@ class Resume:
         return TrainingState(**saved["state"])
 
     def _read(self) -> dict[str, Any]:
-        """The content of the file.
+        """Read the file of a saved state and return its content.
 
         Raises:
-            _Unfit: it is damaged, or another training saved it.
+            _Unfit: the file is damaged, or another training saved it.
         """
         try:
             with open(self.path, "rb") as file:
@@ -133,7 +141,7 @@ class Resume:
         return dict(saved)
 
     def clear(self) -> None:
-        """Delete the state, once the result of the training is stored."""
+        """Delete the saved state of a training, once its result is stored."""
         self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process may be writing here
             self.folder.rmdir()
@@ -149,11 +157,11 @@ def clear_states(folder: Path) -> None:
 
 
 class _Unfit(Exception):
-    """Why a saved state cannot be continued."""
+    """Training cannot continue from a saved state; the message gives the reason."""
 
 
 def _set_aside(path: Path, aside: Path, why: str) -> None:
-    """Rename `path` to `aside`, which is replaced if it exists, and print a warning."""
+    """Rename a saved state that cannot be used to `aside`, replacing what is there, and print a warning."""
     if not os.path.lexists(path):  # another rank has renamed it
         return
     if aside.is_dir() and not aside.is_symlink():
@@ -170,7 +178,7 @@ def _set_aside(path: Path, aside: Path, why: str) -> None:
 
 
 def _digest(content: Any) -> str:
-    """SHA-256 of nested dicts, lists and tensors, covering keys, order, types, shapes and values."""
+    """Hash nested dicts, lists and tensors by SHA-256, including keys, order, types, shapes and values."""
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
@@ -194,7 +202,7 @@ def _digest(content: Any) -> str:
 
 @contextlib.contextmanager
 def _without_crc32() -> Iterator[None]:
-    """Turn off torch's checksums, which it never reads and which take as long as the digest."""
+    """Turn off torch's checksums in a context: they are never read, and take as long as the digest."""
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
@@ -208,7 +216,10 @@ def _shapes(tensors: Mapping[Any, Tensor]) -> dict[Any, tuple[torch.dtype, tuple
 
 
 def _compare(what: str, ours: Mapping[Any, Any], saved: Mapping[Any, Any]) -> None:
-    """Raise _Unfit if names, types or shapes differ; `copy_` would broadcast a smaller tensor."""
+    """Raise _Unfit if the saved tensors differ in names, types or shapes.
+
+    This check is necessary because `copy_` would broadcast a smaller tensor.
+    """
     if odd := sorted(str(name) for name in ours.keys() ^ saved.keys()):
         raise _Unfit(f"{what} and the state do not both have {odd[0]}")
     for name, expected in ours.items():
@@ -224,7 +235,10 @@ def _described(tensor: tuple[torch.dtype, tuple[int, ...]]) -> str:
 def _compare_optimizers(
     optimizers: Sequence[torch.optim.Optimizer], saved: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raise _Unfit if groups or shapes differ; `load_state_dict` compares only the numbers of parameters."""
+    """Raise _Unfit if the saved optimizers differ in groups or shapes.
+
+    `load_state_dict` compares only the numbers of parameters.
+    """
     if len(optimizers) != len(saved):
         raise _Unfit(f"it has {len(saved)} optimizers, this training has {len(optimizers)}")
     for optimizer, state in zip(optimizers, saved, strict=True):

@@ -1,7 +1,8 @@
-"""The corpus as token ids in memory-mapped files: training reads any window without loading the rest.
+"""Shards: the corpus as token ids in memory-mapped files, so that training reads any window without the rest.
 
-A folder holds `train.bin`, `val.bin` and `meta.json`. The .bin files are the ids of all documents in a row, each
-document followed by the end-of-text token, as little-endian uint16 (uint32 for more than 65,536 tokens).
+A folder has `train.bin`, `val.bin` and `meta.json`. A .bin file contains the ids of all documents, each
+followed by the end-of-text token, as little-endian uint16 (uint32 if the vocabulary has more than 65,536
+tokens).
 """
 
 import json
@@ -28,7 +29,7 @@ Meta = dict[str, Any]  # see write_shards
 
 
 def read_documents(path: Path) -> list[list[str]]:
-    """Return the messages of each document of a prepared split.
+    """Return the messages of each document of a split of the corpus.
 
     Raises:
         BadInput: the file is missing or empty, or a line is not a document or not valid Unicode.
@@ -55,10 +56,21 @@ def read_documents(path: Path) -> list[list[str]]:
 def write_shards(
     corpus: Path, tokenizer: Tokenizer, out: Path, *, num_threads: int = 2, progress: bool = False
 ) -> Meta:
-    """Encode `corpus` (train.jsonl, val.jsonl) into the folder `out`, atomically, and return its meta.json.
+    """Encode a corpus as shards of token ids in the folder `out`, atomically.
 
-    Equal corpora and tokenizers give equal bytes. `message_bytes`, the denominator of bits per byte, counts the UTF-8
-    bytes of the messages without the newlines between them.
+    Equal corpora and tokenizers give equal bytes.
+
+    Args:
+        corpus: the folder with train.jsonl and val.jsonl.
+        tokenizer: encodes the documents.
+        out: the folder to write.
+        num_threads: number of threads that encode.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The content of meta.json. For each split it has the numbers of tokens and documents, and
+        `message_bytes`, the denominator of bits per byte: the UTF-8 bytes of the messages, without the
+        newlines between them.
 
     Raises:
         BadInput: a split is missing or empty, or a line is not a document or not valid Unicode.
@@ -87,10 +99,10 @@ def write_shards(
 
 
 def read_meta(directory: Path) -> Meta:
-    """Return meta.json of a folder of shards.
+    """Return the content of meta.json in a folder of token shards.
 
     Raises:
-        BadInput: it is missing, or `write_shards` did not write it.
+        BadInput: the file is missing, or `write_shards` did not write it.
     """
     path = Path(directory) / "meta.json"
     try:
@@ -111,7 +123,7 @@ def read_meta(directory: Path) -> Meta:
 
 
 def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = None) -> "np.memmap[Any, Any]":
-    """Return the ids of one split, (tokens,), read-only and memory-mapped.
+    """Open a token shard: return the ids of one split, (tokens,), read-only and memory-mapped.
 
     Args:
         directory: the folder of shards.
@@ -119,7 +131,7 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
         tokenizer: if given, the tokenizer that must have encoded the shards.
 
     Raises:
-        BadInput: the file is missing, truncated, or encoded with another tokenizer.
+        BadInput: a file is missing or damaged, or another tokenizer encoded the shards.
     """
     assert split in SPLITS, split
     meta = read_meta(directory)
@@ -142,7 +154,11 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
 
 
 def never_used(directory: Path) -> float:
-    """Share of the vocabulary that occurs nowhere in the corpus; errors as `open_shard`."""
+    """Return the share of the vocabulary that occurs nowhere in the token shards.
+
+    Raises:
+        BadInput: as `open_shard` does.
+    """
     used = np.zeros(read_meta(directory)["vocab_size"], dtype=bool)
     for split in SPLITS:
         used[np.unique(open_shard(directory, split))] = True
