@@ -84,7 +84,7 @@ def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
 
 
 def recorded_keys(root: Path) -> dict[str, str]:
-    """Return the stage key of every stage in the dvc.lock of each pipeline, by stage; empty before the first run."""
+    """Return {stage: its key} for all stages in the pipelines' dvc.lock files; empty before the first run."""
     from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it computed the hash
 
     keys: dict[str, str] = {}

@@ -9,7 +9,10 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConfig) -> None:
-    """Clean, deduplicate and split the corpus; `validation` only has to exist."""
+    """Clean, deduplicate and split the corpus.
+
+    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    """
     import pandas
 
     train, val, report = prepare(read_jsonl(raw), corpus)

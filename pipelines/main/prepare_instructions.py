@@ -18,7 +18,10 @@ def main(
     *,
     instructions: InstructionsConfig,
 ) -> None:
-    """Split the rows; rows that occur in earlier training text are not evaluated; `validation` only has to exist."""
+    """Split the rows, and keep rows that occur in earlier training text out of the evaluation.
+
+    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    """
     import pandas
 
     earlier: list[Text] = [document["messages"] for document in read_jsonl(corpus / "train.jsonl")]

@@ -7,7 +7,10 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, spam: SpamConfig) -> None:
-    """Split the messages; those in the training split of the corpus go to train; `validation` only has to exist."""
+    """Split the messages; those in the training split of the corpus go to train.
+
+    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    """
     import pandas
 
     splits, report = prepare_files(raw, corpus, out, spam)

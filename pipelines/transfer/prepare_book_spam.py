@@ -7,7 +7,10 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, book_spam: SpamConfig) -> None:
-    """Write the split, and a report of the test messages that are also in train; `validation` only has to exist."""
+    """Write the split, and a report of the test messages that are also in train.
+
+    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    """
     import pandas
 
     splits, report = prepare_files(raw, corpus, out, book_spam)

@@ -1,4 +1,4 @@
-"""Datasets: a catalogue of their sources, readers for their formats, and cleaning, deduplicating, splitting.
+"""Datasets: a catalogue of sources, readers for formats, cleaning, deduplicating, splitting, preference pairs.
 
 The rows of a dataset are dictionaries in JSON Lines, the same whichever location served them. Except under
 the protocol "book", similar texts are never split between training and evaluation. Only this room (its module

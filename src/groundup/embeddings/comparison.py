@@ -197,8 +197,8 @@ def speed_table(systems: Mapping[str, Callable[[], float]], repeats: int) -> dic
         repeats: number of timings of each.
 
     Returns:
-        {system: {"median", "slowest", "fastest"}, "ratio": the same for groundup divided by gensim, turn by
-        turn}.
+        {system: {"median", "slowest", "fastest"}, "ratio": the same three figures for groundup /
+        gensim, with one ratio per pair of timings}.
     """
     turns = [{name: system() for name, system in systems.items()} for _ in range(repeats)]
     ratios = [turn[GROUNDUP] / turn[GENSIM] for turn in turns]

@@ -62,7 +62,7 @@ def nats_of_texts(
 
     Args:
         model: the decoder.
-        tokenizer: of the model.
+        tokenizer: the model's tokenizer.
         texts: the texts.
         window: number of tokens read at a time (see `total_nats`).
         batch_size: number of windows read at once.
@@ -83,12 +83,12 @@ def document_bits(
 
     Args:
         model: the decoder.
-        tokenizer: of the model.
-        documents: the messages of each.
+        tokenizer: the model's tokenizer.
+        documents: one list of messages per document.
         window: number of tokens read at a time (see `total_nats`).
 
     Returns:
-        "bits_per_byte", and "bytes": those of the messages, without the line breaks between them.
+        "bits_per_byte", and "bytes": the number of UTF-8 bytes in the messages, without line breaks between them.
     """
     n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
     nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)

@@ -84,7 +84,7 @@ def format_prompt(style: str, instruction: str, input: str = "") -> str:
 
 
 def format_response(style: str, output: str) -> str:
-    """Return the text with which a response continues its prompt; stripping it gives `output` back.
+    """Return `output` as it follows the prompt: after the whitespace, if any, with which the style starts a response.
 
     Raises:
         BadInput: there is no such style.

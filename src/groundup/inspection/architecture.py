@@ -73,7 +73,7 @@ def _stack(title: str, trunk: Transformer, read: Callable[[], object], counted: 
     """Describe one trunk as a stack of parts.
 
     Args:
-        title: of the stack.
+        title: title of the stack.
         trunk: the model.
         read: runs the model.
         counted: the `id` of every parameter counted so far; it is extended.

@@ -54,7 +54,7 @@ def query_attention(model: Transformer, idx: Tensor, layer: int, head: int, posi
         idx: (1, T) token ids.
         layer: counted from 0.
         head: counted from 0.
-        position: of the query.
+        position: position of the query.
 
     Raises:
         BadInput: the model has no such layer or head.

@@ -101,8 +101,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
         The architecture ("gpt2", "llama" or "bert") and the config.
 
     Raises:
-        BadInput: the architecture is another one, a size is missing, or a value is not supported; each is
-            named.
+        BadInput: the architecture is none of these, a size is missing, or a value is not supported; the message
+            names what was found.
     """
     architecture = found.get("model_type")
     if architecture not in SIZES:

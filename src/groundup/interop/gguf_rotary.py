@@ -152,7 +152,7 @@ def scaling_fields(scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def factors_of(head_dim: int, base: float, scaling: RopeScaling) -> Tensor:
-    """Return the factors by which this scaling slows down each pair of channels: (D / 2,)."""
+    """Return the factor by which `scaling` slows the rotation of each pair of channels: (head_dim / 2,)."""
     plain, _ = frequencies(head_dim, base)
     slowed, _ = frequencies(head_dim, base, scaling)
     return plain / slowed

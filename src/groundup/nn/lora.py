@@ -41,7 +41,7 @@ class LoRALinear(nn.Linear):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add the adapter to the weight: the outputs stay the same, at the cost of a plain layer."""
+        """Add the adapter to the weight. The outputs stay the same, and the layer is then as fast as a plain one."""
         if not self.merged:
             self.weight += self.lora_b @ self.lora_a * self.scale
             self.merged = True

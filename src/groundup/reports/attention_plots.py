@@ -29,7 +29,7 @@ def attention_map(
         weights: (T, S), or (H, T, S) for H heads.
         rows: the T query tokens.
         columns: the S key tokens.
-        title: of the picture.
+        title: title of the picture.
     """
     heads = np.asarray(weights, dtype=float).reshape(-1, *np.shape(weights)[-2:])
     assert heads.shape[1:] == (len(rows), len(columns)), (heads.shape, len(rows), len(columns))

@@ -131,5 +131,5 @@ def geometry(rows: Rows) -> "Figure":
 
 
 def value_of(shape: Mapping[str, float], key: str) -> float:
-    """Return a mean cosine of the geometry of vectors; all but anisotropy are given minus anisotropy."""
+    """Return the value to show for `key`: its mean cosine minus the anisotropy, or the anisotropy itself."""
     return shape[key] - (0.0 if key == "anisotropy" else shape["anisotropy"])

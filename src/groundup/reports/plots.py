@@ -167,8 +167,8 @@ def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "F
 
     Args:
         rows: "step", "train/loss" and perhaps "val/loss" and "seed"; nan is a missing value.
-        title: of the picture.
-        unit: of the loss.
+        title: title of the picture.
+        unit: unit of the loss.
     """
     drawing, [axes] = figure(PANEL, 3.6)
     seeds = sorted({row.get("seed", 0) for row in rows})

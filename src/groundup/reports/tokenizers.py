@@ -53,7 +53,7 @@ def render(found: Mapping[str, Any], pictures: Path) -> str:
 def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw the ladder of tokenizers: bytes per token, and the model's metrics with intervals over seeds.
 
-    Each tokenizer has one line. Bits per byte are hollow if the tokenizer loses part of the text.
+    Each tokenizer has one row. Its marker for bits per byte is hollow if the tokenizer loses part of the text.
 
     Args:
         found: the result of `groundup.evaluation.tokenizer_results.table`.

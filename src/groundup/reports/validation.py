@@ -54,7 +54,7 @@ def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str
 
 
 def command(words: list[str]) -> None:
-    """Write the page of each file of validation results to the same folder; on an error, exit with a message.
+    """Write an HTML page next to each file of validation results; on an error, exit with a message.
 
     Args:
         words: the arguments of the command: paths of results files.

@@ -44,7 +44,7 @@ def make_model(config: TranslationConfig, vocab_size: int) -> EncoderDecoder:
 
 @torch.no_grad()
 def start_as_copy(model: EncoderDecoder, strength: float) -> None:
-    """Initialise cross-attention so that it copies: each position attends to the same token in the source.
+    """Initialise a translator's cross-attention to copy: each position attends to the same token in the source.
 
     Queries, keys and values are the states themselves, and `strength` times the value is added to the
     decoder's state. With token shift, every source position also contains the token before it, so the decoder

@@ -1,4 +1,4 @@
-"""Text before tokenization: documents, JSON Lines, labels, normalization, duplicates, runs of shared words.
+"""Text before tokenization: JSON Lines, normalization, duplicates, the search for evaluation items in training text.
 
 This room depends on no dataset and no model. Its module `source` compares Python modules by their meaning.
 """

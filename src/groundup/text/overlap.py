@@ -226,7 +226,7 @@ def find_contamination(
 
 
 def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """Make one canary per kind of occurrence, to test the search for evaluation items.
+    """Make canaries, one per kind of occurrence, to test the search for evaluation items in training text.
 
     A canary is the longest evaluation item with a made-up word after each of its words, so that no real item
     and no real text matches it.

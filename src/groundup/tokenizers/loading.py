@@ -38,7 +38,7 @@ class Tokenizer(Protocol):
         """SHA-256 (hex) of the saved file; equal fingerprints mean equal ids for every text."""
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; this is the readable reference.
+        """Return the ids of a text. This is the readable reference implementation; `encode_batch` is faster.
 
         Raises:
             BadInput: the text has a lone surrogate.

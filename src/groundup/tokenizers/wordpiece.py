@@ -159,7 +159,11 @@ class WordPieceTokenizer:
         return trained
 
     def cut_word(self, word: str) -> tuple[int, ...]:
-        """Return the ids of one word, by greedily taking the longest known piece, or [UNK] alone."""
+        """Split one word greedily into the longest known pieces and return their ids.
+
+        The result is [UNK] alone if a part of the word is unknown or the word is longer than
+        `rules.max_word_chars`.
+        """
         if len(word) > self.rules.max_word_chars:
             return (self.unk_id,)
         ids = []
@@ -275,7 +279,7 @@ def words_of(text: str, rules: WordRules) -> list[str]:
 
 
 def count_words(texts: Iterable[str], rules: WordRules) -> Counter[str]:
-    """Count each normalised word of `texts`.
+    """Count the normalised words of `texts`, to train WordPiece.
 
     Raises:
         BadInput: a text has a lone surrogate.

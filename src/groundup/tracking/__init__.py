@@ -55,8 +55,8 @@ def stage_run(
         root: the project's folder, with the default database mlflow.db and its artifacts mlruns/.
         workspace: the folder in which the stage works, if it is a temporary copy of the project.
         parent_run_id: the parent run, if it exists.
-        pipeline: without `parent_run_id`, the name of the parent run, which all stages run by `process` share.
-        process: the process that runs the pipeline; None for a run without a parent.
+        pipeline: if `parent_run_id` is None, the name of the parent run. All stages that `process` runs share it.
+        process: the process that runs the pipeline. If it and `parent_run_id` are None, the run has no parent.
 
     Raises:
         BadInput: MLflow cannot be reached or cannot be written to.

@@ -30,7 +30,7 @@ class TrainingBatch(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Number of tokens that the micro-batch processes."""
+        """Number of tokens that the model processes for this micro-batch."""
         ...
 
     def to(self, device: torch.device) -> "TrainingBatch":

@@ -65,7 +65,7 @@ def choose_tokens(
 
     Args:
         ids: (B, T), the text.
-        vocabulary: of the tokenizer.
+        vocabulary: the tokenizer's vocabulary.
         config: rate and whole words.
         rng: the source of randomness.
 
@@ -86,7 +86,7 @@ def corrupt(ids: Ids, chosen: Chosen, vocabulary: MaskVocabulary, rng: np.random
     Args:
         ids: (B, T), the text.
         chosen: (B, T), from `choose_tokens`.
-        vocabulary: of the tokenizer.
+        vocabulary: the tokenizer's vocabulary.
         rng: the source of randomness.
 
     Returns:
@@ -108,7 +108,7 @@ def questions(windows: Ids, vocabulary: MaskVocabulary, config: MaskingConfig, s
 
     Args:
         windows: (W, T), the text.
-        vocabulary: of the tokenizer.
+        vocabulary: the tokenizer's vocabulary.
         config: rate in evaluation and whole words.
         seed: seeds the choice of tokens.
 
@@ -134,7 +134,7 @@ def masked_windows(
 
     Args:
         ids: (N,) the stream.
-        vocabulary: of the tokenizer.
+        vocabulary: the tokenizer's vocabulary.
         config: which tokens are hidden.
         context_length: tokens per window.
         batch_size: windows per micro-batch.
