@@ -87,7 +87,7 @@ docs: $(READY)  ## write what is generated: pages, blocks of pages, schemas, the
 	@python -m pipelines.docs
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
-	@$(follow-move)
+	@python -m groundup.tracking.ui $(or $(PORT),5000)
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
 schedule: $(READY) .git/HEAD  ## run the retraining flow on its schedule until Ctrl-C

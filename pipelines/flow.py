@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +28,16 @@ from prefect import Flow, Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.files import read_json
-from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
-from pipelines.lineage import address, find_stage, recorded_keys, revision_tags, split
+from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run, processes
+from pipelines.heading import FlowRun, heading
+from pipelines.lineage import address, find_stage, recorded_keys, split
 from pipelines.mend import GRACE_SECONDS, mend
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
@@ -158,16 +161,17 @@ def stage_task(step: Step) -> Task[..., State[None]]:
     )
 
 
-def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None]]:
+def make_flow(pipeline: str, workers: int | None = None, parent: Run | None = None) -> Flow[..., State[None]]:
     """Return the flow of one pipeline, which brings every stage (or `stages` and their dependencies) up to date.
 
     Args:
         pipeline: a name in PIPELINES.
         workers: number of parallel stages; None: the value in PIPELINES.
+        parent: the MLflow run above the runs of the stages; None: one of its own.
     """
 
     def bring_up_to_date(force: bool = False, stages: list[str] | None = None) -> State[None]:
-        return _bring_up_to_date(pipeline, force, stages)
+        return _bring_up_to_date(pipeline, force, stages, parent)
 
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
         max_workers=workers or PIPELINES[pipeline].workers
@@ -176,12 +180,23 @@ def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None
     return Flow(bring_up_to_date, name=pipeline, description=described, task_runner=runner)
 
 
-def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State[None]:
+def pipeline_run_of_flow(name: str, root: Path) -> AbstractContextManager[Run]:
+    """Open the MLflow run above the runs of all stages that the current flow starts."""
+    # a temporary server, and with it the page of the flow run, ends with the flow
+    url = flow_run.ui_url if PREFECT_API_URL.value() else None
+    facts = FlowRun(flow_run.name, flow_run.id, url) if flow_run.id else None
+    return pipeline_run(
+        name, {}, root=root, heading=heading(root, name, processes.command(processes.current()), facts)
+    )
+
+
+def _bring_up_to_date(name: str, force: bool, stages: list[str] | None, parent: Run | None) -> State[None]:
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
         mend(root, get_run_logger().warning)
-        with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
+        own = nullcontext(parent) if parent else pipeline_run_of_flow(name, root)
+        with own as run, stages_die_with_us():
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]
                 environment = {PARENT_VARIABLE: run.run_id}
@@ -195,6 +210,8 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
             )
             if failed := [reason(state) for state in states.values() if state.is_failed()]:
                 raise RuntimeError("; ".join(failed))
+            # stages that had nothing to do have logged no headline figures
+            run.log({key: value for _, figures in _metrics(name, root) for key, value in figures.items()})
     except FORESEEN as error:
         return Failed(message=sentence(error))
     return Completed(message=_count(states))
@@ -253,22 +270,27 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
-    metrics = _metrics(PIPELINES[pipeline].dvc_yaml, root)
+    metrics = _metrics_table(pipeline, root)
     return (
         f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
     )
 
 
-def _metrics(dvc_yaml: str, root: Path) -> str:
-    """Return a table of the metrics in the files that one dvc.yaml lists under `metrics:`; empty if there are none."""
-    outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
-    files = [Path(out.fs_path) for out in outs if out.is_metric and Path(out.fs_path).exists()]
+def _metrics_table(pipeline: str, root: Path) -> str:
+    """Return a table of a pipeline's headline metrics; empty if there are none."""
     rows = [
-        f"| {file.relative_to(root)} | {name} | {value} |"
-        for file in files
-        for name, value in read_json(file).items()
+        f"| {file} | {name} | {value} |"
+        for file, metrics in _metrics(pipeline, root)
+        for name, value in metrics.items()
     ]
     return "\n".join(["| file | metric | |", "|---|---|---|", *rows]) if rows else ""
+
+
+def _metrics(pipeline: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the files that a pipeline lists under `metrics:` in its dvc.yaml, and their contents."""
+    stages = Repo(str(root)).stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml))
+    files = [Path(out.fs_path) for stage in stages for out in stage.outs if out.is_metric]
+    return [(str(file.relative_to(root)), read_json(file)) for file in files if file.exists()]
 
 
 def _cell(message: str) -> str:

@@ -133,12 +133,10 @@ def is_code(path: Path) -> bool:
 def revision_tags(root: Path) -> dict[str, str]:
     """Return the tags of the code: git revision (`-dirty` if code or parameters differ from it), DVC experiment."""
     tags = {}
-    revision = _git(root, "rev-parse", "HEAD")
+    revision = git(root, "rev-parse", "HEAD")
     if revision:
         # files that a run itself writes are not code
-        changed = _git(
-            root, "status", "--porcelain", "--untracked-files=no", "--", ":!*dvc.lock", ":!reports"
-        )
+        changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!*dvc.lock", ":!reports")
         tags["git.revision"] = revision + ("-dirty" if changed else "")
         tags["mlflow.source.git.commit"] = revision
     for tag, variable in (("dvc.experiment", "DVC_EXP_NAME"), ("dvc.baseline", "DVC_EXP_BASELINE_REV")):
@@ -147,7 +145,7 @@ def revision_tags(root: Path) -> dict[str, str]:
     return tags
 
 
-def _git(root: Path, *args: str) -> str:
+def git(root: Path, *args: str) -> str:
     """Return the output of a git command; empty without git or without a commit."""
     try:
         return subprocess.run(

@@ -28,13 +28,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
-from groundup.tracking import Terminated, connect, explained, registry
+from groundup.tracking import Run, Terminated, connect, explained, registry
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
     by_hand,
     interruptible,
     make_flow,
+    pipeline_run_of_flow,
     plan,
     reason,
     sentence,
@@ -44,6 +45,7 @@ from pipelines.flow import (
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 from pipelines.params import PIPELINES, MainParams, load_params
+from pipelines.run import PARENT_VARIABLE
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 
@@ -111,20 +113,21 @@ def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
         mend(root, get_run_logger().warning)
-        refresh(root)
-        changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
-        if changed or force:
-            report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-            done = make_flow("main", workers)(force=force, return_state=True)
-            report += [f"Pipeline: {done.name}, {done.message}.", ""]
-            if not done.is_completed():
-                raise RuntimeError(f"the pipeline did not finish: {done.message}")
-        else:
-            report += ["The data has not changed; nothing had to run.", ""]
-        report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
-        for contest in CONTESTS:
-            report.append(compare(contest, root, params))
-            get_run_logger().info(report[-1])
+        with pipeline_run_of_flow("retrain", root) as run:
+            refresh(root, run)
+            changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
+            if changed or force:
+                report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
+                done = make_flow("main", workers, run)(force=force, return_state=True)
+                report += [f"Pipeline: {done.name}, {done.message}.", ""]
+                if not done.is_completed():
+                    raise RuntimeError(f"the pipeline did not finish: {done.message}")
+            else:
+                report += ["The data has not changed; nothing had to run.", ""]
+            report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
+            for contest in CONTESTS:
+                report.append(compare(contest, root, params))
+                get_run_logger().info(report[-1])
     except FORESEEN as error:
         report += ["", f"**Failed**: {sentence(error)}. All champions are kept."]
         return Failed(message=sentence(error))
@@ -135,12 +138,15 @@ def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
     )
 
 
-def refresh(root: Path) -> None:
-    """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage."""
-    steps = plan(root, [DOWNLOAD])
+def refresh(root: Path, run: Run) -> None:
+    """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage.
+
+    The runs of the stages are below `run`.
+    """
+    steps, environment = plan(root, [DOWNLOAD]), {PARENT_VARIABLE: run.run_id}
     try:
         with stages_die_with_us():
-            futures = [stage_task(step).submit(step.name, root, True, {}) for step in steps]
+            futures = [stage_task(step).submit(step.name, root, True, environment) for step in steps]
             wait(futures)
             if failed := [reason(future.state) for future in futures if future.state.is_failed()]:
                 raise RuntimeError(f"the data could not be refreshed: {'; '.join(failed)}")

@@ -20,8 +20,9 @@ from typing import Any, get_type_hints
 import groundup
 from groundup.errors import BadInput
 from groundup.tracking import Terminated, processes, stage_run
+from pipelines.heading import heading
 from pipelines.lineage import address, project_of, revision_tags, stage_tags, workspace
-from pipelines.params import PIPELINES, load_params
+from pipelines.params import PIPELINES, load_params, tracking_config
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 
@@ -44,7 +45,7 @@ def run_stage(stage: str, words: list[str]) -> None:
         # in DVC's name of the stage, the part before the colon depends on the folder in which dvc was started
         name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
         arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
-        _work(main, name, pipeline, arguments, _sections(main, pipeline, root), root)
+        _work(main, name, stage, arguments, _sections(main, pipeline, root), root)
     except BadInput as error:
         sys.exit(f"error: {error}")
     except Terminated:
@@ -85,15 +86,16 @@ def _main_of(stage: str) -> Callable[..., None]:
 def _work(
     main: Callable[..., None],
     name: str,
-    pipeline: str,
+    stage: str,
     arguments: list[Path | str],
     sections: Mapping[str, Any],
     root: Path,
 ) -> None:
     """Call the stage inside its MLflow run."""
+    pipeline = stage.partition(".")[0]
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
-    tags = revision_tags(root)
+    tags = revision_tags(root) | {"mlflow.source.name": f"pipelines/{stage.replace('.', '/')}.py"}
     if in_dvc:
         tags |= stage_tags(address(PIPELINES[pipeline].dvc_yaml, name), root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
@@ -106,6 +108,8 @@ def _work(
         parent_run_id=parent,
         pipeline=pipeline,
         process=dvc,
+        heading=lambda: heading(root, pipeline, processes.command(dvc) if dvc else ""),
+        config=tracking_config(root),
     ) as run:
         main(run, *arguments, **sections)
 

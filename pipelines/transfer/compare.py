@@ -38,7 +38,9 @@ def main(
     found["gains"] = starting_points.gains(answered, starting_points.right_answers(answered), evaluate)
     found["judge"] = read_json(judge)
     write_json(metrics, found)
-    write_json(headline, starting_points.headline(found))
+    figures_of_all = starting_points.headline(found)
+    write_json(headline, figures_of_all)
+    run.headline(figures_of_all)
     for name, row in found["starts"].items():
         figures = {
             "bits_per_byte": row["bits_per_byte"],

@@ -199,7 +199,7 @@ def finetune_seeds(
     config: SpamTrainingConfig,
     compute: ComputeConfig,
     *,
-    log: Log = lambda metrics, step: None,
+    log: Callable[[int], Log] = lambda seed: lambda metrics, step: None,
     resume: Callable[[int], Resume | None] = lambda seed: None,
 ) -> Seeds:
     """Train one classifier per seed on "train"; the best has the highest Matthews correlation on "val".
@@ -207,7 +207,7 @@ def finetune_seeds(
     Args:
         base: the model that every classifier starts from; it is not changed.
         splits: "train", "val" and "test", as rows with text and label.
-        log: receives the metrics of each seed under names such as "seed_2/train/loss".
+        log: seed -> the `log` of its training; see `fit`.
         resume: seed -> the resumable state of its training.
 
     Raises:
@@ -227,10 +227,6 @@ def finetune_seeds(
     probabilities: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []
     for seed in config.seeds:
-
-        def log_seed(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
-            log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
-
         model, history = finetune(
             deepcopy(base.model),
             texts["train"],
@@ -238,7 +234,7 @@ def finetune_seeds(
             config,
             compute,
             seed=seed,
-            log=log_seed,
+            log=log(seed),
             evaluate=val_scores,
             resume=resume(seed),
             description=f"finetune_spam, seed {seed}",
@@ -278,7 +274,7 @@ def train_classifiers(
     *,
     config: SpamTrainingConfig,
     compute: ComputeConfig,
-    log: Log,
+    log: Callable[[int], Log],
     standalone: bool,
 ) -> float:
     """Finetune one classifier per seed from a checkpoint; write the best one, all predictions and the loss curves.
@@ -290,6 +286,7 @@ def train_classifiers(
         predictions: CSV to write, with every seed's probabilities on "val" and "test".
         curve: CSV to write, with the losses of all seeds.
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
+        log: see `finetune_seeds`.
         standalone: write all weights, unless adapters were trained; otherwise write the trained weights only, with a
             reference to `pretrained` for the rest.
 

@@ -6,20 +6,25 @@ The decision to promote a version is made in promotion.py; this module only move
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from groundup.files import read_json, write_json
+from groundup.tracking import models
+from groundup.tracking.datasets import Dataset
+from groundup.tracking.pointers import WEIGHTS, link_weights
 from groundup.tracking.store import Connection
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION = "champion"
 # names of the main pipeline's registered models; they are in users' stores, so do not change them
-SPAM_MODEL, INSTRUCTIONS_MODEL = "groundup-spam", "groundup-chat"
+SPAM_MODEL, INSTRUCTIONS_MODEL, PRETRAINED_MODEL = "groundup-spam", "groundup-chat", "groundup-pretrained"
 REQUIREMENTS = (
     "mlflow",
+    "filelock",
+    "psutil",
     "torch",
     "safetensors",
     "tiktoken",
@@ -51,6 +56,11 @@ def register(
     metrics: Mapping[str, float],
     *,
     lasting: Callable[[Path], Path] = Path,
+    stored: Path | None = None,
+    made: Sequence[Path] = (),
+    dataset: Dataset | None = None,
+    prompts: Sequence[str] = (),
+    step: int = 0,
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
@@ -64,13 +74,19 @@ def register(
         name: the registered model.
         input_example: texts that are predicted once.
         params: inference parameters with their defaults; empty for a classifier.
-        metrics: metrics, recorded as tags of the version.
+        metrics: metrics such as "val/loss": metrics of the logged model, and tags of the version ("metric.val_loss").
         lasting: maps a path in a temporary workspace to the same path in the project.
+        stored: the folder to store instead of `checkpoint`: the same with a pointer to its weights.
+        made: further files that the run wrote, by which later runs find the logged model.
+        dataset: the dataset of the metrics.
+        prompts: URIs of registered prompts with which the model is used.
+        step: number of training steps.
 
     Raises:
         MlflowException: MLflow cannot log or register the model. Errors of the model on the example are not caught.
     """
     import mlflow
+    from mlflow.entities import LoggedModelOutput
 
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     # adapters are registered without their base model, with a pointer to it
@@ -82,24 +98,38 @@ def register(
     client = connection.client
     mlflow.set_tracking_uri(connection.uri)
     mlflow.set_registry_uri(connection.uri)
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-        logged = mlflow.pyfunc.log_model(
-            name=name,
-            python_model=str(PACKAGE / "serving" / "model.py"),
-            artifacts={"checkpoint": str(checkpoint)},
-            model_config={"kind": config["kind"], "base": places},
-            code_paths=[str(PACKAGE)],
-            pip_requirements=_requirements(),
-            input_example=(input_example, dict(params)) if params else input_example,
-            registered_model_name=name,
-        )
-    client.update_run(run_id, status="RUNNING")  # leaving start_run has ended it
+    run = client.get_run(run_id).data
+    key = run.tags.get("stage_key", "")
+    # outside of MLflow's active run, which would copy metrics of the processor to the model
+    model = client.create_logged_model(
+        connection.experiment_id,
+        name,
+        source_run_id=run_id,
+        tags={"stage_key": key, **models.content_tags([checkpoint / WEIGHTS, *made])},
+        params=run.params,
+        model_type=config["kind"],
+    )
+    logged = mlflow.pyfunc.log_model(
+        model_id=model.model_id,
+        python_model=str(PACKAGE / "serving" / "model.py"),
+        artifacts={"checkpoint": str(stored or checkpoint)},
+        model_config={"kind": kind_of(config), "base": places},
+        code_paths=[str(PACKAGE)],
+        pip_requirements=_requirements(),
+        input_example=(input_example, dict(params)) if params else input_example,
+        registered_model_name=name,
+        prompts=list(prompts) or None,
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    for prompt in prompts:
+        client.link_prompt_version_to_run(run_id, prompt)
+    models.score(connection, run_id, model, metrics, dataset)
+    models.take_over_figures(connection, run_id, client.get_logged_model(model.model_id))
     version = str(logged.registered_model_version)
-    key = client.get_run(run_id).data.tags.get("stage_key", "")
     facts = {
         "stage_key": key,
         "run_id": run_id,
-        **{f"metric.{k}": repr(float(v)) for k, v in metrics.items()},
+        **{f"metric.{k.replace('/', '_')}": repr(float(v)) for k, v in metrics.items()},
         **({} if base is None else {"base.folder": pointer, "base.weights": base["weights"]}),
     }
     for tag, value in facts.items():
@@ -107,9 +137,21 @@ def register(
     return version
 
 
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return what a checkpoint serves as: a classifier, an instruction model or a decoder that continues texts."""
+    if config["kind"] == "decoder" and not (config.get("prompt_style") or config.get("chat_template")):
+        return "continuation"
+    return str(config["kind"])
+
+
 def champion(connection: Connection, name: str) -> Version | None:
     """Return the version that serves, or None."""
     return _find(connection, name, lambda found: CHAMPION in found.aliases)
+
+
+def logged_model(connection: Connection, name: str, version: str) -> Any:
+    """Return the logged model of a version, which has its metrics."""
+    return connection.client.get_logged_model(connection.client.get_model_version(name, version).model_id)
 
 
 def made_by(connection: Connection, name: str, stage_key: str) -> Version | None:
@@ -144,6 +186,7 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
         config = read_json(checkpoint / "config.json")
         config["base"]["folder"] = os.path.relpath(base, checkpoint.resolve())
         write_json(checkpoint / "config.json", config)
+    link_weights(checkpoint)
     return checkpoint
 
 

@@ -39,6 +39,11 @@ class Connection:
     experiment_id: str
 
 
+def experiment_name() -> str:
+    """Return the name of the experiment with all runs."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
+
+
 def connect(root: Path) -> Connection:
     """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and end the runs of dead processes.
 
@@ -50,7 +55,7 @@ def connect(root: Path) -> Connection:
     for key, value in _DEFAULTS.items():
         os.environ.setdefault(key, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
+    name = experiment_name()
     with _without_garbage_collection():
         from mlflow import MlflowClient
 
@@ -112,6 +117,32 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def fluent(connection: Connection) -> Iterator[None]:
+    """Point MLflow's module-level functions to the connection's store and experiment while the block runs."""
+    import mlflow
+
+    mlflow.set_tracking_uri(connection.uri)
+    mlflow.set_registry_uri(connection.uri)
+    with environment({"MLFLOW_EXPERIMENT_ID": connection.experiment_id}):
+        yield
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the block runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def create_run(
     connection: Connection,
     name: str,
@@ -122,7 +153,8 @@ def create_run(
     """Create a RUNNING run, which `_sweep` can end once its owner, by default this process, is dead; return its id."""
     owner = owner or processes.current()
     nested = {"mlflow.parentRunId": parent} if parent else {}
-    everything = {**tags, **nested, "process": str(owner), "host": owner.host}
+    source = {"mlflow.user": processes.user(), "mlflow.source.type": "LOCAL"}
+    everything = {**source, **tags, **nested, "process": str(owner), "host": owner.host}
     run = connection.client.create_run(connection.experiment_id, tags=everything, run_name=name)
     return str(run.info.run_id)
 
