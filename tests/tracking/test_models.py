@@ -42,7 +42,9 @@ def test_figures_reach_the_model_that_made_the_file(store: Any, tmp_path: Path) 
     files = [weights(tmp_path / name, name) for name in ("one", "two", "three")]
     first, second = (made(store, name, file) for name, file in zip(("a", "b"), files, strict=False))
     with stage_run("evaluate", {}, {}, root=tmp_path) as run:
-        run.figures(files[0], {"spam/f1": F1, "loss": 0.5}, dataset=TEST, card="# Card", tags={"test.f1": "0.9"})
+        run.figures(
+            files[0], {"spam/f1": F1, "loss": 0.5}, dataset=TEST, card="# Card", tags={"test.f1": "0.9"}
+        )
         run.figures(files[1], {"spam/f1": F1 | {"mean": 0.95}}, dataset=TEST)
         run.figures(files[2], {"other": 1.0})  # no logged model made it
     measured = found(store, first)

@@ -23,6 +23,7 @@ __all__ = [
     "Heading",
     "Run",
     "Terminated",
+    "TrackingConfig",
     "connect",
     "explained",
     "mark_cached",

@@ -5,6 +5,7 @@ MLflow keeps each row as a trace with its assessments; the child run's Traces ta
 """
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
@@ -37,9 +38,11 @@ def evaluate(
 
     asked = [scorer(function, name=function.__name__) for function in scorers]
     with (
+        warnings.catch_warnings(),
         fluent(connection),
         environment(_ONE_AT_A_TIME),
         redirect_stdout(io.StringIO()),  # MLflow prints how to open its pages, with escape codes
         mlflow.start_run(run_id=run_id, log_system_metrics=False),
     ):
+        warnings.simplefilter("ignore")  # MLflow's own use of pandas
         mlflow.genai.evaluate(data=list(rows), scorers=asked)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -133,7 +134,9 @@ class Run:
         if self.connection is not None and rows:
             keys = dict.fromkeys(key for row in rows for key in row)
             columns = {key: [str(row.get(key, "")) for row in rows] for key in keys}
-            self.send("log_table", columns, name)
+            with warnings.catch_warnings():  # MLflow's own use of pandas
+                warnings.simplefilter("ignore")
+                self.send("log_table", columns, name)
 
     def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> Dataset | None:
         """Record that the run read or wrote `frame`: its schema, size and digest, but not its rows."""
