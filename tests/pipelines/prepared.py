@@ -50,15 +50,18 @@ class Interrupted(Exception):
     """Stops a stage before it ends."""
 
 
-def interrupted_run(metric: str, step: int) -> Run:
-    """A silent run that stops the stage when `metric` is logged at `step`."""
+def interrupted_run(metric: str, step: int, seed: int | None = None) -> Run:
+    """A silent run that stops the stage when `metric` is logged at `step`, or at `step` of a seed."""
 
     def log(metrics: Mapping[str, float], at: int | None = None) -> None:
         if metric in metrics and at == step:
             raise Interrupted
 
     run = silent()
-    run.log = log  # type: ignore[method-assign]
+    if seed is None:
+        run.log = log  # type: ignore[method-assign]
+    else:
+        run.log_of_seed = lambda of: log if of == seed else (lambda metrics, at: None)  # type: ignore[method-assign]
     return run
 
 

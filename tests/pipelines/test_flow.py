@@ -36,8 +36,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 
 def mlflow_runs(folder: Path) -> dict[str, Any]:
+    """Runs of the experiment by name, those of pipelines by pipeline."""
     connection = tracking.connect(folder)
-    return {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    found = connection.client.search_runs([connection.experiment_id])
+    return {run.data.tags.get("pipeline") or run.info.run_name: run for run in found}
 
 
 def summary(pipeline: str = "main") -> str:
@@ -122,6 +124,9 @@ def test_run_then_cached(project: Path) -> None:
     parent = mlflow_runs(project)["main"]
     assert parent.info.status == "FINISHED"
     assert (project / "left.environment").read_text() == parent.info.run_id  # stages know whose they are
+    assert parent.data.metrics == {"score": 0.5}  # the headline figures
+    flow_run = parent.data.tags["prefect.flow_run"]
+    assert parent.info.run_name == f"{flow_run} ({parent.data.tags['git.revision'][:7]})"
     text = summary()
     assert "| left | Completed |" in text
     assert "score" in text and "numbers.json" in text

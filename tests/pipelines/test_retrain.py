@@ -164,6 +164,12 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     # the toy's finetune registers no model
     assert "kept: the output of finetune has no registered version" in summary()
 
+    runs = store.client.search_runs([store.experiment_id], "tags.kind = 'pipeline'")
+    assert [run.data.tags["pipeline"] for run in runs] == ["retrain", "retrain"]  # one for each retraining
+    parent = runs[0].info.run_id
+    asked = [(folder / f"{stage}.environment").read_text() for stage in ("download", "finetune")]
+    assert asked == [parent, parent]
+
 
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _, _ = project
