@@ -143,7 +143,7 @@ def test_pretrained_model_continues_like_its_checkpoint(
 
     found = store.client.get_model_version("test-pretrained", "1")
     assert found.description == "# Continues texts" and found.tags["metric.val_bpb"] == "1.5"
-    logged = store.client.get_logged_model(found.model_id)
+    logged = registry.logged_model(store, "test-pretrained", "1")
     assert [(m.key, m.value, m.dataset_name) for m in logged.metrics] == [("val/bpb", 1.5, "tokens-val")]
     assert logged.params["pretrain.seed"] == "1" and logged.source_run_id == run.run_id
     assert [(one.model_id, one.step) for one in store.client.get_run(run.run_id).outputs.model_outputs] == [

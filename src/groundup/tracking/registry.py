@@ -151,7 +151,8 @@ def champion(connection: Connection, name: str) -> Version | None:
 
 def logged_model(connection: Connection, name: str, version: str) -> Any:
     """Return the logged model of a version, which has its metrics."""
-    return connection.client.get_logged_model(connection.client.get_model_version(name, version).model_id)
+    source: str = connection.client.get_model_version(name, version).source
+    return connection.client.get_logged_model(source.removeprefix("models:/"))
 
 
 def made_by(connection: Connection, name: str, stage_key: str) -> Version | None:
