@@ -23,6 +23,8 @@ def main(
     """Write F1 on test for every system, number of messages and seed, and the final training losses."""
     from groundup.tasks.transfer_learning import measure_transfer
 
+    run.reads(spam / "train.jsonl", "spam-train", "training")
+    run.reads(spam / "test.jsonl", "spam-test", "test")
     logs = {"log": run.log, "log_of_seed": run.log_of_seed}
     found = measure_transfer(causal, masked, spam, config=transfer, compute=compute, **logs)
     write_json(metrics, found)

@@ -25,6 +25,8 @@ def main(
     evaluate: EvaluateConfig,
 ) -> None:
     """Read predictions, answers and scores, one file per start, and write the comparison."""
+    run.reads(spam / "test.jsonl", "spam-test", "test")
+    run.reads(book / "test.jsonl", "book-spam-test", "test")
     splits, book_splits = (read_splits(folder, ("train", "val", "test")) for folder in (spam, book))
     measured = {name: read_json(scores / f"{name}.json") for name in STARTS}
     answered = {name: read_jsonl(responses / f"{name}.jsonl") for name in STARTS}

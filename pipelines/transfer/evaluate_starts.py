@@ -36,6 +36,7 @@ def main(
     }
     answers: list[dict[str, Any]] = []
     for name, rows in read_splits(instructions, ("test", "held_out")).items():
+        run.reads(instructions / f"{name}.jsonl", f"instructions-{name}", "test")
         answered, found[name] = answer_sample(checkpoint, rows, evaluate_starts, description=f"answer {name}")
         answers += [{**row, "split": name, "response": response} for row, response in answered]
     write_jsonl(responses, answers)

@@ -1,5 +1,6 @@
 """The datasets that a run read, as MLflow identifies them: by name and digest. Rows are not copied."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +39,15 @@ def entity_of_file(path: Path, name: str, source: str) -> Any:
     if path.suffix == ".jsonl":
         import pandas
 
-        return entity_of_frame(pandas.DataFrame(read_jsonl(path)), name, source)
+        # MLflow cannot hash lists and mappings
+        rows = [
+            {
+                key: value if isinstance(value, str | int | float) else json.dumps(value)
+                for key, value in row.items()
+            }
+            for row in read_jsonl(path)
+        ]
+        return entity_of_frame(pandas.DataFrame(rows), name, source)
     from mlflow.data.meta_dataset import MetaDataset
 
     digest = md5_of(path)[:DIGEST_CHARACTERS]
