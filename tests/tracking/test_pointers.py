@@ -76,6 +76,8 @@ def test_a_project_that_was_moved_still_has_the_weights(
 ) -> None:
     stored = pointer_to(project, tmp_path / "stored")
     moved = project.rename(tmp_path / "moved")
-    monkeypatch.chdir(moved / "data")
-    with complete(stored) as folder:
-        assert (folder / "model.safetensors").read_bytes() == CONTENT
+    for place, given in ((moved / "data", ""), (tmp_path, str(moved))):
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("GROUNDUP_ROOT", given)
+        with complete(stored) as folder:
+            assert (folder / "model.safetensors").read_bytes() == CONTENT

@@ -6,6 +6,7 @@ MLflow copies weights into its own store, and over HTTP it needs minutes and man
 
 import configparser
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from groundup.files import read_json, write_json
 
 WEIGHTS = "model.safetensors"
 POINTER = "weights.json"
+ROOT_VARIABLE = "GROUNDUP_ROOT"  # the project's folder, for servers that run elsewhere
 
 
 def md5_of(path: Path) -> str:
@@ -75,7 +77,7 @@ def complete(stored: Path) -> Iterator[Path]:
 def link_weights(checkpoint: Path, *near: Path) -> None:
     """Put a link to DVC's weights into a checkpoint's folder that has a pointer instead; otherwise do nothing.
 
-    Projects are looked for around the working folder and around `near`.
+    The project is the folder in GROUNDUP_ROOT, or one around the working folder or around `near`.
 
     Raises:
         BadInput: the weights that the pointer names are not on this machine.
@@ -83,7 +85,8 @@ def link_weights(checkpoint: Path, *near: Path) -> None:
     if not (checkpoint / POINTER).exists() or (checkpoint / WEIGHTS).exists():
         return
     pointer = read_json(checkpoint / POINTER)
-    projects = [*_projects(Path.cwd(), *near)]
+    given = os.environ.get(ROOT_VARIABLE)
+    projects = [*_projects(*([Path(given)] if given else []), Path.cwd(), *near)]
     for project in projects:
         for place in (project / pointer["path"], _cached(project, pointer["md5"])):
             if _is_it(place, pointer):
