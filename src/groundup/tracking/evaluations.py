@@ -1,7 +1,7 @@
 """MLflow's evaluation of answers, row by row, with scorers that are programs: no judge, no network.
 
 MLflow keeps each row as a trace with its assessments; the child run's Traces tab shows them. Measured with MLflow
-3.17.2 and SQLite on one core: about 0.05 s and 6 kB per row and scorer.
+3.17.2 and SQLite on one core: about 0.06 s and 10 kB per row with three scorers.
 """
 
 import io
