@@ -142,6 +142,7 @@ def test_pretrained_model_continues_like_its_checkpoint(
     assert answers == [checkpoint.tokenizer.decode(ids) for ids in new]
 
     found = store.client.get_model_version("test-pretrained", "1")
+    assert store.client.get_registered_model("test-pretrained").description == "# Continues texts"
     assert found.description == "# Continues texts" and found.tags["metric.val_bpb"] == "1.5"
     logged = registry.logged_model(store, "test-pretrained", "1")
     assert [(m.key, m.value, m.dataset_name) for m in logged.metrics] == [("val/bpb", 1.5, "tokens-val")]

@@ -58,6 +58,7 @@ def describe(connection: Connection, model: Any, card: str | None, tags: Mapping
         name, number = version["name"], str(version["version"])
         if card:
             client.update_model_version(name, number, description=card)
+            client.update_registered_model(name, description=card.partition("\n")[0])
         for tag, value in tags.items():
             client.set_model_version_tag(name, number, tag, value)
 

@@ -15,7 +15,7 @@ from groundup.files import read_json, write_json
 from groundup.tracking import models
 from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import WEIGHTS, link_weights
-from groundup.tracking.store import Connection
+from groundup.tracking.store import Connection, fluent
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION = "champion"
@@ -96,8 +96,6 @@ def register(
     # the first existing folder is used: one in a temporary workspace is soon deleted
     places = [] if place is None else list(dict.fromkeys([str(place), pointer]))
     client = connection.client
-    mlflow.set_tracking_uri(connection.uri)
-    mlflow.set_registry_uri(connection.uri)
     run = client.get_run(run_id).data
     key = run.tags.get("stage_key", "")
     # outside of MLflow's active run, which would copy metrics of the processor to the model
@@ -109,17 +107,18 @@ def register(
         params=run.params,
         model_type=config["kind"],
     )
-    logged = mlflow.pyfunc.log_model(
-        model_id=model.model_id,
-        python_model=str(PACKAGE / "serving" / "model.py"),
-        artifacts={"checkpoint": str(stored or checkpoint)},
-        model_config={"kind": kind_of(config), "base": places},
-        code_paths=[str(PACKAGE)],
-        pip_requirements=_requirements(),
-        input_example=(input_example, dict(params)) if params else input_example,
-        registered_model_name=name,
-        prompts=list(prompts) or None,
-    )
+    with fluent(connection):
+        logged = mlflow.pyfunc.log_model(
+            model_id=model.model_id,
+            python_model=str(PACKAGE / "serving" / "model.py"),
+            artifacts={"checkpoint": str(stored or checkpoint)},
+            model_config={"kind": kind_of(config), "base": places},
+            code_paths=[str(PACKAGE)],
+            pip_requirements=_requirements(),
+            input_example=(input_example, dict(params)) if params else input_example,
+            registered_model_name=name,
+            prompts=list(prompts) or None,
+        )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     for prompt in prompts:
         client.link_prompt_version_to_run(run_id, prompt)
