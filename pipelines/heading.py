@@ -19,6 +19,7 @@ from pipelines.params import PIPELINES, load_params, read_values
 ABBREVIATED = 7  # characters of a revision
 SHOWN = 20  # changed values in the description; all of them are tags
 TAG_CHARACTERS = 500
+EXPERIMENT = "dvc.experiment"  # the tag; see `revision_tags`
 
 
 @dataclass(frozen=True)
@@ -39,32 +40,38 @@ def heading(root: Path, pipeline: str, command: str, flow: FlowRun | None = None
         command: the command line that started it.
         flow: the flow run.
     """
-    tags = revision_tags(root)
-    revision, experiment = tags.get("git.revision", ""), tags.get("dvc.experiment", "")
+    tags, changed = revision_tags(root), changed_values(root, pipeline)
     subject = git(root, "log", "-1", "--format=%s")
-    short = revision[:ABBREVIATED] + ("+" if revision.endswith("-dirty") else "")
-    what = experiment or (flow.name if flow else "")
-    named = f"{what} ({short})" if what and short else what or f"{short} {subject}".strip()
-    name = (named or pipeline) if pipeline == "main" else f"{pipeline}: {named}" if named else pipeline
-    changed = changed_values(root, pipeline)
-    lines = [
-        f"**{subject or pipeline}**",
-        "",
+    shown = {f"changed.{key}": value[:TAG_CHARACTERS] for key, value in changed.items()}
+    of_flow = {"prefect.flow_run": flow.name, "prefect.flow_run_id": flow.id} if flow else {}
+    links = [
         f"- Command: `{command}`",
-        *([f"- Revision: {_revision(root, revision)}"] if revision else []),
-        *([f"- DVC experiment: `{experiment}` (`dvc exp apply {experiment}`)"] if experiment else []),
+        *([f"- Revision: {_revision(root, tags['git.revision'])}"] if "git.revision" in tags else []),
+        *([f"- DVC experiment: `{tags[EXPERIMENT]}` (see `dvc exp show`)"] if EXPERIMENT in tags else []),
         *([f"- Prefect flow run: {f'[{flow.name}]({flow.url})' if flow.url else flow.name}"] if flow else []),
         *[f"- Changed: `{key}` {value}" for key, value in list(changed.items())[:SHOWN]],
         *([f"- {len(changed) - SHOWN} more changed values are tags"] if len(changed) > SHOWN else []),
     ]
-    return Heading(
-        name,
-        tags
-        | {f"changed.{key}": value[:TAG_CHARACTERS] for key, value in changed.items()}
-        | ({"prefect.flow_run": flow.name, "prefect.flow_run_id": flow.id} if flow else {})
-        | {"mlflow.source.name": command, "mlflow.note.content": "\n".join(lines)},
-        _sections(root, pipeline),
-    )
+    note = "\n".join([f"**{subject or pipeline}**", "", *links])
+    about = {"mlflow.source.name": command, "mlflow.note.content": note}
+    name = _name(pipeline, tags, subject, flow)
+    return Heading(name, {**tags, **shown, **of_flow, **about}, _sections(root, pipeline))
+
+
+def _name(pipeline: str, tags: Mapping[str, str], subject: str, flow: FlowRun | None) -> str:
+    """Return `book (529deb8)` for an experiment, the same for a flow run, otherwise `529deb8 Subject`.
+
+    `+` after the revision: with uncommitted changes. The main pipeline is not named, the others come first.
+    """
+    revision = tags.get("git.revision", "")
+    short = revision[:ABBREVIATED] + ("+" if revision.endswith("-dirty") else "")
+    if what := tags.get(EXPERIMENT) or (flow.name if flow else ""):
+        named = f"{what} ({short})" if short else what
+    else:
+        named = f"{short} {subject}".strip()
+    if not named:
+        return pipeline
+    return named if pipeline == "main" else f"{pipeline}: {named}"
 
 
 def changed_values(root: Path, pipeline: str) -> dict[str, str]:

@@ -70,7 +70,7 @@ def test_experiments_and_flow_runs_are_named_by_their_names(
     monkeypatch.setenv("DVC_EXP_NAME", "book")
     found = heading(project, "main", "dvc exp run")
     assert found.name == f"book ({short})" and found.tags["dvc.experiment"] == "book"
-    assert "`dvc exp apply book`" in found.tags["mlflow.note.content"]
+    assert "- DVC experiment: `book`" in found.tags["mlflow.note.content"]
 
 
 def test_a_link_to_the_commit_has_no_password(project: Path) -> None:
