@@ -40,18 +40,18 @@ def main(
     of_spam = spam_results.table(answers, evaluate) | {"leakage": leakage(splits)}
     tests = read_splits(instructions, ("test", "held_out"))
     responses = before_and_after(tests, pretrained, finetuned, evaluate, compute)
+    unseen, held_out = responses["test"], responses["held_out"]
     check = check_for([*tests["test"], *tests["held_out"]])
-    of_instructions = instruction_results.table(*responses.values(), check)
+    of_instructions = instruction_results.table(unseen, held_out, check)
     figures = headline_of(read_json(pretrain_metrics), of_spam, of_instructions)
-    shown = instruction_results.samples(*responses.values(), check, evaluate.samples)
     write_baselines(baselines, splits["test"], answers.baselines)
-    write_jsonl(samples, shown)
+    write_jsonl(samples, instruction_results.samples(unseen, held_out, check, evaluate.samples))
     write_json(spam_metrics, of_spam)
     write_json(instruction_metrics, of_instructions)
     write_json(headline, figures)
     run.headline(figures)
     record_spam(run, of_spam, evaluate.confidence, predictions, spam)
-    record_instructions(run, of_instructions, responses, shown, check, finetuned, instructions)
+    record_instructions(run, of_instructions, responses, samples, check, finetuned, instructions)
     for path in (spam_metrics, instruction_metrics, headline, samples, baselines):
         run.artifact(path)
     print(f"headline figures: {figures}")

@@ -25,7 +25,14 @@ def main(
 
     run.reads(spam / "train.jsonl", "spam-train", "training")
     run.reads(spam / "test.jsonl", "spam-test", "test")
-    logs = {"log": run.log, "log_of_seed": run.log_of_seed}
-    found = measure_transfer(causal, masked, spam, config=transfer, compute=compute, **logs)
+    found = measure_transfer(
+        causal,
+        masked,
+        spam,
+        config=transfer,
+        compute=compute,
+        log=run.log,
+        log_of_seed=run.log_of_seed,
+    )
     write_json(metrics, found)
     run.artifact(metrics)

@@ -1,11 +1,12 @@
 """What the evaluation records in MLflow: figures with intervals, cards of the models, and answers one by one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from groundup.evaluation.cards import instructions_card, spam_card, text_of
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
 from groundup.verifiable.exact_match import Check
 
@@ -37,7 +38,7 @@ def record_instructions(
     run: Run,
     table: Figures,
     answered: Mapping[str, Responses],
-    samples: Sequence[Figures],
+    samples: Path,
     check: Check,
     finetuned: Path,
     data: Path,
@@ -48,7 +49,7 @@ def record_instructions(
         run: the run of the evaluation.
         table: see `instruction_results.table`.
         answered: the responses to "test" and "held_out".
-        samples: answers before and after finetuning, for a table.
+        samples: file of answers before and after finetuning, for a table.
         check: whether an answer is right.
         finetuned: the checkpoint's folder.
         data: folder of the splits.
@@ -62,7 +63,7 @@ def record_instructions(
             card=instructions_card(table),
             tags={f"test.{key}": text_of(part["exact_match"]) for key, part in measured.items()},
         )
-    run.table(samples, "samples.json")
+    run.table(read_jsonl(samples), "samples.json")
     per_family = run.config.evaluated_per_family if run.config else 0
     rows = [row for part in answered.values() for row in answers(part, per_family)]
     run.evaluation("answers", rows, scorers(check))

@@ -99,11 +99,14 @@ def register(
     run = client.get_run(run_id).data
     key = run.tags.get("stage_key", "")
     # outside of MLflow's active run, which would copy metrics of the processor to the model
+    source = {
+        tag: value for tag, value in run.tags.items() if tag.startswith(("mlflow.source", "mlflow.user"))
+    }
     model = client.create_logged_model(
         connection.experiment_id,
         name,
         source_run_id=run_id,
-        tags={"stage_key": key, **models.content_tags([checkpoint / WEIGHTS, *made])},
+        tags={"stage_key": key, **source, **models.content_tags([checkpoint / WEIGHTS, *made])},
         params=run.params,
         model_type=config["kind"],
     )
