@@ -74,7 +74,8 @@ def answers(part: Responses, per_family: int) -> list[dict[str, Any]]:
     chosen = {row["id"] for row in first_of_each_family(part.rows, per_family)}
     return [
         {
-            "inputs": {key: row[key] for key in ("family", "instruction", "input")},
+            # of a key named "input" MLflow's table would show the value alone, without the instruction
+            "inputs": {"instruction": row["instruction"], "given": row["input"], "family": row["family"]},
             "outputs": after,
             "expectations": {"expected_response": row["output"]},
         }
@@ -88,7 +89,7 @@ def scorers(check: Check) -> list[Any]:
 
     def exact_match(inputs: Figures, outputs: str) -> bool:
         """Return whether the answer is right."""
-        return check(inputs["family"], inputs["instruction"], inputs["input"], outputs)
+        return check(inputs["family"], inputs["instruction"], inputs["given"], outputs)
 
     def contains_expected(outputs: str, expectations: Figures) -> bool:
         """Return whether the expected answer is somewhere in the answer, which may go on."""
