@@ -1,4 +1,4 @@
-"""The generated pages and their contents."""
+"""The generated pages and their contents, and the schedules in prefect.yaml."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from groundup.evaluation.baselines import TITLES as BASELINES
 from groundup.reports.format import interval, percent
 from groundup.reports.objectives import TITLES as FEW_LABELS
 from groundup.reports.starting_points import TITLES as STARTS
+from pipelines import deployments
 from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
@@ -53,6 +54,7 @@ def generate(root: Path) -> dict[Path, str]:
     for pipeline in PIPELINES:
         blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
         blocks[f"{pipeline} stages"] = table(dag, pipeline)
+    due[root / deployments.FILE] = deployments.text(root)
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
         if page not in due and BLOCK.search(text):

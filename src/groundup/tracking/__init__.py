@@ -6,12 +6,14 @@ MLflow takes seconds to import, so it is imported only when a run is opened, and
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
 from groundup.tracking import registry
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.run import Run, silent
@@ -59,19 +61,11 @@ def stage_run(
         process: the process that runs the pipeline; None for a run without a parent.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to.
+        BadInput: MLflow cannot be reached or cannot be written to. A stage below a parent run, with which MLflow was
+            reached before, goes on instead and logs nothing.
     """
-    connection = connect(root)
-    client = connection.client
-    with explained(connection.uri):
-        shared = None
-        if process and not parent_run_id:
-            shared = _shared_parent(connection, pipeline, process, tags)
-        run_id = create_run(
-            connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
-        )
-    run = Run(connection, run_id, root, workspace)
-    with _sigterm_raises(), _system_metrics(connection, run_id):
+    run, shared = _open(name, tags, root, workspace, parent_run_id, pipeline, process)
+    with _sigterm_raises(), _system_metrics(run):
         status = "FINISHED"
         try:
             run.params(params)
@@ -81,11 +75,37 @@ def stage_run(
             run.tag("error", f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
         finally:
-            run.flush()
-            run.send("set_terminated", status)
-            if shared:
+            run.finish(status)
+            if shared and run.connection and run.answers:
                 with run.forgiving():
-                    _end_shared_parent(client, shared, name, status)
+                    _end_shared_parent(run.connection.client, shared, name, status)
+
+
+def _open(
+    name: str,
+    tags: Mapping[str, str],
+    root: Path,
+    workspace: Path | None,
+    parent_run_id: str | None,
+    pipeline: str,
+    process: ProcessId | None,
+) -> tuple[Run, str | None]:
+    """Create the run of a stage; return it with the parent run that it shares with other stages, if there is one."""
+    shared = None
+    try:
+        connection = connect(root)
+        with explained(connection.uri):
+            if process and not parent_run_id:
+                shared = _shared_parent(connection, pipeline, process, tags)
+            run_id = create_run(
+                connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
+            )
+    except BadInput as error:
+        if not parent_run_id:
+            raise
+        print(f"warning: {error}; the stage goes on, and MLflow records nothing of it", file=sys.stderr)
+        return Run(None, "", root, workspace), None
+    return Run(connection, run_id, root, workspace), shared
 
 
 @contextmanager
@@ -101,8 +121,7 @@ def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[
         status = _status_of(error)
         raise
     finally:
-        run.flush()
-        run.send("set_terminated", status)
+        run.finish(status)
 
 
 def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
@@ -111,7 +130,7 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     Returns:
         The id of the run that produced the outputs, found by its stage key, or None.
     """
-    if run.connection is None:
+    if run.connection is None or not run.answers:
         return None
     client, experiment = run.connection.client, run.connection.experiment_id
     with run.forgiving():
@@ -183,11 +202,14 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextmanager
-def _system_metrics(connection: Connection, run_id: str) -> Iterator[None]:
+def _system_metrics(run: Run) -> Iterator[None]:
     """Sample processor, memory, disk and network in one of MLflow's threads."""
+    if run.connection is None:
+        yield
+        return
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor = SystemMetricsMonitor(run_id, tracking_uri=connection.uri)
+    monitor = SystemMetricsMonitor(run.run_id, tracking_uri=run.connection.uri)
     monitor.start()
     try:
         yield

@@ -1,25 +1,43 @@
-"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it."""
+"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
+
+A store that does not answer is left alone for a minute, then for two, four and so on, so that a stage does not wait
+for it again and again. Metrics are kept for it until then, or until a later stage (see unsent.py).
+"""
 
 import hashlib
 import json
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groundup.tracking import unsent
 from groundup.tracking.store import Connection, first_line
+from groundup.tracking.unsent import BATCH_METRICS
 
 if TYPE_CHECKING:
     import pandas
 
 FLUSH_SECONDS = 5.0
-BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
+PAUSE_SECONDS = (
+    60.0  # before the next attempt after the store did not answer; doubled after every further one
+)
+MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
 BATCH_PARAMS = 100  # the same for parameters
 VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
+KINDS = {
+    "log_batch": "groups of parameters",
+    "log_artifact": "artifacts",
+    "log_artifacts": "artifacts",
+    "log_text": "artifacts",
+    "log_inputs": "datasets",
+    "set_tag": "tags",
+}
 
 
 class Run:
@@ -40,6 +58,8 @@ class Run:
         self.workspace = workspace or root
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
+        self._lost = Counter[str]()  # what the store did not take, by kind
+        self._pause, self._next_attempt = PAUSE_SECONDS, 0.0
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
@@ -63,10 +83,38 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Send the buffered metrics."""
-        pending, self._metrics, self._last_flush = self._metrics, [], time.monotonic()
-        for start in range(0, len(pending), BATCH_METRICS):
-            self.send("log_batch", metrics=pending[start : start + BATCH_METRICS])
+        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        self._last_flush = time.monotonic()
+        while self._metrics and self.answers:
+            batch = self._metrics[:BATCH_METRICS]
+            taken = self.send("log_batch", metrics=batch)
+            if taken or self.answers:
+                del self._metrics[:BATCH_METRICS]
+                self._lost["metrics"] += 0 if taken else len(batch)
+        if (excess := len(self._metrics) - MAX_UNSENT) > 0:
+            del self._metrics[:excess]
+            self._lost["metrics"] += excess
+
+    def finish(self, status: str) -> None:
+        """Send what is buffered and end the run; what the store does not take is kept for the next stage."""
+        self._next_attempt = 0.0
+        self.flush()
+        ended = self.send("set_terminated", status) if self.answers else False
+        if self.connection is not None and not (ended or self.answers):
+            path = unsent.keep(self.connection, self.root, self.run_id, self._metrics, status)
+            print(
+                f"warning: MLflow did not answer; {len(self._metrics)} metrics are kept in {path}, and the next stage "
+                "sends them",
+                file=sys.stderr,
+            )
+            self._metrics = []
+        if lost := ", ".join(f"{number} {kind}" for kind, number in sorted(self._lost.items()) if number):
+            print(f"warning: MLflow did not record everything of this run; missing: {lost}", file=sys.stderr)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store can be asked: it answered the last time, or enough time has passed since it did not."""
+        return time.monotonic() >= self._next_attempt
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
@@ -159,11 +207,21 @@ class Run:
         path, workspace = path.resolve(), self.workspace.resolve()
         return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
 
-    def send(self, method: str, *args: Any, **kwargs: Any) -> None:
-        """Call a method of the MLflow client for this run."""
-        if self.connection is not None:
+    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
+        """Call a method of the MLflow client for this run, unless the store has just not answered.
+
+        Returns:
+            Whether the store has taken it.
+        """
+        if self.connection is None:
+            return True
+        if self.answers:
             with self.forgiving():
                 getattr(self.connection.client, method)(self.run_id, *args, **kwargs)
+                return True
+        if method not in ("log_batch", "set_terminated") or "params" in kwargs:
+            self._lost[KINDS.get(method, "other entries")] += 1
+        return False
 
     @contextmanager
     def forgiving(self) -> Iterator[None]:
@@ -172,8 +230,11 @@ class Run:
 
         try:
             yield
+            self._pause = PAUSE_SECONDS
         except (MlflowException, OSError) as error:
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
+            if not unsent.is_lasting(error):
+                self._next_attempt, self._pause = time.monotonic() + self._pause, 2 * self._pause
 
 
 def silent() -> Run:
