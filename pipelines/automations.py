@@ -28,7 +28,7 @@ AT_REST = {
     )
 }
 
-# The bodies are templates of Jinja; Slack and Mattermost show `text`.
+# The bodies are templates of Jinja; SERVER becomes the address of the server's pages. Slack and Mattermost show `text`.
 FAILED_BODY = """\
 {%- set message = flow_run.state.message or "no message" -%}
 {
@@ -39,7 +39,7 @@ FAILED_BODY = """\
   "run": {{ flow_run.name | tojson }},
   "state": {{ flow_run.state.name | tojson }},
   "message": {{ message | tojson }},
-  "url": {{ (flow_run | ui_url) | tojson }}
+  "url": {{ ("SERVER/runs/flow-run/" ~ flow_run.id) | tojson }}
 }"""
 NEWS_BODY = """\
 {
@@ -47,7 +47,8 @@ NEWS_BODY = """\
   "event": {{ event.event | tojson }},
   "time": {{ event.occurred | string | tojson }},
   "subject": {{ event.resource.name | tojson }},
-  "facts": {{ event.payload | tojson }}
+  "facts": {{ event.payload | tojson }},
+  "url": {{ ("SERVER/runs/flow-run/" ~ flow_run.id if flow_run.id else "SERVER") | tojson }}
 }"""
 
 
@@ -77,8 +78,8 @@ def silent_runs(flows: Collection[str]) -> AutomationCore:
     )
 
 
-def notifications(block: UUID) -> list[AutomationCore]:
-    """Return the automations that call a webhook block."""
+def notifications(block: UUID, pages: str) -> list[AutomationCore]:
+    """Return the automations that call a webhook block; `pages` is the address of the server's pages."""
     failures = EventTrigger(
         expect={"prefect.flow-run.*"},
         match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": ["FAILED", "CRASHED"]},
@@ -98,12 +99,12 @@ def notifications(block: UUID) -> list[AutomationCore]:
             name=FAILURES,
             description="Calls the webhook when a run of a deployment has failed, run out of time or crashed.",
             trigger=failures,
-            actions=[CallWebhook(block_document_id=block, payload=FAILED_BODY)],
+            actions=[CallWebhook(block_document_id=block, payload=FAILED_BODY.replace("SERVER", pages))],
         ),
         AutomationCore(
             name=NEWS,
             description="Calls the webhook when a model was promoted or drift was found.",
             trigger=news,
-            actions=[CallWebhook(block_document_id=block, payload=NEWS_BODY)],
+            actions=[CallWebhook(block_document_id=block, payload=NEWS_BODY.replace("SERVER", pages))],
         ),
     ]

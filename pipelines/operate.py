@@ -76,10 +76,8 @@ def setup(
         _deploy(client, root, pool)
         _put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
         if webhook is not None:
-            block = Webhook(url=webhook, headers={"Content-Type": "application/json"}).save(
-                BLOCK, overwrite=True
-            )
-            for automation in notifications(block):
+            block = save_webhook(webhook)
+            for automation in notifications(block, str(get_current_settings().ui_url)):
                 _put(client, automation)
         typer.echo(
             f"Set up. Now start a worker, and keep it running:\n  prefect worker start --pool {pool}\n"
@@ -131,6 +129,12 @@ def _check_webhook(address: str) -> None:
         raise BadInput(
             f"--webhook is {address!r}; expected an address such as https://hooks.example.org/path"
         )
+
+
+def save_webhook(address: str) -> UUID:
+    """Create or update the webhook block, which the server keeps encrypted; return its id."""
+    block = Webhook(url=address, headers={"Content-Type": "application/json"})
+    return block.save(BLOCK, overwrite=True)
 
 
 def _make_pool(client: SyncPrefectClient, name: str) -> None:
@@ -216,7 +220,7 @@ def _pool_line(client: SyncPrefectClient, pool: str) -> str:
     workers = client.read_workers_for_work_pool(pool)
     online = sum(worker.status is WorkerStatus.ONLINE for worker in workers)
     hint = "" if online else f"; start one: prefect worker start --pool {pool}"
-    return f"{pool}: {online} workers online{hint}; at most {limit} runs at a time"
+    return f"{pool}: {online} workers online{hint}; runs at a time: {limit}"
 
 
 def _deployment_line(client: SyncPrefectClient, name: str) -> str:

@@ -193,7 +193,7 @@ from prefect.schedules import Cron
 def nothing():
     pass
 
-server.serve(nothing, "scheduled", Cron("0 3 1 1 *"))
+server.serve([nothing.to_deployment("scheduled", schedule=Cron("0 3 1 1 *"))])
 print("ended")
 """
 
