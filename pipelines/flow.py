@@ -37,9 +37,9 @@ from prefect.utilities.timeout import timeout
 from groundup.errors import BadInput
 from groundup.files import read_json
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
-from pipelines.artifacts import Progress, link_report, link_run
 from pipelines.lineage import address, find_stage, recorded_keys, revision_tags, split
 from pipelines.mend import GRACE_SECONDS, mend
+from pipelines.operate.artifacts import Progress, link_report, link_run
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
 

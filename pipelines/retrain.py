@@ -31,7 +31,6 @@ from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
 from groundup.tracking import Terminated, connect, explained, registry
 from groundup.tracking.promotion import decide
-from pipelines.deployments import deployments
 from pipelines.flow import (
     FORESEEN,
     at_most,
@@ -46,7 +45,8 @@ from pipelines.flow import (
 )
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
-from pipelines.missed import cancel_missed_runs
+from pipelines.operate.deployments import deployments
+from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
 
 DOWNLOAD = "download"  # name of the stages that fetch data

@@ -14,13 +14,13 @@ from groundup.evaluation.baselines import TITLES as BASELINES
 from groundup.reports.format import interval, percent
 from groundup.reports.objectives import TITLES as FEW_LABELS
 from groundup.reports.starting_points import TITLES as STARTS
-from pipelines import deployments
 from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
 from pipelines.docs.picture import lanes
 from pipelines.docs.results import judged, outdated_inputs, read_metrics
 from pipelines.docs.rooms import read_rooms
+from pipelines.operate import deployments
 from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
 

@@ -33,7 +33,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
-from pipelines.automations import SILENCE
+from pipelines.operate.automations import SILENCE
 from tests.campaigns.kills import forget, lock, results
 from tests.clone import ROOT, Clone, profile
 from tests.pipelines.test_server import free_port

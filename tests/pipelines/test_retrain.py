@@ -18,8 +18,9 @@ from groundup.generation.prompts import Request
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import registry
 from groundup.tracking.promotion import RetrainConfig
-from pipelines import deployments, retrain
+from pipelines import retrain
 from pipelines.lineage import recorded_keys
+from pipelines.operate import deployments
 from tests.pipelines import toy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flow_engine import run_flow
 
-from pipelines.missed import cancel_missed_runs
+from pipelines.operate.missed import cancel_missed_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

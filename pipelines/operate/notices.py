@@ -1,4 +1,4 @@
-"""Events that the flows send to Prefect, where automations turn them into notifications (see operate.py)."""
+"""Events that the flows send to Prefect, where automations turn them into notifications (see automations.py)."""
 
 from typing import Any
 

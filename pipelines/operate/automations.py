@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect.automations import AutomationCore, CallWebhook, ChangeFlowRunState, EventTrigger, Posture
 from prefect.client.schemas.objects import StateType
 
-from pipelines.notices import DRIFT, PROMOTED
+from pipelines.operate.notices import DRIFT, PROMOTED
 
 SILENT = "groundup: mark silent runs as crashed"
 FAILURES = "groundup: notify of failed and crashed runs"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
 
-from pipelines import automations, deployments
+from pipelines.operate import automations, deployments
 from pipelines.params import PIPELINES
 from tests.pipelines import toy
 

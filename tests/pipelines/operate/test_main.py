@@ -17,8 +17,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running
 from typer.testing import CliRunner
 
-from pipelines import automations, notices, operate, server
-from pipelines.deployments import FILE
+from pipelines import server
+from pipelines.operate import __main__ as operate
+from pipelines.operate import automations, notices
+from pipelines.operate.deployments import FILE
 from tests.pipelines import toy
 from tests.pipelines.test_server import free_port
 

@@ -1,14 +1,4 @@
-"""The project on a Prefect server: work pool, deployments, notifications; created, shown and removed.
-
-`python -m pipelines.operate setup --webhook URL` can be repeated; it updates what is there. It needs a running server
-(`prefect server start`) and makes:
-
-- a work pool with the concurrency limit 1, since all flows work in this folder;
-- the deployments of prefect.yaml;
-- an automation that marks runs as crashed that show no sign of life, because their machine or worker was killed;
-- with `--webhook`, a webhook block, and automations that call it for failed and crashed runs, promoted models and
-  drift.
-"""
+"""`python -m pipelines.operate`: create, show or remove the work pool, the deployments and the notifications."""
 
 from pipelines import server  # before Prefect, whose settings it reads
 
@@ -48,8 +38,8 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from groundup.errors import BadInput
-from pipelines.automations import FAILURES, NEWS, SILENT, notifications, silent_runs
-from pipelines.deployments import FILE, deployments, text
+from pipelines.operate.automations import FAILURES, NEWS, SILENT, notifications, silent_runs
+from pipelines.operate.deployments import FILE, deployments, text
 
 BLOCK = "groundup"  # name of the webhook block
 
@@ -100,7 +90,7 @@ def remove(pool: Pool = "groundup") -> None:
             for found in client.read_automations_by_name(automation):
                 client.delete_automation(found.id)
         with suppress(ValueError):
-            Webhook.delete(f"webhook/{BLOCK}")
+            Webhook.delete(BLOCK)
         for entry in deployments(root):
             with suppress(ObjectNotFound):
                 client.delete_deployment(client.read_deployment_by_name(_name(entry)).id)

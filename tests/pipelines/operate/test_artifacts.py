@@ -6,8 +6,8 @@ import httpx
 import pytest
 from prefect import flow
 
-from pipelines import artifacts
-from pipelines.artifacts import Progress
+from pipelines.operate import artifacts
+from pipelines.operate.artifacts import Progress
 
 
 def bar(percent: int) -> str:
