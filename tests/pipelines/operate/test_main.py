@@ -202,3 +202,6 @@ def test_a_silent_run_is_marked_as_crashed(
     assert states == ["Completed", "Crashed", "Running"]
     state = client.read_flow_run(dead.id).state
     assert state is not None and "no sign of life" in (state.message or "")
+    # a run that was only suspended, with its machine, can still report its end
+    client.set_flow_run_state(dead.id, Completed())
+    assert client.read_flow_run(dead.id).state_name == "Completed"
