@@ -47,7 +47,7 @@ try:
     from prefect.client.base import ServerType
     from prefect.client.orchestration import SyncPrefectClient, get_client
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.logging.configuration import setup_logging
     from prefect.runner import Runner
     from prefect.settings import (
@@ -296,6 +296,7 @@ async def _serve(deployments: Sequence[RunnerDeployment]) -> None:
     listen()
     runner = Runner(limit=1)
     for deployment in deployments:
+        await _leave_pool(f"{deployment.flow_name}/{deployment.name}")
         await runner.aadd_deployment(deployment)
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)
@@ -310,6 +311,15 @@ async def _serve(deployments: Sequence[RunnerDeployment]) -> None:
     if not serving.done():
         await runner.astop()
     await serving
+
+
+async def _leave_pool(name: str) -> None:
+    """Delete a deployment that belongs to a work pool; an update would keep its pool, but not find its code."""
+    async with get_client() as client:
+        with suppress(ObjectNotFound):
+            found = await client.read_deployment_by_name(name)
+            if found.work_pool_name:
+                await client.delete_deployment(found.id)
 
 
 def _answers(url: str) -> bool:

@@ -28,9 +28,7 @@ def test_a_deployment_names_a_flow_and_its_parameters(
     flow = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
     assert flow.name == entry["flow"]
     assert set(entry["parameters"]) <= set(inspect.signature(flow.fn).parameters)
-    # what the automations and the rule of one run at a time rely on
     assert automations.TAG in entry["tags"]
-    assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
 def test_schedules_follow_params_yaml(tmp_path: Path) -> None:
