@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from groundup.tracking import Run, connect, pipeline_run, stage_run, unsent
+from groundup.tracking import Run, connect, outage, pipeline_run, stage_run, unsent
 from groundup.tracking import run as run_module
 from groundup.tracking.store import Connection
 
@@ -85,7 +85,7 @@ def test_metrics_of_an_outage_are_sent_by_the_next_stage(
 def test_metrics_of_a_short_outage_are_sent_by_the_same_stage(
     store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outage, "PAUSE_SECONDS", 0.05)
     with stage_run("work", {}, {}, root=tmp_path) as run:
         with monkeypatch.context() as broken:
             break_client(broken)

@@ -1,7 +1,7 @@
 """The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
 
-A store that does not answer is left alone for a minute, then for two, four and so on, so that a stage does not wait
-for it again and again. Metrics are kept for it until then, or until a later stage (see unsent.py).
+A store that does not answer is left alone for a while (outage.py). Metrics are kept until it answers again, or for a
+later stage (unsent.py).
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.tracking import unsent
+from groundup.tracking.outage import Outage
 from groundup.tracking.store import Connection, first_line
 from groundup.tracking.unsent import BATCH_METRICS
 
@@ -59,7 +60,7 @@ class Run:
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
         self._lost = Counter[str]()  # what the store did not take, by kind
-        self._pause, self._next_attempt = PAUSE_SECONDS, 0.0
+        self._outage = Outage()
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
@@ -97,7 +98,7 @@ class Run:
 
     def finish(self, status: str) -> None:
         """Send what is buffered and end the run; what the store does not take is kept for the next stage."""
-        self._next_attempt = 0.0
+        self._outage.try_now()
         self.flush()
         ended = self.send("set_terminated", status) if self.answers else False
         if self.connection is not None and not (ended or self.answers):
@@ -113,8 +114,8 @@ class Run:
 
     @property
     def answers(self) -> bool:
-        """Whether the store can be asked: it answered the last time, or enough time has passed since it did not."""
-        return time.monotonic() >= self._next_attempt
+        """Whether the store may be asked; otherwise it has just not answered."""
+        return self._outage.is_over
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
@@ -230,11 +231,11 @@ class Run:
 
         try:
             yield
-            self._pause = PAUSE_SECONDS
+            self._outage.ended()
         except (MlflowException, OSError) as error:
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
             if not unsent.is_lasting(error):
-                self._next_attempt, self._pause = time.monotonic() + self._pause, 2 * self._pause
+                self._outage.began()
 
 
 def silent() -> Run:
