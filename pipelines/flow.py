@@ -133,7 +133,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path} | dict(environment)
     ran, last, killed = False, "", False
-    progress = Progress(stage)
+    progress = Progress(split(stage)[1])
     with _starting:
         if _ending.is_set():
             raise RuntimeError(f"stage {stage} did not start, because the flow was ending")

@@ -20,6 +20,7 @@ from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.futures import wait
 from prefect.schedules import Cron
@@ -45,6 +46,7 @@ from pipelines.flow import (
 )
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
+from pipelines.operate.automations import put, silent_runs
 from pipelines.operate.deployments import deployments
 from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
@@ -231,8 +233,11 @@ def serve() -> None:
     interruptible()
     try:
         root = Path(Repo.find_root())
+        served = scheduled(root)
         with server.scheduling_server():
-            server.serve(scheduled(root))
+            with get_client(sync_client=True) as client:
+                put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
+            server.serve(served)
     except KeyboardInterrupt as error:  # before the schedule was created
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except (BadInput, DvcException) as error:

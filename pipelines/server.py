@@ -22,7 +22,7 @@ from groundup.errors import BadInput
 
 SERVER_SECONDS = 120.0  # for the first start of a server, which creates its database
 STOP_SECONDS = 30.0
-ANSWER_SECONDS = 5.0  # for the answer of a running server
+ANSWER_SECONDS = 15.0  # for the answer of a running server, perhaps on a busy machine
 
 # raised by Prefect's import if its settings are invalid
 _BAD_SETTINGS = (ValueError, TypeError, AttributeError, LookupError, OSError)

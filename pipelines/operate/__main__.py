@@ -20,7 +20,6 @@ import typer
 import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from prefect.automations import AutomationCore
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -38,7 +37,7 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from groundup.errors import BadInput
-from pipelines.operate.automations import FAILURES, NEWS, SILENT, notifications, silent_runs
+from pipelines.operate.automations import FAILURES, NEWS, SILENT, notifications, put, silent_runs
 from pipelines.operate.deployments import FILE, deployments, text
 
 BLOCK = "groundup"  # name of the webhook block
@@ -64,11 +63,11 @@ def setup(
             _check_webhook(webhook)
         _make_pool(client, pool)
         _deploy(client, root, pool)
-        _put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
+        put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
         if webhook is not None:
             block = save_webhook(webhook)
             for automation in notifications(block, str(get_current_settings().ui_url)):
-                _put(client, automation)
+                put(client, automation)
         typer.echo(
             f"Set up. Now start a worker, and keep it running:\n  prefect worker start --pool {pool}\n"
         )
@@ -179,15 +178,6 @@ def _deploy(client: SyncPrefectClient, root: Path, pool: str) -> None:
         )  # fmt: skip
     if done.returncode:
         raise BadInput(f"`prefect deploy --all` failed: {done.stdout}; correct {FILE} and try again")
-
-
-def _put(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create an automation, or update the one of this name."""
-    found = client.read_automations_by_name(automation.name)
-    if found:
-        client.update_automation(found[0].id, automation)
-    else:
-        client.create_automation(automation)
 
 
 def _show(client: SyncPrefectClient, root: Path, pool: str) -> None:

@@ -1,6 +1,6 @@
 """What a Prefect server does by itself for the project: mark dead runs as crashed, and call a webhook.
 
-`python -m pipelines.operate setup` puts these automations on the server.
+`python -m pipelines.operate setup` puts these automations on the server, and `make schedule` the first of them.
 """
 
 from collections.abc import Collection
@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect.automations import AutomationCore, CallWebhook, ChangeFlowRunState, EventTrigger, Posture
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
 from pipelines.operate.notices import DRIFT, PROMOTED
@@ -50,6 +51,15 @@ NEWS_BODY = """\
   "facts": {{ event.payload | tojson }},
   "url": {{ ("SERVER/runs/flow-run/" ~ flow_run.id if flow_run.id else "SERVER") | tojson }}
 }"""
+
+
+def put(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create an automation on the server, or update the one of this name."""
+    found = client.read_automations_by_name(automation.name)
+    if found:
+        client.update_automation(found[0].id, automation)
+    else:
+        client.create_automation(automation)
 
 
 def silent_runs(flows: Collection[str]) -> AutomationCore:

@@ -63,7 +63,7 @@ def test_a_server_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyP
     ("name", "key"),
     [
         ("finetune_spam", "finetune-spam"),
-        ("pipelines/study/dvc.yaml:ladder@A", "pipelines-study-dvc-yaml-ladder-a"),
+        ("ladder@gpt2-A", "ladder-gpt2-a"),
     ],
 )
 def test_keys_have_the_letters_that_prefect_allows(name: str, key: str) -> None:

@@ -152,7 +152,7 @@ def test_failures_promotions_and_drift_reach_the_webhook(
     block = operate.save_webhook(url)
     made = automations.notifications(block, "http://server")
     for automation in made:
-        operate._put(client, automation)
+        automations.put(client, automation)
     client.create_flow_run(work, state=Failed(message="inside another run"))  # has no tag
     client.create_flow_run(work, tags=[automations.TAG], state=Completed())
     failed = client.create_flow_run(
@@ -184,7 +184,7 @@ def test_a_silent_run_is_marked_as_crashed(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(automations, "SILENCE", timedelta(seconds=10))
-    operate._put(client, automations.silent_runs(["retrain"]))
+    automations.put(client, automations.silent_runs(["retrain"]))
     ended, dead, other = (
         client.create_flow_run(work),
         client.create_flow_run(work),
