@@ -20,6 +20,8 @@ from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
 from prefect.futures import wait
 from prefect.schedules import Cron
 from prefect.states import Completed, Failed, State
@@ -32,6 +34,7 @@ from groundup.tracking import Run, Terminated, connect, explained, registry
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
+    at_most,
     by_hand,
     interruptible,
     make_flow,
@@ -44,6 +47,9 @@ from pipelines.flow import (
 )
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
+from pipelines.operate.automations import put, silent_runs
+from pipelines.operate.deployments import deployments
+from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
 
@@ -99,7 +105,9 @@ CONTESTS = (
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
-def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
+def retrain(
+    force: bool = False, workers: int | None = None, timeout_hours: float | None = None
+) -> State[Any]:
     """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
 
     It always writes the artifact `retraining-summary`.
@@ -107,18 +115,22 @@ def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
     Args:
         force: run every stage even if nothing changed.
         workers: number of parallel stages; None: the value in PIPELINES.
+        timeout_hours: the time after which the pipeline is stopped; None: no limit.
     """
     report = ["# Retraining", ""]
     try:
+        cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
         mend(root, get_run_logger().warning)
         with pipeline_run_of_flow("retrain", root) as run:
-            refresh(root, run)
+            with at_most(timeout_hours):
+                refresh(root, run)
             changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
             if changed or force:
                 report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-                done = make_flow("main", workers, run)(force=force, return_state=True)
+                pipeline = make_flow("main", workers, run)
+                done = pipeline(force=force, timeout_hours=timeout_hours, return_state=True)
                 report += [f"Pipeline: {done.name}, {done.message}.", ""]
                 if not done.is_completed():
                     raise RuntimeError(f"the pipeline did not finish: {done.message}")
@@ -203,18 +215,36 @@ def _row(
     return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
 
 
+def scheduled(root: Path) -> list[RunnerDeployment]:
+    """Return the deployments of prefect.yaml that have a schedule, without their work pool."""
+    return [
+        RunnerDeployment.from_entrypoint(
+            entry["entrypoint"],
+            entry["name"],
+            schedules=[Cron(time["cron"], timezone=time["timezone"]) for time in entry["schedules"]],
+            parameters=entry["parameters"],
+            description=entry["description"],
+            tags=entry["tags"],
+        )
+        for entry in deployments(root)
+        if entry.get("schedules")
+    ]
+
+
 app = typer.Typer(help="Retrain on a schedule, or once.", add_completion=False)
 
 
 @app.command()
 def serve() -> None:
-    """Retrain on the schedule in params.yaml (section retrain) until Ctrl-C."""
+    """Run the flows that have a schedule in prefect.yaml, until Ctrl-C; the times are those of params.yaml."""
     interruptible()
     try:
-        params: MainParams = load_params("main", Path(Repo.find_root()))
-        config = params.retrain
+        root = Path(Repo.find_root())
+        served = scheduled(root)
         with server.scheduling_server():
-            server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
+            with get_client(sync_client=True) as client:
+                put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
+            server.serve(served)
     except KeyboardInterrupt as error:  # before the schedule was created
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except (BadInput, DvcException) as error:

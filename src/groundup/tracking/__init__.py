@@ -6,6 +6,7 @@ MLflow takes seconds to import, so it is imported only when a run is opened, and
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
 from groundup.tracking import registry
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.processes import ProcessId
@@ -76,20 +78,12 @@ def stage_run(
         config: see `Run`.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to.
+        BadInput: MLflow cannot be reached or cannot be written to. A stage below a parent run, with which MLflow was
+            reached before, goes on instead and logs nothing.
     """
-    connection = connect(root)
-    client = connection.client
-    with explained(connection.uri):
-        shared = None
-        if process and not parent_run_id:
-            shared = _shared_parent(
-                connection, pipeline, process, tags, heading or (lambda: Heading(pipeline))
-            )
-        parent = parent_run_id or shared
-        run_id = create_run(connection, name, {"kind": "stage", "stage": name, **tags}, parent)
-    run = Run(connection, run_id, root, workspace, name=name, parent=parent, config=config)
-    with _sigterm_raises(), _system_metrics(connection, run_id):
+    shown = heading or (lambda: Heading(pipeline))
+    run, shared = _open(name, tags, root, workspace, parent_run_id, pipeline, process, shown, config)
+    with _sigterm_raises(), _system_metrics(run):
         status = "FINISHED"
         try:
             run.params(params)
@@ -100,9 +94,38 @@ def stage_run(
             raise
         finally:
             run.finish(status)
-            if shared:
+            if shared and run.connection and run.answers:
                 with run.forgiving():
-                    _end_shared_parent(client, shared, name, status)
+                    _end_shared_parent(run.connection.client, shared, name, status)
+
+
+def _open(
+    name: str,
+    tags: Mapping[str, str],
+    root: Path,
+    workspace: Path | None,
+    parent_run_id: str | None,
+    pipeline: str,
+    process: ProcessId | None,
+    heading: Callable[[], Heading],
+    config: TrackingConfig | None,
+) -> tuple[Run, str | None]:
+    """Create the run of a stage; return it with the parent run that it shares with other stages, if there is one."""
+    shared = None
+    try:
+        connection = connect(root)
+        with explained(connection.uri):
+            if process and not parent_run_id:
+                shared = _shared_parent(connection, pipeline, process, tags, heading)
+            parent = parent_run_id or shared
+            run_id = create_run(connection, name, {"kind": "stage", "stage": name, **tags}, parent)
+    except BadInput as error:
+        if not parent_run_id:
+            raise
+        print(f"warning: {error}; the stage goes on, and MLflow records nothing of it", file=sys.stderr)
+        return Run(None, "", root, workspace), None
+    run = Run(connection, run_id, root, workspace, name=name, parent=parent, config=config)
+    return run, shared
 
 
 @contextmanager
@@ -138,7 +161,7 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     Returns:
         The id of the run that produced the outputs, found by its stage key, or None.
     """
-    if run.connection is None:
+    if run.connection is None or not run.answers:
         return None
     client, experiment = run.connection.client, run.connection.experiment_id
     with run.forgiving():
@@ -220,11 +243,14 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextmanager
-def _system_metrics(connection: Connection, run_id: str) -> Iterator[None]:
+def _system_metrics(run: Run) -> Iterator[None]:
     """Sample processor, memory, disk and network in one of MLflow's threads."""
+    if run.connection is None:
+        yield
+        return
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor = SystemMetricsMonitor(run_id, tracking_uri=connection.uri)
+    monitor = SystemMetricsMonitor(run.run_id, tracking_uri=run.connection.uri)
     monitor.start()
     try:
         yield

@@ -1,28 +1,45 @@
-"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it."""
+"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
+
+A store that does not answer is left alone for a while (outage.py). Metrics are kept until it answers again, or for a
+later stage (unsent.py).
+"""
 
 import json
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.tracking import evaluations, models, prompts
+from groundup.tracking import evaluations, models, prompts, unsent
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
-from groundup.tracking.models import BATCH_METRICS, Interval
+from groundup.tracking.models import Interval
+from groundup.tracking.outage import Outage
 from groundup.tracking.pointers import md5_of, stored_form
 from groundup.tracking.store import Connection, create_run, first_line
+from groundup.tracking.unsent import BATCH_METRICS
 
 if TYPE_CHECKING:
     import pandas
 
 FLUSH_SECONDS = 5.0
+MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
 BATCH_PARAMS = 100  # MLflow's limit for one log_batch request
 VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
+KINDS = {
+    "log_batch": "groups of parameters",
+    "log_artifact": "artifacts",
+    "log_artifacts": "artifacts",
+    "log_table": "artifacts",
+    "log_text": "artifacts",
+    "log_inputs": "datasets",
+    "set_tag": "tags",
+}
 Row = Mapping[str, Any]
 
 
@@ -58,6 +75,8 @@ class Run:
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
         self._children: dict[str, Run] = {}
+        self._lost = Counter[str]()  # what the store did not take, by kind
+        self._outage = Outage()
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
@@ -88,22 +107,48 @@ class Run:
     def headline(self, metrics: Mapping[str, float]) -> None:
         """Log the figures by which runs of the pipeline are compared; its own run shows them too."""
         self.log(metrics)
-        if self.connection is not None and self.parent:
+        if self.connection is not None and self.parent and self.answers:
             with self.forgiving():
                 models.score(self.connection, self.parent, None, metrics, None)
 
     def flush(self) -> None:
-        """Send the buffered metrics."""
-        pending, self._metrics, self._last_flush = self._metrics, [], time.monotonic()
-        for start in range(0, len(pending), BATCH_METRICS):
-            self.send("log_batch", metrics=pending[start : start + BATCH_METRICS])
+        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        self._last_flush = time.monotonic()
+        while self._metrics and self.answers:
+            batch = self._metrics[:BATCH_METRICS]
+            taken = self.send("log_batch", metrics=batch)
+            if taken or self.answers:
+                del self._metrics[:BATCH_METRICS]
+                self._lost["metrics"] += 0 if taken else len(batch)
+        if (excess := len(self._metrics) - MAX_UNSENT) > 0:
+            del self._metrics[:excess]
+            self._lost["metrics"] += excess
 
     def finish(self, status: str) -> None:
-        """Send what is buffered and end the run and its child runs as FINISHED, FAILED or KILLED."""
+        """Send what is buffered and end the run and its child runs as FINISHED, FAILED or KILLED.
+
+        What the store does not take is kept for the next stage.
+        """
         for child in self._children.values():
             child.finish(status)
+        self._outage.try_now()
         self.flush()
-        self.send("set_terminated", status)
+        ended = self.send("set_terminated", status) if self.answers else False
+        if self.connection is not None and not (ended or self.answers):
+            path = unsent.keep(self.connection, self.root, self.run_id, self._metrics, status)
+            print(
+                f"warning: MLflow did not answer; {len(self._metrics)} metrics are kept in {path}, and the next stage "
+                "sends them",
+                file=sys.stderr,
+            )
+            self._metrics = []
+        if lost := ", ".join(f"{number} {kind}" for kind, number in sorted(self._lost.items()) if number):
+            print(f"warning: MLflow did not record everything of this run; missing: {lost}", file=sys.stderr)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store may be asked; otherwise it has just not answered."""
+        return self._outage.is_over
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
@@ -116,7 +161,7 @@ class Run:
     def report(self, page: Path) -> None:
         """Copy the pipeline's page into the run's artifacts; the description of the pipeline's run links to it."""
         self.artifact(page)
-        if self.connection is None or not self.parent:
+        if self.connection is None or not self.parent or not self.answers:
             return
         link = f"#/experiments/{self.connection.experiment_id}/runs/{self.run_id}/artifacts/{page.name}"
         with self.forgiving():
@@ -193,7 +238,7 @@ class Run:
         Returns:
             The version, or None if nothing was registered.
         """
-        if self.connection is None:
+        if self.connection is None or not self.answers:
             return None
         from groundup.tracking import registry
 
@@ -245,7 +290,7 @@ class Run:
             card: description of the model in Markdown; None leaves it as it is.
             tags: tags of the logged model and its version.
         """
-        if self.connection is None:
+        if self.connection is None or not self.answers:
             return
         from mlflow.entities import LoggedModelInput
 
@@ -258,7 +303,7 @@ class Run:
 
     def evaluation(self, title: str, rows: Sequence[Row], scorers: Sequence[evaluations.Scorer]) -> None:
         """Show `rows` with the values of `scorers` in a child run; see `evaluations.evaluate`."""
-        if self.connection is not None and rows:
+        if self.connection is not None and self.answers and rows:
             child = self._child(title, {"rows": len(rows)})
             with self.forgiving():
                 evaluations.evaluate(self.connection, child.run_id, rows, scorers)
@@ -267,11 +312,12 @@ class Run:
         """Return the child run with this title, which is created the first time."""
         if self.connection is None:
             return self
-        if title not in self._children:
+        if title not in self._children and self.answers:
             name, tags = f"{self.name}, {title}", {"kind": "part", "stage": self.name}
             with self.forgiving():
                 run_id = create_run(self.connection, name, tags, self.run_id)
                 self._children[title] = Run(self.connection, run_id, self.root, self.workspace, name=name)
+                self._children[title]._outage = self._outage
                 self._children[title].params(params)
         return self._children.get(title, silent())
 
@@ -294,11 +340,21 @@ class Run:
         path, workspace = path.resolve(), self.workspace.resolve()
         return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
 
-    def send(self, method: str, *args: Any, **kwargs: Any) -> None:
-        """Call a method of the MLflow client for this run."""
-        if self.connection is not None:
+    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
+        """Call a method of the MLflow client for this run, unless the store has just not answered.
+
+        Returns:
+            Whether the store has taken it.
+        """
+        if self.connection is None:
+            return True
+        if self.answers:
             with self.forgiving():
                 getattr(self.connection.client, method)(self.run_id, *args, **kwargs)
+                return True
+        if method not in ("log_batch", "set_terminated") or "params" in kwargs:
+            self._lost[KINDS.get(method, "other entries")] += 1
+        return False
 
     @contextmanager
     def forgiving(self) -> Iterator[None]:
@@ -307,8 +363,11 @@ class Run:
 
         try:
             yield
+            self._outage.ended()
         except (MlflowException, OSError) as error:
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
+            if not unsent.is_lasting(error):
+                self._outage.began()
 
 
 def silent() -> Run:
