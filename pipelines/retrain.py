@@ -29,6 +29,7 @@ from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
 from groundup.tracking import Terminated, connect, explained, registry
+from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
@@ -41,7 +42,7 @@ from pipelines.flow import (
     stage_task,
     stages_die_with_us,
 )
-from pipelines.lineage import find_stage, recorded_keys
+from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
 from pipelines.params import PIPELINES, MainParams, load_params
 
@@ -154,6 +155,7 @@ def refresh(root: Path) -> None:
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
     connection = connect(root)
+    Champions(connection).reconcile(origin_of(root, "flow retrain"), contest.model)
     made = recorded_keys(root).get(contest.made_by, "")
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
@@ -184,9 +186,16 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
             return _row(contest.model, champion, candidate, f"kept: {why}")
         after = contest.metrics(new, test, params)
     better, why = decide(after, before, params.retrain.min_improvement)
+    champions, origin = Champions(connection), origin_of(root, "flow retrain")
+    facts: Any = {
+        "expected": champion.version if champion else None,
+        "numbers": {"candidate": after, "champion": before},
+        "reasons": [why],
+    }
     if better:
-        with explained(connection.uri):
-            registry.promote(connection, contest.model, candidate.version)
+        champions.promote(contest.model, candidate.version, origin, **facts)
+    else:
+        champions.record(contest.model, candidate.version, "kept", origin, **facts)
     return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
 
 
