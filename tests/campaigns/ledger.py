@@ -1,12 +1,12 @@
-"""Manipulate a ledger at random, and kill processes that move champions at random moments; all must be found or repaired.
+"""Manipulate a ledger at random, and kill processes that move champions: all must be found, and all repaired.
 
     python -m tests.campaigns.ledger --manipulations 100 --kills 50 --seed 1
 
-Each manipulation edits, deletes, inserts, moves or cuts off entries of a ledger that has its copy in MLflow; half of them
-then correct all hashes, as somebody who knows the format would. The check must report every one.
+Each manipulation edits, deletes, inserts, moves or cuts off entries of a ledger that has its copy in MLflow; half of
+them then correct all hashes, as somebody who knows the format would. The check must report every one.
 
-A process promotes, rolls back and records without pause and is killed with SIGKILL; only kills between the ledger and the
-registry count. The next call must finish what was begun: one champion, the one of the ledger.
+A process promotes, rolls back and records without pause and is killed with SIGKILL at a random moment; only kills
+between ledger and registry count. The next call must finish what was begun: one champion, the one of the ledger.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 from groundup.tracking import connect, mirror, registry
 from groundup.tracking.champions import Champions, Origin, standing
-from groundup.tracking.ledger import Entry, Ledger, _canonical, _hash
+from groundup.tracking.ledger import Entry, _canonical, _hash
 from groundup.tracking.mirror import Mirror
 
 ORIGIN = Origin("campaign", "", "")
@@ -137,16 +137,18 @@ def manipulate(champions: Champions, count: int, rng: random.Random) -> list[tup
     return found
 
 
-def work(root: Path, models: list[str], seed: int, ready: Path) -> None:
+def work(root: Path, uri: str, models: list[str], seed: int, ready: Path) -> None:
     """Move champions until killed."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
     champions, rng = Champions(connect(root)), random.Random(seed)
     ready.touch()
     while True:
         step(champions, rng.choice(models), rng)
 
 
-def work_until(root: Path, model: str, version: str, writes: int) -> None:
-    """Promote a version, and end by SIGKILL before write number `writes` to the registry; the ledger has been written."""
+def work_until(root: Path, uri: str, model: str, version: str, writes: int) -> None:
+    """Promote a version, but die by SIGKILL after `writes` writes to the registry; the ledger was written before."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
     champions = Champions(connect(root))
     champion = registry.champion(champions.connection, model)
     client, done = champions.connection.client, 0
@@ -198,11 +200,12 @@ def disagreements(champions: Champions, models: list[str]) -> list[str]:
 def kill_once(champions: Champions, models: list[str], rng: random.Random) -> tuple[bool, list[str]]:
     """Kill a working process; return whether it was between ledger and registry, and what is wrong after a repair."""
     ready = champions.connection.root / f"ready-{rng.randrange(10**9)}"
-    process = spawn(work, champions.connection.root, models, rng.randrange(10**9), ready)
+    root, uri = champions.connection.root, champions.connection.uri
+    process = spawn(work, root, uri, models, rng.randrange(10**9), ready)
     while not ready.exists():
         assert process.is_alive(), "the process ended by itself"
         time.sleep(0.005)
-    time.sleep(rng.uniform(0, 1))
+    time.sleep(rng.uniform(0, 4))
     assert process.is_alive(), "the process ended by itself"
     process.kill()
     process.join()

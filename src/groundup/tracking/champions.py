@@ -11,7 +11,7 @@ next call finishes what a killed process began. A champion that was set by hand 
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,8 +39,14 @@ class Standing:
     """The aliases of one model that follow from the ledger."""
 
     champion: str | None = None
-    previous: str | None = None
+    past: tuple[str, ...] = ()
+    """The champions before, the oldest first."""
     challenger: str | None = None
+
+    @property
+    def previous(self) -> str | None:
+        """The version to which a rollback returns."""
+        return self.past[-1] if self.past else None
 
 
 def digest(lock: Path) -> str:
@@ -54,9 +60,9 @@ def standing(entries: Iterable[Entry]) -> Standing:
     A rollback forgets the champions after the version to which it returns, so a second one goes further back.
 
     >>> standing([promoted("1"), promoted("2"), promoted("3"), rolled_back("2"), kept(candidate="4")])
-    Standing(champion='2', previous='1', challenger='4')
+    Standing(champion='2', past=('1',), challenger='4')
     """
-    past: list[str] = []  # the champions before, the oldest first
+    past: list[str] = []
     champion = challenger = None
     for entry in entries:
         match entry.action:
@@ -69,7 +75,7 @@ def standing(entries: Iterable[Entry]) -> Standing:
                 past = [version for version in past if version != entry.after] + [champion]
         champion = entry.after
         challenger = None if challenger == champion else challenger
-    return Standing(champion, past[-1] if past else None, challenger)
+    return Standing(champion, tuple(past), challenger)
 
 
 class Champions:
@@ -350,8 +356,9 @@ class _Book:
 
     @property
     def standing(self) -> Standing:
-        """The aliases that follow from the ledger."""
-        return standing(self.own)
+        """The aliases that follow from the ledger; a rollback skips versions that were deleted in MLflow."""
+        found = standing(self.own)
+        return replace(found, past=tuple(version for version in found.past if version in self.versions))
 
 
 def _own(entries: Iterable[Entry], copy: Mirror) -> list[Entry]:
