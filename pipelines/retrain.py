@@ -180,8 +180,8 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
             before = contest.metrics(old, test, params) if old else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway, "
-                f"give version {candidate.version} the alias champion in MLflow"
+                f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
+                f"groundup promote {contest.model} {candidate.version}"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
         after = contest.metrics(new, test, params)

@@ -48,7 +48,8 @@ class Worker:
         # A connection per request: one that is kept may be closed by the worker just as a request is sent on it. The
         # worker has a time limit of its own, MLflow's.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=None, limits=limits)
+        url = f"http://{HOST}:{port}"
+        self._client = httpx.AsyncClient(base_url=url, timeout=None, limits=limits, trust_env=False)
 
     @classmethod
     async def start(cls, connection: Connection, model: str, version: str) -> "Worker":
@@ -165,14 +166,16 @@ class Follower:
         try:
             aliases = await asyncio.to_thread(self._read)
         except BadInput as error:
-            self._say(f"warning: {self._current} keeps answering: {error}")
+            self._say(f"warning: {self._state}: {error}")
             return
-        for version in [version for version, worker in self._workers.items() if not worker.is_alive]:
-            self._say(f"warning: the process of version {version} ended by itself; starting another one")
-            await self._workers.pop(version).end()
+        for version, worker in list(self._workers.items()):
+            if not worker.is_alive:
+                self._say(f"warning: the process of version {version} ended by itself; starting another one")
+                self._champion = None if worker is self._champion else self._champion
+                await self._workers.pop(version).end()
         champion = aliases.get(registry.CHAMPION)
         if champion is None:
-            self._say(f"warning: {self.model} has no champion; {self._current} keeps answering")
+            self._say(f"warning: {self.model} has no champion; {self._state}")
         elif champion in self._workers and self._champion is not self._workers[champion]:
             self._champion = self._workers[champion]
             self._say(f"{self.model}: version {champion} answers now")
@@ -192,7 +195,7 @@ class Follower:
                 return await self._champion.forward(request, body)
         except httpx.TransportError:
             pass
-        message = f"the process of {self._current} has ended and is started again; repeat the request in a few seconds"
+        message = "the model's process has ended and is started again; repeat the request in a few seconds"
         return JSONResponse({"error_code": "TEMPORARILY_UNAVAILABLE", "message": message}, status_code=503)
 
     async def end(self) -> None:
@@ -211,13 +214,13 @@ class Follower:
             self._workers[version] = await Worker.start(self.connection, self.model, version)
         except BadInput as error:
             self._failed[version] = time.monotonic() + RETRY_SECONDS
-            self._say(f"warning: {error}; {self._current} keeps answering")
+            self._say(f"warning: {error}; {self._state}")
         finally:
             del self._loading[version]
 
     @property
-    def _current(self) -> str:
-        return f"version {self._champion.version}" if self._champion else "no version"
+    def _state(self) -> str:
+        return f"version {self._champion.version} keeps answering" if self._champion else "nothing answers"
 
     def _say(self, sentence: str) -> None:
         """Print a sentence, unless it was the last one."""
