@@ -105,7 +105,7 @@ class Champions:
         Raises:
             BadInput: there is no such model or version, it is the champion already, or the champion is not `expected`.
         """
-        facts = {"candidate": version, "numbers": numbers or {}, "reasons": reasons}
+        facts: dict[str, Any] = {"candidate": version, "numbers": numbers or {}, "reasons": reasons}
         with self.ledger.locked():
             book = self._open(model, self._reconciled(origin, [model]))
             self._check(book, version, expected)
@@ -152,7 +152,7 @@ class Champions:
         Raises:
             BadInput: as for `promote`.
         """
-        facts = {"candidate": candidate, "numbers": numbers, "reasons": reasons}
+        facts: dict[str, Any] = {"candidate": candidate, "numbers": numbers, "reasons": reasons}
         with self.ledger.locked():
             book = self._open(model, self._reconciled(origin, [model]))
             self._check(book, candidate, expected)
