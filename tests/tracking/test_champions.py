@@ -153,6 +153,10 @@ def test_a_champion_that_was_set_by_hand_is_adopted(
     client = champions.connection.client
     client.set_registered_model_alias(model, "champion", "2")  # before there was a ledger
     champions.promote(model, "3", ORIGIN, expected="2")
+    assert (
+        f"{model}: champion version 2 was set by hand, or before there was a ledger"
+        in capsys.readouterr().err
+    )
     client.set_registered_model_alias(model, "champion", "4")
     assert "version 4 in MLflow and version 3 in the ledger: it was moved by hand" in champions.problems()[0]
     adopted = champions.reconcile(ORIGIN)[-1]

@@ -241,7 +241,11 @@ class Champions:
             book = self._open(name, entries)
             actual, champion = book.aliases.get(registry.CHAMPION), book.standing.champion
             if actual != champion:
-                reason = f"MLflow has champion {_named(actual)}, the ledger {_named(champion)}: it was moved by hand"
+                reason = (
+                    f"MLflow has champion {_named(actual)}, the ledger {_named(champion)}: it was moved by hand"
+                    if book.own
+                    else f"champion {_named(actual)} was set by hand, or before there was a ledger"
+                )
                 self._move(book, origin, "adopted", actual, reasons=[reason])
                 _say(f"{name}: {reason}; recorded in the ledger")
         return entries
