@@ -137,11 +137,10 @@ def manipulate(champions: Champions, count: int, rng: random.Random) -> list[tup
     return found
 
 
-def work(root: Path, uri: str, models: list[str], seed: int, ready: Path) -> None:
+def work(root: Path, uri: str, models: list[str], seed: int) -> None:
     """Move champions until killed."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
     champions, rng = Champions(connect(root)), random.Random(seed)
-    ready.touch()
     while True:
         step(champions, rng.choice(models), rng)
 
@@ -199,13 +198,13 @@ def disagreements(champions: Champions, models: list[str]) -> list[str]:
 
 def kill_once(champions: Champions, models: list[str], rng: random.Random) -> tuple[bool, list[str]]:
     """Kill a working process; return whether it was between ledger and registry, and what is wrong after a repair."""
-    ready = champions.connection.root / f"ready-{rng.randrange(10**9)}"
-    root, uri = champions.connection.root, champions.connection.uri
-    process = spawn(work, root, uri, models, rng.randrange(10**9), ready)
-    while not ready.exists():
+    root, uri, path = champions.connection.root, champions.connection.uri, champions.ledger.path
+    size = path.stat().st_size
+    process = spawn(work, root, uri, models, rng.randrange(10**9))
+    while path.stat().st_size == size:
         assert process.is_alive(), "the process ended by itself"
-        time.sleep(0.005)
-    time.sleep(rng.uniform(0, 4))
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.2))  # a step takes about that long
     assert process.is_alive(), "the process ended by itself"
     process.kill()
     process.join()
@@ -232,7 +231,7 @@ def main() -> None:
             step(champions, models[number % 2], rng)
         found = manipulate(champions, arguments.manipulations, rng)
         for name, problem in found:
-            print(f"{name}: {problem or 'NOT FOUND'}", flush=True)
+            print(f"{name}: {problem[:100] or 'NOT FOUND'}", flush=True)
         missed = sum(not problem for _, problem in found)
         print(f"{len(found)} manipulations, {len(found) - missed} found", flush=True)
         kills = between = failed = 0
