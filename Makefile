@@ -96,7 +96,7 @@ schedule: $(READY) .git/HEAD  ## run the retraining flow on its schedule until C
 serve-spam: $(READY)  ## serve the champion of the spam models over HTTP, and follow promotions (port 5055)
 	python -m groundup.serving.server groundup-spam --port $(or $(PORT),5055)
 
-serve-chat: $(READY)  ## serve the champion of the instruction models likewise (port 5056)
+serve-chat: $(READY)  ## serve the champion of the instruction models over HTTP, and follow promotions (port 5056)
 	python -m groundup.serving.server groundup-chat --port $(or $(PORT),5056)
 
 # MLflow records absolute paths; correct them if the project was moved
