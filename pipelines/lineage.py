@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
+from groundup.tracking.champions import Origin, digest
 from pipelines.params import PIPELINES
 
 if TYPE_CHECKING:
@@ -143,6 +144,11 @@ def revision_tags(root: Path) -> dict[str, str]:
         if value := os.environ.get(variable):
             tags[tag] = value
     return tags
+
+
+def origin_of(root: Path, actor: str) -> Origin:
+    """Return what the ledger records about the state of the project when `actor` moves a champion."""
+    return Origin(actor, revision_tags(root).get("git.revision", ""), digest(root / "dvc.lock"))
 
 
 def git(root: Path, *args: str) -> str:

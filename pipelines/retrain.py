@@ -31,6 +31,7 @@ from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
 from groundup.tracking import Run, Terminated, connect, explained, registry
+from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
@@ -45,7 +46,7 @@ from pipelines.flow import (
     stage_task,
     stages_die_with_us,
 )
-from pipelines.lineage import find_stage, recorded_keys
+from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
 from pipelines.operate.automations import put, silent_runs
 from pipelines.operate.deployments import deployments
@@ -172,6 +173,7 @@ def refresh(root: Path, run: Run) -> None:
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
     connection = connect(root)
+    Champions(connection).reconcile(origin_of(root, "flow retrain"), contest.model)
     made = recorded_keys(root).get(contest.made_by, "")
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
@@ -196,15 +198,22 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
             before = contest.metrics(old, test, params) if old else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway, "
-                f"give version {candidate.version} the alias champion in MLflow"
+                f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
+                f"groundup promote {contest.model} {candidate.version}"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
         after = contest.metrics(new, test, params)
     better, why = decide(after, before, params.retrain.min_improvement)
+    champions, origin = Champions(connection), origin_of(root, "flow retrain")
+    facts: Any = {
+        "expected": champion.version if champion else None,
+        "numbers": {"candidate": after, "champion": before},
+        "reasons": [why],
+    }
     if better:
-        with explained(connection.uri):
-            registry.promote(connection, contest.model, candidate.version)
+        champions.promote(contest.model, candidate.version, origin, **facts)
+    else:
+        champions.record(contest.model, candidate.version, "kept", origin, **facts)
     return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
 
 

@@ -1,5 +1,6 @@
 """Retraining compares candidate and champion, promotes the better one, and always writes a summary."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from groundup.errors import BadInput
 from groundup.generation.prompts import Request
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import registry
+from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
@@ -98,39 +100,50 @@ def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str
     return str(made.version)
 
 
+def make_champion(store: Any, model: str, version: str) -> None:
+    store.client.set_registered_model_alias(model, "champion", version)
+
+
 @pytest.mark.parametrize(
-    ("champion", "candidate", "winner", "words"),
+    ("champion", "candidate", "winner", "words", "entries"),
     [
-        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500"),
-        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500"),
-        ("0.90", None, "1", "kept: the output of finetune has no registered version"),
-        (None, "0.10", "1", "promoted: there is no champion yet"),
-        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)"),
+        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500", ["adopted", "promoted"]),
+        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500", ["adopted", "kept"]),
+        ("0.90", None, "1", "kept: the output of finetune has no registered version", ["adopted"]),
+        (None, "0.10", "1", "promoted: there is no champion yet", ["promoted"]),
+        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)", ["adopted"]),
     ],
 )
-def test_compare(project: Any, champion: str | None, candidate: str | None, winner: str, words: str) -> None:
+def test_compare(
+    project: Any, champion: str | None, candidate: str | None, winner: str, words: str, entries: list[str]
+) -> None:
     folder, store, contest = project
     if champion:
-        registry.promote(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
+        make_champion(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
     if candidate:
         add_version(store, folder, contest.model, candidate, recorded_keys(folder)["finetune"])
     row = retrain.compare.fn(contest, folder, PARAMS)
     assert words in row
     found = registry.champion(store, contest.model)
     assert found is not None and found.version == winner
+    written = Champions(store).ledger.entries()
+    assert [entry.action for entry in written] == entries
+    assert {entry.actor for entry in written} == {"flow retrain"}
+    lock = hashlib.sha256((folder / "dvc.lock").read_bytes()).hexdigest()
+    assert {entry.lock for entry in written} == {lock}
 
 
 def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
     contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
-    registry.promote(store, contest.model, version)
+    make_champion(store, contest.model, version)
     assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
 def test_a_failing_store_does_not_replace_the_champion(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store, contest = project
-    registry.promote(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
     add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
 
     def unreachable(*_: Any) -> Path:

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from groundup import tracking
@@ -226,9 +228,9 @@ def test_adapters_are_registered_alone_and_answer_on_their_base(
 
 
 def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
-    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The base is found in the project, and an experiment is not champion before it is applied."""
+    """The base is found in the project, wherever it is now; an experiment is not champion before it is applied."""
     project = tmp_path / "project"
     workspace = project / ".dvc/tmp/exps/tmpabc"
     for folder in (project, workspace):
@@ -254,10 +256,21 @@ def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     assert registry.champion(store, "test-trial") is None
     made = registry.made_by(store, "test-trial", "trial")
     assert made is not None
-    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert store.client.get_model_version("test-trial", "1").tags["base.folder"] == "data/base"
+    project = project.rename(tmp_path / "moved")
+    fetched = registry.fetch_checkpoint(replace(store, root=project), made, tmp_path / "fetched")
     assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("GROUNDUP_ROOT", str(project))
+        model = load(store, "models:/test-trial/1")
+        assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    (project / "notes").mkdir()
+    monkeypatch.chdir(project / "notes")  # any folder of the project
     model = load(store, "models:/test-trial/1")
     assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    described = Path(store.client.get_model_version_download_uri("test-trial", "1").removeprefix("file://"))
+    flavor = yaml.safe_load((described / "MLmodel").read_text())["flavors"]["python_function"]
+    assert flavor["config"]["base"] == ["data/base"]
     pointer = store.client.download_artifacts(run.run_id, "pointers/base.json", str(tmp_path))
     assert [fact["path"] for fact in json.loads(Path(pointer).read_text())] == ["data/base/config.json"]
 
@@ -308,6 +321,6 @@ def test_first_version_serves_and_later_ones_wait(
     fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text())["kind"] == "classifier"
     load_checkpoint(fetched)
-    registry.promote(store, "test-classifier", "2")
+    store.client.set_registered_model_alias("test-classifier", "champion", "2")
     assert registry.champion(store, "test-classifier") == made
-    registry.promote(store, "test-classifier", "1")
+    store.client.set_registered_model_alias("test-classifier", "champion", "1")

@@ -4,6 +4,7 @@ The folder of a registered model has a copy of this file, the package's source a
 MLflow runs the copy to get its model (models from code), so nothing is pickled.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,20 @@ class _Served(mlflow.pyfunc.PythonModel):
         from groundup.checkpoint import load_checkpoint
         from groundup.tracking.pointers import complete
 
-        # for adapters, the possible folders of their base model (older versions name a single folder)
-        recorded = (context.model_config or {}).get("base") or []
-        places = [Path(place) for place in ([recorded] if isinstance(recorded, str) else recorded)]
-        base = next((place for place in places if place.is_dir()), places[-1] if places else None)
-        with complete(Path(context.artifacts["checkpoint"])) as folder:
+        stored = Path(context.artifacts["checkpoint"])
+        # for adapters, the folder of their base model
+        [pointer] = (context.model_config or {}).get("base") or [None]
+        base = None if pointer is None else _find_base(Path(pointer), stored)
+        with complete(stored) as folder:
             self.checkpoint = load_checkpoint(folder, base=base)
+
+
+def _find_base(pointer: Path, model: Path) -> Path:
+    """Find a folder of the project: in GROUNDUP_ROOT, above the stored model, or in or above the working folder."""
+    given = os.environ.get("GROUNDUP_ROOT")
+    roots = [*([Path(given)] if given else []), *model.resolve().parents, Path.cwd(), *Path.cwd().parents]
+    places = [root / pointer for root in roots]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 class ServedClassifier(_Served):

@@ -19,7 +19,8 @@ from groundup.files import read_json, write_json
 
 WEIGHTS = "model.safetensors"
 POINTER = "weights.json"
-ROOT_VARIABLE = "GROUNDUP_ROOT"  # the project's folder, for servers that run elsewhere
+# the project's folder: where large weights and the base models of adapters are looked for first
+ROOT_VARIABLE = "GROUNDUP_ROOT"
 
 
 def md5_of(path: Path) -> str:

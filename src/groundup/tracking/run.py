@@ -15,6 +15,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groundup.errors import BadInput
 from groundup.tracking import evaluations, models, prompts, unsent
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
@@ -255,7 +256,7 @@ class Run:
                 input_example,
                 params,
                 metrics,
-                lasting=self._lasting,
+                workspace=self.workspace,
                 stored=stored,
                 made=made,
                 dataset=dataset,
@@ -268,7 +269,7 @@ class Run:
                 )
             # an experiment in a temporary folder does not belong to the project before `dvc exp apply`
             if self.workspace == self.root and registry.champion(self.connection, name) is None:
-                registry.promote(self.connection, name, version)
+                self._promote_first(name, version)
             return version
         return None
 
@@ -335,10 +336,23 @@ class Run:
             return str(self.connection.client.get_run(self.run_id).data.tags.get("git.revision", ""))
         return ""
 
-    def _lasting(self, path: Path) -> Path:
-        """Return the path in the project that corresponds to `path` in a temporary workspace."""
-        path, workspace = path.resolve(), self.workspace.resolve()
-        return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
+    def _promote_first(self, name: str, version: str) -> None:
+        """Make `version` the champion; if that is refused, warn, because the training must not be lost."""
+        from groundup.tracking.champions import Champions, Origin, digest
+
+        assert self.connection is not None
+        tags = self.connection.client.get_run(self.run_id).data.tags
+        actor, lock = f"stage {tags.get('stage', '')}".strip(), digest(self.root / "dvc.lock")
+        origin = Origin(actor, tags.get("git.revision", ""), lock)
+        try:
+            Champions(self.connection).promote(
+                name, version, origin, expected=None, reasons=["the first version; there was no champion"]
+            )
+        except BadInput as error:
+            print(
+                f"warning: version {version} of {name} is registered, but not champion: {error}",
+                file=sys.stderr,
+            )
 
     def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
         """Call a method of the MLflow client for this run, unless the store has just not answered.

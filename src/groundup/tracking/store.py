@@ -39,6 +39,7 @@ class Connection:
     client: Any  # mlflow.MlflowClient, which is not imported here because that takes seconds
     uri: str
     experiment_id: str
+    root: Path  # the project's folder
 
 
 def experiment_name() -> str:
@@ -46,19 +47,29 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
 
 
-def connect(root: Path) -> Connection:
+def connect(root: Path, *, create: bool = True) -> Connection:
     """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db.
 
     An SQLite store that was moved is corrected first; see relocation.py. Then what earlier stages could not send is
     sent, and the runs of dead processes are ended.
 
+    Args:
+        root: the project's folder.
+        create: create the store if it does not exist.
+
     Raises:
-        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted.
+        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted;
+            or it does not exist and is not to be created.
     """
     for key, value in _DEFAULTS.items():
         os.environ.setdefault(key, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    name = experiment_name()
+    name, database = experiment_name(), database_of(uri)
+    if database and not create and not database.exists():
+        raise BadInput(
+            f"there is no MLflow store at {database}; expected one that `make repro` has made: change to the project's "
+            "folder, or point MLFLOW_TRACKING_URI to a store"
+        )
     with _without_garbage_collection():
         from mlflow import MlflowClient
 
@@ -68,7 +79,7 @@ def connect(root: Path) -> Connection:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
         with _locked(uri):  # two processes that create the database at once break each other's migration
-            if database := database_of(uri):
+            if database:
                 follow(database)
             _make_database(uri)
             client = MlflowClient(uri, registry_uri=uri)
@@ -80,7 +91,7 @@ def connect(root: Path) -> Connection:
                 f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
                 "MLFLOW_EXPERIMENT_NAME"
             )
-        connection = Connection(client, uri, experiment.experiment_id)
+        connection = Connection(client, uri, experiment.experiment_id, root)
         unsent.send(connection, root)
         _sweep(connection)
     return connection
