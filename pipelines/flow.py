@@ -33,8 +33,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.files import read_json
+from groundup.lineage.locks import address, split
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
-from pipelines.lineage import address, find_stage, recorded_keys, revision_tags, split
+from pipelines.lineage import find_stage, recorded_keys, revision_tags
 from pipelines.mend import GRACE_SECONDS, mend
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
@@ -49,7 +50,7 @@ _running: set[subprocess.Popen[str]] = set()
 class Step:
     """One stage of a dvc.yaml as a task."""
 
-    name: str  # such as download@spam; see `lineage.address`
+    name: str  # such as download@spam; see `address`
     after: tuple[str, ...]
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry

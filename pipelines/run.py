@@ -19,8 +19,10 @@ from typing import Any, get_type_hints
 
 import groundup
 from groundup.errors import BadInput
+from groundup.lineage.locks import address, workspace
+from groundup.lineage.records import log_environment, log_inputs
 from groundup.tracking import Terminated, processes, stage_run
-from pipelines.lineage import address, project_of, revision_tags, stage_tags, workspace
+from pipelines.lineage import project_of, revision_tags, stage_entry, stage_tags
 from pipelines.params import PIPELINES, load_params
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
@@ -94,8 +96,9 @@ def _work(
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
     tags = revision_tags(root)
-    if in_dvc:
-        tags |= stage_tags(address(PIPELINES[pipeline].dvc_yaml, name), root)
+    entry = stage_entry(address(PIPELINES[pipeline].dvc_yaml, name), root) if in_dvc else None
+    if entry:
+        tags |= stage_tags(entry, root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
     with stage_run(
         name,
@@ -107,7 +110,11 @@ def _work(
         pipeline=pipeline,
         process=dvc,
     ) as run:
-        main(run, *arguments, **sections)
+        log_inputs(run, entry, root)
+        try:
+            main(run, *arguments, **sections)
+        finally:
+            log_environment(run)
 
 
 def _check_code(root: Path) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from groundup.cli.reproduce import reproduce
+from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
@@ -361,6 +363,10 @@ def doctor() -> None:
             typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
         except BadInput as error:
             typer.echo(f"{folder}: not usable: {error}")
+
+
+app.command()(trace)
+app.command()(reproduce)
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""What every run of a stage records for its lineage, as small artifacts in the folder lineage/, and how it is read.
+
+lock.json: the stage's entry in dvc.lock without its outputs. environment.json: machine, packages, torch.
+uncommitted.patch: what differed from the last commit. The lock file in git is often that of an earlier run, since the
+results are committed after the run, or never.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.lineage.repository import uncommitted
+from groundup.tracking import Connection, Run
+from groundup.tracking.environment import environment
+
+FOLDER = "lineage"
+ENTRY, ENVIRONMENT, PATCH = "lock.json", "environment.json", "uncommitted.patch"
+PATCH_BYTES = 5_000_000  # a larger patch is not kept
+
+
+def log_inputs(run: Run, entry: Mapping[str, Any] | None, root: Path) -> None:
+    """Log the stage's entry (None outside of DVC) and, if the code is not committed, its patch.
+
+    Args:
+        run: the stage's run.
+        entry: cmd, deps and params, as DVC will write them to dvc.lock.
+        root: the folder in which the stage works.
+    """
+    if run.connection is None:
+        return
+    if entry:
+        run.text(_json(entry), f"{FOLDER}/{ENTRY}")
+    patch = uncommitted(root)
+    if patch and len(patch) <= PATCH_BYTES:
+        run.text(patch, f"{FOLDER}/{PATCH}")
+
+
+def log_environment(run: Run) -> None:
+    """Log machine, packages and, if the stage used it, torch; call it when the stage has ended."""
+    if run.connection is not None:
+        run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
+
+
+def read(connection: Connection, run_id: str) -> dict[str, str]:
+    """Return the text of each lineage artifact of a run by its file name; empty for runs made before they were kept."""
+    client = connection.client
+    names = [file.path for file in client.list_artifacts(run_id, FOLDER)]
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for name in names:
+            local = Path(client.download_artifacts(run_id, name, folder))
+            found[local.name] = local.read_text(encoding="utf-8")
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
