@@ -100,7 +100,6 @@ def environment(place: Path) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": f"{place / 'src'}{os.pathsep}{place}",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(place / ".dvc" / "tmp" / "site"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import networkx
+
 from groundup.reports.pages import fill
 
 # pixels
@@ -32,6 +34,8 @@ class Diagram:
     arrows: tuple[str, ...]
     width: int
     height: int
+    box_width: int = WIDTH
+    box_height: int = HEIGHT
 
 
 def render_page(facts: Mapping[str, Any]) -> str:
@@ -47,7 +51,10 @@ def render_page(facts: Mapping[str, Any]) -> str:
 
 
 def diagram(facts: Mapping[str, Any]) -> Diagram:
-    """Lay out the chain from top to bottom: each stage below those that made its data, then version and decisions."""
+    """Lay out the chain from top to bottom: each stage below those that made its data, then version and decisions.
+
+    An arrow from A to C is left out if arrows lead from A by way of B to C.
+    """
     nodes = [(step["stage"], step["phase"], step["phase"], tuple(step["after"])) for step in facts["steps"]]
     if version := facts["registered"]:
         aliases = ", ".join(version["aliases"]) or "no alias"
@@ -66,12 +73,9 @@ def diagram(facts: Mapping[str, Any]) -> Diagram:
         for column, name in enumerate(row):
             place = (left + column * (WIDTH + GAP), level * (HEIGHT + DROP))
             boxes[name] = Box(name, *described[name], *place)
-    arrows = tuple(
-        _arrow(boxes[before], boxes[name])
-        for name, _, _, after in nodes
-        for before in after
-        if before in boxes
-    )
+    edges = [(before, name) for name, _, _, after in nodes for before in after if before in boxes]
+    direct = networkx.transitive_reduction(networkx.DiGraph(edges)).edges
+    arrows = tuple(_arrow(boxes[start], boxes[end]) for start, end in edges if (start, end) in direct)
     return Diagram(tuple(boxes.values()), arrows, width, len(rows) * (HEIGHT + DROP) - DROP)
 
 

@@ -1,0 +1,211 @@
+"""The lineage of a model that real stages made: complete, the same after a move, honest about what is lost."""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.errors import BadInput
+from groundup.lineage.trace import Trace, trace
+from groundup.tracking import connect
+from tests.lineage import project
+from tests.pipelines import toy
+
+STAGES = ["download@spam", "validate", "prepare_spam", "finetune_spam", "evaluate"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_store() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("MLFLOW_TRACKING_URI")
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the pipeline has run once, with a champion; nothing of the run is committed."""
+    folder = project.make(tmp_path_factory.mktemp("made") / "project")
+    project.dvc(folder, "repro", "-q")
+    store = connect(folder)
+    project.register(store, folder, project.newest_run(store, "finetune_spam"))
+    return folder
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """A copy to change, in another folder."""
+    shutil.copytree(made, tmp_path / "another place", symlinks=True)
+    return tmp_path / "another place"
+
+
+def md5(file: Path) -> str:
+    return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+def traced(folder: Path, model: str = "groundup-spam") -> Trace:
+    return trace(folder, connect(folder), model)
+
+
+def head(folder: Path) -> str:
+    return toy.run(folder, "git", "rev-parse", "HEAD").stdout.strip()
+
+
+def test_the_whole_chain_is_found_and_every_hash_is_that_of_the_file(made: Path) -> None:
+    found = traced(made)
+    assert [step.stage for step in found.steps] == STAGES
+    phases = ["raw data", "validation", "preparation", "training", "evaluation"]
+    assert [step.phase for step in found.steps] == phases
+    assert [step.after for step in found.steps] == [
+        (),
+        ("download@spam",),
+        ("download@spam", "validate"),
+        ("prepare_spam", "validate"),
+        ("finetune_spam", "prepare_spam"),
+    ]
+    files = [item for step in found.steps for item in (*step.data, *step.code, *step.outs)]
+    checked = [item for item in files if (made / item.path).is_file()]
+    assert len(checked) > 10
+    assert {item.path: item.hash for item in checked} == {
+        item.path: md5(made / item.path) for item in checked
+    }
+    weights = made / "data/models/spam/model.safetensors"
+    assert found.weights is not None
+    assert found.weights.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert found.weights.bytes == weights.stat().st_size
+    for step in found.steps:
+        run = found.runs[step.key]
+        assert (run.stage, run.revision, run.status) == (step.stage, head(made), "FINISHED")
+    assert found.unknown == ("no entry of reports/ledger.jsonl names groundup-spam version 1; the first version of a "
+                             "model becomes champion without a comparison",)  # fmt: skip
+
+
+def test_raw_data_have_licence_source_and_checksum(made: Path) -> None:
+    [one] = traced(made).raw["download@spam"]
+    assert (one.name, one.title, one.licence) == ("messages", "Messages", "CC0")
+    assert one.location == "file:data/own/messages.txt"
+    assert one.sha256 == hashlib.sha256((made / "data/raw.jsonl").read_bytes()).hexdigest()
+
+
+def test_machine_and_packages_of_every_run(made: Path) -> None:
+    import numpy
+
+    for run in traced(made).runs.values():
+        environment = run.environment
+        assert environment is not None
+        assert environment["python"] == sys.version.split()[0]
+        assert environment["packages"]["numpy"] == numpy.__version__
+        assert environment["cpu"]["model"] and environment["cpu"]["usable_cores"] >= 1
+
+
+def test_a_model_is_named_by_alias_version_and_folder(made: Path) -> None:
+    expected = traced(made).as_json()
+    for name in ("groundup-spam@champion", "groundup-spam/1", "models:/groundup-spam/1", "data/models/spam"):
+        assert {**traced(made, name).as_json(), "model": "groundup-spam"} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("groundup-spin", r"groundup-spin is neither .* expected one of groundup-spam"),
+        ("groundup-spam@best", r"has no alias best; expected one of champion"),
+        ("groundup-spam/7", r"has no version 7; its versions are 1"),
+        ("groundup-spam/x", r"has no version x; its versions are 1"),
+        ("data/own", r"no stage in a dvc.lock of .* writes data/own"),
+    ],
+)
+def test_a_wrong_name_is_explained(made: Path, name: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        traced(made, name)
+
+
+def test_after_the_project_was_moved_the_lineage_is_the_same(made: Path, copied: Path) -> None:
+    expected = traced(made).as_json()
+    aside = made.with_name("aside")
+    made.rename(aside)  # so that nothing can be read from the old place
+    try:
+        found = traced(copied)
+        assert found.as_json() == expected
+        assert found.registered is not None and found.registered.folder is not None
+        assert found.registered.folder.is_relative_to(copied)
+        assert found.weights is not None and found.weights.sha256
+    finally:
+        aside.rename(made)
+
+
+def test_an_older_model_is_traced_after_later_runs_that_were_never_committed(copied: Path) -> None:
+    """dvc.lock has only the last run; DVC's run cache has the earlier ones."""
+    first = traced(copied).as_json()
+    (copied / "data/own/messages.txt").write_text("call me\n")
+    project.dvc(copied, "repro", "-q")
+    store = connect(copied)
+    project.register(store, copied, project.newest_run(store, "finetune_spam"))
+    second = traced(copied)
+    assert second.step.source == "the project's folder"
+    again = traced(copied, "groundup-spam/1")
+    assert again.step.source == "DVC's run cache"
+    assert [step.stage for step in again.steps] == STAGES
+    keys = [(step["stage"], step["key"], step["run"]["id"]) for step in first["steps"]]
+    assert [(step.stage, step.key, again.runs[step.key].id) for step in again.steps] == keys
+    assert not {step.key for step in again.steps} & {step.key for step in second.steps}
+
+    # the run cache may be lost too; committed lock files remain
+    shutil.rmtree(copied / ".dvc/cache/runs")
+    with pytest.raises(AssertionError):  # only what the training's run recorded is left
+        assert [step.stage for step in traced(copied, "groundup-spam/1").steps] == STAGES
+    lost = traced(copied, "groundup-spam/1")
+    assert [step.stage for step in lost.steps] == ["finetune_spam"]
+    assert any("made data/prepared with the hash" in sentence for sentence in lost.unknown)
+    assert lost.step.source.startswith("run ")
+
+
+def test_a_committed_lock_file_is_enough(copied: Path) -> None:
+    expected = traced(copied).as_json()
+    project.commit(copied, "results")
+    shutil.rmtree(copied / ".dvc/cache")
+    (copied / "data/own/messages.txt").write_text("call me\n")
+    project.dvc(copied, "repro", "-q")
+    shutil.rmtree(copied / ".dvc/cache/runs")
+    found = traced(copied).as_json()
+    assert [step["source"][:7] for step in found["steps"][:-1]] == ["commit "] * 4
+    assert [(step["stage"], step["key"]) for step in found["steps"][:4]] == [
+        (step["stage"], step["key"]) for step in expected["steps"][:4]
+    ]
+
+
+def test_what_is_lost_is_said(copied: Path) -> None:
+    store = connect(copied)
+    store.client.delete_run(project.newest_run(store, "prepare_spam").info.run_id)
+    (copied / "data/catalogue.yaml").write_text("messages: {licence: another}\n")
+    toy.run(copied, "git", "checkout", "-q", "--orphan", "new")
+    toy.run(copied, "git", "add", "-A")
+    found = traced(copied)
+    assert any(
+        "no finished run of this store has the stage key of prepare_spam" in one for one in found.unknown
+    )
+    [one] = found.raw["download@spam"]
+    assert one.licence == "CC0" and not one.remark  # of the commit, which is still in the repository
+    (copied / "data/models/spam/model.safetensors").write_bytes(b"changed")
+    said = traced(copied, "data/models/spam").unknown
+    assert any(
+        "data/models/spam/model.safetensors has changed since finetune_spam wrote it" in one for one in said
+    )
+
+
+def test_the_decisions_on_a_version_are_those_of_the_ledger(copied: Path) -> None:
+    entries: list[Any] = [
+        {"number": 1, "model": "groundup-spam", "action": "adopted", "before": None, "after": "1"},
+        {"number": 2, "model": "groundup-chat", "action": "adopted", "before": None, "after": "1"},
+        {"number": 3, "model": "groundup-spam", "action": "kept", "before": 1, "after": 1},
+        {"number": 4, "model": "groundup-spam", "action": "promoted", "before": 2, "after": 3},
+    ]
+    (copied / "reports").mkdir(exist_ok=True)
+    text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+    (copied / "reports/ledger.jsonl").write_text(text + '{"number": 5, "mod')
+    found = traced(copied)
+    assert [entry["number"] for entry in found.decisions] == [1, 3]
+    assert "1 lines of reports/ledger.jsonl cannot be read" in found.unknown
