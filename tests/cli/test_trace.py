@@ -1,6 +1,5 @@
 """The text of `groundup trace`, from facts written by hand; where the facts come from is tested in tests/lineage."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -53,4 +52,4 @@ def test_outside_of_a_project(command: str, tmp_path: Path, monkeypatch: pytest.
     result = CliRunner().invoke(app, [command, "groundup-spam"])
     assert isinstance(result.exception, BadInput)
     assert "has no dvc.yaml; expected the project's folder" in str(result.exception)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,8 @@ def test_facts_of_this_process() -> None:
 
 
 def test_torch_is_not_imported_to_ask_it() -> None:
-    code = "import sys; from groundup.tracking.environment import environment as e; print(e()['torch'], 'torch' in sys.modules)"
+    code = "import sys; from groundup.tracking.environment import environment\n"
+    code += "print(environment()['torch'], 'torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_paths()
     )
