@@ -96,7 +96,7 @@ def _work(
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
     tags = revision_tags(root)
-    entry = stage_entry(address(PIPELINES[pipeline].dvc_yaml, name), root) if in_dvc else None
+    entry = stage_entry(address(PIPELINES[pipeline].dvc_yaml, name), root) if in_dvc else {}
     if entry:
         tags |= stage_tags(entry, root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
@@ -110,7 +110,7 @@ def _work(
         pipeline=pipeline,
         process=dvc,
     ) as run:
-        log_inputs(run, entry, root)
+        log_inputs(run, address(PIPELINES[pipeline].dvc_yaml, name), entry, root)
         try:
             main(run, *arguments, **sections)
         finally:

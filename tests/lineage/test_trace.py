@@ -153,10 +153,8 @@ def test_an_older_model_is_traced_after_later_runs_that_were_never_committed(cop
     assert [(step.stage, step.key, again.runs[step.key].id) for step in again.steps] == keys
     assert not {step.key for step in again.steps} & {step.key for step in second.steps}
 
-    # the run cache may be lost too; committed lock files remain
+    # the run cache may be lost too; what the training's run recorded remains
     shutil.rmtree(copied / ".dvc/cache/runs")
-    with pytest.raises(AssertionError):  # only what the training's run recorded is left
-        assert [step.stage for step in traced(copied, "groundup-spam/1").steps] == STAGES
     lost = traced(copied, "groundup-spam/1")
     assert [step.stage for step in lost.steps] == ["finetune_spam"]
     assert any("made data/prepared with the hash" in sentence for sentence in lost.unknown)
@@ -171,9 +169,9 @@ def test_a_committed_lock_file_is_enough(copied: Path) -> None:
     project.dvc(copied, "repro", "-q")
     shutil.rmtree(copied / ".dvc/cache/runs")
     found = traced(copied).as_json()
-    assert [step["source"][:7] for step in found["steps"][:-1]] == ["commit "] * 4
-    assert [(step["stage"], step["key"]) for step in found["steps"][:4]] == [
-        (step["stage"], step["key"]) for step in expected["steps"][:4]
+    assert {step["source"][:7] for step in found["steps"]} == {"commit "}
+    assert [(step["stage"], step["key"]) for step in found["steps"]] == [
+        (step["stage"], step["key"]) for step in expected["steps"]
     ]
 
 

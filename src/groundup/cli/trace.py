@@ -171,6 +171,10 @@ def _decision(entry: Mapping[str, Any]) -> Iterator[str]:
     facts = [
         f"{name} {entry[name]}" for name in ("actor", "run_id", "revision", "lock", "hash") if entry.get(name)
     ]
+    numbers = {
+        name: value for name, value in (entry.get("numbers") or {}).items() if isinstance(value, int | float)
+    }
+    facts += [f"{name} {value:.6g}" for name, value in numbers.items()]
     tails = [str(reason) for reason in entry.get("reasons") or ()] + facts
     for number, tail in enumerate(tails, 1):
         yield f"      {'└─' if number == len(tails) else '├─'} {tail}"

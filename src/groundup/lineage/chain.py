@@ -99,19 +99,23 @@ def chain(locks: Locks, target: Locked) -> list[Step]:
 
 
 def measurements(locks: Locks, target: Locked, known: list[Step]) -> list[Step]:
-    """Return the stages that evaluated an output of `target`; data from outside the chain `known` has no maker."""
-    inside = {step.stage: {out.path: out.hash for out in step.outs} for step in known}
-    found = [one for one in locks.users(target) if phase_of(one.stage) == "evaluation"]
-    steps = []
-    for one in found:
-        makers = {
-            path: stage
-            for path, md5 in one.deps.items()
-            for stage, outs in inside.items()
-            if outs.get(path) == md5
-        }
-        steps.append(_step(locks.root, one, makers, ()))
-    return steps
+    """Return the stages that evaluated an output of `target`, each with the data of the chain `known`.
+
+    Data from outside the chain, such as another model, have no maker. If a stage has several records, because its code
+    or values have changed, the one from the source of `target` is returned, or else the first.
+    """
+    made = {out.path: out for step in known for out in step.outs}
+    found: dict[str, Locked] = {}
+    for one in sorted(locks.users(target), key=lambda one: one.source != target.source):
+        shared = {path: md5 for path, md5 in one.deps.items() if path in made}
+        if phase_of(one.stage) == "evaluation" and all(
+            made[path].hash == md5 for path, md5 in shared.items()
+        ):
+            found.setdefault(one.stage, one)
+    return [
+        _step(locks.root, one, {path: made[path].made_by for path in one.deps if path in made}, ())
+        for one in found.values()
+    ]
 
 
 def _visit(locks: Locks, one: Locked, steps: dict[str, Step], entered: set[str]) -> list[tuple[str, str]]:

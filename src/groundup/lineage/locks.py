@@ -107,9 +107,8 @@ class Source:
     def entries(self) -> tuple[Locked, ...]:
         """The stages; none if the text is not that of a lock file (a killed run may leave an incomplete one)."""
         try:
-            content = YAML(typ="safe").load(
-                self.text
-            )  # unlike PyYAML, it reads 5e-4 as a number, as DVC does
+            # unlike PyYAML, it reads 5e-4 as a number, as DVC does
+            content = YAML(typ="safe").load(self.text)
         except YAMLError:
             return ()
         if not isinstance(content, dict):
@@ -165,13 +164,12 @@ class Locks:
         return next((one for one in around if any(holds(out, path) for out in one.outs if out != path)), None)
 
     def users(self, made: Locked) -> list[Locked]:
-        """Return a record of each stage that reads an output of `made` with the same hash; old commits are not read."""
+        """Return the records of the stages that read an output of `made` with the same hash, one for each key."""
         found: dict[str, Locked] = {}
         for path, md5 in made.outs.items():
-            reading = [one for one in self._having((md5,), past=False) if one.deps.get(path) == md5]
-            for one in sorted(reading, key=lambda one: one.source != made.source):
-                named = self.named(one)
-                found.setdefault(named.stage or named.key, named)
+            for one in self._having((md5,)):
+                if one.deps.get(path) == md5:
+                    found.setdefault(one.key, self.named(one))
         return list(found.values())
 
     def stage_of(self, path: str) -> Locked | None:
@@ -254,16 +252,21 @@ def config(root: Path) -> configparser.ConfigParser:
     return settings
 
 
-def listing(root: Path, md5: str) -> dict[str, str]:
-    """Return the MD5 of each file of a folder, by its path in the folder, from DVC's cache; empty if it is not there.
+def cached(root: Path, md5: str) -> Path:
+    """Return the place of a file, or of a folder's listing, in DVC's cache; it need not be there."""
+    return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def listing(root: Path, md5: str) -> dict[str, str] | None:
+    """Return the MD5 of each file of a folder, by its path in the folder, from DVC's cache; None if it is not there.
 
     Args:
         root: the project's folder.
         md5: the hash of the folder, which ends in `.dir`.
     """
-    file = cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
-    if not md5.endswith(".dir") or not file.is_file():
-        return {}
+    file = cached(root, md5)
+    if not file.is_file():
+        return None
     return {one["relpath"]: one["md5"] for one in json.loads(file.read_text(encoding="utf-8"))}
 
 

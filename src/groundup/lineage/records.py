@@ -1,6 +1,6 @@
 """What every run of a stage records for its lineage, as small artifacts in the folder lineage/, and how it is read.
 
-lock.json: the stage's entry in dvc.lock without its outputs. environment.json: machine, packages, torch.
+lock.json: the stage's name and its entry in dvc.lock without its outputs. environment.json: machine, packages, torch.
 uncommitted.patch: what differed from the last commit. The lock file in git is often that of an earlier run, since the
 results are committed after the run, or never.
 """
@@ -20,18 +20,19 @@ ENTRY, ENVIRONMENT, PATCH = "lock.json", "environment.json", "uncommitted.patch"
 PATCH_BYTES = 5_000_000  # a larger patch is not kept
 
 
-def log_inputs(run: Run, entry: Mapping[str, Any] | None, root: Path) -> None:
-    """Log the stage's entry (None outside of DVC) and, if the code is not committed, its patch.
+def log_inputs(run: Run, stage: str, entry: Mapping[str, Any], root: Path) -> None:
+    """Log the stage's entry and, if the code is not committed, its patch.
 
     Args:
         run: the stage's run.
-        entry: cmd, deps and params, as DVC will write them to dvc.lock.
+        stage: DVC's name of the stage in the project's folder.
+        entry: cmd, deps and params, as DVC will write them to dvc.lock; empty outside of DVC.
         root: the folder in which the stage works.
     """
     if run.connection is None:
         return
     if entry:
-        run.text(_json(entry), f"{FOLDER}/{ENTRY}")
+        run.text(_json({"stage": stage, **entry}), f"{FOLDER}/{ENTRY}")
     patch = uncommitted(root)
     if patch and len(patch) <= PATCH_BYTES:
         run.text(patch, f"{FOLDER}/{PATCH}")

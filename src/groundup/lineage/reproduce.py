@@ -11,7 +11,18 @@ from ruamel.yaml import YAML
 
 from groundup.errors import BadInput
 from groundup.lineage.chain import Item, Step
-from groundup.lineage.locks import LOCK, Locked, Source, cache_folder, config, folder_hash, split, stage_key
+from groundup.lineage.locks import (
+    LOCK,
+    Locked,
+    Source,
+    cache_folder,
+    cached,
+    config,
+    folder_hash,
+    listing,
+    split,
+    stage_key,
+)
 from groundup.lineage.records import ENVIRONMENT, PATCH
 from groundup.lineage.repository import apply, is_commit, md5_of, version_with
 from groundup.lineage.runs import WEIGHTS, RunFacts, Weights, weights_in
@@ -73,8 +84,7 @@ def reproduce(root: Path, model: Trace, *, from_scratch: bool, say: Say) -> Outc
             _supply_user_data(root, place, model.steps)
             command = ["repro", "--no-run-cache", step.stage]
         else:
-            _write_locks(place, model.steps)
-            _supply_data(root, place, step, revision)
+            _supply_data(root, place, model, revision)
             command = ["repro", "--single-item", "--force", "--no-commit", step.stage]
         say(f"dvc {' '.join(command)}")
         if code := run_dvc(place, *command):
@@ -158,19 +168,20 @@ def _write_locks(place: Path, steps: Sequence[Step]) -> None:
             YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, opened)
 
 
-def _supply_data(root: Path, place: Path, step: Step, revision: str) -> None:
-    """Put the data that a stage reads into the worktree: from git, from the project, or from DVC's cache or remote."""
-    missing = [item for item in step.data if not _is_there(place, item)]
+def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
+    """Put the data of a training into the worktree: from git, DVC's cache, the project (user's files) or a remote."""
+    missing = [item for item in model.step.data if not _is_there(place, item)]
     missing = [item for item in missing if not _from_git(root, place, item, revision)]
     missing = [item for item in missing if not _from_cache(root, place, item)]
     missing = [item for item in missing if item.made_by or not _from_project(root, place, item)]
     if not missing:
         return
+    _write_locks(place, model.steps)
     _write_config(root, place, cache_folder(root))
     paths = [item.path for item in missing]
-    if run_dvc(place, "checkout", *paths) and run_dvc(place, "pull", *paths):
+    if run_dvc(place, "pull", *paths):
         raise BadInput(
-            f"neither DVC's cache nor a remote has {', '.join(paths)} as {step.stage} read it; run again with "
+            f"neither DVC's cache nor a remote has {', '.join(paths)} as {model.step.stage} read it; run again with "
             "--from-scratch, which makes all data again"
         )
 
@@ -202,12 +213,18 @@ def _from_git(root: Path, place: Path, item: Item, revision: str) -> bool:
 
 
 def _from_cache(root: Path, place: Path, item: Item) -> bool:
-    """Copy a single file from DVC's cache; DVC itself does not check out metrics that git keeps."""
-    kept = cache_folder(root) / "files" / "md5" / item.hash[:2] / item.hash[2:]
-    if item.hash.endswith(".dir") or not kept.is_file():
+    """Copy a file or folder from DVC's cache, also metrics that git keeps, which `dvc checkout` leaves alone."""
+    folder = item.hash.endswith(".dir")
+    files = listing(root, item.hash) if folder else {"": item.hash}
+    if files is None or not all(cached(root, md5).is_file() for md5 in files.values()):
         return False
-    (place / item.path).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept, place / item.path)
+    if folder:
+        shutil.rmtree(place / item.path, ignore_errors=True)
+        (place / item.path).mkdir(parents=True)
+    for name, md5 in files.items():
+        target = place / item.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cached(root, md5), target)
     return True
 
 
@@ -238,14 +255,13 @@ def _write_config(root: Path, place: Path, cache: Path) -> None:
 def _compare(place: Path, model: Trace, run: RunFacts, recorded: Weights) -> Outcome:
     step = model.step
     made = _entry_in(place, step.stage)
-    file = next(
-        (place / out.path / WEIGHTS for out in step.outs if (place / out.path / WEIGHTS).is_file()), None
-    )
+    now = Locked(step.stage, made, "")
+    files = [place / path / WEIGHTS for path in now.outs]
+    file = next((file for file in files if file.is_file()), None)
     if file is None:
         raise BadInput(
             f"{step.stage} wrote no {WEIGHTS} in the worktree; expected one in {model.title}'s outputs"
         )
-    now = Locked(step.stage, made, "")
     outs = {out.path: (out.hash, now.outs.get(out.path, "")) for out in step.outs}
     before = run.environment
     machine = None if before is None else tuple(differences(before, _environment_in(place)))

@@ -57,7 +57,7 @@ class RunFacts:
 
     @property
     def entry(self) -> dict[str, Any] | None:
-        """The stage's entry in dvc.lock without its outputs, or None if it was not recorded."""
+        """The stage's name and its entry in dvc.lock without its outputs, or None if they were not recorded."""
         text = self.records.get("lock.json")
         return json.loads(text) if text else None
 

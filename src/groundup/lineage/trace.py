@@ -163,7 +163,7 @@ def _recorded(locks: Locks, key: str, run: RunFacts | None) -> Locked | None:
     if key and (found := locks.find(key, *hashes)):
         return locks.named(found)
     if run and run.entry:
-        return Locked(run.stage, run.entry, f"run {run.id}")
+        return Locked(run.entry["stage"], run.entry, f"run {run.id}")
     return None
 
 

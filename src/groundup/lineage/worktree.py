@@ -24,7 +24,15 @@ from groundup.tracking.processes import ProcessId
 FOLDER = Path(".dvc/tmp/reproduce")
 GRACE_SECONDS = 20.0
 # variables that would lead a stage in the worktree to the run, the store or the stage of the caller
-OF_THE_CALLER = ("DVC_", "MLFLOW_", "GROUNDUP_PARENT_RUN_ID", "PYTHONSAFEPATH", "GIT_DIR", "GIT_WORK_TREE")
+OF_THE_CALLER = (
+    "DVC_",
+    "MLFLOW_",
+    "GROUNDUP_PARENT_RUN_ID",
+    "PYTHONSAFEPATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GOMP_SPINCOUNT",  # the command sets its own
+)
 
 
 @contextmanager

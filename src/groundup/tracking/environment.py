@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "GOMP_SPINCOUNT")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CPU_INFO = Path("/proc/cpuinfo")
 
 
