@@ -123,6 +123,8 @@ def _visit(locks: Locks, one: Locked, steps: dict[str, Step], entered: set[str])
     entered.add(one.key)
     makers, unknown, edges = {}, [], []
     for path, md5 in one.deps.items():
+        if is_code(locks.root / path):
+            continue
         maker = locks.maker(path, md5, one.source)
         if maker is None:
             if other := locks.stage_of(path):

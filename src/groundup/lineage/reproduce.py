@@ -80,12 +80,14 @@ def reproduce(root: Path, model: Trace, *, from_scratch: bool, say: Say) -> Outc
         for sentence in _restore_values(place, model.steps):
             say(sentence)
         if from_scratch:
-            _empty_records(place)
+            _remove_locks(place)
             _supply_user_data(root, place, model.steps)
             command = ["repro", "--no-run-cache", step.stage]
         else:
             _supply_data(root, place, model, revision)
             command = ["repro", "--single-item", "--force", "--no-commit", step.stage]
+        # the project's run cache must neither restore the stage nor receive this run
+        _write_config(place, place, place / ".dvc" / "cache")
         say(f"dvc {' '.join(command)}")
         if code := run_dvc(place, *command):
             raise BadInput(
@@ -149,11 +151,10 @@ def _restore_values(place: Path, steps: Sequence[Step]) -> Iterator[str]:
                 yaml.dump(values, opened)
 
 
-def _empty_records(place: Path) -> None:
-    """Remove the worktree's lock files, and make its cache its own, so that every stage runs."""
+def _remove_locks(place: Path) -> None:
+    """Remove the worktree's lock files, so that every stage runs."""
     for lock in (place / LOCK, *place.glob(f"pipelines/*/{LOCK}")):
         lock.unlink(missing_ok=True)
-    _write_config(place, place, place / ".dvc" / "cache")
 
 
 def _write_locks(place: Path, steps: Sequence[Step]) -> None:
@@ -239,7 +240,7 @@ def _from_project(root: Path, place: Path, item: Item) -> bool:
 
 
 def _write_config(root: Path, place: Path, cache: Path) -> None:
-    """Give the worktree the cache, and the project's remotes with absolute paths."""
+    """Give the worktree this cache, and the remotes of `root` with absolute paths."""
     settings = config(root)
     if not settings.has_section("cache"):
         settings.add_section("cache")
