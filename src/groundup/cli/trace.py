@@ -142,9 +142,7 @@ def _step(step: Mapping[str, Any], numbers: Mapping[str, int], raw: Any) -> Iter
     rows = [("reads", item["path"], item["hash"]) for item in outside]
     rows += [("code", f"{len(step['code'])} files and folders", "hashes in --json")] if step["code"] else []
     rows += [("writes", item["path"], item["hash"]) for item in step["outs"]]
-    figures = (
-        _figures(run["metrics"]) if run and step["phase"] in ("validation", "evaluation", "training") else ""
-    )
+    figures = _figures(step["phase"], run["metrics"]) if run else ""
     tails = [f"{kind:<9} {path}  {md5}" for kind, path, md5 in rows]
     for one in raw:
         tails.append(f"dataset   {one['name']}: {one['title'] or 'not in the catalogue'}")
