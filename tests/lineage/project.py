@@ -135,7 +135,7 @@ def dvc(folder: Path, *arguments: str, **variables: str) -> None:
     paths = {"PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)]), "MLFLOW_TRACKING_URI": ""}
     environment = toy.environment() | paths | variables
     subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, check=True, timeout=300
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, check=True, timeout=900
     )
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,25 +19,16 @@ from tests.lineage import project
 from tests.pipelines import toy
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_store() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("MLFLOW_TRACKING_URI")
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a champion, and then other, uncommitted data, code and values in its folder."""
-    folder = project.make(tmp_path_factory.mktemp("made") / "project")
-    project.dvc(folder, "repro", "-q")
-    store = connect(folder)
-    project.register(store, folder, project.newest_run(store, "finetune_spam"))
+@pytest.fixture
+def changed(made: Path, tmp_path: Path) -> Path:
+    """A copy of the project with other values, code and reports, and without its data and models."""
+    folder = tmp_path / "project"
+    shutil.copytree(made, folder, symlinks=True)
     (folder / "params.yaml").write_text(project.VALUES.replace("5.0e-4", "7.0e-4"))
     code = folder / "pipelines/main/train.py"
     code.write_text(code.read_text().replace("steps) +", "steps) * 2 +"))
-    shutil.rmtree(folder / "data/models")
-    shutil.rmtree(folder / "data/prepared")
+    for name in ("data/models", "data/prepared", "data/raw.jsonl"):
+        shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
     (folder / "reports/validation.json").write_text("of a later run")
     return folder
 
@@ -61,72 +51,59 @@ def state(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
-def test_a_model_is_identical_and_the_project_is_left_as_it_was(made: Path, from_scratch: bool) -> None:
-    before = state(made)
-    outcome, said = again(made, from_scratch=from_scratch)
+def test_a_model_is_identical_and_the_project_is_left_as_it_was(changed: Path, from_scratch: bool) -> None:
+    before = state(changed)
+    outcome, said = again(changed, from_scratch=from_scratch)
     assert outcome.identical and outcome.inputs == () and outcome.machine == ()
     assert outcome.found.sha256 == outcome.recorded.sha256 != ""
     assert all(recorded == found for recorded, found in outcome.outs.values()) and len(outcome.outs) == 2
     assert said[-1].startswith("dvc repro")
-    assert state(made) == before
-    assert not list((made / worktree.FOLDER).glob("*"))
+    assert state(changed) == before
+    assert not list((changed / worktree.FOLDER).glob("*"))
 
 
 def test_another_result_is_different_although_all_inputs_are_the_same(
-    made: Path, monkeypatch: pytest.MonkeyPatch
+    changed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOY_CHANCE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    outcome, _ = again(made)
+    outcome, _ = again(changed)
     assert not outcome.identical and outcome.inputs == ()
     assert outcome.machine == ("variables.OMP_NUM_THREADS: 1, now 3",)
     recorded, found = outcome.outs["data/models/spam"]
     assert recorded != found
 
 
-def test_a_model_of_uncommitted_code_is_made_from_the_patch_of_its_run(made: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder, symlinks=True)
-    project.dvc(folder, "repro", "-q")
-    store = connect(folder)
+def test_a_model_of_uncommitted_code_is_made_from_the_patch_of_its_run(changed: Path) -> None:
+    project.dvc(changed, "repro", "-q", "finetune_spam")
+    store = connect(changed)
     run = project.newest_run(store, "finetune_spam")
     assert run.data.tags["git.revision"].endswith("-dirty")
-    assert project.register(store, folder, run) == "2"
-    toy.run(folder, "git", "checkout", "-q", ".")
-    outcome, said = again(folder)
+    assert project.register(store, changed, run) == "3"
+    toy.run(changed, "git", "checkout", "-q", ".")
+    outcome, said = again(changed)
     assert outcome.identical and outcome.inputs == ()
     assert "the model was made with uncommitted changes; they are applied from its run" in said
 
     # without the patch only the values are known
-    shutil.rmtree(next(folder.glob(f"mlruns/*/{run.info.run_id}/artifacts/lineage")))
-    outcome, said = again(folder)
+    shutil.rmtree(next(changed.glob(f"mlruns/*/{run.info.run_id}/artifacts/lineage")))
+    outcome, said = again(changed)
     assert not outcome.identical and outcome.machine is None
     assert any("uncommitted changes that its run did not keep" in line for line in said)
     assert any(line.startswith("params.yaml, left: taken from the run of finetune_spam") for line in said)
     assert [sentence.partition(" was ")[0] for sentence in outcome.inputs] == ["pipelines/main/train.py"]
 
 
-def test_data_that_are_nowhere_are_named(made: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder, symlinks=True)
-    shutil.rmtree(folder / ".dvc/cache/files")
+def test_data_are_pulled_from_a_remote_and_if_there_is_none_they_are_named(changed: Path) -> None:
+    shutil.move(changed / ".dvc/cache/files", changed.parent / "store/files")
     with pytest.raises(
         BadInput, match=r"neither DVC's cache nor a remote has .*data/prepared.*--from-scratch"
     ):
-        again(folder)
-    assert not list((folder / worktree.FOLDER).glob("*"))
-
-
-def test_data_are_pulled_from_a_remote(made: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder, symlinks=True)
-    shutil.copytree(folder / ".dvc/cache", tmp_path / "store")
-    (folder / ".dvc/config").write_text(
-        "[core]\n    remote = kept\n['remote \"kept\"']\n    url = ../../store\n"
-    )
-    shutil.rmtree(folder / ".dvc/cache/files/md5")
-    (folder / ".dvc/cache/files/md5").mkdir()
-    outcome, _ = again(folder)
+        again(changed)
+    assert not list((changed / worktree.FOLDER).glob("*"))
+    remote = "[core]\n    remote = kept\n['remote \"kept\"']\n    url = ../../store\n"
+    (changed / ".dvc/config").write_text(remote)
+    outcome, _ = again(changed)
     assert outcome.identical and outcome.inputs == ()
 
 

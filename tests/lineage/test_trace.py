@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,6 @@ from tests.lineage import project
 from tests.pipelines import toy
 
 STAGES = ["download@spam", "validate", "prepare_spam", "finetune_spam", "evaluate"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_store() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("MLFLOW_TRACKING_URI")
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which the pipeline has run once, with a champion; nothing of the run is committed."""
-    folder = project.make(tmp_path_factory.mktemp("made") / "project")
-    project.dvc(folder, "repro", "-q")
-    store = connect(folder)
-    project.register(store, folder, project.newest_run(store, "finetune_spam"))
-    return folder
 
 
 @pytest.fixture
@@ -80,7 +62,7 @@ def test_the_whole_chain_is_found_and_every_hash_is_that_of_the_file(made: Path)
     for step in found.steps:
         run = found.runs[step.key]
         assert (run.stage, run.revision, run.status) == (step.stage, head(made), "FINISHED")
-    assert found.unknown == ("no entry of reports/ledger.jsonl names groundup-spam version 1; the first version of a "
+    assert found.unknown == ("no entry of reports/ledger.jsonl names groundup-spam version 2; the first version of a "
                              "model becomes champion without a comparison",)  # fmt: skip
 
 
@@ -104,7 +86,7 @@ def test_machine_and_packages_of_every_run(made: Path) -> None:
 
 def test_a_model_is_named_by_alias_version_and_folder(made: Path) -> None:
     expected = traced(made).as_json()
-    for name in ("groundup-spam@champion", "groundup-spam/1", "models:/groundup-spam/1", "data/models/spam"):
+    for name in ("groundup-spam@champion", "groundup-spam/2", "models:/groundup-spam/2", "data/models/spam"):
         assert {**traced(made, name).as_json(), "model": "groundup-spam"} == expected
 
 
@@ -113,8 +95,8 @@ def test_a_model_is_named_by_alias_version_and_folder(made: Path) -> None:
     [
         ("groundup-spin", r"groundup-spin is neither .* expected one of groundup-spam"),
         ("groundup-spam@best", r"has no alias best; expected one of champion"),
-        ("groundup-spam/7", r"has no version 7; its versions are 1"),
-        ("groundup-spam/x", r"has no version x; its versions are 1"),
+        ("groundup-spam/7", r"has no version 7; its versions are 1, 2"),
+        ("groundup-spam/x", r"has no version x; its versions are 1, 2"),
         ("data/own", r"no stage in a dvc.lock of .* writes data/own"),
     ],
 )
@@ -125,7 +107,7 @@ def test_a_wrong_name_is_explained(made: Path, name: str, said: str) -> None:
 
 def test_after_the_project_was_moved_the_lineage_is_the_same(made: Path, copied: Path) -> None:
     expected = traced(made).as_json()
-    aside = made.with_name("aside")
+    aside = made.with_name("aside")  # of all tests, so it returns in the end
     made.rename(aside)  # so that nothing can be read from the old place
     try:
         found = traced(copied)
@@ -137,42 +119,38 @@ def test_after_the_project_was_moved_the_lineage_is_the_same(made: Path, copied:
         aside.rename(made)
 
 
-def test_an_older_model_is_traced_after_later_runs_that_were_never_committed(copied: Path) -> None:
+def test_an_older_model_is_traced_although_its_lock_file_was_never_committed(made: Path) -> None:
     """dvc.lock has only the last run; DVC's run cache has the earlier ones."""
-    first = traced(copied).as_json()
-    (copied / "data/own/messages.txt").write_text("call me\n")
-    project.dvc(copied, "repro", "-q")
-    store = connect(copied)
-    project.register(store, copied, project.newest_run(store, "finetune_spam"))
-    second = traced(copied)
-    assert second.step.source == "the project's folder"
-    again = traced(copied, "groundup-spam/1")
-    assert again.step.source == "DVC's run cache"
-    assert [step.stage for step in again.steps] == STAGES
-    keys = [(step["stage"], step["key"], step["run"]["id"]) for step in first["steps"]]
-    assert [(step.stage, step.key, again.runs[step.key].id) for step in again.steps] == keys
-    assert not {step.key for step in again.steps} & {step.key for step in second.steps}
-
-    # the run cache may be lost too; what the training's run recorded remains
-    shutil.rmtree(copied / ".dvc/cache/runs")
-    lost = traced(copied, "groundup-spam/1")
-    assert [step.stage for step in lost.steps] == ["finetune_spam"]
-    assert any("made data/prepared with the hash" in sentence for sentence in lost.unknown)
-    assert lost.step.source.startswith("run ")
+    new, old = traced(made), traced(made, "groundup-spam/1")
+    assert {step.source for step in new.steps} == {"the project's folder"}
+    assert {step.source for step in old.steps} == {"DVC's run cache"}
+    assert [step.stage for step in old.steps] == STAGES
+    assert not {step.key for step in old.steps} & {step.key for step in new.steps}
+    assert not {run.id for run in old.runs.values()} & {run.id for run in new.runs.values()}
+    starts = [old.runs[step.key].started for step in old.steps] + [new.runs[new.steps[0].key].started]
+    assert starts == sorted(starts)
 
 
-def test_a_committed_lock_file_is_enough(copied: Path) -> None:
-    expected = traced(copied).as_json()
-    project.commit(copied, "results")
+def test_an_older_model_is_traced_with_a_committed_lock_file(made: Path, copied: Path) -> None:
+    last = (copied / "dvc.lock").read_bytes()
+    (copied / "dvc.lock").write_bytes((copied / "first.lock").read_bytes())
+    commit = project.commit(copied, "results of the first run")
+    (copied / "dvc.lock").write_bytes(last)
     shutil.rmtree(copied / ".dvc/cache")
-    (copied / "data/own/messages.txt").write_text("call me\n")
-    project.dvc(copied, "repro", "-q")
-    shutil.rmtree(copied / ".dvc/cache/runs")
-    found = traced(copied).as_json()
-    assert {step["source"][:7] for step in found["steps"]} == {"commit "}
-    assert [(step["stage"], step["key"]) for step in found["steps"]] == [
-        (step["stage"], step["key"]) for step in expected["steps"]
+    found = traced(copied, "groundup-spam/1")
+    assert {step.source for step in found.steps} == {f"commit {commit[:10]}"}
+    expected = traced(made, "groundup-spam/1")
+    assert [(step.stage, step.key, step.outs) for step in found.steps] == [
+        (step.stage, step.key, step.outs) for step in expected.steps
     ]
+
+
+def test_without_any_lock_file_what_the_run_itself_recorded_is_left(copied: Path) -> None:
+    shutil.rmtree(copied / ".dvc/cache/runs")
+    found = traced(copied, "groundup-spam/1")
+    assert [step.stage for step in found.steps] == ["finetune_spam"]
+    assert found.step.source == f"run {found.run.id if found.run else ''}"
+    assert any("made data/prepared with the hash" in sentence for sentence in found.unknown)
 
 
 def test_what_is_lost_is_said(copied: Path) -> None:
@@ -198,12 +176,12 @@ def test_the_decisions_on_a_version_are_those_of_the_ledger(copied: Path) -> Non
     entries: list[Any] = [
         {"number": 1, "model": "groundup-spam", "action": "adopted", "before": None, "after": "1"},
         {"number": 2, "model": "groundup-chat", "action": "adopted", "before": None, "after": "1"},
-        {"number": 3, "model": "groundup-spam", "action": "kept", "before": 1, "after": 1},
+        {"number": 3, "model": "groundup-spam", "action": "kept", "before": 2, "after": 2},
         {"number": 4, "model": "groundup-spam", "action": "promoted", "before": 2, "after": 3},
     ]
     (copied / "reports").mkdir(exist_ok=True)
     text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
     (copied / "reports/ledger.jsonl").write_text(text + '{"number": 5, "mod')
     found = traced(copied)
-    assert [entry["number"] for entry in found.decisions] == [1, 3]
+    assert [entry["number"] for entry in found.decisions] == [3, 4]
     assert "1 lines of reports/ledger.jsonl cannot be read" in found.unknown

@@ -3,7 +3,7 @@
 `groundup trace groundup-spam --html lineage.html` writes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,35 +64,43 @@ def diagram(facts: Mapping[str, Any]) -> Diagram:
             last = facts["decisions"][-1]
             after = (nodes[-1][0], *measured)
             nodes.append(("gate", str(last.get("action", "")), "registry", after))
-    rows = _rows({name: after for name, _, _, after in nodes})
-    width = max(len(row) for row in rows) * (WIDTH + GAP) - GAP
-    boxes = {}
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(name for name, _, _, _ in nodes)
+    graph.add_edges_from((before, name) for name, _, _, after in nodes for before in after if before in graph)
+    graph = networkx.transitive_reduction(graph)
     described = {name: (below, phase) for name, below, phase, _ in nodes}
+    places, width, height = _places(graph)
+    boxes = {name: Box(name, *described[name], *places[name]) for name in described}
+    arrows = tuple(_arrow(boxes[start], boxes[end]) for start, end in graph.edges)
+    return Diagram(tuple(boxes.values()), arrows, width, height)
+
+
+def _places(graph: "networkx.DiGraph[str]") -> tuple[dict[str, tuple[int, int]], int, int]:
+    """Return the upper left corner of each box, and the width and height of all.
+
+    Each box is one row below the lowest box that leads to it, and, as far as there is room, below the middle of those.
+    """
+    rows = list(networkx.topological_generations(graph))
+    width = max(len(row) for row in rows) * (WIDTH + GAP) - GAP
+    places: dict[str, tuple[int, int]] = {}
     for level, row in enumerate(rows):
-        left = (width - len(row) * (WIDTH + GAP) + GAP) // 2
-        for column, name in enumerate(row):
-            place = (left + column * (WIDTH + GAP), level * (HEIGHT + DROP))
-            boxes[name] = Box(name, *described[name], *place)
-    edges = [(before, name) for name, _, _, after in nodes for before in after if before in boxes]
-    direct = networkx.transitive_reduction(networkx.DiGraph(edges)).edges
-    arrows = tuple(_arrow(boxes[start], boxes[end]) for start, end in edges if (start, end) in direct)
-    return Diagram(tuple(boxes.values()), arrows, width, len(rows) * (HEIGHT + DROP) - DROP)
+        wanted = {name: _below(graph, places, name, (width - WIDTH) // 2) for name in row}
+        left = 0
+        ordered = sorted(row, key=lambda name: wanted[name])
+        for place, name in enumerate(ordered):
+            rest = (len(ordered) - place - 1) * (WIDTH + GAP)  # room for the boxes on the right
+            left = min(max(left, wanted[name]), width - WIDTH - rest)
+            places[name] = (left, level * (HEIGHT + DROP))
+            left += WIDTH + GAP
+    return places, width, len(rows) * (HEIGHT + DROP) - DROP
 
 
-def _rows(after: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return the boxes by row: one row below the lowest box that leads to it, and near those boxes."""
-    level: dict[str, int] = {}
-    for name, befores in after.items():
-        level[name] = 1 + max((level[before] for before in befores if before in level), default=-1)
-    rows: list[list[str]] = [[] for _ in range(max(level.values()) + 1)]
-    position: dict[str, float] = {}
-    for number, row in enumerate(rows):
-        named = [name for name in level if level[name] == number]
-        before = {name: [position[one] for one in after[name] if one in position] for name in named}
-        middle = {name: sum(before[name]) / len(before[name]) if before[name] else 0.0 for name in named}
-        row += sorted(named, key=lambda name: middle[name])
-        position |= {name: column - len(row) / 2 for column, name in enumerate(row)}
-    return rows
+def _below(
+    graph: "networkx.DiGraph[str]", places: Mapping[str, tuple[int, int]], name: str, default: int
+) -> int:
+    """Return the mean of the left sides of the boxes that lead to a box; `default` if there are none."""
+    lefts = [places[before][0] for before in graph.predecessors(name)]
+    return sum(lefts) // len(lefts) if lefts else default
 
 
 def _arrow(start: Box, end: Box) -> str:
