@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import groundup
 from groundup.errors import BadInput
 from groundup.lineage.locks import address, workspace
-from groundup.lineage.records import log_environment, log_inputs
+from groundup.lineage.records import log_changes, log_entry, log_environment
 from groundup.tracking import Terminated, processes, stage_run
 from pipelines.lineage import project_of, revision_tags, stage_entry, stage_tags
 from pipelines.params import PIPELINES, load_params
@@ -96,8 +96,9 @@ def _work(
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
     tags = revision_tags(root)
-    entry = stage_entry(address(PIPELINES[pipeline].dvc_yaml, name), root) if in_dvc else {}
-    if entry:
+    if in_dvc:
+        stage = address(PIPELINES[pipeline].dvc_yaml, name)
+        entry = stage_entry(stage, root)
         tags |= stage_tags(entry, root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
     with stage_run(
@@ -110,7 +111,10 @@ def _work(
         pipeline=pipeline,
         process=dvc,
     ) as run:
-        log_inputs(run, address(PIPELINES[pipeline].dvc_yaml, name), entry, root)
+        if in_dvc:
+            log_entry(run, stage, entry)
+        if tags.get("git.revision", "").endswith("-dirty"):
+            log_changes(run, root)
         try:
             main(run, *arguments, **sections)
         finally:

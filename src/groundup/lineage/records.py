@@ -17,31 +17,30 @@ from groundup.tracking.environment import environment
 
 FOLDER = "lineage"
 ENTRY, ENVIRONMENT, PATCH = "lock.json", "environment.json", "uncommitted.patch"
-PATCH_BYTES = 5_000_000  # a larger patch is not kept
+PATCH_CHARACTERS = 5_000_000  # a larger patch is not kept
 
 
-def log_inputs(run: Run, stage: str, entry: Mapping[str, Any], root: Path) -> None:
-    """Log the stage's entry and, if the code is not committed, its patch.
+def log_entry(run: Run, stage: str, entry: Mapping[str, Any]) -> None:
+    """Log the inputs of a stage.
 
     Args:
         run: the stage's run.
         stage: DVC's name of the stage in the project's folder.
-        entry: cmd, deps and params, as DVC will write them to dvc.lock; empty outside of DVC.
-        root: the folder in which the stage works.
+        entry: cmd, deps and params, as DVC will write them to dvc.lock.
     """
-    if run.connection is None:
-        return
-    if entry:
-        run.text(_json({"stage": stage, **entry}), f"{FOLDER}/{ENTRY}")
+    run.text(_json({"stage": stage, **entry}), f"{FOLDER}/{ENTRY}")
+
+
+def log_changes(run: Run, root: Path) -> None:
+    """Log what is not committed in the folder in which the stage works, unless it is very large."""
     patch = uncommitted(root)
-    if patch and len(patch) <= PATCH_BYTES:
+    if patch and len(patch) <= PATCH_CHARACTERS:
         run.text(patch, f"{FOLDER}/{PATCH}")
 
 
 def log_environment(run: Run) -> None:
     """Log machine, packages and, if the stage used it, torch; call it when the stage has ended."""
-    if run.connection is not None:
-        run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
+    run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
 
 
 def read(connection: Connection, run_id: str) -> dict[str, str]:
