@@ -178,10 +178,25 @@ def test_the_decisions_on_a_version_are_those_of_the_ledger(copied: Path) -> Non
         {"number": 2, "model": "groundup-chat", "action": "adopted", "before": None, "after": "1"},
         {"number": 3, "model": "groundup-spam", "action": "kept", "before": 2, "after": 2},
         {"number": 4, "model": "groundup-spam", "action": "promoted", "before": 2, "after": 3},
+        {
+            "number": 5,
+            "model": "groundup-spam",
+            "action": "kept",
+            "before": "1",
+            "after": "1",
+            "candidate": "2",
+        },
+        {
+            "number": 6,
+            "model": "groundup-spam",
+            "action": "adopted",
+            "after": "2",
+            "registry": "another store",
+        },
     ]
     (copied / "reports").mkdir(exist_ok=True)
     text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
-    (copied / "reports/ledger.jsonl").write_text(text + '{"number": 5, "mod')
+    (copied / "reports/ledger.jsonl").write_text(text + '{"number": 7, "mod')
     found = traced(copied)
-    assert [entry["number"] for entry in found.decisions] == [3, 4]
+    assert [entry["number"] for entry in found.decisions] == [3, 4, 5]
     assert "1 lines of reports/ledger.jsonl cannot be read" in found.unknown

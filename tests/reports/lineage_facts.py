@@ -75,6 +75,7 @@ def facts() -> dict[str, Any]:
         "registered": {
             "name": "groundup-spam",
             "version": "3",
+            "registry": "1795727942300",
             "aliases": ["champion"],
             "created": "2026-11-26T21:02:00+00:00",
             "tags": {},

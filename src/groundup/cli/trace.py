@@ -165,6 +165,8 @@ def _figures(phase: str, metrics: Mapping[str, float]) -> str:
 
 def _decision(entry: Mapping[str, Any]) -> Iterator[str]:
     moved = f"version {entry.get('before') or 'none'} -> {entry.get('after') or 'none'}"
+    if candidate := entry.get("candidate"):
+        moved += f", candidate {candidate}"
     yield f"  {entry.get('time', 'unknown time')}  {entry.get('action', 'unknown action')}: {moved}"
     facts = [
         f"{name} {entry[name]}" for name in ("actor", "run_id", "revision", "lock", "hash") if entry.get(name)

@@ -74,15 +74,26 @@ class Weights:
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered model."""
+    """A version of a registered model.
+
+    Attributes:
+        name, version: as in the registry.
+        registry: when the registered model was created, in ms; two stores have different ones.
+        aliases: those of the version.
+        created: UTC, in ISO format.
+        tags: those of the version.
+        requirements: the pinned packages that it needs to answer.
+        folder: its artifacts, or None if they are not on this machine.
+    """
 
     name: str
     version: str
+    registry: str
     aliases: tuple[str, ...]
     created: str
     tags: Mapping[str, str]
-    requirements: tuple[str, ...]  # pinned packages that it needs to answer
-    folder: Path | None  # its artifacts, if they are on this machine
+    requirements: tuple[str, ...]
+    folder: Path | None
 
     @property
     def title(self) -> str:
@@ -130,14 +141,21 @@ def version_of(connection: Connection, key: str) -> Registered | None:
 
 
 def _version(connection: Connection, name: str, number: str) -> Registered:
-    found = connection.client.get_model_version(name, number)
-    place = urlsplit(connection.client.get_model_version_download_uri(name, number))
+    client = connection.client
+    found = client.get_model_version(name, number)
+    place = urlsplit(client.get_model_version_download_uri(name, number))
     folder = Path(unquote(place.path)) if place.scheme in ("", "file") else None
-    created = _time(found.creation_timestamp)
-    tags = {str(key): str(value) for key, value in found.tags.items()}
     pinned = folder / "requirements.txt" if folder else None
-    needs = pinned.read_text(encoding="utf-8").split() if pinned and pinned.is_file() else []
-    return Registered(name, number, tuple(sorted(found.aliases)), created, tags, tuple(needs), folder)
+    return Registered(
+        name,
+        number,
+        str(client.get_registered_model(name).creation_timestamp),
+        tuple(sorted(found.aliases)),
+        _time(found.creation_timestamp),
+        {str(key): str(value) for key, value in found.tags.items()},
+        tuple(pinned.read_text(encoding="utf-8").split()) if pinned and pinned.is_file() else (),
+        folder,
+    )
 
 
 def run_with(connection: Connection, run_id: str) -> RunFacts | None:

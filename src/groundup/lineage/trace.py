@@ -276,13 +276,16 @@ def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str
             entry = None
         if not isinstance(entry, dict):
             unread += 1
-        elif entry.get("model") == version.name and version.version in _versions(entry):
+        elif _is_about(entry, version):
             found.append(entry)
     return found, unread
 
 
-def _versions(entry: Mapping[str, Any]) -> set[str]:
-    return {str(entry[name]) for name in ("before", "after") if entry.get(name) is not None}
+def _is_about(entry: Mapping[str, Any], version: Registered) -> bool:
+    """Return whether an entry is on a version of this store; clones with stores of their own share one ledger."""
+    versions = {str(entry[name]) for name in ("before", "after", "candidate") if entry.get(name) is not None}
+    same_store = str(entry.get("registry") or version.registry) == version.registry
+    return entry.get("model") == version.name and version.version in versions and same_store
 
 
 def _plain_run(run: RunFacts) -> dict[str, Any]:
