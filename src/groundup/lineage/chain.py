@@ -144,7 +144,8 @@ def _visit(locks: Locks, one: Locked, steps: dict[str, Step], entered: set[str])
 
 
 def _step(root: Path, one: Locked, makers: Mapping[str, str], unknown: tuple[str, ...]) -> Step:
-    data, code = [], []
+    data: list[Item] = []
+    code: list[Item] = []
     for dep in one.entry.get("deps", []):
         path = dep["path"]
         item = Item(path, content_of(dep), dep.get("size"), makers.get(path, ""))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.lineage.repository import uncommitted
-from groundup.tracking import Connection, Run
+from groundup.tracking import Run
 from groundup.tracking.environment import environment
+from groundup.tracking.store import Connection
 
 FOLDER = "lineage"
 ENTRY, ENVIRONMENT, PATCH = "lock.json", "environment.json", "uncommitted.patch"

@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 from groundup.errors import BadInput
 from groundup.files import read_json
 from groundup.lineage.records import read
-from groundup.tracking import Connection, registry
+from groundup.tracking import registry
+from groundup.tracking.store import Connection
 
 WEIGHTS = "model.safetensors"
 POINTER = "pointers/checkpoint.json"  # artifact of trainings: path, MD5 and size of the weights

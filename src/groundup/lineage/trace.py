@@ -26,7 +26,8 @@ from groundup.lineage.runs import (
     weights_in,
 )
 from groundup.lineage.sources import RawData, raw_data
-from groundup.tracking import Connection, explained
+from groundup.tracking import explained
+from groundup.tracking.store import Connection
 
 LEDGER = Path("reports/ledger.jsonl")
 
@@ -268,7 +269,8 @@ def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str
     file = root / LEDGER
     if version is None or not file.is_file():
         return [], 0
-    found, unread = [], 0
+    found: list[Mapping[str, Any]] = []
+    unread = 0
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line) if line.strip() else {"model": None}
