@@ -253,14 +253,8 @@ def _of_decisions(version: Registered | None, decisions: list[Mapping[str, Any]]
     if version is None:
         found.append("no registered version has this stage key, so it was never compared or promoted")
     elif not decisions:
-        found.append(
-            f"no entry of {LEDGER} names {version.title}"
-            + (
-                "; the first version of a model becomes champion without a comparison"
-                if version.aliases
-                else ""
-            )
-        )
+        first = "; a first version becomes champion without a comparison" if version.version == "1" else ""
+        found.append(f"no entry of {LEDGER} is on {version.title}{first}")
     return found
 
 
