@@ -77,11 +77,11 @@ def reproduce(root: Path, model: Trace, *, from_scratch: bool, say: Say) -> Outc
     with worktree(root, revision) as place:
         say(f"commit {revision[:10]} is checked out in {place}")
         _restore_changes(place, run, say)
-        for sentence in _restore_values(place, model.steps):
+        for sentence in _restore_values(place, model.chain):
             say(sentence)
         if from_scratch:
             _remove_locks(place)
-            _supply_user_data(root, place, model.steps)
+            _supply_user_data(root, place, model.chain)
             command = ["repro", "--no-run-cache", step.stage]
         else:
             _supply_data(root, place, model, revision)
@@ -135,7 +135,7 @@ def _restore_values(place: Path, steps: Sequence[Step]) -> Iterator[str]:
     for file in sorted({file for step in steps for file in step.params if Path(file).name == "params.yaml"}):
         path = place / file
         yaml = YAML(typ="safe")
-        values = yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        values = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
         changed = False
         for step in steps:
             for name, wanted in step.params.get(file, {}).items():
@@ -177,7 +177,7 @@ def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
     missing = [item for item in missing if item.made_by or not _from_project(root, place, item)]
     if not missing:
         return
-    _write_locks(place, model.steps)
+    _write_locks(place, model.chain)
     _write_config(root, place, cache_folder(root))
     paths = [item.path for item in missing]
     if run_dvc(place, "pull", *paths):

@@ -69,6 +69,11 @@ class Trace:
         return next(step for step in self.steps if step.key == self.key)
 
     @property
+    def chain(self) -> tuple[Step, ...]:
+        """The steps without those that evaluated the model."""
+        return self.steps[: self.steps.index(self.step) + 1]
+
+    @property
     def run(self) -> RunFacts | None:
         """The run that made the model."""
         return self.runs.get(self.key)
