@@ -190,8 +190,9 @@ def _assemble(
     }
     raw = {step.stage: raw_data(locks, step, runs.get(step.key)) for step in steps}
     found_weights = weights(connection, version, run)
-    if found_weights is None and file and file.is_file():
-        found_weights = weights_in(file, model)
+    if file and file.is_file() and (found_weights is None or not found_weights.sha256):
+        here = weights_in(file, model)
+        found_weights = here if found_weights is None or here.md5 == found_weights.md5 else found_weights
     decisions, unread = _decisions(locks.root, version)
     unknown += _gaps([*steps, *after], runs, raw)
     unknown += _of_weights(connection, version, found_weights, run)
