@@ -74,7 +74,7 @@ def test_a_champion_is_traced_to_its_raw_data(clone: Clone, model: str, made_by:
         assert all(item["hash"] for item in (*step["data"], *step["code"], *step["outs"]))
     for datasets in facts["raw"].values():
         assert all(one["licence"] and one["location"] and len(one["sha256"]) == 64 for one in datasets)
-    weights = clone.path / "data/models" / model.replace("groundup-chat", "instructions").rpartition("-")[2]
+    weights = clone.path / "data/models" / made_by.removeprefix("finetune_")
     assert facts["weights"]["bytes"] == (weights / "model.safetensors").stat().st_size
 
 
