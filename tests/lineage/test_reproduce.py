@@ -130,10 +130,11 @@ def test_what_a_killed_process_left_is_removed_by_the_next_call(made: Path) -> N
     worktree.prune(made)
     assert list((made / worktree.FOLDER).glob("*")) == []
     assert toy.run(made, "git", "worktree", "list").stdout.count("\n") == 1
+    running = Path(f"/proc/{child}/cwd")  # a process that has ended has no working folder
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)  # its new parent reaps it
-    assert not Path(f"/proc/{child}/cwd").exists()
+    while running.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running.exists()
 
 
 def test_a_living_process_keeps_its_worktree(made: Path) -> None:
