@@ -38,9 +38,10 @@ from prefect.utilities.timeout import timeout
 
 from groundup.errors import BadInput
 from groundup.files import read_json
+from groundup.lineage.locks import address, split
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run, processes
 from pipelines.heading import FlowRun, heading
-from pipelines.lineage import address, find_stage, recorded_keys, split
+from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import GRACE_SECONDS, mend
 from pipelines.operate.artifacts import Progress, link_report, link_run
 from pipelines.params import PIPELINES
@@ -71,7 +72,7 @@ class _Overdue(TimeoutError):
 class Step:
     """One stage of a dvc.yaml as a task."""
 
-    name: str  # such as download@spam; see `lineage.address`
+    name: str  # such as download@spam; see `address`
     after: tuple[str, ...]
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import yaml
 
 from groundup.errors import BadInput
+from groundup.lineage.repository import git
 from groundup.tracking import Heading
 from groundup.tracking.run import flatten
-from pipelines.lineage import git, revision_tags
+from pipelines.lineage import revision_tags
 from pipelines.params import PIPELINES, load_params, read_values
 
 ABBREVIATED = 7  # characters of a revision

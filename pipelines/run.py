@@ -19,9 +19,11 @@ from typing import Any, get_type_hints
 
 import groundup
 from groundup.errors import BadInput
+from groundup.lineage.locks import address, workspace
+from groundup.lineage.records import log_changes, log_entry, log_environment
 from groundup.tracking import Terminated, processes, stage_run
 from pipelines.heading import heading
-from pipelines.lineage import address, project_of, revision_tags, stage_tags, workspace
+from pipelines.lineage import project_of, revision_tags, stage_entry, stage_tags
 from pipelines.params import PIPELINES, load_params, tracking_config
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
@@ -97,7 +99,9 @@ def _work(
     in_dvc = "DVC_STAGE" in os.environ
     tags = revision_tags(root) | {"mlflow.source.name": f"pipelines/{stage.replace('.', '/')}.py"}
     if in_dvc:
-        tags |= stage_tags(address(PIPELINES[pipeline].dvc_yaml, name), root)
+        of_dvc = address(PIPELINES[pipeline].dvc_yaml, name)
+        entry = stage_entry(of_dvc, root)
+        tags |= stage_tags(entry, root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
     with stage_run(
         name,
@@ -111,7 +115,14 @@ def _work(
         heading=lambda: heading(root, pipeline, processes.command(dvc) if dvc else ""),
         config=tracking_config(root),
     ) as run:
-        main(run, *arguments, **sections)
+        if in_dvc:
+            log_entry(run, of_dvc, entry)
+        if tags.get("git.revision", "").endswith("-dirty"):
+            log_changes(run, root)
+        try:
+            main(run, *arguments, **sections)
+        finally:
+            log_environment(run)
 
 
 def _check_code(root: Path) -> None:

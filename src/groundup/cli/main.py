@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from groundup.cli import registered
+from groundup.cli.reproduce import reproduce
+from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
@@ -365,7 +367,7 @@ def doctor() -> None:
             typer.echo(f"{folder}: not usable: {error}")
 
 
-for command in (registered.models, registered.promote, registered.rollback):
+for command in (registered.models, registered.promote, registered.rollback, trace, reproduce):
     app.command()(command)
 
 
