@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from groundup.cli.label import label
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
@@ -205,6 +206,9 @@ def classify(
     checkpoint = _checkpoint(model, "classifier")
     for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
         typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
+
+
+app.command()(label)
 
 
 @app.command()
