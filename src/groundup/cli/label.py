@@ -143,7 +143,7 @@ class Session:
     def __init__(self, queue: Sequence[tuple[str, float]], inbox: Path) -> None:
         self.queue = queue
         self.answers: list[str] = []  # to the first messages of the queue: a label, or SKIP
-        self.file = inbox / f"labels-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.jsonl"
+        self.file = inbox / f"labels-{datetime.now():%Y%m%d-%H%M%S-%f}-{os.getpid()}.jsonl"
 
     def run(self) -> None:
         """Ask until the queue is empty, the user quits or standard input ends."""
