@@ -198,9 +198,11 @@ def test_a_fixed_share_goes_to_gate_by_the_hash_of_the_group() -> None:
     gate = [text for text in texts if choose_by_hash(0.3, [{"text": text}]) == "gate"]
     assert 140 < len(gate) < 220  # 180 expected, standard deviation 11
     assert set(gate) <= {text for text in texts if choose_by_hash(0.4, [{"text": text}]) == "gate"}
-    group = [{"text": gate[0]}, {"text": next(text for text in texts if text not in gate)}]
-    assert choose_by_hash(0.3, group) == choose_by_hash(0.3, group[::-1]) == "gate"
-    assert {choose_by_hash(share, group) for share in (0.0,)} == {"train"}
+    pairs = [[{"text": one}, {"text": other}] for one, other in zip(texts[::2], texts[1::2], strict=True)]
+    places = [choose_by_hash(0.3, pair) for pair in pairs]
+    assert places == [choose_by_hash(0.3, pair[::-1]) for pair in pairs]
+    assert 65 < places.count("gate") < 115  # the same share of pairs
+    assert choose_by_hash(0.0, pairs[0]) == "train"
 
 
 def test_ids_of_increments_differ_as_their_texts_do() -> None:

@@ -257,9 +257,9 @@ def _expected(name: str, rows: int, config: InboxConfig) -> Dataset:
 
 
 def choose_by_hash(gate_share: float, group: Sequence[Message]) -> str:
-    """Return the split of a group of near duplicates: a fixed share goes to gate, by the hash of its texts."""
-    coin = min(unit_hash(0, "inbox", normalise(message["text"])) for message in group)
-    return GATE if coin < gate_share else TRAIN
+    """Return the split of a group of near duplicates: a fixed share goes to gate, by the hash of its first text."""
+    first = min(normalise(message["text"]) for message in group)
+    return GATE if unit_hash(0, "inbox", first) < gate_share else TRAIN
 
 
 def increment_row(row: Message, split: str) -> Message:

@@ -29,12 +29,8 @@ from groundup.text.overlap import TextIndex, normalise
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]
 
-KEYS = (
-    "id",
-    "label",
-    "text",
-    "group",
-)  # of a message in a split; new ones also have the name of their "increment"
+# of a message in a split; a new one also has the name of its "increment"
+KEYS = ("id", "label", "text", "group")
 SPLITS = ("train", "val", "test", "gate")
 
 BOOK_SEED = 123
