@@ -213,12 +213,12 @@ def _deduplicated(
             )
     facts: dict[str, Any] = {}
     if elsewhere:
-        before = splits["train"]
-        splits["train"] = [m for m in before if m["text"] not in elsewhere.held_out]
-        dropped += Counter({"in held-out text of the corpus": len(before) - len(splits["train"])})
+        apart = [m["id"] for m in splits["train"] if m["text"] in elsewhere.held_out]
+        splits["train"] = [m for m in splits["train"] if m["id"] not in apart]
+        dropped += Counter({"in held-out text of the corpus": len(apart)})
     if new:
-        learned, apart = (elsewhere.learned, elsewhere.held_out) if elsewhere else (None, NearIndex(()))
-        splits, facts["new"] = add(new, splits, learned, apart)
+        learned, held = (elsewhere.learned, elsewhere.held_out) if elsewhere else (None, NearIndex(()))
+        splits, facts["new"] = add(new, splits, learned, held)
     if config.balance == "undersample":
         before = len(splits["train"])
         splits["train"] = _undersample(splits["train"], config.seed)
