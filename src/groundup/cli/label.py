@@ -167,7 +167,7 @@ class Session:
             BadInput: standard input is not text in its encoding.
         """
         while True:
-            typer.echo("s(pam), h(am), (s)k(ip), u(ndo), q(uit)> ", nl=False)
+            typer.echo("[s]pam, [h]am, s[k]ip, [u]ndo, [q]uit> ", nl=False)
             try:
                 line = sys.stdin.readline()
             except UnicodeDecodeError as error:
