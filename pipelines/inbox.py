@@ -38,7 +38,7 @@ NO_LABELS = {"README.md"}  # and hidden files, which are being written
 
 @dataclass(frozen=True)
 class Intake:
-    """What one call took in. It contains file names, counts and reasons, but no message."""
+    """What one call took in. Only the accepted rows in `outcomes` contain messages; `refused` and `table` do not."""
 
     outcomes: tuple[Outcome, ...] = ()
     recorded: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
     Raises:
         BadInput: another call is at work, the pipeline has not run, messages of earlier increments are missing, the
-            protocol has no gate split, or DVC failed. The inbox is then unchanged.
+            protocol has no gate split, a file cannot be read, or DVC failed. The inbox is then unchanged.
     """
     with _locked(root):
         folders = Folders(root)
@@ -213,8 +213,14 @@ def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(
+            f"{printable(str(path), '')} cannot be read ({error.strerror}); expected a file of labels: correct its "
+            f"permissions, or remove it."
+        ) from error
 
 
 def _write(folders: Folders, outcome: Outcome) -> None:
@@ -248,7 +254,7 @@ def _record(folders: Folders) -> tuple[str, ...]:
 
 def _move(folders: Folders, path: Path, outcome: Outcome) -> None:
     """Take a file out of the inbox: into quarantine if rows of it were rejected. A file that has changed stays."""
-    if _digest(path) != outcome.sha256:
+    if not path.exists() or _digest(path) != outcome.sha256:
         return
     reasons = folders.reasons(outcome)
     if reasons.exists():
