@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groundup.datasets.catalogue import DataConfig, StudyDataConfig
 from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.inbox import InboxConfig
 from groundup.datasets.instructions import InstructionsConfig
 from groundup.datasets.preferences import PairsConfig
 from groundup.datasets.spam import SpamConfig
@@ -54,6 +55,7 @@ class MainParams:
     corpus: CorpusConfig
     spam: SpamConfig
     instructions: InstructionsConfig
+    inbox: InboxConfig
     tokenizer: TokenizerConfig
     model: ModelParams
     compute: ComputeConfig

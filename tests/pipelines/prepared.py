@@ -89,7 +89,7 @@ def make_pretrained(folder: Path) -> None:
 
 def make_spam(folder: Path) -> None:
     """Messages in which prizes are spam."""
-    for split, n in (("train", 20), ("val", 8), ("test", 6)):
+    for split, n in (("train", 20), ("val", 8), ("test", 6), ("gate", 4)):
         texts = [("win a prize now " if i % 4 == 0 else "see you at home ") + str(i) for i in range(n)]
         rows = [
             {"id": f"{split}{i}", "label": "ham" if i % 4 else "spam", "text": text, "group": f"{split}{i}"}
@@ -100,7 +100,7 @@ def make_spam(folder: Path) -> None:
 
 def make_instructions(folder: Path) -> None:
     """Instructions of one family, last_word."""
-    for split, n in (("train", 12), ("val", 5), ("test", 3), ("held_out", 0)):
+    for split, n in (("train", 12), ("val", 5), ("test", 3), ("gate", 2), ("held_out", 0)):
         rows = [
             {
                 "id": f"{split}{i}",

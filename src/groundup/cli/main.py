@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from groundup.cli import registered
+from groundup.cli.label import label
 from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
@@ -209,6 +210,9 @@ def classify(
     checkpoint = _checkpoint(model, "classifier")
     for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
         typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
+
+
+app.command()(label)
 
 
 @app.command()

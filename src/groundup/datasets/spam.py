@@ -1,10 +1,11 @@
 """Spam data: deduplicate, split by group, two protocols.
 
 A message is {"id": str, "label": "ham" | "spam", "text": str}; the splits add "group". Messages of one group are near
-duplicates: they differ only in numbers or share 13 consecutive words, directly or through other messages.
+duplicates, directly or through other messages (see `near_duplicates`). The splits are "train", "val" (for choosing),
+"test" (for reporting) and "gate" (for the decision whether a new model serves). New labelled messages are added to
+train and gate only (see `increments`).
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +14,26 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Discriminator
-from scipy.cluster.hierarchy import DisjointSet
 
 from groundup.datasets.corpus import unit_hash
+from groundup.datasets.increments import add, read_increments
+from groundup.datasets.near_duplicates import NearIndex, near_groups
 from groundup.errors import BadInput
 from groundup.settings import STRICT
+from groundup.text.documents import text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
-from groundup.text.jsonl import read_jsonl, write_splits
+from groundup.text.jsonl import read_jsonl, read_splits, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
-from groundup.text.overlap import TextIndex, linked_groups, normalise
+from groundup.text.overlap import TextIndex, normalise
 
 Message = dict[str, Any]
-Splits = dict[str, list[Message]]  # "train", "val", "test"
+Splits = dict[str, list[Message]]
+
+# of a message in a split; a new one also has the name of its "increment"
+KEYS = ("id", "label", "text", "group")
+SPLITS = ("train", "val", "test", "gate")
 
 BOOK_SEED = 123
-_NUMBER = re.compile("0+(?: 0+)*")  # in a normalised text: "0 000" of "1,000"
 # The book reads the file with default CSV quoting: the quote that opens the first of these three messages is closed
 # only at the end of the third, so the three become one row, and 5,574 messages become 5,572 rows. The choice of hams
 # depends on it.
@@ -47,7 +53,10 @@ class DeduplicatedSpamConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of each label for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of each label for the test; the rest is train."""
+    """Share of each label for the test."""
+    gate_fraction: Annotated[float, Ge(0), Lt(1)]
+    """Share of each label for the decision whether a new model serves, taken after test and validation; the rest is
+    train."""
     balance: Literal["none", "undersample"]
     """undersample: drop random messages of the more frequent label, in train only, until both are equally frequent."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
@@ -60,7 +69,8 @@ class DeduplicatedSpamConfig:
 class BookSpamConfig:
     """The protocol of "Build a Large Language Model (From Scratch)", chapter 6, with its duplicates and leaks.
 
-    It keeps as many ham as spam messages and splits them into 70% train, 10% val and 20% test, with seed 123.
+    It keeps as many ham as spam messages and splits them into 70% train, 10% val and 20% test, with seed 123. Gate is
+    empty, and new labelled messages are left out.
     """
 
     __pydantic_config__ = STRICT
@@ -71,21 +81,49 @@ class BookSpamConfig:
 SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("protocol")]
 
 
-def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
-    """Split the messages in `raw` and write the splits to `out`; `corpus` is the prepared corpus; see `prepare`."""
-    pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
-    splits, report = prepare(read_jsonl(raw), config, pretraining)
+@dataclass(frozen=True)
+class Elsewhere:
+    """Texts of the corpus that decide where a message may go."""
+
+    learned: TextIndex
+    """Text of train and gate: a group with a message found there goes to train."""
+    held_out: NearIndex
+    """Text of val and gate: its near duplicates are left out of train, and new messages of gate too."""
+
+
+def prepare_files(
+    raw: Path, corpus: Path, out: Path, config: SpamConfig, labelled: Path | None = None
+) -> tuple[Splits, dict[str, Any]]:
+    """Split the messages in `raw` and write the splits to `out`; see `prepare`.
+
+    Args:
+        corpus: folder of the prepared corpus; the protocol "book" does not read it.
+        labelled: folder of the new labelled messages; see `increments`.
+    """
+    book = isinstance(config, BookSpamConfig)
+    new = read_increments(labelled) if labelled and not book else ()
+    splits, report = prepare(read_jsonl(raw), config, None if book else _elsewhere(corpus), new)
     write_splits(out, splits, report)
     return splits, report
 
 
+def _elsewhere(corpus: Path) -> Elsewhere:
+    documents = read_splits(corpus, ("train", "val", "gate"))
+    learned = [d["messages"] for name in ("train", "gate") for d in documents[name]]
+    held_out = [text_of(d["messages"]) for name in ("val", "gate") for d in documents[name]]
+    return Elsewhere(TextIndex(learned), NearIndex(held_out))
+
+
 def prepare(
-    messages: Sequence[Message], config: SpamConfig, pretraining: TextIndex | None = None
+    messages: Sequence[Message],
+    config: SpamConfig,
+    elsewhere: Elsewhere | None = None,
+    new: Sequence[Message] = (),
 ) -> tuple[Splits, dict[str, Any]]:
     """Split by the configured protocol: (splits, report with every count).
 
-    `pretraining` holds the training texts of earlier stages. The protocol "deduplicated" puts a group with a message
-    found there in train.
+    The protocol "deduplicated" adds the rows of `new` (see `increments`) to train and gate; test and val are the same
+    without them.
 
     Raises:
         BadInput: a label has no messages, the fractions leave nothing for train, more was dropped than `config`
@@ -99,7 +137,7 @@ def prepare(
     if isinstance(config, BookSpamConfig):
         splits, facts = _book(messages)
     else:
-        splits, facts = _deduplicated(messages, config, pretraining)
+        splits, facts = _deduplicated(messages, config, elsewhere, new)
     report = {
         "protocol": config.protocol,
         "read": len(messages),
@@ -148,39 +186,53 @@ def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 
 
 def _deduplicated(
-    messages: Sequence[Message], config: DeduplicatedSpamConfig, pretraining: TextIndex | None
+    messages: Sequence[Message],
+    config: DeduplicatedSpamConfig,
+    elsewhere: Elsewhere | None,
+    new: Sequence[Message],
 ) -> tuple[Splits, dict[str, Any]]:
-    held_out = config.val_fraction + config.test_fraction
+    held_out = config.val_fraction + config.test_fraction + config.gate_fraction
     if held_out >= 1:
         raise BadInput(
-            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected less than 1, "
+            f"spam.val_fraction + test_fraction + gate_fraction is {held_out:g}; expected less than 1, "
             f"so that train is not empty: lower one of them."
         )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
-    groups = [kept[first]["id"] for first in _groups([message["text"] for message in kept])]
+    groups = [kept[first]["id"] for first in near_groups([message["text"] for message in kept])]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
-    seen = {m["group"] for m in kept if pretraining is not None and pretraining.find(m["text"])}
+    seen = {m["group"] for m in kept if elsewhere and elsewhere.learned.find(m["text"])}
     place = _assign(kept, seen, config)
-    splits: Splits = {
-        name: [m for m in kept if place[m["group"]] == name] for name in ("train", "val", "test")
-    }
-    for name, fraction in (("val", config.val_fraction), ("test", config.test_fraction)):
+    splits: Splits = {name: [m for m in kept if place[m["group"]] == name] for name in SPLITS}
+    for name, fraction in _shares(config).items():
         if not splits[name] and fraction * len(kept) >= 1:
             raise BadInput(
                 f"the {len(kept):,} messages form {len(set(groups))} groups of near duplicates, which are never "
                 f"divided; expected one small enough for {name} ({fraction:.0%}): add messages of other kinds, or "
                 f"raise spam.{name}_fraction."
             )
+    facts: dict[str, Any] = {}
+    if elsewhere:
+        apart = [m["id"] for m in splits["train"] if m["text"] in elsewhere.held_out]
+        splits["train"] = [m for m in splits["train"] if m["id"] not in apart]
+        dropped += Counter({"in held-out text of the corpus": len(apart)})
+    if new:
+        learned, held = (elsewhere.learned, elsewhere.held_out) if elsewhere else (None, NearIndex(()))
+        splits, facts["new"] = add(new, splits, learned, held)
     if config.balance == "undersample":
         before = len(splits["train"])
         splits["train"] = _undersample(splits["train"], config.seed)
         dropped["undersampled"] = before - len(splits["train"])
-    return splits, {"dropped": dict(dropped), "kept_in_train": sum(m["group"] in seen for m in kept)}
+    return splits, facts | {"dropped": dict(dropped), "kept_in_train": sum(m["group"] in seen for m in kept)}
+
+
+def _shares(config: DeduplicatedSpamConfig) -> dict[str, float]:
+    """Return the shares of the splits in the order in which they are filled."""
+    return {"test": config.test_fraction, "val": config.val_fraction, "gate": config.gate_fraction}
 
 
 def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
-    """Assign a split to each group: for each label, groups in hash order fill test, then val, up to their shares.
+    """Assign a split to each group: for each label, groups in hash order fill test, val and gate up to their shares.
 
     The rest is train, and so are `pinned` groups and groups too large for the remaining room. A group is spam if any
     of its messages is.
@@ -198,23 +250,14 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedS
             g for g, part in members.items() if any(m["label"] == SPAM for m in part) == (label == SPAM)
         ]
         total = sum(len(members[group]) for group in groups)
-        room = {"test": round(total * config.test_fraction), "val": round(total * config.val_fraction)}
+        room = {name: round(total * share) for name, share in _shares(config).items()}
         for group in sorted((g for g in groups if g not in pinned), key=coin.__getitem__):
-            for name in ("test", "val"):
+            for name in room:
                 if len(members[group]) <= room[name]:
                     place[group] = name
                     room[name] -= len(members[group])
                     break
     return place
-
-
-def _groups(texts: Sequence[str]) -> list[int]:
-    """Return `linked_groups`, with texts also linked if they differ only in the values and lengths of their numbers."""
-    linked = linked_groups(texts)
-    groups, first = DisjointSet(linked), dict[str, int]()
-    for text, group in zip(texts, linked, strict=True):
-        groups.merge(first.setdefault(_NUMBER.sub("0", normalise(text)), group), group)
-    return [groups[group] for group in linked]
 
 
 def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
@@ -245,7 +288,7 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
     order = balanced.sample(frac=1, random_state=BOOK_SEED)["row"].tolist()
     train_end = int(len(order) * 0.7)
     val_end = train_end + int(len(order) * 0.1)
-    parts = {"train": order[:train_end], "val": order[train_end:val_end], "test": order[val_end:]}
+    parts = {"train": order[:train_end], "val": order[train_end:val_end], "test": order[val_end:], "gate": []}
     splits = {name: [rows[i] for i in part] for name, part in parts.items()}
     dropped = {"glued by quoting": len(messages) - len(rows), "undersampled": len(rows) - len(order)}
     return splits, {"dropped": dropped, "kept_in_train": 0}
