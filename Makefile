@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam serve-chat docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,15 +87,17 @@ docs: $(READY)  ## write what is generated: pages, blocks of pages, schemas, the
 	@python -m pipelines.docs
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
-	@$(follow-move)
+	@python -m groundup.tracking.ui $(or $(PORT),5000)
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
-schedule: $(READY) .git/HEAD  ## run the retraining flow on its schedule until Ctrl-C
+schedule: $(READY) .git/HEAD  ## run the flows that have a schedule (retrain, monitor) until Ctrl-C
 	python -m pipelines.retrain serve
 
-serve-spam: $(READY)  ## serve the registered spam model over HTTP (port 5055)
-	@$(follow-move)
-	mlflow models serve -m models:/groundup-spam@champion --env-manager local --port $(or $(PORT),5055)
+serve-spam: $(READY)  ## serve the champion of the spam models over HTTP, and follow promotions (port 5055)
+	python -m groundup.serving.server groundup-spam --port $(or $(PORT),5055)
+
+serve-chat: $(READY)  ## serve the champion of the instruction models over HTTP, and follow promotions (port 5056)
+	python -m groundup.serving.server groundup-chat --port $(or $(PORT),5056)
 
 # MLflow records absolute paths; correct them if the project was moved
 follow-move := python -c 'from groundup.tracking import relocation; relocation.main()'

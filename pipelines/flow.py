@@ -9,13 +9,14 @@ from pipelines import server  # before Prefect, whose settings it reads
 
 # isort: split
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,29 +28,51 @@ from dvc.repo import Repo
 from prefect import Flow, Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.timeout import timeout
 
 from groundup.errors import BadInput
 from groundup.files import read_json
-from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run
-from pipelines.lineage import address, find_stage, recorded_keys, revision_tags, split
+from groundup.lineage.locks import address, split
+from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run, processes
+from pipelines.heading import FlowRun, heading
+from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import GRACE_SECONDS, mend
+from pipelines.operate.artifacts import Progress, link_report, link_run
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
 
 # a failed stage or an error that the user can correct: reported in one sentence, without a traceback
 FORESEEN = (RuntimeError, BadInput, DvcException)
 
+# seconds before the retries of a stage that a signal ended, for example for lack of memory
+KILLED_DELAYS = [10.0, 60.0]
+# DVC's message about a command that a signal ended; a shell adds 128 to the signal's number
+KILLED = re.compile(r"failed to run: .*, exited with (-\d+|1[2-9]\d)$")
+
 _running: set[subprocess.Popen[str]] = set()
+_ending = threading.Event()  # set while a flow stops its stages, so that none starts or is retried
+_starting = threading.Lock()
+
+
+class Killed(RuntimeError):
+    """A signal ended the process of a stage, which can continue from its last saved state."""
+
+
+class _Overdue(TimeoutError):
+    """The time of a flow is over."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One stage of a dvc.yaml as a task."""
 
-    name: str  # such as download@spam; see `lineage.address`
+    name: str  # such as download@spam; see `address`
     after: tuple[str, ...]
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry
@@ -102,6 +125,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
         A state named Cached if there was nothing to do.
 
     Raises:
+        Killed: a signal ended the stage.
         RuntimeError: the stage failed.
     """
     log = get_run_logger()
@@ -112,22 +136,33 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     command += [*(["--force"] if force else []), stage]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path} | dict(environment)
-    ran, last = False, ""
-    with subprocess.Popen(
-        command, cwd=root, env=environment, text=True, errors="replace",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    ) as process:  # fmt: skip
+    ran, last, killed = False, "", False
+    progress = Progress(split(stage)[1])
+    with _starting:
+        if _ending.is_set():
+            raise RuntimeError(f"stage {stage} did not start, because the flow was ending")
+        process = subprocess.Popen(
+            command, cwd=root, env=environment, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         _running.add(process)
+    with process:
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 if line := line.rstrip():
-                    log.info(line)
+                    if progress.belongs_in_log(line):
+                        log.info(line)
                     ran = ran or line.startswith("Running stage ")
+                    killed = killed or bool(KILLED.search(line))
                     last = line.removeprefix("error: ") if line.startswith("error: ") else last
         finally:
             process.wait()
             _running.discard(process)
+    if process.returncode < 0 or killed:
+        raise Killed(
+            f"stage {stage} failed: a signal ended it; its next run continues from the last saved state"
+        )
     if process.returncode:
         raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")
     return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
@@ -147,27 +182,44 @@ def is_up_to_date(stage: str, root: Path) -> bool:
 
 
 def stage_task(step: Step) -> Task[..., State[None]]:
-    """Return the task of one stage, with its name and its retries."""
+    """Return the task of one stage, with its name and its retries.
+
+    A stage with retries in dvc.yaml is retried after any failure, the others only after a signal ended them.
+    """
     _, name = split(step.name)
     return run_stage.with_options(
         name=name.partition("@")[0],
         task_run_name=name,
-        retries=step.retries,
-        retry_delay_seconds=step.retry_delay_seconds,
+        retries=step.retries or len(KILLED_DELAYS),
+        retry_delay_seconds=step.retry_delay_seconds if step.retries else KILLED_DELAYS,
+        retry_condition_fn=_unless_ending if step.retries else _if_killed,
         retry_jitter_factor=0.2,
     )
 
 
-def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None]]:
+def _unless_ending(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    return not _ending.is_set()
+
+
+def _if_killed(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, Killed) and not _ending.is_set()
+
+
+def make_flow(pipeline: str, workers: int | None = None, parent: Run | None = None) -> Flow[..., State[None]]:
     """Return the flow of one pipeline, which brings every stage (or `stages` and their dependencies) up to date.
+
+    After `timeout_hours` the flow stops its stages and fails; None: no limit.
 
     Args:
         pipeline: a name in PIPELINES.
         workers: number of parallel stages; None: the value in PIPELINES.
+        parent: the MLflow run above the runs of the stages; None: one of its own.
     """
 
-    def bring_up_to_date(force: bool = False, stages: list[str] | None = None) -> State[None]:
-        return _bring_up_to_date(pipeline, force, stages)
+    def bring_up_to_date(
+        force: bool = False, stages: list[str] | None = None, timeout_hours: float | None = None
+    ) -> State[None]:
+        return _bring_up_to_date(pipeline, force, stages, timeout_hours, parent)
 
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
         max_workers=workers or PIPELINES[pipeline].workers
@@ -176,12 +228,26 @@ def make_flow(pipeline: str, workers: int | None = None) -> Flow[..., State[None
     return Flow(bring_up_to_date, name=pipeline, description=described, task_runner=runner)
 
 
-def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State[None]:
+def pipeline_run_of_flow(name: str, root: Path) -> AbstractContextManager[Run]:
+    """Open the MLflow run above the runs of all stages that the current flow starts."""
+    # a temporary server, and with it the page of the flow run, ends with the flow
+    url = flow_run.ui_url if PREFECT_API_URL.value() else None
+    facts = FlowRun(flow_run.name, flow_run.id, url) if flow_run.id else None
+    return pipeline_run(
+        name, {}, root=root, heading=heading(root, name, processes.command(processes.current()), facts)
+    )
+
+
+def _bring_up_to_date(
+    name: str, force: bool, stages: list[str] | None, timeout_hours: float | None, parent: Run | None
+) -> State[None]:
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         root = Path(Repo.find_root())
         mend(root, get_run_logger().warning)
-        with pipeline_run(name, revision_tags(root), root=root) as run, stages_die_with_us():
+        own = nullcontext(parent) if parent else pipeline_run_of_flow(name, root)
+        with at_most(timeout_hours), own as run, stages_die_with_us():
+            link_run(run, name)
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]
                 environment = {PARENT_VARIABLE: run.run_id}
@@ -193,11 +259,30 @@ def _bring_up_to_date(name: str, force: bool, stages: list[str] | None) -> State
             create_markdown_artifact(
                 _summary(name, states, root), key=f"{name}-summary", description="Stages, metrics"
             )
+            link_report(run, name, root)
             if failed := [reason(state) for state in states.values() if state.is_failed()]:
                 raise RuntimeError("; ".join(failed))
+            # stages that had nothing to do have logged no headline figures
+            run.log({key: value for _, figures in _metrics(name, root) for key, value in figures.items()})
     except FORESEEN as error:
         return Failed(message=sentence(error))
     return Completed(message=_count(states))
+
+
+@contextmanager
+def at_most(hours: float | None) -> Iterator[None]:
+    """Limit the time of what is inside; None: no limit.
+
+    Raises:
+        RuntimeError: the time is over.
+    """
+    try:
+        with timeout(hours * 3600 if hours else None, _Overdue):
+            yield
+    except _Overdue:
+        raise RuntimeError(
+            f"stopped after timeout_hours = {hours:g} hours; the next run continues where this one stopped"
+        ) from None
 
 
 @contextmanager
@@ -206,10 +291,13 @@ def stages_die_with_us() -> Iterator[None]:
 
     If only dvc were killed, the stage's process would go on training as an orphan.
     """
+    _ending.clear()
     try:
         yield
     except BaseException:
-        groups = [process.pid for process in _running]
+        with _starting:
+            _ending.set()
+            groups = [process.pid for process in _running]
         for group in groups:
             _signal(group, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -236,8 +324,7 @@ def sentence(error: BaseException) -> str:
 
 def reason(state: State[Any]) -> str:
     """Return the state's message without the prefix that Prefect adds to exceptions."""
-    message = state.message or ""
-    return message.partition("RuntimeError: ")[2] or message
+    return re.sub(r"^Task run encountered an exception:? (RuntimeError|Killed): ", "", state.message or "")
 
 
 def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) -> None:
@@ -253,22 +340,27 @@ def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
-    metrics = _metrics(PIPELINES[pipeline].dvc_yaml, root)
+    metrics = _metrics_table(pipeline, root)
     return (
         f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
     )
 
 
-def _metrics(dvc_yaml: str, root: Path) -> str:
-    """Return a table of the metrics in the files that one dvc.yaml lists under `metrics:`; empty if there are none."""
-    outs = (out for stage in Repo(str(root)).stage.load_all(str(root / dvc_yaml)) for out in stage.outs)
-    files = [Path(out.fs_path) for out in outs if out.is_metric and Path(out.fs_path).exists()]
+def _metrics_table(pipeline: str, root: Path) -> str:
+    """Return a table of a pipeline's headline metrics; empty if there are none."""
     rows = [
-        f"| {file.relative_to(root)} | {name} | {value} |"
-        for file in files
-        for name, value in read_json(file).items()
+        f"| {file} | {name} | {value} |"
+        for file, metrics in _metrics(pipeline, root)
+        for name, value in metrics.items()
     ]
     return "\n".join(["| file | metric | |", "|---|---|---|", *rows]) if rows else ""
+
+
+def _metrics(pipeline: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the files that a pipeline lists under `metrics:` in its dvc.yaml, and their contents."""
+    stages = Repo(str(root)).stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml))
+    files = [Path(out.fs_path) for stage in stages for out in stage.outs if out.is_metric]
+    return [(str(file.relative_to(root)), read_json(file)) for file in files if file.exists()]
 
 
 def _cell(message: str) -> str:

@@ -1,62 +1,26 @@
 """Facts that connect DVC, git and MLflow: stage keys, fingerprints of the data, revision of the code."""
 
-import hashlib
-import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
+from groundup.lineage.locks import address, content_of, is_code, split, stage_key
+from groundup.lineage.repository import NOT_CODE, git
+from groundup.tracking.champions import Origin, digest
 from pipelines.params import PIPELINES
 
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 # Stages have the names of DVC's command line in the project's folder, such as `download@spam` and
-# `pipelines/study/dvc.yaml:download@simlex999`.
-
-
-def workspace(here: Path | None = None) -> Path:
-    """Return the DVC project that contains `here` (default: the working folder); `here` itself if there is none.
-
-    DVC_ROOT cannot be used: in the temporary folders of `dvc exp run --temp` and `--queue` it names the main project.
-    """
-    here = here or Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+# `pipelines/study/dvc.yaml:download@simlex999`. What needs no DVC is in groundup.lineage.
 
 
 def project_of(root: Path) -> Path:
     """Return the project of a workspace; temporary workspaces are in the project's .dvc/tmp and are deleted later."""
     return next((folder for folder in root.parents if folder / ".dvc" / "tmp" in root.parents), root)
-
-
-def address(dvc_yaml: str, name: str) -> str:
-    """Return DVC's name of a stage in the project's folder; DVC's own `addressing` depends on the working folder."""
-    return name if dvc_yaml == "dvc.yaml" else f"{dvc_yaml}:{name}"
-
-
-def split(stage: str) -> tuple[str, str]:
-    """Return the dvc.yaml of a stage and the stage's name in it."""
-    dvc_yaml, _, name = stage.rpartition(":")
-    return dvc_yaml or "dvc.yaml", name
-
-
-def stage_key(entry: Mapping[str, Any]) -> str:
-    """Return a hash of the stage's inputs: command, parameters and the hashes of its dependencies.
-
-    `entry` has the shape of a stage in dvc.lock. Outputs are not part of the key, so it is the same before the stage
-    runs, while it runs and in the lock file afterwards.
-    """
-    deps = sorted((dep["path"], content_of(dep)) for dep in entry.get("deps", []))
-    facts = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def content_of(item: Mapping[str, Any]) -> str:
-    """Return the MD5 of a dependency or output in a lock file, or the ETag or checksum of a remote one."""
-    return str(next((item[key] for key in ("md5", "etag", "checksum") if key in item), ""))
 
 
 def find_stage(root: Path, stage: str) -> "PipelineStage":
@@ -96,8 +60,8 @@ def recorded_keys(root: Path) -> dict[str, str]:
     return keys
 
 
-def stage_tags(stage: str, root: Path) -> dict[str, str]:
-    """Return the tags of a stage that DVC is running: its key and the fingerprint of each data dependency.
+def stage_entry(stage: str, root: Path) -> dict[str, Any]:
+    """Return the entry without outputs that DVC will write to dvc.lock for a stage that it is running.
 
     Raises:
         BadInput: a dependency is missing, which `dvc repro --single-item` does not check, or cannot be read.
@@ -111,34 +75,27 @@ def stage_tags(stage: str, root: Path) -> dict[str, str]:
                 f"dependencies of {stage} are missing ({', '.join(missing)}); make them first: dvc repro {stage}, "
                 "without --single-item"
             )
-        entry = lock_entry(loaded)
+        return lock_entry(loaded)
     except (DvcException, OSError) as error:
         raise BadInput(
             f"DVC cannot read the dependencies of {stage} ({' '.join(str(error).split())}); make them readable and run "
             "again"
         ) from error
-    data = {
-        f"data.{dep['path']}": content_of(dep)
-        for dep in entry.get("deps", [])
-        if not is_code(root / dep["path"])
-    }
+
+
+def stage_tags(entry: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Return the tags of a stage: its key and the fingerprint of each dependency that is data."""
+    deps = {dep["path"]: content_of(dep) for dep in entry.get("deps", [])}
+    data = {f"data.{path}": found for path, found in deps.items() if not is_code(root / path)}
     return {"stage_key": stage_key(entry), **data}
-
-
-def is_code(path: Path) -> bool:
-    """Return whether a dependency is a Python module or a folder that contains one."""
-    return path.suffix == ".py" if path.is_file() else next(path.rglob("*.py"), None) is not None
 
 
 def revision_tags(root: Path) -> dict[str, str]:
     """Return the tags of the code: git revision (`-dirty` if code or parameters differ from it), DVC experiment."""
     tags = {}
-    revision = _git(root, "rev-parse", "HEAD")
+    revision = git(root, "rev-parse", "HEAD")
     if revision:
-        # files that a run itself writes are not code
-        changed = _git(
-            root, "status", "--porcelain", "--untracked-files=no", "--", ":!*dvc.lock", ":!reports"
-        )
+        changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *NOT_CODE)
         tags["git.revision"] = revision + ("-dirty" if changed else "")
         tags["mlflow.source.git.commit"] = revision
     for tag, variable in (("dvc.experiment", "DVC_EXP_NAME"), ("dvc.baseline", "DVC_EXP_BASELINE_REV")):
@@ -147,11 +104,6 @@ def revision_tags(root: Path) -> dict[str, str]:
     return tags
 
 
-def _git(root: Path, *args: str) -> str:
-    """Return the output of a git command; empty without git or without a commit."""
-    try:
-        return subprocess.run(
-            ["git", *args], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+def origin_of(root: Path, actor: str) -> Origin:
+    """Return what the ledger records about the state of the project when `actor` moves a champion."""
+    return Origin(actor, revision_tags(root).get("git.revision", ""), digest(root / "dvc.lock"))

@@ -23,8 +23,8 @@ from zc.lockfile import LockError, LockFile
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_text
+from groundup.lineage.locks import content_of, stage_key, workspace
 from groundup.tracking import processes
-from pipelines.lineage import content_of, stage_key, workspace
 from pipelines.params import PIPELINES
 
 LOOK_SECONDS = 1.0  # between two checks whether another dvc has ended

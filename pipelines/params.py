@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groundup.datasets.catalogue import DataConfig, StudyDataConfig
 from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.inbox import InboxConfig
 from groundup.datasets.instructions import InstructionsConfig
 from groundup.datasets.preferences import PairsConfig
 from groundup.datasets.spam import SpamConfig
@@ -28,6 +29,7 @@ from groundup.nn.config import ModelParams
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
+from groundup.tracking.config import TrackingConfig
 from groundup.tracking.promotion import RetrainConfig
 from groundup.training.config import (
     ComputeConfig,
@@ -53,6 +55,7 @@ class MainParams:
     corpus: CorpusConfig
     spam: SpamConfig
     instructions: InstructionsConfig
+    inbox: InboxConfig
     tokenizer: TokenizerConfig
     model: ModelParams
     compute: ComputeConfig
@@ -61,6 +64,7 @@ class MainParams:
     finetune_instructions: InstructionTrainingConfig
     evaluate: EvaluateConfig
     retrain: RetrainConfig
+    tracking: TrackingConfig
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer
@@ -177,6 +181,28 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
     except ValidationError as error:
         raise BadInput(
             f"{path} has {error.error_count()} problem(s): {describe(error, values)}. Correct them and run again."
+        ) from error
+
+
+def tracking_config(root: Path) -> TrackingConfig | None:
+    """Return the section `tracking` of the main pipeline; None if the file or the section is missing.
+
+    Stages without values of their own do not need a valid file.
+
+    Raises:
+        BadInput: a value of the section is wrong.
+    """
+    path = root / PIPELINES["main"].params_yaml
+    values = read_values(path) if path.exists() else None
+    section = values.get("tracking") if isinstance(values, dict) else None
+    if section is None:
+        return None
+    try:
+        return TypeAdapter(TrackingConfig).validate_python(section)
+    except ValidationError as error:
+        raise BadInput(
+            f"{path}, section tracking, has {error.error_count()} problem(s): {describe(error, section)}. Correct them "
+            "and run again."
         ) from error
 
 

@@ -20,6 +20,8 @@ from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
 from prefect.futures import wait
 from prefect.schedules import Cron
 from prefect.states import Completed, Failed, State
@@ -28,22 +30,29 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
-from groundup.tracking import Terminated, connect, explained, registry
+from groundup.tracking import Run, Terminated, connect, explained, registry
+from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
+    at_most,
     by_hand,
     interruptible,
     make_flow,
+    pipeline_run_of_flow,
     plan,
     reason,
     sentence,
     stage_task,
     stages_die_with_us,
 )
-from pipelines.lineage import find_stage, recorded_keys
+from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
+from pipelines.operate.automations import put, silent_runs
+from pipelines.operate.deployments import deployments
+from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
+from pipelines.run import PARENT_VARIABLE
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 
@@ -97,7 +106,9 @@ CONTESTS = (
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
-def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
+def retrain(
+    force: bool = False, workers: int | None = None, timeout_hours: float | None = None
+) -> State[Any]:
     """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
 
     It always writes the artifact `retraining-summary`.
@@ -105,26 +116,31 @@ def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
     Args:
         force: run every stage even if nothing changed.
         workers: number of parallel stages; None: the value in PIPELINES.
+        timeout_hours: the time after which the pipeline is stopped; None: no limit.
     """
     report = ["# Retraining", ""]
     try:
+        cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
         mend(root, get_run_logger().warning)
-        refresh(root)
-        changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
-        if changed or force:
-            report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-            done = make_flow("main", workers)(force=force, return_state=True)
-            report += [f"Pipeline: {done.name}, {done.message}.", ""]
-            if not done.is_completed():
-                raise RuntimeError(f"the pipeline did not finish: {done.message}")
-        else:
-            report += ["The data has not changed; nothing had to run.", ""]
-        report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
-        for contest in CONTESTS:
-            report.append(compare(contest, root, params))
-            get_run_logger().info(report[-1])
+        with pipeline_run_of_flow("retrain", root) as run:
+            with at_most(timeout_hours):
+                refresh(root, run)
+            changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
+            if changed or force:
+                report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
+                pipeline = make_flow("main", workers, run)
+                done = pipeline(force=force, timeout_hours=timeout_hours, return_state=True)
+                report += [f"Pipeline: {done.name}, {done.message}.", ""]
+                if not done.is_completed():
+                    raise RuntimeError(f"the pipeline did not finish: {done.message}")
+            else:
+                report += ["The data has not changed; nothing had to run.", ""]
+            report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
+            for contest in CONTESTS:
+                report.append(compare(contest, root, params))
+                get_run_logger().info(report[-1])
     except FORESEEN as error:
         report += ["", f"**Failed**: {sentence(error)}. All champions are kept."]
         return Failed(message=sentence(error))
@@ -135,12 +151,15 @@ def retrain(force: bool = False, workers: int | None = None) -> State[Any]:
     )
 
 
-def refresh(root: Path) -> None:
-    """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage."""
-    steps = plan(root, [DOWNLOAD])
+def refresh(root: Path, run: Run) -> None:
+    """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage.
+
+    The runs of the stages are below `run`.
+    """
+    steps, environment = plan(root, [DOWNLOAD]), {PARENT_VARIABLE: run.run_id}
     try:
         with stages_die_with_us():
-            futures = [stage_task(step).submit(step.name, root, True, {}) for step in steps]
+            futures = [stage_task(step).submit(step.name, root, True, environment) for step in steps]
             wait(futures)
             if failed := [reason(future.state) for future in futures if future.state.is_failed()]:
                 raise RuntimeError(f"the data could not be refreshed: {'; '.join(failed)}")
@@ -154,6 +173,7 @@ def refresh(root: Path) -> None:
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
     connection = connect(root)
+    Champions(connection).reconcile(origin_of(root, "flow retrain"), contest.model)
     made = recorded_keys(root).get(contest.made_by, "")
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
@@ -178,15 +198,22 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
             before = contest.metrics(old, test, params) if old else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway, "
-                f"give version {candidate.version} the alias champion in MLflow"
+                f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
+                f"groundup promote {contest.model} {candidate.version}"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
         after = contest.metrics(new, test, params)
     better, why = decide(after, before, params.retrain.min_improvement)
+    champions, origin = Champions(connection), origin_of(root, "flow retrain")
+    facts: Any = {
+        "expected": champion.version if champion else None,
+        "numbers": {"candidate": after, "champion": before},
+        "reasons": [why],
+    }
     if better:
-        with explained(connection.uri):
-            registry.promote(connection, contest.model, candidate.version)
+        champions.promote(contest.model, candidate.version, origin, **facts)
+    else:
+        champions.record(contest.model, candidate.version, "kept", origin, **facts)
     return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
 
 
@@ -197,18 +224,36 @@ def _row(
     return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
 
 
+def scheduled(root: Path) -> list[RunnerDeployment]:
+    """Return the deployments of prefect.yaml that have a schedule, without their work pool."""
+    return [
+        RunnerDeployment.from_entrypoint(
+            entry["entrypoint"],
+            entry["name"],
+            schedules=[Cron(time["cron"], timezone=time["timezone"]) for time in entry["schedules"]],
+            parameters=entry["parameters"],
+            description=entry["description"],
+            tags=entry["tags"],
+        )
+        for entry in deployments(root)
+        if entry.get("schedules")
+    ]
+
+
 app = typer.Typer(help="Retrain on a schedule, or once.", add_completion=False)
 
 
 @app.command()
 def serve() -> None:
-    """Retrain on the schedule in params.yaml (section retrain) until Ctrl-C."""
+    """Run the flows that have a schedule in prefect.yaml, until Ctrl-C; the times are those of params.yaml."""
     interruptible()
     try:
-        params: MainParams = load_params("main", Path(Repo.find_root()))
-        config = params.retrain
+        root = Path(Repo.find_root())
+        served = scheduled(root)
         with server.scheduling_server():
-            server.serve(retrain, "scheduled", Cron(config.cron, timezone=config.timezone))
+            with get_client(sync_client=True) as client:
+                put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
+            server.serve(served)
     except KeyboardInterrupt as error:  # before the schedule was created
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except (BadInput, DvcException) as error:

@@ -19,9 +19,12 @@ from typing import Any, get_type_hints
 
 import groundup
 from groundup.errors import BadInput
+from groundup.lineage.locks import address, workspace
+from groundup.lineage.records import log_changes, log_entry, log_environment
 from groundup.tracking import Terminated, processes, stage_run
-from pipelines.lineage import address, project_of, revision_tags, stage_tags, workspace
-from pipelines.params import PIPELINES, load_params
+from pipelines.heading import heading
+from pipelines.lineage import project_of, revision_tags, stage_entry, stage_tags
+from pipelines.params import PIPELINES, load_params, tracking_config
 
 PARENT_VARIABLE = "GROUNDUP_PARENT_RUN_ID"
 
@@ -44,7 +47,7 @@ def run_stage(stage: str, words: list[str]) -> None:
         # in DVC's name of the stage, the part before the colon depends on the folder in which dvc was started
         name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
         arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
-        _work(main, name, pipeline, arguments, _sections(main, pipeline, root), root)
+        _work(main, name, stage, arguments, _sections(main, pipeline, root), root)
     except BadInput as error:
         sys.exit(f"error: {error}")
     except Terminated:
@@ -85,17 +88,20 @@ def _main_of(stage: str) -> Callable[..., None]:
 def _work(
     main: Callable[..., None],
     name: str,
-    pipeline: str,
+    stage: str,
     arguments: list[Path | str],
     sections: Mapping[str, Any],
     root: Path,
 ) -> None:
     """Call the stage inside its MLflow run."""
+    pipeline = stage.partition(".")[0]
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
-    tags = revision_tags(root)
+    tags = revision_tags(root) | {"mlflow.source.name": f"pipelines/{stage.replace('.', '/')}.py"}
     if in_dvc:
-        tags |= stage_tags(address(PIPELINES[pipeline].dvc_yaml, name), root)
+        of_dvc = address(PIPELINES[pipeline].dvc_yaml, name)
+        entry = stage_entry(of_dvc, root)
+        tags |= stage_tags(entry, root)
     dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
     with stage_run(
         name,
@@ -106,8 +112,17 @@ def _work(
         parent_run_id=parent,
         pipeline=pipeline,
         process=dvc,
+        heading=lambda: heading(root, pipeline, processes.command(dvc) if dvc else ""),
+        config=tracking_config(root),
     ) as run:
-        main(run, *arguments, **sections)
+        if in_dvc:
+            log_entry(run, of_dvc, entry)
+        if tags.get("git.revision", "").endswith("-dirty"):
+            log_changes(run, root)
+        try:
+            main(run, *arguments, **sections)
+        finally:
+            log_environment(run)
 
 
 def _check_code(root: Path) -> None:

@@ -12,18 +12,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from groundup.errors import BadInput
 
 SERVER_SECONDS = 120.0  # for the first start of a server, which creates its database
 STOP_SECONDS = 30.0
-ANSWER_SECONDS = 5.0  # for the answer of a running server
+ANSWER_SECONDS = 15.0  # for the answer of a running server, perhaps on a busy machine
 
 # raised by Prefect's import if its settings are invalid
 _BAD_SETTINGS = (ValueError, TypeError, AttributeError, LookupError, OSError)
@@ -47,11 +46,10 @@ try:
     import httpx
     from prefect.client.base import ServerType
     from prefect.client.orchestration import SyncPrefectClient, get_client
-    from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.flows import Flow
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.logging.configuration import setup_logging
     from prefect.runner import Runner
-    from prefect.schedules import Schedule
     from prefect.settings import (
         PREFECT_API_REQUEST_TIMEOUT,
         PREFECT_API_URL,
@@ -215,6 +213,21 @@ def leave(code: int) -> None:
 
 
 @contextmanager
+def running_server() -> Iterator[SyncPrefectClient]:
+    """Yield a client of the configured Prefect server (PREFECT_API_URL), or of one that runs on this machine.
+
+    Raises:
+        BadInput: none answers.
+    """
+    settings = get_current_settings()
+    url = settings.api.url or f"http://127.0.0.1:{settings.server.api.port}/api"
+    with temporary_settings({PREFECT_API_URL: url}):
+        check()
+        with get_client(sync_client=True) as client:
+            yield client
+
+
+@contextmanager
 def scheduling_server() -> Iterator[None]:
     """Use the configured Prefect server (PREFECT_API_URL) or one that runs on this machine; otherwise start one.
 
@@ -265,12 +278,15 @@ def _server(port: int, url: str) -> Iterator[None]:
         server.wait()
 
 
-def serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
-    """Run a flow on a schedule until Ctrl-C or SIGTERM; then cancel the current run and pause the schedule."""
-    asyncio.run(_serve(flow, name, schedule))
+def serve(deployments: Sequence[RunnerDeployment]) -> None:
+    """Run flows on their schedules, one at a time, until Ctrl-C or SIGTERM.
+
+    Then the current run is cancelled, and the schedules are paused.
+    """
+    asyncio.run(_serve(deployments))
 
 
-async def _serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
+async def _serve(deployments: Sequence[RunnerDeployment]) -> None:
     asked_to_end = asyncio.Event()
 
     def listen() -> None:
@@ -278,20 +294,32 @@ async def _serve(flow: Flow[..., Any], name: str, schedule: Schedule) -> None:
             asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
 
     listen()
-    runner = Runner(name=name, limit=1)
-    await runner.aadd_flow(flow, name=name, schedule=schedule)
+    runner = Runner(limit=1)
+    for deployment in deployments:
+        await _leave_pool(f"{deployment.flow_name}/{deployment.name}")
+        await runner.aadd_deployment(deployment)
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)
     listen()  # start() has replaced the handler of SIGTERM by one that ends before the schedule is paused
     while not runner.started and not serving.done():
         await asyncio.sleep(0.1)
-    print(f"Serving the schedule; to run it now: prefect deployment run {flow.name}/{name}", flush=True)
+    names = [f"{deployment.flow_name}/{deployment.name}" for deployment in deployments]
+    print(f"Serving the schedule; to run a flow now: prefect deployment run {' or '.join(names)}", flush=True)
     asked = asyncio.create_task(asked_to_end.wait())
     await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
     if not serving.done():
         await runner.astop()
     await serving
+
+
+async def _leave_pool(name: str) -> None:
+    """Delete a deployment that belongs to a work pool; an update would keep its pool, but not find its code."""
+    async with get_client() as client:
+        with suppress(ObjectNotFound):
+            found = await client.read_deployment_by_name(name)
+            if found.work_pool_name:
+                await client.delete_deployment(found.id)
 
 
 def _answers(url: str) -> bool:

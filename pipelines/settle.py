@@ -27,11 +27,11 @@ from dvc.utils.serialize import dumps_yaml, load_path, load_yaml
 
 from groundup.errors import BadInput
 from groundup.files import write_text
+from groundup.lineage.locks import address, content_of, is_code, split, stage_key, workspace
 from groundup.text.source import Detail, changed_definitions, detail
 from groundup.tracking import connect, explained, registry
 from pipelines.history import History
 from pipelines.imports import Closure, Modules
-from pipelines.lineage import address, content_of, is_code, split, stage_key, workspace
 
 if TYPE_CHECKING:
     from dvc.output import Output

@@ -4,6 +4,7 @@ git keeps the files under refs/groundup/, and DVC's cache keeps data and models.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -12,11 +13,13 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from groundup.errors import BadInput
+from groundup.tracking.ledger import LEDGER
 from pipelines.mend import Say, by_make, mend
 
 BEFORE = "refs/groundup/before"  # states before runs with a profile, the oldest first
 LEFT = "refs/groundup/left"  # the state before the last `back`
 WRITTEN = ("params.yaml", "dvc.lock", "reports")  # files in git that a run with a profile changes
+KEPT = f":!{LEDGER.as_posix()}"  # the ledger only grows, and MLflow has a copy of it
 
 
 def keep(root: Path, say: Say, profile: str) -> None:
@@ -69,7 +72,7 @@ def back(root: Path, say: Say) -> None:
             "the last commit: git checkout . && dvc checkout dvc.yaml"
         )
     mend(root, say)  # also waits for a dvc that is working on these files
-    written = [name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)]
+    written = [*(name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)), KEPT]
     if _git(root, "diff", "--name-only", kept[-1], "--", *written) or not _git(root, "for-each-ref", LEFT):
         # otherwise an earlier attempt was interrupted after this step
         _git(root, "update-ref", LEFT, _snapshot(root))
@@ -82,7 +85,7 @@ def back(root: Path, say: Say) -> None:
     profile = kept[-1].partition("-")[2]
     say(
         f"everything is as it was before make repro-{profile}; to return to the results of that run: "
-        f"git restore --source={LEFT} {' '.join(written)} && dvc checkout dvc.yaml"
+        f"git restore --source={LEFT} -- {shlex.join(written)} && dvc checkout dvc.yaml"
     )
 
 

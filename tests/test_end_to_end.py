@@ -7,6 +7,7 @@ of DVC and MLflow, change one value, restore a second clone from a remote, and f
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,35 @@ def test_mlflow_has_one_parent_and_a_finished_child_for_each_stage(clone: Clone)
     assert {run.info.status for run in children} == {"FINISHED"}
     [pretrain] = [run for run in children if run.data.tags["stage"] == "pretrain"]
     assert len(client.get_metric_history(pretrain.info.run_id, "train/loss")) > 1
+
+
+@pytest.mark.parametrize(
+    ("model", "made_by", "other"),
+    [
+        ("groundup-spam", "finetune_spam", "finetune_instructions"),
+        ("groundup-chat", "finetune_instructions", "finetune_spam"),
+    ],
+)
+def test_a_champion_is_traced_to_its_raw_data(clone: Clone, model: str, made_by: str, other: str) -> None:
+    command = (sys.executable, "-m", "groundup.cli.main", "trace", model, "--json")
+    facts = json.loads(clone.run(*command).stdout)
+    assert facts["stage"] == made_by
+    assert {step["stage"] for step in facts["steps"]} == set(clone.stages()) - {other, "report"}
+    for step in facts["steps"]:
+        assert step["run"]["status"] == "FINISHED" and step["run"]["environment"]["packages"]["dvc"]
+        assert all(item["hash"] for item in (*step["data"], *step["code"], *step["outs"]))
+    for datasets in facts["raw"].values():
+        assert all(one["licence"] and one["location"] and len(one["sha256"]) == 64 for one in datasets)
+    weights = clone.path / "data/models" / made_by.removeprefix("finetune_")
+    assert facts["weights"]["bytes"] == (weights / "model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("how", ["--pull", "--from-scratch"])
+def test_a_champion_is_made_again_byte_by_byte(clone: Clone, how: str) -> None:
+    done = clone.run(sys.executable, "-m", "groundup.cli.main", "reproduce", "groundup-spam", how)
+    assert "\nidentical: the weights of groundup-spam version 1" in done.stdout
+    assert "inputs: command, values, code and data are those of the run" in done.stdout
+    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_a_changed_finetuning_value_reruns_that_stage_evaluate_and_report_and_metrics_diff_shows_it(

@@ -37,12 +37,12 @@ def test_every_output_exists_and_a_second_run_has_nothing_to_do(study: Clone) ->
     assert study.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_mlflow_has_a_finished_run_for_each_stage_under_a_parent_named_study(study: Clone) -> None:
+def test_mlflow_has_a_finished_run_for_each_stage_under_a_parent_of_the_study(study: Clone) -> None:
     from mlflow import MlflowClient
 
     runs = recorded(MlflowClient(study.tracking_uri))
     parents = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "pipeline"}
-    assert {run.info.run_name for run in parents.values()} == {"study"}
+    assert {run.data.tags["pipeline"] for run in parents.values()} == {"study"}
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") in parents]
     assert sorted(run.data.tags["stage"] for run in children) == sorted(study.stages(DVC_YAML))
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -22,7 +22,7 @@ def main(
         typer.Option("--check", help="Write nothing; fail if a page is not current or a link is broken."),
     ] = False,
 ) -> None:
-    """Write all generated files: pages, blocks of pages, JSON Schemas, and the code dependencies of every stage."""
+    """Write all generated files: pages, schedules, JSON Schemas, and the code dependencies of every stage."""
     try:
         due = texts(ROOT) | {ROOT / path: text for path, text in schemas().items()} | generate(ROOT)
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""The generated pages and their contents."""
+"""The generated pages and their contents, and the schedules in prefect.yaml."""
 
 import json
 import re
@@ -20,13 +20,14 @@ from pipelines.docs.parameters import read_parameters
 from pipelines.docs.picture import lanes
 from pipelines.docs.results import judged, outdated_inputs, read_metrics
 from pipelines.docs.rooms import read_rooms
+from pipelines.operate import deployments
 from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
 # in docs/, each from the template of the same name
 WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
-MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md")
+MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md", "data/inbox/*.md", "data/labelled/*.md")
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
 
@@ -53,6 +54,7 @@ def generate(root: Path) -> dict[Path, str]:
     for pipeline in PIPELINES:
         blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
         blocks[f"{pipeline} stages"] = table(dag, pipeline)
+    due[root / deployments.FILE] = deployments.text(root)
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
         if page not in due and BLOCK.search(text):

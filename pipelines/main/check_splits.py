@@ -28,8 +28,8 @@ def main(
 
     contamination.unlink(missing_ok=True)
     splits = {
-        "corpus": read_splits(corpus, ("train", "val")),
-        "spam": read_splits(spam_dir, ("train", "val", "test")),
+        "corpus": read_splits(corpus, ("train", "val", "gate")),
+        "spam": read_splits(spam_dir, ("train", "val", "test", "gate")),
         "instructions": read_splits(instructions_dir, INSTRUCTION_SPLITS),
     }
     facts = read_json(corpus / "report.json")

@@ -7,6 +7,7 @@ from groundup.evaluation import instruction_results, spam_results
 from groundup.evaluation.config import EvaluateConfig
 from groundup.evaluation.headline import headline as headline_of
 from groundup.evaluation.predictions import write_baselines
+from groundup.evaluation.recording import record_instructions, record_spam
 from groundup.files import read_json, write_json
 from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import Run
@@ -38,7 +39,8 @@ def main(
     answers = spam_results.collect(splits["train"], splits["test"], predictions)
     of_spam = spam_results.table(answers, evaluate) | {"leakage": leakage(splits)}
     tests = read_splits(instructions, ("test", "held_out"))
-    unseen, held_out = before_and_after(tests, pretrained, finetuned, evaluate, compute).values()
+    responses = before_and_after(tests, pretrained, finetuned, evaluate, compute)
+    unseen, held_out = responses["test"], responses["held_out"]
     check = check_for([*tests["test"], *tests["held_out"]])
     of_instructions = instruction_results.table(unseen, held_out, check)
     figures = headline_of(read_json(pretrain_metrics), of_spam, of_instructions)
@@ -47,10 +49,9 @@ def main(
     write_json(spam_metrics, of_spam)
     write_json(instruction_metrics, of_instructions)
     write_json(headline, figures)
-    run.log({f"spam/{name}": entry["mean"] for name, entry in of_spam["test"].items()})
-    for name in ("unseen_instances", "held_out_families"):
-        if of_instructions[name]["instances"]:
-            run.log({f"instructions/{name}": of_instructions[name]["exact_match"]["mean"]})
+    run.headline(figures)
+    record_spam(run, of_spam, evaluate.confidence, predictions, spam)
+    record_instructions(run, of_instructions, responses, samples, check, finetuned, instructions)
     for path in (spam_metrics, instruction_metrics, headline, samples, baselines):
         run.artifact(path)
     print(f"headline figures: {figures}")

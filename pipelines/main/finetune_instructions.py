@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from groundup.generation.prompts import templates_of
 from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from groundup.tracking.registry import INSTRUCTIONS_MODEL
@@ -24,6 +25,8 @@ def main(
     from groundup.training.resume import clear_states
 
     paths = (pretrained, instructions, out, curve, state)
+    run.reads(instructions / "train.jsonl", "instructions-train", "training")
+    val = run.reads(instructions / "val.jsonl", "instructions-val", "validation")
     val_loss = finetune_checkpoint(*paths, config=finetune_instructions, compute=compute, log=run.log)
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
@@ -32,6 +35,8 @@ def main(
         INSTRUCTIONS_MODEL,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
-        metrics={"val_loss": val_loss},
+        metrics={"val/loss": val_loss},
+        dataset=val,
+        templates=templates_of(finetune_instructions.prompt_style),
     )
     clear_states(state)

@@ -24,7 +24,11 @@ def main(
     from groundup.training.resume import clear_states
 
     paths = (pretrained, spam, out, predictions, curve, state)
-    val_mcc = train_classifiers(*paths, config=finetune_spam, compute=compute, log=run.log, standalone=True)
+    run.reads(spam / "train.jsonl", "spam-train", "training")
+    val = run.reads(spam / "val.jsonl", "spam-val", "validation")
+    val_mcc = train_classifiers(
+        *paths, config=finetune_spam, compute=compute, log=run.log_of_seed, standalone=True
+    )
     run.artifact(predictions, "predictions")
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
@@ -33,6 +37,8 @@ def main(
         SPAM_MODEL,
         input_example=["Are we still meeting for lunch?", "You have WON a prize! Call now to claim"],
         params={},
-        metrics={"val_mcc": val_mcc},
+        metrics={"val/mcc": val_mcc},
+        dataset=val,
+        made=[predictions],
     )
     clear_states(state)

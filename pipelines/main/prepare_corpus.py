@@ -1,4 +1,4 @@
-"""Clean, deduplicate and split the pretraining text: train.jsonl, val.jsonl, report.json."""
+"""Clean, deduplicate and split the pretraining text: train.jsonl, val.jsonl, gate.jsonl, report.json."""
 
 from pathlib import Path
 
@@ -15,8 +15,7 @@ def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConf
     """
     import pandas
 
-    train, val, report = prepare(read_jsonl(raw), corpus)
-    splits = {"train": train, "val": val}
+    splits, report = prepare(read_jsonl(raw), corpus)
     write_splits(out, splits, report)
     for name, side in splits.items():
         texts = [text_of(document["messages"]) for document in side]

@@ -1,4 +1,4 @@
-"""Split the instructions by task family: train, val, test and held_out.jsonl, report.json."""
+"""Split the instructions by task family: train, val, test, gate and held_out.jsonl, report.json."""
 
 from pathlib import Path
 
@@ -18,14 +18,16 @@ def main(
     *,
     instructions: InstructionsConfig,
 ) -> None:
-    """Split the rows, and keep rows that occur in earlier training text out of the evaluation.
+    """Split the rows, and keep rows that occur in the earlier splits train and gate out of the evaluation.
 
     `validation` is not read: as a dependency, it makes DVC run the validation first.
     """
     import pandas
 
-    earlier: list[Text] = [document["messages"] for document in read_jsonl(corpus / "train.jsonl")]
-    earlier += [message["text"] for message in read_jsonl(spam / "train.jsonl")]
+    earlier: list[Text] = []
+    for split in ("train", "gate"):
+        earlier += [document["messages"] for document in read_jsonl(corpus / f"{split}.jsonl")]
+        earlier += [message["text"] for message in read_jsonl(spam / f"{split}.jsonl")]
     splits, report = prepare(read_jsonl(raw), instructions, TextIndex(earlier))
     write_splits(out, splits, report)
     for name, rows in splits.items():

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from groundup.evaluation.cards import pretraining_card
 from groundup.files import write_json
+from groundup.generation.sampling import CONTINUATION_PARAMS
 from groundup.nn.config import ModelParams
 from groundup.tracking import Run
+from groundup.tracking.registry import PRETRAINED_MODEL
 from groundup.training.config import ComputeConfig, PretrainConfig
 
 
@@ -27,6 +30,8 @@ def main(
     from groundup.training.resume import clear_states
 
     paths = (tokens, tokenizer, out, curve, state)
+    run.reads(tokens / "train.bin", "tokens-train", "training")
+    val = run.reads(tokens / "val.bin", "tokens-val", "validation")
     figures = pretrain_checkpoint(
         *paths, model=model, config=pretrain, compute=compute, log=run.log, show=run.text
     )
@@ -34,4 +39,13 @@ def main(
     run.artifact(curve, "curves")
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")
+    run.register(
+        out,
+        PRETRAINED_MODEL,
+        input_example=["Hi, how are you"],
+        params=CONTINUATION_PARAMS,
+        metrics={f"val/{name}": figures["val"][name] for name in ("bpb", "loss")},
+        dataset=val,
+        card=pretraining_card(figures),
+    )
     clear_states(state)

@@ -39,5 +39,6 @@ def main(
     write_text(raw_page, validation.page_of(raw))
     write_text(splits_page, validation.page_of(splits))
     run.artifact(pictures, "plots")
-    for path in (page, raw_page, splits_page):
-        run.artifact(path)
+    run.artifact(raw_page)
+    run.artifact(splits_page)
+    run.report(page)

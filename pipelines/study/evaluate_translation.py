@@ -28,6 +28,7 @@ def main(
 
     config, splits = evaluate_translation, read_splits(verses, ("train", "test"))
     test = splits["test"]
+    run.reads(verses / "test.jsonl", "verses-test", "test")
     table = word_alignment.learn_from(splits["train"], config.alignment_iterations)
     checkpoint = load_checkpoint(model, pick_device(compute), kind="encoder_decoder")
     systems = translate_with_baselines(checkpoint, table, [row["source"] for row in test], config)

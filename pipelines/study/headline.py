@@ -12,4 +12,4 @@ def main(run: Run, metrics: Path, out: Path) -> None:
     figures = headline(read_metrics(metrics))
     write_json(out, figures)
     run.artifact(out)
-    run.log(figures)
+    run.headline(figures)

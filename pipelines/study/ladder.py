@@ -24,7 +24,9 @@ def main(
     from groundup.tasks.tokenizer_ladder import measure_tokenizer
 
     run.params({"tokenizer": tokenizer.stem})
-    row = measure_tokenizer(tokens, tokenizer, spam, config=ladder, compute=compute, log=run.log)
+    run.reads(tokens / "train.bin", "tokens-train", "training")
+    run.reads(spam / "test.jsonl", "spam-test", "test")
+    row = measure_tokenizer(tokens, tokenizer, spam, config=ladder, compute=compute, log=run.log_of_seed)
     write_json(metrics, row)
     run.artifact(metrics)
     means = {key: sum(v.values()) / len(v) for key, v in row.items() if isinstance(v, dict)}

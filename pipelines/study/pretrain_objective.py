@@ -24,6 +24,8 @@ def main(
     from groundup.tasks.objective_pretraining import pretrain_objective
     from groundup.training.resume import clear_states
 
+    run.reads(tokens / "train.bin", "tokens-train", "training")
+    run.reads(tokens / "val.bin", "tokens-val", "validation")
     paths = (tokens, tokenizer, out, curve, state)
     found = pretrain_objective(objective, *paths, config=objectives, compute=compute, log=run.log)
     run.artifact(curve, "curves")

@@ -40,6 +40,6 @@ def main(run: Run, metrics: Path, curves: Path, shown: Path, *outs: Path) -> Non
     pictures = {out.name: out for out in outs if out.suffix != ".html"}
     for page in (out for out in outs if out.suffix == ".html"):
         write_text(page, DRAW[page.stem](metrics, curves, shown, pictures.get(page.stem, Path())))
-        run.artifact(page)
+        (run.report if page.stem == "index" else run.artifact)(page)
     for folder in pictures.values():
         run.artifact(folder, "plots")

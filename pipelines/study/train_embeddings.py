@@ -31,6 +31,8 @@ def main(
 
     chosen = method_of(method, name)
     files = corpus_files(name, corpus, verses)
+    for file in files:
+        run.reads(file, file.parent.name + "-" + file.stem, "training")
     documents = read_documents(*map(read_jsonl, files))
     vocabulary = build_vocabulary(documents, train_embeddings.min_count)
     data = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

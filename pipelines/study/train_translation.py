@@ -30,6 +30,8 @@ def main(
     from groundup.text.jsonl import read_splits
     from groundup.training.resume import Resume
 
+    run.reads(verses / "train.jsonl", "verses-train", "training")
+    run.reads(verses / "val.jsonl", "verses-val", "validation")
     data = {split: fingerprint(verses / f"{split}.jsonl") for split in ("train", "val")}
     resume = Resume(state, translation=translation, compute=compute, data=data)
     trained = train_translator(

@@ -23,6 +23,16 @@ def main(
     """Write F1 on test for every system, number of messages and seed, and the final training losses."""
     from groundup.tasks.transfer_learning import measure_transfer
 
-    found = measure_transfer(causal, masked, spam, config=transfer, compute=compute, log=run.log)
+    run.reads(spam / "train.jsonl", "spam-train", "training")
+    run.reads(spam / "test.jsonl", "spam-test", "test")
+    found = measure_transfer(
+        causal,
+        masked,
+        spam,
+        config=transfer,
+        compute=compute,
+        log=run.log,
+        log_of_seed=run.log_of_seed,
+    )
     write_json(metrics, found)
     run.artifact(metrics)

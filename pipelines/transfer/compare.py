@@ -25,6 +25,8 @@ def main(
     evaluate: EvaluateConfig,
 ) -> None:
     """Read predictions, answers and scores, one file per start, and write the comparison."""
+    run.reads(spam / "test.jsonl", "spam-test", "test")
+    run.reads(book / "test.jsonl", "book-spam-test", "test")
     splits, book_splits = (read_splits(folder, ("train", "val", "test")) for folder in (spam, book))
     measured = {name: read_json(scores / f"{name}.json") for name in STARTS}
     answered = {name: read_jsonl(responses / f"{name}.jsonl") for name in STARTS}
@@ -38,7 +40,9 @@ def main(
     found["gains"] = starting_points.gains(answered, starting_points.right_answers(answered), evaluate)
     found["judge"] = read_json(judge)
     write_json(metrics, found)
-    write_json(headline, starting_points.headline(found))
+    figures_of_all = starting_points.headline(found)
+    write_json(headline, figures_of_all)
+    run.headline(figures_of_all)
     for name, row in found["starts"].items():
         figures = {
             "bits_per_byte": row["bits_per_byte"],

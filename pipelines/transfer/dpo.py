@@ -26,6 +26,8 @@ def main(
     from groundup.tasks.preferences import finetune_checkpoint
     from groundup.training.resume import clear_states
 
+    run.reads(pairs / "train.jsonl", "pairs-train", "training")
+    val = run.reads(pairs / "val.jsonl", "pairs-val", "validation")
     found = finetune_checkpoint(lora, pairs, out, curve, state, config=dpo, compute=compute, log=run.log)
     scores = found["val"]
     write_json(metrics, {**found, "val": {name: round(value, 6) for name, value in scores.items()}})
@@ -36,6 +38,8 @@ def main(
         MODEL_NAME,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
-        metrics={f"val_{name}": value for name, value in scores.items()},
+        metrics={f"val/{name}": value for name, value in scores.items()},
+        dataset=val,
+        card="Answers instructions: the finetuned downloaded model, then trained on preferences (DPO).",
     )
     clear_states(state)

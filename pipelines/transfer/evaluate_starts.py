@@ -36,11 +36,12 @@ def main(
     }
     answers: list[dict[str, Any]] = []
     for name, rows in read_splits(instructions, ("test", "held_out")).items():
+        run.reads(instructions / f"{name}.jsonl", f"instructions-{name}", "test")
         answered, found[name] = answer_sample(checkpoint, rows, evaluate_starts, description=f"answer {name}")
         answers += [{**row, "split": name, "response": response} for row, response in answered]
-        run.log({f"{name}/exact_match": found[name]["exact_match"]["mean"]})
     write_jsonl(responses, answers)
     write_json(metrics, found)
-    run.log({"bits_per_byte": found["bits_per_byte"]})
+    figures = {f"{name}/exact_match": found[name]["exact_match"] for name in ("test", "held_out")}
+    run.figures(model / "model.safetensors", {**figures, "bits_per_byte": found["bits_per_byte"]})
     run.artifact(metrics)
     run.artifact(responses)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from groundup.generation.prompts import templates_of
 from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig
@@ -25,6 +26,8 @@ def main(
     from groundup.training.resume import clear_states
 
     paths = (published, instructions, out, curve, state)
+    run.reads(instructions / "train.jsonl", "instructions-train", "training")
+    val = run.reads(instructions / "val.jsonl", "instructions-val", "validation")
     val_loss = finetune_checkpoint(*paths, config=finetune_lora, compute=compute, log=run.log)
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
@@ -33,6 +36,9 @@ def main(
         MODEL_NAME,
         input_example=["Say the first word.\n\ntea, red, house"],
         params=INFERENCE_PARAMS,
-        metrics={"val_loss": val_loss},
+        metrics={"val/loss": val_loss},
+        dataset=val,
+        templates=templates_of(finetune_lora.prompt_style),
+        card="Answers instructions: the downloaded model, finetuned on this project's instructions.",
     )
     clear_states(state)

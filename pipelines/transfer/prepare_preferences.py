@@ -1,6 +1,7 @@
 """Prepare pairs of a chosen and a rejected answer: train.jsonl, val.jsonl, report.json."""
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from groundup.datasets.preferences import JudgedPairsConfig, PairsConfig, pairs_of_dataset, pairs_of_tasks
@@ -23,8 +24,7 @@ def main(
     from groundup.tasks.instruction_responses import answers_of
 
     if isinstance(preferences, JudgedPairsConfig):
-        tested = read_splits(instructions, ("test", "held_out"))
-        evaluated = [*tested["test"], *tested["held_out"]]
+        evaluated = [*chain(*read_splits(instructions, ("test", "gate", "held_out")).values())]
         splits, report = pairs_of_dataset(read_jsonl(downloaded), preferences, evaluated)
     else:
         known = read_splits(instructions, ("train", "val"))

@@ -17,4 +17,4 @@ def main(run: Run, metrics: Path, curve: Path, plots: Path, page: Path) -> None:
         style.save(starting_points.preference_curves(read_curve(curve)), folder / "preferences.png")
     write_text(page, starting_points.render(found, plots))
     run.artifact(plots)
-    run.artifact(page)
+    run.report(page)

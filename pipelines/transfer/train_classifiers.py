@@ -31,7 +31,11 @@ def main(
 
     sections = {"finetune_spam": finetune_spam, "classify": classify, "classify_book": classify_book}
     paths = (model, spam, out, predictions, curve, state)
-    train_classifiers(*paths, config=sections[section], compute=compute, log=run.log, standalone=False)
+    run.reads(spam / "train.jsonl", "spam-train", "training")
+    run.reads(spam / "val.jsonl", "spam-val", "validation")
+    train_classifiers(
+        *paths, config=sections[section], compute=compute, log=run.log_of_seed, standalone=False
+    )
     run.artifact(predictions, "predictions")
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.datasets import corpus
-from groundup.datasets.corpus import CorpusConfig, cut, prepare
+from groundup.datasets.corpus import CorpusConfig, cut
+from groundup.datasets.corpus import prepare as prepare_splits
 from groundup.errors import BadInput
 from groundup.text.documents import text_of
 from groundup.text.overlap import TextIndex, normalise
@@ -14,6 +15,7 @@ def config(**changes):
         **(
             {
                 "val_fraction": 0.2,
+                "gate_fraction": 0,
                 "min_messages": 1,
                 "min_chars": 1,
                 "max_documents": None,
@@ -23,6 +25,12 @@ def config(**changes):
             | changes
         )
     )
+
+
+def prepare(rows, config):
+    splits, report = prepare_splits(rows, config)
+    assert config.gate_fraction or not splits["gate"]
+    return splits["train"], splits["val"], report
 
 
 def documents(*texts):
@@ -98,6 +106,46 @@ def test_documents_that_share_13_words_stay_together():
     sides = [sum(d["id"].startswith("s") for d in side) for side in (train, val)]
     assert sides == [20, 0]
     assert 3 <= report["moved_to_train"] <= 17
+
+
+@given(texts, st.sampled_from([0.1, 0.3, 0.6]))
+def test_gate_comes_from_train_and_leaves_val_as_it_is(lines, gate_fraction):
+    rows = documents(*lines)
+    try:
+        without, _ = prepare_splits(rows, config(val_fraction=0.3))
+    except BadInput:
+        return
+    splits, report = prepare_splits(rows, config(val_fraction=0.3, gate_fraction=gate_fraction))
+    assert splits["val"] == without["val"] and splits["train"]
+    if not report["cut_inside"]:
+        assert sorted(d["id"] for d in splits["train"] + splits["gate"]) == sorted(
+            d["id"] for d in without["train"]
+        )
+        train = TextIndex((d["messages"] for d in splits["train"]), keep_digits=report["digits_count"])
+        assert not [d for d in splits["gate"] if train.find(text_of(d["messages"]))]
+
+
+def test_sizes_of_the_splits():
+    splits, report = prepare_splits(many(600), config(gate_fraction=0.3))
+    assert {name: part["documents"] for name, part in report["splits"].items()} == {
+        name: len(part) for name, part in splits.items()
+    }
+    assert 90 < len(splits["val"]) < 150 and 150 < len(splits["gate"]) < 210
+
+
+def test_a_single_document_is_cut_into_train_gate_and_val():
+    text = "".join(f"Paragraph {i} is about nothing.\n\n" for i in range(40))
+    splits, _ = prepare_splits(
+        [{"id": "book", "messages": [text]}], config(val_fraction=0.1, gate_fraction=0.1)
+    )
+    parts = [splits[name][0]["messages"][0] for name in ("train", "gate", "val")]
+    assert "".join(parts) == text
+    assert [part.count("Paragraph") for part in parts] == [32, 4, 4]
+
+
+def test_fractions_that_leave_nothing_for_train_are_refused():
+    with pytest.raises(BadInput, match="gate_fraction is 1; expected less than 1"):
+        prepare_splits(many(20), config(val_fraction=0.5, gate_fraction=0.5))
 
 
 def test_sample_is_nested_and_keeps_order():

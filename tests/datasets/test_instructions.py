@@ -26,7 +26,9 @@ from groundup.errors import BadInput
 from groundup.text.overlap import TextIndex, normalise
 from groundup.verifiable.tasks import generate
 
-CONFIG = DeduplicatedInstructionsConfig("deduplicated", 0.1, 0.2, ("second_word", "contains_kind"), 1, seed=3)
+CONFIG = DeduplicatedInstructionsConfig(
+    "deduplicated", 0.1, 0.2, 0, ("second_word", "contains_kind"), 1, seed=3
+)
 BOOK = BookInstructionsConfig("book")
 
 
@@ -51,7 +53,7 @@ def tasks() -> list[Row]:
 
 def test_split_of_the_tasks(tasks: list[Row]) -> None:
     splits, report = prepare(tasks, CONFIG)
-    assert list(splits) == ["train", "val", "test", "held_out"]
+    assert list(splits) == ["train", "val", "test", "gate", "held_out"]
     dropped = sum(report["dropped"].values())
     assert sum(map(len, splits.values())) + dropped == report["read"] == len(tasks)
     assert dropped < 0.01 * len(tasks)
@@ -62,6 +64,20 @@ def test_split_of_the_tasks(tasks: list[Row]) -> None:
         assert report["splits"][name] == {"rows": len(splits[name]), "families": dict(families)}
         # groups of several rows may not fit the last place, and contaminated rows are gone
         assert all(share - 3 <= size <= share + 3 for size in families.values())
+
+
+def test_gate_comes_from_train_and_leaves_the_other_splits_as_they_are(tasks: list[Row]) -> None:
+    without, _ = prepare(tasks, CONFIG)
+    splits, report = prepare(tasks, replace(CONFIG, gate_fraction=0.1))
+    for name in ("val", "test", "held_out"):
+        assert splits[name] == without[name]
+    dropped = sum(count for reason, count in report["dropped"].items() if reason.startswith("gate: "))
+    assert len(splits["train"]) + len(splits["gate"]) + dropped == len(without["train"])
+    families = Counter(r["family"] for r in splits["gate"])
+    assert set(families) == {r["family"] for r in splits["train"]}
+    assert all(3 <= size <= 6 for size in families.values())
+    train = TextIndex((text for r in splits["train"] for text in training_texts(r)), keep_digits=True)
+    assert not [r for r in splits["gate"] if train.find(prompt_of(r))]
 
 
 def test_the_first_rows_are_a_sample(tasks: list[Row]) -> None:

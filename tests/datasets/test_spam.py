@@ -1,13 +1,22 @@
 import os
 import re
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.datasets.spam import BOOK_GLUED, BookSpamConfig, DeduplicatedSpamConfig, glue_as_book, prepare
+from groundup.datasets.near_duplicates import NearIndex
+from groundup.datasets.spam import (
+    BOOK_GLUED,
+    BookSpamConfig,
+    DeduplicatedSpamConfig,
+    Elsewhere,
+    glue_as_book,
+    prepare,
+)
 from groundup.errors import BadInput
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
@@ -19,6 +28,7 @@ def config(**changes):
         "protocol": "deduplicated",
         "val_fraction": 0.1,
         "test_fraction": 0.2,
+        "gate_fraction": 0,
         "balance": "none",
         "max_dropped_share": 1,
         "seed": 1,
@@ -51,7 +61,12 @@ def test_reasons_and_sizes():
         "conflicting labels": 2,
         "blank": 1,
     }
-    assert {name: len(part) for name, part in splits.items()} == {"train": 140, "val": 20, "test": 40}
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 140,
+        "val": 20,
+        "test": 40,
+        "gate": 0,
+    }
     for part, spams in (("train", 28), ("val", 4), ("test", 8)):  # stratified: 20% in each
         assert Counter(m["label"] for m in splits[part])["spam"] == spams == report["splits"][part]["spam"]
     assert report["leakage"] == {"exact": 0, "normalised": 0, "share": 0.0}
@@ -67,7 +82,7 @@ def test_no_group_no_text_and_no_13_words_in_two_splits(pairs):
     if labels != {"ham", "spam"}:
         return
     try:
-        splits, report = prepare(rows(*pairs), config(val_fraction=0.3, test_fraction=0.3))
+        splits, report = prepare(rows(*pairs), config(val_fraction=0.2, test_fraction=0.2, gate_fraction=0.2))
     except BadInput as error:
         assert "never divided" in str(error)
         return
@@ -75,7 +90,7 @@ def test_no_group_no_text_and_no_13_words_in_two_splits(pairs):
     texts = [normalise(m["text"], keep_digits=True) for m in kept]
     assert len(texts) == len(set(texts))
     assert len(kept) + sum(report["dropped"].values()) == len(pairs)
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+    for one, other in combinations(splits, 2):
         assert not {m["group"] for m in splits[one]} & {m["group"] for m in splits[other]}
         assert not {normalise(m["text"]) for m in splits[one]} & {normalise(m["text"]) for m in splits[other]}
         grams = [set().union(*(ngrams(m["text"]) for m in splits[name])) for name in (one, other)]
@@ -89,7 +104,12 @@ def test_messages_that_differ_in_numbers_are_kept_and_those_of_a_template_stay_t
     prizes = [("spam", f"Call {i * 37} now {letters(i % 10)}") for i in range(40)]
     splits, report = prepare(rows(*codes, *prizes), config())
     assert report["dropped"] == {}
-    assert {name: len(part) for name, part in splits.items()} == {"train": 140, "val": 20, "test": 40}
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 140,
+        "val": 20,
+        "test": 40,
+        "gate": 0,
+    }
     template = {m["text"]: re.sub(r"[\d,]+", "0", m["text"]) for part in splits.values() for m in part}
     places = {name: {template[m["text"]] for m in part} for name, part in splits.items()}
     assert sum(map(len, places.values())) == 30 == len(set().union(*places.values()))
@@ -100,7 +120,7 @@ def test_a_handful_of_templates_cannot_be_split():
     pairs = [("ham", f"Your code is {i}") for i in range(50, 150)] + [
         ("spam", f"Win {i}") for i in range(5, 55)
     ]
-    with pytest.raises(BadInput, match=r"the 150 messages form 2 groups .* small enough for val"):
+    with pytest.raises(BadInput, match=r"the 150 messages form 2 groups .* small enough for test"):
         prepare(rows(*pairs), config())
 
 
@@ -140,10 +160,36 @@ def test_another_seed_is_another_split():
 def test_messages_of_the_pretraining_text_go_to_train():
     plain, _ = prepare(many(), config())
     seen = [m["text"] for m in plain["test"]]
-    splits, report = prepare(many(), config(), TextIndex([["x", seen[0]], [seen[1].upper()]]))
+    elsewhere = Elsewhere(TextIndex([["x", seen[0]], [seen[1].upper()]]), NearIndex(()))
+    splits, report = prepare(many(), config(), elsewhere)
     assert {seen[0], seen[1]} <= {m["text"] for m in splits["train"]}
     assert report["kept_in_train"] == 2
     assert len(splits["test"]) == len(plain["test"])
+
+
+def test_gate_comes_from_train_and_leaves_val_and_test_as_they_are():
+    without, _ = prepare(many(), config())
+    splits, report = prepare(many(), config(gate_fraction=0.1))
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 120,
+        "val": 20,
+        "test": 40,
+        "gate": 20,
+    }
+    assert (splits["val"], splits["test"]) == (without["val"], without["test"])
+    assert sorted(m["id"] for m in splits["train"] + splits["gate"]) == sorted(
+        m["id"] for m in without["train"]
+    )
+    assert report["splits"]["gate"] == {"messages": 20, "groups": 20, "ham": 16, "spam": 4}
+
+
+def test_messages_of_held_out_documents_are_not_trained_on():
+    plain, _ = prepare(many(), config())
+    first, second = plain["train"][:2]
+    elsewhere = Elsewhere(TextIndex(()), NearIndex([first["text"].upper(), "a whole document"]))
+    splits, report = prepare(many(), config(), elsewhere)
+    assert first not in splits["train"] and second in splits["train"]
+    assert report["dropped"] == {"in held-out text of the corpus": 1}
 
 
 def test_undersample_balances_train_only():
@@ -178,7 +224,12 @@ def test_book_needs_more_ham_than_spam():
 def test_book_keeps_duplicates_and_counts_the_leak():
     messages = rows(*[("ham", f"hi {letters(i)}") for i in range(100)], *[("spam", "same offer")] * 50)
     splits, report = prepare(messages, BOOK)
-    assert {name: len(part) for name, part in splits.items()} == {"train": 70, "val": 10, "test": 20}
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 70,
+        "val": 10,
+        "test": 20,
+        "gate": 0,
+    }
     spams = sum(m["label"] == "spam" for m in splits["test"])
     assert report["leakage"] == {"exact": spams, "normalised": spams, "share": spams / 20}
     assert {m["group"] for part in splits.values() for m in part if m["label"] == "spam"} == {"m100"}
@@ -202,7 +253,12 @@ def test_the_books_split_is_reproduced():
 
     lines = [line.split("\t", 1) for line in source.read_text(encoding="utf-8").split("\n") if line]
     splits, report = prepare(rows(*((label, text.strip('"')) for label, text in lines)), BOOK)
-    assert {name: len(part) for name, part in splits.items()} == {"train": 1045, "val": 149, "test": 300}
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 1045,
+        "val": 149,
+        "test": 300,
+        "gate": 0,
+    }
     assert report["leakage"] == {"exact": 37, "normalised": 48, "share": 0.16}
     # the book's own code as the oracle
     frame = pandas.read_csv(source, sep="\t", header=None, names=["label", "text"])

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.generation.prompts import PROMPT_STYLES, Prompter, Request, format_prompt, format_response
+from groundup.generation.prompts import (
+    CHAT_TEMPLATE,
+    PROMPT_STYLES,
+    Prompter,
+    Request,
+    format_prompt,
+    format_response,
+    templates_of,
+)
 from groundup.tokenizers.bpe import BPETokenizer
 
 # Taori et al. 2023, "Stanford Alpaca", README, section "Data Release".
@@ -51,6 +59,20 @@ def test_sections_are_in_order_and_the_response_is_empty(style: str, instruction
     assert header and not after.strip()
     assert f"### Instruction:{PROMPT_STYLES[style].after_header}{instruction}" in before
     assert (f"### Input:{PROMPT_STYLES[style].after_header}{input}" in before) or not input.strip()
+
+
+@pytest.mark.parametrize("style", PROMPT_STYLES)
+def test_templates_with_their_variables_filled_are_the_prompts(style: str) -> None:
+    templates = templates_of(style)
+    filled = {
+        name: text.replace("{{instruction}}", "Say it.").replace("{{input}}", "tea")
+        for name, text in templates.items()
+    }
+    assert filled == {
+        f"groundup-{style}": format_prompt(style, "Say it.", "tea"),
+        f"groundup-{style}-without-input": format_prompt(style, "Say it."),
+    }
+    assert templates_of(CHAT_TEMPLATE) == {}
 
 
 def test_unknown_style_names_the_known_ones() -> None:

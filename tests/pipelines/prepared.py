@@ -50,15 +50,18 @@ class Interrupted(Exception):
     """Stops a stage before it ends."""
 
 
-def interrupted_run(metric: str, step: int) -> Run:
-    """A silent run that stops the stage when `metric` is logged at `step`."""
+def interrupted_run(metric: str, step: int, seed: int | None = None) -> Run:
+    """A silent run that stops the stage when `metric` is logged at `step`, or at `step` of a seed."""
 
     def log(metrics: Mapping[str, float], at: int | None = None) -> None:
         if metric in metrics and at == step:
             raise Interrupted
 
     run = silent()
-    run.log = log  # type: ignore[method-assign]
+    if seed is None:
+        run.log = log  # type: ignore[method-assign]
+    else:
+        run.log_of_seed = lambda of: log if of == seed else (lambda metrics, at: None)  # type: ignore[method-assign]
     return run
 
 
@@ -86,7 +89,7 @@ def make_pretrained(folder: Path) -> None:
 
 def make_spam(folder: Path) -> None:
     """Messages in which prizes are spam."""
-    for split, n in (("train", 20), ("val", 8), ("test", 6)):
+    for split, n in (("train", 20), ("val", 8), ("test", 6), ("gate", 4)):
         texts = [("win a prize now " if i % 4 == 0 else "see you at home ") + str(i) for i in range(n)]
         rows = [
             {"id": f"{split}{i}", "label": "ham" if i % 4 else "spam", "text": text, "group": f"{split}{i}"}
@@ -97,7 +100,7 @@ def make_spam(folder: Path) -> None:
 
 def make_instructions(folder: Path) -> None:
     """Instructions of one family, last_word."""
-    for split, n in (("train", 12), ("val", 5), ("test", 3), ("held_out", 0)):
+    for split, n in (("train", 12), ("val", 5), ("test", 3), ("gate", 2), ("held_out", 0)):
         rows = [
             {
                 "id": f"{split}{i}",

@@ -5,11 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
 from groundup import tracking
@@ -36,21 +38,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 
 def mlflow_runs(folder: Path) -> dict[str, Any]:
+    """Runs of the experiment by name, those of pipelines by pipeline."""
     connection = tracking.connect(folder)
-    return {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    found = connection.client.search_runs([connection.experiment_id])
+    return {run.data.tags.get("pipeline") or run.info.run_name: run for run in found}
+
+
+def artifact(key: str) -> dict[str, Any]:
+    """Return the newest artifact with a key."""
+    with get_client(sync_client=True) as client:
+        wanted = {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": [key]}}}
+        return dict(client.request("POST", "/artifacts/filter", json=wanted).json()[0])
 
 
 def summary(pipeline: str = "main") -> str:
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        from prefect.client.schemas.sorting import ArtifactSort
-
-        found = client.request(
-            "POST", "/artifacts/filter",
-            json={"sort": ArtifactSort.CREATED_DESC.value, "artifacts": {"key": {"any_": [f"{pipeline}-summary"]}}},
-        )  # fmt: skip
-    return str(found.json()[0]["data"])
+    return str(artifact(f"{pipeline}-summary")["data"])
 
 
 def test_plan_is_the_graph_of_dvc(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +124,9 @@ def test_run_then_cached(project: Path) -> None:
     parent = mlflow_runs(project)["main"]
     assert parent.info.status == "FINISHED"
     assert (project / "left.environment").read_text() == parent.info.run_id  # stages know whose they are
+    assert parent.data.metrics == {"score": 0.5}  # the headline figures
+    flow_run = parent.data.tags["prefect.flow_run"]
+    assert parent.info.run_name == f"{flow_run} ({parent.data.tags['git.revision'][:7]})"
     text = summary()
     assert "| left | Completed |" in text
     assert "score" in text and "numbers.json" in text
@@ -223,6 +228,55 @@ def test_a_failure_names_the_stage_and_stops_its_dependents(
 def test_stages_are_retried_as_set_in_dvc_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FLAKY", "fetch")
     assert flow.make_flow("main")(stages=["fetch"], return_state=True).is_completed()
+
+
+def test_a_killed_stage_is_retried_and_a_failed_one_is_not(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "KILLED_DELAYS", [0.01, 0.01])
+    monkeypatch.setenv("TOY_KILLED", "left")
+    monkeypatch.setenv("TOY_FAIL", "right")
+    state = flow.make_flow("main", 1)(return_state=True)
+    assert state.is_failed() and state.message == "stage right failed: as told"
+    assert "| left | Completed |" in summary()
+    assert (project / "attempts").read_text().split() == ["fetch", "left", "left", "right"]
+
+
+def test_a_flow_that_is_over_its_time_stops_its_stages(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_SLOW", "fetch")
+    started = time.monotonic()
+    state = flow.make_flow("main")(timeout_hours=15 / 3600, return_state=True)
+    assert time.monotonic() - started < 100  # the stage sleeps longer
+    assert state.is_failed() and (state.message or "").startswith("stopped after timeout_hours = 0.0041")
+    assert not flow._running
+    # its end is not a reason to retry, although a signal ended it and dvc.yaml allows a retry
+    assert (project / "attempts").read_text().split() == ["fetch"]
+    assert mlflow_runs(project)["main"].info.status == "KILLED"
+
+
+def test_a_bar_of_a_stage_is_a_progress_artifact(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_BAR", "left")
+    assert flow.make_flow("main")(stages=["left"], return_state=True).is_completed()
+    shown = artifact("progress-left")
+    assert (shown["type"], shown["data"]) == ("progress", 100.0)
+    assert shown["description"].startswith("left: 100%|")
+
+
+def test_the_flow_run_links_to_its_mlflow_run_and_the_report(project: Path) -> None:
+    stages = (project / "dvc.yaml").read_text()
+    report = (
+        "  report:\n    cmd: python work.py left.txt page.html\n    deps: [left.txt]\n    outs: [page.html]\n"
+    )
+    (project / "dvc.yaml").write_text(stages + report)
+    assert flow.make_flow("main")(return_state=True).is_completed()
+    run = mlflow_runs(project)["main"]
+    page = f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert artifact("main-mlflow")["data"] == f"[Run in MLflow]({page})"
+    assert artifact("main-report")["data"] == f"[Report]({page}/artifacts/page.html)"
+    [kept] = tracking.connect(project).client.list_artifacts(run.info.run_id)
+    assert kept.path == "page.html"
 
 
 def test_an_error_of_dvc_is_reported_in_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 
 from groundup.errors import BadInput
+from groundup.lineage.locks import address, split, stage_key, workspace
 from pipelines.lineage import (
-    address,
     find_stage,
     lock_entry,
     project_of,
     recorded_keys,
     revision_tags,
-    split,
-    stage_key,
+    stage_entry,
     stage_tags,
-    workspace,
 )
 from pipelines.params import PIPELINES
 from tests.pipelines import toy
@@ -36,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_key_computed_by_the_stage_is_the_key_read_from_the_lock(project: Path, name: str) -> None:
-    assert stage_tags(name, project)["stage_key"] == recorded_keys(project)[name]
+    assert stage_tags(stage_entry(name, project), project)["stage_key"] == recorded_keys(project)[name]
 
 
 def test_keys_differ_between_stages(project: Path) -> None:
@@ -63,7 +61,7 @@ def test_key_depends_on_command_dependencies_and_params_only(project: Path) -> N
 
 
 def test_tags_have_the_fingerprints_of_data_but_not_of_code(project: Path) -> None:
-    tags = stage_tags("join", project)
+    tags = stage_tags(stage_entry("join", project), project)
     assert set(tags) == {"stage_key", "data.folder", "data.left.txt"}
     assert tags["data.folder"].endswith(".dir")
 
@@ -72,7 +70,7 @@ def test_a_folder_of_modules_is_code(tmp_path: Path) -> None:
     dvc_yaml = "stages: {one: {cmd: 'true', deps: [library, folder]}}\n"
     more = {"library/inner/module.py": "", "library/page.j2": "", "folder/a.txt": ""}
     folder = toy.make(tmp_path / "toy", dvc_yaml, more=more)
-    assert set(stage_tags("one", folder)) == {"stage_key", "data.folder"}
+    assert set(stage_tags(stage_entry("one", folder), folder)) == {"stage_key", "data.folder"}
 
 
 @pytest.mark.parametrize("name", ["join", f"{STUDY}:beyond@big"])
@@ -84,7 +82,7 @@ def test_missing_dependencies_are_named_with_the_command_that_makes_them(project
             BadInput,
             match=rf"dependencies of {name} are missing \(left.txt\); make them first: dvc repro {name}",
         ):
-            stage_tags(name, project)
+            stage_entry(name, project)
     finally:
         (project / "aside.txt").rename(project / "left.txt")
 
@@ -94,12 +92,12 @@ def test_an_unreadable_dependency_is_reported_in_one_sentence(project: Path) -> 
     (project / "dvc.yaml").write_text(text + "  odd: [\n")
     try:
         with pytest.raises(BadInput, match="DVC cannot read the dependencies of left") as error:
-            stage_tags("left", project)
+            stage_entry("left", project)
         assert "\n" not in str(error.value)
     finally:
         (project / "dvc.yaml").write_text(text)
     with pytest.raises(BadInput, match="DVC cannot read"):
-        stage_tags("no-such-stage", project)
+        stage_entry("no-such-stage", project)
 
 
 def test_workspace_is_the_enclosing_dvc_project_and_a_temporary_one_has_a_project(

@@ -1,5 +1,6 @@
 """Retraining compares candidate and champion, promotes the better one, and always writes a summary."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,9 +18,11 @@ from groundup.errors import BadInput
 from groundup.generation.prompts import Request
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import registry
+from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
+from pipelines.operate import deployments
 from tests.pipelines import toy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -97,39 +100,50 @@ def add_version(store: Any, folder: Path, model: str, score: str, stage_key: str
     return str(made.version)
 
 
+def make_champion(store: Any, model: str, version: str) -> None:
+    store.client.set_registered_model_alias(model, "champion", version)
+
+
 @pytest.mark.parametrize(
-    ("champion", "candidate", "winner", "words"),
+    ("champion", "candidate", "winner", "words", "entries"),
     [
-        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500"),
-        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500"),
-        ("0.90", None, "1", "kept: the output of finetune has no registered version"),
-        (None, "0.10", "1", "promoted: there is no champion yet"),
-        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)"),
+        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500", ["adopted", "promoted"]),
+        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500", ["adopted", "kept"]),
+        ("0.90", None, "1", "kept: the output of finetune has no registered version", ["adopted"]),
+        (None, "0.10", "1", "promoted: there is no champion yet", ["promoted"]),
+        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)", ["adopted"]),
     ],
 )
-def test_compare(project: Any, champion: str | None, candidate: str | None, winner: str, words: str) -> None:
+def test_compare(
+    project: Any, champion: str | None, candidate: str | None, winner: str, words: str, entries: list[str]
+) -> None:
     folder, store, contest = project
     if champion:
-        registry.promote(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
+        make_champion(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
     if candidate:
         add_version(store, folder, contest.model, candidate, recorded_keys(folder)["finetune"])
     row = retrain.compare.fn(contest, folder, PARAMS)
     assert words in row
     found = registry.champion(store, contest.model)
     assert found is not None and found.version == winner
+    written = Champions(store).ledger.entries()
+    assert [entry.action for entry in written] == entries
+    assert {entry.actor for entry in written} == {"flow retrain"}
+    lock = hashlib.sha256((folder / "dvc.lock").read_bytes()).hexdigest()
+    assert {entry.lock for entry in written} == {lock}
 
 
 def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
     contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
-    registry.promote(store, contest.model, version)
+    make_champion(store, contest.model, version)
     assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
 
 
 def test_a_failing_store_does_not_replace_the_champion(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store, contest = project
-    registry.promote(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.9", "earlier"))
     add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
 
     def unreachable(*_: Any) -> Path:
@@ -163,6 +177,12 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     assert "To run: finetune, prepare." in summary() or "To run: prepare." in summary()
     # the toy's finetune registers no model
     assert "kept: the output of finetune has no registered version" in summary()
+
+    runs = store.client.search_runs([store.experiment_id], "tags.kind = 'pipeline'")
+    assert [run.data.tags["pipeline"] for run in runs] == ["retrain", "retrain"]  # one for each retraining
+    parent = runs[0].info.run_id
+    asked = [(folder / f"{stage}.environment").read_text() for stage in ("download", "finetune")]
+    assert asked == [parent, parent]
 
 
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,19 +249,20 @@ def test_instruction_metrics_use_a_spread_of_the_test_set(
     assert found == {"exact_match": 0.25}
 
 
-def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:
-    [deployment] = yaml.safe_load((toy.ROOT / "prefect.yaml").read_text())["deployments"]
+def test_served_flows_have_the_schedules_of_prefect_yaml_and_no_pool() -> None:
+    served = {f"{d.flow_name}/{d.name}": d for d in retrain.scheduled(toy.ROOT)}
+    assert set(served) == {"retrain/scheduled", "monitor/scheduled"}
+    chosen = served["retrain/scheduled"]
     config = yaml.safe_load((toy.ROOT / "params.yaml").read_text())["retrain"]
-    assert deployment["entrypoint"] == "pipelines/retrain.py:retrain"
-    assert deployment["schedules"] == [{"cron": config["cron"], "timezone": config["timezone"]}]
-    names = retrain.retrain.fn.__code__.co_varnames[: retrain.retrain.fn.__code__.co_argcount]
-    assert set(deployment["parameters"]) <= set(names)
+    [entry] = chosen.schedules or []
+    assert (entry.schedule.cron, entry.schedule.timezone) == (config["cron"], config["timezone"])
+    assert chosen.parameters == {"force": False, "timeout_hours": 24} and chosen.work_pool_name is None
 
 
 def test_serve_refuses_a_bad_schedule(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise BadInput("params.yaml has 1 problem(s): retrain: cron is 'x'")
 
-    monkeypatch.setattr(retrain, "load_params", broken)
+    monkeypatch.setattr(deployments, "load_params", broken)
     shown = CliRunner().invoke(retrain.app, ["serve"])
     assert shown.exit_code == 1 and "error: params.yaml has 1 problem(s)" in shown.output

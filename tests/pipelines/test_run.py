@@ -186,6 +186,11 @@ stages:
 """
 
 
+def by_name(runs: Any) -> dict[str, Any]:
+    """Runs by name, those of pipelines by pipeline."""
+    return {run.data.tags.get("pipeline") or run.info.run_name: run for run in runs}
+
+
 def test_stages_under_dvc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -194,8 +199,14 @@ def test_stages_under_dvc(
     folder = toy.make(tmp_path / "toy", TWO_STAGES, "", PACKAGES | {"pipelines/main/work.py": TRACKED})
     toy.run(folder, sys.executable, "-m", "dvc", "repro", "-q")
     connection = tracking.connect(folder)
-    found = {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    found = by_name(connection.client.search_runs([connection.experiment_id]))
     assert set(found) == {"main", "left", "right"}
+    head = toy.run(folder, "git", "log", "-1", "--format=%h %s").stdout.split()
+    assert (
+        found["main"].info.run_name == f"{found['main'].data.tags['git.revision'][:7]} {' '.join(head[1:])}"
+    )
+    assert found["main"].data.tags["mlflow.source.name"] == "dvc repro -q"
+    assert found["left"].data.tags["mlflow.source.name"] == "pipelines/main/work.py"
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     parent = found["main"].info.run_id
     for name in ("left", "right"):
@@ -212,7 +223,10 @@ def test_stages_under_dvc(
     ).returncode
     connection = tracking.connect(folder)
     newest = connection.client.search_runs([connection.experiment_id], max_results=2)
-    assert {run.info.run_name: run.info.status for run in newest} == {"main": "KILLED", "right": "KILLED"}
+    assert {name: run.info.status for name, run in by_name(newest).items()} == {
+        "main": "KILLED",
+        "right": "KILLED",
+    }
 
 
 def test_each_pipeline_of_one_dvc_run_has_its_own_parent_run(
@@ -228,7 +242,7 @@ def test_each_pipeline_of_one_dvc_run_has_its_own_parent_run(
     folder = toy.make(tmp_path / "toy", TWO_STAGES, "", more)
     toy.run(folder / "pipelines/study", sys.executable, "-m", "dvc", "repro", "-q")
     connection = tracking.connect(folder)
-    found = {run.info.run_name: run for run in connection.client.search_runs([connection.experiment_id])}
+    found = by_name(connection.client.search_runs([connection.experiment_id]))
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in found.items()}
     assert parents == {

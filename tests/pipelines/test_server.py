@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -193,7 +194,7 @@ from prefect.schedules import Cron
 def nothing():
     pass
 
-server.serve(nothing, "scheduled", Cron("0 3 1 1 *"))
+server.serve([nothing.to_deployment("scheduled", schedule=Cron("0 3 1 1 *"))])
 print("ended")
 """
 
@@ -204,6 +205,10 @@ def test_the_schedule_is_paused_at_the_end_without_a_traceback(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "schedule.py").write_text(SCHEDULE)
+    with get_client(sync_client=True) as client:  # as `prefect deploy` leaves it
+        client.create_work_pool(WorkPoolCreate(name="own", type="process"), overwrite=True)
+        flow = client.create_flow_from_name("nothing")
+        client.create_deployment(flow, "scheduled", work_pool_name="own", pull_steps=[])
     url = str(get_current_settings().api.url)
     with subprocess.Popen(
         [sys.executable, "schedule.py"], cwd=tmp_path, env=toy.environment() | {"PREFECT_API_URL": url}, text=True,
@@ -214,7 +219,9 @@ def test_the_schedule_is_paused_at_the_end_without_a_traceback(
             while not (line := process.stdout.readline()).startswith("Serving the schedule"):
                 assert line, "it ended before it served"
             with get_client(sync_client=True) as client:
-                assert not client.read_deployment_by_name("nothing/scheduled").paused
+                served = client.read_deployment_by_name("nothing/scheduled")
+            assert not served.paused
+            assert served.path is not None and served.work_pool_name is None
             os.kill(process.pid, number)
             rest = process.stdout.read()
         finally:

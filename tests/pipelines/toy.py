@@ -49,11 +49,21 @@ import os, pathlib, sys, time
 source, target = map(pathlib.Path, sys.argv[1:])
 stage = os.environ["DVC_STAGE"].rpartition(":")[2].partition("@")[0]
 pathlib.Path(f"{stage}.environment").write_text(os.environ.get("GROUNDUP_PARENT_RUN_ID", ""))
+with open("attempts", "a") as attempts:
+    print(stage, file=attempts)
+for percent in (0, 50, 100) if stage == os.environ.get("TOY_BAR") else ():
+    print(f"{stage}: {percent:3}%|#####     | {percent}/100 [00:01<00:01,  2.50step/s]", end="\\r", file=sys.stderr)
 if stage == os.environ.get("TOY_FAIL"):
     sys.exit("error: as told")
 if stage == os.environ.get("TOY_FLAKY") and not pathlib.Path("tried").exists():
     pathlib.Path("tried").touch()
     sys.exit("error: the first try fails")
+if stage == os.environ.get("TOY_KILLED") and not pathlib.Path("tried").exists():
+    pathlib.Path("tried").touch()
+    os.kill(os.getpid(), 9)
+if stage == os.environ.get("TOY_SLOW"):
+    print("process", os.getpid(), flush=True)
+    time.sleep(120)
 target.parent.mkdir(exist_ok=True)
 target.write_text(source.read_text())
 """

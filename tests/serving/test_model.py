@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from groundup import tracking
 from groundup.checkpoint import load_checkpoint, save_checkpoint
-from groundup.generation.sampling import INFERENCE_PARAMS, Sampling
+from groundup.errors import BadInput
+from groundup.generation.decoding import generate
+from groundup.generation.sampling import CONTINUATION_PARAMS, INFERENCE_PARAMS, Sampling
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
@@ -33,15 +37,16 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tokenizer = BPETokenizer.train(TEXTS, 259)
     torch.manual_seed(0)
     models = {}
-    for kind in ("classifier", "decoder"):
+    for kind in ("classifier", "decoder", "pretrained"):
         decoder = Decoder(model_config(vocab_size=tokenizer.vocab_size, context_length=128))
         model: Any = SequenceClassifier(decoder, 2, "last") if kind == "classifier" else decoder
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
-        facts: dict[str, Any] = (
-            {"labels": LABELS} if kind == "classifier" else {"prompt_style": "alpaca_short"}
-        )
-        save_checkpoint(folder / kind, model, tokenizer, **facts)
+        facts: dict[str, Any] = {
+            "classifier": {"labels": LABELS},
+            "decoder": {"prompt_style": "alpaca_short"},
+        }
+        save_checkpoint(folder / kind, model, tokenizer, **facts.get(kind, {}))
         models[kind] = folder / kind
     return models
 
@@ -112,6 +117,76 @@ def test_instruction_model_answers_like_its_checkpoint(
     assert {param.name for param in model.metadata.get_params_schema()} == set(INFERENCE_PARAMS)
 
 
+def test_pretrained_model_continues_like_its_checkpoint(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+) -> None:
+    with tracking.stage_run("pretrain", {"pretrain": {"seed": 1}}, {"stage_key": "p"}, root=tmp_path) as run:
+        run.log({"train/loss": 3.0}, 7)
+        version = run.register(
+            checkpoints["pretrained"],
+            "test-pretrained",
+            input_example=["Hi"],
+            params=CONTINUATION_PARAMS,
+            metrics={"val/bpb": 1.5},
+            dataset=tracking.datasets.Dataset("tokens-val", "abcd1234"),
+            templates={"test-continue": "{{text}}"},
+            card="# Continues texts",
+        )
+    assert version == "1"
+    checkpoint = load_checkpoint(checkpoints["pretrained"])
+    prompts = [checkpoint.tokenizer.encode(text) for text in TEXTS[:2]]
+    sampling = Sampling(temperature=0.8, top_p=0.95, seed=3)
+    new = generate(
+        checkpoint.model, prompts, max_new_tokens=8, sampling=sampling, stop_ids=checkpoint.stop_ids
+    )
+    model = load(store, "models:/test-pretrained/1")
+    answers = model.predict(TEXTS[:2], params={"max_new_tokens": 8, "seed": 3})
+    assert answers == [checkpoint.tokenizer.decode(ids) for ids in new]
+
+    found = store.client.get_model_version("test-pretrained", "1")
+    assert store.client.get_registered_model("test-pretrained").description == "# Continues texts"
+    assert found.description == "# Continues texts" and found.tags["metric.val_bpb"] == "1.5"
+    logged = registry.logged_model(store, "test-pretrained", "1")
+    assert [(m.key, m.value, m.dataset_name) for m in logged.metrics] == [("val/bpb", 1.5, "tokens-val")]
+    assert logged.params["pretrain.seed"] == "1" and logged.source_run_id == run.run_id
+    assert [(one.model_id, one.step) for one in store.client.get_run(run.run_id).outputs.model_outputs] == [
+        (logged.model_id, 7)
+    ]
+    assert "test-continue" in store.client.get_run(run.run_id).data.tags["mlflow.linkedPrompts"]
+
+
+def test_large_weights_are_loaded_from_the_project(
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    project = tmp_path / "project"
+    shutil.copytree(checkpoints["classifier"], project / "data/models/spam")
+    (project / ".dvc").mkdir()
+    monkeypatch.chdir(project)
+    config = tracking.TrackingConfig(copied_megabytes=0.001, evaluated_per_family=0)
+    with tracking.stage_run("spam", {}, {"stage_key": "large"}, root=project, config=config) as run:
+        run.register(
+            project / "data/models/spam", "test-large", input_example=TEXTS[:1], params={}, metrics={}
+        )
+    stored = Path(mlflow.artifacts.download_artifacts("models:/test-large/1", dst_path=str(tmp_path / "m")))
+    assert not list(stored.rglob("*.safetensors"))
+    expected = spam_probabilities(load_checkpoint(checkpoints["classifier"]), TEXTS)
+
+    moved = project.rename(tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    answers = load(store, "models:/test-large/1").predict(TEXTS)
+    assert [answer.spam_probability for answer in answers] == pytest.approx(expected, abs=1e-6)
+    made = registry.made_by(store, "test-large", "large")
+    assert made is not None
+    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert spam_probabilities(load_checkpoint(fetched), TEXTS) == pytest.approx(expected, abs=1e-6)
+
+    (moved / "data/models/spam/model.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"dvc pull data/models/spam$"):
+        load(store, "models:/test-large/1")
+
+
 def test_adapters_are_registered_alone_and_answer_on_their_base(
     checkpoints: dict[str, Path], store: Any, tmp_path: Path
 ) -> None:
@@ -153,9 +228,9 @@ def test_adapters_are_registered_alone_and_answer_on_their_base(
 
 
 def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
-    checkpoints: dict[str, Path], store: Any, tmp_path: Path
+    checkpoints: dict[str, Path], store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The base is found in the project, and an experiment is not champion before it is applied."""
+    """The base is found in the project, wherever it is now; an experiment is not champion before it is applied."""
     project = tmp_path / "project"
     workspace = project / ".dvc/tmp/exps/tmpabc"
     for folder in (project, workspace):
@@ -181,10 +256,21 @@ def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     assert registry.champion(store, "test-trial") is None
     made = registry.made_by(store, "test-trial", "trial")
     assert made is not None
-    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
+    assert store.client.get_model_version("test-trial", "1").tags["base.folder"] == "data/base"
+    project = project.rename(tmp_path / "moved")
+    fetched = registry.fetch_checkpoint(replace(store, root=project), made, tmp_path / "fetched")
     assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("GROUNDUP_ROOT", str(project))
+        model = load(store, "models:/test-trial/1")
+        assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    (project / "notes").mkdir()
+    monkeypatch.chdir(project / "notes")  # any folder of the project
     model = load(store, "models:/test-trial/1")
     assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    described = Path(store.client.get_model_version_download_uri("test-trial", "1").removeprefix("file://"))
+    flavor = yaml.safe_load((described / "MLmodel").read_text())["flavors"]["python_function"]
+    assert flavor["config"]["base"] == ["data/base"]
     pointer = store.client.download_artifacts(run.run_id, "pointers/base.json", str(tmp_path))
     assert [fact["path"] for fact in json.loads(Path(pointer).read_text())] == ["data/base/config.json"]
 
@@ -235,6 +321,6 @@ def test_first_version_serves_and_later_ones_wait(
     fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text())["kind"] == "classifier"
     load_checkpoint(fetched)
-    registry.promote(store, "test-classifier", "2")
+    store.client.set_registered_model_alias("test-classifier", "champion", "2")
     assert registry.champion(store, "test-classifier") == made
-    registry.promote(store, "test-classifier", "1")
+    store.client.set_registered_model_alias("test-classifier", "champion", "1")

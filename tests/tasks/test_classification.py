@@ -221,7 +221,12 @@ def train(data: Path, out: Path, config: SpamTrainingConfig = SPAM, standalone: 
     folders = (data / "pretrained", data / "spam", out / "model")
     files = (out / "predictions.csv", out / "curve.csv", data / "state")
     return train_classifiers(
-        *folders, *files, config=config, compute=CPU, log=lambda metrics, step: None, standalone=standalone
+        *folders,
+        *files,
+        config=config,
+        compute=CPU,
+        log=lambda seed: lambda metrics, step: None,
+        standalone=standalone,
     )
 
 

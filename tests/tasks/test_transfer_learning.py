@@ -23,9 +23,14 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def transfer(data: Path, config: TransferConfig = TRANSFER) -> Any:
-    paths = (data / "causal", data / "masked", data / "spam")
-    return measure_transfer(*paths, config=config, compute=CPU, log=lambda row, step: None)
+def transfer(data: Path, config: TransferConfig = TRANSFER, logged: Any = None) -> Any:
+    """Measure; `logged` receives (seed, step, metrics) of every seed, and of the means with None as the seed."""
+    paths, logged = (data / "causal", data / "masked", data / "spam"), [] if logged is None else logged
+
+    def log_of(seed: int | None) -> Any:
+        return lambda row, step: logged.append((seed, step, dict(row)))
+
+    return measure_transfer(*paths, config=config, compute=CPU, log=log_of(None), log_of_seed=log_of)
 
 
 def test_every_model_on_the_same_messages(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +105,15 @@ def test_steps_grow_with_the_messages_between_their_bounds() -> None:
     training = replace(TRANSFER.finetune.training, batch_size=4, grad_accum_steps=2, max_steps=50)
     config = replace(TRANSFER, epochs=3, min_steps=10, finetune=replace(TRANSFER.finetune, training=training))
     assert [config.steps(n) for n in (8, 40, 41, 4000)] == [10, 15, 16, 50]
+
+
+def test_the_log_has_every_seed_and_their_means(data: Path) -> None:
+    logged: list[tuple[int | None, int, dict[str, float]]] = []
+    transfer(data, replace(TRANSFER, sizes=(8,)), logged)
+    assert [(seed, step) for seed, step, _ in logged] == [(1, 8), (2, 8), (None, 8)]
+    one, two, means = (row for _, _, row in logged)
+    assert means.keys() == one.keys() and "causal_random/test_f1" in means and "masked/train_loss" in means
+    assert means == {key: pytest.approx((one[key] + two[key]) / 2) for key in means}
 
 
 def test_a_single_seed_is_reported_before_training() -> None:

@@ -41,9 +41,9 @@ def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, 
     assert newest is not None and newest.version == "3"
     assert registry.made_by(store, name, "c") is None
 
-    registry.promote(store, name, "1")
+    store.client.set_registered_model_alias(name, "champion", "1")
     assert registry.champion(store, name) == first
-    registry.promote(store, name, "3")
+    store.client.set_registered_model_alias(name, "champion", "3")
     assert registry.champion(store, name) == newest
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text()) == {"kind": "three"}

@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client.create_registered_model("adapters")
         tags = {"base.folder": str(root / "data/base"), "stage_key": "k"}
         version = client.create_model_version("adapters", model.model_uri, run.info.run_id, tags=tags)
-        registry.promote(store, "adapters", str(version.version))
+        store.client.set_registered_model_alias("adapters", "champion", str(version.version))
     return root
 
 

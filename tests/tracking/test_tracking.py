@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from groundup.tracking import Terminated, connect, mark_cached, pipeline_run, processes, silent, stage_run
+from groundup.tracking import (
+    Heading,
+    Terminated,
+    connect,
+    mark_cached,
+    pipeline_run,
+    processes,
+    silent,
+    stage_run,
+)
 
 
 @pytest.fixture
@@ -111,6 +120,55 @@ def test_stages_of_one_process_share_a_parent(store: Any, tmp_path: Path) -> Non
     assert parent.info.end_time >= found["second"].info.start_time
 
 
+def test_the_shared_parent_has_the_heading_of_the_first_stage_and_the_headline_figures(
+    store: Any, tmp_path: Path
+) -> None:
+    dvc = processes.current()
+    page = tmp_path / "report.html"
+    page.write_text("<p>")
+
+    def heading(number: int) -> Heading:
+        return Heading(
+            f"abc {number}",
+            {"changed.seed": "1 -> 2", "mlflow.note.content": "- Revision: abc"},
+            {"a": {"b": 1}},
+        )
+
+    for number, name in enumerate(("evaluate", "report")):
+        with stage_run(name, {}, {}, root=tmp_path, process=dvc, heading=lambda n=number: heading(n)) as run:
+            run.headline({"bpb": 1.5, "spam_f1": 0.9 + number / 100})
+            run.report(page)
+            run.report(page)
+    found = runs(store)
+    assert set(found) == {"abc 0", "evaluate", "report"}
+    parent = found["abc 0"]
+    assert parent.data.metrics == {"bpb": 1.5, "spam_f1": 0.91} and parent.data.params == {"a.b": "1"}
+    assert parent.data.tags["changed.seed"] == "1 -> 2" and parent.data.tags["pipeline"] == "main"
+    link = f"#/experiments/{store.experiment_id}/runs/{run.run_id}/artifacts/report.html"
+    assert parent.data.tags["mlflow.note.content"] == f"- Revision: abc\n- Report: [report.html]({link})"
+    assert parent.data.tags["mlflow.user"]
+
+
+def test_each_seed_has_a_child_run_with_metrics_of_the_same_names(store: Any, tmp_path: Path) -> None:
+    with stage_run("finetune", {}, {}, root=tmp_path) as run:
+        for seed in (1, 2):
+            for step in (1, 2):
+                run.log_of_seed(seed)({"train/loss": seed / step}, step)
+        assert runs(store)["finetune, seed 2"].info.status == "RUNNING"
+    found = runs(store)
+    assert set(found) == {"finetune", "finetune, seed 1", "finetune, seed 2"}
+    for seed in (1, 2):
+        child = found[f"finetune, seed {seed}"]
+        assert child.info.status == "FINISHED" and child.data.params == {"seed": str(seed)}
+        assert child.data.tags["mlflow.parentRunId"] == run.run_id
+        curve = store.client.get_metric_history(child.info.run_id, "train/loss")
+        assert [(m.step, m.value) for m in curve] == [(1, seed), (2, seed / 2)]
+    with pytest.raises(KeyboardInterrupt), stage_run("again", {}, {}, root=tmp_path) as run:
+        run.log_of_seed(1)({"train/loss": 1.0}, 1)
+        raise KeyboardInterrupt
+    assert runs(store)["again, seed 1"].info.status == "KILLED"
+
+
 def test_a_failed_stage_marks_the_shared_parent_for_good(store: Any, tmp_path: Path) -> None:
     dvc = processes.current()
     with pytest.raises(ValueError, match="no"), stage_run("first", {}, {}, root=tmp_path, process=dvc):
@@ -172,6 +230,8 @@ def test_silent_run_takes_everything(tmp_path: Path) -> None:
     run.text("x", "x.txt")
     run.pointer(tmp_path, "x")
     run.tag("a", "b")
+    run.log_of_seed(1)({"loss": 1.0}, 1)
+    run.headline({"bpb": 1.0})
     run.flush()
     assert run.register(tmp_path, "x", input_example=[], params={}, metrics={}) is None
 

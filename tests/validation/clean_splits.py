@@ -6,11 +6,13 @@ def splits():
     corpus = {
         "train": [{"id": "d1", "messages": ["hello there", "how are you"]}],
         "val": [{"id": "d2", "messages": ["good day", "see you soon"]}],
+        "gate": [{"id": "d3", "messages": ["a fine evening", "so it is"]}],
     }
     texts = {
         "train": ("free cash", "my lunch"),
         "val": ("win gold", "our tea"),
         "test": ("call to win", "at home"),
+        "gate": ("prize waiting", "in town"),
     }
     spam = {
         name: [
@@ -24,6 +26,7 @@ def splits():
         "train": [row | {"id": "i1", "instruction": "What is 2 + 3?"}],
         "val": [row | {"id": "i2", "instruction": "What is 1 + 4?"}],
         "test": [row | {"id": "i3", "instruction": "What is 4 + 1?"}],
+        "gate": [row | {"id": "i5", "instruction": "What is 3 + 2?"}],
         "held_out": [row | {"id": "i4", "family": "c", "instruction": "Count to five."}],
     }
     return corpus, spam, instructions

@@ -8,7 +8,8 @@ def test_clean_splits_have_no_hits():
     found = check(*splits())
     assert found["contaminated"] == 0
     assert set(found["sets"]) == {
-        "corpus/val", "spam/val", "spam/test", "instructions/val", "instructions/test", "instructions/held_out"
+        "corpus/val", "corpus/gate", "spam/val", "spam/test", "spam/gate",
+        "instructions/val", "instructions/test", "instructions/gate", "instructions/held_out"
     }  # fmt: skip
     assert found["canary"] == {"exact": True, "normalised": True, "13-gram": True}
     assert suite(found, set(), False)["success"]
@@ -22,6 +23,9 @@ def test_clean_splits_have_no_hits():
         (lambda c, s, i: s["train"].append(s["train"][0] | {"text": "Count to five."}), "instructions/held_out", "exact"),  # noqa: E501
         (lambda c, s, i: c["train"].append({"messages": ["good day", "See you soon!"]}), "corpus/val", "normalised"),
         (lambda c, s, i: i["train"].append(i["test"][0]), "instructions/test", "exact"),
+        (lambda c, s, i: i["train"].append(i["gate"][0]), "instructions/gate", "exact"),
+        (lambda c, s, i: s["train"].append(s["gate"][0]), "spam/gate", "exact"),
+        (lambda c, s, i: s["train"].append(s["train"][0] | {"text": "A fine evening. So it is!"}), "corpus/gate", "normalised"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_leak_from_any_stage_is_found(plant, name, kind):

@@ -156,6 +156,23 @@ def test_without_bands_the_rest_is_still_checked(expectations):
     assert expectations.validate_raw({"spam": []}, {"spam": own})["success"] is False
 
 
+def test_faults_by_row_and_of_the_whole_table(expectations):
+    rows = [{"id": str(i), "label": "ham", "text": f"text {i}"} for i in range(60)]
+    for i in range(3, 33):  # more rows than a report shows
+        rows[i]["text"] = "\x1b"
+    rows[3]["text"] = None
+    rows[5]["id"] = rows[4]["id"]
+    broken, table = expectations.faults(rows, DATASETS["spam"])
+    assert sorted(broken) == list(range(4, 34))
+    assert broken[4] == ["No text is missing."]
+    assert broken[5] == broken[6] == ["The ids are unique.", CONTROLS, "Every text has 2 to 60 characters."]
+    assert table == [
+        "There are 2 to 50 rows. Found: 60.",
+        "20.0% to 60.0% of the rows are spam. Found: 0.0.",
+    ]
+    assert expectations.faults(sound("spam"), DATASETS["spam"]) == ({}, [])
+
+
 def splits() -> dict[str, dict[str, list[dict]]]:
     """Sound splits of each kind."""
     words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet"]
@@ -260,6 +277,30 @@ def test_overlaps_of_the_book_are_warnings(expectations):
     assert report["success"] is True
     warnings = {name: n["warnings"] for name, n in results.summary(report)["datasets"].items()}
     assert warnings == {"corpus": 0, "spam": 2, "instructions": 1}
+
+
+def test_a_gate_is_checked_like_the_other_splits_unless_it_is_empty(expectations):
+    planted = splits()
+    for part in planted.values():
+        part["gate"] = []
+    assert expectations.validate_splits(**planted)["success"]
+    row = {"id": "g", "label": "ham", "text": "Bravo, text!", "group": "s1"}
+    planted["spam"]["gate"] = [row]
+    report = expectations.validate_splits(**planted)
+    failed = [
+        check["says"] for suite in report["suites"] for check in suite["checks"] if not check["success"]
+    ]
+    assert failed[0].startswith(OVERLAP) and failed[1].startswith("No group of near-equal")
+
+
+def test_new_messages_do_not_count_in_the_balance_of_labels(expectations):
+    planted = splits()
+    words = ["kilo", "lima", "mike", "november", "oscar"]
+    more = [{"id": word, "label": "spam", "text": word, "group": word} for word in words]
+    planted["spam"]["gate"] = [{"id": "g", "label": "ham", "text": "papa", "group": "g"}, *more]
+    assert not expectations.validate_splits(**planted)["success"]
+    planted["spam"]["gate"][1:] = [row | {"increment": "x"} for row in more]
+    assert expectations.validate_splits(**planted)["success"]
 
 
 def test_undersampled_train_is_half_and_half(expectations):

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from groundup.cli import registered
+from groundup.cli.label import label
+from groundup.cli.reproduce import reproduce
+from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
 from groundup.text.labels import label_of
@@ -24,6 +28,7 @@ in the project's folder, or give --model.
   groundup generate "Last night we"
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
+  groundup models
   groundup doctor
 """
 app = typer.Typer(
@@ -207,6 +212,9 @@ def classify(
         typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
 
 
+app.command()(label)
+
+
 @app.command()
 def translate(
     texts: Annotated[
@@ -361,6 +369,10 @@ def doctor() -> None:
             typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
         except BadInput as error:
             typer.echo(f"{folder}: not usable: {error}")
+
+
+for command in (registered.models, registered.promote, registered.rollback, trace, reproduce):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """The pretraining corpus: filter, deduplicate, split by document.
 
-A document goes to one split as a whole, with one exception: a document with more than half of all characters (such
-as a corpus that is a single book) is cut in two, since no other split is possible.
+The splits are "train", "val" (for choosing) and "gate" (for the decision whether a new model serves). A document goes
+to one split as a whole, with one exception: a document with more than half of all characters (such as a corpus that is
+a single book) is cut, since no other split is possible.
 """
 
 import hashlib
@@ -20,8 +21,9 @@ from groundup.text.overlap import linked_groups, normalise
 
 BLANK_MESSAGES = "blank messages"  # the only reason that counts messages; all others count documents
 Filter = Callable[[Document], tuple[bool, str]]  # (keep?, reason if not)
+Splits = dict[str, list[Document]]  # "train", "val", "gate"
 
-DOMINANT = 0.5  # a document with a larger share of all characters is cut in two
+DOMINANT = 0.5  # a document with a larger share of all characters is cut
 NUMERIC = 0.5  # if a larger share of the documents differ from others only in numbers, the split compares numbers too
 
 
@@ -33,6 +35,8 @@ class CorpusConfig:
 
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of the documents for validation (of the characters, if one document is cut)."""
+    gate_fraction: Annotated[float, Ge(0), Lt(1)]
+    """Share of the documents for the decision whether a new model serves, taken after validation; 0 = none."""
     min_messages: Annotated[int, Ge(1)]
     """Documents with fewer messages are dropped."""
     min_chars: Annotated[int, Ge(1)]
@@ -126,26 +130,32 @@ def cut(document: Document, val_fraction: float) -> tuple[Document, Document]:
     return train, val
 
 
-def split(
-    documents: Sequence[Document], config: CorpusConfig
-) -> tuple[list[Document], list[Document], dict[str, Any]]:
-    """Split the pretraining corpus into train and val, document by document.
+def split(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits, dict[str, Any]]:
+    """Split the pretraining corpus into train, val and gate, document by document.
 
-    The hash of a document's normalised text decides whether it goes to val, so that adding or removing
-    unrelated documents does not move it. A document that shares text with train goes to train instead, for
-    one of three reasons: it equals a message of another document; it differs from a document of train only in
-    numbers; or it shares 13 consecutive words with a document of train, directly or through other documents.
-    If most documents differ from another only in numbers (a corpus of sums), numbers are compared like words.
-    The two parts of a document that is cut may share phrases.
+    The hash of a document's normalised text decides whether it goes to val or to gate, so that adding or
+    removing unrelated documents does not move it, and another `gate_fraction` does not change val. A document
+    that shares text with train goes to train instead, for one of three reasons: it equals a message of another
+    document; it differs from a document of train only in numbers; or it shares 13 consecutive words with a
+    document of train, directly or through other documents. If most documents differ from another only in
+    numbers (a corpus of sums), numbers are compared like words. The parts of a document that is cut may share
+    phrases. Gate is empty if the corpus is so small that train would be.
 
     Returns:
-        train, val, and facts: "moved_to_train" (number of documents with the hash of val that went to train),
-        "cut_inside" (whether a document was cut), and "digits_count" (whether numbers were compared like
-        words; the contamination check needs it).
+        The splits, and facts: "moved_to_train" (number of documents with the hash of val or gate that went to
+        train), "cut_inside" (whether a document was cut), and "digits_count" (whether numbers were compared
+        like words; the contamination check needs it).
 
     Raises:
-        BadInput: there are fewer than two documents that share no text, and none is large enough to be cut.
+        BadInput: the fractions leave nothing for train, or there are fewer than two documents that share no text, and
+            none is large enough to be cut.
     """
+    held_out = config.val_fraction + config.gate_fraction
+    if held_out >= 1:
+        raise BadInput(
+            f"corpus.val_fraction + corpus.gate_fraction is {held_out:g}; expected less than 1, so that train is not "
+            f"empty: lower one of them."
+        )
     total = sum(map(size_of, documents))
     dominant = next((i for i, d in enumerate(documents) if size_of(d) > max(1, DOMINANT * total)), None)
     texts = [normalise(text_of(document["messages"])) for document in documents]
@@ -177,27 +187,30 @@ def split(
                 f"independent documents: add text, or lower corpus.min_chars and corpus.min_messages."
             )
         stays = set(groups) - {groups[min(free, key=coin.__getitem__)]}
-    train: list[Document] = []
-    val: list[Document] = []
+    learned = bound | {group for group, value in zip(groups, coin, strict=True) if value >= held_out}
+    gate = stays - learned if stays & learned else set[int]()
+    splits: Splits = {"train": [], "val": [], "gate": []}
     for i, document in enumerate(documents):
         if i == dominant:
-            beginning, end = cut(document, config.val_fraction)
-            train.append(beginning)
-            val.append(end)
+            for name, part in _cut_dominant(document, config).items():
+                splits[name].append(part)
         else:
-            (train if groups[i] in stays else val).append(document)
+            name = "val" if groups[i] not in stays else "gate" if groups[i] in gate else "train"
+            splits[name].append(document)
     moved = sum(
-        value < config.val_fraction and groups[i] in stays and i != dominant for i, value in enumerate(coin)
+        value < held_out and groups[i] in stays - gate and i != dominant for i, value in enumerate(coin)
     )
-    return (
-        train,
-        val,
-        {
-            "moved_to_train": moved,
-            "cut_inside": dominant is not None,
-            "digits_count": digits_count,
-        },
-    )
+    facts = {"moved_to_train": moved, "cut_inside": dominant is not None, "digits_count": digits_count}
+    return splits, facts
+
+
+def _cut_dominant(document: Document, config: CorpusConfig) -> dict[str, Document]:
+    """Cut a document into train, then gate, then val at its end, which is the same for every `gate_fraction`."""
+    beginning, end = cut(document, config.val_fraction)
+    if not config.gate_fraction or size_of(beginning) < 2:
+        return {"train": beginning, "val": end}
+    beginning, middle = cut(beginning, config.gate_fraction / (1 - config.val_fraction))
+    return {"train": beginning, "gate": middle, "val": end}
 
 
 def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document]:
@@ -212,13 +225,11 @@ def sample(documents: Sequence[Document], config: CorpusConfig) -> list[Document
     return [documents[i] for i in sorted(order[: config.max_documents])]
 
 
-def prepare(
-    documents: Sequence[Document], config: CorpusConfig
-) -> tuple[list[Document], list[Document], dict[str, Any]]:
+def prepare(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits, dict[str, Any]]:
     """Prepare the pretraining corpus: clean, deduplicate, sample and split the documents.
 
     Returns:
-        train, val, and a report: the number of documents read, reason -> number dropped, the size of each
+        The splits, and a report: the number of documents read, reason -> number dropped, the size of each
         split, and the facts of `split`.
 
     Raises:
@@ -235,8 +246,7 @@ def prepare(
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}
     check_loss(lost, len(documents), "corpus", config.max_dropped_share)
     sampled = sample(kept, config)
-    train, val, facts = split(sampled, config)
-    sides = {"train": train, "val": val}
+    splits, facts = split(sampled, config)
     report = {
         "read": len(documents),
         "dropped": dict(dropped + duplicates),
@@ -249,7 +259,7 @@ def prepare(
                     len(m.encode("utf-8")) for document in side for m in document["messages"]
                 ),
             }
-            for name, side in sides.items()
+            for name, side in splits.items()
         },
     }
-    return train, val, report | facts
+    return splits, report | facts

@@ -2,7 +2,8 @@
 
 A row is {"id", "family", "instruction", "input", "output"}, all strings. For a conversation these are its last request
 and answer, and "history" holds the messages before them (see `conversations`). The splits are lists of unchanged rows:
-"train", "val", "test" (unseen instances of trained families) and "held_out" (families never trained on).
+"train", "val" (for choosing), "test" (unseen instances of trained families), "gate" (more of these, for the decision
+whether a new model serves) and "held_out" (families never trained on).
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +25,8 @@ Row = dict[str, Any]
 Splits = dict[str, list[Row]]
 
 KEYS = ("id", "family", "instruction", "input", "output")
-SPLITS = ("train", "val", "test", "held_out")
+SPLITS = ("train", "val", "test", "gate", "held_out")
+EVALUATED = SPLITS[1:]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class DeduplicatedInstructionsConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of each trained family for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of each trained family for the test; the rest is train."""
+    """Share of each trained family for the test."""
+    gate_fraction: Annotated[float, Ge(0), Lt(1)]
+    """Share of each trained family for the decision whether a new model serves, taken after test and validation; the
+    rest is train."""
     held_out_families: tuple[str, ...]
     """Families that are only evaluated, never trained on."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
@@ -54,7 +59,7 @@ class BookInstructionsConfig:
     """Instruction protocol "book": that of "Build a Large Language Model (From Scratch)", chapter 7.
 
     Repeated prompts are kept, and families are ignored. The first 85% of the rows are train, the next 10%
-    test, the rest val.
+    test, the rest val; gate is empty.
     """
 
     __pydantic_config__ = STRICT
@@ -185,16 +190,16 @@ def _require_fitting(rows: Sequence[Row], config: DeduplicatedInstructionsConfig
             f"instructions.held_out_families names {', '.join(unknown)}; expected some of {', '.join(families)}: "
             f"correct the name."
         )
-    if config.val_fraction + config.test_fraction >= 1:
+    held_out = config.val_fraction + config.test_fraction + config.gate_fraction
+    if held_out >= 1:
         raise BadInput(
-            f"instructions.val_fraction + instructions.test_fraction is "
-            f"{config.val_fraction + config.test_fraction:g}; expected less than 1, so that train is not empty: lower "
-            f"one of them."
+            f"instructions.val_fraction + test_fraction + gate_fraction is {held_out:g}; expected less than 1, so that "
+            f"train is not empty: lower one of them."
         )
 
 
 def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Splits:
-    """Split the rows of each family: groups in hash order fill test, then val, up to their shares.
+    """Split the rows of each family: groups in hash order fill test, then val, then gate, up to their shares.
 
     The other rows are train. A group is the rows of a family with the same input (or the same instruction, if
     there is no input), so that paraphrases of a request are in one split; conversations are grouped by the
@@ -204,8 +209,9 @@ def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Split
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         members[_group(row)].append(row)
+    shares = {"test": config.test_fraction, "val": config.val_fraction, "gate": config.gate_fraction}
     room = {
-        family: {"test": round(size * config.test_fraction), "val": round(size * config.val_fraction)}
+        family: {name: round(size * share) for name, share in shares.items()}
         for family, size in Counter(row["family"] for row in rows).items()
     }
     place: dict[tuple[str, str], str] = {}
@@ -214,7 +220,7 @@ def _split(rows: Sequence[Row], config: DeduplicatedInstructionsConfig) -> Split
         if family in config.held_out_families:
             place[group] = "held_out"
             continue
-        place[group] = next((name for name in ("test", "val") if size <= room[family][name]), "train")
+        place[group] = next((name for name in shares if size <= room[family][name]), "train")
         if place[group] != "train":
             room[family][place[group]] -= size
     mixed = sorted(
@@ -229,14 +235,22 @@ def _group(row: Row) -> tuple[str, str]:
 
 
 def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:
-    """Remove evaluation rows found in train or `earlier`; also return "<split>: <kind> in <where>" -> count."""
+    """Remove evaluation rows found in train or `earlier`; also return "<split>: <kind> in <where>" -> count.
+
+    The rows of the other splits are searched for in gate too: their number then does not depend on its size.
+    """
     reasons = Counter[str]()
-    train = TextIndex((text for row in splits["train"] for text in training_texts(row)), keep_digits=True)
+    train, more = (
+        [text for row in splits[name] for text in training_texts(row)] for name in ("train", "gate")
+    )
+    learned = TextIndex(train, keep_digits=True)
+    both = TextIndex([*train, *more], keep_digits=True) if more else learned
     clean: Splits = {"train": splits["train"]}
-    for name in SPLITS[1:]:
+    for name in EVALUATED:
         clean[name] = []
+        known = learned if name == "gate" else both
         for row in splits[name]:
-            for where, index in (("instruction training", train), ("earlier training", earlier)):
+            for where, index in (("instruction training", known), ("earlier training", earlier)):
                 hit = index.find(prompt_of(row)) if index else None
                 if hit:
                     reasons[f"{name}: {hit.kind} in {where}"] += 1
@@ -257,5 +271,6 @@ def _book(rows: Sequence[Row]) -> Splits:
         "train": list(rows[:train_end]),
         "val": list(rows[test_end:]),
         "test": list(rows[train_end:test_end]),
+        "gate": [],
         "held_out": [],
     }

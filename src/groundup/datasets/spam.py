@@ -1,11 +1,11 @@
 """Spam data: deduplicate the messages and split them by group, or split them as the book does.
 
 A message is {"id": str, "label": "ham" | "spam", "text": str}; in the splits it also has "group". Messages of
-one group are near duplicates: they differ only in numbers or share 13 consecutive words, directly or through
-other messages.
+one group are near duplicates, directly or through other messages (see `near_duplicates`). The splits are "train",
+"val" (for choosing), "test" (for reporting) and "gate" (for the decision whether a new model serves). New labelled
+messages are added to train and gate only (see `increments`).
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,26 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Discriminator
-from scipy.cluster.hierarchy import DisjointSet
 
 from groundup.datasets.corpus import unit_hash
+from groundup.datasets.increments import add, read_increments
+from groundup.datasets.near_duplicates import NearIndex, near_groups
 from groundup.errors import BadInput
 from groundup.settings import STRICT
+from groundup.text.documents import text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
-from groundup.text.jsonl import read_jsonl, write_splits
+from groundup.text.jsonl import read_jsonl, read_splits, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
-from groundup.text.overlap import TextIndex, linked_groups, normalise
+from groundup.text.overlap import TextIndex, normalise
 
 Message = dict[str, Any]
-Splits = dict[str, list[Message]]  # "train", "val", "test"
+Splits = dict[str, list[Message]]
+
+# of a message in a split; a new one also has the name of its "increment"
+KEYS = ("id", "label", "text", "group")
+SPLITS = ("train", "val", "test", "gate")
 
 BOOK_SEED = 123
-_NUMBER = re.compile("0+(?: 0+)*")  # in a normalised text: "0 000" of "1,000"
 # The book reads the file with default CSV quoting: the quote that opens the first of these three messages is closed
 # only at the end of the third, so the three become one row, and 5,574 messages become 5,572 rows. The book's random
 # choice of hams depends on the number of rows.
@@ -48,7 +53,10 @@ class DeduplicatedSpamConfig:
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of each label for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
-    """Share of each label for the test; the rest is train."""
+    """Share of each label for the test."""
+    gate_fraction: Annotated[float, Ge(0), Lt(1)]
+    """Share of each label for the decision whether a new model serves, taken after test and validation; the rest is
+    train."""
     balance: Literal["none", "undersample"]
     """undersample: drop random messages of the more frequent label, in train only, until both are equally frequent."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
@@ -64,7 +72,8 @@ class BookSpamConfig:
     """Spam protocol "book": that of "Build a Large Language Model (From Scratch)", chapter 6.
 
     Duplicates are kept, so some test messages also occur in train. Hams are dropped until there are as many
-    as spams, and the rows are split into 70% train, 10% val and 20% test, with seed 123.
+    as spams, and the rows are split into 70% train, 10% val and 20% test, with seed 123. Gate is empty, and
+    new labelled messages are left out.
     """
 
     __pydantic_config__ = STRICT
@@ -75,41 +84,67 @@ class BookSpamConfig:
 SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("protocol")]
 
 
-def prepare_files(raw: Path, corpus: Path, out: Path, config: SpamConfig) -> tuple[Splits, dict[str, Any]]:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Texts of the corpus that decide where a message may go."""
+
+    learned: TextIndex
+    """Text of train and gate: a group with a message found there goes to train."""
+    held_out: NearIndex
+    """Text of val and gate: its near duplicates are left out of train, and new messages of gate too."""
+
+
+def prepare_files(
+    raw: Path, corpus: Path, out: Path, config: SpamConfig, labelled: Path | None = None
+) -> tuple[Splits, dict[str, Any]]:
     """Split the spam messages of a file, and write the splits and the report to a folder.
 
     Args:
         raw: the file of messages, JSON Lines.
-        corpus: the folder of the prepared pretraining corpus.
+        corpus: the folder of the prepared pretraining corpus; the protocol "book" does not read it.
         out: the folder to write.
         config: the protocol and its settings.
+        labelled: the folder of the new labelled messages (see `increments`); None: there are none.
 
     Returns:
         The splits and the report of `prepare`.
 
     Raises:
-        BadInput: as `prepare` does.
+        BadInput: as `prepare` does, or an increment cannot be read.
     """
-    pretraining = TextIndex(document["messages"] for document in read_jsonl(corpus / "train.jsonl"))
-    splits, report = prepare(read_jsonl(raw), config, pretraining)
+    book = isinstance(config, BookSpamConfig)
+    new = read_increments(labelled) if labelled and not book else ()
+    splits, report = prepare(read_jsonl(raw), config, None if book else _elsewhere(corpus), new)
     write_splits(out, splits, report)
     return splits, report
 
 
+def _elsewhere(corpus: Path) -> Elsewhere:
+    documents = read_splits(corpus, ("train", "val", "gate"))
+    learned = [d["messages"] for name in ("train", "gate") for d in documents[name]]
+    held_out = [text_of(d["messages"]) for name in ("val", "gate") for d in documents[name]]
+    return Elsewhere(TextIndex(learned), NearIndex(held_out))
+
+
 def prepare(
-    messages: Sequence[Message], config: SpamConfig, pretraining: TextIndex | None = None
+    messages: Sequence[Message],
+    config: SpamConfig,
+    elsewhere: Elsewhere | None = None,
+    new: Sequence[Message] = (),
 ) -> tuple[Splits, dict[str, Any]]:
     """Split spam messages by the configured protocol.
 
     Args:
         messages: the messages in the order of their source.
         config: the protocol and its settings.
-        pretraining: the training texts of earlier stages. The protocol "deduplicated" puts a group with a
-            message found there in train.
+        elsewhere: the texts of the corpus. The protocol "deduplicated" puts a group with a message that was
+            learned in train, and leaves near duplicates of held-out text out of train.
+        new: the rows of the increments (see `increments`). The protocol "deduplicated" adds them to train and
+            gate; test and val are the same without them.
 
     Returns:
-        The splits "train", "val" and "test", and a report: the protocol, the sizes of the splits, the leakage
-        (see `leakage`), and reason -> number of messages dropped.
+        The splits "train", "val", "test" and "gate", and a report: the protocol, the sizes of the splits, the
+        leakage (see `leakage`), and reason -> number of messages dropped.
 
     Raises:
         BadInput: a label has no messages, the fractions leave nothing for train, more was dropped than
@@ -123,7 +158,7 @@ def prepare(
     if isinstance(config, BookSpamConfig):
         splits, facts = _book(messages)
     else:
-        splits, facts = _deduplicated(messages, config, pretraining)
+        splits, facts = _deduplicated(messages, config, elsewhere, new)
     report = {
         "protocol": config.protocol,
         "read": len(messages),
@@ -179,43 +214,57 @@ def dedupe(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 
 
 def _deduplicated(
-    messages: Sequence[Message], config: DeduplicatedSpamConfig, pretraining: TextIndex | None
+    messages: Sequence[Message],
+    config: DeduplicatedSpamConfig,
+    elsewhere: Elsewhere | None,
+    new: Sequence[Message],
 ) -> tuple[Splits, dict[str, Any]]:
-    held_out = config.val_fraction + config.test_fraction
+    held_out = config.val_fraction + config.test_fraction + config.gate_fraction
     if held_out >= 1:
         raise BadInput(
-            f"spam.val_fraction + spam.test_fraction is {held_out:g}; expected less than 1, "
+            f"spam.val_fraction + test_fraction + gate_fraction is {held_out:g}; expected less than 1, "
             f"so that train is not empty: lower one of them."
         )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
-    groups = [kept[first]["id"] for first in _groups([message["text"] for message in kept])]
+    groups = [kept[first]["id"] for first in near_groups([message["text"] for message in kept])]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
-    seen = {m["group"] for m in kept if pretraining is not None and pretraining.find(m["text"])}
+    seen = {m["group"] for m in kept if elsewhere and elsewhere.learned.find(m["text"])}
     place = _assign(kept, seen, config)
-    splits: Splits = {
-        name: [m for m in kept if place[m["group"]] == name] for name in ("train", "val", "test")
-    }
-    for name, fraction in (("val", config.val_fraction), ("test", config.test_fraction)):
+    splits: Splits = {name: [m for m in kept if place[m["group"]] == name] for name in SPLITS}
+    for name, fraction in _shares(config).items():
         if not splits[name] and fraction * len(kept) >= 1:
             raise BadInput(
                 f"the {len(kept):,} messages form {len(set(groups))} groups of near duplicates, which are never "
                 f"divided; expected one small enough for {name} ({fraction:.0%}): add messages of other kinds, or "
                 f"raise spam.{name}_fraction."
             )
+    facts: dict[str, Any] = {}
+    if elsewhere:
+        apart = [m["id"] for m in splits["train"] if m["text"] in elsewhere.held_out]
+        splits["train"] = [m for m in splits["train"] if m["id"] not in apart]
+        dropped += Counter({"in held-out text of the corpus": len(apart)})
+    if new:
+        learned, held = (elsewhere.learned, elsewhere.held_out) if elsewhere else (None, NearIndex(()))
+        splits, facts["new"] = add(new, splits, learned, held)
     if config.balance == "undersample":
         before = len(splits["train"])
         splits["train"] = _undersample(splits["train"], config.seed)
         dropped["undersampled"] = before - len(splits["train"])
-    return splits, {"dropped": dict(dropped), "kept_in_train": sum(m["group"] in seen for m in kept)}
+    return splits, facts | {"dropped": dict(dropped), "kept_in_train": sum(m["group"] in seen for m in kept)}
+
+
+def _shares(config: DeduplicatedSpamConfig) -> dict[str, float]:
+    """Return the shares of the splits in the order in which they are filled."""
+    return {"test": config.test_fraction, "val": config.val_fraction, "gate": config.gate_fraction}
 
 
 def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedSpamConfig) -> dict[str, str]:
     """Assign a split to each group of spam data, by the hash of its texts.
 
-    For each label, groups in hash order fill test, then val, up to their shares. All others are train: the
-    rest, `pinned` groups, and groups too large for the remaining room. A group is spam if any of its messages
-    is.
+    For each label, groups in hash order fill test, then val, then gate, up to their shares. All others are
+    train: the rest, `pinned` groups, and groups too large for the remaining room. A group is spam if any of its
+    messages is.
     """
     members: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
@@ -230,26 +279,14 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedS
             g for g, part in members.items() if any(m["label"] == SPAM for m in part) == (label == SPAM)
         ]
         total = sum(len(members[group]) for group in groups)
-        room = {"test": round(total * config.test_fraction), "val": round(total * config.val_fraction)}
+        room = {name: round(total * share) for name, share in _shares(config).items()}
         for group in sorted((g for g in groups if g not in pinned), key=coin.__getitem__):
-            for name in ("test", "val"):
+            for name in room:
                 if len(members[group]) <= room[name]:
                     place[group] = name
                     room[name] -= len(members[group])
                     break
     return place
-
-
-def _groups(texts: Sequence[str]) -> list[int]:
-    """Group texts as `linked_groups` does, and also link those that differ only in their numbers.
-
-    The numbers may have different lengths: "call 5" and "call 0800 1234" are linked.
-    """
-    linked = linked_groups(texts)
-    groups, first = DisjointSet(linked), dict[str, int]()
-    for text, group in zip(texts, linked, strict=True):
-        groups.merge(first.setdefault(_NUMBER.sub("0", normalise(text)), group), group)
-    return [groups[group] for group in linked]
 
 
 def _undersample(messages: Sequence[Message], seed: int) -> list[Message]:
@@ -284,7 +321,7 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
     order = balanced.sample(frac=1, random_state=BOOK_SEED)["row"].tolist()
     train_end = int(len(order) * 0.7)
     val_end = train_end + int(len(order) * 0.1)
-    parts = {"train": order[:train_end], "val": order[train_end:val_end], "test": order[val_end:]}
+    parts = {"train": order[:train_end], "val": order[train_end:val_end], "test": order[val_end:], "gate": []}
     splits = {name: [rows[i] for i in part] for name, part in parts.items()}
     dropped = {"glued by quoting": len(messages) - len(rows), "undersampled": len(rows) - len(order)}
     return splits, {"dropped": dropped, "kept_in_train": 0}

@@ -83,6 +83,20 @@ def format_prompt(style: str, instruction: str, input: str = "") -> str:
     return preamble + chosen.between.join([*sections, "### Response:"]) + chosen.before_response
 
 
+def templates_of(style: str) -> dict[str, str]:
+    """The prompts of a style with {{instruction}} and {{input}} in them, by name; none for a model's own template.
+
+    Raises:
+        BadInput: there is no such style.
+    """
+    if style == CHAT_TEMPLATE:
+        return {}
+    return {
+        f"groundup-{style}": format_prompt(style, "{{instruction}}", "{{input}}"),
+        f"groundup-{style}-without-input": format_prompt(style, "{{instruction}}"),
+    }
+
+
 def format_response(style: str, output: str) -> str:
     """Return `output` as it follows the prompt: after the whitespace, if any, with which the style starts a response.
 

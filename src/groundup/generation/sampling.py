@@ -58,3 +58,5 @@ MAX_NEW_TOKENS = 64  # default for the answer to an instruction
 MAX_REPLY_TOKENS = 512  # default for a reply in a conversation, which gets at most half of the context
 # parameters of a request to the served instruction model, with their defaults
 INFERENCE_PARAMS: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **asdict(Sampling())}
+# the same of a request to the served pretrained model
+CONTINUATION_PARAMS: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **asdict(CONTINUATION)}

@@ -1,1 +1,1 @@
-"""Registered models behind MLflow's predict interface, for `mlflow models serve`."""
+"""Registered models behind MLflow's predict interface, and a server that follows the alias of the champion."""

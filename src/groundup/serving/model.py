@@ -1,16 +1,17 @@
-"""The finetuned models behind MLflow's predict interface: a list of texts in, answers out.
+"""The project's models behind MLflow's predict interface: a list of texts in, answers out.
 
 The folder of a registered model has a copy of this file, the package's source and the checkpoint's safetensors.
 MLflow runs the copy to get its model (models from code), so nothing is pickled.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pydantic
 
-from groundup.generation.sampling import INFERENCE_PARAMS, Sampling
+from groundup.generation.sampling import CONTINUATION_PARAMS, INFERENCE_PARAMS, Sampling
 from groundup.text.labels import label_of
 
 
@@ -24,12 +25,22 @@ class Judgement(pydantic.BaseModel):
 class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
+        from groundup.tracking.pointers import complete
 
-        # for adapters, the possible folders of their base model (older versions name a single folder)
-        recorded = (context.model_config or {}).get("base") or []
-        places = [Path(place) for place in ([recorded] if isinstance(recorded, str) else recorded)]
-        base = next((place for place in places if place.is_dir()), places[-1] if places else None)
-        self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]), base=base)
+        stored = Path(context.artifacts["checkpoint"])
+        # for adapters, the folder of their base model
+        [pointer] = (context.model_config or {}).get("base") or [None]
+        base = None if pointer is None else _find_base(Path(pointer), stored)
+        with complete(stored) as folder:
+            self.checkpoint = load_checkpoint(folder, base=base)
+
+
+def _find_base(pointer: Path, model: Path) -> Path:
+    """Find a folder of the project: in GROUNDUP_ROOT, above the stored model, or in or above the working folder."""
+    given = os.environ.get("GROUNDUP_ROOT")
+    roots = [*([Path(given)] if given else []), *model.resolve().parents, Path.cwd(), *Path.cwd().parents]
+    places = [root / pointer for root in roots]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 class ServedClassifier(_Served):
@@ -56,7 +67,32 @@ class ServedInstructions(_Served):
         return respond(self.checkpoint, requests, max_new_tokens=max_new_tokens, sampling=Sampling(**chosen))
 
 
-_MODELS = {"classifier": ServedClassifier, "decoder": ServedInstructions}
+class ServedContinuation(_Served):
+    """Continues texts."""
+
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
+        """Return the continuation of each text, in order, without the text; `params` as in CONTINUATION_PARAMS."""
+        from groundup.generation.decoding import generate
+
+        tokenizer = self.checkpoint.tokenizer
+        prompts = [[*tokenizer.prefix_ids, *ids] for ids in tokenizer.encode_batch(model_input)]
+        chosen = CONTINUATION_PARAMS | (params or {})
+        max_new_tokens = int(chosen.pop("max_new_tokens"))
+        new = generate(
+            self.checkpoint.model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(**chosen),
+            stop_ids=self.checkpoint.stop_ids,
+        )
+        return [tokenizer.decode(ids) for ids in new]
+
+
+_MODELS = {
+    "classifier": ServedClassifier,
+    "continuation": ServedContinuation,
+    "decoder": ServedInstructions,
+}
 
 if __name__ != "groundup.serving.model":  # MLflow is running a copy of this file to get the model
     mlflow.models.set_model(_MODELS[mlflow.models.ModelConfig().get("kind")]())

@@ -222,7 +222,7 @@ def finetune_seeds(
     config: SpamTrainingConfig,
     compute: ComputeConfig,
     *,
-    log: Log = lambda metrics, step: None,
+    log: Callable[[int], Log] = lambda seed: lambda metrics, step: None,
     resume: Callable[[int], Resume | None] = lambda seed: None,
 ) -> Seeds:
     """Train one spam classifier per seed on "train"; the best has the highest Matthews correlation on "val".
@@ -232,7 +232,7 @@ def finetune_seeds(
         splits: "train", "val" and "test", as rows with text and label.
         config: settings of the finetuning.
         compute: the precision.
-        log: receives the metrics of each seed under names such as "seed_2/train/loss".
+        log: seed -> the function that receives the metrics of its training; see `fit`.
         resume: seed -> where the state of its training is saved.
 
     Raises:
@@ -252,10 +252,6 @@ def finetune_seeds(
     probabilities: dict[tuple[int, str], list[float]] = {}
     curves: list[dict[str, float]] = []
     for seed in config.seeds:
-
-        def log_seed(metrics: Mapping[str, float], step: int, seed: int = seed) -> None:
-            log({f"seed_{seed}/{name}": value for name, value in metrics.items()}, step)
-
         model, history = finetune(
             deepcopy(base.model),
             texts["train"],
@@ -263,7 +259,7 @@ def finetune_seeds(
             config,
             compute,
             seed=seed,
-            log=log_seed,
+            log=log(seed),
             evaluate=val_scores,
             resume=resume(seed),
             description=f"finetune_spam, seed {seed}",
@@ -303,7 +299,7 @@ def train_classifiers(
     *,
     config: SpamTrainingConfig,
     compute: ComputeConfig,
-    log: Log,
+    log: Callable[[int], Log],
     standalone: bool,
 ) -> float:
     """Finetune one spam classifier per seed; write the best one, all predictions and the loss curves.
@@ -317,7 +313,7 @@ def train_classifiers(
         state: folder of the resumable state; call `clear_states` once all outputs are stored.
         config: settings of the finetuning.
         compute: device and precision.
-        log: receives the metrics of each seed under names such as "seed_2/train/loss".
+        log: seed -> the function that receives the metrics of its training; see `fit`.
         standalone: write all weights, unless adapters were trained. Otherwise, if some weights were frozen,
             write only the trained ones and a reference to `pretrained`.
 

@@ -7,7 +7,7 @@ spam. The seed determines the weights, the order of the text and the order of th
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,13 @@ Rows = Mapping[str, list[dict[str, Any]]]
 
 
 def measure_tokenizer(
-    tokens: Path, tokenizer: Path, spam: Path, *, config: LadderConfig, compute: ComputeConfig, log: Log
+    tokens: Path,
+    tokenizer: Path,
+    spam: Path,
+    *,
+    config: LadderConfig,
+    compute: ComputeConfig,
+    log: Callable[[int], Log],
 ) -> dict[str, Any]:
     """Measure one tokenizer of the ladder: train a decoder with it and finetune it for spam, once per seed.
 
@@ -44,7 +50,8 @@ def measure_tokenizer(
         spam: folder of the spam splits.
         config: the decoder, its training and the finetuning.
         compute: device and precision.
-        log: receives losses under names such as "seed_2/train/bpb" and results such as "seed_2/val_bpb".
+        log: seed -> the function that receives "train/bpb" of every step, and results such as "val_bpb" at the
+            end.
 
     Returns:
         "parameters" and "embedding_parameters" of the decoder. "cut_messages": share of the test messages
@@ -66,11 +73,11 @@ def measure_tokenizer(
         torch.manual_seed(seed)
         decoder = Decoder(shape).to(pick_device(compute))
         sizes = {name: p.numel() for name, p in decoder.named_parameters()}
-        results = _train(decoder, vocabulary, tokens, tokenizer.stem, config, compute, seed, log)
+        results = _train(decoder, vocabulary, tokens, tokenizer.stem, config, compute, seed, log(seed))
         results["spam_f1"] = _spam_f1(decoder, splits, ids, tokenizer.stem, config, compute, seed)
         for key, value in results.items():
             found[key][f"seed_{seed}"] = round(value, 6)
-        log({f"seed_{seed}/{key}": value for key, value in results.items()}, 0)
+        log(seed)(results, int(results["steps"]))
     return {
         "parameters": sum(sizes.values()),
         "embedding_parameters": sum(n for name, n in sizes.items() if name.startswith(TABLES)),
@@ -98,7 +105,7 @@ def _train(
     def log_per_byte(row: Mapping[str, float], step: int) -> None:
         # a token's amount of text depends on the tokenizer, so only losses per byte can be compared
         bits = row["train/loss"] / math.log(2) / bytes_per_token
-        log({f"seed_{seed}/train/bpb": bits, f"seed_{seed}/lr": row["lr"]}, step)
+        log({"train/bpb": bits, "lr": row["lr"]}, step)
 
     start, busy = time.perf_counter(), time.process_time()
     sizes = (decoder.config.context_length, training.batch_size, training.grad_accum_steps)

@@ -5,7 +5,7 @@ messages and train with the same settings.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +59,14 @@ class Start:
 
 
 def measure_transfer(
-    causal: Path, masked: Path, spam: Path, *, config: TransferConfig, compute: ComputeConfig, log: Log
+    causal: Path,
+    masked: Path,
+    spam: Path,
+    *,
+    config: TransferConfig,
+    compute: ComputeConfig,
+    log: Log,
+    log_of_seed: Callable[[int], Log],
 ) -> dict[str, Any]:
     """Finetune pretrained models and models with random weights for spam, and compare them with baselines.
 
@@ -72,6 +79,7 @@ def measure_transfer(
         config: numbers of messages, and the finetuning.
         compute: device and precision.
         log: receives F1 and loss as means over seeds; its "step" is the number of messages.
+        log_of_seed: seed -> the function that receives the same of one seed.
 
     Returns:
         The result of `transfer_results.table`.
@@ -100,6 +108,14 @@ def measure_transfer(
             answers |= _baselines(splits, chosen)
             for system, predicted in answers.items():
                 scores[system][len(chosen)].append(float(f1(truth, predicted, np.ones((1, len(truth))))[0]))
+            log_of_seed(seed)(
+                {
+                    f"{system}/{figure}": values[len(chosen)][-1]
+                    for figure, found in (("test_f1", scores), ("train_loss", losses))
+                    for system, values in found.items()
+                },
+                len(chosen),
+            )
         means = {
             f"{system}/{figure}": float(np.mean(values[len(chosen)]))
             for figure, found in (("test_f1", scores), ("train_loss", losses))

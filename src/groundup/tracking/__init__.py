@@ -6,20 +6,26 @@ MLflow takes seconds to import, so it is imported only when a run is opened, and
 """
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
 from groundup.tracking import registry
+from groundup.tracking.config import TrackingConfig
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.run import Run, silent
 from groundup.tracking.store import Connection, connect, create_run, explained, first_line
 
 __all__ = [
+    "Heading",
     "Run",
     "Terminated",
+    "TrackingConfig",
     "connect",
     "explained",
     "mark_cached",
@@ -34,6 +40,15 @@ class Terminated(KeyboardInterrupt):
     """Raised on SIGTERM and handled like Ctrl-C, so that the run ends as KILLED."""
 
 
+@dataclass(frozen=True)
+class Heading:
+    """How the run of a pipeline presents itself in MLflow's lists."""
+
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)  # sections
+
+
 @contextmanager
 def stage_run(
     name: str,
@@ -45,6 +60,8 @@ def stage_run(
     parent_run_id: str | None = None,
     pipeline: str = "main",
     process: ProcessId | None = None,
+    heading: Callable[[], Heading] | None = None,
+    config: TrackingConfig | None = None,
 ) -> Iterator[Run]:
     """Open the run of one stage; it ends FINISHED, FAILED (any error) or KILLED (Ctrl-C, SIGTERM).
 
@@ -55,23 +72,19 @@ def stage_run(
         root: the project's folder, with the default database mlflow.db and its artifacts mlruns/.
         workspace: the folder in which the stage works, if it is a temporary copy of the project.
         parent_run_id: the parent run, if it exists.
-        pipeline: if `parent_run_id` is None, the name of the parent run. All stages that `process` runs share it.
+        pipeline: if `parent_run_id` is None, the name of the pipeline, whose stages that `process` runs share a
+            parent run.
         process: the process that runs the pipeline. If it and `parent_run_id` are None, the run has no parent.
+        heading: called once, for the name, tags and parameters of that parent run; None: the pipeline's name.
+        config: see `Run`.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to.
+        BadInput: MLflow cannot be reached or cannot be written to. A stage below a parent run, with which MLflow was
+            reached before, goes on instead and logs nothing.
     """
-    connection = connect(root)
-    client = connection.client
-    with explained(connection.uri):
-        shared = None
-        if process and not parent_run_id:
-            shared = _shared_parent(connection, pipeline, process, tags)
-        run_id = create_run(
-            connection, name, {"kind": "stage", "stage": name, **tags}, parent_run_id or shared
-        )
-    run = Run(connection, run_id, root, workspace)
-    with _sigterm_raises(), _system_metrics(connection, run_id):
+    shown = heading or (lambda: Heading(pipeline))
+    run, shared = _open(name, tags, root, workspace, parent_run_id, pipeline, process, shown, config)
+    with _sigterm_raises(), _system_metrics(run):
         status = "FINISHED"
         try:
             run.params(params)
@@ -81,19 +94,58 @@ def stage_run(
             run.tag("error", f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
         finally:
-            run.flush()
-            run.send("set_terminated", status)
-            if shared:
+            run.finish(status)
+            if shared and run.connection and run.answers:
                 with run.forgiving():
-                    _end_shared_parent(client, shared, name, status)
+                    _end_shared_parent(run.connection.client, shared, name, status)
+
+
+def _open(
+    name: str,
+    tags: Mapping[str, str],
+    root: Path,
+    workspace: Path | None,
+    parent_run_id: str | None,
+    pipeline: str,
+    process: ProcessId | None,
+    heading: Callable[[], Heading],
+    config: TrackingConfig | None,
+) -> tuple[Run, str | None]:
+    """Create the run of a stage; return it with the parent run that it shares with other stages, if there is one."""
+    shared = None
+    try:
+        connection = connect(root)
+        with explained(connection.uri):
+            if process and not parent_run_id:
+                shared = _shared_parent(connection, pipeline, process, tags, heading)
+            parent = parent_run_id or shared
+            run_id = create_run(connection, name, {"kind": "stage", "stage": name, **tags}, parent)
+    except BadInput as error:
+        if not parent_run_id:
+            raise
+        print(f"warning: {error}; the stage goes on, and MLflow records nothing of it", file=sys.stderr)
+        return Run(None, "", root, workspace), None
+    run = Run(connection, run_id, root, workspace, name=name, parent=parent, config=config)
+    return run, shared
 
 
 @contextmanager
-def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[Run]:
-    """Open a parent run that belongs to the calling process, for callers that start stages; raises as `stage_run`."""
-    connection = connect(root)
+def pipeline_run(
+    name: str, tags: Mapping[str, str], *, root: Path, heading: Heading | None = None
+) -> Iterator[Run]:
+    """Open a parent run that belongs to the calling process, for callers that start stages; raises as `stage_run`.
+
+    Args:
+        name: the pipeline, or another name for what the process does.
+        tags: tags of the run.
+        root: the project's folder.
+        heading: the run's name, further tags, and parameters; None: `name` alone.
+    """
+    connection, heading = connect(root), heading or Heading(name)
     with explained(connection.uri):
-        run = Run(connection, create_run(connection, name, {"kind": "pipeline", **tags}, None), root)
+        everything = {"kind": "pipeline", "pipeline": name, **tags, **heading.tags}
+        run = Run(connection, create_run(connection, heading.name, everything, None), root, name=name)
+    run.params(heading.params)
     status = "FINISHED"
     try:
         yield run
@@ -101,8 +153,7 @@ def pipeline_run(name: str, tags: Mapping[str, str], *, root: Path) -> Iterator[
         status = _status_of(error)
         raise
     finally:
-        run.flush()
-        run.send("set_terminated", status)
+        run.finish(status)
 
 
 def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
@@ -111,7 +162,7 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     Returns:
         The id of the run that produced the outputs, found by its stage key, or None.
     """
-    if run.connection is None:
+    if run.connection is None or not run.answers:
         return None
     client, experiment = run.connection.client, run.connection.experiment_id
     with run.forgiving():
@@ -138,16 +189,26 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     return None
 
 
-def _shared_parent(connection: Connection, pipeline: str, process: ProcessId, tags: Mapping[str, str]) -> str:
+def _shared_parent(
+    connection: Connection,
+    pipeline: str,
+    process: ProcessId,
+    tags: Mapping[str, str],
+    heading: Callable[[], Heading],
+) -> str:
     """Return the parent run of the stages that one process starts: the first stage creates it, the others find it."""
-    wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and attributes.run_name = '{pipeline}'"
+    wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and tags.pipeline = '{pipeline}'"
     found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
     if found:
         connection.client.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
-    own = ("stage_key", "data.")  # facts of the stage, not of the pipeline
+    own = ("stage_key", "data.", "mlflow.source.name")  # facts of the stage, not of the pipeline
     kept = {key: value for key, value in tags.items() if not key.startswith(own)}
-    return create_run(connection, pipeline, {**kept, "kind": "pipeline"}, None, owner=process)
+    shown = heading()
+    everything = {**kept, **shown.tags, "kind": "pipeline", "pipeline": pipeline}
+    run_id = create_run(connection, shown.name, everything, None, owner=process)
+    Run(connection, run_id, Path()).params(shown.params)
+    return run_id
 
 
 def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:
@@ -183,11 +244,14 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextmanager
-def _system_metrics(connection: Connection, run_id: str) -> Iterator[None]:
+def _system_metrics(run: Run) -> Iterator[None]:
     """Sample processor, memory, disk and network in one of MLflow's threads."""
+    if run.connection is None:
+        yield
+        return
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor = SystemMetricsMonitor(run_id, tracking_uri=connection.uri)
+    monitor = SystemMetricsMonitor(run.run_id, tracking_uri=run.connection.uri)
     monitor.start()
     try:
         yield

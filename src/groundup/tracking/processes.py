@@ -1,6 +1,7 @@
 """Identify a process uniquely, to find out later whether it is still alive."""
 
 import platform
+import shlex
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -49,6 +50,22 @@ class ProcessId:
 def current() -> ProcessId:
     """Return the calling process."""
     return _identify(psutil.Process())
+
+
+def user() -> str:
+    """Return the name of the user of the calling process, or its number if it has no name."""
+    return psutil.Process().username()
+
+
+def command(process: ProcessId) -> str:
+    """Return the command line of a process as one would type it, without folders; empty if it has ended."""
+    try:
+        words = psutil.Process(process.pid).cmdline()
+    except psutil.Error:
+        return ""
+    if len(words) > 1 and PurePath(words[0]).name.startswith("python"):
+        words = words[2:] if words[1] == "-m" else words[1:]
+    return shlex.join([PurePath(word).name if n == 0 else word for n, word in enumerate(words)])
 
 
 def runs(process: psutil.Process, program: str) -> bool:

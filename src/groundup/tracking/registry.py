@@ -1,25 +1,31 @@
 """Registered models: versions made by finetuning runs, and the champion that serves.
 
-The decision to promote a version is made in promotion.py; this module only moves the alias.
+This module registers and finds versions; champions.py moves the aliases.
 """
 
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
 from groundup.files import read_json, write_json
-from groundup.tracking.store import Connection
+from groundup.tracking import models
+from groundup.tracking.datasets import Dataset
+from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights
+from groundup.tracking.store import Connection, environment, fluent
 
 PACKAGE = Path(__file__).resolve().parents[1]
-CHAMPION = "champion"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"  # aliases; see champions.py
 # names of the main pipeline's registered models; they are in users' stores, so do not change them
-SPAM_MODEL, INSTRUCTIONS_MODEL = "groundup-spam", "groundup-chat"
+SPAM_MODEL, INSTRUCTIONS_MODEL, PRETRAINED_MODEL = "groundup-spam", "groundup-chat", "groundup-pretrained"
 REQUIREMENTS = (
     "mlflow",
+    "filelock",
+    "psutil",
     "torch",
     "safetensors",
     "tiktoken",
@@ -39,6 +45,8 @@ class Version:
     version: str
     stage_key: str  # of the run that made it
     metrics: Mapping[str, float]
+    run_id: str = field(default="", compare=False)
+    created: float = field(default=0.0, compare=False)  # seconds since the epoch
 
 
 def register(
@@ -50,12 +58,18 @@ def register(
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
     *,
-    lasting: Callable[[Path], Path] = Path,
+    workspace: Path | None = None,
+    stored: Path | None = None,
+    made: Sequence[Path] = (),
+    dataset: Dataset | None = None,
+    prompts: Sequence[str] = (),
+    step: int = 0,
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
-    The base model of adapters is not copied: the logged model and the version's tags record its path and fingerprint.
-    The model folder has the safetensors, the package's source and serving/model.py as entry point; nothing is pickled.
+    The base model of adapters is not copied: the logged model and the version's tags record its folder, relative to the
+    project's, and its fingerprint. The model folder has the safetensors, the package's source and serving/model.py as
+    entry point; nothing is pickled.
 
     Args:
         connection: the store.
@@ -64,57 +78,135 @@ def register(
         name: the registered model.
         input_example: texts that are predicted once.
         params: inference parameters with their defaults; empty for a classifier.
-        metrics: metrics, recorded as tags of the version.
-        lasting: maps a path in a temporary workspace to the same path in the project.
+        metrics: metrics such as "val/loss": metrics of the logged model, and tags of the version ("metric.val_loss").
+        workspace: the folder in which the stage works, if it is a temporary copy of the project.
+        stored: the folder to store instead of `checkpoint`: the same with a pointer to its weights.
+        made: further files that the run wrote, by which later runs find the logged model.
+        dataset: the dataset of the metrics.
+        prompts: URIs of registered prompts with which the model is used.
+        step: number of training steps.
 
     Raises:
         MlflowException: MLflow cannot log or register the model. Errors of the model on the example are not caught.
     """
     import mlflow
+    from mlflow.entities import LoggedModelOutput
 
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     # adapters are registered without their base model, with a pointer to it
     base = config.get("base")
-    place = None if base is None else (checkpoint / base["folder"]).resolve()
-    pointer = "" if place is None else str(lasting(place))
-    # the first existing folder is used: one in a temporary workspace is soon deleted
-    places = [] if place is None else list(dict.fromkeys([str(place), pointer]))
+    root = (workspace or connection.root).resolve()
+    pointer = None if base is None else _within(root, (checkpoint / base["folder"]).resolve())
     client = connection.client
-    mlflow.set_tracking_uri(connection.uri)
-    mlflow.set_registry_uri(connection.uri)
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+    run = client.get_run(run_id).data
+    key = run.tags.get("stage_key", "")
+    source = {
+        tag: value for tag, value in run.tags.items() if tag.startswith(("mlflow.source", "mlflow.user"))
+    }
+    # outside of MLflow's active run, which would copy metrics of the processor to the model
+    model = client.create_logged_model(
+        connection.experiment_id,
+        name,
+        source_run_id=run_id,
+        tags={"stage_key": key, **source, **models.content_tags([checkpoint / WEIGHTS, *made])},
+        params=run.params,
+        model_type=config["kind"],
+    )
+    with fluent(connection), environment({ROOT_VARIABLE: str(root)}):
         logged = mlflow.pyfunc.log_model(
-            name=name,
+            model_id=model.model_id,
             python_model=str(PACKAGE / "serving" / "model.py"),
-            artifacts={"checkpoint": str(checkpoint)},
-            model_config={"kind": config["kind"], "base": places},
+            artifacts={"checkpoint": str(stored or checkpoint)},
+            model_config={"kind": kind_of(config), "base": [] if pointer is None else [pointer]},
             code_paths=[str(PACKAGE)],
             pip_requirements=_requirements(),
             input_example=(input_example, dict(params)) if params else input_example,
             registered_model_name=name,
+            prompts=list(prompts) or None,
         )
-    client.update_run(run_id, status="RUNNING")  # leaving start_run has ended it
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    for prompt in prompts:
+        client.link_prompt_version_to_run(run_id, prompt)
+    models.score(connection, run_id, model, metrics, dataset)
+    models.take_over_figures(connection, run_id, client.get_logged_model(model.model_id))
     version = str(logged.registered_model_version)
-    key = client.get_run(run_id).data.tags.get("stage_key", "")
     facts = {
         "stage_key": key,
         "run_id": run_id,
-        **{f"metric.{k}": repr(float(v)) for k, v in metrics.items()},
-        **({} if base is None else {"base.folder": pointer, "base.weights": base["weights"]}),
+        **{f"metric.{k.replace('/', '_')}": repr(float(v)) for k, v in metrics.items()},
+        **({} if pointer is None else {"base.folder": pointer, "base.weights": base["weights"]}),
     }
     for tag, value in facts.items():
         client.set_model_version_tag(name, version, tag, value)
     return version
 
 
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return what a checkpoint serves as: a classifier, an instruction model or a decoder that continues texts."""
+    if config["kind"] == "decoder" and not (config.get("prompt_style") or config.get("chat_template")):
+        return "continuation"
+    return str(config["kind"])
+
+
+def find(connection: Connection, name: str) -> Any:
+    """Return MLflow's registered model with its tags and aliases, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return connection.client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def get(connection: Connection, name: str) -> Any:
+    """Return MLflow's registered model with its tags and aliases.
+
+    Raises:
+        BadInput: there is none; the message lists those that exist.
+    """
+    found = find(connection, name)
+    if found is None:
+        names = ", ".join(sorted(model.name for model in all_models(connection))) or "(none yet)"
+        raise BadInput(
+            f"there is no registered model {name!r}; expected one of {names}: give one of these names"
+        )
+    return found
+
+
+def all_models(connection: Connection) -> list[Any]:
+    """Return all registered models of MLflow, with their tags and aliases."""
+    return list(connection.client.search_registered_models(max_results=1000))
+
+
+def aliases(registered: Any) -> dict[str, str]:
+    """Return the version of each alias; MLflow's databases return numbers, its servers strings."""
+    return {alias: str(version) for alias, version in registered.aliases.items()}
+
+
+def versions(connection: Connection, name: str) -> list[Version]:
+    """Return all versions, the newest first."""
+    found = connection.client.search_model_versions(f"name = '{name}'")
+    return [_version(one) for one in sorted(found, key=lambda one: int(one.version), reverse=True)]
+
+
 def champion(connection: Connection, name: str) -> Version | None:
     """Return the version that serves, or None."""
-    return _find(connection, name, lambda found: CHAMPION in found.aliases)
+    registered = find(connection, name)
+    number = aliases(registered).get(CHAMPION) if registered else None
+    return _version(connection.client.get_model_version(name, number)) if number else None
+
+
+def logged_model(connection: Connection, name: str, version: str) -> Any:
+    """Return the logged model of a version, which has its metrics."""
+    source: str = connection.client.get_model_version(name, version).source
+    return connection.client.get_logged_model(source.removeprefix("models:/"))
 
 
 def made_by(connection: Connection, name: str, stage_key: str) -> Version | None:
     """Return the newest version whose run has this stage key, or None."""
-    return _find(connection, name, lambda found: found.tags.get("stage_key") == stage_key)
+    return next((one for one in versions(connection, name) if one.stage_key == stage_key), None)
 
 
 def rename_work(connection: Connection, before: str, after: str) -> None:
@@ -124,11 +216,6 @@ def rename_work(connection: Connection, before: str, after: str) -> None:
         client.set_tag(run.info.run_id, "stage_key", after)
     for version in client.search_model_versions(wanted):
         client.set_model_version_tag(version.name, version.version, "stage_key", after)
-
-
-def promote(connection: Connection, name: str, version: str) -> None:
-    """Make `version` the champion, which serves."""
-    connection.client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> Path:
@@ -142,22 +229,23 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
     base = connection.client.get_model_version(version.name, version.version).tags.get("base.folder")
     if base:
         config = read_json(checkpoint / "config.json")
-        config["base"]["folder"] = os.path.relpath(base, checkpoint.resolve())
+        # older versions have an absolute path
+        config["base"]["folder"] = os.path.relpath(connection.root.resolve() / base, checkpoint.resolve())
         write_json(checkpoint / "config.json", config)
+    link_weights(checkpoint, connection.root)
     return checkpoint
 
 
-def _find(connection: Connection, name: str, wanted: Any) -> Version | None:
-    versions = connection.client.search_model_versions(f"name = '{name}'")
-    for listed in sorted(versions, key=lambda listed: int(listed.version), reverse=True):
-        found = connection.client.get_model_version(name, listed.version)  # a search returns no aliases
-        if wanted(found):
-            tags = found.tags
-            metrics = {
-                k.removeprefix("metric."): float(v) for k, v in tags.items() if k.startswith("metric.")
-            }
-            return Version(name, str(found.version), tags.get("stage_key", ""), metrics)
-    return None
+def _version(found: Any) -> Version:
+    tags = found.tags
+    metrics = {k.removeprefix("metric."): float(v) for k, v in tags.items() if k.startswith("metric.")}
+    key, created = tags.get("stage_key", ""), found.creation_timestamp / 1000
+    return Version(found.name, str(found.version), key, metrics, found.run_id or "", created)
+
+
+def _within(root: Path, path: Path) -> str:
+    """Return a path relative to the project's folder, so that the project can be moved; absolute if it is outside."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _requirements() -> list[str]:

@@ -24,6 +24,7 @@ PLACES = (
     ("logged_models", "artifact_location"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
 )
 
 
@@ -133,7 +134,7 @@ def _correct(store: sqlite3.Connection, move: _Move) -> None:
     prefixes = [(table, column, move.recorded, move.corrected) for table, column in PLACES]
     prefixes.append(("model_version_tags", "value", str(move.old), str(move.new)))
     for table, column, old, new in prefixes:
-        only = " AND key = 'base.folder'" if column == "value" else ""
+        only = " AND key = 'base.folder'" if table == "model_version_tags" else ""
         store.execute(
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?{only}",
             (new, len(old) + 1, len(old) + 1, f"{old}/"),

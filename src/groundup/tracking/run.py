@@ -1,32 +1,62 @@
-"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it."""
+"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
 
-import hashlib
+A store that does not answer is left alone for a while (outage.py). Metrics are kept until it answers again, or for a
+later stage (unsent.py).
+"""
+
 import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.tracking.store import Connection, first_line
+from groundup.errors import BadInput
+from groundup.tracking import evaluations, models, prompts, unsent
+from groundup.tracking.config import TrackingConfig
+from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
+from groundup.tracking.models import Interval
+from groundup.tracking.outage import Outage
+from groundup.tracking.pointers import md5_of, stored_form
+from groundup.tracking.store import Connection, create_run, first_line
+from groundup.tracking.unsent import BATCH_METRICS
 
 if TYPE_CHECKING:
     import pandas
 
 FLUSH_SECONDS = 5.0
-BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
-BATCH_PARAMS = 100  # the same for parameters
+MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
+BATCH_PARAMS = 100  # MLflow's limit for one log_batch request
 VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
+KINDS = {
+    "log_batch": "groups of parameters",
+    "log_artifact": "artifacts",
+    "log_artifacts": "artifacts",
+    "log_table": "artifacts",
+    "log_text": "artifacts",
+    "log_inputs": "datasets",
+    "set_tag": "tags",
+}
+Row = Mapping[str, Any]
 
 
 class Run:
     """Logs params, metrics, artifacts and models of a stage. Metrics are buffered; everything else is sent at once."""
 
     def __init__(
-        self, connection: Connection | None, run_id: str, root: Path, workspace: Path | None = None
+        self,
+        connection: Connection | None,
+        run_id: str,
+        root: Path,
+        workspace: Path | None = None,
+        *,
+        name: str = "",
+        parent: str | None = None,
+        config: TrackingConfig | None = None,
     ) -> None:
         """Wrap the run `run_id`; without a connection nothing is logged.
 
@@ -35,11 +65,19 @@ class Run:
             run_id: the run.
             root: the project's folder.
             workspace: the folder in which the stage works, if it is not `root`.
+            name: the run's name, with which the names of its child runs begin.
+            parent: the run of the pipeline.
+            config: what is copied; None: all weights, and no row of an evaluation.
         """
         self.connection, self.run_id, self.root = connection, run_id, root
         self.workspace = workspace or root
+        self.name, self.parent, self.config = name, parent, config
+        self.steps = 0  # the largest step for which a metric was logged
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
+        self._children: dict[str, Run] = {}
+        self._lost = Counter[str]()  # what the store did not take, by kind
+        self._outage = Outage()
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
@@ -58,15 +96,60 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        self.steps = max(self.steps, step or 0)
         self._metrics += [Metric(key, float(value), now, step or 0) for key, value in metrics.items()]
         if len(self._metrics) >= BATCH_METRICS or time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
 
+    def log_of_seed(self, seed: int) -> Callable[[Mapping[str, float], int | None], None]:
+        """Return the `log` of a child run for one seed, so that MLflow's charts draw the curves of all seeds."""
+        return self._child(f"seed {seed}", {"seed": seed}).log
+
+    def headline(self, metrics: Mapping[str, float]) -> None:
+        """Log the figures by which runs of the pipeline are compared; its own run shows them too."""
+        self.log(metrics)
+        if self.connection is not None and self.parent and self.answers:
+            with self.forgiving():
+                models.score(self.connection, self.parent, None, metrics, None)
+
     def flush(self) -> None:
-        """Send the buffered metrics."""
-        pending, self._metrics, self._last_flush = self._metrics, [], time.monotonic()
-        for start in range(0, len(pending), BATCH_METRICS):
-            self.send("log_batch", metrics=pending[start : start + BATCH_METRICS])
+        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        self._last_flush = time.monotonic()
+        while self._metrics and self.answers:
+            batch = self._metrics[:BATCH_METRICS]
+            taken = self.send("log_batch", metrics=batch)
+            if taken or self.answers:
+                del self._metrics[:BATCH_METRICS]
+                self._lost["metrics"] += 0 if taken else len(batch)
+        if (excess := len(self._metrics) - MAX_UNSENT) > 0:
+            del self._metrics[:excess]
+            self._lost["metrics"] += excess
+
+    def finish(self, status: str) -> None:
+        """Send what is buffered and end the run and its child runs as FINISHED, FAILED or KILLED.
+
+        What the store does not take is kept for the next stage.
+        """
+        for child in self._children.values():
+            child.finish(status)
+        self._outage.try_now()
+        self.flush()
+        ended = self.send("set_terminated", status) if self.answers else False
+        if self.connection is not None and not (ended or self.answers):
+            path = unsent.keep(self.connection, self.root, self.run_id, self._metrics, status)
+            print(
+                f"warning: MLflow did not answer; {len(self._metrics)} metrics are kept in {path}, and the next stage "
+                "sends them",
+                file=sys.stderr,
+            )
+            self._metrics = []
+        if lost := ", ".join(f"{number} {kind}" for kind, number in sorted(self._lost.items()) if number):
+            print(f"warning: MLflow did not record everything of this run; missing: {lost}", file=sys.stderr)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store may be asked; otherwise it has just not answered."""
+        return self._outage.is_over
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
@@ -76,25 +159,40 @@ class Run:
         else:
             self.send("log_artifact", str(path), folder)
 
+    def report(self, page: Path) -> None:
+        """Copy the pipeline's page into the run's artifacts; the description of the pipeline's run links to it."""
+        self.artifact(page)
+        if self.connection is None or not self.parent or not self.answers:
+            return
+        link = f"#/experiments/{self.connection.experiment_id}/runs/{self.run_id}/artifacts/{page.name}"
+        with self.forgiving():
+            note = self.connection.client.get_run(self.parent).data.tags.get("mlflow.note.content", "")
+            lines = [line for line in note.splitlines() if not line.startswith("- Report: ")]
+            note = "\n".join([*lines, f"- Report: [{page.name}]({link})"])
+            self.connection.client.set_tag(self.parent, "mlflow.note.content", note)
+
     def text(self, text: str, name: str) -> None:
         """Write a small text artifact under `name`, a relative path with a suffix."""
         self.send("log_text", text, name)
 
-    def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> None:
-        """Record that the run read `frame`: its schema, size and digest, but not its rows."""
-        if self.connection is None:
-            return
-        import mlflow.data
-        from mlflow.data.code_dataset_source import CodeDatasetSource
-        from mlflow.entities import DatasetInput, InputTag
+    def table(self, rows: Sequence[Row], name: str) -> None:
+        """Write rows as a table that MLflow's pages show and compare; `name` ends in .json."""
+        if self.connection is not None and rows:
+            keys = dict.fromkeys(key for row in rows for key in row)
+            columns = {key: [str(row.get(key, "")) for row in rows] for key in keys}
+            with warnings.catch_warnings():  # MLflow's own use of pandas
+                warnings.simplefilter("ignore")
+                self.send("log_table", columns, name)
 
-        # MLflow resolves only URLs and paths; a location such as pypi:… is kept as a tag of the source
-        place = CodeDatasetSource(tags={"location": source})
-        with warnings.catch_warnings():  # about the type of the source, and MLflow's own use of pandas
-            warnings.simplefilter("ignore")
-            entity = mlflow.data.from_pandas(frame, source=place, name=name)._to_mlflow_entity()
-        tag = InputTag("mlflow.data.context", context)
-        self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
+    def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> Dataset | None:
+        """Record that the run read or wrote `frame`: its schema, size and digest, but not its rows."""
+        return None if self.connection is None else self._input(entity_of_frame(frame, name, source), context)
+
+    def reads(self, path: Path, name: str, context: str) -> Dataset | None:
+        """Record that the run read a file, for rows (JSON Lines) as `dataset` does; `context`: training, test …"""
+        if self.connection is None:
+            return None
+        return self._input(entity_of_file(path, name, _relative(path, self.workspace)), context)
 
     def pointer(self, path: Path, name: str) -> None:
         """Record the path, size in bytes and MD5 (DVC's hash) of the files of a large output, without copying them."""
@@ -102,7 +200,7 @@ class Run:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         facts = [
-            {"path": _relative(f, self.workspace), "md5": _md5(f), "bytes": f.stat().st_size} for f in files
+            {"path": _relative(f, self.workspace), "md5": md5_of(f), "bytes": f.stat().st_size} for f in files
         ]
         self.text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", f"pointers/{name}.json")
 
@@ -118,6 +216,10 @@ class Run:
         input_example: list[str],
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
+        dataset: Dataset | None = None,
+        made: Sequence[Path] = (),
+        templates: Mapping[str, str] | None = None,
+        card: str | None = None,
     ) -> str | None:
         """Log the checkpoint folder as a servable model and register it as the next version of `name`.
 
@@ -128,16 +230,24 @@ class Run:
             name: the registered model.
             input_example: texts that are predicted once, to prove that the model loads and to show its input.
             params: inference parameters with their defaults (see sampling.py); empty for a classifier.
-            metrics: validation metrics, recorded as tags of the version.
+            metrics: validation metrics such as "val/loss", recorded as metrics of the model and tags of the version.
+            dataset: the dataset of the metrics.
+            made: further outputs of the stage, by which `figures` finds the model.
+            templates: prompts with which the model is used, by name, for MLflow's prompt registry.
+            card: description of the version in Markdown; None: `figures` writes it later.
 
         Returns:
             The version, or None if nothing was registered.
         """
-        if self.connection is None:
+        if self.connection is None or not self.answers:
             return None
         from groundup.tracking import registry
 
-        with self.forgiving():
+        self.flush()
+        limit = float("inf") if self.config is None else self.config.copied_megabytes * 1e6
+        revision = self._revision()
+        with self.forgiving(), stored_form(checkpoint, self.workspace, limit, revision) as stored:
+            uris = [prompts.register(self.connection, *one) for one in (templates or {}).items()]
             version = registry.register(
                 self.connection,
                 self.run_id,
@@ -146,24 +256,119 @@ class Run:
                 input_example,
                 params,
                 metrics,
-                lasting=self._lasting,
+                workspace=self.workspace,
+                stored=stored,
+                made=made,
+                dataset=dataset,
+                prompts=uris,
+                step=self.steps,
             )
+            if card is not None:
+                models.describe(
+                    self.connection, registry.logged_model(self.connection, name, version), card, {}
+                )
             # an experiment in a temporary folder does not belong to the project before `dvc exp apply`
             if self.workspace == self.root and registry.champion(self.connection, name) is None:
-                registry.promote(self.connection, name, version)
+                self._promote_first(name, version)
             return version
         return None
 
-    def _lasting(self, path: Path) -> Path:
-        """Return the path in the project that corresponds to `path` in a temporary workspace."""
-        path, workspace = path.resolve(), self.workspace.resolve()
-        return self.root.resolve() / path.relative_to(workspace) if path.is_relative_to(workspace) else path
+    def figures(
+        self,
+        made: Path,
+        figures: Mapping[str, float | Interval],
+        *,
+        dataset: Dataset | None = None,
+        card: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log figures of the model whose stage wrote the file `made`: as metrics of this run and of the logged model.
 
-    def send(self, method: str, *args: Any, **kwargs: Any) -> None:
-        """Call a method of the MLflow client for this run."""
-        if self.connection is not None:
+        Args:
+            made: a checkpoint's weights, or a file that was passed to `register` as `made`.
+            figures: numbers, or intervals {"mean", "low", "high"}, by name.
+            dataset: the dataset of the figures.
+            card: description of the model in Markdown; None leaves it as it is.
+            tags: tags of the logged model and its version.
+        """
+        if self.connection is None or not self.answers:
+            return
+        from mlflow.entities import LoggedModelInput
+
+        with self.forgiving():
+            model = models.maker_of(self.connection, made)
+            models.score(self.connection, self.run_id, model, figures, dataset)
+            if model is not None:
+                self.send("log_inputs", models=[LoggedModelInput(model.model_id)])
+                models.describe(self.connection, model, card, tags or {})
+
+    def evaluation(self, title: str, rows: Sequence[Row], scorers: Sequence[evaluations.Scorer]) -> None:
+        """Show `rows` with the values of `scorers` in a child run; see `evaluations.evaluate`."""
+        if self.connection is not None and self.answers and rows:
+            child = self._child(title, {"rows": len(rows)})
+            with self.forgiving():
+                evaluations.evaluate(self.connection, child.run_id, rows, scorers)
+
+    def _child(self, title: str, params: Mapping[str, Any]) -> "Run":
+        """Return the child run with this title, which is created the first time."""
+        if self.connection is None:
+            return self
+        if title not in self._children and self.answers:
+            name, tags = f"{self.name}, {title}", {"kind": "part", "stage": self.name}
+            with self.forgiving():
+                run_id = create_run(self.connection, name, tags, self.run_id)
+                self._children[title] = Run(self.connection, run_id, self.root, self.workspace, name=name)
+                self._children[title]._outage = self._outage
+                self._children[title].params(params)
+        return self._children.get(title, silent())
+
+    def _input(self, entity: Any, context: str) -> Dataset:
+        from mlflow.entities import DatasetInput, InputTag
+
+        tag = InputTag("mlflow.data.context", context)
+        self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
+        return Dataset(entity.name, entity.digest)
+
+    def _revision(self) -> str:
+        """Return the git revision of the run, if it has one."""
+        assert self.connection is not None
+        with self.forgiving():
+            return str(self.connection.client.get_run(self.run_id).data.tags.get("git.revision", ""))
+        return ""
+
+    def _promote_first(self, name: str, version: str) -> None:
+        """Make `version` the champion; if that is refused, warn, because the training must not be lost."""
+        from groundup.tracking.champions import Champions, Origin, digest
+
+        assert self.connection is not None
+        tags = self.connection.client.get_run(self.run_id).data.tags
+        actor, lock = f"stage {tags.get('stage', '')}".strip(), digest(self.root / "dvc.lock")
+        origin = Origin(actor, tags.get("git.revision", ""), lock)
+        try:
+            Champions(self.connection).promote(
+                name, version, origin, expected=None, reasons=["the first version; there was no champion"]
+            )
+        except BadInput as error:
+            print(
+                f"warning: version {version} of {name} is registered, but not champion: {error}",
+                file=sys.stderr,
+            )
+
+    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
+        """Call a method of the MLflow client for this run, unless the store has just not answered.
+
+        Returns:
+            Whether the store has taken it.
+        """
+        if self.connection is None:
+            return True
+        if self.answers:
             with self.forgiving():
                 getattr(self.connection.client, method)(self.run_id, *args, **kwargs)
+                return True
+        if method not in ("log_batch", "set_terminated") or "params" in kwargs:
+            self._lost[KINDS.get(method, "other entries")] += 1
+        return False
 
     @contextmanager
     def forgiving(self) -> Iterator[None]:
@@ -172,8 +377,11 @@ class Run:
 
         try:
             yield
+            self._outage.ended()
         except (MlflowException, OSError) as error:
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
+            if not unsent.is_lasting(error):
+                self._outage.began()
 
 
 def silent() -> Run:
@@ -200,8 +408,3 @@ def flatten(sections: Mapping[str, Any]) -> dict[str, object]:
 def _relative(path: Path, root: Path) -> str:
     path, root = path.resolve(), root.resolve()
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

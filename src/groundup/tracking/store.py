@@ -16,14 +16,16 @@ from filelock import FileLock
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path
-from groundup.tracking import processes
+from groundup.tracking import processes, unsent
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # reports a server that is down in seconds instead of minutes
+    # a server that is down or hangs is noticed in about a minute, instead of a quarter of an hour
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -37,20 +39,37 @@ class Connection:
     client: Any  # mlflow.MlflowClient, which is not imported here because that takes seconds
     uri: str
     experiment_id: str
+    root: Path  # the project's folder
 
 
-def connect(root: Path) -> Connection:
-    """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db, and end the runs of dead processes.
+def experiment_name() -> str:
+    """Return the name of the experiment with all runs."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
 
-    An SQLite store that was moved is corrected first; see relocation.py.
+
+def connect(root: Path, *, create: bool = True) -> Connection:
+    """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db.
+
+    An SQLite store that was moved is corrected first; see relocation.py. Then what earlier stages could not send is
+    sent, and the runs of dead processes are ended.
+
+    Args:
+        root: the project's folder.
+        create: create the store if it does not exist.
 
     Raises:
-        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted.
+        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted;
+            or it does not exist and is not to be created.
     """
     for key, value in _DEFAULTS.items():
         os.environ.setdefault(key, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
+    name, database = experiment_name(), database_of(uri)
+    if database and not create and not database.exists():
+        raise BadInput(
+            f"there is no MLflow store at {database}; expected one that `make repro` has made: change to the project's "
+            "folder, or point MLFLOW_TRACKING_URI to a store"
+        )
     with _without_garbage_collection():
         from mlflow import MlflowClient
 
@@ -60,7 +79,7 @@ def connect(root: Path) -> Connection:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
         with _locked(uri):  # two processes that create the database at once break each other's migration
-            if database := database_of(uri):
+            if database:
                 follow(database)
             _make_database(uri)
             client = MlflowClient(uri, registry_uri=uri)
@@ -72,7 +91,8 @@ def connect(root: Path) -> Connection:
                 f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
                 "MLFLOW_EXPERIMENT_NAME"
             )
-        connection = Connection(client, uri, experiment.experiment_id)
+        connection = Connection(client, uri, experiment.experiment_id, root)
+        unsent.send(connection, root)
         _sweep(connection)
     return connection
 
@@ -112,6 +132,32 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def fluent(connection: Connection) -> Iterator[None]:
+    """Point MLflow's module-level functions to the connection's store and experiment while the block runs."""
+    import mlflow
+
+    mlflow.set_tracking_uri(connection.uri)
+    mlflow.set_registry_uri(connection.uri)
+    with environment({"MLFLOW_EXPERIMENT_ID": connection.experiment_id}):
+        yield
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the block runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def create_run(
     connection: Connection,
     name: str,
@@ -122,7 +168,8 @@ def create_run(
     """Create a RUNNING run, which `_sweep` can end once its owner, by default this process, is dead; return its id."""
     owner = owner or processes.current()
     nested = {"mlflow.parentRunId": parent} if parent else {}
-    everything = {**tags, **nested, "process": str(owner), "host": owner.host}
+    source = {"mlflow.user": processes.user(), "mlflow.source.type": "LOCAL"}
+    everything = {**source, **tags, **nested, "process": str(owner), "host": owner.host}
     run = connection.client.create_run(connection.experiment_id, tags=everything, run_name=name)
     return str(run.info.run_id)
 

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Any
 
-from groundup.datasets.instructions import prompt_of, training_texts
+from groundup.datasets.instructions import EVALUATED, prompt_of, training_texts
 from groundup.datasets.verses import SIDES
 from groundup.text.documents import text_of
 from groundup.text.overlap import KINDS, find_contamination
@@ -15,21 +15,26 @@ Found = dict[str, Any]  # see `find_contamination`
 def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False) -> Found:
     """Search every training set for the items of every evaluation set (see `find_contamination`).
 
+    Val, test, gate and held-out families are evaluation sets; a gate may be empty.
     Items are documents of the corpus, messages, and prompts. Digits are compared between instruction sets, whose sums
     differ only in digits, and between the splits of a corpus if `corpus_digits_count`.
     """
-    sets = ("val", "test", "held_out")
-    evaluation = {"corpus/val": [text_of(document["messages"]) for document in corpus["val"]]}
-    evaluation |= {f"spam/{name}": [row["text"] for row in spam[name]] for name in ("val", "test")}
-    evaluation |= {f"instructions/{name}": [prompt_of(row) for row in instructions[name]] for name in sets}
+    evaluation = {
+        f"corpus/{name}": [text_of(document["messages"]) for document in corpus[name]]
+        for name in ("val", "gate")
+    }
+    evaluation |= {f"spam/{name}": [row["text"] for row in spam[name]] for name in ("val", "test", "gate")}
+    evaluation |= {
+        f"instructions/{name}": [prompt_of(row) for row in instructions[name]] for name in EVALUATED
+    }
     training = {
         "corpus": [document["messages"] for document in corpus["train"]],
         "spam": [row["text"] for row in spam["train"]],
         "instructions": [text for row in instructions["train"] for text in training_texts(row)],
     }
-    digits_count = {(f"instructions/{name}", "instructions") for name in sets}
+    digits_count = {(f"instructions/{name}", "instructions") for name in EVALUATED}
     if corpus_digits_count:
-        digits_count.add(("corpus/val", "corpus"))
+        digits_count |= {("corpus/val", "corpus"), ("corpus/gate", "corpus")}
     return find_contamination(evaluation, training, digits_count=digits_count)
 
 
@@ -51,7 +56,7 @@ def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) ->
     for name, facts in found["sets"].items():
         for training, pair in facts["training"].items():
             for kind in KINDS:
-                cut = cut_inside and (name, training, kind) == ("corpus/val", "corpus", "13-gram")
+                cut = cut_inside and name.startswith("corpus/") and (training, kind) == ("corpus", "13-gram")
                 examples = [example for example in pair["examples"] if example["kind"] == kind]
                 checks.append(
                     {

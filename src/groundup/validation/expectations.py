@@ -1,7 +1,8 @@
 """The expectations that gate the pipeline; only this module imports great_expectations (5 s: import it late).
 
     report = validate_raw({"spam": rows}, {"spam": dataset})
-    report = validate_splits(corpus={"train": rows, "val": rows}, spam={...}, instructions={...})
+    report = validate_splits(corpus={"train": rows, "val": rows, "gate": rows}, spam={...}, instructions={...})
+    broken, table = faults(rows, dataset)
 
 A report is plain, deterministic JSON (no times, ids or paths):
 
@@ -15,6 +16,7 @@ or table. A failed check of severity "warning" is reported but stops nothing. `r
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -72,6 +74,27 @@ def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> R
         talks = role == "instructions" and "history" in frame
         suites.append(_run(role, facts, frame, _raw_checks(role, dataset, talks)))
     return {"success": all(suite["success"] for suite in suites), "suites": suites}
+
+
+def faults(rows: Rows, dataset: Dataset) -> tuple[dict[int, list[str]], list[str]]:
+    """Check rows as `validate_raw` does, and return what each row breaks instead of a report.
+
+    Returns:
+        Number of the row from 1 -> the required expectations that it breaks, in plain English; and the required
+        expectations that the table as a whole breaks, with what was found.
+    """
+    frame = raw_frame(rows, dataset.role)
+    checks = _raw_checks(dataset.role, dataset, dataset.role == "instructions" and "history" in frame)
+    broken: dict[int, list[str]] = defaultdict(list)
+    table = []
+    for check, labels in _checked(dataset.role, frame, checks):
+        if check["success"] or check["severity"] != "critical":
+            continue
+        for label in labels:
+            broken[int(label)].append(check["says"])
+        if not labels:
+            table.append(f"{check['says']} Found: {check['observed']}.")
+    return dict(broken), table
 
 
 def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
@@ -161,10 +184,11 @@ def validate_splits(
 ) -> Report:
     """Check the prepared splits (rows as in the raw files; spam rows with "group").
 
-    - No split except "held_out" is empty, and ids are unique.
+    - No split except "held_out" and "gate" is empty, and ids are unique.
     - No text occurs in two splits, compared by `normalise`; digits are compared in instructions, and in a corpus if
       `corpus_digits_count` (see `datasets.corpus.split`). No spam group is in two splits.
     - All spam splits have the same class balance, except that train is half spam if `spam_balance` undersamples it.
+      New labelled messages, whose classes may be balanced otherwise, are not counted.
     - No family in "held_out" occurs in another split.
 
     The splits of a "book" protocol overlap and are not stratified, so overlaps and balance are then warnings.
@@ -192,7 +216,7 @@ def _validate_split_set(
     digits_count: bool = False,
 ) -> dict[str, Any]:
     overlap = "critical" if protocol == "deduplicated" else "warning"
-    needed = [split for split in splits if split != "held_out"]
+    needed = [split for split, rows in splits.items() if split != "held_out" and (rows or split != "gate")]
     checks: list[Check] = [
         (
             f"None of the splits {', '.join(needed)} is empty.",
@@ -278,13 +302,14 @@ def _no_match(regex: str, severity: str = "critical", column: str = "_text") -> 
 
 def _balance(frame: pd.DataFrame, splits: Sequence[str], severity: str, undersampled: bool) -> list[Check]:
     """Return one check per split of its share of spam; adds the column `_spam_in_<split>` to the frame."""
-    natural = frame["split"] != "train" if undersampled else pd.Series(True, index=frame.index)
+    natural = ~frame["_new"] & ((frame["split"] != "train") | (not undersampled))
     share = frame["_spam"][natural].mean() if natural.any() else 0.0
     checks = []
     for split in splits:
         column = f"_spam_in_{split}"
-        frame[column] = frame["_spam"].where(frame["split"] == split)
-        wanted = 0.5 if undersampled and split == "train" else float(share)
+        halved = undersampled and split == "train"
+        frame[column] = frame["_spam"].where((frame["split"] == split) & (natural | halved))
+        wanted = 0.5 if halved else float(share)
         slack = SHARE_TOLERANCE + 1 / max(1, int(frame[column].count()))
         band = (max(0.0, wanted - slack), min(1.0, wanted + slack))
         checks.append(_mean(f"In {split}, {_band(band)} of the rows are spam.", column, band, severity))
@@ -308,7 +333,20 @@ def _name(column: str) -> str:
 
 
 def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check]) -> dict[str, Any]:
-    """Validate a frame with Great Expectations; keep only the part of the result that is reproducible."""
+    """Validate a frame; return a suite of a report."""
+    kept = [check for check, _ in _checked(name, frame, checks)]
+    success = all(check["success"] for check in kept if check["severity"] == "critical")
+    return {"name": name, "facts": facts, "success": success, "checks": kept}
+
+
+def _checked(
+    name: str, frame: pd.DataFrame, checks: Sequence[Check]
+) -> list[tuple[dict[str, Any], list[Hashable]]]:
+    """Validate a frame with Great Expectations; keep only the part of the result that is reproducible.
+
+    Returns:
+        For each check its entry in a report, and the labels of all rows that break it.
+    """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(name)
@@ -322,9 +360,10 @@ def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence
         batch_parameters={"dataframe": frame}, result_format={"result_format": "COMPLETE"}
     )
     found = sorted(result.results, key=lambda one: one.expectation_config.meta["number"])
-    kept = [_slim(says, one, frame) for (says, _), one in zip(checks, found, strict=True)]
-    success = all(check["success"] for check in kept if check["severity"] == "critical")
-    return {"name": name, "facts": facts, "success": success, "checks": kept}
+    return [
+        (_slim(says, one, frame), list(one.result.get("unexpected_index_list") or []))
+        for (says, _), one in zip(checks, found, strict=True)
+    ]
 
 
 def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
 def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.DataFrame:
     """Return all rows of all splits, labelled "<split> <line>", with the number of splits of each text and group.
 
+    `_new`, for spam only: whether the row is a new labelled message (see `datasets.increments`).
     `digits_count`: texts that differ only in numbers count as different.
     """
     rows = [
@@ -87,6 +88,7 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
     if role == "spam":
         frame["_splits_of_group"] = _spread(frame["group"].tolist(), places)
         frame["_spam"] = (frame["label"] == SPAM).astype(float)
+        frame["_new"] = ["increment" in row for _, _, row in rows]
     if role == "instructions":
         held = {row["family"] for split, _, row in rows if split == "held_out"}
         frame["_family_is"] = [

@@ -13,7 +13,7 @@ from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tracking import silent
+from groundup.tracking import Run, silent
 from groundup.training.config import ComputeConfig
 from groundup.verifiable import tasks
 from pipelines.main.evaluate import main
@@ -109,7 +109,7 @@ def make_run(root: Path) -> None:
         write_json(root / f"validation/{name}.json", by_hand.report())
 
 
-def run_evaluate(root: Path, out: Path) -> None:
+def run_evaluate(root: Path, out: Path, run: Run | None = None) -> None:
     """Run the stage on the files of `make_run`; outputs that the next stage finds by folder are written there."""
     deps = [root / name for name in DEPS]
-    main(silent(), *deps, *(out / name for name in OUTS), evaluate=EVALUATE, compute=COMPUTE)
+    main(run or silent(), *deps, *(out / name for name in OUTS), evaluate=EVALUATE, compute=COMPUTE)

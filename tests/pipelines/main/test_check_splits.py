@@ -11,12 +11,19 @@ from pipelines.main.check_splits import main
 from tests.validation.clean_splits import splits
 
 SPAM = DeduplicatedSpamConfig(
-    protocol="deduplicated", val_fraction=0.1, test_fraction=0.2, balance="none", max_dropped_share=1, seed=1
+    protocol="deduplicated",
+    val_fraction=0.1,
+    test_fraction=0.2,
+    gate_fraction=0.1,
+    balance="none",
+    max_dropped_share=1,
+    seed=1,
 )
 INSTRUCTIONS = DeduplicatedInstructionsConfig(
     protocol="deduplicated",
     val_fraction=0.1,
     test_fraction=0.1,
+    gate_fraction=0.1,
     held_out_families=("c",),
     max_dropped_share=1,
     seed=1,

@@ -7,6 +7,7 @@ import pytest
 from groundup.errors import BadInput
 from groundup.evaluation.spam_results import collect, read_answers
 from groundup.text.jsonl import read_jsonl, read_splits
+from groundup.tracking import TrackingConfig, connect, models, stage_run
 from tests.pipelines.main.measured import OUTS, make_run, run_evaluate
 
 
@@ -59,3 +60,37 @@ def test_predictions_of_another_split_leave_nothing_behind(inputs, tmp_path):
     with pytest.raises(BadInput, match="seed 1 has predictions for 1 test messages"):
         run_evaluate(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_mlflow_shows_the_figures_of_both_models_and_answers_one_by_one(
+    inputs, tmp_path, monkeypatch, request
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
+    store = connect(tmp_path)
+    made = {}
+    for name, file in (("spam", "predictions/spam.csv"), ("chat", "finetuned/model.safetensors")):
+        tags = models.content_tags([inputs / file])
+        model = store.client.create_logged_model(store.experiment_id, name, tags=tags)
+        made[name] = store.client.finalize_logged_model(model.model_id, "READY").model_id
+    config = TrackingConfig(copied_megabytes=1, evaluated_per_family=1)
+    with stage_run("evaluate", {}, {}, root=inputs, config=config) as run:
+        run_evaluate(inputs, tmp_path / "out", run)
+
+    spam = json.loads((tmp_path / "out/metrics/spam.json").read_text())["test"]
+    instructions = json.loads((tmp_path / "out/metrics/instructions.json").read_text())
+    logged = {name: store.client.get_logged_model(model_id) for name, model_id in made.items()}
+    figures = {(name, m.key): (m.value, m.dataset_name) for name, of in logged.items() for m in of.metrics}
+    assert figures["spam", "spam/f1/low"] == (spam["f1"]["low"], "spam-test")
+    exact = instructions["held_out_families"]["exact_match"]
+    assert figures["chat", "instructions/held_out_families"] == (exact["mean"], "instructions-held_out")
+    assert "ham or spam" in logged["spam"].tags["mlflow.note.content"]
+    assert logged["chat"].tags["test.unseen_instances"].endswith("]")
+
+    found = {one.info.run_name: one for one in store.client.search_runs([store.experiment_id])}
+    headline = json.loads((tmp_path / "out/headline.json").read_text())
+    assert headline.items() <= found["evaluate"].data.metrics.items()
+    rows = found["evaluate, answers"]
+    assert rows.data.params["rows"] == "4" and "exact_match/mean" in rows.data.metrics  # four families
+    names = {one.dataset.name for one in found["evaluate"].inputs.dataset_inputs}
+    assert names == {"spam-test", "instructions-test", "instructions-held_out"}
+    assert "samples.json" in {file.path for file in store.client.list_artifacts(run.run_id)}

@@ -83,7 +83,7 @@ def test_conversations_of_a_users_file_from_download_to_training(
     raw = [Path(f"raw/{role}.jsonl") for role in roles]
     for file, rows in ((raw[0], [{"id": "c", "messages": ["see you"]}]), (raw[1], [spam_row("at home")])):
         write_jsonl(file, rows)
-    for split in ("train", "val", "test"):
+    for split in ("train", "val", "test", "gate"):
         write_jsonl(Path("corpus") / f"{split}.jsonl", [{"id": split, "messages": [f"see you {split}"]}])
         write_jsonl(Path("spam") / f"{split}.jsonl", [{**spam_row(f"at home {split}"), "group": split}])
     Path("corpus/report.json").write_text('{"cut_inside": false, "digits_count": false}')
@@ -92,10 +92,10 @@ def test_conversations_of_a_users_file_from_download_to_training(
 
     download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
     validate.main(silent(), *raw, Path("raw.json"), Path("gate.json"), data=config)
-    how = DeduplicatedInstructionsConfig("deduplicated", 0.2, 0.2, (), 1, seed=1)
+    how = DeduplicatedInstructionsConfig("deduplicated", 0.2, 0.2, 0, (), 1, seed=1)
     prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
     found = (Path("splits.json"), Path("contamination.json"))
-    spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, "none", 1, seed=1)
+    spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))

@@ -54,7 +54,8 @@ def test_writes_the_best_classifier_and_the_predictions_of_every_seed(data: Path
     kept = spam_probabilities(checkpoint, [row["text"] for row in rows["test"]])
     expected = found[(found["seed"] == last.idxmax()) & (found["split"] == "test")]["spam_probability"]
     assert kept == pytest.approx(expected.tolist(), abs=1e-5)
-    assert registered["groundup-spam"]["metrics"] == {"val_mcc": pytest.approx(last.max(), abs=1e-5)}
+    assert registered["groundup-spam"]["metrics"] == {"val/mcc": pytest.approx(last.max(), abs=1e-5)}
+    assert registered["groundup-spam"]["made"] == [tmp_path / "out" / "predictions.csv"]
     assert not list((data / "state").rglob("*.pt"))
 
 
@@ -64,7 +65,7 @@ def test_an_interruption_does_not_change_the_bytes(data: Path, tmp_path: Path) -
     assert content(tmp_path / "once") == content(tmp_path / "twice")
     for seed, step in ((1, 4), (2, 1), (2, 5)):
         with pytest.raises(Interrupted):
-            finetune(data, tmp_path / "resumed", interrupted_run(f"seed_{seed}/train/loss", step))
+            finetune(data, tmp_path / "resumed", interrupted_run("train/loss", step, seed))
         assert not (tmp_path / "resumed").exists()
     finetune(data, tmp_path / "resumed")
     assert content(tmp_path / "resumed") == content(tmp_path / "once")

@@ -13,7 +13,7 @@ from groundup.tracking import silent
 from groundup.verifiable.tasks import generate
 from pipelines.main.prepare_instructions import main
 
-CONFIG = DeduplicatedInstructionsConfig("deduplicated", 0.1, 0.2, ("second_word",), 1, seed=3)
+CONFIG = DeduplicatedInstructionsConfig("deduplicated", 0.1, 0.2, 0.1, ("second_word",), 1, seed=3)
 
 
 @pytest.fixture
@@ -24,7 +24,10 @@ def paths(tmp_path: Path) -> list[Path]:
     first, second = (f"{row['instruction']}\n{row['input']}" for row in held_out[:2])
     write_jsonl(tmp_path / "raw.jsonl", rows)
     write_jsonl(tmp_path / "corpus/train.jsonl", [{"id": "0", "messages": ["hello", first.upper(), "bye"]}])
-    write_jsonl(tmp_path / "spam/train.jsonl", [{"id": "0", "label": "ham", "text": second, "group": "0"}])
+    write_jsonl(tmp_path / "spam/train.jsonl", [{"id": "0", "label": "ham", "text": "tea", "group": "0"}])
+    # what is evaluated elsewhere is not evaluated twice
+    write_jsonl(tmp_path / "corpus/gate.jsonl", [{"id": "1", "messages": ["good night"]}])
+    write_jsonl(tmp_path / "spam/gate.jsonl", [{"id": "1", "label": "ham", "text": second, "group": "1"}])
     (tmp_path / "validation.json").write_text("{}")
     return [tmp_path / name for name in ("raw.jsonl", "corpus", "spam", "validation.json", "out")]
 
@@ -37,6 +40,7 @@ def test_stage(paths: list[Path]) -> None:
     main(silent(), *paths, instructions=CONFIG)
     out = paths[-1]
     assert sorted(read_all(out)) == [
+        "gate.jsonl",
         "held_out.jsonl",
         "report.json",
         "test.jsonl",
@@ -48,7 +52,7 @@ def test_stage(paths: list[Path]) -> None:
     assert report["dropped"]["held_out: exact in earlier training"] == 1
     assert report["splits"]["held_out"] == {"rows": 18, "families": {"second_word": 18}}
     raw = {row["id"]: row for row in read_jsonl(paths[0])}
-    for name in ("train", "val", "test", "held_out"):
+    for name in ("train", "val", "test", "gate", "held_out"):
         rows = read_jsonl(out / f"{name}.jsonl")
         assert len(rows) == report["splits"][name]["rows"] > 0
         assert all(raw[row["id"]] == row for row in rows)

@@ -1,0 +1,111 @@
+"""What the page of a flow run shows in Prefect besides its logs: links to MLflow and the report, a bar per stage.
+
+These artifacts are a convenience: if the server does not answer, they are missing, and the stage goes on.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from dvc.repo import Repo
+from prefect import get_run_logger
+from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
+
+from groundup.tracking import Run
+from pipelines.params import PIPELINES
+
+BAR = re.compile(r"(\d{1,3})%\|")  # a progress bar of tqdm
+BAR_SECONDS = 10.0  # between two updates of a bar; tqdm prints one line per second
+PAUSE_SECONDS = 300.0  # without updates, after the server has not answered
+
+
+class Progress:
+    """The progress artifact of one stage, drawn from the bars that tqdm prints."""
+
+    def __init__(self, stage: str) -> None:
+        self._key = f"progress-{_key(stage)}"
+        self._artifact: UUID | None = None
+        self._next = 0.0  # time of the next update, on the monotonic clock
+
+    def belongs_in_log(self, line: str) -> bool:
+        """Return whether to log a line of the stage's output; a bar's line may update the artifact instead."""
+        found = BAR.search(line)
+        if not found:
+            return True
+        percent, now = float(found[1]), time.monotonic()
+        if now < self._next and percent < 100:
+            return False
+        self._next = now + BAR_SECONDS
+        with _unless_unreachable() as reached:
+            self._show(percent, line.strip())
+        if not reached:
+            self._next = time.monotonic() + PAUSE_SECONDS
+        return True
+
+    def _show(self, percent: float, line: str) -> None:
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+        else:
+            update_progress_artifact(self._artifact, percent, description=line)
+
+
+def link_run(run: Run, flow: str) -> None:
+    """Link a flow run to its run in MLflow."""
+    address = _address(run)
+    if address:
+        described = "Its stages are the runs below it. Local runs are shown by `make ui`."
+        with _unless_unreachable():
+            create_link_artifact(address, "Run in MLflow", key=f"{_key(flow)}-mlflow", description=described)
+
+
+def link_report(run: Run, pipeline: str, root: Path) -> None:
+    """Keep the report's first page in the run of MLflow, and link the flow run to it; nothing without a report."""
+    address, page = _address(run), report_page(pipeline, root)
+    if address and page:
+        run.artifact(page)
+        described = (
+            f"{page.relative_to(root).as_posix()} as this run left it. Local runs are shown by `make ui`."
+        )
+        with _unless_unreachable():
+            create_link_artifact(
+                f"{address}/artifacts/{page.name}",
+                "Report",
+                key=f"{_key(pipeline)}-report",
+                description=described,
+            )
+
+
+def report_page(pipeline: str, root: Path) -> Path | None:
+    """Return the first page that the pipeline's stage `report` writes; None if it does not exist."""
+    stages = Repo(str(root)).stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml))
+    outs = (Path(out.fs_path) for stage in stages if stage.name == "report" for out in stage.outs)
+    return next((path for path in outs if path.suffix == ".html" and path.exists()), None)
+
+
+def _address(run: Run) -> str | None:
+    """Return the page of a run in MLflow's interface: on its server, or where `make ui` serves a local store."""
+    if run.connection is None:
+        return None
+    uri = run.connection.uri
+    base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{base}/#/experiments/{run.connection.experiment_id}/runs/{run.run_id}"
+
+
+def _key(name: str) -> str:
+    """Return a name as a key of an artifact: lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+@contextmanager
+def _unless_unreachable() -> Iterator[list[None]]:
+    """Turn an error of the Prefect server into a warning; the yielded list has an element if there was none."""
+    reached: list[None] = [None]
+    try:
+        yield reached
+    except (httpx.HTTPError, RuntimeError) as error:
+        reached.clear()
+        get_run_logger().warning("Prefect could not record an artifact: %s", " ".join(str(error).split()))

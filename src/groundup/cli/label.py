@@ -1,0 +1,213 @@
+"""`groundup label`: asks for labels of the messages that the spam model is least sure of, and writes them to the inbox.
+
+Of near duplicates only one is shown. The file of labels is written after each answer.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from groundup.errors import BadInput
+from groundup.text.jsonl import write_jsonl
+from groundup.text.labels import HAM, SPAM, THRESHOLD
+from groundup.text.printable import printable
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+SHOWN_CHARS = 2000  # of a message
+SKIP, UNDO, QUIT = "skip", "undo", "quit"
+ANSWERS = {
+    **dict.fromkeys(("s", "spam"), SPAM),
+    **dict.fromkeys(("h", "ham"), HAM),
+    **dict.fromkeys(("k", "skip"), SKIP),
+    **dict.fromkeys(("u", "undo"), UNDO),
+    **dict.fromkeys(("q", "quit"), QUIT),
+}
+
+
+def label(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="File of messages (CSV, JSON Lines or Parquet, column text), or a folder of them."
+        ),
+    ],
+    model: Annotated[Path, typer.Option(help="Checkpoint folder of the classifier.")] = Path(
+        "data/models/spam"
+    ),
+    inbox: Annotated[Path, typer.Option(help="Folder to write the labels to.")] = Path("data/inbox"),
+) -> None:
+    """Label messages at the terminal, those that the model is least sure of first.
+
+    Answer s (spam), h (ham), k (skip), u (undo) or q (quit). Every answer is saved at once, in a new file in the inbox;
+    `python -m pipelines.inbox` takes it in. Messages that are labelled in the inbox already are not shown, nor near
+    duplicates of labelled ones.
+
+    \b
+      groundup label new_messages.csv
+      groundup label exports/ --model data/models/spam
+    """
+    from groundup.checkpoint import load_checkpoint
+    from groundup.tasks.classification import spam_probabilities
+
+    texts = unlabelled(source)
+    probabilities = spam_probabilities(load_checkpoint(model, kind="classifier"), texts)
+    queue = most_useful(texts, probabilities, labelled(inbox))
+    typer.echo(
+        f"{len(queue):,} of {len(texts):,} messages to label; the others are labelled or near duplicates."
+    )
+    session = Session(queue, inbox)
+    try:
+        session.run()
+    except KeyboardInterrupt:
+        typer.echo("")
+        raise typer.Exit(130) from None
+    finally:
+        typer.echo(session.summary())
+
+
+def unlabelled(source: Path) -> list[str]:
+    """Return the messages of a file or of all files in a folder, each text once.
+
+    Raises:
+        BadInput: there is no such file, it cannot be read or has no column text, or there are no messages.
+    """
+    if source.is_dir():
+        files = sorted(path for path in source.iterdir() if path.suffix.lower() in FORMATS)
+    elif source.is_file():
+        files = [source]
+    else:
+        raise BadInput(
+            f"{source} does not exist; expected a file of messages or a folder of them: check the path."
+        )
+    texts = dict.fromkeys(text for file in files for text in _texts(file) if text.strip())
+    if not texts:
+        raise BadInput(
+            f"{source} has no messages; expected at least one, in the column text of a file with the suffix "
+            f"{', '.join(FORMATS)}."
+        )
+    return list(texts)
+
+
+def _texts(file: Path) -> list[str]:
+    from groundup.datasets.inbox import MAX_BYTES, records  # imports scipy
+
+    if file.stat().st_size > MAX_BYTES:
+        raise BadInput(f"{file} is larger than {MAX_BYTES:,} bytes; divide it.")
+    rows = records(file.read_bytes(), file.name)
+    if rows and not any("text" in row for row in rows):
+        raise BadInput(f"{file} has no column text; expected one with the messages: rename the column.")
+    return [row["text"] for row in rows if isinstance(row.get("text"), str)]
+
+
+def labelled(inbox: Path) -> list[str]:
+    """Return the messages in the files of the inbox and in the increments beside it, without unreadable files."""
+    found = []
+    for folder in (inbox, inbox.parent / "labelled"):
+        for file in sorted(folder.glob("*")) if folder.is_dir() else []:
+            if file.suffix.lower() in FORMATS and not file.name.startswith("."):
+                try:
+                    found += _texts(file)
+                except BadInput:
+                    continue  # the intake says what is wrong with it
+    return found
+
+
+def most_useful(
+    texts: Sequence[str], probabilities: Sequence[float], known: Sequence[str] = ()
+) -> list[tuple[str, float]]:
+    """Return the messages to ask for with their probabilities of spam, the most uncertain first.
+
+    Uncertainty is the closeness of the probability to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
+    each group of near duplicates only the most uncertain message is returned, and none if one of it is in `known`.
+    """
+    from groundup.datasets.near_duplicates import near_groups  # imports scipy
+
+    groups = near_groups([*known, *texts])
+    seen = set(groups[: len(known)])
+    queue = []
+    for i in sorted(range(len(texts)), key=lambda i: abs(probabilities[i] - THRESHOLD)):
+        if groups[len(known) + i] not in seen:
+            seen.add(groups[len(known) + i])
+            queue.append((texts[i], probabilities[i]))
+    return queue
+
+
+class Session:
+    """The questions of one call, and the file of their answers."""
+
+    def __init__(self, queue: Sequence[tuple[str, float]], inbox: Path) -> None:
+        self.queue = queue
+        self.answers: list[str] = []  # to the first messages of the queue: a label, or SKIP
+        self.file = inbox / f"labels-{datetime.now():%Y%m%d-%H%M%S-%f}-{os.getpid()}.jsonl"
+
+    def run(self) -> None:
+        """Ask until the queue is empty, the user quits or standard input ends."""
+        while len(self.answers) < len(self.queue):
+            text, probability = self.queue[len(self.answers)]
+            typer.echo(f"\n--- {self.left():,} left, probability of spam {probability:.2f}")
+            typer.echo(printable(text[:SHOWN_CHARS]) + (" …" if len(text) > SHOWN_CHARS else ""))
+            answer = self.ask()
+            if answer == QUIT:
+                return
+            if answer == UNDO:
+                self.undo()
+            else:
+                self.answers.append(answer)
+                self.save()
+
+    def ask(self) -> str:
+        """Read one answer; the end of standard input is QUIT.
+
+        Raises:
+            BadInput: standard input is not text in its encoding.
+        """
+        while True:
+            typer.echo("[s]pam, [h]am, s[k]ip, [u]ndo, [q]uit> ", nl=False)
+            try:
+                line = sys.stdin.readline()
+            except UnicodeDecodeError as error:
+                raise BadInput(
+                    f"standard input is not {error.encoding}; expected one answer per line, such as s or h."
+                ) from error
+            if not sys.stdin.isatty():
+                typer.echo(printable(line.strip()))  # as a terminal would show it
+            if not line:
+                return QUIT
+            if (word := line.strip().lower()) in ANSWERS:
+                return ANSWERS[word]
+            typer.echo(f"expected one of {', '.join(ANSWERS)}")
+
+    def undo(self) -> None:
+        """Take back the last answer, and show its message again."""
+        if self.answers:
+            self.answers.pop()
+            self.save()
+        else:
+            typer.echo("there is no answer to undo")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the labelled messages."""
+        answered = zip(self.queue, self.answers, strict=False)
+        return [{"text": text, "label": answer} for (text, _), answer in answered if answer != SKIP]
+
+    def save(self) -> None:
+        """Write the labels, atomically; without labels there is no file."""
+        if rows := self.rows():
+            write_jsonl(self.file, rows)
+        else:
+            self.file.unlink(missing_ok=True)
+
+    def left(self) -> int:
+        """Return the number of messages without an answer."""
+        return len(self.queue) - len(self.answers)
+
+    def summary(self) -> str:
+        """Return what was done and what remains, in one line."""
+        count = len(self.rows())
+        where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
+        return f"{count:,} labels{where}. {self.left():,} messages remain."

@@ -1,0 +1,250 @@
+"""Commands for the registered models: list them, promote a version, roll back, check the ledger."""
+
+import getpass
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.errors import BadInput
+
+if TYPE_CHECKING:
+    from groundup.tracking.champions import Champions, Origin
+    from groundup.tracking.ledger import Entry
+    from groundup.tracking.store import Connection
+
+Model = Annotated[str, typer.Argument(help="Registered model, such as groundup-spam.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the ledger.")]
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="Show only this registered model.")] = None,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Show the history of promotions.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check the ledger and its copy in MLflow; exit with 1 on a fault."),
+    ] = False,
+    restore: Annotated[
+        bool,
+        typer.Option(
+            "--restore", help="Add to the ledger what only MLflow has, and to MLflow what only it has."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the registered models: versions, aliases, when they were made, and their metrics.
+
+    \b
+      groundup models
+      groundup models groundup-spam --ledger
+      groundup models --verify
+    """
+    from groundup.tracking.champions import Champions
+
+    connection = _connect()
+    champions = Champions(connection)
+    named = [] if model is None else [model]
+    if verify:
+        _verify(champions, named)
+        return
+    try:
+        entries = (champions.restore if restore else champions.reconcile)(_origin(), *named)
+    except BadInput as error:
+        if restore:
+            raise
+        typer.echo(f"warning: {error}", err=True)
+        entries = []
+    shown = _versions(connection, model)
+    entries = [entry for entry in entries if model in (None, entry.model)]
+    if as_json:
+        everything = {"models": shown, "ledger": [asdict(entry) for entry in entries]}
+        typer.echo(json.dumps(everything, indent=2, ensure_ascii=False))
+    elif ledger:
+        _print_ledger(entries)
+    else:
+        _print_versions(shown)
+
+
+def promote(
+    model: Model,
+    version: Annotated[
+        int | None,
+        typer.Argument(
+            help="Version; by default the challenger, or else the newest one.", show_default=False
+        ),
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Make a version the champion, which serves.
+
+    \b
+      groundup promote groundup-spam
+      groundup promote groundup-spam 4 --reason "better on the new campaign"
+    """
+    from groundup.tracking.registry import CHALLENGER, CHAMPION
+
+    champions, versions, aliases = _open(model)
+    chosen = str(version) if version is not None else aliases.get(CHALLENGER) or next(iter(versions), None)
+    if chosen is None:
+        raise BadInput(f"{model} has no versions; expected one to promote: make one with `make repro`")
+    entry = champions.promote(
+        model, chosen, _origin(), expected=aliases.get(CHAMPION), reasons=_reasons(reason)
+    )
+    _report(entry)
+
+
+def rollback(
+    model: Model,
+    to: Annotated[
+        int | None, typer.Option(help="Version; by default the previous champion.", show_default=False)
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Return to the previous champion. A second rollback goes further back.
+
+    \b
+      groundup rollback groundup-spam
+      groundup rollback groundup-spam --to 2 --reason "marks our own newsletter as spam"
+    """
+    from groundup.tracking.registry import CHAMPION
+
+    champions, _, aliases = _open(model)
+    version = None if to is None else str(to)
+    entry = champions.rollback(
+        model, _origin(), expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
+    )
+    _report(entry)
+
+
+def _connect() -> "Connection":
+    from groundup.tracking.store import connect
+
+    return connect(Path.cwd(), create=False)
+
+
+def _origin() -> "Origin":
+    from groundup.tracking.champions import Origin, digest
+
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        revision = done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or no commit
+        revision = ""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = str(os.getuid())
+    return Origin(user, revision, digest(Path("dvc.lock")))
+
+
+def _reasons(reason: str) -> Sequence[str]:
+    return [reason] if reason else []
+
+
+def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
+    """Reconcile, and return the versions of a model, the newest first, and its aliases."""
+    from groundup.tracking import registry
+    from groundup.tracking.champions import Champions
+    from groundup.tracking.store import explained
+
+    connection = _connect()
+    champions = Champions(connection)
+    champions.reconcile(_origin(), model)
+    with explained(connection.uri):
+        aliases = registry.aliases(registry.get(connection, model))
+        versions = [version.version for version in registry.versions(connection, model)]
+    return champions, versions, aliases
+
+
+def _report(entry: "Entry") -> None:
+    before = f"version {entry.before}" if entry.before else "none"
+    typer.echo(
+        f"{entry.model}: version {entry.after} is champion now (before: {before}), entry {entry.number}"
+    )
+
+
+def _verify(champions: "Champions", named: Sequence[str]) -> None:
+    problems = champions.problems(*named)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{champions.ledger.path}: {len(champions.ledger.entries())} entries, intact and as in MLflow")
+
+
+def _versions(connection: "Connection", model: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Return facts about the versions of each registered model, the newest first."""
+    from groundup.tracking import registry
+    from groundup.tracking.store import explained
+
+    with explained(connection.uri):
+        chosen = registry.all_models(connection) if model is None else [registry.get(connection, model)]
+        registered = {found.name: found for found in chosen}
+        return {
+            name: [
+                {
+                    "version": version.version,
+                    "aliases": sorted(
+                        a for a, v in registry.aliases(registered[name]).items() if v == version.version
+                    ),
+                    "made": datetime.fromtimestamp(version.created, UTC).isoformat(timespec="seconds"),
+                    "stage_key": version.stage_key,
+                    "run_id": version.run_id,
+                    "metrics": dict(version.metrics),
+                }
+                for version in registry.versions(connection, name)
+            ]
+            for name in sorted(registered)
+        }
+
+
+def _print_versions(shown: dict[str, list[dict[str, Any]]]) -> None:
+    if not shown:
+        typer.echo("no registered models yet; `make repro` registers them")
+    for name, versions in shown.items():
+        rows = [("version", "aliases", "made (UTC)", "stage key", "metrics")]
+        for version in versions:
+            metrics = ", ".join(f"{key} {value:.4f}" for key, value in version["metrics"].items())
+            made = version["made"][:16].replace("T", " ")
+            rows.append(
+                (version["version"], ", ".join(version["aliases"]), made, version["stage_key"][:8], metrics)
+            )
+        typer.echo(name)
+        _print_table(rows)
+
+
+def _print_ledger(entries: "Sequence[Entry]") -> None:
+    if not entries:
+        typer.echo("the ledger has no entries yet; the first promotion writes one")
+        return
+    rows = [("entry", "time (UTC)", "model", "action", "champion", "candidate", "by", "reasons")]
+    for entry in entries:
+        moved = f"{entry.before or 'none'} -> {entry.after or 'none'}"
+        champion = moved if entry.before != entry.after else entry.after or "none"
+        time, reasons = entry.time[:16].replace("T", " "), "; ".join(entry.reasons)
+        rows.append(
+            (
+                str(entry.number),
+                time,
+                entry.model,
+                entry.action,
+                champion,
+                entry.candidate or "",
+                entry.actor,
+                reasons,
+            )
+        )
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo(f"  {'  '.join(cells)}".rstrip())

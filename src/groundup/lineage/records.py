@@ -1,0 +1,60 @@
+"""What every run of a stage records for its lineage, as small artifacts in the folder lineage/, and how it is read.
+
+lock.json: the stage's name and its entry in dvc.lock without its outputs. environment.json: machine, packages, torch.
+uncommitted.patch: what differed from the last commit. The lock file in git is often that of an earlier run, since the
+results are committed after the run, or never.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.lineage.repository import uncommitted
+from groundup.tracking import Run
+from groundup.tracking.environment import environment
+from groundup.tracking.store import Connection
+
+FOLDER = "lineage"
+ENTRY, ENVIRONMENT, PATCH = "lock.json", "environment.json", "uncommitted.patch"
+PATCH_CHARACTERS = 5_000_000  # a larger patch is not kept
+
+
+def log_entry(run: Run, stage: str, entry: Mapping[str, Any]) -> None:
+    """Log the inputs of a stage.
+
+    Args:
+        run: the stage's run.
+        stage: DVC's name of the stage in the project's folder.
+        entry: cmd, deps and params, as DVC will write them to dvc.lock.
+    """
+    run.text(_json({"stage": stage, **entry}), f"{FOLDER}/{ENTRY}")
+
+
+def log_changes(run: Run, root: Path) -> None:
+    """Log what is not committed in the folder in which the stage works, unless it is very large."""
+    patch = uncommitted(root)
+    if patch and len(patch) <= PATCH_CHARACTERS:
+        run.text(patch, f"{FOLDER}/{PATCH}")
+
+
+def log_environment(run: Run) -> None:
+    """Log machine, packages and, if the stage used it, torch; call it when the stage has ended."""
+    run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
+
+
+def read(connection: Connection, run_id: str) -> dict[str, str]:
+    """Return the text of each lineage artifact of a run by its file name; empty for runs made before they were kept."""
+    client = connection.client
+    names = [file.path for file in client.list_artifacts(run_id, FOLDER)]
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for name in names:
+            local = Path(client.download_artifacts(run_id, name, folder))
+            found[local.name] = local.read_text(encoding="utf-8")
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"

@@ -1,0 +1,73 @@
+"""Questions to git: files of earlier commits, and what has not been committed."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+# files that a run itself writes; a change of theirs is not a change of the code
+NOT_CODE = (":!*dvc.lock", ":!reports")
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Return the output of a git command without trailing blanks; empty if it fails or there is no git."""
+    return git_bytes(root, *arguments).decode("utf-8", errors="replace").rstrip()
+
+
+def git_bytes(root: Path, *arguments: str) -> bytes:
+    """Return the output of a git command; empty if it fails or there is no git."""
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return b""
+
+
+def is_commit(root: Path, revision: str) -> bool:
+    """Return whether the repository has the commit."""
+    return bool(revision) and bool(git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"))
+
+
+def commits(root: Path, path: str) -> list[str]:
+    """Return the commits that changed a file, the newest first, on every branch and in DVC's experiments."""
+    return git(root, "log", "--all", "--format=%H", "--", path).split()
+
+
+def uncommitted(root: Path) -> str:
+    """Return the difference between the last commit and the files in git, as a patch; empty if there is none.
+
+    A patch with lines that are not UTF-8 cannot be kept as text, and is left out.
+    """
+    try:
+        return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE).decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def apply(root: Path, patch: str) -> bool:
+    """Apply a patch of `uncommitted` to the files of a folder; return False, changing nothing, if it does not fit."""
+    command = ["git", "apply", "--whitespace=nowarn"]
+    return (
+        subprocess.run(command, cwd=root, input=patch.encode(), capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def versions(root: Path, path: str, revision: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each version of a file with its place: at the revision, in the folder, in other commits."""
+    if found := git_bytes(root, "show", f"{revision}:{path}") if revision else b"":
+        yield f"commit {revision[:10]}", found
+    if (root / path).is_file():
+        yield "the project's folder", (root / path).read_bytes()
+    for commit in commits(root, path):
+        if found := git_bytes(root, "show", f"{commit}:{path}"):
+            yield f"commit {commit[:10]}", found
+
+
+def version_with(root: Path, path: str, md5: str, revision: str) -> bytes | None:
+    """Return the content of a file with this MD5 from the revision, the folder or any other commit, or None."""
+    return next((text for _, text in versions(root, path, revision) if md5_of(text) == md5), None)
+
+
+def md5_of(content: bytes) -> str:
+    """Return DVC's hash of a file's content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

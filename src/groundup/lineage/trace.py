@@ -1,0 +1,303 @@
+"""The lineage of one model: `trace(root, connection, "groundup-spam")`.
+
+What cannot be found is listed in `unknown`, never invented.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import BadInput
+from groundup.lineage.chain import Step, chain, measurements
+from groundup.lineage.locks import Locked, Locks
+from groundup.lineage.runs import (
+    WEIGHTS,
+    Registered,
+    RunFacts,
+    Weights,
+    pointer,
+    registered,
+    run_of,
+    run_with,
+    version_of,
+    weights,
+    weights_in,
+)
+from groundup.lineage.sources import RawData, raw_data
+from groundup.tracking import explained
+from groundup.tracking.store import Connection
+
+LEDGER = Path("reports/ledger.jsonl")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where a model comes from.
+
+    Attributes:
+        model: as the user named it.
+        registered: the registered version, or None for a checkpoint that has none.
+        weights: their hashes, or None if they are neither registered nor recorded.
+        key: the key of the stage that made it.
+        steps: the stages behind it, itself, and those that evaluated it, each after those that made its data.
+        runs: the run of each stage, by stage key; stages without a run are missing.
+        raw: the datasets that the download stages wrote, by stage.
+        decisions: entries of the ledger that moved an alias to or from the version, or decided not to.
+        unknown: sentences on what could not be found.
+    """
+
+    model: str
+    registered: Registered | None
+    weights: Weights | None
+    key: str
+    steps: tuple[Step, ...]
+    runs: Mapping[str, RunFacts]
+    raw: Mapping[str, tuple[RawData, ...]]
+    decisions: tuple[Mapping[str, Any], ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The version's or the folder's name."""
+        return self.registered.title if self.registered else self.model
+
+    @property
+    def step(self) -> Step:
+        """The step that made the model."""
+        return next(step for step in self.steps if step.key == self.key)
+
+    @property
+    def chain(self) -> tuple[Step, ...]:
+        """The steps without those that evaluated the model."""
+        return self.steps[: self.steps.index(self.step) + 1]
+
+    @property
+    def run(self) -> RunFacts | None:
+        """The run that made the model."""
+        return self.runs.get(self.key)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON, which the page shows."""
+        runs = {key: _plain_run(run) for key, run in self.runs.items()}
+        found = self.registered
+        return {
+            "model": self.model,
+            "title": self.title,
+            "registered": asdict(replace(found, folder=None)) if found else None,
+            "weights": asdict(self.weights) if self.weights else None,
+            "stage": self.step.stage,
+            "steps": [
+                {**_without(asdict(step), "entry"), "after": list(step.after), "run": runs.get(step.key)}
+                for step in self.steps
+            ],
+            "raw": {stage: [asdict(one) for one in found] for stage, found in self.raw.items()},
+            "decisions": [dict(one) for one in self.decisions],
+            "unknown": list(self.unknown),
+        }
+
+
+def trace(root: Path, connection: Connection, model: str) -> Trace:
+    """Return the lineage of a model.
+
+    Args:
+        root: the project's folder.
+        connection: the store with its runs.
+        model: the name of a registered model, alone (its champion), with `@alias` or `/version`; or a checkpoint
+            folder.
+
+    Raises:
+        BadInput: there is no such model, or no record of the stage that made it.
+    """
+    with explained(connection.uri):
+        if (root / model).is_dir() or Path(model).is_dir():
+            return _of_folder(root, connection, model)
+        return _of_version(root, connection, model)
+
+
+def _of_version(root: Path, connection: Connection, model: str) -> Trace:
+    found = registered(connection, model)
+    key, run_id = found.tags.get("stage_key", ""), found.tags.get("run_id", "")
+    run = run_with(connection, run_id) if run_id else None
+    unknown = []
+    if run is None and key:
+        run = run_of(connection, key)
+    if run is None:
+        unknown.append(f"no run of this store made {found.title}; its tags name run {run_id or 'none'}")
+    locks = Locks(root, run.revision if run else "")
+    target = _recorded(locks, key, run)
+    if target is None:
+        raise BadInput(
+            f"{found.title} was made by {run.stage if run else 'an unknown stage'} with stage key {key or 'none'}, of "
+            "which neither dvc.lock, nor DVC's run cache, nor a commit has a record; trace it in the project that "
+            "made it"
+        )
+    return _assemble(locks, connection, model, found, target, run, unknown)
+
+
+def _of_folder(root: Path, connection: Connection, model: str) -> Trace:
+    folder = root / model if (root / model).is_dir() else Path(model)
+    path = folder.resolve()
+    relative = path.relative_to(root.resolve()).as_posix() if path.is_relative_to(root.resolve()) else ""
+    made = Locks(root).stage_of(relative) if relative else None
+    if made is None:
+        raise BadInput(
+            f"no stage in a dvc.lock of {root} writes {model}; expected the folder of a model that a pipeline trained, "
+            "such as data/models/spam, or a registered model, such as groundup-spam"
+        )
+    run = run_of(connection, made.key)
+    unknown = (
+        [] if run else [f"no run of this store made {relative}: DVC restored it, or its run was deleted"]
+    )
+    locks = Locks(root, run.revision if run else "")
+    if (path / WEIGHTS).is_file() and run and (recorded := pointer(connection, run)):
+        found = weights_in(path / WEIGHTS, model)
+        if found.md5 != recorded.md5:
+            unknown.append(
+                f"{model}/{WEIGHTS} has changed since {made.stage} wrote it: its MD5 is {found.md5}, that run wrote "
+                f"{recorded.md5}"
+            )
+    version = version_of(connection, made.key)
+    target = locks.find(made.key, *made.deps.values()) or made
+    return _assemble(locks, connection, model, version, target, run, unknown, path / WEIGHTS)
+
+
+def _recorded(locks: Locks, key: str, run: RunFacts | None) -> Locked | None:
+    """Return the record of the stage; without one in a lock file, the inputs that the run itself recorded."""
+    hashes = [value for tag, value in run.tags.items() if tag.startswith("data.")] if run else []
+    if key and (found := locks.find(key, *hashes)):
+        return locks.named(found)
+    if run and run.entry:
+        return Locked(run.entry["stage"], run.entry, f"run {run.id}")
+    return None
+
+
+def _assemble(
+    locks: Locks,
+    connection: Connection,
+    model: str,
+    version: Registered | None,
+    target: Locked,
+    run: RunFacts | None,
+    unknown: list[str],
+    file: Path | None = None,
+) -> Trace:
+    steps = chain(locks, target)
+    after = measurements(locks, target, steps)
+    runs = _runs(connection, steps, run) | {
+        step.key: found for step in after if (found := run_of(connection, step.key))
+    }
+    raw = {step.stage: raw_data(locks, step, runs.get(step.key)) for step in steps}
+    found_weights = weights(connection, version, run)
+    if file and file.is_file() and (found_weights is None or not found_weights.sha256):
+        here = weights_in(file, model)
+        found_weights = here if found_weights is None or here.md5 == found_weights.md5 else found_weights
+    decisions, unread = _decisions(locks.root, version)
+    unknown += _gaps([*steps, *after], runs, raw)
+    unknown += _of_weights(connection, version, found_weights, run)
+    unknown += _of_decisions(version, decisions, unread)
+    return Trace(
+        model,
+        version,
+        found_weights,
+        target.key,
+        (*steps, *after),
+        runs,
+        {stage: found for stage, found in raw.items() if found},
+        tuple(decisions),
+        tuple(dict.fromkeys(unknown)),
+    )
+
+
+def _runs(connection: Connection, steps: list[Step], last: RunFacts | None) -> dict[str, RunFacts]:
+    """Return the runs of a chain by stage key; `last` is that of its last stage, the others started before it."""
+    runs = {steps[-1].key: last} if last else {}
+    for step in reversed(steps[:-1]):
+        read_at = (runs[one.key].started for one in steps if step.stage in one.after and one.key in runs)
+        if found := run_of(connection, step.key, min(read_at, default="")):
+            runs[step.key] = found
+    return runs
+
+
+def _gaps(
+    steps: list[Step], runs: Mapping[str, RunFacts], raw: Mapping[str, tuple[RawData, ...]]
+) -> list[str]:
+    """Return a sentence for everything that the records of the stages lack."""
+    gaps = [sentence for step in steps for sentence in step.unknown]
+    for step in steps:
+        if step.key not in runs:
+            gaps.append(
+                f"no finished run of this store has the stage key of {step.stage}: DVC restored its outputs, or its "
+                "run was deleted"
+            )
+    bare = [step.stage for step in steps if step.key in runs and runs[step.key].environment is None]
+    if bare:
+        who = "any run of the chain" if len(bare) == len(runs) else f"the run of {', '.join(bare)}"
+        gaps.append(f"hardware and package versions were not recorded by {who}")
+    if not any(raw.values()):
+        gaps.append("no download stage is in the chain, so its raw data are unknown")
+    return gaps + [f"{one.name}: {one.remark}" for found in raw.values() for one in found if one.remark]
+
+
+def _of_weights(
+    connection: Connection, version: Registered | None, found: Weights | None, run: RunFacts | None
+) -> list[str]:
+    """Return what is odd about the weights: there are none, or not those that the run wrote."""
+    if found is None:
+        return ["the weights are neither in the registry nor recorded by the run, so they have no hash"]
+    written = pointer(connection, run) if run else None
+    if version and written and written.md5 != found.md5:
+        return [f"{version.title} has weights with MD5 {found.md5}, but its run wrote {written.md5}"]
+    return []
+
+
+def _of_decisions(version: Registered | None, decisions: list[Mapping[str, Any]], unread: int) -> list[str]:
+    found = []
+    if unread:
+        found.append(f"{unread} lines of {LEDGER} cannot be read")
+    if version is None:
+        found.append("no registered version has this stage key, so it was never compared or promoted")
+    elif not decisions:
+        first = "; a first version becomes champion without a comparison" if version.version == "1" else ""
+        found.append(f"no entry of {LEDGER} is on {version.title}{first}")
+    return found
+
+
+def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the ledger's entries on a version, the oldest first, and the number of lines that are not entries."""
+    file = root / LEDGER
+    if version is None or not file.is_file():
+        return [], 0
+    found: list[Mapping[str, Any]] = []
+    unread = 0
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line) if line.strip() else {"model": None}
+        except ValueError:
+            entry = None
+        if not isinstance(entry, dict):
+            unread += 1
+        elif _is_about(entry, version):
+            found.append(entry)
+    return found, unread
+
+
+def _is_about(entry: Mapping[str, Any], version: Registered) -> bool:
+    """Return whether an entry is on a version of this store; clones with stores of their own share one ledger."""
+    versions = {str(entry[name]) for name in ("before", "after", "candidate") if entry.get(name) is not None}
+    same_store = str(entry.get("registry") or version.registry) == version.registry
+    return entry.get("model") == version.name and version.version in versions and same_store
+
+
+def _plain_run(run: RunFacts) -> dict[str, Any]:
+    shown = _without(asdict(run), "records", "tags")
+    return {
+        **shown,
+        "environment": run.environment,
+        "uncommitted": bool(run.records.get("uncommitted.patch")),
+    }
+
+
+def _without(facts: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in names}

@@ -1,0 +1,126 @@
+"""A project's commit in a temporary git worktree, and DVC commands that run there.
+
+The next call removes what a killed process has left.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from groundup.errors import BadInput
+from groundup.lineage.repository import git
+from groundup.tracking import processes
+from groundup.tracking.processes import ProcessId
+
+# git and DVC ignore this folder; it is on the same disk as the cache
+FOLDER = Path(".dvc/tmp/reproduce")
+GRACE_SECONDS = 20.0
+# variables that would lead a stage in the worktree to the run, the store or the stage of the caller
+OF_THE_CALLER = (
+    "DVC_",
+    "MLFLOW_",
+    "GROUNDUP_PARENT_RUN_ID",
+    "PYTHONSAFEPATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GOMP_SPINCOUNT",  # the command sets its own
+)
+
+
+@contextmanager
+def worktree(root: Path, revision: str) -> Iterator[Path]:
+    """Yield the project's folder in a new worktree of a commit, which is removed afterwards.
+
+    Raises:
+        BadInput: git cannot make a worktree.
+    """
+    prune(root)
+    place = root.resolve() / FOLDER / str(processes.current())
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # a hook of `dvc install` would check out data there
+    command = ["git", "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet"]
+    made = subprocess.run(
+        [*command, str(place), revision], cwd=root, capture_output=True, text=True, check=False
+    )
+    try:
+        if made.returncode:
+            raise BadInput(
+                f"git cannot check out {revision} in {place} ({' '.join(made.stderr.split())}); correct this and try "
+                "again"
+            )
+        yield place / git(root, "rev-parse", "--show-prefix")
+    finally:
+        _remove(root, place)
+
+
+def prune(root: Path) -> None:
+    """Remove the worktrees of processes that have died, and end the stages that still run in them."""
+    for place in sorted((root.resolve() / FOLDER).glob("*")):
+        try:
+            owner = ProcessId.parse(place.name)
+        except ValueError:  # not one of ours
+            continue
+        if not owner.is_alive():
+            _end_processes_in(place)
+            _remove(root, place)
+
+
+def _remove(root: Path, place: Path) -> None:
+    git(root, "worktree", "remove", "--force", str(place))
+    shutil.rmtree(place, ignore_errors=True)
+    git(root, "worktree", "prune")
+
+
+def _end_processes_in(place: Path) -> None:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(process.cwd()).is_relative_to(place):
+                process.kill()
+
+
+def run_dvc(place: Path, *arguments: str) -> int:
+    """Run DVC in a worktree and return its exit code; its output and that of its stages goes to the terminal.
+
+    The stages import the worktree's code and log to a store of its own. DVC does not end its stages when it is killed,
+    so they run in a process group that ends with this call.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    with subprocess.Popen(command, cwd=place, env=environment(place), start_new_session=True) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            _end_group(process)
+            raise
+
+
+def environment(place: Path) -> dict[str, str]:
+    """Return the variables for a command in a worktree."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_CALLER)}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": f"{place / 'src'}{os.pathsep}{place}",
+        "PYTHONUNBUFFERED": "1",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(place / ".dvc" / "tmp" / "site"),
+    }
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process group: SIGTERM, and after a while SIGKILL."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)

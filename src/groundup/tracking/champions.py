@@ -1,0 +1,378 @@
+"""Promotion and rollback: the only code that moves the aliases of registered models.
+
+champion    the version that serves
+previous    the version to which a rollback returns: the champion before
+challenger  the newest version that was compared with the champion and did not replace it
+
+The ledger is the truth. Every move is written to it before the aliases change, and copied to MLflow afterwards; the
+next call finishes what a killed process began. A champion that was set by hand in MLflow is adopted, with an entry.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.errors import BadInput
+from groundup.tracking import mirror, registry
+from groundup.tracking.ledger import LEDGER, Action, Entry, Ledger
+from groundup.tracking.mirror import Mirror
+from groundup.tracking.store import Connection, explained
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asks for a move, and the state of the project: what the library cannot find out by itself."""
+
+    actor: str
+    """Such as "anna", "flow retrain" or "stage finetune_spam"."""
+    revision: str
+    """git revision; empty if unknown."""
+    lock: str
+    """SHA-256 of dvc.lock; empty without one."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The aliases of one model that follow from the ledger."""
+
+    champion: str | None = None
+    past: tuple[str, ...] = ()
+    """The champions before, the oldest first."""
+    challenger: str | None = None
+
+    @property
+    def previous(self) -> str | None:
+        """The version to which a rollback returns."""
+        return self.past[-1] if self.past else None
+
+
+def digest(lock: Path) -> str:
+    """Return the SHA-256 of a lock file, or an empty string if it does not exist."""
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+
+
+def standing(entries: Iterable[Entry]) -> Standing:
+    """Return the aliases that follow from the entries of one model.
+
+    A rollback forgets the champions after the version to which it returns, so a second one goes further back.
+
+    >>> standing([promoted("1"), promoted("2"), promoted("3"), rolled_back("2"), kept(candidate="4")])
+    Standing(champion='2', past=('1',), challenger='4')
+    """
+    past: list[str] = []
+    champion = challenger = None
+    for entry in entries:
+        match entry.action:
+            case "kept" | "undecided":
+                challenger = entry.candidate
+                continue
+            case "rolled_back":
+                past = past[: past.index(entry.after)] if entry.after in past else past
+            case _ if champion is not None:
+                past = [version for version in past if version != entry.after] + [champion]
+        champion = entry.after
+        challenger = None if challenger == champion else challenger
+    return Standing(champion, tuple(past), challenger)
+
+
+class Champions:
+    """Moves the aliases of the registered models of a project.
+
+    All methods raise BadInput if the ledger or its copy in MLflow is damaged, if another process holds the lock for too
+    long, or if MLflow fails. `expected` is the champion on which the caller's decision is based: if another process has
+    moved it meanwhile, the call is refused.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.ledger = Ledger(connection.root / LEDGER)
+
+    def promote(
+        self,
+        model: str,
+        version: str,
+        origin: Origin,
+        *,
+        expected: str | None,
+        numbers: Mapping[str, Any] | None = None,
+        reasons: Sequence[str] = (),
+    ) -> Entry:
+        """Make `version` the champion.
+
+        Raises:
+            BadInput: there is no such model or version, it is the champion already, or the champion is not `expected`.
+        """
+        facts: dict[str, Any] = {"candidate": version, "numbers": numbers or {}, "reasons": reasons}
+        with self.ledger.locked():
+            book = self._open(model, self._reconciled(origin, [model]))
+            self._check(book, version, expected)
+            return self._move(book, origin, "promoted", version, **facts)
+
+    def rollback(
+        self,
+        model: str,
+        origin: Origin,
+        *,
+        expected: str | None,
+        to: str | None = None,
+        reasons: Sequence[str] = (),
+    ) -> Entry:
+        """Return to the champion before, or to the version `to`.
+
+        Raises:
+            BadInput: as for `promote`, or no champion before is known.
+        """
+        with self.ledger.locked():
+            book = self._open(model, self._reconciled(origin, [model]))
+            version = to or book.standing.previous
+            if version is None:
+                raise BadInput(
+                    f"{model} has no previous champion to return to; expected an earlier promotion in the ledger: name "
+                    f"a version with `groundup rollback {model} --to VERSION`"
+                )
+            self._check(book, version, expected)
+            return self._move(book, origin, "rolled_back", version, reasons=reasons)
+
+    def record(
+        self,
+        model: str,
+        candidate: str,
+        outcome: Literal["kept", "undecided"],
+        origin: Origin,
+        *,
+        expected: str | None,
+        numbers: Mapping[str, Any],
+        reasons: Sequence[str],
+    ) -> Entry:
+        """Write down that `candidate` was compared with the champion and did not replace it: it is the challenger.
+
+        Raises:
+            BadInput: as for `promote`.
+        """
+        facts: dict[str, Any] = {"candidate": candidate, "numbers": numbers, "reasons": reasons}
+        with self.ledger.locked():
+            book = self._open(model, self._reconciled(origin, [model]))
+            self._check(book, candidate, expected)
+            return self._move(book, origin, outcome, book.standing.champion, **facts)
+
+    def reconcile(self, origin: Origin, *models: str) -> list[Entry]:
+        """Finish what a killed process began, adopt champions that were set by hand; return all entries of the ledger.
+
+        Args:
+            origin: for the entries of adopted champions.
+            models: registered models to look at, besides those in the ledger.
+        """
+        with self.ledger.locked():
+            return self._reconciled(origin, models)
+
+    def problems(self, *models: str) -> list[str]:
+        """Check the ledger, its copies in MLflow and the aliases without changing anything; return what is wrong.
+
+        Args:
+            models: registered models to look at, besides those in the ledger; by default all if it has no entries.
+        """
+        try:
+            entries = self.ledger.entries()
+        except BadInput as error:
+            return [str(error)]
+        registered = self._models(entries, models, everything=not models)
+        copies = [Mirror.of(model) for model in registered]
+        if found := mirror.faults(entries, copies):
+            return found
+        if unfinished := mirror.pending(entries, copies):
+            return [
+                f"entry {unfinished[0].number} of the ledger is not carried out: a process was killed before it moved "
+                "the alias (`groundup models` finishes this), or the entry was added by hand"
+            ]
+        for model, copy in zip(registered, copies, strict=True):
+            champion = standing(_own(entries, copy)).champion
+            actual = registry.aliases(model).get(registry.CHAMPION)
+            if copy.lines and actual != champion:
+                found.append(
+                    f"the champion of {model.name} is {_named(actual)} in MLflow and {_named(champion)} in the ledger: "
+                    "it was moved by hand (`groundup models` records this)"
+                )
+        return found
+
+    def restore(self, origin: Origin, *models: str) -> list[Entry]:
+        """Add to the ledger the entries that only MLflow has, and to MLflow those that only the ledger has.
+
+        Args:
+            origin: as for `reconcile`.
+            models: as for `problems`.
+
+        Returns:
+            All entries.
+
+        Raises:
+            BadInput: an entry is damaged, or the two do not continue each other.
+        """
+        with self.ledger.locked():
+            entries = self.ledger.entries()
+            copies = [Mirror.of(model) for model in self._models(entries, models, everything=not models)]
+            lines = {number: line for copy in copies for number, line in copy.lines.items()}
+            missing = sorted(number for number in lines if number > len(entries))
+            self.ledger.extend(entries, [lines[number] for number in missing])
+            for copy in copies:
+                own = _own(entries, copy)
+                if any(copy.lines.get(entry.number, entry.line) != entry.line for entry in own):
+                    self._refuse(mirror.faults(entries, [copy]))
+                if not copy.whole or any(entry.number not in copy.lines for entry in own):
+                    with explained(self.connection.uri):
+                        for end in range(1, len(own) + 1):
+                            mirror.write(self.connection, copy, own[:end], entries[0].hash)
+            return self._reconciled(origin, models)
+
+    def _reconciled(self, origin: Origin, models: Iterable[str]) -> list[Entry]:
+        """Return the entries after `reconcile`; the caller holds the lock."""
+        entries = self.ledger.entries()
+        found = self._models(entries, models)
+        copies = [Mirror.of(model) for model in found]
+        self._refuse(mirror.faults(entries, copies))
+        for entry in mirror.pending(entries, copies):
+            self._carry_out(self._open(entry.model, entries))
+            _say(
+                f"entry {entry.number} of the ledger ({entry.action}) was written by a process that was killed; done"
+            )
+        for name in [model.name for model in found]:
+            book = self._open(name, entries)
+            actual, champion = book.aliases.get(registry.CHAMPION), book.standing.champion
+            if actual != champion:
+                reason = (
+                    f"MLflow has champion {_named(actual)}, the ledger {_named(champion)}: it was moved by hand"
+                    if book.own
+                    else f"champion {_named(actual)} was set by hand, or before there was a ledger"
+                )
+                self._move(book, origin, "adopted", actual, reasons=[reason])
+                _say(f"{name}: {reason}; recorded in the ledger")
+        return entries
+
+    def _models(
+        self, entries: Sequence[Entry], names: Iterable[str], *, everything: bool = False
+    ) -> list[Any]:
+        """Return MLflow's registered models that belong to the ledger, and those with the given names.
+
+        Several projects may share one store: a model belongs to a ledger that names it, or that has the same first
+        entry as the model's copy. With `everything`, all models belong to a ledger without entries.
+        """
+        known = {*names, *(entry.model for entry in entries)}
+        with explained(self.connection.uri):
+            registered = registry.all_models(self.connection)
+        return [
+            model
+            for model in registered
+            if model.name in known or (Mirror.of(model).first == entries[0].hash if entries else everything)
+        ]
+
+    def _open(self, model: str, entries: list[Entry]) -> "_Book":
+        with explained(self.connection.uri):
+            registered = registry.get(self.connection, model)
+            versions = {version.version: version for version in registry.versions(self.connection, model)}
+        return _Book(model, entries, Mirror.of(registered), versions, registry.aliases(registered))
+
+    def _check(self, book: "_Book", version: str, expected: str | None) -> None:
+        """Refuse a move that cannot be made, or that is based on another champion."""
+        champion, again = book.standing.champion, "look at `groundup models` and decide again"
+        if version not in book.versions:
+            known = ", ".join(sorted(book.versions, key=int)) or "(none)"
+            raise BadInput(f"{book.model} has no version {version}; expected one of {known}: {again}")
+        if champion != expected:
+            raise BadInput(
+                f"the champion of {book.model} is now {_named(champion)}; expected {_named(expected)}, with which the "
+                f"decision was made: another command or flow has moved it, so {again}"
+            )
+        if version == champion:
+            raise BadInput(
+                f"version {version} of {book.model} is the champion already; expected another: {again}"
+            )
+
+    def _move(
+        self,
+        book: "_Book",
+        origin: Origin,
+        action: Action,
+        after: str | None,
+        *,
+        candidate: str | None = None,
+        numbers: Mapping[str, Any] | None = None,
+        reasons: Sequence[str] = (),
+    ) -> Entry:
+        """Write the entry, then carry it out."""
+        made = book.versions.get(candidate or after or "")
+        entry = self.ledger.append(
+            book.entries,
+            model=book.model,
+            registry=book.copy.registry,
+            action=action,
+            before=book.standing.champion,
+            after=after,
+            candidate=candidate,
+            numbers=numbers or {},
+            reasons=reasons,
+            run_id=made.run_id if made else "",
+            revision=origin.revision,
+            lock=origin.lock,
+            actor=origin.actor,
+        )
+        self._carry_out(book)
+        return entry
+
+    def _carry_out(self, book: "_Book") -> None:
+        """Move the aliases to where the last entry of the model puts them, then copy the entry to MLflow."""
+        client, wanted = self.connection.client, book.standing
+        with explained(self.connection.uri):
+            for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):
+                version, actual = getattr(wanted, alias), book.aliases.get(alias)
+                if version not in book.versions:  # there is none, or it was deleted in MLflow
+                    version = None
+                if version is None and actual is not None:
+                    client.delete_registered_model_alias(book.model, alias)
+                elif version is not None and version != actual:
+                    client.set_registered_model_alias(book.model, alias, version)
+            mirror.write(self.connection, book.copy, book.own, book.entries[0].hash)
+
+    def _refuse(self, faults: Sequence[str]) -> None:
+        if faults:
+            raise BadInput(
+                f"{faults[0]}; expected both to agree: restore the newest committed ledger with `git checkout -- "
+                f"{self.ledger.path}`, another clone's with `git pull`, and what is then missing with `groundup models "
+                "--restore`"
+            )
+
+
+@dataclass(frozen=True)
+class _Book:
+    """What is known about one registered model while the lock is held."""
+
+    model: str
+    entries: list[Entry]  # of all models; grows
+    copy: Mirror
+    versions: Mapping[str, registry.Version]
+    aliases: Mapping[str, str]
+
+    @property
+    def own(self) -> list[Entry]:
+        """The entries of this model in this store."""
+        return _own(self.entries, self.copy)
+
+    @property
+    def standing(self) -> Standing:
+        """The aliases that follow from the ledger; a rollback skips versions that were deleted in MLflow."""
+        found = standing(self.own)
+        return replace(found, past=tuple(version for version in found.past if version in self.versions))
+
+
+def _own(entries: Iterable[Entry], copy: Mirror) -> list[Entry]:
+    """Return a model's entries that were made in the store of the copy."""
+    return [entry for entry in entries if (entry.model, entry.registry) == (copy.model, copy.registry)]
+
+
+def _named(version: str | None) -> str:
+    return "none" if version is None else f"version {version}"
+
+
+def _say(sentence: str) -> None:
+    print(f"note: {sentence}", file=sys.stderr)

@@ -1,0 +1,95 @@
+"""Logged models: what MLflow's Models page shows, sorts and compares.
+
+A logged model belongs to the run that made it. Later runs, such as an evaluation, find it by the MD5 of a file that the
+same run wrote, and add their figures to it.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.tracking.datasets import Dataset
+from groundup.tracking.pointers import md5_of
+from groundup.tracking.store import Connection
+
+BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
+Interval = Mapping[str, float]  # mean, low, high
+
+
+def content_tags(files: Iterable[Path]) -> dict[str, str]:
+    """Return the tags by which `maker_of` finds a logged model: one per file, with its MD5."""
+    return {f"md5.{file.name}": md5_of(file) for file in files}
+
+
+def maker_of(connection: Connection, file: Path) -> Any | None:
+    """Return the newest logged model whose run wrote a file with the name and the content of `file`, or None."""
+    return next(iter(_made(connection, file.name, md5_of(file))), None)
+
+
+def score(
+    connection: Connection,
+    run_id: str,
+    model: Any,
+    figures: Mapping[str, float | Interval],
+    dataset: Dataset | None,
+) -> None:
+    """Log figures as metrics of a run and of a logged model; an interval also gives `<name>/low` and `<name>/high`."""
+    from mlflow.entities import Metric
+
+    now, flat = int(time.time() * 1000), dict[str, float]()
+    for name, figure in figures.items():
+        if isinstance(figure, Mapping):
+            flat |= {name: figure["mean"], f"{name}/low": figure["low"], f"{name}/high": figure["high"]}
+        else:
+            flat[name] = figure
+    read = {} if dataset is None else {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+    model_id = None if model is None else model.model_id
+    metrics = [Metric(name, float(value), now, 0, model_id=model_id, **read) for name, value in flat.items()]
+    connection.client.log_batch(run_id, metrics=metrics)
+
+
+def describe(connection: Connection, model: Any, card: str | None, tags: Mapping[str, str]) -> None:
+    """Make `card` (Markdown) the description of a logged model and its versions, and set tags of both."""
+    client = connection.client
+    client.set_logged_model_tags(model.model_id, {**tags, **({"mlflow.note.content": card} if card else {})})
+    for version in json.loads(model.tags.get("mlflow.modelVersions", "[]")):
+        name, number = version["name"], str(version["version"])
+        if card:
+            client.update_model_version(name, number, description=card)
+            client.update_registered_model(name, description=card.partition("\n")[0])
+        for tag, value in tags.items():
+            client.set_model_version_tag(name, number, tag, value)
+
+
+def take_over_figures(connection: Connection, run_id: str, model: Any) -> None:
+    """Copy what other runs measured of an earlier logged model with the same weights: a rerun made the same bytes."""
+    from mlflow.entities import Metric
+
+    key, md5 = next(((k, v) for k, v in model.tags.items() if k.endswith(".safetensors")), ("", ""))
+    same = _made(connection, key.removeprefix("md5."), md5) if key else []
+    for earlier in (other for other in same if other.model_id != model.model_id):
+        others = [metric for metric in earlier.metrics or [] if metric.run_id != earlier.source_run_id]
+        if not others:
+            continue
+        metrics = [
+            Metric(
+                m.key, m.value, m.timestamp, m.step,
+                model_id=model.model_id, dataset_name=m.dataset_name, dataset_digest=m.dataset_digest,
+            )
+            for m in others
+        ]  # fmt: skip
+        connection.client.log_batch(run_id, metrics=metrics[:BATCH_METRICS])
+        if card := earlier.tags.get("mlflow.note.content"):
+            tags = {key: value for key, value in earlier.tags.items() if key.startswith("test.")}
+            describe(connection, connection.client.get_logged_model(model.model_id), card, tags)
+        return
+
+
+def _made(connection: Connection, name: str, md5: str) -> Sequence[Any]:
+    """Return the logged models with this tag of `content_tags`, the newest first."""
+    found: Sequence[Any] = connection.client.search_logged_models(
+        [connection.experiment_id], f"tags.`md5.{name}` = '{md5}'"
+    )
+    return [model for model in found if str(model.status) == "READY"]

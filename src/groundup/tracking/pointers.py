@@ -1,0 +1,126 @@
+"""Large weights stay where DVC keeps them: a registered model then has a pointer, which is followed when it is loaded.
+
+MLflow copies weights into its own store, and over HTTP it needs minutes and many gigabytes of memory for each gigabyte
+(mlflow#22665). DVC has the same bytes already, under their MD5.
+"""
+
+import configparser
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from groundup.errors import BadInput
+from groundup.files import read_json, write_json
+
+WEIGHTS = "model.safetensors"
+POINTER = "weights.json"
+# the project's folder: where large weights and the base models of adapters are looked for first
+ROOT_VARIABLE = "GROUNDUP_ROOT"
+
+
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file, in hex, which is also DVC's name for its content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+@contextmanager
+def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) -> Iterator[Path]:
+    """Yield the folder to store for a checkpoint: itself, or a copy with a pointer if its weights exceed `limit` bytes.
+
+    The pointer has the path in the project, MD5, size in bytes, git revision and the name of DVC's default remote.
+
+    Args:
+        checkpoint: the checkpoint's folder, in `workspace`.
+        workspace: the DVC project in which the checkpoint was made; may be a temporary copy.
+        limit: the largest size to copy.
+        revision: the git revision at which `dvc pull` finds the weights.
+    """
+    weights = checkpoint / WEIGHTS
+    if not weights.exists() or weights.stat().st_size <= limit:
+        yield checkpoint
+        return
+    place = weights.resolve()
+    if place.is_relative_to(workspace.resolve()):
+        place = place.relative_to(workspace.resolve())
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, checkpoint.name)
+        shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(WEIGHTS))
+        facts = {"md5": md5_of(weights), "bytes": weights.stat().st_size, "revision": revision}
+        write_json(copy / POINTER, {"path": place.as_posix(), "remote": _remote(workspace), **facts})
+        yield copy
+
+
+@contextmanager
+def complete(stored: Path) -> Iterator[Path]:
+    """Yield a folder with all files of a stored checkpoint: itself, or links to its files and to DVC's weights.
+
+    Raises:
+        BadInput: the weights that the pointer names are not on this machine.
+    """
+    if not (stored / POINTER).exists():
+        yield stored
+        return
+    with TemporaryDirectory() as folder:
+        whole = Path(folder, stored.name)
+        whole.mkdir()
+        for file in stored.iterdir():
+            (whole / file.name).symlink_to(file.resolve())
+        link_weights(whole, stored)
+        yield whole
+
+
+def link_weights(checkpoint: Path, *near: Path) -> None:
+    """Put a link to DVC's weights into a checkpoint's folder that has a pointer instead; otherwise do nothing.
+
+    The project is the folder in GROUNDUP_ROOT, or one around the working folder or around `near`.
+
+    Raises:
+        BadInput: the weights that the pointer names are not on this machine.
+    """
+    if not (checkpoint / POINTER).exists() or (checkpoint / WEIGHTS).exists():
+        return
+    pointer = read_json(checkpoint / POINTER)
+    given = os.environ.get(ROOT_VARIABLE)
+    projects = [*_projects(*([Path(given)] if given else []), Path.cwd(), *near)]
+    for project in projects:
+        for place in (project / pointer["path"], _cached(project, pointer["md5"])):
+            if _is_it(place, pointer):
+                (checkpoint / WEIGHTS).symlink_to(place.resolve())
+                return
+    places = " or ".join(map(str, projects)) or f"a project around {Path.cwd()}"
+    command = f"dvc pull {Path(pointer['path']).parent.as_posix()}"
+    if pointer["remote"]:
+        command += f" -r {pointer['remote']}"
+    raise BadInput(
+        f"the weights of this model ({pointer['bytes'] / 1e6:.0f} MB, MD5 {pointer['md5']}) are neither in "
+        f"{pointer['path']} nor in DVC's cache of {places}; get them in the project's folder, at git revision "
+        f"{pointer['revision'] or 'of the model'}: {command}"
+    )
+
+
+def _is_it(place: Path, pointer: dict[str, Any]) -> bool:
+    return place.is_file() and place.stat().st_size == pointer["bytes"] and md5_of(place) == pointer["md5"]
+
+
+def _cached(project: Path, md5: str) -> Path:
+    """Return the place of a content in DVC's cache, unless the cache was configured to be elsewhere."""
+    return project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def _projects(*places: Path) -> Iterable[Path]:
+    """Return the DVC projects that contain one of the places, the innermost first."""
+    folders = [folder for place in places for folder in (place.resolve(), *place.resolve().parents)]
+    return dict.fromkeys(folder for folder in folders if (folder / ".dvc").is_dir())
+
+
+def _remote(project: Path) -> str:
+    """Return the name of DVC's default remote; empty without one."""
+    config = configparser.ConfigParser(strict=False, interpolation=None)
+    config.read(project / ".dvc" / "config", encoding="utf-8")
+    return config.get("core", "remote", fallback="")

@@ -1,0 +1,54 @@
+"""The address of MLflow's page of runs: `python -m groundup.tracking.ui PORT` prints it.
+
+MLflow 3 opens in a view of traces, in which trainings do not appear.
+"""
+
+import os
+import sqlite3
+import sys
+from contextlib import closing
+
+from groundup.tracking import relocation
+from groundup.tracking.relocation import database_of
+from groundup.tracking.store import experiment_name
+
+
+def link(uri: str, experiment: str, port: str) -> str:
+    """Return the address of the list of runs; before the first run, of MLflow's first page."""
+    found = _experiment_id(uri, experiment)
+    page = f"#/experiments/{found}/runs?workflowType=machine_learning" if found else ""
+    return f"http://127.0.0.1:{port}/{page}"
+
+
+def _experiment_id(uri: str, experiment: str) -> str | None:
+    """Return the id of an experiment; an SQLite store is read directly, because to import MLflow takes seconds."""
+    if (database := database_of(uri)) is None:
+        from mlflow import MlflowClient, MlflowException
+
+        try:
+            found = MlflowClient(uri).get_experiment_by_name(experiment)
+        except MlflowException:  # the server cannot be reached: MLflow reports that
+            return None
+        return found and str(found.experiment_id)
+    if not database.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
+            row = store.execute(
+                "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'",
+                (experiment,),
+            ).fetchone()
+    except sqlite3.Error:  # MLflow reports what is wrong with it
+        return None
+    return row and str(row[0])
+
+
+def main() -> None:
+    """Correct a store that was moved, and print the address."""
+    relocation.main()
+    address = link(os.environ.get("MLFLOW_TRACKING_URI", ""), experiment_name(), sys.argv[1])
+    print(f"The runs, as soon as MLflow answers (Ctrl-C ends it): {address}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What the tracking store did not take from a run, kept in a file until a later stage can send it.
+
+data/state/unsent/<store>/<run id>.jsonl has one line per metric and, at last, one with the status of the run. Sending
+twice does no harm: the store keeps one of equal metrics.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groundup.files import write_text
+
+if TYPE_CHECKING:
+    from groundup.tracking.store import Connection
+
+FOLDER = Path("data/state/unsent")
+BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
+
+
+def keep(connection: "Connection", root: Path, run_id: str, metrics: Sequence[Any], status: str) -> Path:
+    """Write the metrics (MLflow's objects) and the status of a run that has ended; return the file's path."""
+    lines = [metric.to_dictionary() for metric in metrics]
+    lines.append({"status": status, "end_time": int(time.time() * 1000)})
+    path = _folder(connection, root) / f"{run_id}.jsonl"
+    write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def send(connection: "Connection", root: Path) -> None:
+    """Send what earlier runs have left for this store.
+
+    Raises:
+        MlflowException: the store does not answer. The files stay.
+    """
+    for path in sorted(_folder(connection, root).glob("*.jsonl")):
+        _send(connection, path)
+        path.unlink(missing_ok=True)
+
+
+def _send(connection: "Connection", path: Path) -> None:
+    """Send one file; a run that has been deleted from the store since is passed over."""
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    *metrics, end = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    client = connection.client
+    try:
+        for start in range(0, len(metrics), BATCH_METRICS):
+            batch = [Metric.from_dictionary(line) for line in metrics[start : start + BATCH_METRICS]]
+            client.log_batch(path.stem, metrics=batch)
+        client.set_terminated(path.stem, end["status"], end["end_time"])
+    except MlflowException as error:
+        if not is_lasting(error):
+            raise
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Return whether the store has refused a request that it would refuse again; otherwise it did not answer."""
+    return getattr(error, "error_code", "INTERNAL_ERROR") in {
+        *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "INVALID_STATE"),
+        *("BAD_REQUEST", "PERMISSION_DENIED", "NOT_FOUND", "FEATURE_DISABLED", "NOT_IMPLEMENTED"),
+    }
+
+
+def _folder(connection: "Connection", root: Path) -> Path:
+    return root / FOLDER / hashlib.sha256(connection.uri.encode()).hexdigest()[:12]

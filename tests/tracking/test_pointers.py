@@ -1,0 +1,83 @@
+"""Large weights are found again by path or in DVC's cache, only if they are the same, or the message says how."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import BadInput
+from groundup.tracking.pointers import complete, link_weights, md5_of, stored_form
+
+CONTENT = b"weights" * 100
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DVC project with a remote and one checkpoint."""
+    project = tmp_path / "project"
+    (project / ".dvc").mkdir(parents=True)
+    (project / ".dvc/config").write_text("[core]\n    remote = store\n['remote \"store\"']\n    url = /x\n")
+    checkpoint = project / "data/models/spam"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(CONTENT)
+    (checkpoint / "config.json").write_text("{}")
+    monkeypatch.chdir(project)
+    return project
+
+
+def pointer_to(project: Path, target: Path) -> Path:
+    """Store the checkpoint as a pointer in `target`."""
+    with stored_form(project / "data/models/spam", project, 100, "abc123") as stored:
+        target.mkdir()
+        for file in stored.iterdir():
+            (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def test_the_limit_decides_what_is_stored(project: Path, tmp_path: Path) -> None:
+    checkpoint = project / "data/models/spam"
+    with stored_form(checkpoint, project, len(CONTENT), "") as stored:
+        assert stored == checkpoint
+    stored = pointer_to(project, tmp_path / "stored")
+    assert {file.name for file in stored.iterdir()} == {"config.json", "weights.json"}
+    assert json.loads((stored / "weights.json").read_text()) == {
+        "path": "data/models/spam/model.safetensors",
+        "md5": md5_of(checkpoint / "model.safetensors"),
+        "bytes": len(CONTENT),
+        "revision": "abc123",
+        "remote": "store",
+    }
+
+
+def test_weights_are_found_in_the_project_then_in_the_cache(project: Path, tmp_path: Path) -> None:
+    stored, weights = pointer_to(project, tmp_path / "stored"), project / "data/models/spam/model.safetensors"
+    with complete(stored) as folder:
+        assert (folder / "model.safetensors").read_bytes() == CONTENT and (folder / "config.json").exists()
+    assert not (stored / "model.safetensors").exists()  # the store is left as it is
+    md5 = md5_of(weights)
+    cached = project / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT)
+    weights.write_bytes(CONTENT[::-1])  # a newer model of the same size
+    link_weights(stored)
+    assert (stored / "model.safetensors").resolve() == cached.resolve()
+
+
+def test_absent_weights_are_one_sentence(project: Path, tmp_path: Path) -> None:
+    stored = pointer_to(project, tmp_path / "stored")
+    (project / "data/models/spam/model.safetensors").write_bytes(CONTENT[::-1])
+    wanted = r"at git revision abc123: dvc pull data/models/spam -r store$"
+    with pytest.raises(BadInput, match=wanted), complete(stored):
+        pass
+
+
+def test_a_project_that_was_moved_still_has_the_weights(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = pointer_to(project, tmp_path / "stored")
+    moved = project.rename(tmp_path / "moved")
+    for place, given in ((moved / "data", ""), (tmp_path, str(moved))):
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("GROUNDUP_ROOT", given)
+        with complete(stored) as folder:
+            assert (folder / "model.safetensors").read_bytes() == CONTENT
