@@ -179,11 +179,11 @@ def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
         return
     _write_locks(place, model.chain)
     _write_config(root, place, cache_folder(root))
-    paths = [item.path for item in missing]
-    if run_dvc(place, "pull", *paths):
+    run_dvc(place, "pull", *(item.path for item in missing))
+    if lost := [item.path for item in missing if not _is_there(place, item)]:
         raise BadInput(
-            f"neither DVC's cache nor a remote has {', '.join(paths)} as {model.step.stage} read it; run again with "
-            "--from-scratch, which makes all data again"
+            f"neither git, nor DVC's cache, nor a remote has {', '.join(lost)} as {model.step.stage} read it; run again "
+            "with --from-scratch, which makes all data again"
         )
 
 
