@@ -97,7 +97,7 @@ def test_a_model_of_uncommitted_code_is_made_from_the_patch_of_its_run(changed: 
 def test_data_are_pulled_from_a_remote_and_if_there_is_none_they_are_named(made: Path, changed: Path) -> None:
     shutil.move(changed / ".dvc/cache/files", changed.parent / "store/files")
     with pytest.raises(
-        BadInput, match="nor a remote has data/prepared, reports/validation.json as .*--from-scratch"
+        BadInput, match=r"nor a remote has data/prepared, reports/validation\.json as .*--from-scratch"
     ):
         again(changed)
     assert not list((changed / worktree.FOLDER).glob("*"))
