@@ -94,15 +94,16 @@ def test_a_model_of_uncommitted_code_is_made_from_the_patch_of_its_run(changed: 
     assert [sentence.partition(" was ")[0] for sentence in outcome.inputs] == ["pipelines/main/train.py"]
 
 
-def test_data_are_pulled_from_a_remote_and_if_there_is_none_they_are_named(changed: Path) -> None:
+def test_data_are_pulled_from_a_remote_and_if_there_is_none_they_are_named(made: Path, changed: Path) -> None:
     shutil.move(changed / ".dvc/cache/files", changed.parent / "store/files")
     with pytest.raises(
-        BadInput, match=r"neither DVC's cache nor a remote has .*data/prepared.*--from-scratch"
+        BadInput, match=r"nor a remote has data/prepared, reports/validation\.json as .*--from-scratch"
     ):
         again(changed)
     assert not list((changed / worktree.FOLDER).glob("*"))
     remote = "[core]\n    remote = kept\n['remote \"kept\"']\n    url = ../../store\n"
     (changed / ".dvc/config").write_text(remote)
+    shutil.copy(made / "reports/validation.json", changed / "reports")  # no metrics are in a remote
     outcome, _ = again(changed)
     assert outcome.identical and outcome.inputs == ()
 

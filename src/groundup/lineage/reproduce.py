@@ -88,7 +88,7 @@ def reproduce(root: Path, model: Trace, *, from_scratch: bool, say: Say) -> Outc
             command = ["repro", "--single-item", "--force", "--no-commit", step.stage]
         # the project's run cache must neither restore the stage nor receive this run
         _write_config(place, place, place / ".dvc" / "cache")
-        say(f"dvc {' '.join(command)}")
+        say(f"dvc {' '.join(command)} (what it says about git and dvc push concerns this temporary folder)")
         if code := run_dvc(place, *command):
             raise BadInput(
                 f"dvc ended with {code} in the worktree of {revision[:10]}; its output is above: correct what it "
@@ -179,11 +179,11 @@ def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
         return
     _write_locks(place, model.chain)
     _write_config(root, place, cache_folder(root))
-    paths = [item.path for item in missing]
-    if run_dvc(place, "pull", *paths):
+    run_dvc(place, "pull", *(item.path for item in missing))
+    if lost := [item.path for item in missing if not _is_there(place, item)]:
         raise BadInput(
-            f"neither DVC's cache nor a remote has {', '.join(paths)} as {model.step.stage} read it; run again with "
-            "--from-scratch, which makes all data again"
+            f"neither git nor DVC's cache nor a remote has {', '.join(lost)} as {model.step.stage} read it; run again "
+            "with --from-scratch, which makes all data again"
         )
 
 
