@@ -35,7 +35,7 @@ from groundup.text.printable import printable
 
 Message = dict[str, Any]
 # rows, dataset -> (row number from 1 -> expectations that it breaks, broken expectations on the whole table)
-Faults = Callable[[Sequence[Message], Dataset], tuple[Mapping[int, Sequence[str]], Sequence[str]]]
+Faults = Callable[[list[Message], Dataset], tuple[Mapping[int, Sequence[str]], Sequence[str]]]
 
 MAX_BYTES = Dataset.max_bytes  # of a file; a larger one is not read
 SHOWN = 5  # most values that a message lists

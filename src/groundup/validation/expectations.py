@@ -341,7 +341,7 @@ def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence
 
 def _checked(
     name: str, frame: pd.DataFrame, checks: Sequence[Check]
-) -> list[tuple[dict[str, Any], list[Hashable]]]:
+) -> list[tuple[dict[str, Any], list[Any]]]:
     """Validate a frame with Great Expectations; keep only the part of the result that is reproducible.
 
     Returns:
