@@ -300,7 +300,7 @@ def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
     site.stop_worker()
     site.clone.change({"retrain.cron": MINUTE})
     before = {run.id for run in client.read_flow_runs()}
-    served = site.start(sys.executable, "-m", "pipelines.retrain", "serve", log="schedule.log")
+    served = site.start(sys.executable, "-m", "pipelines.operate", "serve", log="schedule.log")
     try:
         run = until(
             "a fired run",
