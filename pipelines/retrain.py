@@ -3,7 +3,6 @@
 `python -m pipelines.retrain run` retrains once, now. `make schedule` retrains on the schedule in params.yaml.
 """
 
-
 # isort: split
 import subprocess
 import sys
