@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
@@ -106,7 +107,10 @@ class Site:
 
     def runs(self, client: SyncPrefectClient, name: str) -> list[FlowRun]:
         """Return all runs of a deployment, the earliest scheduled first."""
-        deployment = client.read_deployment_by_name(name).id
+        try:
+            deployment = client.read_deployment_by_name(name).id
+        except ObjectNotFound:  # it is being moved out of its pool
+            return []
         found = (run for run in client.read_flow_runs() if run.deployment_id == deployment)
         return sorted(found, key=lambda run: run.expected_start_time or datetime.now(UTC))
 
