@@ -91,7 +91,7 @@ ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port:
 	mlflow ui --workers 1 --port $(or $(PORT),5000)
 
 schedule: $(READY) .git/HEAD  ## run the flows that have a schedule (retrain, monitor) until Ctrl-C
-	python -m pipelines.retrain serve
+	python -m pipelines.operate serve
 
 serve-spam: $(READY)  ## serve the champion of the spam models over HTTP, and follow promotions (port 5055)
 	python -m groundup.serving.server groundup-spam --port $(or $(PORT),5055)

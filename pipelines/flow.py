@@ -161,7 +161,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
             _running.discard(process)
     if process.returncode < 0 or killed:
         raise Killed(
-            f"stage {stage} failed: a signal ended it; its next run continues from the last saved state"
+            f"stage {stage} failed: a signal ended it; a training continues from its last saved state"
         )
     if process.returncode:
         raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")

@@ -27,9 +27,10 @@ from groundup.datasets.increments import GATE, GROWING, TRAIN, read_increments
 from groundup.datasets.spam import BookSpamConfig
 from groundup.errors import BadInput
 from groundup.files import write_json
+from groundup.lineage.locks import workspace
 from groundup.text.jsonl import write_jsonl
 from groundup.text.printable import printable
-from pipelines.lineage import find_stage, workspace
+from pipelines.lineage import find_stage
 from pipelines.params import MainParams, load_params
 
 INBOX, QUARANTINE, LOCK = Path("data/inbox"), Path("data/quarantine"), Path("data/state/inbox.lock")

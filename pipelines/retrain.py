@@ -1,9 +1,7 @@
 """Scheduled retraining: refresh the data, run the pipeline if anything changed, and promote better models.
 
-`python -m pipelines.retrain serve` retrains on the schedule in params.yaml; `… run` retrains once, now.
+`python -m pipelines.retrain run` retrains once, now. `make schedule` retrains on the schedule in params.yaml.
 """
-
-from pipelines import server  # before Prefect, whose settings it reads
 
 # isort: split
 import subprocess
@@ -15,29 +13,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.deployments.runner import RunnerDeployment
 from prefect.futures import wait
-from prefect.schedules import Cron
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import SPAM, label_of
-from groundup.tracking import Run, Terminated, connect, explained, registry
+from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
     at_most,
     by_hand,
-    interruptible,
     make_flow,
     pipeline_run_of_flow,
     plan,
@@ -48,8 +41,6 @@ from pipelines.flow import (
 )
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
-from pipelines.operate.automations import put, silent_runs
-from pipelines.operate.deployments import deployments
 from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
@@ -224,41 +215,12 @@ def _row(
     return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
 
 
-def scheduled(root: Path) -> list[RunnerDeployment]:
-    """Return the deployments of prefect.yaml that have a schedule, without their work pool."""
-    return [
-        RunnerDeployment.from_entrypoint(
-            entry["entrypoint"],
-            entry["name"],
-            schedules=[Cron(time["cron"], timezone=time["timezone"]) for time in entry["schedules"]],
-            parameters=entry["parameters"],
-            description=entry["description"],
-            tags=entry["tags"],
-        )
-        for entry in deployments(root)
-        if entry.get("schedules")
-    ]
+app = typer.Typer(add_completion=False)
 
 
-app = typer.Typer(help="Retrain on a schedule, or once.", add_completion=False)
-
-
-@app.command()
-def serve() -> None:
-    """Run the flows that have a schedule in prefect.yaml, until Ctrl-C; the times are those of params.yaml."""
-    interruptible()
-    try:
-        root = Path(Repo.find_root())
-        served = scheduled(root)
-        with server.scheduling_server():
-            with get_client(sync_client=True) as client:
-                put(client, silent_runs([entry["flow"] for entry in deployments(root)]))
-            server.serve(served)
-    except KeyboardInterrupt as error:  # before the schedule was created
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
-    except (BadInput, DvcException) as error:
-        typer.echo(f"error: {sentence(error)}", err=True)
-        raise typer.Exit(1) from None
+@app.callback()
+def main() -> None:
+    """Retrain."""
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`python -m pipelines.operate`: create, show or remove the work pool, the deployments and the notifications."""
+"""`python -m pipelines.operate`: create, show or remove what a Prefect server needs; serve the schedules without it."""
 
 from pipelines import server  # before Prefect, whose settings it reads
 
@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,7 +21,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect.blocks.webhook import Webhook
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -32,11 +32,15 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from groundup.errors import BadInput
+from groundup.tracking import Terminated
+from pipelines.flow import interruptible, sentence
 from pipelines.operate.automations import FAILURES, NEWS, SILENT, notifications, put, silent_runs
 from pipelines.operate.deployments import FILE, deployments, text
 
@@ -100,6 +104,41 @@ def remove(pool: Pool = "groundup") -> None:
         )
 
 
+@app.command()
+def serve() -> None:
+    """Run the flows that have a schedule, one at a time, without a work pool, until Ctrl-C (`make schedule`)."""
+    interruptible()
+    try:
+        root = Path(Repo.find_root())
+        entries = deployments(root)
+        served = scheduled(entries)
+        with server.scheduling_server():
+            with get_client(sync_client=True) as client:
+                put(client, silent_runs([entry["flow"] for entry in entries]))
+            server.serve(served)
+    except KeyboardInterrupt as error:  # before the schedule was created
+        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+    except (BadInput, DvcException) as error:
+        typer.echo(f"error: {sentence(error)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def scheduled(entries: Sequence[Mapping[str, Any]]) -> list[RunnerDeployment]:
+    """Return the deployments that have a schedule, without their work pool."""
+    return [
+        RunnerDeployment.from_entrypoint(
+            entry["entrypoint"],
+            entry["name"],
+            schedules=[Cron(time["cron"], timezone=time["timezone"]) for time in entry["schedules"]],
+            parameters=entry["parameters"],
+            description=entry["description"],
+            tags=entry["tags"],
+        )
+        for entry in entries
+        if entry.get("schedules")
+    ]
+
+
 @contextmanager
 def _connected() -> Iterator[tuple[SyncPrefectClient, Path]]:
     """Yield a client of the running server and the project's folder; report errors in one sentence."""
@@ -108,7 +147,7 @@ def _connected() -> Iterator[tuple[SyncPrefectClient, Path]]:
         with server.running_server() as client:
             yield client, root
     except (BadInput, DvcException, httpx.HTTPError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {sentence(error)}", err=True)
         raise typer.Exit(1) from None
 
 

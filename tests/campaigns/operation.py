@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
@@ -106,7 +107,10 @@ class Site:
 
     def runs(self, client: SyncPrefectClient, name: str) -> list[FlowRun]:
         """Return all runs of a deployment, the earliest scheduled first."""
-        deployment = client.read_deployment_by_name(name).id
+        try:
+            deployment = client.read_deployment_by_name(name).id
+        except ObjectNotFound:  # it is being moved out of its pool
+            return []
         found = (run for run in client.read_flow_runs() if run.deployment_id == deployment)
         return sorted(found, key=lambda run: run.expected_start_time or datetime.now(UTC))
 
@@ -236,7 +240,7 @@ def a_killed_stage_is_retried(site: Site, client: SyncPrefectClient) -> dict[str
     done = ended(client, run)
     bars = first_bars(client, run)
     assert done.state_name == "Completed" and results(site.clone) == expected, done.state
-    assert any(0 < percent < 100 for percent in bars), bars
+    assert len(bars) > 1 and bars.count(0) == 1, bars  # the second attempt does not begin at 0
     return {"state": done.state_name, "bars_in_percent": bars, "same_bytes": True}
 
 
@@ -300,7 +304,7 @@ def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
     site.stop_worker()
     site.clone.change({"retrain.cron": MINUTE})
     before = {run.id for run in client.read_flow_runs()}
-    served = site.start(sys.executable, "-m", "pipelines.retrain", "serve", log="schedule.log")
+    served = site.start(sys.executable, "-m", "pipelines.operate", "serve", log="schedule.log")
     try:
         run = until(
             "a fired run",

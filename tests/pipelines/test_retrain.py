@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from groundup import tracking
@@ -22,7 +21,6 @@ from groundup.tracking.champions import Champions
 from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
-from pipelines.operate import deployments
 from tests.pipelines import toy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -247,22 +245,3 @@ def test_instruction_metrics_use_a_spread_of_the_test_set(
     found = retrain.instruction_metrics(tmp_path, tmp_path / "test.jsonl", params)
     assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
     assert found == {"exact_match": 0.25}
-
-
-def test_served_flows_have_the_schedules_of_prefect_yaml_and_no_pool() -> None:
-    served = {f"{d.flow_name}/{d.name}": d for d in retrain.scheduled(toy.ROOT)}
-    assert set(served) == {"retrain/scheduled", "monitor/scheduled"}
-    chosen = served["retrain/scheduled"]
-    config = yaml.safe_load((toy.ROOT / "params.yaml").read_text())["retrain"]
-    [entry] = chosen.schedules or []
-    assert (entry.schedule.cron, entry.schedule.timezone) == (config["cron"], config["timezone"])
-    assert chosen.parameters == {"force": False, "timeout_hours": 24} and chosen.work_pool_name is None
-
-
-def test_serve_refuses_a_bad_schedule(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
-        raise BadInput("params.yaml has 1 problem(s): retrain: cron is 'x'")
-
-    monkeypatch.setattr(deployments, "load_params", broken)
-    shown = CliRunner().invoke(retrain.app, ["serve"])
-    assert shown.exit_code == 1 and "error: params.yaml has 1 problem(s)" in shown.output

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 from pipelines import server
 from pipelines.operate import __main__ as operate
-from pipelines.operate import automations, notices
+from pipelines.operate import automations, deployments, notices
 from pipelines.operate.deployments import FILE
 from tests.pipelines import toy
 from tests.pipelines.test_server import free_port
@@ -205,3 +206,22 @@ def test_a_silent_run_is_marked_as_crashed(
     # a run that was only suspended, with its machine, can still report its end
     client.set_flow_run_state(dead.id, Completed())
     assert client.read_flow_run(dead.id).state_name == "Completed"
+
+
+def test_served_flows_have_the_schedules_of_params_and_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy.ROOT)
+    served = {f"{d.flow_name}/{d.name}": d for d in operate.scheduled(deployments.deployments(toy.ROOT))}
+    assert set(served) == {"retrain/scheduled", "monitor/scheduled"}
+    config = yaml.safe_load((toy.ROOT / "params.yaml").read_text())["retrain"]
+    chosen = served["retrain/scheduled"]
+    [entry] = chosen.schedules or []
+    assert (entry.schedule.cron, entry.schedule.timezone) == (config["cron"], config["timezone"])
+    assert chosen.parameters == {"force": False, "timeout_hours": 24} and chosen.work_pool_name is None
+
+
+def test_serve_refuses_a_bad_schedule(project: Path) -> None:
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace('"0 3 * * 1"', '"at three"'))
+    shown = CliRunner().invoke(operate.app, ["serve"])
+    assert shown.exit_code == 1
+    assert "params.yaml has 1 problem(s): " in shown.output and "cron is 'at three'" in shown.output
