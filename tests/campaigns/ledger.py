@@ -10,6 +10,7 @@ between ledger and registry count. The next call must finish what was begun: one
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -24,7 +25,7 @@ from typing import Any
 
 from groundup.tracking import connect, mirror, registry
 from groundup.tracking.champions import Champions, Origin, standing
-from groundup.tracking.ledger import Entry, _canonical, _hash
+from groundup.tracking.ledger import Entry
 from groundup.tracking.mirror import Mirror
 
 ORIGIN = Origin("campaign", "", "")
@@ -58,6 +59,11 @@ def step(champions: Champions, model: str, rng: random.Random) -> Entry:
             return champions.promote(model, chosen, ORIGIN, numbers={"mcc": rng.random()}, **facts)
 
 
+def canonical(values: dict[str, Any]) -> str:
+    """Return the JSON of a line, written without the library."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def rehashed(lines: list[str]) -> list[str]:
     """Return the lines with correct numbers and hashes."""
     done: list[str] = []
@@ -65,8 +71,8 @@ def rehashed(lines: list[str]) -> list[str]:
     for number, line in enumerate(lines, start=1):
         values = json.loads(line) | {"number": number, "previous": previous}
         del values["hash"]
-        previous = _hash(values)
-        done.append(_canonical({**values, "hash": previous}))
+        previous = hashlib.sha256(canonical(values).encode()).hexdigest()
+        done.append(canonical({**values, "hash": previous}))
     return done
 
 
@@ -76,7 +82,7 @@ def edit(lines: list[str], rng: random.Random) -> None:
     key, value = rng.choice(
         (("actor", "nobody"), ("numbers", {"mcc": 1.0}), ("reasons", ["it was better"]), ("after", "9"))
     )
-    lines[place] = _canonical({**values, key: value})
+    lines[place] = canonical({**values, key: value})
 
 
 def edit_a_character(lines: list[str], rng: random.Random) -> None:
