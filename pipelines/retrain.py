@@ -9,11 +9,14 @@ from pipelines import server  # before Prefect, whose settings it reads
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -26,10 +29,12 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
+from groundup.promotion.budget import next_level
+from groundup.promotion.slices import family_slices, spam_slices
+from groundup.promotion.verdict import Look, Verdict, decide_classifier, decide_exact_match
 from groundup.text.jsonl import read_jsonl
-from groundup.text.labels import SPAM, label_of
+from groundup.text.labels import SPAM
 from groundup.tracking import Terminated, connect, explained, registry
-from groundup.tracking.promotion import decide
 from pipelines.flow import (
     FORESEEN,
     by_hand,
@@ -45,55 +50,81 @@ from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 from pipelines.params import PIPELINES, MainParams, load_params
 
+Row = dict[str, Any]
+Array = npt.NDArray[Any]
 DOWNLOAD = "download"  # name of the stages that fetch data
 
 
-def spam_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Return Matthews correlation (the metric that decides) and F1 of spam on the test set."""
-    from sklearn.metrics import f1_score, matthews_corrcoef
-
+def spam_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
+    """Return the probability of spam of each row (n,)."""
     from groundup.checkpoint import load_checkpoint
     from groundup.tasks.classification import spam_probabilities
 
-    rows = read_jsonl(test)
-    truth = [row["label"] == SPAM for row in rows]
-    texts = [row["text"] for row in rows]
-    found = [label_of(p) == SPAM for p in spam_probabilities(load_checkpoint(checkpoint), texts)]
-    return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
+    return np.array(spam_probabilities(load_checkpoint(checkpoint), [row["text"] for row in rows]))
 
 
-def instruction_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Return the share of greedy answers to test instructions that a program accepts."""
+def decide_spam(rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look) -> Verdict:
+    """Decide from the probabilities of both models."""
+    truth = np.array([int(row["label"] == SPAM) for row in rows])
+    return decide_classifier(
+        truth, champion, challenger, spam_slices([row["text"] for row in rows], truth), look
+    )
+
+
+def instruction_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
+    """Return whether a program accepts the greedy answer to each row (n,)."""
     from groundup.checkpoint import load_checkpoint
     from groundup.generation.prompts import Request
     from groundup.tasks.instructions import respond
     from groundup.verifiable.answers import check_for
-    from groundup.verifiable.exact_match import score
 
-    rows = read_jsonl(test)
-    wanted = min(len(rows), params.retrain.test_instructions)
-    rows = [rows[i * len(rows) // wanted] for i in range(wanted)]
     requests = [Request.of(row) for row in rows]
     answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
-    return {"exact_match": float(score(rows, answers, check_for(rows))["exact_match"]["mean"])}
+    check = check_for(rows)
+    return np.array(
+        [
+            check(row["family"], row["instruction"], row["input"], answer)
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+    )
+
+
+def decide_instructions(
+    rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look
+) -> Verdict:
+    """Decide from the answers of both models, with the families as slices."""
+    return decide_exact_match(champion, challenger, family_slices([row["family"] for row in rows]), look)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A registered model, the stage that makes its candidates, and the test of candidate and champion."""
+    """A registered model, the stage that makes its candidates, and the comparison of candidate and champion."""
 
     model: str
     made_by: str
-    data_of: str  # the stage whose output contains test.jsonl
-    metrics: Callable[[Path, Path, MainParams], dict[str, float]]
+    data_of: str  # the stage whose output contains the gate rows
+    answers: Callable[[Path, Sequence[Row], MainParams], Array]
+    decide: Callable[[Sequence[Row], Array | None, Array, Look], Verdict]
 
 
 CONTESTS = (
-    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_metrics),
+    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_answers, decide_spam),
     Contest(
-        registry.INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_metrics
+        registry.INSTRUCTIONS_MODEL,
+        "finetune_instructions",
+        "prepare_instructions",
+        instruction_answers,
+        decide_instructions,
     ),
 )
+
+
+def gate_rows(folder: Path, wanted: int | None) -> list[Row]:
+    """Read the gate split, or the test split of data that has none; at most `wanted` rows, spread over the split."""
+    gate = folder / "gate.jsonl"
+    rows = read_jsonl(gate if gate.exists() else folder / "test.jsonl")
+    count = min(len(rows), wanted or len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
@@ -163,7 +194,10 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
-    test = Path(find_stage(root, contest.data_of).outs[0].fs_path) / "test.jsonl"
+    folder_of_rows = Path(find_stage(root, contest.data_of).outs[0].fs_path)
+    rows = gate_rows(
+        folder_of_rows, params.retrain.gate.instances if contest.decide is decide_instructions else None
+    )
 
     before = None
     with tempfile.TemporaryDirectory() as folder:
@@ -175,19 +209,20 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
                 else None
             )
         try:
-            before = contest.metrics(old, test, params) if old else None
+            before = contest.answers(old, rows, params) if old else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
                 f"this code cannot test the champion ({error}); to let the candidate serve anyway, "
                 f"give version {candidate.version} the alias champion in MLflow"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
-        after = contest.metrics(new, test, params)
-    better, why = decide(after, before, params.retrain.min_improvement)
-    if better:
+        after = contest.answers(new, rows, params)
+    level = next_level(params.retrain, (), datetime.now(UTC))
+    verdict = contest.decide(rows, before, after, Look(level, params.retrain.gate))
+    if verdict.outcome == "promoted":
         with explained(connection.uri):
             registry.promote(connection, contest.model, candidate.version)
-    return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
+    return _row(contest.model, champion, candidate, f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
 
 
 def _row(
