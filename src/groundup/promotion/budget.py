@@ -26,6 +26,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -44,11 +45,12 @@ class Spending:
     level: float
 
 
-def looks_a_year(config: RetrainConfig) -> int:
-    """Return how often the schedule looks at the gate rows in a year, at least 1."""
-    start = datetime(2024, 1, 1, tzinfo=ZoneInfo(config.timezone))  # a leap year: 29 February exists
+@cache
+def looks_a_year(cron: str, timezone: str) -> int:
+    """Return how often a schedule looks at the gate rows in a year, at least 1."""
+    start = datetime(2024, 1, 1, tzinfo=ZoneInfo(timezone))  # a leap year: 29 February exists
     count = 0
-    for moment in CronSim(config.cron, start):
+    for moment in CronSim(cron, start):
         if moment.year > start.year:
             break
         count += 1
@@ -69,6 +71,6 @@ def next_level(config: RetrainConfig, spendings: Iterable[Spending], now: dateti
 
     It is rounded down to nine decimals, so that rounding never adds to the budget.
     """
-    part = config.gate.yearly_error / (looks_a_year(config) + 1)
+    part = config.gate.yearly_error / (looks_a_year(config.cron, config.timezone) + 1)
     level = min(part, budget_left(config, spendings, now) / 2)
     return math.floor(level * 10**DECIMALS) / 10**DECIMALS

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import binomtest
 
-from groundup.evaluation.metrics import Bootstrap, ece, paired_difference
+from groundup.evaluation.metrics import Bootstrap, Metric, ece, f1, mcc
 from groundup.text.labels import THRESHOLD
 
 Array = npt.NDArray[Any]
@@ -119,22 +119,30 @@ def _wilson(right: int, rows: int, confidence: float) -> tuple[float, float]:
 def bootstrap_gains(
     truth: Array, champion: Array, challenger: Array, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Return the differences of two spam classifiers in all decision metrics and in calibration error, with intervals.
+    """Return the differences of two spam classifiers in Matthews correlation, F1 and calibration error.
+
+    Both models see the same resamples. For "ece", more is worse.
 
     Args:
         truth: (n,), 1 = spam.
         champion, challenger: (n,) probabilities of spam.
 
     Returns:
-        {metric: {"mean", "low", "high", "significant"}} as `paired_difference`. For "ece", more is worse.
+        {"mcc" | "f1" | "ece": {"mean", "low", "high", "significant": whether the interval excludes 0}}.
     """
-    table = paired_difference(truth, challenger >= THRESHOLD, champion >= THRESHOLD, bootstrap)
-    metric = {"ece": ece}
-    ours, theirs = (bootstrap.resample(truth, prob[None], metric)["ece"] for prob in (challenger, champion))
-    once = np.ones((1, len(truth)))
-    mean = float(ece(truth, challenger, once)[0] - ece(truth, champion, once)[0])
-    low, high = bootstrap.interval(ours - theirs)
-    table["ece"] = {"mean": mean, "low": low, "high": high, "significant": low > 0 or high < 0}
+    before, after = champion >= THRESHOLD, challenger >= THRESHOLD
+
+    def gain(metric: Metric, ours: Array, theirs: Array) -> Metric:
+        return lambda truth, _, weights: metric(truth, ours, weights) - metric(truth, theirs, weights)
+
+    gains = {
+        "mcc": gain(mcc, after, before), "f1": gain(f1, after, before), "ece": gain(ece, challenger, champion)
+    }  # fmt: skip
+    once, table = np.ones((1, len(truth))), {}
+    for name, values in bootstrap.resample(truth, truth[None], gains).items():
+        low, high = bootstrap.interval(values)
+        mean = float(gains[name](truth, truth, once)[0])
+        table[name] = {"mean": mean, "low": low, "high": high, "significant": low > 0 or high < 0}
     return table
 
 

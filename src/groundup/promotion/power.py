@@ -9,13 +9,14 @@ The number of discordant rows is Binomial(rows, share), and the challenger wins 
 the challenger wins all discordant rows.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtri
 from scipy.stats import binom
 
-MOST_ROWS = 10**8
 REACH = (
     8  # standard deviations around the mean number of discordant rows; what is outside weighs less than 1e-14
 )
@@ -44,25 +45,16 @@ def detectable_difference(rows: int, share: float, level: float, wanted: float) 
     return float(brentq(lambda d: power(rows, share, d, level) - wanted, 1e-9, 1.0, xtol=1e-6))
 
 
-@lru_cache(maxsize=2**16)
 def rows_needed(share: float, difference: float, level: float, wanted: float) -> int | None:
-    """Return about how many rows the test needs to find the difference with probability `wanted`.
+    """Return about how many rows the test needs to find a positive difference with probability `wanted`.
 
-    The power of a discrete test rises with the rows in a saw-tooth, so a few rows more or less can be enough. None:
-    more than 100 million.
+    The normal approximation of Connor (1987, Biometrics 43:207), with the continuity correction that Fleiss, Tytun and
+    Ury (1980, Biometrics 36:343) give for two proportions; it is within a few percent of the exact number, and above it
+    where the challenger wins nearly all discordant rows. None: the level is 0.
     """
     if not level:
         return None
-    high = 1
-    while power(high, share, difference, level) < wanted:
-        high *= 2
-        if high > MOST_ROWS:
-            return None
-    low = high // 2
-    while high - low > max(1, low // 1000):
-        middle = (low + high) // 2
-        if power(middle, share, difference, level) < wanted:
-            low = middle
-        else:
-            high = middle
-    return high
+    share = max(share, difference)
+    noise = ndtri(1 - level) * share**0.5 + ndtri(wanted) * (share - difference**2) ** 0.5
+    rows = (noise / difference) ** 2
+    return math.ceil(rows / 4 * (1 + (1 + 2 / (rows * difference)) ** 0.5) ** 2)

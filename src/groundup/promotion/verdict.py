@@ -70,7 +70,7 @@ class Finding:
     """The primary comparison. `gain` and its interval are in one unit, `smallest` is the gain worth having.
 
     p_value: one-sided, that the challenger is better. alike: no row tells the models apart. needed: about how many
-    rows in total would show the observed gain; None: no gain, or too many. unit: what is counted.
+    rows in total would show the observed gain; None: there is no gain, or the level is 0. unit: what is counted.
     """
 
     sentences: tuple[str, ...]
@@ -270,7 +270,7 @@ def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str
         small = f"the gain is below {finding.smallest:g}, the smallest worth having"
         return Verdict("kept", (small, *sentences), numbers, look.level)
     if finding.needed is None:
-        open_ = "perhaps better, but the gain is too small to be confirmed with any realistic number of rows"
+        open_ = "perhaps better, but the error budget of the year is spent"
     else:
         numbers["needed"] = more = _rounded(max(1, finding.needed - finding.rows))
         open_ = f"perhaps better: needs about {more:,} more {finding.unit}"

@@ -35,8 +35,7 @@ def correlation_and_calibration(
         champion, challenger: (n,) probabilities of spam.
     """
     bootstrap = Bootstrap(gate.bootstrap_samples, gate.confidence, gate.seed)
-    gains = bootstrap_gains(truth, champion, challenger, bootstrap)
-    numbers["differences"] = {name: gains[name] for name in ("mcc", "f1", "ece")}
+    numbers["differences"] = gains = bootstrap_gains(truth, champion, challenger, bootstrap)
     once, vetoes = np.ones((1, len(truth))), []
     before, after = (float(mcc(truth, prob >= THRESHOLD, once)[0]) for prob in (champion, challenger))
     numbers["mcc"] = {"champion": before, "challenger": after}
