@@ -30,6 +30,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.promotion.budget import next_level
+from groundup.promotion.config import GateConfig
+from groundup.promotion.rows import Row, independent, spread
 from groundup.promotion.slices import family_slices, spam_slices
 from groundup.promotion.verdict import Look, Verdict, decide_classifier, decide_exact_match
 from groundup.text.jsonl import read_jsonl
@@ -50,9 +52,13 @@ from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 from pipelines.params import PIPELINES, MainParams, load_params
 
-Row = dict[str, Any]
 Array = npt.NDArray[Any]
 DOWNLOAD = "download"  # name of the stages that fetch data
+
+
+def spam_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
+    """Return one message of each group of near duplicates."""
+    return independent(split, lambda row: row["text"])[0]
 
 
 def spam_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
@@ -69,6 +75,11 @@ def decide_spam(rows: Sequence[Row], champion: Array | None, challenger: Array, 
     return decide_classifier(
         truth, champion, challenger, spam_slices([row["text"] for row in rows], truth), look
     )
+
+
+def instruction_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
+    """Return as many instructions as the gate wants, spread over the split."""
+    return spread(split, gate.instances)
 
 
 def instruction_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
@@ -102,29 +113,29 @@ class Contest:
 
     model: str
     made_by: str
-    data_of: str  # the stage whose output contains the gate rows
+    data_of: str  # the stage whose output contains the gate split
+    choose: Callable[[Sequence[Row], GateConfig], list[Row]]  # the rows of the split that are compared
     answers: Callable[[Path, Sequence[Row], MainParams], Array]
     decide: Callable[[Sequence[Row], Array | None, Array, Look], Verdict]
 
 
 CONTESTS = (
-    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_answers, decide_spam),
+    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_rows, spam_answers, decide_spam),
     Contest(
         registry.INSTRUCTIONS_MODEL,
         "finetune_instructions",
         "prepare_instructions",
+        instruction_rows,
         instruction_answers,
         decide_instructions,
     ),
 )
 
 
-def gate_rows(folder: Path, wanted: int | None) -> list[Row]:
-    """Read the gate split, or the test split of data that has none; at most `wanted` rows, spread over the split."""
+def gate_split(folder: Path) -> list[dict[str, Any]]:
+    """Read the gate split, or the test split of data that has none."""
     gate = folder / "gate.jsonl"
-    rows = read_jsonl(gate if gate.exists() else folder / "test.jsonl")
-    count = min(len(rows), wanted or len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
+    return read_jsonl(gate if gate.exists() else folder / "test.jsonl")
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
@@ -194,10 +205,8 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
-    folder_of_rows = Path(find_stage(root, contest.data_of).outs[0].fs_path)
-    rows = gate_rows(
-        folder_of_rows, params.retrain.gate.instances if contest.decide is decide_instructions else None
-    )
+    split = gate_split(Path(find_stage(root, contest.data_of).outs[0].fs_path))
+    rows = contest.choose(split, params.retrain.gate)
 
     before = None
     with tempfile.TemporaryDirectory() as folder:

@@ -80,7 +80,9 @@ def project(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
-    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", answers, decide)
+    contest = retrain.Contest(
+        tmp_path.name, "finetune", "prepare", lambda rows, _: list(rows), answers, decide
+    )
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
 
@@ -227,11 +229,12 @@ def test_instructions_are_answered_on_a_spread_of_the_gate_split(
     monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
     monkeypatch.setattr("groundup.tasks.instructions.respond", respond)
     params: Any = SimpleNamespace(evaluate=SimpleNamespace(max_new_tokens=3))
-    chosen = retrain.gate_rows(tmp_path, 4)
+    split = retrain.gate_split(tmp_path)
+    chosen = retrain.instruction_rows(split, replace(PARAMS.retrain.gate, instances=4))
     assert retrain.instruction_answers(tmp_path, chosen, params).tolist() == [True, False, False, False]
     assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
     write_jsonl(tmp_path / "gate.jsonl", rows[3:5])
-    assert retrain.gate_rows(tmp_path, None) == rows[3:5]
+    assert retrain.gate_split(tmp_path) == rows[3:5]
 
 
 def test_the_deployment_runs_this_flow_at_the_time_of_params() -> None:

@@ -48,10 +48,11 @@ class Spending:
 @cache
 def looks_a_year(cron: str, timezone: str) -> int:
     """Return how often a schedule looks at the gate rows in a year, at least 1."""
-    start = datetime(2024, 1, 1, tzinfo=ZoneInfo(timezone))  # a leap year: 29 February exists
+    # the minute before a leap year, which has a 29 February
+    start = datetime(2023, 12, 31, 23, 59, tzinfo=ZoneInfo(timezone))
     count = 0
     for moment in CronSim(cron, start):
-        if moment.year > start.year:
+        if moment.year > start.year + 1:
             break
         count += 1
     return max(1, count)

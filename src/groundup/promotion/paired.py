@@ -201,11 +201,11 @@ def bits_gain(documents: Documents) -> BitsGain:
     total = float(documents.n_bytes.sum())
     saved = (documents.champion - documents.challenger) / math.log(2)  # bits
     gain = float(saved.sum()) / total
+    if not saved.any():
+        return BitsGain(n, 0.0, 0.0, 1.0, 1.0)
     residuals = saved - gain * documents.n_bytes
-    spread = math.sqrt(float(np.mean(residuals**2)))
-    if not spread:  # the same difference per byte in every document; without any, the models are the same
-        side = float(np.sign(gain))
-        return BitsGain(n, gain, 0.0, 1.0 - max(0.0, side), 1.0 - max(0.0, -side))
+    # not 0 where every byte differs by the same amount
+    spread = max(math.sqrt(float(np.mean(residuals**2))), 1e-9 * float(np.abs(saved).mean()))
     error = math.sqrt(n / (n - 1)) * spread * math.sqrt(n) / total
     skewness = float(np.mean((residuals / spread) ** 3))
     u = gain / error / math.sqrt(n)

@@ -53,16 +53,18 @@ class Verdict:
 class Look:
     """The terms of one look at the gate rows.
 
-    level: what it may spend, see budget.py. left_out: rows left out because a model was trained on them.
+    level: what it may spend, see budget.py. trained_on, near_duplicates: rows that were left out, see rows.py.
     """
 
     level: float
     gate: GateConfig
-    left_out: int = 0
+    trained_on: int = 0
+    near_duplicates: int = 0
 
     def numbers(self, rows: int) -> dict[str, Any]:
         """Return the figures that every verdict has."""
-        return {"rows": rows, "left_out": self.left_out, "level": self.level}
+        left_out = {"trained_on": self.trained_on, "near_duplicates": self.near_duplicates}
+        return {"rows": rows, "left_out": left_out, "level": self.level}
 
 
 @dataclass(frozen=True)
@@ -256,8 +258,10 @@ def _visible(detectable: float | None, unit: str, gate: GateConfig) -> str:
 def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str, Any]) -> Verdict:
     """Combine the primary comparison and the vetoes."""
     sentences = finding.sentences
-    if look.left_out:
-        sentences += (f"{look.left_out:,} left out, since a model was trained on them",)
+    if look.trained_on:
+        sentences += (f"{look.trained_on:,} rows were left out: a model was trained on them",)
+    if look.near_duplicates:
+        sentences += (f"{look.near_duplicates:,} rows were left out: near duplicates of others",)
     if finding.alike:
         return Verdict("kept", ("no row tells the two models apart", *sentences), numbers, 0.0)
     if vetoes:

@@ -1,10 +1,14 @@
-"""The gate rows that neither model was trained on, found by fingerprints of the training texts."""
+"""The gate rows that are compared: those that neither model was trained on, and one of each group of near duplicates.
+
+McNemar's test counts rows as independent. Twelve messages of one spam campaign are caught or missed together, and
+twelve wins would be significant although one thing was learned; so a campaign is one row.
+"""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from groundup.text.overlap import normalise
+from groundup.text.overlap import linked_groups, normalise
 
 Row = Mapping[str, Any]
 
@@ -38,3 +42,15 @@ def unseen(
         if not any(found in texts for texts in trained):
             kept.append(row)
     return kept, len(rows) - len(kept)
+
+
+def independent(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list[Row], int]:
+    """Return the first row of each group of near duplicates (see `linked_groups`), and how many were left out."""
+    kept = [rows[first] for first in sorted(set(linked_groups([text_of(row) for row in rows])))]
+    return kept, len(rows) - len(kept)
+
+
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """Return at most `count` rows at equal distances."""
+    count = min(len(rows), count)
+    return [rows[i * len(rows) // count] for i in range(count)]
