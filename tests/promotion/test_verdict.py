@@ -95,6 +95,14 @@ def test_the_rows_that_an_undecided_challenger_needs() -> None:
     assert broke.reasons[0] == "perhaps better, but the error budget of the year is spent"
 
 
+def test_a_champion_that_no_challenger_can_visibly_beat() -> None:
+    """Ten errors: even ten wins without a loss (p = 1/1024) are above the level of 0.0009."""
+    verdict = decide(probabilities(range(10)), probabilities(range(0)))
+    assert verdict.outcome == "undecided"
+    assert verdict.reasons[2].endswith(", and a challenger without any error would gain 0.0100")
+    assert decide(probabilities(range(11)), probabilities(range(0))).outcome == "promoted"
+
+
 def test_a_better_challenger_with_a_worse_slice_is_kept() -> None:
     champion, challenger = probabilities(range(100)), probabilities(range(900, 910))
     slices = {"last": np.arange(1000) >= 900}

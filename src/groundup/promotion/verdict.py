@@ -7,6 +7,7 @@ the level of the look, and no veto. A challenger whose answers are not numbers i
 Legend: n: number of gate rows.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -243,16 +244,18 @@ def _compare_shares(metric: str, unit: str, pairs: Pairs, look: Look, numbers: d
         f"{look.level:.2g})"
     )
     alike = not pairs.wins + pairs.losses
-    sentences = (measured, _visible(detectable, unit, gate))
+    sentences = (measured, _visible(detectable, unit, gate, 1 - pairs.champion))
     return Finding(sentences, pairs.rows, pairs.gain, high, gate.smallest_gain, p_value, alike, needed, unit)
 
 
-def _visible(detectable: float | None, unit: str, gate: GateConfig) -> str:
+def _visible(detectable: float | None, unit: str, gate: GateConfig, room: float = math.inf) -> str:
+    """Say what these rows can show; `room`: the most that any challenger can gain."""
     if detectable is None:
-        return (
-            f"at this level, these {unit} are too few for any gain to be visible with {gate.power:.0%} power"
-        )
-    return f"the smallest gain that these {unit} show with {gate.power:.0%} power is {detectable:.4f}"
+        return f"these {unit} are too few to show any gain with {gate.power:.0%} power"
+    visible = f"the smallest gain that these {unit} show with {gate.power:.0%} power is {detectable:.4f}"
+    if detectable <= room:
+        return visible
+    return f"{visible}, and a challenger without any error would gain {room:.4f}"
 
 
 def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str, Any]) -> Verdict:
