@@ -94,7 +94,7 @@ def gain_interval(pairs: Pairs, confidence: float) -> tuple[float, float]:
         * (pairs.both + pairs.losses)
         * (pairs.wins + pairs.neither)
     )
-    agreement = pairs.both * pairs.neither - pairs.wins * pairs.losses
+    agreement = float(pairs.both * pairs.neither - pairs.wins * pairs.losses)
     if agreement > 0:
         agreement = max(agreement - pairs.rows / 2, 0)  # method 10's continuity correction
     phi = agreement / math.sqrt(margins) if margins else 0.0
@@ -107,13 +107,11 @@ def gain_interval(pairs: Pairs, confidence: float) -> tuple[float, float]:
     return pairs.gain - below, pairs.gain + above
 
 
+@lru_cache(maxsize=2**16)
 def _wilson(right: int, rows: int, confidence: float) -> tuple[float, float]:
-    """Return Wilson's interval of a share (Wilson 1927); binomtest has it too, but takes a hundred times as long."""
-    z = float(ndtri((1 + confidence) / 2))
-    share, denominator = right / rows, 1 + z**2 / rows
-    centre = (share + z**2 / (2 * rows)) / denominator
-    reach = z / denominator * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    """Return Wilson's interval of a share (Wilson 1927)."""
+    interval = binomtest(right, rows).proportion_ci(confidence, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap_gains(
