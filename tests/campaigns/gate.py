@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -182,8 +182,10 @@ def main() -> None:
     parser.add_argument(
         "--project", type=Path, default=ROOT, help="folder whose params.yaml has the gate's values"
     )
+    parser.add_argument("--resamples", type=int, default=200, help="of the bootstrap; fewer are quicker")
     arguments = parser.parse_args()
     config = load_params("main", arguments.project).retrain
+    config = replace(config, gate=replace(config.gate, bootstrap_samples=arguments.resamples))
     figures = {}
     for name, experiment in (("equal", equal_years), ("better", better_years), ("worse", worse_years)):
         begun = time.perf_counter()
