@@ -1,6 +1,7 @@
 """Paired statistics against published values, exact sums, a jackknife and the metrics of evaluation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,14 +138,18 @@ def test_power_of_the_documents() -> None:
     """Challengers that are better by the detectable gain are found with the stated power."""
     rng = np.random.default_rng(6)
     detectable = detectable_bits(bits_gain(documents(rng, 200)), 0.001, 0.9)
+    assert detectable is not None
     found = [bits_gain(documents(rng, 200, detectable * math.log(2))).better <= 0.001 for _ in range(500)]
-    assert 0.8 <= np.mean(found) <= 0.97
+    assert 0.82 <= np.mean(found) <= 0.97  # the stated gain depends on the spread of other documents
 
 
-def test_documents_needed_grow_with_the_square_of_the_shortfall() -> None:
+def test_the_documents_needed_would_make_the_gain_detectable() -> None:
     found = bits_gain(documents(np.random.default_rng(7), 100, 0.003))
     needed = documents_needed(found, 0.001, 0.9)
-    assert needed == pytest.approx(100 * (detectable_bits(found, 0.001, 0.9) / found.gain) ** 2, abs=1)
+    assert needed > 100
+    more = replace(found, documents=needed, error=found.error * (100 / needed) ** 0.5)
+    assert detectable_bits(more, 0.001, 0.9) == pytest.approx(found.gain, rel=0.01)
+    assert detectable_bits(replace(found, documents=20), 1e-6, 0.9) is None
 
 
 def test_the_same_difference_in_every_byte() -> None:

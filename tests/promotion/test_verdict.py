@@ -99,7 +99,7 @@ def test_a_champion_that_no_challenger_can_visibly_beat() -> None:
     """Ten errors: even ten wins without a loss (p = 1/1024) are above the level of 0.0009."""
     verdict = decide(probabilities(range(10)), probabilities(range(0)))
     assert verdict.outcome == "undecided"
-    assert verdict.reasons[2].endswith(", and a challenger without any error would gain 0.0100")
+    assert verdict.reasons[2].endswith("; a challenger without any error would gain only 0.0100")
     assert decide(probabilities(range(11)), probabilities(range(0))).outcome == "promoted"
 
 

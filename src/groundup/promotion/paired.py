@@ -20,7 +20,7 @@ from groundup.text.labels import THRESHOLD
 Array = npt.NDArray[Any]
 Side = Literal["better", "worse", "different"]
 ALTERNATIVES = {"better": "greater", "worse": "less", "different": "two-sided"}
-FEWEST_DOCUMENTS = 10
+FEWEST_DOCUMENTS = 20  # with fewer, the approximations of `bits_gain` are too coarse
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def bits_gain(documents: Documents) -> BitsGain:
     (Efron 1969). In a simulation with 300 documents of unequal length at level 0.00093, wrong rejections were at most
     1.2 times the level up to skewness 1 and 1.5 times at skewness 2.
 
-    The caller has at least 10 documents.
+    There are at least FEWEST_DOCUMENTS documents.
     """
     n = len(documents.n_bytes)
     assert n >= FEWEST_DOCUMENTS, n
@@ -214,14 +214,22 @@ def bits_gain(documents: Documents) -> BitsGain:
     return BitsGain(n, gain, error, better, worse)
 
 
-def detectable_bits(found: BitsGain, level: float, power: float) -> float:
-    """Return the smallest gain in bits per byte that these documents show with the given power."""
-    return float(ndtri(1 - level) + ndtri(power)) * found.error
+def detectable_bits(found: BitsGain, level: float, power: float) -> float | None:
+    """Return the smallest gain in bits per byte that these documents show with the given power; None: no gain.
+
+    The self-normalised sum of n documents is at most sqrt(n), and it takes z² documents more than Student's t to exceed
+    the normal quantile z of the level.
+    """
+    z = float(ndtri(1 - level))
+    if found.documents <= z**2:
+        return None
+    return (z + float(ndtri(power))) * found.error / math.sqrt(1 - z**2 / found.documents)
 
 
 def documents_needed(found: BitsGain, level: float, power: float) -> int:
     """Return about how many documents would show the gain that was found, which is positive."""
-    return math.ceil(found.documents * (detectable_bits(found, level, power) / found.gain) ** 2)
+    z = float(ndtri(1 - level))
+    return math.ceil(found.documents * ((z + float(ndtri(power))) * found.error / found.gain) ** 2 + z**2)
 
 
 def finite(*arrays: Array | None) -> bool:

@@ -17,9 +17,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import binom
 
-REACH = (
-    8  # standard deviations around the mean number of discordant rows; what is outside weighs less than 1e-14
-)
+# Standard deviations around the mean number of discordant rows; what is outside weighs less than 1e-14.
+REACH = 8
 
 
 @lru_cache(maxsize=2**16)

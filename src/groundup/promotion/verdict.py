@@ -251,11 +251,11 @@ def _compare_shares(metric: str, unit: str, pairs: Pairs, look: Look, numbers: d
 def _visible(detectable: float | None, unit: str, gate: GateConfig, room: float = math.inf) -> str:
     """Say what these rows can show; `room`: the most that any challenger can gain."""
     if detectable is None:
-        return f"these {unit} are too few to show any gain with {gate.power:.0%} power"
+        return f"at this level, these {unit} show no gain with {gate.power:.0%} power, however large it is"
     visible = f"the smallest gain that these {unit} show with {gate.power:.0%} power is {detectable:.4f}"
     if detectable <= room:
         return visible
-    return f"{visible}, and a challenger without any error would gain {room:.4f}"
+    return f"{visible}; a challenger without any error would gain only {room:.4f}"
 
 
 def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str, Any]) -> Verdict:
