@@ -177,7 +177,7 @@ def main() -> None:
     from pipelines.params import load_params
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--years", type=int, default=1000)
+    parser.add_argument("--years", type=int, default=1000, help="a few years miss a limit by chance")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--project", type=Path, default=ROOT, help="folder whose params.yaml has the gate's values"
