@@ -167,37 +167,15 @@ def decide_bits(
         look: the terms.
         costs: of champion and challenger; None: not compared.
     """
-    numbers, gate = look.numbers(len(n_bytes)), look.gate
+    numbers = look.numbers(len(n_bytes))
     if stopped := _unusable(len(n_bytes), "documents", (champion, challenger), numbers, FEWEST_DOCUMENTS):
         return stopped
     documents = Documents(challenger if champion is None else champion, challenger, n_bytes)
-    before, after = documents.bits
     if champion is None:
-        return _first("bits per byte", after, "equal probabilities", UNIFORM_BITS, numbers, fewer=True)
-    found = bits_gain(documents)
-    low, high = found.interval(gate.confidence)
-    detectable = detectable_bits(found, look.level, gate.power) if look.level else None
-    numbers |= {
-        "champion": before, "challenger": after, "gain": found.gain, "low": low, "high": high,
-        "p_value": found.better, "detectable_difference": detectable,
-    }  # fmt: skip
-    measured = (
-        f"bits per byte {before:.4f} -> {after:.4f} on {found.documents:,} documents (saves {found.gain:+.4f}, "
-        f"{gate.confidence:.0%} interval {low:+.4f} to {high:+.4f}; p = {found.better:.2g} against a level of "
-        f"{look.level:.2g})"
-    )
-    finding = Finding(
-        (measured, _visible(detectable, "documents", gate)),
-        found.documents,
-        found.gain,
-        high,
-        gate.smallest_bits_gain,
-        found.better,
-        bool(np.array_equal(documents.champion, documents.challenger)),
-        documents_needed(found, look.level, gate.power) if found.gain > 0 and look.level else None,
-        "documents",
-    )
-    return _conclude(finding, compare_costs(costs, gate, numbers), look, numbers)
+        bits = documents.bits[1]
+        return _first("bits per byte", bits, "equal probabilities", UNIFORM_BITS, numbers, fewer=True)
+    finding = _compare_documents(documents, look, numbers)
+    return _conclude(finding, compare_costs(costs, look.gate, numbers), look, numbers)
 
 
 def _unusable(
@@ -246,6 +224,27 @@ def _compare_shares(metric: str, unit: str, pairs: Pairs, look: Look, numbers: d
     alike = not pairs.wins + pairs.losses
     sentences = (measured, _visible(detectable, unit, gate, 1 - pairs.champion))
     return Finding(sentences, pairs.rows, pairs.gain, high, gate.smallest_gain, p_value, alike, needed, unit)
+
+
+def _compare_documents(documents: Documents, look: Look, numbers: dict[str, Any]) -> Finding:
+    gate, found = look.gate, bits_gain(documents)
+    before, after = documents.bits
+    low, high = found.interval(gate.confidence)
+    detectable = detectable_bits(found, look.level, gate.power) if look.level else None
+    needed = documents_needed(found, look.level, gate.power) if found.gain > 0 and look.level else None
+    numbers |= {
+        "champion": before, "challenger": after, "gain": found.gain, "low": low, "high": high,
+        "p_value": found.better, "detectable_difference": detectable,
+    }  # fmt: skip
+    measured = (
+        f"bits per byte {before:.4f} -> {after:.4f} on {found.documents:,} documents (saves {found.gain:+.4f}, "
+        f"{gate.confidence:.0%} interval {low:+.4f} to {high:+.4f}; p = {found.better:.2g} against a level of "
+        f"{look.level:.2g})"
+    )
+    alike = bool(np.array_equal(documents.champion, documents.challenger))
+    smallest, unit = gate.smallest_bits_gain, "documents"
+    sentences = (measured, _visible(detectable, unit, gate))
+    return Finding(sentences, found.documents, found.gain, high, smallest, found.better, alike, needed, unit)
 
 
 def _visible(detectable: float | None, unit: str, gate: GateConfig, room: float = math.inf) -> str:
