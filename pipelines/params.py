@@ -26,11 +26,11 @@ from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.nn.config import ModelParams
+from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
 from groundup.tracking.config import TrackingConfig
-from groundup.tracking.promotion import RetrainConfig
 from groundup.training.config import (
     ComputeConfig,
     EvaluateTranslationConfig,

@@ -3,15 +3,20 @@
 `python -m pipelines.retrain run` retrains once, now. `make schedule` retrains on the schedule in params.yaml.
 """
 
+from pipelines import server  # noqa: F401  # before Prefect, whose settings it reads
+
 # isort: split
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
@@ -22,11 +27,16 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
+from groundup.promotion.budget import Spending, next_level
+from groundup.promotion.config import GateConfig
+from groundup.promotion.rows import Row, independent, spread
+from groundup.promotion.slices import family_slices, spam_slices
+from groundup.promotion.verdict import Look, Verdict, decide_classifier, decide_exact_match
 from groundup.text.jsonl import read_jsonl
-from groundup.text.labels import SPAM, label_of
+from groundup.text.labels import SPAM
 from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
-from groundup.tracking.promotion import decide
+from groundup.tracking.ledger import Entry
 from pipelines.flow import (
     FORESEEN,
     at_most,
@@ -45,55 +55,91 @@ from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
 
+Array = npt.NDArray[Any]
 DOWNLOAD = "download"  # name of the stages that fetch data
+SPENT = "spent"  # among the numbers of the ledger: the part of the error budget that a look used
 
 
-def spam_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Return Matthews correlation (the metric that decides) and F1 of spam on the test set."""
-    from sklearn.metrics import f1_score, matthews_corrcoef
+def spam_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
+    """Return one message of each group of near duplicates."""
+    return independent(split, lambda row: row["text"])[0]
 
+
+def spam_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
+    """Return the probability of spam of each row (n,)."""
     from groundup.checkpoint import load_checkpoint
     from groundup.tasks.classification import spam_probabilities
 
-    rows = read_jsonl(test)
-    truth = [row["label"] == SPAM for row in rows]
-    texts = [row["text"] for row in rows]
-    found = [label_of(p) == SPAM for p in spam_probabilities(load_checkpoint(checkpoint), texts)]
-    return {"mcc": float(matthews_corrcoef(truth, found)), "f1": float(f1_score(truth, found))}
+    return np.array(spam_probabilities(load_checkpoint(checkpoint), [row["text"] for row in rows]))
 
 
-def instruction_metrics(checkpoint: Path, test: Path, params: MainParams) -> dict[str, float]:
-    """Return the share of greedy answers to test instructions that a program accepts."""
+def decide_spam(rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look) -> Verdict:
+    """Decide from the probabilities of both models."""
+    truth = np.array([int(row["label"] == SPAM) for row in rows])
+    return decide_classifier(
+        truth, champion, challenger, spam_slices([row["text"] for row in rows], truth), look
+    )
+
+
+def instruction_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
+    """Return as many instructions as the gate wants, spread over the split."""
+    return spread(split, gate.instances)
+
+
+def instruction_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
+    """Return whether a program accepts the greedy answer to each row (n,)."""
     from groundup.checkpoint import load_checkpoint
     from groundup.generation.prompts import Request
     from groundup.tasks.instructions import respond
     from groundup.verifiable.answers import check_for
-    from groundup.verifiable.exact_match import score
 
-    rows = read_jsonl(test)
-    wanted = min(len(rows), params.retrain.test_instructions)
-    rows = [rows[i * len(rows) // wanted] for i in range(wanted)]
     requests = [Request.of(row) for row in rows]
     answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
-    return {"exact_match": float(score(rows, answers, check_for(rows))["exact_match"]["mean"])}
+    check = check_for(rows)
+    return np.array(
+        [
+            check(row["family"], row["instruction"], row["input"], answer)
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+    )
+
+
+def decide_instructions(
+    rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look
+) -> Verdict:
+    """Decide from the answers of both models, with the families as slices."""
+    return decide_exact_match(champion, challenger, family_slices([row["family"] for row in rows]), look)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A registered model, the stage that makes its candidates, and the test of candidate and champion."""
+    """A registered model, the stage that makes its candidates, and the comparison of candidate and champion."""
 
     model: str
     made_by: str
-    data_of: str  # the stage whose output contains test.jsonl
-    metrics: Callable[[Path, Path, MainParams], dict[str, float]]
+    data_of: str  # the stage whose output contains the gate split
+    choose: Callable[[Sequence[Row], GateConfig], list[Row]]  # the rows of the split that are compared
+    answers: Callable[[Path, Sequence[Row], MainParams], Array]
+    decide: Callable[[Sequence[Row], Array | None, Array, Look], Verdict]
 
 
 CONTESTS = (
-    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_metrics),
+    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_rows, spam_answers, decide_spam),
     Contest(
-        registry.INSTRUCTIONS_MODEL, "finetune_instructions", "prepare_instructions", instruction_metrics
+        registry.INSTRUCTIONS_MODEL,
+        "finetune_instructions",
+        "prepare_instructions",
+        instruction_rows,
+        instruction_answers,
+        decide_instructions,
     ),
 )
+
+
+def gate_split(folder: Path) -> list[dict[str, Any]]:
+    """Read the gate split, or the test split of data that has none."""
+    gate = folder / "gate.jsonl"
+    return read_jsonl(gate if gate.exists() else folder / "test.jsonl")
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
@@ -164,7 +210,8 @@ def refresh(root: Path, run: Run) -> None:
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
     connection = connect(root)
-    Champions(connection).reconcile(origin_of(root, "flow retrain"), contest.model)
+    champions, origin = Champions(connection), origin_of(root, "flow retrain")
+    entries = champions.reconcile(origin, contest.model)
     made = recorded_keys(root).get(contest.made_by, "")
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
@@ -174,7 +221,8 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
-    test = Path(find_stage(root, contest.data_of).outs[0].fs_path) / "test.jsonl"
+    split = gate_split(Path(find_stage(root, contest.data_of).outs[0].fs_path))
+    rows = contest.choose(split, params.retrain.gate)
 
     before = None
     with tempfile.TemporaryDirectory() as folder:
@@ -186,26 +234,35 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
                 else None
             )
         try:
-            before = contest.metrics(old, test, params) if old else None
+            before = contest.answers(old, rows, params) if old else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
                 f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
                 f"groundup promote {contest.model} {candidate.version}"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
-        after = contest.metrics(new, test, params)
-    better, why = decide(after, before, params.retrain.min_improvement)
-    champions, origin = Champions(connection), origin_of(root, "flow retrain")
+        after = contest.answers(new, rows, params)
+    level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
+    verdict = contest.decide(rows, before, after, Look(level, params.retrain.gate))
     facts: Any = {
         "expected": champion.version if champion else None,
-        "numbers": {"candidate": after, "champion": before},
-        "reasons": [why],
+        "numbers": {**verdict.numbers, SPENT: verdict.spent},
+        "reasons": verdict.reasons,
     }
-    if better:
+    if verdict.outcome == "promoted":
         champions.promote(contest.model, candidate.version, origin, **facts)
     else:
-        champions.record(contest.model, candidate.version, "kept", origin, **facts)
-    return _row(contest.model, champion, candidate, f"{'promoted' if better else 'kept'}: {why}")
+        champions.record(contest.model, candidate.version, verdict.outcome, origin, **facts)
+    return _row(contest.model, champion, candidate, f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
+
+
+def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:
+    """Return what the looks in the ledger have spent of a model's error budget."""
+    return [
+        Spending(datetime.fromisoformat(entry.time), entry.numbers[SPENT])
+        for entry in entries
+        if entry.model == model and SPENT in entry.numbers
+    ]
 
 
 def _row(

@@ -9,25 +9,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from groundup import tracking
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
-from groundup.text.jsonl import write_jsonl
+from groundup.promotion.verdict import Look, Verdict, decide_exact_match
+from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import registry
 from groundup.tracking.champions import Champions
-from groundup.tracking.promotion import RetrainConfig
 from pipelines import retrain
 from pipelines.lineage import recorded_keys
+from pipelines.params import load_params
 from tests.pipelines import toy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-PARAMS: Any = SimpleNamespace(
-    retrain=RetrainConfig(cron="0 3 * * 1", timezone="UTC", min_improvement=0.0, test_instructions=400)
-)
+PARAMS: Any = SimpleNamespace(retrain=load_params("main", toy.ROOT).retrain)
 
 # `download@toy` fetches, `prepare` has the test set, `finetune` makes the candidates
 DVC_YAML = """\
@@ -49,13 +49,17 @@ stages:
 """
 
 
-def metrics(checkpoint: Path, test: Path, params: Any) -> dict[str, float]:
-    """Return the checkpoint's "weights" as its score; the test must be the project's current one."""
-    assert test.read_text() == (Path.cwd() / "source.txt").read_text()
+def answers(checkpoint: Path, rows: Any, params: Any) -> Any:
+    """Return right answers in the share that the checkpoint's "weights" say; the rows must be the current ones."""
+    assert rows == read_jsonl(Path.cwd() / "source.txt")
     text = (checkpoint / "score").read_text()
     if text == "old":
         raise BadInput("a format of long ago")
-    return {"mcc": float(text)}
+    return np.arange(1000) < float(text) * 1000
+
+
+def decide(rows: Any, champion: Any, challenger: Any, look: Look) -> Verdict:
+    return decide_exact_match(champion, challenger, {}, look)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,9 @@ def project(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
-    contest = retrain.Contest(tmp_path.name, "finetune", "prepare", metrics)
+    contest = retrain.Contest(
+        tmp_path.name, "finetune", "prepare", lambda rows, _: list(rows), answers, decide
+    )
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
 
@@ -105,9 +111,16 @@ def make_champion(store: Any, model: str, version: str) -> None:
 @pytest.mark.parametrize(
     ("champion", "candidate", "winner", "words", "entries"),
     [
-        ("0.90", "0.95", "2", "promoted: mcc 0.9000 -> 0.9500", ["adopted", "promoted"]),
-        ("0.90", "0.85", "1", "kept: mcc 0.9000 -> 0.8500", ["adopted", "kept"]),
+        ("0.90", "0.95", "2", "promoted: better; exact match 0.9000 -> 0.9500", ["adopted", "promoted"]),
+        (
+            "0.90",
+            "0.85",
+            "1",
+            "kept: no better than the champion; exact match 0.9000 -> 0.8500",
+            ["adopted", "kept"],
+        ),
         ("0.90", None, "1", "kept: the output of finetune has no registered version", ["adopted"]),
+        ("0.90", "0.905", "1", "undecided: perhaps better: needs about", ["adopted", "undecided"]),
         (None, "0.10", "1", "promoted: there is no champion yet", ["promoted"]),
         ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)", ["adopted"]),
     ],
@@ -131,9 +144,25 @@ def test_compare(
     assert {entry.lock for entry in written} == {lock}
 
 
+def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
+    for _ in range(2):
+        retrain.compare.fn(contest, folder, PARAMS)
+    written = Champions(store).ledger.entries()
+    spent = retrain.spendings(written, contest.model)
+    assert [spending.level for spending in spent] == [
+        entry.numbers["level"] for entry in written if entry.action == "kept"
+    ]
+    assert len(spent) == 2 and spent[0].level > 0
+    assert spent[0].time.isoformat(timespec="milliseconds") == written[1].time
+    assert retrain.spendings(written, "another model") == []
+
+
 def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
-    contest = replace(contest, metrics=lambda *_: pytest.fail("nothing to test"))
+    contest = replace(contest, answers=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     make_champion(store, contest.model, version)
     assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
@@ -223,7 +252,7 @@ def test_an_error_of_dvc_or_mlflow_ends_in_a_summary(project: Any, monkeypatch: 
     assert "**Failed**: './dvc.yaml' validation failed" in summary()
 
 
-def test_instruction_metrics_use_a_spread_of_the_test_set(
+def test_instructions_are_answered_on_a_spread_of_the_gate_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
@@ -239,9 +268,10 @@ def test_instruction_metrics_use_a_spread_of_the_test_set(
 
     monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
     monkeypatch.setattr("groundup.tasks.instructions.respond", respond)
-    params: Any = SimpleNamespace(
-        retrain=replace(PARAMS.retrain, test_instructions=4), evaluate=SimpleNamespace(max_new_tokens=3)
-    )
-    found = retrain.instruction_metrics(tmp_path, tmp_path / "test.jsonl", params)
+    params: Any = SimpleNamespace(evaluate=SimpleNamespace(max_new_tokens=3))
+    split = retrain.gate_split(tmp_path)
+    chosen = retrain.instruction_rows(split, replace(PARAMS.retrain.gate, instances=4))
+    assert retrain.instruction_answers(tmp_path, chosen, params).tolist() == [True, False, False, False]
     assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
-    assert found == {"exact_match": 0.25}
+    write_jsonl(tmp_path / "gate.jsonl", rows[3:5])
+    assert retrain.gate_split(tmp_path) == rows[3:5]

@@ -1,39 +1,13 @@
-"""The promotion rule as a table, and cron expressions accepted and refused."""
+"""Values of section retrain and cron expressions, accepted and refused."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from groundup.tracking.promotion import RetrainConfig, check_cron, decide
-
-
-@pytest.mark.parametrize(
-    ("candidate", "champion", "min_improvement", "promote"),
-    [
-        ({"mcc": 0.90}, None, 0.0, True),  # the first model ever
-        ({"mcc": 0.90}, {"mcc": 0.90}, 0.0, False),  # equal is not better
-        ({"mcc": 0.91}, {"mcc": 0.90}, 0.0, True),
-        ({"mcc": 0.91}, {"mcc": 0.90}, 0.02, False),
-        ({"mcc": 0.93}, {"mcc": 0.90}, 0.02, True),
-        ({"mcc": 0.80}, {"mcc": 0.90}, 0.0, False),
-        ({"mcc": 0.93, "f1": 0.85}, {"mcc": 0.90, "f1": 0.90}, 0.02, False),  # the other metric gets worse
-        ({"mcc": 0.93, "f1": 0.89}, {"mcc": 0.90, "f1": 0.90}, 0.02, True),  # a loss within the margin
-        ({"mcc": math.nan}, {"mcc": 0.1}, 0.0, False),
-        ({"mcc": math.nan}, None, 0.0, False),
-        ({"mcc": 0.1}, {"mcc": math.nan}, 0.0, False),  # nothing is known about the champion: it stays
-    ],
-)
-def test_decide(
-    candidate: dict[str, float], champion: dict[str, float] | None, min_improvement: float, promote: bool
-) -> None:
-    decision, reason = decide(candidate, champion, min_improvement)
-    assert decision is promote
-    assert reason
-
-
-def test_decide_says_by_how_much() -> None:
-    assert decide({"mcc": 0.95}, {"mcc": 0.92}, 0.01)[1] == "mcc 0.9200 -> 0.9500, more than 0.0100 better"
+from groundup.promotion.config import RetrainConfig, check_cron
+from tests.promotion.settings import GATE
 
 
 @pytest.mark.parametrize(
@@ -67,14 +41,18 @@ NO_ZONES = ("Europe", "America/Argentina", "tzdata.zi", "zone.tab", "posix/UTC",
 
 
 def test_config_names_the_trouble() -> None:
-    sound = {"cron": "0 3 * * 1", "timezone": "UTC", "min_improvement": 0, "test_instructions": 1}
+    gate = asdict(GATE)
+    sound = {"cron": "0 3 * * 1", "timezone": "UTC", "gate": gate}
     TypeAdapter(RetrainConfig).validate_python(sound)
+    TypeAdapter(RetrainConfig).validate_python(sound | {"gate": gate | {"max_latency_ratio": math.inf}})
     for change, words in (
         *(({"timezone": name}, "IANA name, such as") for name in NO_ZONES),
         ({"timezone": None}, "timezone"),
-        ({"min_improvement": -1}, "min_improvement is -1"),
-        ({"min_improvement": math.nan}, "min_improvement is nan"),
-        ({"test_instructions": 0}, "test_instructions"),
+        ({"gate": gate | {"yearly_error": 0}}, "yearly_error"),
+        ({"gate": gate | {"yearly_error": math.nan}}, "yearly_error"),
+        ({"gate": gate | {"power": 1}}, "power"),
+        ({"gate": gate | {"veto": 0.01}}, "veto"),
+        ({"gate": gate | {"instances": 0}}, "instances"),
     ):
         with pytest.raises(ValidationError, match=words):
             TypeAdapter(RetrainConfig).validate_python(sound | change)
