@@ -24,6 +24,7 @@ from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
+from groundup.monitoring.config import MonitorConfig
 from groundup.nn.config import ModelParams
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
@@ -61,6 +62,7 @@ class MainParams:
     finetune_instructions: InstructionTrainingConfig
     evaluate: EvaluateConfig
     retrain: RetrainConfig
+    monitor: MonitorConfig
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer

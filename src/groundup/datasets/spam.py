@@ -158,7 +158,7 @@ def _deduplicated(
         )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
-    groups = [kept[first]["id"] for first in _groups([message["text"] for message in kept])]
+    groups = [kept[first]["id"] for first in near_duplicate_groups([message["text"] for message in kept])]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
     seen = {m["group"] for m in kept if pretraining is not None and pretraining.find(m["text"])}
     place = _assign(kept, seen, config)
@@ -208,7 +208,7 @@ def _assign(messages: Sequence[Message], pinned: set[str], config: DeduplicatedS
     return place
 
 
-def _groups(texts: Sequence[str]) -> list[int]:
+def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     """Return `linked_groups`, with texts also linked if they differ only in the values and lengths of their numbers."""
     linked = linked_groups(texts)
     groups, first = DisjointSet(linked), dict[str, int]()
