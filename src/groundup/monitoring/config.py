@@ -2,6 +2,7 @@
 
 import zoneinfo
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
@@ -49,9 +50,9 @@ class MonitorConfig:
     """Five fields: minute hour day-of-month month day-of-week."""
     timezone: str
     """IANA name, such as Europe/Berlin."""
-    windows: str
+    windows: Path
     """Folder of the windows, relative to the project: each CSV, JSON Lines or Parquet file is one window."""
-    results: str
+    results: Path
     """Folder of the results (aggregates as JSON, a page per window), relative to the project."""
     min_messages: Annotated[int, Ge(20)]
     """Fewest messages, without near duplicates, that a window and the reference need."""
