@@ -39,7 +39,7 @@ def test_halves_of_the_same_messages_raise_the_alarm_at_the_stated_rate() -> Non
 @pytest.mark.parametrize(
     ("rewrite", "expected"),
     [
-        (str.lower, "ngrams"),
+        (str.upper, "ngrams"),
         (lambda text: " ".join(text.split()[:3]), "characters"),
         (lambda text: text.replace("a", "ä"), "unknown_share"),
     ],

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-WIDTH = 5.3  # inches: legible on a phone without scrolling
+WIDTH, PANEL = (
+    5.3,
+    4.2,
+)  # inches, for two or three pictures side by side; on a phone they are one below the other
+MOST = 0.5  # share of the messages in one bin above which the other bins would be invisible on a linear scale
 SHOWN_WINDOWS = 30  # in the trend
 REFERENCE, WINDOW, ALARM = COLOURS["before"], COLOURS[OURS], COLOURS["char_svm"]
 TITLES = {
@@ -35,40 +39,45 @@ TITLES = {
     "spam_probability": "Probability of spam",
     "errors": "Errors",
 }
-# (sentence if the window has more, if it has less, average, format of a value)
+# (sentence if the window has more, if it has less, average, format of a value, unit)
 CHANGES = {
-    "characters": ("The messages are longer", "The messages are shorter", "median", "{:.0f} characters"),
+    "characters": ("The messages are longer", "The messages are shorter", "median", "{:.0f}", " characters"),
     "bytes_per_token": (
         "The tokenizer needs fewer tokens",
         "The tokenizer needs more tokens",
         "median",
-        "{:.2f} bytes per token",
+        "{:.2f}",
+        " bytes per token",
     ),
     "unknown_share": (
         "The vocabulary covers less of the text",
         "The vocabulary covers more of the text",
         "mean",
-        "{:.2%} unknown tokens",
+        "{:.2%}",
+        " unknown tokens",
     ),
     "bits_per_byte": (
         "The pretrained model predicts the text less well",
         "The pretrained model predicts the text better",
         "median",
-        "{:.2f} bits per byte",
+        "{:.2f}",
+        " bits per byte",
     ),
-    "confidence": ("The champion is more certain", "The champion is less certain", "median", "{:.2%}"),
+    "confidence": (
+        "The champion is more certain",
+        "The champion is less certain",
+        "median probability",
+        "{:.2%}",
+        "",
+    ),
     "spam_probability": (
         "The champion finds more spam",
         "The champion finds less spam",
-        "mean",
-        "{:.1%} probability",
+        "mean probability",
+        "{:.1%}",
+        "",
     ),
-    "errors": (
-        "The champion makes more errors",
-        "The champion makes fewer errors",
-        "mean",
-        "{:.1%} of the messages",
-    ),
+    "errors": ("The champion makes more errors", "The champion makes fewer errors", "rate", "{:.1%}", ""),
 }
 AXES = {  # labels of the distributions
     "characters": "characters per message",
@@ -93,24 +102,23 @@ def change(test: Result) -> str:
     """Return in plain words how the window differs from the reference according to one test.
 
     >>> change({"name": "characters", "reference": 60.0, "window": 112.0, "statistic": 0.4})
-    'The messages are longer: a median of 112 characters instead of 60 characters.'
+    'The messages are longer: a median of 112 characters instead of 60.'
     """
     if test["name"] not in CHANGES:
-        what = {"ngrams": "the characters of a message", "embeddings": "its embedding"}[test["name"]]
+        seen = {"ngrams": "character n-grams", "embeddings": "embeddings"}[test["name"]]
         return (
-            f"From {what}, a classifier ranks a message of the window above one of the reference in "
+            f"A classifier that sees only {seen} ranks a message of the window above one of the reference in "
             f"{test['statistic']:.0%} of the pairs; 50% would mean that it cannot tell them apart."
         )
-    more, less, average, form = CHANGES[test["name"]]
+    more, less, average, form, unit = CHANGES[test["name"]]
     before, now = (form.format(test[side]) for side in ("reference", "window"))
     if before == now:
         return (
-            f"{TITLES[test['name']]}: the {average} is the same ({now}), but the distributions are "
+            f"{TITLES[test['name']]}: the {average} is the same ({now}{unit}), but the distributions are "
             f"{test['statistic']:.0%} apart."
         )
-    return (
-        f"{more if test['window'] > test['reference'] else less}: a {average} of {now} instead of {before}."
-    )
+    subject = more if test["window"] > test["reference"] else less
+    return f"{subject}: a {average} of {now}{unit} instead of {before}."
 
 
 def changes(result: Result) -> list[str]:
@@ -139,7 +147,7 @@ def page(result: Result, earlier: Sequence[Result]) -> str:
             "changes": changes(result),
             "titles": TITLES,
             "axes": AXES,
-            "forms": {name: form for name, (*_, form) in CHANGES.items()},
+            "forms": {name: form for name, (*_, form, _) in CHANGES.items()},
             "trend": trend,
             "pictures": pictures,
         }
@@ -181,12 +189,18 @@ def _mark(axes: "Axes", colours: Mapping[str, str]) -> None:
 @styled
 def distribution(name: str, shares: Mapping[str, Sequence[float]]) -> "Figure":
     """Draw the messages per bin in the reference and in the window."""
-    drawing, [axes] = figure(WIDTH, 3.0)
+    import numpy as np
+
+    drawing, [axes] = figure(PANEL, 2.8)
     axes.stairs(shares["reference"], shares["edges"], fill=True, color=REFERENCE, label="reference")
     axes.stairs(shares["window"], shares["edges"], color=WINDOW, linewidth=2, label="window")
     axes.set_xlabel(AXES[name])
+    skewed = max(*shares["reference"], *shares["window"]) > MOST
+    if skewed:
+        axes.set_yscale("function", functions=(np.sqrt, np.square))
+        axes.set_yticks((0, 0.01, 0.05, 0.2, 0.5, 1))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_ylabel("share of the messages")
+    axes.set_ylabel("messages" + (" (square root scale)" if skewed else ""))
     axes.set_ylim(bottom=0)
     drawing.legend(loc="outside upper right", ncols=2)
     return drawing
