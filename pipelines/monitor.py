@@ -9,8 +9,6 @@ from pipelines import server  # before Prefect, whose settings it reads
 
 # isort: split
 import hashlib
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,113 +19,29 @@ import typer
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from filelock import FileLock, Timeout
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.states import Completed, Failed, State
 
-from groundup.datasets.messages import read_messages
 from groundup.errors import BadInput
-from groundup.evaluation.metrics import Bootstrap
-from groundup.files import write_json, write_text
-from groundup.monitoring.drift import compare
 from groundup.monitoring.policy import counted, due
-from groundup.monitoring.samples import Messages, draw
-from groundup.reports import monitoring as report
+from groundup.monitoring.results import read_results
+from groundup.reports.monitoring import verdict
 from groundup.text.jsonl import read_jsonl, write_jsonl
-from groundup.tracking import Terminated, connect, explained, pipeline_run, registry
+from groundup.tracking import Terminated
 from pipelines.flow import FORESEEN, by_hand, interruptible, sentence
-from pipelines.lineage import find_stage, revision_tags
 from pipelines.params import MainParams, load_params
 from pipelines.retrain import retrain
+from pipelines.windows import Judge, check
 
-SPLITS = ("val", "gate")  # of the spam data; the champion was not trained on them
 GUIDE = "README.md"  # in the folder of the windows
 FIRINGS = "firings.jsonl"  # in the folder of the results: the retrainings that drift has started
 RETRAINING = "retrain/scheduled"  # flow and deployment
 POLLED = timedelta(minutes=2)  # a runner or worker asks for work every 10 to 15 seconds
-
-
-class Judge:
-    """The champion, the pretrained model and the reference, which are loaded once for all windows of a run."""
-
-    def __init__(self, root: Path, params: MainParams) -> None:
-        """Load the models and measure the reference.
-
-        Raises:
-            BadInput: MLflow cannot be used, there is no champion, or a model or split is missing or damaged.
-        """
-        from groundup.checkpoint import fingerprint, load_checkpoint
-
-        connection = connect(root)
-        with explained(connection.uri):
-            champion = registry.champion(connection, registry.SPAM_MODEL)
-        if champion is None:
-            raise BadInput(
-                f"{registry.SPAM_MODEL} has no champion to monitor; train one first: make repro, or python -m "
-                "pipelines.retrain run"
-            )
-        self.root, self.params, self.champion = root, params, champion
-        with tempfile.TemporaryDirectory() as folder:
-            with explained(connection.uri):
-                checkpoint = registry.fetch_checkpoint(connection, champion, Path(folder))
-            self.classifier = load_checkpoint(checkpoint)
-        self.pretrained = load_checkpoint(Path(find_stage(root, "pretrain").outs[0].fs_path), kind="decoder")
-        splits = Path(find_stage(root, "prepare_spam").outs[0].fs_path)
-        self.splits = [name for name in SPLITS if (splits / f"{name}.jsonl").exists()]
-        rows = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
-        trained_on = self.classifier.config.data.get("train")
-        self.same_training_data = trained_on == fingerprint(splits / "train.jsonl")
-        self.reference = self.measured(rows)
-
-    def measured(self, rows: Sequence[dict[str, Any]]) -> Messages:
-        """Score the messages with both models."""
-        from groundup.tasks.message_scores import score_messages
-
-        scores = score_messages(self.classifier, self.pretrained, [row["text"] for row in rows])
-        return Messages.of(
-            rows,
-            self.pretrained.tokenizer,
-            spam_probability=scores.spam,
-            bits_per_byte=scores.bits_per_byte,
-            embeddings=scores.embeddings,
-        )
-
-    def result(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Compare the messages of a window with the reference; see `compare`.
-
-        Raises:
-            BadInput: there are too few messages.
-        """
-        config, evaluate = self.params.monitor, self.params.evaluate
-        sample = draw(self.reference.texts, [row["text"] for row in rows], config.max_messages, config.seed)
-        return compare(
-            self.reference.take(sample.reference),
-            self.measured([rows[i] for i in sample.window]),
-            config,
-            Bootstrap(evaluate.bootstrap_samples, evaluate.confidence, evaluate.seed),
-        ) | {
-            "messages": {
-                "read": len(rows),
-                "near_duplicates": sample.near_duplicates,
-                "compared": len(sample.window),
-            },
-            "reference": {
-                "messages": len(self.reference),
-                "compared": len(sample.reference),
-                "splits": self.splits,
-                "same_training_data": self.same_training_data,
-            },
-            "champion": {
-                "name": self.champion.name,
-                "version": self.champion.version,
-                "metrics": dict(self.champion.metrics),
-            },
-        }
 
 
 @flow(name="monitor")
@@ -145,8 +59,9 @@ def monitor() -> State[Any]:
         params: MainParams = load_params("main", root)
         with _alone(root):
             checked, problems = check_new_windows(root, params)
+            lines += _summary(checked, params)
             started = retrain_if_due(root, params)
-        lines += _summary(checked, params) + started
+            lines += started
     except FORESEEN as error:
         problems.append(sentence(error))
     finally:
@@ -190,7 +105,7 @@ def check_new_windows(root: Path, params: MainParams) -> tuple[list[dict[str, An
         raise BadInput(
             f"{folder} does not exist; expected the folder of the windows: make it, or correct monitor.windows"
         )
-    known = {result["sha256"] for result in report.stored(results)}
+    known = {result["sha256"] for result in read_results(results)}
     checked, problems, judge = [], [], None
     for file in sorted(folder.iterdir()):
         if not file.is_file() or file.name.startswith(".") or file.name == GUIDE:
@@ -212,96 +127,13 @@ def check_new_windows(root: Path, params: MainParams) -> tuple[list[dict[str, An
     return checked, problems
 
 
-@task(cache_policy=NO_CACHE, task_run_name="check {file.name}")
-def check(file: Path, digest: str, judge: Judge) -> dict[str, Any] | State[Any]:
-    """Compare one window with the reference and record the result everywhere; return it, or a failed state.
-
-    The JSON file is written last, and marks the window as checked: after a crash before that, it is checked again.
-    """
-    try:
-        rows = read_messages(file)
-        result = judge.result(rows)
-    except BadInput as error:
-        return Failed(message=f"{file.name}: {sentence(error).removeprefix(f'{file.name}: ')}")
-    window = f"{_slug(file.stem)}-{digest[:8]}"
-    result |= {
-        "window": window,
-        "file": file.name,
-        "sha256": digest,
-        "checked": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }
-    results = judge.root / judge.params.monitor.results
-    page = results / f"{window}.html"
-    write_text(page, report.page(result, report.stored(results)))
-    get_run_logger().info("%s: %s", file.name, report.verdict(result))
-    result["run"] = _track(result, page, judge.root)
-    create_markdown_artifact(
-        _description(result, page.relative_to(judge.root)),
-        key=f"monitoring-{window}",
-        description=report.verdict(result),
-    )
-    write_json(results / f"{window}.json", result)
-    return result
-
-
-def _slug(name: str) -> str:
-    """Return a name for files and Prefect's keys: lower-case letters, digits and single dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "window"
-
-
-def _track(result: Mapping[str, Any], page: Path, root: Path) -> str | None:
-    """Record the window as an MLflow run, with the page; return the link within MLflow, or None if MLflow failed."""
-    tags = {"kind": "monitor", "window": result["window"], "drift": str(result["violation"]).lower()}
-    try:
-        with pipeline_run(f"monitor {result['file']}", revision_tags(root) | tags, root=root) as run:
-            for test in result["tests"]:
-                run.log(
-                    {f"drift/{test['name']}/{key}": test[key] for key in ("statistic", "p", "p_corrected")}
-                )
-            run.log(
-                {"drift/violation": float(result["violation"]), "messages": result["messages"]["compared"]}
-            )
-            run.tag("mlflow.note.content", report.verdict(result))
-            run.artifact(page)
-            assert run.connection is not None
-            return f"#/experiments/{run.connection.experiment_id}/runs/{run.run_id}"
-    except BadInput as error:
-        get_run_logger().warning("MLflow did not record %s: %s", result["window"], sentence(error))
-        return None
-
-
-def _description(result: Mapping[str, Any], page: Path) -> str:
-    """Return the artifact of a window as Markdown."""
-    rows = [
-        f"| {report.TITLES[test['name']]} | {test['statistic']:.3f} | {test['p_corrected']:.4f} | "
-        f"{'drift' if test['violation'] else 'within chance'} |"
-        for test in result["tests"]
-    ]
-    run = f", MLflow run: `{result['run']}`" if result["run"] else ""
-    return "\n".join(
-        [
-            f"# {result['file']}",
-            "",
-            f"**{report.verdict(result)}**",
-            "",
-            *(f"- {line}" for line in report.changes(result)),
-            "",
-            "| test | difference | p corrected | verdict |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"Page: `{page.as_posix()}`{run}",
-        ]
-    )
-
-
 def _summary(checked: Sequence[Mapping[str, Any]], params: MainParams) -> list[str]:
     """Return the windows of this run as a Markdown table."""
     if not checked:
         return ["There is no new window.", ""]
     pages = params.monitor.results.as_posix()
     rows = [
-        f"| {result['file']} | {result['messages']['compared']:,} | {report.verdict(result)} | "
+        f"| {result['file']} | {result['messages']['compared']:,} | {verdict(result)} | "
         f"`{pages}/{result['window']}.html` |"
         for result in checked
     ]
@@ -317,7 +149,7 @@ def retrain_if_due(root: Path, params: MainParams) -> list[str]:
         RuntimeError: the retraining ran here and failed.
     """
     config = params.monitor
-    results, file = report.stored(root / config.results), root / config.results / FIRINGS
+    results, file = read_results(root / config.results), root / config.results / FIRINGS
     firings = read_jsonl(file) if file.exists() else []
     windows = due(results, firings, config.policy)
     if not windows:

@@ -11,6 +11,8 @@ from groundup.tokenizers.characters import CharacterTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ!?."
 TOKENIZER = CharacterTokenizer.train([LETTERS])
+_RNG = np.random.default_rng(0)
+WORDS = ["".join(_RNG.choice(list("abcdefghij"), size=_RNG.integers(2, 7))) for _ in range(200)]
 BOOTSTRAP = Bootstrap(samples=50, confidence=0.95, seed=1)
 
 
@@ -32,8 +34,7 @@ def config(**changes: Any) -> MonitorConfig:
 
 def sentences(n: int, rng: np.random.Generator) -> list[str]:
     """Return `n` different messages of 3 to 12 words, some of them shouted."""
-    words = ["".join(rng.choice(list("abcdefghij"), size=rng.integers(2, 7))) for _ in range(200)]
-    found = [" ".join(rng.choice(words, size=rng.integers(3, 12))) for _ in range(n)]
+    found = [" ".join(rng.choice(WORDS, size=rng.integers(3, 12))) for _ in range(n)]
     return [text.upper() + "!" if rng.random() < 0.2 else text for text in found]
 
 

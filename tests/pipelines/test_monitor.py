@@ -24,7 +24,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.text.labels import LABELS
 from groundup.tracking import registry
-from pipelines import monitor
+from pipelines import monitor, windows
 from tests.monitoring.words import config, sentences
 from tests.pipelines import prepared, toy
 from tests.tiny import EVALUATE, random_decoder, randomised
@@ -277,7 +277,7 @@ def test_mlflow_may_fail_in_the_middle(
     def unreachable(*_: Any, **__: Any) -> None:
         raise BadInput("MLflow at http://127.0.0.1:1 cannot be used")
 
-    monkeypatch.setattr(monitor, "pipeline_run", unreachable)
+    monkeypatch.setattr(windows, "pipeline_run", unreachable)
     assert monitor.monitor(return_state=True).is_completed()
     [stored] = (project / "reports/monitoring").glob("*.json")
     assert json.loads(stored.read_text())["run"] is None

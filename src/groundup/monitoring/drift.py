@@ -52,7 +52,7 @@ MEASURES: dict[str, Callable[[Messages], Array]] = {
     "spam_probability": lambda messages: messages.spam_probability,
     "errors": errors_of,
 }
-# these are compared and described by their means, the others by their distributions and medians
+# described by their means, the others by their medians
 MEANS = ("unknown_share", "spam_probability", "errors")
 
 

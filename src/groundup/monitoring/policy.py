@@ -8,23 +8,16 @@ from groundup.monitoring.config import PolicyConfig
 Result = Mapping[str, Any]
 
 
-def in_order(results: Sequence[Result]) -> list[Result]:
-    """Return the results of windows in the order in which the windows were checked."""
-    return sorted(results, key=lambda result: (result["checked"], result["window"]))
-
-
 def counted(results: Sequence[Result], firings: Sequence[Result], policy: PolicyConfig) -> list[Result]:
     """Return the windows that the policy looks at: the latest ones, after those of the last firing.
 
     Args:
-        results: what was stored about each window, with its name "window", the time "checked" (ISO 8601, UTC) and
-            "violation".
+        results: see `results.read_results`, in the order in which the windows were checked.
         firings: the retrainings that drift has started, each with the names of its "windows".
     """
     used = {name for firing in firings for name in firing["windows"]}
-    ordered = in_order(results)
-    last = max((i for i, result in enumerate(ordered) if result["window"] in used), default=-1)
-    return ordered[last + 1 :][-policy.windows :]
+    last = max((i for i, result in enumerate(results) if result["window"] in used), default=-1)
+    return list(results[last + 1 :][-policy.windows :])
 
 
 def due(results: Sequence[Result], firings: Sequence[Result], policy: PolicyConfig) -> list[str]:

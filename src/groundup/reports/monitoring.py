@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
-from groundup.files import read_json, write_text
+from groundup.files import write_text
+from groundup.monitoring.results import read_result, read_results
 from groundup.reports.pages import fill
 from groundup.reports.style import COLOURS, CYCLE, GRID, OURS, SOFT, figure, save, styled
 
@@ -249,38 +250,13 @@ def separability(trend: Sequence[Result]) -> "Figure":
     return drawing
 
 
-def stored(folder: Path) -> list[dict[str, Any]]:
-    """Return the results in a folder, in the order in which the windows were checked.
-
-    Raises:
-        BadInput: a file holds no result of the monitor.
-    """
-    return sorted(
-        map(_read, sorted(folder.glob("*.json"))), key=lambda found: (found["checked"], found["window"])
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        result: dict[str, Any] = read_json(path)
-        missing = {"window", "checked", "violation", "tests", "distributions", "sha256"} - set(result)
-    except (OSError, ValueError, TypeError) as error:
-        missing, result = {f"{type(error).__name__}: {error}"}, {}
-    if missing:
-        raise BadInput(
-            f"{path} holds no result of the monitor ({', '.join(sorted(missing))} missing); restore it or delete it."
-        )
-    return result
-
-
 def command(words: list[str]) -> None:
     """Write the page of each result to the result's folder; exit with one sentence on an error."""
     if not words:
         sys.exit("usage: python -m groundup.reports.monitoring reports/monitoring/WINDOW.json")
     for path in map(Path, words):
         try:
-            result = _read(path)
-            ordered = stored(path.parent)
+            result, ordered = read_result(path), read_results(path.parent)
         except BadInput as error:
             sys.exit(f"error: {error}")
         before = ordered[: [found["window"] for found in ordered].index(result["window"])]
