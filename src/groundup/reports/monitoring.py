@@ -168,7 +168,7 @@ def effects(result: Result) -> "Figure":
     for row, test in enumerate(reversed(tests)):
         low, high = (_difference(test, value) for value in test["chance"])
         axes.barh(
-            row, high - low, left=low, height=0.55, color=GRID, label="95% of chance" if row == 0 else "_"
+            row, high - low, left=low, height=0.55, color=GRID, label="chance (95%)" if row == 0 else "_"
         )
         colour = ALARM if test["violation"] else WINDOW
         axes.plot(_difference(test, test["statistic"]), row, "o", color=colour, markersize=9)
