@@ -40,8 +40,8 @@ class MonitorConfig:
     The reference consists of messages that the champion was not trained on (the splits val and gate).
 
     Raises:
-        ValueError: the cron expression or the time zone is not valid, a window may be smaller than `min_messages` but
-            not larger, or there are too few permutations for the false-alarm rate.
+        ValueError: the cron expression or the time zone is not valid, `max_messages` is below `min_messages`, or there
+            are too few permutations for the false-alarm rate.
     """
 
     __pydantic_config__ = STRICT
