@@ -181,5 +181,5 @@ def _scores(messages: Messages, bootstrap: Bootstrap) -> dict[str, Any]:
     return {name: found[name] for name in METRICS}
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: Any) -> float:
     return round(float(value), 6)
