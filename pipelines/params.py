@@ -25,6 +25,7 @@ from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.judge import JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
+from groundup.monitoring.config import MonitorConfig
 from groundup.nn.config import ModelParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
@@ -64,6 +65,7 @@ class MainParams:
     finetune_instructions: InstructionTrainingConfig
     evaluate: EvaluateConfig
     retrain: RetrainConfig
+    monitor: MonitorConfig
     tracking: TrackingConfig
 
     def __post_init__(self) -> None:

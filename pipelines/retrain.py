@@ -52,6 +52,7 @@ from pipelines.flow import (
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
 from pipelines.operate.missed import cancel_missed_runs
+from pipelines.operate.notices import KEPT, PROMOTED, announce
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
 
@@ -253,7 +254,12 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         champions.promote(contest.model, candidate.version, origin, **facts)
     else:
         champions.record(contest.model, candidate.version, verdict.outcome, origin, **facts)
-    return _row(contest.model, champion, candidate, f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
+    decision = f"{verdict.outcome}: {'; '.join(verdict.reasons)}"
+    event = PROMOTED if verdict.outcome == "promoted" else KEPT
+    announce(
+        event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
+    )
+    return _row(contest.model, champion, candidate, decision)
 
 
 def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:

@@ -43,4 +43,5 @@ def text(root: Path) -> str:
 def _times(root: Path) -> dict[str, tuple[str, str]]:
     """Return the cron expression and the time zone of each flow that has a schedule in params.yaml."""
     params: MainParams = load_params("main", root)
-    return {"retrain": (params.retrain.cron, params.retrain.timezone)}
+    scheduled = {"retrain": params.retrain, "monitor": params.monitor}
+    return {flow: (config.cron, config.timezone) for flow, config in scheduled.items()}

@@ -1,0 +1,85 @@
+"""The section `monitor` of params.yaml."""
+
+import zoneinfo
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Lt
+
+from groundup.settings import STRICT
+from groundup.tracking.promotion import check_cron
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """When drift starts a retraining: `violations` of the last `windows` windows raised the alarm.
+
+    Raises:
+        ValueError: `violations` is larger than `windows`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    violations: Annotated[int, Ge(1)]
+    """Number of windows with an alarm."""
+    windows: Annotated[int, Ge(1)]
+    """Number of latest windows that are looked at; those before the last retraining that drift started do not count."""
+
+    def __post_init__(self) -> None:
+        if self.violations > self.windows:
+            raise ValueError(
+                f"violations is {self.violations}; expected at most windows, {self.windows}: lower it"
+            )
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """How windows of new messages are compared with the reference, and what follows.
+
+    The reference consists of messages that the champion was not trained on (the splits val and gate).
+
+    Raises:
+        ValueError: the cron expression or the time zone is not valid, `max_messages` is below `min_messages`, or there
+            are too few permutations for the false-alarm rate.
+    """
+
+    __pydantic_config__ = STRICT
+
+    cron: str
+    """Five fields: minute hour day-of-month month day-of-week."""
+    timezone: str
+    """IANA name, such as Europe/Berlin."""
+    windows: Path
+    """Folder of the windows, relative to the project: each CSV, JSON Lines or Parquet file is one window."""
+    results: Path
+    """Folder of the results (aggregates as JSON, a page per window), relative to the project."""
+    min_messages: Annotated[int, Ge(20)]
+    """Fewest messages, without near duplicates, that a window and the reference need."""
+    max_messages: Annotated[int, Ge(20)]
+    """Most messages of the window, and of the reference, that are compared; more are sampled."""
+    false_alarm_rate: Annotated[float, Gt(0), Lt(1)]
+    """Probability that a window raises the alarm although nothing has changed, over all tests together."""
+    permutations: Annotated[int, Ge(99)]
+    """Number of random permutations behind every p-value."""
+    policy: PolicyConfig
+    """When drift starts a retraining."""
+    seed: int
+    """Seeds samples and permutations."""
+
+    def __post_init__(self) -> None:
+        check_cron(self.cron)
+        if self.timezone not in zoneinfo.available_timezones():  # Prefect's own rule
+            raise ValueError(
+                f"timezone is {self.timezone!r}; expected an IANA name, such as Europe/Berlin or UTC"
+            )
+        if self.max_messages < self.min_messages:
+            raise ValueError(
+                f"max_messages is {self.max_messages}; expected at least min_messages, {self.min_messages}: raise it"
+            )
+        needed = round(10 / self.false_alarm_rate) - 1  # for about ten tests; see `permutation.corrected`
+        if self.permutations < needed:
+            raise ValueError(
+                f"permutations is {self.permutations}; a false_alarm_rate of {self.false_alarm_rate:g} needs at least "
+                f"{needed}: raise it"
+            )

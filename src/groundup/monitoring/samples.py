@@ -1,0 +1,120 @@
+"""The messages that are compared: what is known about each, and a sample without near duplicates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.datasets.near_duplicates import near_groups
+from groundup.text.labels import SPAM
+from groundup.tokenizers.loading import Tokenizer
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Messages:
+    """n messages; arrays of shape (n,), embeddings (n, C)."""
+
+    texts: tuple[str, ...]
+    characters: Array
+    bytes_per_token: Array
+    unknown_share: Array  # share of the tokens that are the unknown token or a part of a character
+    spam_probability: Array  # by the champion
+    bits_per_byte: Array  # under the pretrained model
+    embeddings: npt.NDArray[np.floating]
+    truth: Array  # 1 = spam, 0 = ham, NaN = no label
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[dict[str, Any]],
+        tokenizer: Tokenizer,
+        *,
+        spam_probability: Array,
+        bits_per_byte: Array,
+        embeddings: npt.NDArray[np.floating],
+    ) -> "Messages":
+        """Measure the texts of the rows, which also have a "label" if it is known.
+
+        Raises:
+            BadInput: a text cannot be encoded.
+        """
+        texts = tuple(row["text"] for row in rows)
+        ids = [np.array(text) for text in tokenizer.encode_batch(list(texts))]
+        tokens = np.array([max(len(text), 1) for text in ids], dtype=np.float64)
+        partial = _partial_tokens(tokenizer)
+        labels = [row.get("label") for row in rows]
+        truth = [np.nan if label is None else float(label == SPAM) for label in labels]
+        return cls(
+            texts,
+            np.array([len(text) for text in texts], dtype=np.float64),
+            np.array([len(text.encode()) for text in texts]) / tokens,
+            np.array([np.count_nonzero(partial[text]) for text in ids]) / tokens,
+            spam_probability,
+            bits_per_byte,
+            embeddings,
+            np.array(truth, dtype=np.float64),
+        )
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> "Messages":
+        """Return the chosen messages, in that order."""
+        texts = tuple(self.texts[i] for i in chosen)
+        return Messages(texts, *(column[chosen] for column in self._columns()))
+
+    def __add__(self, other: "Messages") -> "Messages":
+        columns = zip(self._columns(), other._columns(), strict=True)
+        return Messages(self.texts + other.texts, *(np.concatenate(pair) for pair in columns))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return (
+            self.characters,
+            self.bytes_per_token,
+            self.unknown_share,
+            self.spam_probability,
+            self.bits_per_byte,
+            self.embeddings,
+            self.truth,
+        )
+
+
+def _partial_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
+    """Return for each id whether it is the unknown token, or bytes that are no text by themselves, (vocabulary,)."""
+    partial = np.array(["�" in tokenizer.decode([token]) for token in range(tokenizer.vocab_size)])
+    if tokenizer.unk_id is not None:
+        partial[tokenizer.unk_id] = True
+    return partial
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Indices of the messages to compare, in ascending order, and how many near duplicates were left out."""
+
+    reference: npt.NDArray[np.int64]
+    window: npt.NDArray[np.int64]
+    near_duplicates: int
+
+
+def draw(reference: Sequence[str], window: Sequence[str], max_messages: int, seed: int) -> Sample:
+    """Draw one message of every group of near duplicates, and then at most `max_messages` of each sample.
+
+    The groups are those of reference and window together, and every message of a group is equally likely. So whether
+    the drawn message is one of the window does not depend on the size of its group, and a text that was sent a hundred
+    times counts once. Otherwise the messages would not be exchangeable, and such a text would be an alarm by itself.
+    """
+    rng = np.random.default_rng(seed)
+    groups = np.array(near_groups([*reference, *window]))
+    order = rng.permutation(len(groups))
+    _, first = np.unique(groups[order], return_index=True)
+    kept = rng.permutation(order[first])
+    inside = kept >= len(reference)
+    return Sample(
+        np.sort(kept[~inside][:max_messages]),
+        np.sort(kept[inside][:max_messages]) - len(reference),
+        len(groups) - len(kept),
+    )
