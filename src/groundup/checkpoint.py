@@ -229,7 +229,7 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
     if found != base.weights:
         raise BadInput(
             f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: "
-            f"{_restore(place)}."
+            f"{_restore_base(place, folder)}."
         )
     trunk = load_checkpoint(place).model
     # older checkpoints count the padding rows of the token table, which are now dropped
@@ -237,7 +237,8 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
         config.model, vocab_size=min(config.model.vocab_size, trunk.config.vocab_size)
     ):
         raise BadInput(
-            f"{folder} was trained on a model of another shape than the one in {place}: {_restore(place)}."
+            f"{folder} was trained on a model of another shape than the one in {place}: "
+            f"{_restore_base(place, folder)}."
         )
     if config.lora is not None:
         add_adapters(trunk, config.lora)
@@ -292,3 +293,8 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
 def _restore(folder: Path) -> str:
     """Return the advice for a checkpoint folder whose content has changed."""
     return f"restore it (`dvc checkout --force {folder}` if DVC tracks it), or train or import it again"
+
+
+def _restore_base(base: Path, folder: Path) -> str:
+    """Return the advice for a checkpoint in `folder` whose base has changed."""
+    return f"restore {base} (`dvc checkout --force {base}` if DVC tracks it), or train {folder} again on this base"

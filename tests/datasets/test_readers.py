@@ -144,7 +144,7 @@ def test_text_is_one_document_without_bom_and_carriage_returns():
     ]
     with pytest.raises(BadInput, match="no text"):
         READERS["text"](b" \n", "pretraining", "f")
-    with pytest.raises(BadInput, match="plain text has no columns, which spam needs"):
+    with pytest.raises(BadInput, match="plain text, which has no columns; spam needs id, label, text"):
         READERS["text"](b"x", "spam", "f")
 
 
@@ -180,8 +180,8 @@ def test_csv_of_the_user(role, data, row):
     ("data", "message"),
     [
         (b"label,txt\nham,x\n", r"needs \['text'\]"),
-        (b"label,text\nham,x,y\n", "line 2: the number of fields differs from the 2"),
-        (b"label,text\nham\n", "line 2: the number of fields differs from the 2"),
+        (b"label,text\nham,x,y\n", "line 2: the number of fields differs from the header's 2"),
+        (b"label,text\nham\n", "line 2: the number of fields differs from the header's 2"),
         (b'label,text\nham,"x"y\n', "line 2: .,. expected"),
         (b"", "found the columns"),
     ],
@@ -225,7 +225,7 @@ def test_word_pairs_and_analogies():
     with pytest.raises(BadInput, match="line 1: found 'love sex 6'; expected two words and a number"):
         READERS["similarity_tsv"](b"love sex 6\n", "word_pairs", "f")
     for bad in (b"boy girl king queen\n", b": family\nboy girl king\n"):
-        with pytest.raises(BadInput, match="then four words"):
+        with pytest.raises(BadInput, match="or four words below one"):
             READERS["analogy_questions"](bad, "analogies", "f")
 
 

@@ -217,7 +217,7 @@ def test_bad_input(pairs, changes, words):
 
 
 def test_book_needs_more_ham_than_spam():
-    with pytest.raises(BadInput, match="more ham than spam"):
+    with pytest.raises(BadInput, match="at least as many ham as spam"):
         prepare(rows(("ham", "a"), ("spam", "b"), ("spam", "c")), BOOK)
 
 

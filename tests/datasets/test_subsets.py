@@ -26,7 +26,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_too_many_and_too_few() -> None:
-    with pytest.raises(BadInput, match=r"a subset has 101 examples, but there are only 100"):
+    with pytest.raises(BadInput, match=r"there are 100 examples; expected at least 101"):
         nested_subset(LABELS, 101, 1)
     with pytest.raises(BadInput, match=r"subset of 2 of 100 examples has none of the labels \['spam'\]"):
         nested_subset(LABELS, 2, 1)

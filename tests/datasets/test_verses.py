@@ -99,7 +99,7 @@ def test_what_is_dropped_is_counted() -> None:
 def test_sides_that_do_not_align_are_refused() -> None:
     shifted = [row | {"id": f"{int(row['id']) + 1:08d}"} for row in rows("to")]
     with pytest.raises(
-        BadInput, match=r"60 verses occur in both texts of 80 and 80 verses; expected at least 90%"
+        BadInput, match=r"60 verses occur in both texts, which have 80 and 80 verses; expected at least 90%"
     ):
         align(rows("unto"), shifted, BAND)
 

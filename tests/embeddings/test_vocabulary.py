@@ -30,5 +30,5 @@ def test_documents_as_arrays():
 
 @pytest.mark.parametrize("documents", [[], [[]], [["one", "one", "one"]], [["a", "b", "c"]]])
 def test_too_few_words(documents):
-    with pytest.raises(BadInput, match="embeddings need two or more"):
+    with pytest.raises(BadInput, match="expected two or more such words"):
         build_vocabulary(documents, min_count=2)

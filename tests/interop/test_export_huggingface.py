@@ -361,7 +361,7 @@ def other(pattern: str) -> BPETokenizer:
         (
             lambda n: random_encoder_decoder("gpt2", vocab_size=n),
             "gpt2",
-            "no class that computes the same as our encoder-dec",
+            "the model is an encoder-dec",
         ),
         (lambda n: classifier(random_decoder("gpt2", vocab_size=n), "mean"), "gpt2", "has the pooling mean"),
         (lambda n: classifier(random_encoder("bert", vocab_size=n), "max"), "gpt2", "supports only first"),

@@ -159,7 +159,7 @@ def test_equal_texts_give_equal_tokenizers() -> None:
     [
         ([], {}, "corpus for the tokenizer is empty; expected at least one word"),
         ([" \n"], {}, "corpus for the tokenizer is empty"),
-        (["word"], {}, "no two pieces are adjacent 2 times .* give more text or lower min_pair_count"),
+        (["word"], {}, "no pair of adjacent pieces occurs 2 times .* give more text or lower min_pair_count"),
         ([TEXT], {"vocab_size": 20}, r"vocabulary size is 20; expected at least 33 \(14 characters"),
         (["half \ud83d"], {}, "half a surrogate pair"),
     ],

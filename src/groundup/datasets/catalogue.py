@@ -173,16 +173,22 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     # ValueError: the file is not UTF-8, or the path is not a valid one.
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from error
+        raise BadInput(
+            f"{path} cannot be read as YAML ({' '.join(str(error).split())}); expected a catalogue of datasets: "
+            f"correct the file."
+        ) from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise BadInput(f"{path}: expected dataset names, each with its keys indented below it.")
+        raise BadInput(
+            f"{path} is not a catalogue; expected names of datasets, each with its keys indented below it: correct "
+            f"the file."
+        )
     problems = []
     catalogue: dict[str, Dataset] = {}
     adapter = TypeAdapter(Dataset)
     for name, entry in entries.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             problems.append(
-                f"{name}: expected a name that starts with a letter, then letters, digits, dots, _ and -"
+                f"{name}: not a valid name; expected a letter, then letters, digits, dots, _ and -"
             )
             continue
         try:
@@ -200,17 +206,19 @@ def _contradictions(dataset: Dataset) -> list[str]:
     """Check what the types of a dataset's fields cannot express; return one line per problem."""
     problems = []
     if bool(dataset.locations) == bool(dataset.generate):
-        problems.append(f"{dataset.name}: expected either locations or generate")
+        found = "both" if dataset.locations else "neither"
+        problems.append(f"{dataset.name}: found {found} of locations and generate; expected one of them")
     for number, location in enumerate(dataset.locations):
         where = f"{dataset.name}.locations.{number}"
         if (location.reader == "bytes") != (dataset.role in ("vocabulary", "model")):
             problems.append(
-                f"{where}.reader: the roles vocabulary and model need 'bytes', other roles another reader"
+                f"{where}.reader: found '{location.reader}' with the role {dataset.role}; expected 'bytes' for the "
+                f"roles vocabulary and model, and another reader for the other roles"
             )
         if location.url.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.url):
-            problems.append(f"{where}.url: expected pypi:<package>==<version>/<file>")
+            problems.append(f"{where}.url: found {location.url}; expected pypi:<package>==<version>/<file>")
         elif not location.url.startswith(("https://", "http://", "pypi:", "mirror:", "file:")):
-            problems.append(f"{where}.url: expected https:, pypi:, mirror: or file:")
+            problems.append(f"{where}.url: found {location.url}; expected https:, pypi:, mirror: or file:")
     return problems
 
 
@@ -223,8 +231,11 @@ def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> D
     name: str = getattr(data, role)
     fitting = sorted(dataset.name for dataset in catalogue.values() if dataset.role == role)
     if name not in fitting:
-        found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
-        raise BadInput(f"data.{role}: '{name}' {found} {data.catalogue}; choose one of {', '.join(fitting)}.")
+        found = f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
+        raise BadInput(
+            f"data.{role}: '{name}' {found} {data.catalogue}; expected a dataset with the role {role}: choose one of "
+            f"{', '.join(fitting)}."
+        )
     return catalogue[name]
 
 
@@ -241,7 +252,9 @@ def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Datas
     """
     if name not in catalogue:
         known = ", ".join(sorted(catalogue))
-        raise BadInput(f"data.datasets: '{name}' is not in the catalogue {path}; choose among {known}.")
+        raise BadInput(
+            f"data.datasets: '{name}' is not in the catalogue {path}; expected one of {known}: correct the name."
+        )
     return catalogue[name]
 
 
@@ -306,7 +319,8 @@ def _require_watched(dataset: Dataset, watched: Path | None) -> None:
             continue
         if watched is None:
             raise BadInput(
-                f"{dataset.name}: changes of {place.url} would go unnoticed; add the file's sha256 to its location."
+                f"{dataset.name}: {place.url} has no sha256, so a change of the file would go unnoticed: add the "
+                f"file's sha256 to its location in the catalogue."
             )
         if not _normal(Path(path).expanduser()).is_relative_to(_normal(watched)):
             raise BadInput(
@@ -343,7 +357,7 @@ def _generate(arguments: Generate, name: str) -> bytes:
 def _write(dataset: Dataset, data: bytes, out: Path, location: str) -> Fetched:
     found = hashlib.sha256(data).hexdigest()
     if dataset.sha256 and found != dataset.sha256:
-        raise BadInput(f"its canonical file has sha256 {found}, the catalogue expects {dataset.sha256}")
+        raise BadInput(f"its canonical file has sha256 {found}; the catalogue expects {dataset.sha256}")
     with atomic_path(out) as temporary:
         temporary.write_bytes(data)
     return Fetched(location=location, bytes=len(data), sha256=found)

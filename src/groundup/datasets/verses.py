@@ -103,8 +103,8 @@ def align(
     both = sorted(sides[0].keys() & sides[1].keys())
     if len(both) < LEAST_IN_BOTH * max(1, *map(len, sides)):
         raise BadInput(
-            f"{len(both)} verses occur in both texts of {len(sides[0])} and {len(sides[1])} verses; expected at least "
-            f"{LEAST_IN_BOTH:.0%}, since the two sides of a pair have the same id: compare the ids."
+            f"{len(both)} verses occur in both texts, which have {len(sides[0])} and {len(sides[1])} verses; expected "
+            f"at least {LEAST_IN_BOTH:.0%} of the longer text: check that both number their verses in the same way."
         )
     dropped = Counter({"in one Bible only": len(sides[0]) + len(sides[1]) - 2 * len(both)})
     pairs = []

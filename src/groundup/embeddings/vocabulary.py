@@ -84,8 +84,9 @@ def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Voca
     kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
     if len(kept) < 2:
         raise BadInput(
-            f"the corpus has {len(counts)} different word(s), {len(kept)} of them at least {min_count} times; "
-            f"embeddings need two or more: add text or lower min_count."
+            f"the corpus has {len(counts)} different word(s), of which {len(kept)} "
+            f"{'occurs' if len(kept) == 1 else 'occur'} at least {min_count} times; expected two or more such words: "
+            f"add text or lower min_count."
         )
     return Vocabulary(
         tuple(word for _, word in kept), np.array([-count for count, _ in kept], dtype=np.int64)

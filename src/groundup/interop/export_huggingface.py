@@ -179,7 +179,7 @@ def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
     shape = checkpoint.config.model
     if checkpoint.kind == "encoder_decoder":
         raise BadInput(
-            "transformers has no class that computes the same as our encoder-decoder; export a decoder, an encoder or "
+            "the model is an encoder-decoder, which no class of transformers computes: export a decoder, an encoder or "
             "a classifier of the presets gpt2, llama and bert."
         )
     architecture, config = architecture_of(shape), to_huggingface(shape)
@@ -256,8 +256,8 @@ def _with_head_bias(norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     left = doubled @ (moved.double() - norm_bias.double()) - bias.double().cpu()
     if left.abs().max() > 1e-5:
         raise BadInput(
-            "the classifier's bias cannot be moved into its last norm, and GPT2ForSequenceClassification has none: "
-            "train it longer, or keep the checkpoint."
+            "the classifier's bias cannot be moved into its last norm, and the head of GPT2ForSequenceClassification "
+            "has no bias: train the classifier longer, or keep the checkpoint."
         )
     return moved
 

@@ -42,7 +42,7 @@ def fetch_published(
         if not path.exists():
             raise BadInput(
                 f"pretrained is {name_or_path}, which is neither a known model nor an existing path; expected "
-                f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file."
+                f"{', '.join(MODELS)}, or the path of a Hugging Face folder or .gguf file: correct it."
             )
         return load_published(path)
     datasets, files = load_catalogue(catalogue), MODELS[name_or_path]

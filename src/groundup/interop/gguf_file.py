@@ -99,7 +99,7 @@ def open_gguf(path: Path) -> GGUFFile:
             that cannot be read (it is named).
     """
     if not Path(path).is_file():
-        raise BadInput(f"{path} does not exist; expected a GGUF file.")
+        raise BadInput(f"{path} does not exist; expected a GGUF file: check the path.")
     try:
         return _Header(np.memmap(path, np.uint8, "r")).read(str(path))
     except BadInput:

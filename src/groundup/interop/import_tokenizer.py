@@ -464,8 +464,8 @@ def _tokenizer(
         joined = [ranks[unspell(one) + unspell(other)] for one, other in merges]
     except KeyError as error:
         raise BadInput(
-            f"{where} is not valid byte-level BPE: {error} spells no byte, or a merge gives no token; download it "
-            f"again."
+            f"{where} is not valid byte-level BPE ({error}); expected tokens spelled in its byte characters, and every "
+            f"merge to give a token: download it again."
         ) from error
     if joined != sorted(joined):  # a token may be listed with every pair that makes it, as in Llama 3
         raise BadInput(
@@ -535,9 +535,13 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist; expected the folder of a Hugging Face model.") from error
+        raise BadInput(
+            f"{path} does not exist; expected a file of a Hugging Face model: check the folder."
+        ) from error
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}); expected a file.") from error
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); expected a readable file: check its permissions."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{path} is not JSON ({error}); expected a file of a Hugging Face model: download it again."

@@ -40,7 +40,8 @@ def load_published(path: Path) -> Published:
     path = Path(path)
     if not path.is_dir() and path.suffix != ".gguf":
         raise BadInput(
-            f"{path} is neither a folder nor a .gguf file; expected a Hugging Face folder or a GGUF file."
+            f"{path} is neither a folder nor a .gguf file; expected a Hugging Face folder or a GGUF file: check the "
+            f"path, or download the model."
         )
     try:
         found = _from_huggingface(path) if path.is_dir() else _from_gguf(path)

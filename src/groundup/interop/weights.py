@@ -166,7 +166,10 @@ def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> No
         wanted |= theirs.shapes(own[name])
     problems = mismatches(wanted, source.shapes)
     if problems:
-        raise BadInput(f"{source.where}: the weights do not match the config: {'; '.join(problems)}.")
+        raise BadInput(
+            f"{source.where}: the weights do not match the config: {'; '.join(problems)}; download the model again, or "
+            f"choose another model."
+        )
     weights = {}
     # the largest first: the extra memory for reading it is free again before the others are loaded
     for name, theirs in sorted(layout.items(), key=lambda entry: -math.prod(own[entry[0]])):

@@ -192,7 +192,7 @@ class BPETokenizer:
         if n_merges and not merges:
             raise BadInput(
                 f"no pair of bytes occurs twice in the corpus ({len(words)} different words), so no merge "
-                f"can be learned; expected {n_merges}: give more text."
+                f"can be learned; expected {n_merges} merges: give more text."
             )
         if len(merges) < n_merges:
             log.warning(
@@ -395,8 +395,9 @@ class BPETokenizer:
             and all(map(are_strings, matching.values()))
         ):
             raise BadInput(
-                f"{path}: expected strings as pattern and end, lists of strings as tokens and special_tokens, and "
-                f"mappings as added_tokens and matching; special_tokens may also be a mapping to ids."
+                f"{path} has a field of another type; expected strings as pattern and end, lists of strings as tokens "
+                f"and special_tokens (which may also be a mapping to ids), and mappings as added_tokens and matching: "
+                f"train the tokenizer again."
             )
         taken = {*(special_tokens.values() if placed else ()), *added_tokens.values()}
         free = (i for i in count() if i not in taken)

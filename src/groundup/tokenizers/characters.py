@@ -35,8 +35,8 @@ class CharacterTokenizer:
         """
         if not characters or len(set(characters)) < len(characters) or {len(c) for c in characters} != {1}:
             raise BadInput(
-                f"the vocabulary's {len(characters)} entries are not distinct single characters; expected at least "
-                f"one: train the tokenizer again."
+                f"the vocabulary's {len(characters)} entries are not distinct single characters; expected one or more "
+                f"of them: train the tokenizer again."
             )
         self.characters = tuple(characters)
         self.vocab_size = 2 + len(self.characters)
@@ -107,7 +107,9 @@ class CharacterTokenizer:
         document = read_document(path)
         check_document(document, path, {"kind", "version", "characters"}, FORMAT_VERSION)
         if not are_strings(document["characters"]):
-            raise BadInput(f"{path}: expected a list of strings as characters: train the tokenizer again.")
+            raise BadInput(
+                f"{path} has characters that are not strings; expected a list of strings: train the tokenizer again."
+            )
         try:
             return cls(document["characters"])
         except BadInput as error:

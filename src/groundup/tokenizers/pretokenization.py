@@ -186,8 +186,8 @@ def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -
         found = _matches(compiled, text)
         if sum(map(len, found)) != len(text):
             raise BadInput(
-                f"tokenizer.pattern matches only a part of a text ({text[:40]!r}...), the rest would be "
-                f"lost; expected one that matches every character, such as {' or '.join(PATTERNS)}."
+                f"tokenizer.pattern matches only a part of a text ({text[:40]!r}...), so the rest would be lost; "
+                f"expected a pattern that matches every character: use one such as {' or '.join(PATTERNS)}."
             )
         words.update(found)
     return Counter({word.encode(): n for word, n in words.items() if word})

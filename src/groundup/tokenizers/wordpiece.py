@@ -147,8 +147,9 @@ class WordPieceTokenizer:
         )
         if n_merges and not merges:
             raise BadInput(
-                f"no two pieces are adjacent {config.min_pair_count} times in the corpus ({len(words)} different "
-                f"words), so none can be joined; expected {n_merges}: give more text or lower min_pair_count."
+                f"no pair of adjacent pieces occurs {config.min_pair_count} times in the corpus ({len(words)} "
+                f"different words), so nothing can be merged; expected {n_merges} merges: give more text or lower "
+                f"min_pair_count."
             )
         if len(merges) < n_merges:
             log.warning("the corpus is too small: it gives %d of %d pieces, so the vocabulary is smaller", len(merges),
@@ -258,7 +259,9 @@ class WordPieceTokenizer:
         document = {"begins": False, **read_document(path)}
         check_document(document, path, {"kind", "version", "rules", "tokens", "begins"}, FORMAT_VERSION)
         if not are_strings(document["tokens"]):
-            raise BadInput(f"{path}: expected a list of strings as tokens: train the tokenizer again.")
+            raise BadInput(
+                f"{path} has tokens that are not strings; expected a list of strings: train the tokenizer again."
+            )
         try:
             rules = TypeAdapter(WordRules).validate_python(document["rules"])
             return cls(document["tokens"], rules, begins=document["begins"] is True)

@@ -30,7 +30,7 @@ def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
         BadInput: the number is not positive, or a family has fewer distinct prompts.
     """
     if instances_per_family < 1:
-        raise BadInput(f"instances_per_family is {instances_per_family}; expected at least 1; raise it.")
+        raise BadInput(f"instances_per_family is {instances_per_family}; expected at least 1: raise it.")
     rows = []
     for family in FAMILIES.values():
         rng = Random(f"{seed}:{family.name}")
@@ -44,8 +44,8 @@ def generate(instances_per_family: int, seed: int) -> list[dict[str, str]]:
                 idle += 1
                 if idle > _PATIENCE:
                     raise BadInput(
-                        f"The family {family.name} has about {found} distinct prompts, fewer than "
-                        f"instances_per_family = {instances_per_family}; lower it."
+                        f"the family {family.name} has about {found} distinct prompts; expected at least "
+                        f"{instances_per_family}, which is instances_per_family: lower it."
                     )
                 continue
             idle = 0

@@ -36,5 +36,5 @@ def test_missing_inputs_are_errors(tmp_path):
     with pytest.raises(BadInput, match="found method fasttext"):
         train(tmp_path, "fasttext", "chat")
     write_rows(tmp_path / "corpus" / "train.jsonl", [{"id": "1", "messages": ["hello hello hello"]}])
-    with pytest.raises(BadInput, match="embeddings need two or more"):
+    with pytest.raises(BadInput, match="expected two or more such words"):
         train(tmp_path, "cbow", "chat")

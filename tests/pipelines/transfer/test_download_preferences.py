@@ -47,6 +47,9 @@ def test_pairs_made_of_the_tasks_need_neither_catalogue_nor_network(
 
 
 def test_a_dataset_with_another_role_is_an_error(folder: Path) -> None:
-    with pytest.raises(BadInput, match="'spam' has role spam; choose one with the role preferences: mine"):
+    with pytest.raises(
+        BadInput,
+        match="'spam' has the role spam; expected a dataset with the role preferences: choose one of mine",
+    ):
         main(silent(), *paths(folder), preferences=replace(DATASET, dataset="spam"))
     assert not (folder / "pairs.jsonl").exists()
