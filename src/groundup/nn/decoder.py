@@ -13,7 +13,7 @@ from groundup.nn.transformer import Transformer, init_weights
 
 
 class Decoder(Transformer):
-    """A decoder: it reads token ids and returns hidden states, from which `logits` scores the next token.
+    """A decoder: it turns token ids into hidden states, from which `logits` scores the next token.
 
     If `config.n_encoder_layer` > 0, it also attends to an encoder's output, passed as `memory` (see
     EncoderDecoder).
