@@ -111,8 +111,8 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(talk: Any, tmp_path: Path) -
         ("/top_p 0", "top_p 0"),
         ("/save", "/save has no file"),
         ("/save {here}/file/talk", "cannot be written"),
-        ("/system <|turn|>", "a message of system holds <|turn|>"),
-        ("a <|endoftext|>", "a message of user holds <|endoftext|>"),
+        ("/system <|turn|>", "a message of system contains <|turn|>"),
+        ("a <|endoftext|>", "a message of user contains <|endoftext|>"),
         ("tea " * 200, "leave room for the reply"),
     ],
 )

@@ -39,9 +39,12 @@ def test_predictions_of_each_seed_follow_the_order_of_the_rows(tmp_path: Path) -
     [
         (
             ["1,test,t0,spam,0.1", "1,test,t1,ham,0.1"],
-            "seed 1 has predictions for 2 test messages, 2 of them among",
+            "predictions of seed 1 for 2 test messages, of which 2 are in",
         ),
-        (["1,test,t0,spam,0.1", "1,test,t1,ham,0.1", "1,test,x,ham,0.1"], "3 test messages, 2 of them"),
+        (
+            ["1,test,t0,spam,0.1", "1,test,t1,ham,0.1", "1,test,x,ham,0.1"],
+            "3 test messages, of which 2 are in",
+        ),
         (["1,val,v,ham,0.1"], "no row of the test split"),
     ],
 )
@@ -77,6 +80,6 @@ def test_predictions_of_baselines_on_another_split_are_rejected(tmp_path: Path) 
     found = {"majority": Predictions(np.zeros(3, dtype=np.int64), np.zeros(3), None)}
     write_baselines(tmp_path / "b.csv", TEST, found)
     with pytest.raises(
-        BadInput, match="majority has predictions for 3 messages; expected the messages of the test split"
+        BadInput, match="predictions of majority for 3 messages, not for those of the test split"
     ):
         read_baselines(tmp_path / "b.csv", TEST[::-1])

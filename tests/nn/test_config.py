@@ -23,7 +23,7 @@ from tests.tiny import model_config, model_params
         ({"n_encoder_layer": -1}, "n_encoder_layer -1"),
         ({"n_encoder_layer": 1, "causal": False}, "causal False"),
         ({"n_segments": 2}, "n_segments 2 with causal true"),
-        ({"pooler": True}, "pooler True, n_segments 0 with causal true"),
+        ({"pooler": True}, "pooler True and n_segments 0 with causal true"),
         ({"position": "sinusoidal", "n_embd": 9, "n_head": 3, "n_kv_head": 3}, "n_embd is 9"),
     ],
 )

@@ -24,7 +24,7 @@ def test_what_each_setting_leaves_trainable() -> None:
 
 
 def test_refuses_more_blocks_than_the_model_has() -> None:
-    with pytest.raises(BadInput, match="trainable_blocks is 3; the model has 2 blocks"):
+    with pytest.raises(BadInput, match="trainable_blocks is 3; expected a number from 0 to 2"):
         trainable(3, None)
 
 

@@ -55,6 +55,6 @@ def test_the_command_writes_the_page_of_a_failed_validation_to_the_same_folder(
 def test_the_command_rejects_other_files_with_one_sentence(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "raw.json").write_text(content)
-    with pytest.raises(SystemExit, match=r"^error: .*raw\.json holds no results of a validation"):
+    with pytest.raises(SystemExit, match=r"^error: .*raw\.json does not contain results of a validation"):
         command([str(tmp_path / "raw.json")])
     assert not (tmp_path / "raw.html").exists()

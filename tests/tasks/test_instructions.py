@@ -73,7 +73,7 @@ def test_an_example_may_fill_the_context_exactly(tokenizer: BPETokenizer) -> Non
     examples = encode_examples(Prompter(STYLE, tokenizer), ROWS, 64)
     read = max(len(example.ids) - 1 for example in examples)  # the last token is only a target
     encode_examples(Prompter(STYLE, tokenizer), ROWS, read)
-    with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; the context holds {read - 1}"):
+    with pytest.raises(BadInput, match=f"instruction b has {read + 1} tokens; expected at most {read}"):
         encode_examples(Prompter(STYLE, tokenizer), ROWS, read - 1)
 
 
@@ -83,7 +83,7 @@ def test_a_prompt_must_leave_room_for_an_answer(tokenizer: BPETokenizer) -> None
     longest = max(map(len, prompts))
     assert encode_prompts(Prompter(STYLE, tokenizer), ROWS, longest + 1) == prompts
     words = (
-        f"the prompt of instruction b has {longest} tokens; the model reads at most {longest} and needs room"
+        f"the prompt of instruction b has {longest} tokens; the model reads at most {longest} and needs space"
     )
     with pytest.raises(BadInput, match=words):
         encode_prompts(Prompter(STYLE, tokenizer), ROWS, longest)
@@ -276,9 +276,7 @@ def test_conversations_in_alpaca_styles_are_consecutive_turns(style: str, tokeni
     assert tokenizer.decode(example.ids) == text
     learned = tokenizer.decode(token for token, is_learned in zip(*example, strict=True) if is_learned)
     assert learned == "".join(format_response(style, answer) + tokenizer.end for *_, answer in turns)
-    with pytest.raises(
-        BadInput, match=f"the prompt style {style} has no place; choose the style chat_template"
-    ):
+    with pytest.raises(BadInput, match=f"the prompt style {style} cannot express; expected only messages"):
         encode_examples(prompter, [{**row, "history": HISTORY}], 999)
 
 
@@ -295,7 +293,7 @@ def test_templates_whose_answers_cannot_be_learned_turn_by_turn(tokenizer: BPETo
         assert len(encode_examples(prompter, ROWS, 99)) == 2
     said = [{"role": "user", "content": f"Hi{tokenizer.end}"}, HISTORY[2]]
     prompter = Prompter("chat_template", tokenizer, ChatTemplate(endless, None, tokenizer.end))
-    with pytest.raises(BadInput, match=r"a message of user holds <.endoftext.>"):
+    with pytest.raises(BadInput, match=r"a message of user contains <.endoftext.>"):
         encode_examples(prompter, [{**row, "history": said}], 99)
 
 

@@ -151,5 +151,5 @@ def test_a_pair_that_does_not_fit_the_context() -> None:
     tokenizer = BPETokenizer.train(["tea and cake and tea"], 261)
     rows = [{"id": "x-1", "instruction": "Say", "input": "", "chosen": "tea", "rejected": "cake " * 30}]
     assert len(preferences(Prompter("alpaca_short", tokenizer), rows, 400)) == 1
-    with pytest.raises(BadInput, match=r"pair x-1 has \d+ tokens; the context holds 40"):
+    with pytest.raises(BadInput, match=r"pair x-1 has \d+ tokens; expected at most 41"):
         preferences(Prompter("alpaca_short", tokenizer), rows, 40)

@@ -77,5 +77,5 @@ def test_patience_needs_evaluations() -> None:
 def test_training_pairs_of_a_translation_fit_its_model() -> None:
     context = CONFIG.model.context_length
     assert replace(CONFIG, max_tokens=context).max_tokens == context
-    with pytest.raises(BadInput, match=f"max_tokens is {context + 1}; expected at most .* {context}: "):
+    with pytest.raises(BadInput, match=f"max_tokens is {context + 1}; expected at most .* {context}, since"):
         replace(CONFIG, max_tokens=context + 1)

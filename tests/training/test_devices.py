@@ -16,7 +16,7 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device(replace(CPU, device="auto", threads=3)) == torch.device("cpu")
     assert threads == [3]
     for device in ("cuda", "mps"):
-        with pytest.raises(BadInput, match=f"compute.device is {device}.*choose auto or one of: cpu"):
+        with pytest.raises(BadInput, match=f"compute.device is {device}.*expected auto or one of cpu"):
             pick_device(replace(CPU, device=device))  # type: ignore[arg-type]
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert pick_device(replace(CPU, device="auto")).type == "mps"

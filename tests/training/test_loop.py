@@ -191,7 +191,7 @@ def test_patience_needs_an_evaluation_of_the_monitored_metric() -> None:
     with pytest.raises(BadInput, match="patience is 3, but this training evaluates nothing"):
         train(patient())
     with pytest.raises(
-        BadInput, match=r"a better val/loss, which is not evaluated; expected one of: .*val/accuracy"
+        BadInput, match=r"a better val/loss, which is not evaluated; expected one of .*val/accuracy"
     ):
         train(patient(), evaluate=lambda step: {"val/accuracy": 1.0})
 

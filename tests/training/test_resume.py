@@ -184,7 +184,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "first rows of momenta": (resaved(first_rows_of_momenta), r"in the optimizer, \w+ of parameter 0 is \[1"),
     "one tensor fewer": (
         resaved(lambda content: content["model"].popitem()),
-        "the model and the state do not both have",
+        "in the model, only this training or only the state has",
     ),
     "half precision": (
         resaved(lambda content: content["model"].update({k: t.half() for k, t in content["model"].items()})),

@@ -118,8 +118,8 @@ def test_damaged_shards_are_refused(corpus: Path, tokenizer: BPETokenizer, tmp_p
     ("line", "sentence"),
     [
         ("", "is empty; expected at least one document"),
-        ('{"id": "0", "text": "low"}\n', "line 1: expected messages"),
-        ('{"id": "0", "messages": ["low", 7]}\n', "line 1: expected messages"),
+        ('{"id": "0", "text": "low"}\n', "line 1 has no list of strings called messages"),
+        ('{"id": "0", "messages": ["low", 7]}\n', "line 1 has no list of strings called messages"),
         ('{"id": "0", "messages": ["low", "\\ud83d"]}\n', "line 1: the text has half a surrogate pair"),
     ],
 )

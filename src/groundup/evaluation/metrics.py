@@ -217,7 +217,7 @@ def seed_interval(values: Sequence[float], confidence: float) -> Interval:
 
     if len(values) < 2:
         raise BadInput(
-            f"found {len(values)} seed(s); an interval over seeds needs at least 2: list more seeds."
+            f"found {len(values)} seed(s); expected at least 2 for an interval over seeds: list more seeds."
         )
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error

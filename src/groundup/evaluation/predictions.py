@@ -66,9 +66,9 @@ def read_predictions(path: Path, test: Sequence[Row]) -> tuple[tuple[int, ...], 
     for seed, answers in found.items():
         if set(answers) != set(ids):
             raise BadInput(
-                f"{path}: seed {seed} has predictions for {len(answers)} test messages, "
-                f"{len(set(answers) & set(ids))} of them among the {len(ids)} of the split; "
-                f"expected exactly these: finetune again."
+                f"{path} has predictions of seed {seed} for {len(answers)} test messages, of which "
+                f"{len(set(answers) & set(ids))} are in the test split; expected predictions for exactly the "
+                f"{len(ids)} messages of the split: finetune again."
             )
     if not found:
         raise BadInput(
@@ -106,8 +106,8 @@ def read_baselines(path: Path, test: Sequence[Row]) -> dict[str, Predictions]:
     for name, rows in found.items():
         if [row["id"] for row in rows] != ids:
             raise BadInput(
-                f"{path}: {name} has predictions for {len(rows)} messages; expected the messages of the test split in "
-                "their order: evaluate again."
+                f"{path} has predictions of {name} for {len(rows)} messages, not for those of the test split; "
+                f"expected its {len(ids)} messages in their order: evaluate again."
             )
     return {name: _predictions(rows) for name, rows in found.items()}
 

@@ -124,8 +124,8 @@ def learn(
     """
     if not pairs or not all(source and target for source, target in pairs):
         raise BadInput(
-            "found no pair of sentences, or a pair with an empty side; word alignment needs words on both sides: drop "
-            "empty pairs."
+            "there is no pair of sentences, or a pair with an empty side; expected words on both sides of every pair: "
+            "remove empty pairs, or give some pairs."
         )
     source_words: dict[str, int] = {NULL: 0} if null else {}
     target_words: dict[str, int] = {}

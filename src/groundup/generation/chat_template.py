@@ -111,7 +111,8 @@ class ChatTemplate:
         if not text.startswith(beginning):
             raise BadInput(
                 "the chat template renders a message differently when others follow it, so the answers cannot be "
-                "located; give conversations of one question and one answer."
+                "found in the text; expected a template that does not: give conversations of one question and one "
+                "answer."
             )
         return text[len(beginning) :]
 

@@ -72,7 +72,7 @@ def check_room(tokens: int, context_length: int, what: str = "the prompt") -> No
     """
     if tokens >= context_length:
         raise BadInput(
-            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs room for an answer: "
+            f"{what} has {tokens} tokens; the model reads at most {context_length} and needs space for an answer: "
             f"shorten it or train with a larger model.context_length."
         )
 
@@ -107,7 +107,7 @@ def stream(
     if not prompts:
         return
     if not all(prompts):
-        raise BadInput("a prompt has no tokens; give at least one character of text.")
+        raise BadInput("a prompt has no tokens; expected at least one: give some text.")
     context, longest = model.config.context_length, max(map(len, prompts))
     check_room(longest, context)
     device = model.wte.weight.device

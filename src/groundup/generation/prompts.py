@@ -123,8 +123,8 @@ class Prompter:
             _style(self.style)
         elif self.template is None:
             raise BadInput(
-                f"the prompt style is {CHAT_TEMPLATE}, but the model has no template; choose one of "
-                f"{', '.join(PROMPT_STYLES)}."
+                f"the prompt style is {CHAT_TEMPLATE}, but the model has no template; expected one of "
+                f"{', '.join(PROMPT_STYLES)}: choose one of them."
             )
 
     def prompts(self, requests: Sequence[tuple[str, str] | Request]) -> list[list[int]]:
@@ -196,8 +196,9 @@ class Prompter:
     def _piece(self, message: Message) -> tuple[str, bool]:
         if message["role"] == "system":
             raise BadInput(
-                f"a conversation begins with a system message, for which the prompt style {self.style} has no place; "
-                f"choose the style {CHAT_TEMPLATE} with a model that has a template, or remove the message."
+                f"a conversation begins with a system message, which the prompt style {self.style} cannot express; "
+                f"expected only messages of user and assistant: remove the message, or choose the style "
+                f"{CHAT_TEMPLATE} with a model that has a template."
             )
         if message["role"] == "assistant":
             return format_response(self.style, message["content"]), True
@@ -246,8 +247,8 @@ def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None
         for special in tokenizer.special_tokens:
             if special in message["content"]:
                 raise BadInput(
-                    f"a message of {message['role']} holds {special}, which separates messages for the model; remove "
-                    f"or rewrite it."
+                    f"a message of {message['role']} contains {special}, which separates messages for the model; "
+                    f"expected text without it: remove or rewrite it."
                 )
 
 

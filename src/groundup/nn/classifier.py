@@ -30,8 +30,8 @@ class SequenceClassifier(nn.Module):
     def __init__(self, trunk: Decoder | Encoder, n_classes: int, pooling: Pooling) -> None:
         if pooling == "first" and trunk.config.causal:
             raise BadInput(
-                "pooling is first, but the first position of a decoder sees only its own token; choose last, mean "
-                "or max."
+                "pooling is first, but the first position of a decoder sees only its own token; expected last, mean "
+                "or max: choose one of them."
             )
         super().__init__()
         self.trunk, self.pooling = trunk, pooling

@@ -103,14 +103,15 @@ class RopeScaling:
     def __post_init__(self) -> None:
         if self.factor < 1 or (self.kind != "linear" and self.original_context < 1):
             raise BadInput(
-                f"model: rope_scaling {self.kind} with factor {self.factor} and original_context "
-                f"{self.original_context}; give a factor of at least 1 and, unless linear, the original context."
+                f"model: rope_scaling {self.kind} has factor {self.factor} and original_context "
+                f"{self.original_context}; expected a factor of at least 1 and, unless the kind is linear, an "
+                f"original_context of at least 1: correct them."
             )
         if self.low_freq_factor >= self.high_freq_factor or self.beta_slow >= self.beta_fast:
             raise BadInput(
                 f"model: rope_scaling has low_freq_factor {self.low_freq_factor}, high_freq_factor "
-                f"{self.high_freq_factor}, beta_slow {self.beta_slow}, beta_fast {self.beta_fast}; make the first of "
-                f"each pair smaller than the second."
+                f"{self.high_freq_factor}, beta_slow {self.beta_slow}, beta_fast {self.beta_fast}; expected "
+                f"low_freq_factor < high_freq_factor and beta_slow < beta_fast: correct them."
             )
 
 
@@ -169,47 +170,51 @@ class ModelConfig:
         sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd")
         wrong = [f"{name} {getattr(self, name)}" for name in sizes if not 1 <= getattr(self, name) < 2**31]
         if wrong:
-            raise BadInput(f"model: found {', '.join(wrong)}; each must be at least 1 and fit into 32 bits.")
+            raise BadInput(
+                f"model: found {', '.join(wrong)}; expected values from 1 to {2**31 - 1}: correct them."
+            )
         if self.n_inner is not None and self.n_inner < 1:
             raise BadInput(
-                f"model: n_inner is {self.n_inner}; expected at least 1, or null for the default width."
+                f"model: n_inner is {self.n_inner}; expected at least 1, or null for the default width: correct it."
             )
         if self.n_embd % self.n_head or self.n_head % self.n_kv_head:
             raise BadInput(
-                f"model: n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head} do not fit together; "
-                f"n_embd must be a multiple of n_head, and n_head a multiple of n_kv_head."
+                f"model: found n_embd {self.n_embd}, n_head {self.n_head}, n_kv_head {self.n_kv_head}; expected "
+                f"n_embd to be a multiple of n_head, and n_head a multiple of n_kv_head: correct them."
             )
         if self.n_encoder_layer < 0 or self.n_segments < 0 or (self.n_encoder_layer and not self.causal):
             raise BadInput(
-                f"model: n_encoder_layer {self.n_encoder_layer}, n_segments {self.n_segments}, causal {self.causal}; "
-                f"expected both numbers at least 0, and encoder layers only with causal true."
+                f"model: found n_encoder_layer {self.n_encoder_layer}, n_segments {self.n_segments}, causal "
+                f"{self.causal}; expected both numbers to be at least 0, and encoder layers only with causal true: "
+                f"correct them."
             )
         if self.causal and (self.pooler or self.n_segments):
             raise BadInput(
-                f"model: pooler {self.pooler}, n_segments {self.n_segments} with causal true; the first position of a "
-                f"causal model sees only itself, and its texts have no segments: choose another preset, or set pooler "
-                f"false and n_segments 0."
+                f"model: found pooler {self.pooler} and n_segments {self.n_segments} with causal true; expected "
+                f"neither, since the first position of a causal model sees only itself and its texts have no "
+                f"segments: choose another preset, or set pooler to false and n_segments to 0."
             )
         if self.position == "sinusoidal" and self.n_embd % 2:
             raise BadInput(
-                f"model: n_embd is {self.n_embd}; sinusoidal positions need pairs of channels: make it even."
+                f"model: n_embd is {self.n_embd}; expected an even number, since sinusoidal positions need pairs of "
+                f"channels: change n_embd."
             )
         if self.position == "rotary" and self.n_embd // self.n_head % 2:
             raise BadInput(
-                f"model: n_embd / n_head is {self.n_embd // self.n_head}; rotary positions rotate pairs of "
-                f"channels: make it even."
+                f"model: n_embd / n_head is {self.n_embd // self.n_head}; expected an even number, since rotary "
+                f"positions rotate pairs of channels: change n_embd or n_head."
             )
         if self.ngram_rows < 0 or (
             self.ngram_rows and (self.ngram_embd < 1 or min(self.ngram_orders, default=0) < 1)
         ):
             raise BadInput(
-                f"model: ngram_rows {self.ngram_rows} with ngram_embd {self.ngram_embd} and ngram_orders "
-                f"{list(self.ngram_orders)}; expected 0 rows for no n-gram embedding, or at least 1 channel and orders "
-                f"such as [2, 3]."
+                f"model: found ngram_rows {self.ngram_rows}, ngram_embd {self.ngram_embd}, ngram_orders "
+                f"{list(self.ngram_orders)}; expected 0 rows for no n-gram embedding, or at least 1 row, 1 channel "
+                f"and orders such as [2, 3]: correct them."
             )
         if not 0 <= self.dropout < 1:
             raise BadInput(
-                f"model: dropout is {self.dropout}; expected a share of at least 0 and less than 1."
+                f"model: dropout is {self.dropout}; expected a share of at least 0 and less than 1: correct it."
             )
 
     @property

@@ -25,7 +25,7 @@ class Decoder(Transformer):
     def __init__(self, config: ModelConfig) -> None:
         if not config.causal:
             raise BadInput(
-                "a decoder must not see the future, but causal is false; choose another model.preset."
+                "a decoder must not see later tokens, but causal is false; expected true: choose another model.preset."
             )
         super().__init__(config, cross=config.n_encoder_layer > 0)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)

@@ -23,7 +23,7 @@ class Encoder(Transformer):
     def __init__(self, config: ModelConfig) -> None:
         if config.causal:
             raise BadInput(
-                "an encoder sees both sides, but causal is true; choose another preset or set causal false."
+                "an encoder sees both sides, but causal is true; expected false: choose another model.preset."
             )
         super().__init__(config)
         width = config.n_embd * (2 if config.activation == "swiglu" else 1)

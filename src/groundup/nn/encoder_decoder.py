@@ -31,7 +31,7 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         if config.n_encoder_layer < 1:
             raise BadInput(
-                f"n_encoder_layer is {config.n_encoder_layer}; an encoder-decoder needs at least 1: raise it."
+                f"n_encoder_layer is {config.n_encoder_layer}; expected at least 1 in an encoder-decoder: raise it."
             )
         self.config = config
         self.encoder = Transformer(

@@ -30,7 +30,8 @@ def freeze_all_but(trunk: Decoder | Encoder, blocks: int | None, lora: LoRAConfi
         there = len(trunk.h)
         if not 0 <= blocks <= there:
             raise BadInput(
-                f"trainable_blocks is {blocks}; the model has {there} blocks: give at most that many."
+                f"trainable_blocks is {blocks}; expected a number from 0 to {there}, the number of blocks of the "
+                f"model: correct it."
             )
         trunk.requires_grad_(False)
         trunk.ln_f.requires_grad_(True)

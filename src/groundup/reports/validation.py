@@ -36,8 +36,8 @@ def page_of(results: Path) -> str:
         return render_page({"success": report["success"], "suites": report["suites"]}, title)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{results} holds no results of a validation ({type(error).__name__}: {error}); expected JSON written by "
-            "validate, check_splits or check_verses; run that stage first."
+            f"{results} does not contain results of a validation ({type(error).__name__}: {error}); expected JSON "
+            f"written by validate, check_splits or check_verses: run that stage first."
         ) from error
 
 

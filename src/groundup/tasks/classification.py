@@ -200,7 +200,8 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
     """
     if checkpoint.kind != "classifier":
         raise BadInput(
-            f"the checkpoint is {TITLES[checkpoint.kind]}, not a classifier; use the one that finetune_spam writes."
+            f"the checkpoint is {TITLES[checkpoint.kind]}, not a classifier; expected one that the stage finetune_spam "
+            f"wrote: give another checkpoint."
         )
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
     return predict_spam(checkpoint.model, ids, checkpoint.config.labels)

@@ -60,7 +60,7 @@ def encode_examples(prompter: Prompter, rows: Sequence[Row], context_length: int
     for row, (ids, _) in zip(rows, examples, strict=True):
         if len(ids) > context_length + 1:
             raise BadInput(
-                f"instruction {row['id']} has {len(ids)} tokens; the context holds {context_length}: shorten it or "
+                f"instruction {row['id']} has {len(ids)} tokens; expected at most {context_length + 1}: shorten it or "
                 f"train with a larger model.context_length."
             )
     return examples
@@ -185,7 +185,7 @@ def finetune_checkpoint(
     base = load_checkpoint(pretrained, pick_device(compute))
     if base.kind != "decoder":
         raise BadInput(
-            f"{pretrained} holds {TITLES[base.kind]}, which cannot generate text; expected a decoder: set "
+            f"{pretrained} contains {TITLES[base.kind]}, which cannot generate text; expected a decoder: set "
             f"pretrained in pipelines/transfer/params.yaml to another model, or finetune this one for spam (dvc repro "
             f"pipelines/transfer/dvc.yaml:train_classifiers@published)."
         )
@@ -272,8 +272,8 @@ def respond(
     """
     if checkpoint.kind != "decoder":
         raise BadInput(
-            f"the checkpoint is {TITLES[checkpoint.kind]}, which cannot answer; use the one that "
-            f"finetune_instructions writes."
+            f"the checkpoint is {TITLES[checkpoint.kind]}, which cannot answer; expected a decoder, such as the one "
+            f"that the stage finetune_instructions wrote: give another checkpoint."
         )
     tokenizer = checkpoint.tokenizer
     prompts = checkpoint.prompter(style).prompts(requests)

@@ -61,7 +61,7 @@ def preferences(
         longest = len(prompt) + max(map(len, answers))
         if longest > context_length + 1:
             raise BadInput(
-                f"pair {row['id']} has {longest} tokens; the context holds {context_length}: shorten or remove it."
+                f"pair {row['id']} has {longest} tokens; expected at most {context_length + 1}: shorten or remove it."
             )
     return [Preference(*pair) for pair in zip(prompts, chosen, rejected, strict=True)]
 

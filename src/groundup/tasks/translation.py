@@ -58,8 +58,8 @@ def start_as_copy(model: EncoderDecoder, strength: float) -> None:
     width = model.config.n_embd
     if model.config.n_kv_head != model.config.n_head:
         raise BadInput(
-            f"translation.copy_start needs one key/value head per head; found n_kv_head {model.config.n_kv_head} "
-            f"and n_head {model.config.n_head}: make them equal, or set copy_start to 0."
+            f"translation.copy_start is {strength} with n_kv_head {model.config.n_kv_head} and n_head "
+            f"{model.config.n_head}; expected equal numbers of heads: make them equal, or set copy_start to 0."
         )
     identity = torch.eye(width)
     for name, parameter in model.decoder.named_parameters():

@@ -159,7 +159,7 @@ class TrainingConfig:
         if self.patience is not None and not self.eval_interval:
             raise BadInput(
                 f"training.patience is {self.patience} and eval_interval is 0: nothing is evaluated before the end; "
-                f"give steps between evaluations, or set patience to null."
+                f"expected an eval_interval of at least 1 with patience: raise it, or set patience to null."
             )
 
 
@@ -208,7 +208,7 @@ class SpamTrainingConfig:
 
     def __post_init__(self) -> None:
         if not self.seeds:
-            raise BadInput("seeds is empty; give at least one seed, three for an interval.")
+            raise BadInput("seeds is empty; expected at least one seed, or three for an interval: list some.")
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class MaskingConfig:
             if not 0 < getattr(self, name) < 1:
                 raise BadInput(
                     f"masking.{name} is {getattr(self, name)}; expected a share between 0 and 1, exclusive, since at 0 "
-                    f"there is nothing to predict and at 1 no context: BERT hides 0.15."
+                    f"there is nothing to predict and at 1 no context: correct it (BERT hides 0.15)."
                 )
 
 
@@ -406,7 +406,8 @@ class TranslationConfig:
         if self.max_tokens > self.model.context_length:
             raise BadInput(
                 f"translation.max_tokens is {self.max_tokens}; expected at most model.context_length, which is "
-                f"{self.model.context_length}: longer pairs do not fit: lower max_tokens or raise model.context_length."
+                f"{self.model.context_length}, since longer pairs do not fit: lower max_tokens or raise "
+                f"model.context_length."
             )
 
 

@@ -19,7 +19,7 @@ def pick_device(config: ComputeConfig) -> torch.device:
     if not available[config.device]:
         there = ", ".join(name for name, is_there in available.items() if is_there)
         raise BadInput(
-            f"compute.device is {config.device}, which this machine lacks; choose auto or one of: {there}."
+            f"compute.device is {config.device}, which this machine lacks; expected auto or one of {there}: choose one."
         )
     return torch.device(config.device)
 

@@ -194,8 +194,8 @@ def _keep_best(
     """Compare an evaluation with the best one so far; if it is better, copy the weights into `state`."""
     if monitor not in row:
         raise BadInput(
-            f"patience waits for a better {monitor}, which is not evaluated; expected one of: "
-            f"{', '.join(sorted(row))}."
+            f"patience waits for a better {monitor}, which is not evaluated; expected one of "
+            f"{', '.join(sorted(row))}: evaluate {monitor}, or set patience to null."
         )
     value = row[monitor] if mode == "max" else -row[monitor]
     if value > state.best:

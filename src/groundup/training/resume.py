@@ -221,7 +221,7 @@ def _compare(what: str, ours: Mapping[Any, Any], saved: Mapping[Any, Any]) -> No
     This check is necessary because `copy_` would broadcast a smaller tensor.
     """
     if odd := sorted(str(name) for name in ours.keys() ^ saved.keys()):
-        raise _Unfit(f"{what} and the state do not both have {odd[0]}")
+        raise _Unfit(f"in {what}, only this training or only the state has {odd[0]}")
     for name, expected in ours.items():
         if saved[name] != expected:
             raise _Unfit(f"in {what}, {name} is {_described(saved[name])} instead of {_described(expected)}")

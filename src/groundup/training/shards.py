@@ -41,7 +41,8 @@ def read_documents(path: Path) -> list[list[str]]:
         messages = row.get("messages")
         if not isinstance(messages, list) or not all(isinstance(message, str) for message in messages):
             raise BadInput(
-                f"{path}, line {number}: expected messages, a list of strings; prepare the corpus again."
+                f"{path}, line {number} has no list of strings called messages; expected one document per line: run "
+                f"the stage prepare_corpus again."
             )
         try:
             check_text(text_of(messages))
@@ -112,7 +113,9 @@ def read_meta(directory: Path) -> Meta:
             f"{path} does not exist; expected a folder of token shards: run the stage tokenize."
         ) from error
     except ValueError as error:
-        raise BadInput(f"{path} is not JSON ({error}): run the stage tokenize again.") from error
+        raise BadInput(
+            f"{path} is not JSON ({error}); expected the description of token shards: run the stage tokenize again."
+        ) from error
     keys = {"dtype", "vocab_size", "tokenizer", *SPLITS}
     if not isinstance(meta, dict) or set(meta) != keys or meta["dtype"] not in DTYPES:
         raise BadInput(

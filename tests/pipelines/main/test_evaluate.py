@@ -57,7 +57,7 @@ def test_predictions_of_another_split_leave_nothing_behind(inputs, tmp_path):
     root = tmp_path / "run"
     shutil.copytree(inputs, root)
     (root / "predictions/spam.csv").write_text("seed,split,id,label,spam_probability\n1,test,other,ham,0.5\n")
-    with pytest.raises(BadInput, match="seed 1 has predictions for 1 test messages"):
+    with pytest.raises(BadInput, match="predictions of seed 1 for 1 test messages"):
         run_evaluate(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

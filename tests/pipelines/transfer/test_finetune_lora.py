@@ -61,7 +61,7 @@ def test_without_adapters_the_last_blocks_are_finetuned_and_the_whole_model_is_s
 
 def test_a_model_without_a_chat_template_uses_another_prompt_style(tmp_path: Path) -> None:
     make_published(tmp_path, "gpt2")
-    with pytest.raises(BadInput, match=r"has no template; choose one of alpaca, alpaca_short"):
+    with pytest.raises(BadInput, match=r"has no template; expected one of alpaca, alpaca_short"):
         make_lora(tmp_path)
     make_lora(tmp_path, replace(FINETUNE_LORA, prompt_style="alpaca_short"))
     assert load_checkpoint(tmp_path / "lora").prompt_style == "alpaca_short"
