@@ -406,7 +406,7 @@ def test_bash_completes_commands_and_trained_models_and_leaves_other_paths_to_it
     # names the shell, which would otherwise be found among the parent processes
     environment = {"PATH": path, "PYTHONPATH": source, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     lines = [
-        "groundup tr",
+        "groundup tran",
         "groundup chat --model ",
         "groundup export data/models/s",
         "groundup chat --model /",

@@ -1,17 +1,16 @@
 """The lineage of a model that real stages made: complete, the same after a move, honest about what is lost."""
 
 import hashlib
-import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from groundup.errors import BadInput
 from groundup.lineage.trace import Trace, trace
 from groundup.tracking import connect
+from groundup.tracking.ledger import LEDGER, Entry, Ledger
 from tests.lineage import project
 from tests.pipelines import toy
 
@@ -172,30 +171,30 @@ def test_what_is_lost_is_said(copied: Path) -> None:
 
 
 def test_the_decisions_on_a_version_are_those_of_the_ledger(copied: Path) -> None:
-    entries: list[Any] = [
-        {"number": 1, "model": "groundup-spam", "action": "adopted", "before": None, "after": "1"},
-        {"number": 2, "model": "groundup-chat", "action": "adopted", "before": None, "after": "1"},
-        {"number": 3, "model": "groundup-spam", "action": "kept", "before": 2, "after": 2},
-        {"number": 4, "model": "groundup-spam", "action": "promoted", "before": 2, "after": 3},
-        {
-            "number": 5,
-            "model": "groundup-spam",
-            "action": "kept",
-            "before": "1",
-            "after": "1",
-            "candidate": "2",
-        },
-        {
-            "number": 6,
-            "model": "groundup-spam",
-            "action": "adopted",
-            "after": "2",
-            "registry": "another store",
-        },
-    ]
-    (copied / "reports").mkdir(exist_ok=True)
-    text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
-    (copied / "reports/ledger.jsonl").write_text(text + '{"number": 7, "mod')
+    """Not those on other versions, on other models, or on versions of another clone's store."""
+    version = traced(copied).registered
+    assert version is not None and version.version == "2"
+    here, ledger = version.registry, Ledger(copied / LEDGER)
+    entries: list[Entry] = []
+    with ledger.locked():
+        for model, store, action, before, after, candidate in (
+            ("groundup-spam", here, "adopted", None, "1", None),
+            ("groundup-chat", here, "promoted", "1", "2", "2"),
+            ("groundup-spam", here, "promoted", "1", "2", "2"),
+            ("groundup-spam", here, "promoted", "2", "3", "3"),
+            ("groundup-spam", here, "rolled_back", "3", "1", None),
+            ("groundup-spam", here, "kept", "1", "1", "2"),
+            ("groundup-spam", "another store", "adopted", None, "2", None),
+        ):
+            about = {"model": model, "registry": store, "action": action, "numbers": {}, "reasons": ()}
+            moved = {"before": before, "after": after, "candidate": candidate}
+            ledger.append(entries, **about, **moved, run_id="", revision="", lock="", actor="a test")
+    with (copied / LEDGER).open("a") as file:
+        file.write('{"number": 8, "mod')  # a process was killed here
+    assert [entry["number"] for entry in traced(copied).decisions] == [3, 4, 6]
+
+    text = (copied / LEDGER).read_text()
+    (copied / LEDGER).write_text(text.replace("a test", "nobody", 1))
     found = traced(copied)
-    assert [entry["number"] for entry in found.decisions] == [3, 4, 5]
-    assert "1 lines of reports/ledger.jsonl cannot be read" in found.unknown
+    assert found.decisions == ()
+    assert [one for one in found.unknown if f"{LEDGER} is damaged at entry 1" in one]

@@ -3,7 +3,6 @@
 What cannot be found is listed in `unknown`, never invented.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,9 +26,8 @@ from groundup.lineage.runs import (
 )
 from groundup.lineage.sources import RawData, raw_data
 from groundup.tracking import explained
+from groundup.tracking.ledger import LEDGER, Entry, Ledger
 from groundup.tracking.store import Connection
-
-LEDGER = Path("reports/ledger.jsonl")
 
 
 @dataclass(frozen=True)
@@ -193,10 +191,10 @@ def _assemble(
     if file and file.is_file() and (found_weights is None or not found_weights.sha256):
         here = weights_in(file, model)
         found_weights = here if found_weights is None or here.md5 == found_weights.md5 else found_weights
-    decisions, unread = _decisions(locks.root, version)
+    decisions, damage = _decisions(locks.root, version)
     unknown += _gaps([*steps, *after], runs, raw)
     unknown += _of_weights(connection, version, found_weights, run)
-    unknown += _of_decisions(version, decisions, unread)
+    unknown += _of_decisions(version, decisions, damage)
     return Trace(
         model,
         version,
@@ -252,42 +250,30 @@ def _of_weights(
     return []
 
 
-def _of_decisions(version: Registered | None, decisions: list[Mapping[str, Any]], unread: int) -> list[str]:
-    found = []
-    if unread:
-        found.append(f"{unread} lines of {LEDGER} cannot be read")
+def _of_decisions(version: Registered | None, decisions: list[Mapping[str, Any]], damage: str) -> list[str]:
     if version is None:
-        found.append("no registered version has this stage key, so it was never compared or promoted")
-    elif not decisions:
-        first = "; a first version becomes champion without a comparison" if version.version == "1" else ""
-        found.append(f"no entry of {LEDGER} is on {version.title}{first}")
-    return found
+        return ["no registered version has this stage key, so it was never compared or promoted"]
+    if damage:
+        return [damage]
+    if decisions:
+        return []
+    first = "; a first version becomes champion without a comparison" if version.version == "1" else ""
+    return [f"no entry of {LEDGER} is on {version.title}{first}"]
 
 
-def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str, Any]], int]:
-    """Return the ledger's entries on a version, the oldest first, and the number of lines that are not entries."""
-    file = root / LEDGER
-    if version is None or not file.is_file():
-        return [], 0
-    found: list[Mapping[str, Any]] = []
-    unread = 0
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line) if line.strip() else {"model": None}
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict):
-            unread += 1
-        elif _is_about(entry, version):
-            found.append(entry)
-    return found, unread
+def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str, Any]], str]:
+    """Return the ledger's entries on a version, the oldest first, and what makes the ledger unusable."""
+    try:
+        entries = Ledger(root / LEDGER).entries() if version else []
+    except BadInput as error:
+        return [], str(error)
+    return [asdict(entry) for entry in entries if version and _is_about(entry, version)], ""
 
 
-def _is_about(entry: Mapping[str, Any], version: Registered) -> bool:
+def _is_about(entry: Entry, version: Registered) -> bool:
     """Return whether an entry is on a version of this store; clones with stores of their own share one ledger."""
-    versions = {str(entry[name]) for name in ("before", "after", "candidate") if entry.get(name) is not None}
-    same_store = str(entry.get("registry") or version.registry) == version.registry
-    return entry.get("model") == version.name and version.version in versions and same_store
+    versions = {entry.before, entry.after, entry.candidate}
+    return (entry.model, entry.registry) == (version.name, version.registry) and version.version in versions
 
 
 def _plain_run(run: RunFacts) -> dict[str, Any]:
