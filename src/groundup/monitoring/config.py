@@ -1,14 +1,13 @@
 """The section `monitor` of params.yaml."""
 
-import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
+from groundup.schedule import check_schedule
 from groundup.settings import STRICT
-from groundup.tracking.promotion import check_cron
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,7 @@ class MonitorConfig:
     """Seeds samples and permutations."""
 
     def __post_init__(self) -> None:
-        check_cron(self.cron)
-        if self.timezone not in zoneinfo.available_timezones():  # Prefect's own rule
-            raise ValueError(
-                f"timezone is {self.timezone!r}; expected an IANA name, such as Europe/Berlin or UTC"
-            )
+        check_schedule(self.cron, self.timezone)
         if self.max_messages < self.min_messages:
             raise ValueError(
                 f"max_messages is {self.max_messages}; expected at least min_messages, {self.min_messages}: raise it"

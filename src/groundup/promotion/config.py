@@ -1,17 +1,12 @@
 """The schedule of retraining and the rules of the gate: section `retrain` of params.yaml."""
 
-import re
-import zoneinfo
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
-from cronsim import CronSim, CronSimError
 
+from groundup.schedule import check_schedule
 from groundup.settings import STRICT
-
-CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec".split())
 
 
 @dataclass(frozen=True)
@@ -77,20 +72,4 @@ class RetrainConfig:
     gate: GateConfig
 
     def __post_init__(self) -> None:
-        check_cron(self.cron)
-        if self.timezone not in zoneinfo.available_timezones():  # Prefect's own rule
-            raise ValueError(
-                f"timezone is {self.timezone!r}; expected an IANA name, such as Europe/Berlin or UTC"
-            )
-
-
-def check_cron(expression: str) -> None:
-    """Raise ValueError unless the expression has five valid cron fields."""
-    try:
-        if len(expression.split()) != 5:
-            raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")
-        CronSim(expression, datetime.now(UTC))
-        if unknown := set(re.findall(r"[^\d\s*/,-]+", expression.lower())) - CRON_NAMES:
-            raise CronSimError(f"not every scheduler supports {', '.join(sorted(unknown))}")
-    except CronSimError as error:
-        raise ValueError(f"cron is {expression!r}: {error}; write '0 3 * * 1' for Mondays at three") from None
+        check_schedule(self.cron, self.timezone)
