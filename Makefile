@@ -99,9 +99,6 @@ serve-spam: $(READY)  ## serve the champion of the spam models over HTTP, and fo
 serve-chat: $(READY)  ## serve the champion of the instruction models over HTTP, and follow promotions (port 5056)
 	python -m groundup.serving.server groundup-chat --port $(or $(PORT),5056)
 
-# MLflow records absolute paths; correct them if the project was moved
-follow-move := python -c 'from groundup.tracking import relocation; relocation.main()'
-
 clean:  ## remove the environment and the tools' caches; keep data, models, reports and recorded runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info
 	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +

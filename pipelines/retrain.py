@@ -224,6 +224,9 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
     split = gate_split(Path(find_stage(root, contest.data_of).outs[0].fs_path))
     rows = contest.choose(split, params.retrain.gate)
+    if not rows:
+        why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
+        return _row(contest.model, champion, candidate, f"undecided: {why}")
 
     before = None
     with tempfile.TemporaryDirectory() as folder:

@@ -160,6 +160,15 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     assert retrain.spendings(written, "another model") == []
 
 
+def test_nothing_is_decided_without_gate_rows(project: Any) -> None:
+    folder, store, contest = project
+    contest = replace(contest, answers=lambda *_: pytest.fail("nothing to test"))
+    add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    (folder / "prepared/gate.jsonl").touch()
+    assert "undecided: the gate split of prepare has no rows" in retrain.compare.fn(contest, folder, PARAMS)
+    assert registry.champion(store, contest.model) is None
+
+
 def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
     contest = replace(contest, answers=lambda *_: pytest.fail("nothing to test"))
