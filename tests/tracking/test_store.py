@@ -63,7 +63,8 @@ def test_a_kill_during_creation_of_the_database_blocks_no_other_process(tmp_path
 
 
 WAITING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
 from groundup.tracking.store import _locked
 print("waits", flush=True)
 with _locked(sys.argv[1]):
