@@ -43,5 +43,8 @@ def text(root: Path) -> str:
 def _times(root: Path) -> dict[str, tuple[str, str]]:
     """Return the cron expression and the time zone of each flow that has a schedule in params.yaml."""
     params: MainParams = load_params("main", root)
-    scheduled = {"retrain": params.retrain, "monitor": params.monitor}
-    return {flow: (config.cron, config.timezone) for flow, config in scheduled.items()}
+    retrain, monitor = params.retrain, params.monitor
+    return {
+        "retrain": (retrain.cron, retrain.timezone),
+        "monitor": (monitor.cron, monitor.timezone),
+    }
