@@ -227,9 +227,14 @@ def detectable_bits(found: BitsGain, level: float, power: float) -> float | None
 
 
 def documents_needed(found: BitsGain, level: float, power: float) -> int:
-    """Return about how many documents would show the gain that was found, which is positive."""
-    z = float(ndtri(1 - level))
-    return math.ceil(found.documents * ((z + float(ndtri(power))) * found.error / found.gain) ** 2 + z**2)
+    """Return about how many documents would show the gain that was found, which is positive.
+
+    How clear it is now follows from Student's t or from the p-value, which is weaker if d is skewed by large losses.
+    """
+    z, now = float(ndtri(1 - level)), found.gain / found.error
+    if found.better < 0.5:
+        now = min(now, -float(ndtri(found.better)))
+    return math.ceil(found.documents * ((z + float(ndtri(power))) / now) ** 2 + z**2)
 
 
 def finite(*arrays: Array | None) -> bool:
