@@ -14,7 +14,11 @@ from groundup.text.fingerprints import fingerprint, fingerprints
         ({"text": "Win 500 now!"}, {"text": "WIN 900 NOW", "label": "spam", "id": "7"}, True),
         ({"text": "See you"}, {"text": "See them"}, False),
         ({"messages": ["Hi.", "And you?"]}, {"text": "hi and you", "id": "1"}, True),
-        ({"instruction": "Add.", "input": "1 + 1"}, {"instruction": "ADD", "input": "1 1", "output": "2"}, True),
+        (
+            {"instruction": "Add.", "input": "1 + 1"},
+            {"instruction": "ADD", "input": "1 1", "output": "2"},
+            True,
+        ),
         ({"instruction": "Add.", "input": "1 + 1"}, {"instruction": "Add.", "input": "1 + 2"}, False),
     ],
 )
