@@ -117,6 +117,15 @@ def test_few_messages_are_refused() -> None:
         compared(reference.take(np.arange(5)), window)
 
 
+@pytest.mark.parametrize("column", ["spam_probability", "bits_per_byte", "embeddings"])
+def test_scores_that_are_not_numbers_are_refused(column: str) -> None:
+    reference, window = two(8)
+    values = np.array(getattr(window, column))
+    values[3] = np.nan
+    with pytest.raises(BadInput, match="some scores of the window are not numbers"):
+        compare(reference, replace(window, **{column: values}), config(), BOOTSTRAP)
+
+
 def test_messages_that_do_not_vary_are_compared(recwarn: pytest.WarningsRecorder) -> None:
     rng = np.random.default_rng(7)
     same = messages(["abc " + "x" * (number + 1) for number in range(60)], rng)
