@@ -80,6 +80,8 @@ def test_the_page_is_complete_offline_and_escaped() -> None:
         "ranks a message of the window above one of the reference in 71% of the pairs",
         "of 1,234 in the file, with 1,000 of the reference",
         "in the last 9 windows",
+        "(val, gate, without 3 on which it was)",
+        "Messages in Week <9>.csv Drift:",
         "with probability 1.0%, over all tests together",
         "<0.001",
         "val mcc 0.973.",
