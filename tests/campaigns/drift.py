@@ -173,8 +173,11 @@ def main() -> None:
     parser.add_argument("--halvings", type=int, default=50)
     parser.add_argument("--windows", type=int, default=20, help="windows with drift, per kind")
     parser.add_argument("--window", type=int, default=300, help="messages per window")
+    parser.add_argument("--compared", type=int, help="instead of monitor.max_messages; fewer are quicker")
     options = parser.parse_args()
     campaign = Campaign(options.spam, options.chat, options.models, options.window)
+    if options.compared:
+        campaign.config = replace(campaign.config, max_messages=options.compared)
 
     def new_and_old(seed: int) -> tuple[Messages, Messages]:
         old, new = campaign.halves(seed)
