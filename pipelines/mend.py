@@ -239,18 +239,17 @@ def _entries(text: str) -> dict[str, Entry] | None:
     try:
         lock = yaml.load(text, Loader=_Loader)
         stages: dict[str, Entry] = lock.get("stages", {}) if "datasets" in lock else lock["stages"]
-        lists = [entry.get(key, []) for entry in stages.values() for key in ("deps", "outs")]
-        items = [item for items in lists for item in items]
-        # a list whose items were cut off is an empty text
-        whole = (
-            all(entry["cmd"] for entry in stages.values())
-            and "" not in lists
-            and all(
-                re.fullmatch(r"[0-9a-f]{32}(\.dir)?", content_of(item))
-                if "://" not in item["path"]  # a remote file has an ETag or checksum instead of an MD5
-                else content_of(item)
-                for item in items
-            )
+        items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
+        # what was cut off after its key is an empty text
+        values = [
+            v for entry in stages.values() for v in [*entry.values(), *entry.get("params", {}).values()]
+        ]
+        whole = all(entry["cmd"] for entry in stages.values()) and "" not in values
+        whole = whole and all(
+            re.fullmatch(r"[0-9a-f]{32}(\.dir)?", content_of(item))
+            if "://" not in item["path"]  # a remote file has an ETag or checksum instead of an MD5
+            else content_of(item)
+            for item in items
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None
