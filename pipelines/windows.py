@@ -64,13 +64,13 @@ class Judge:
         if not (splits / "train.jsonl").exists():
             raise BadInput(f"{splits} has no train.jsonl; expected the prepared splits: run make repro")
         self.splits = [name for name in SPLITS if (splits / f"{name}.jsonl").exists()]
-        rows = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
-        rows, self.left_out = unseen(rows, trained_on)
+        every = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
+        rows, self.left_out = unseen(every, trained_on)
         same = self.classifier.config.data.get("train") == fingerprint(splits / "train.jsonl")
         self.unseen = bool(trained_on) or same
         self.reference = self.measured(rows)
 
-    def measured(self, rows: Sequence[dict[str, Any]]) -> Messages:
+    def measured(self, rows: Sequence[Mapping[str, Any]]) -> Messages:
         """Score the messages with both models."""
         from groundup.tasks.message_scores import score_messages
 
