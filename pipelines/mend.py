@@ -240,7 +240,12 @@ def _entries(text: str) -> dict[str, Entry] | None:
         lock = yaml.load(text, Loader=_Loader)
         stages: dict[str, Entry] = lock.get("stages", {}) if "datasets" in lock else lock["stages"]
         items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
-        whole = all(entry["cmd"] for entry in stages.values()) and all(
+        # what was cut off after its key is an empty text
+        values = [
+            v for entry in stages.values() for v in [*entry.values(), *entry.get("params", {}).values()]
+        ]
+        whole = all(entry["cmd"] for entry in stages.values()) and "" not in values
+        whole = whole and all(
             re.fullmatch(r"[0-9a-f]{32}(\.dir)?", content_of(item))
             if "://" not in item["path"]  # a remote file has an ETag or checksum instead of an MD5
             else content_of(item)

@@ -9,14 +9,11 @@ from pipelines import server  # noqa: F401  # before Prefect, whose settings it 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 import typer
 from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
@@ -28,15 +25,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.promotion.budget import Spending, next_level
-from groundup.promotion.config import GateConfig
-from groundup.promotion.rows import Row, independent, spread
-from groundup.promotion.slices import family_slices, spam_slices
-from groundup.promotion.verdict import Look, Verdict, decide_classifier, decide_exact_match
-from groundup.text.jsonl import read_jsonl
-from groundup.text.labels import SPAM
 from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
+from pipelines.contests import CONTESTS, Contest, Entrant, Match, gate_split
 from pipelines.flow import (
     FORESEEN,
     at_most,
@@ -49,107 +41,28 @@ from pipelines.flow import (
     stage_task,
     stages_die_with_us,
 )
+from pipelines.inbox import take_in
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
+from pipelines.operate.artifacts import link_report, link_run
 from pipelines.operate.missed import cancel_missed_runs
 from pipelines.operate.notices import KEPT, PROMOTED, announce
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
 
-Array = npt.NDArray[Any]
 DOWNLOAD = "download"  # name of the stages that fetch data
+EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
 SPENT = "spent"  # among the numbers of the ledger: the part of the error budget that a look used
-
-
-def spam_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
-    """Return one message of each group of near duplicates."""
-    return independent(split, lambda row: row["text"])[0]
-
-
-def spam_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
-    """Return the probability of spam of each row (n,)."""
-    from groundup.checkpoint import load_checkpoint
-    from groundup.tasks.classification import spam_probabilities
-
-    return np.array(spam_probabilities(load_checkpoint(checkpoint), [row["text"] for row in rows]))
-
-
-def decide_spam(rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look) -> Verdict:
-    """Decide from the probabilities of both models."""
-    truth = np.array([int(row["label"] == SPAM) for row in rows])
-    return decide_classifier(
-        truth, champion, challenger, spam_slices([row["text"] for row in rows], truth), look
-    )
-
-
-def instruction_rows(split: Sequence[Row], gate: GateConfig) -> list[Row]:
-    """Return as many instructions as the gate wants, spread over the split."""
-    return spread(split, gate.instances)
-
-
-def instruction_answers(checkpoint: Path, rows: Sequence[Row], params: MainParams) -> Array:
-    """Return whether a program accepts the greedy answer to each row (n,)."""
-    from groundup.checkpoint import load_checkpoint
-    from groundup.generation.prompts import Request
-    from groundup.tasks.instructions import respond
-    from groundup.verifiable.answers import check_for
-
-    requests = [Request.of(row) for row in rows]
-    answers = respond(load_checkpoint(checkpoint), requests, max_new_tokens=params.evaluate.max_new_tokens)
-    check = check_for(rows)
-    return np.array(
-        [
-            check(row["family"], row["instruction"], row["input"], answer)
-            for row, answer in zip(rows, answers, strict=True)
-        ]
-    )
-
-
-def decide_instructions(
-    rows: Sequence[Row], champion: Array | None, challenger: Array, look: Look
-) -> Verdict:
-    """Decide from the answers of both models, with the families as slices."""
-    return decide_exact_match(champion, challenger, family_slices([row["family"] for row in rows]), look)
-
-
-@dataclass(frozen=True)
-class Contest:
-    """A registered model, the stage that makes its candidates, and the comparison of candidate and champion."""
-
-    model: str
-    made_by: str
-    data_of: str  # the stage whose output contains the gate split
-    choose: Callable[[Sequence[Row], GateConfig], list[Row]]  # the rows of the split that are compared
-    answers: Callable[[Path, Sequence[Row], MainParams], Array]
-    decide: Callable[[Sequence[Row], Array | None, Array, Look], Verdict]
-
-
-CONTESTS = (
-    Contest(registry.SPAM_MODEL, "finetune_spam", "prepare_spam", spam_rows, spam_answers, decide_spam),
-    Contest(
-        registry.INSTRUCTIONS_MODEL,
-        "finetune_instructions",
-        "prepare_instructions",
-        instruction_rows,
-        instruction_answers,
-        decide_instructions,
-    ),
-)
-
-
-def gate_split(folder: Path) -> list[dict[str, Any]]:
-    """Read the gate split, or the test split of data that has none."""
-    gate = folder / "gate.jsonl"
-    return read_jsonl(gate if gate.exists() else folder / "test.jsonl")
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
 def retrain(
     force: bool = False, workers: int | None = None, timeout_hours: float | None = None
 ) -> State[Any]:
-    """Refresh the data, bring the pipeline up to date, and promote each new model that beats its champion.
+    """Take in new labels, refresh the data, train what has changed, and promote each model that beats its champion.
 
-    It always writes the artifact `retraining-summary`.
+    A file of labels that is refused ends the flow before anything is trained. The reported test set is scored only
+    after a promotion. The flow always writes the artifact `retraining-summary`.
 
     Args:
         force: run every stage even if nothing changed.
@@ -163,30 +76,79 @@ def retrain(
         params: MainParams = load_params("main", root)
         mend(root, get_run_logger().warning)
         with pipeline_run_of_flow("retrain", root) as run:
+            link_run(run, "retrain")
+            report += new_labels(root)
             with at_most(timeout_hours):
                 refresh(root, run)
-            changed = sorted(str(name) for name in Repo(str(root)).status(targets=[str(root / "dvc.yaml")]))
+            makers = [contest.made_by for contest in CONTESTS]
+            changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
             if changed or force:
                 report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-                pipeline = make_flow("main", workers, run)
-                done = pipeline(force=force, timeout_hours=timeout_hours, return_state=True)
-                report += [f"Pipeline: {done.name}, {done.message}.", ""]
-                if not done.is_completed():
-                    raise RuntimeError(f"the pipeline did not finish: {done.message}")
+                report += pipeline(run, workers, timeout_hours, force=force, stages=makers)
             else:
                 report += ["The data has not changed; nothing had to run.", ""]
             report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
             for contest in CONTESTS:
-                report.append(compare(contest, root, params))
+                with at_most(timeout_hours):
+                    report.append(compare(contest, root, params))
                 get_run_logger().info(report[-1])
+            if promoted := unscored(root):
+                report += ["", f"The test set is scored: {', '.join(promoted)} promoted.", ""]
+                report += pipeline(run, workers, timeout_hours)
+                link_report(run, "main", root)
     except FORESEEN as error:
-        report += ["", f"**Failed**: {sentence(error)}. All champions are kept."]
+        report += ["", f"**Failed**: {sentence(error)}. Champions that are not listed as promoted are kept."]
         return Failed(message=sentence(error))
     finally:
         create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
     return Completed(
         message=f"{sum('promoted: ' in line for line in report)} of {len(CONTESTS)} models promoted"
     )
+
+
+def new_labels(root: Path) -> list[str]:
+    """Take in the files that wait in the inbox; return what was found, as Markdown.
+
+    Raises:
+        RuntimeError: a file was refused whole; it is in quarantine now, and the others are taken in.
+    """
+    intake = take_in(root)
+    if intake.outcomes:
+        get_run_logger().info("new labels:\n%s", intake.table())
+    if intake.refused:
+        raise RuntimeError(f"new labels were refused, and nothing was trained: {' '.join(intake.refused)}")
+    return ["## New labels", "", intake.table(), ""] if intake.outcomes else []
+
+
+def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: Any) -> list[str]:
+    """Run the main pipeline below `run`; return its outcome as Markdown.
+
+    Raises:
+        RuntimeError: it did not finish.
+    """
+    done = make_flow("main", workers, run)(timeout_hours=timeout_hours, return_state=True, **how)
+    if not done.is_completed():
+        raise RuntimeError(f"the pipeline did not finish: {done.message}")
+    return [f"Pipeline: {done.name}, {done.message}.", ""]
+
+
+def unscored(root: Path) -> list[str]:
+    """Return the models whose champion comes from the current output of its stage, which EVALUATE has not read yet.
+
+    So a retraining that was killed after a promotion is made up for by the next one.
+    """
+    connection, keys = connect(root), recorded_keys(root)
+    stage = find_stage(root, EVALUATE)
+    with stage.repo.lock:
+        new = {dep.def_path for dep in stage.deps if dep.changed_checksum()}
+    found = []
+    for contest in CONTESTS:
+        with explained(connection.uri):
+            champion = registry.champion(connection, contest.model)
+        outs = {out.def_path for out in find_stage(root, contest.made_by).outs}
+        if champion and champion.stage_key == keys.get(contest.made_by) and outs & new:
+            found.append(contest.model)
+    return found
 
 
 def refresh(root: Path, run: Run) -> None:
@@ -222,32 +184,30 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
-    split = gate_split(Path(find_stage(root, contest.data_of).outs[0].fs_path))
-    rows = contest.choose(split, params.retrain.gate)
-    if not rows:
+    split = gate_split(folder_of(contest.data_of, root))
+    if not split:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
         return _row(contest.model, champion, candidate, f"undecided: {why}")
 
-    before = None
+    level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
     with tempfile.TemporaryDirectory() as folder:
         with explained(connection.uri):
-            new = registry.fetch_checkpoint(connection, candidate, Path(folder) / "candidate")
-            old = (
+            after = registry.fetch_checkpoint(connection, candidate, Path(folder) / "candidate")
+            before = (
                 registry.fetch_checkpoint(connection, champion, Path(folder) / "champion")
                 if champion
                 else None
             )
         try:
-            before = contest.answers(old, rows, params) if old else None
+            old = Entrant.load(before) if before else None
         except BadInput as error:  # the champion can still serve, with the code that was saved with it
             why = (
                 f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
                 f"groundup promote {contest.model} {candidate.version}"
             )
             return _row(contest.model, champion, candidate, f"kept: {why}")
-        after = contest.answers(new, rows, params)
-    level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
-    verdict = contest.decide(rows, before, after, Look(level, params.retrain.gate))
+        guard = gate_split(folder_of(contest.conversations_of, root)) if contest.conversations_of else []
+        verdict = contest.judge(split, Match(old, Entrant.load(after), level, params, guard))
     facts: Any = {
         "expected": champion.version if champion else None,
         "numbers": {**verdict.numbers, SPENT: verdict.spent},
@@ -263,6 +223,11 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
     )
     return _row(contest.model, champion, candidate, decision)
+
+
+def folder_of(stage: str, root: Path) -> Path:
+    """Return the folder that a stage writes."""
+    return Path(find_stage(root, stage).outs[0].fs_path)
 
 
 def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:

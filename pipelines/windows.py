@@ -22,6 +22,7 @@ from groundup.files import write_json, write_text
 from groundup.monitoring.drift import compare
 from groundup.monitoring.results import read_results
 from groundup.monitoring.samples import Messages, draw
+from groundup.promotion.rows import unseen
 from groundup.reports import monitoring as report
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import connect, explained, pipeline_run, registry
@@ -30,7 +31,7 @@ from pipelines.lineage import find_stage, revision_tags
 from pipelines.operate.notices import DRIFT, announce
 from pipelines.params import MainParams
 
-SPLITS = ("val", "gate")  # of the spam data; the champion was not trained on them
+SPLITS = ("val", "gate")  # of the spam data; rows on which the champion was trained are left out
 
 
 class Judge:
@@ -57,17 +58,19 @@ class Judge:
             with explained(connection.uri):
                 checkpoint = registry.fetch_checkpoint(connection, champion, Path(folder))
             self.classifier = load_checkpoint(checkpoint)
+            trained_on = registry.trained_on(checkpoint)
         self.pretrained = load_checkpoint(Path(find_stage(root, "pretrain").outs[0].fs_path), kind="decoder")
         splits = Path(find_stage(root, "prepare_spam").outs[0].fs_path)
         if not (splits / "train.jsonl").exists():
             raise BadInput(f"{splits} has no train.jsonl; expected the prepared splits: run make repro")
         self.splits = [name for name in SPLITS if (splits / f"{name}.jsonl").exists()]
-        rows = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
-        trained_on = self.classifier.config.data.get("train")
-        self.same_training_data = trained_on == fingerprint(splits / "train.jsonl")
+        every = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
+        rows, self.left_out = unseen(every, trained_on)
+        same = self.classifier.config.data.get("train") == fingerprint(splits / "train.jsonl")
+        self.unseen = bool(trained_on) or same
         self.reference = self.measured(rows)
 
-    def measured(self, rows: Sequence[dict[str, Any]]) -> Messages:
+    def measured(self, rows: Sequence[Mapping[str, Any]]) -> Messages:
         """Score the messages with both models."""
         from groundup.tasks.message_scores import score_messages
 
@@ -103,7 +106,8 @@ class Judge:
                 "messages": len(self.reference),
                 "compared": len(sample.reference),
                 "splits": self.splits,
-                "same_training_data": self.same_training_data,
+                "left_out": self.left_out,
+                "unseen": self.unseen,
             },
             "champion": {
                 "name": self.champion.name,

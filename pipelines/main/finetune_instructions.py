@@ -4,6 +4,8 @@ from pathlib import Path
 
 from groundup.generation.prompts import templates_of
 from groundup.generation.sampling import INFERENCE_PARAMS
+from groundup.text.fingerprints import fingerprints
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
 from groundup.tracking.registry import INSTRUCTIONS_MODEL
 from groundup.training.config import ComputeConfig, InstructionTrainingConfig
@@ -38,5 +40,6 @@ def main(
         metrics={"val/loss": val_loss},
         dataset=val,
         templates=templates_of(finetune_instructions.prompt_style),
+        trained_on=fingerprints(read_jsonl(instructions / "train.jsonl")),
     )
     clear_states(state)

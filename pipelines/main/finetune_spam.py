@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from groundup.text.fingerprints import fingerprints
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
 from groundup.tracking.registry import SPAM_MODEL
 from groundup.training.config import ComputeConfig, SpamTrainingConfig
@@ -40,5 +42,6 @@ def main(
         metrics={"val/mcc": val_mcc},
         dataset=val,
         made=[predictions],
+        trained_on=fingerprints(read_jsonl(spam / "train.jsonl")),
     )
     clear_states(state)

@@ -6,6 +6,7 @@ from groundup.evaluation.cards import pretraining_card
 from groundup.files import write_json
 from groundup.generation.sampling import CONTINUATION_PARAMS
 from groundup.nn.config import ModelParams
+from groundup.text.fingerprints import fingerprints
 from groundup.tracking import Run
 from groundup.tracking.registry import PRETRAINED_MODEL
 from groundup.training.config import ComputeConfig, PretrainConfig
@@ -27,7 +28,9 @@ def main(
 ) -> None:
     """Write the checkpoint, its loss curve and its metrics; `contamination`, written by check_splits, has to exist."""
     from groundup.tasks.pretraining import pretrain_checkpoint
+    from groundup.tokenizers.bpe import BPETokenizer
     from groundup.training.resume import clear_states
+    from groundup.training.shards import decoded_texts
 
     paths = (tokens, tokenizer, out, curve, state)
     run.reads(tokens / "train.bin", "tokens-train", "training")
@@ -39,6 +42,7 @@ def main(
     run.artifact(curve, "curves")
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")
+    texts = decoded_texts(tokens, "train", BPETokenizer.load(tokenizer))
     run.register(
         out,
         PRETRAINED_MODEL,
@@ -46,6 +50,7 @@ def main(
         params=CONTINUATION_PARAMS,
         metrics={f"val/{name}": figures["val"][name] for name in ("bpb", "loss")},
         dataset=val,
+        trained_on=fingerprints({"text": text} for text in texts),
         card=pretraining_card(figures),
     )
     clear_states(state)

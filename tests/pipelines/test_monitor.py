@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from groundup import tracking
 from groundup.checkpoint import fingerprint, save_checkpoint
-from groundup.files import read_json
+from groundup.files import read_json, write_json
 from groundup.nn.classifier import SequenceClassifier
+from groundup.text.fingerprints import fingerprints
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.text.labels import LABELS
 from groundup.tracking import registry
@@ -67,6 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = randomised(SequenceClassifier(trunk, len(LABELS), "max"), 1)
     data = {"train": fingerprint(folder / "prepared/spam/train.jsonl")}
     save_checkpoint(folder / "version/artifacts/checkpoint", model, names, labels=LABELS, data=data)
+    seen = read_jsonl(folder / "prepared/spam/val.jsonl")[:1]
+    write_json(folder / "version/artifacts/trained_on.json", sorted(fingerprints(seen)))
     return folder
 
 
@@ -133,8 +136,9 @@ def test_a_window_is_checked_once_and_recorded_everywhere(project: Path, retrain
     result = read_json(stored)
     assert stored.stem == result["window"] and stored.name.startswith("week-1-")
     assert result["sha256"] == fingerprint(project / "windows/Week 1.jsonl")
-    assert result["reference"]["splits"] == ["val", "gate"] and result["reference"]["same_training_data"]
-    assert result["reference"]["messages"] == 100 and result["champion"]["metrics"] == {"val_mcc": 0.97}
+    assert result["reference"]["splits"] == ["val", "gate"] and result["reference"]["unseen"]
+    assert result["reference"]["messages"] == 99 and result["reference"]["left_out"] == 1
+    assert result["champion"]["metrics"] == {"val_mcc": 0.97}
     page = stored.with_suffix(".html").read_text()
     assert "Week 1.jsonl" in page and not [text for text in texts(4) if text in page + stored.read_text()]
 

@@ -14,13 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from groundup import tracking
+from groundup.datasets.inbox import Outcome
 from groundup.errors import BadInput
-from groundup.generation.prompts import Request
-from groundup.promotion.verdict import Look, Verdict, decide_exact_match
-from groundup.text.jsonl import read_jsonl, write_jsonl
+from groundup.promotion.verdict import Verdict, decide_exact_match
+from groundup.text.jsonl import read_jsonl
 from groundup.tracking import registry
 from groundup.tracking.champions import Champions
 from pipelines import retrain
+from pipelines.contests import Contest, Entrant, Match
+from pipelines.inbox import Intake
 from pipelines.lineage import recorded_keys
 from pipelines.params import load_params
 from tests.pipelines import toy
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 PARAMS: Any = SimpleNamespace(retrain=load_params("main", toy.ROOT).retrain)
 
-# `download@toy` fetches, `prepare` has the test set, `finetune` makes the candidates
+# `download@toy` fetches, `prepare` has the gate split, `finetune` makes the candidates, `evaluate` scores the test set
 DVC_YAML = """\
 stages:
   download:
@@ -39,27 +41,33 @@ stages:
       deps: [work.py]
       outs: [raw.txt]
   prepare:
-    cmd: python work.py raw.txt prepared/test.jsonl
+    cmd: python work.py raw.txt prepared/gate.jsonl
     deps: [raw.txt]
     outs: [prepared]
   finetune:
-    cmd: python work.py prepared/test.jsonl model.txt
+    cmd: python work.py prepared/gate.jsonl model.txt
     deps: [prepared]
     outs: [model.txt]
+  evaluate:
+    cmd: python work.py model.txt scores.txt
+    deps: [model.txt]
+    outs: [scores.txt]
 """
 
 
-def answers(checkpoint: Path, rows: Any, params: Any) -> Any:
-    """Return right answers in the share that the checkpoint's "weights" say; the rows must be the current ones."""
-    assert rows == read_jsonl(Path.cwd() / "source.txt")
-    text = (checkpoint / "score").read_text()
+def load(folder: Path) -> Entrant:
+    """Return an entrant whose "weights" are the share of right answers."""
+    text = (folder / "score").read_text()
     if text == "old":
         raise BadInput("a format of long ago")
-    return np.arange(1000) < float(text) * 1000
+    return Entrant(float(text), 1, ())  # type: ignore[arg-type]  # instead of a checkpoint
 
 
-def decide(rows: Any, champion: Any, challenger: Any, look: Look) -> Verdict:
-    return decide_exact_match(champion, challenger, {}, look)
+def judge(rows: Any, match: Match) -> Verdict:
+    """Compare as judge_instructions does; the rows must be the current ones."""
+    assert rows == read_jsonl(Path.cwd() / "source.txt")
+    right = match.answers(lambda share: np.arange(1000) < share * 1000)  # type: ignore[operator]
+    return decide_exact_match(*right, {}, match.look(0))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[tuple[Path, Any, retrain.Contest]]:
+) -> Iterator[tuple[Path, Any, Contest]]:
     """A toy project that ran once, a tracking store and a contest for one model."""
     folder = Path(shutil.copytree(built, tmp_path / "toy"))
     for name, value in toy.environment().items():
@@ -81,9 +89,9 @@ def project(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(retrain, "load_params", lambda *_: PARAMS)
-    contest = retrain.Contest(
-        tmp_path.name, "finetune", "prepare", lambda rows, _: list(rows), answers, decide
-    )
+    monkeypatch.setattr(retrain, "take_in", lambda root: Intake())  # the toy project has no inbox
+    monkeypatch.setattr(Entrant, "load", load)
+    contest = Contest(tmp_path.name, "finetune", "prepare", judge)
     monkeypatch.setattr(retrain, "CONTESTS", (contest,))
     yield folder, tracking.connect(folder), contest
 
@@ -162,16 +170,16 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
 
 def test_nothing_is_decided_without_gate_rows(project: Any) -> None:
     folder, store, contest = project
-    contest = replace(contest, answers=lambda *_: pytest.fail("nothing to test"))
+    contest = replace(contest, judge=lambda *_: pytest.fail("nothing to test"))
     add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
-    (folder / "prepared/gate.jsonl").touch()
+    (folder / "prepared/gate.jsonl").unlink()
     assert "undecided: the gate split of prepare has no rows" in retrain.compare.fn(contest, folder, PARAMS)
     assert registry.champion(store, contest.model) is None
 
 
 def test_a_champion_is_not_compared_with_itself(project: Any) -> None:
     folder, store, contest = project
-    contest = replace(contest, answers=lambda *_: pytest.fail("nothing to test"))
+    contest = replace(contest, judge=lambda *_: pytest.fail("nothing to test"))
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     make_champion(store, contest.model, version)
     assert "kept: no new candidate" in retrain.compare.fn(contest, folder, PARAMS)
@@ -221,6 +229,58 @@ def test_nothing_new_then_new_data(project: Any) -> None:
     assert asked == [parent, parent]
 
 
+def test_the_test_set_is_scored_after_a_promotion_only(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    run_pipeline, coming = retrain.pipeline, {"0.6": "0.85", "0.7": "0.95"}
+
+    def train(*args: Any, **how: Any) -> list[str]:
+        """Register the version that the toy's finetune does not register."""
+        lines, made = run_pipeline(*args, **how), recorded_keys(folder)["finetune"]
+        if registry.made_by(store, contest.model, made) is None:
+            add_version(store, folder, contest.model, coming[data], made)
+        return lines
+
+    monkeypatch.setattr(retrain, "pipeline", train)
+    for data, scored in (("0.6", "0.5"), ("0.7", "0.7")):
+        (folder / "source.txt").write_text(f'{{"score": {data}}}\n')
+        assert retrain.retrain(return_state=True).is_completed()
+        assert (folder / "model.txt").read_text() == f'{{"score": {data}}}\n'
+        assert (folder / "scores.txt").read_text() == f'{{"score": {scored}}}\n'
+    assert f"The test set is scored: {contest.model} promoted." in summary()
+
+
+def test_a_promotion_that_was_not_scored_is_scored_by_the_next_run(project: Any) -> None:
+    folder, store, contest = project
+    (folder / "source.txt").write_text('{"score": 0.7}\n')
+    toy.run(folder, "python", "-m", "dvc", "repro", "-q", "-f", "finetune")
+    version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    make_champion(store, contest.model, version)
+    assert retrain.unscored(folder) == [contest.model]
+    assert retrain.retrain(return_state=True).is_completed()
+    assert (folder / "scores.txt").read_text() == '{"score": 0.7}\n'
+    assert retrain.unscored(folder) == []
+
+
+def test_refused_labels_end_the_flow_before_anything_is_trained(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.5", "earlier"))
+    add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    (folder / "source.txt").write_text('{"score": 0.7}\n')
+    refused = Outcome("new.csv", "0" * 64, 0, reason="one file is not readable.")
+    monkeypatch.setattr(retrain, "take_in", lambda root: Intake((refused,)))
+    state = retrain.retrain(return_state=True)
+    assert state.is_failed()
+    assert (
+        "**Failed**: new labels were refused, and nothing was trained: one file is not readable." in summary()
+    )
+    assert (folder / "model.txt").read_text() == '{"score": 0.5}\n'
+    found = registry.champion(store, contest.model)
+    assert found is not None and found.version == "1"
+
+
 def test_failed_download_leaves_the_data_and_a_summary(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _, _ = project
     monkeypatch.setenv("TOY_FAIL", "download")
@@ -259,28 +319,3 @@ def test_an_error_of_dvc_or_mlflow_ends_in_a_summary(project: Any, monkeypatch: 
     shown = CliRunner().invoke(retrain.app, ["run"])
     assert shown.exit_code == 1 and "error: './dvc.yaml' validation failed" in shown.output
     assert "**Failed**: './dvc.yaml' validation failed" in summary()
-
-
-def test_instructions_are_answered_on_a_spread_of_the_gate_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [
-        {"id": str(i), "family": "own", "instruction": f"Say {i}.", "input": "", "output": str(i)}
-        for i in range(10)
-    ]
-    write_jsonl(tmp_path / "test.jsonl", rows)
-    asked: list[str] = []
-
-    def respond(model: object, requests: list[Request], *, max_new_tokens: int) -> list[str]:
-        asked.extend(request.instruction for request in requests)
-        return ["0", "no", "no", "no"]
-
-    monkeypatch.setattr("groundup.checkpoint.load_checkpoint", lambda folder: None)
-    monkeypatch.setattr("groundup.tasks.instructions.respond", respond)
-    params: Any = SimpleNamespace(evaluate=SimpleNamespace(max_new_tokens=3))
-    split = retrain.gate_split(tmp_path)
-    chosen = retrain.instruction_rows(split, replace(PARAMS.retrain.gate, instances=4))
-    assert retrain.instruction_answers(tmp_path, chosen, params).tolist() == [True, False, False, False]
-    assert asked == ["Say 0.", "Say 2.", "Say 5.", "Say 7."]
-    write_jsonl(tmp_path / "gate.jsonl", rows[3:5])
-    assert retrain.gate_split(tmp_path) == rows[3:5]

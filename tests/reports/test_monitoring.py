@@ -57,7 +57,8 @@ def result(number: int = 1, violations: tuple[str, ...] = (), **changes: Any) ->
             "messages": 1026,
             "compared": 1000,
             "splits": ["val", "gate"],
-            "same_training_data": True,
+            "left_out": 3,
+            "unseen": True,
         },
         "champion": {"name": "groundup-spam", "version": "3", "metrics": {"val_mcc": 0.9731}},
     }
@@ -98,7 +99,7 @@ def test_a_quiet_first_window_without_labels() -> None:
 
 def test_what_is_doubtful_is_said() -> None:
     doubtful = result(performance={"labelled": 12, "window": METRICS})
-    doubtful["reference"]["same_training_data"] = False
+    doubtful["reference"]["unseen"] = False
     text = text_of(monitoring.page(doubtful, []))
     assert "may have seen messages of the reference" in text
     assert "errors are shown but not tested" in text

@@ -47,6 +47,7 @@ def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, 
     assert registry.champion(store, name) == newest
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text()) == {"kind": "three"}
+    assert registry.trained_on(fetched) == set()  # the version is older than the record
 
 
 def test_work_that_was_settled_keeps_its_run_and_its_version(store: Any, tmp_path: Path) -> None:

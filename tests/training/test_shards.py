@@ -7,7 +7,7 @@ import pytest
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.training.shards import never_used, open_shard, read_meta, write_shards
+from groundup.training.shards import decoded_texts, never_used, open_shard, read_meta, write_shards
 
 TRAIN = [["low low", "lower é"], ["slow"], ["<|endoftext|>"], []]
 VAL = [["lowest"]]
@@ -41,6 +41,13 @@ def test_shards_hold_the_ids_of_the_tokenizer(corpus: Path, tokenizer: BPETokeni
         assert ids.tolist() == expected
         # Only the ends of documents are end-of-text tokens: the same string inside a message is ordinary text.
         assert int(np.sum(ids == tokenizer.eot_id)) == len(documents)
+
+
+def test_texts_are_decoded(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    write_shards(corpus, tokenizer, tmp_path / "tokens")
+    for split, documents in (("train", TRAIN), ("val", VAL)):
+        found = list(decoded_texts(tmp_path / "tokens", split, tokenizer))
+        assert found == ["\n".join(messages) for messages in documents]
 
 
 def test_meta_by_hand(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The messages that are compared: what is known about each, and a sample without near duplicates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Messages:
     @classmethod
     def of(
         cls,
-        rows: Sequence[dict[str, Any]],
+        rows: Sequence[Mapping[str, Any]],
         tokenizer: Tokenizer,
         *,
         spam_probability: Array,

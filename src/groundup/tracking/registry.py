@@ -6,9 +6,10 @@ This module registers and finds versions; champions.py moves the aliases.
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from groundup.errors import BadInput
@@ -18,6 +19,7 @@ from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights
 from groundup.tracking.store import Connection, environment, fluent
 
+TRAINED_ON = "trained_on.json"  # beside the checkpoint in the artifacts of a version
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"  # aliases; see champions.py
 # names of the main pipeline's registered models; they are in users' stores, so do not change them
@@ -63,6 +65,7 @@ def register(
     made: Sequence[Path] = (),
     dataset: Dataset | None = None,
     prompts: Sequence[str] = (),
+    trained_on: Collection[str] = (),
     step: int = 0,
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
@@ -84,6 +87,7 @@ def register(
         made: further files that the run wrote, by which later runs find the logged model.
         dataset: the dataset of the metrics.
         prompts: URIs of registered prompts with which the model is used.
+        trained_on: fingerprints of the training rows, which are stored with the version.
         step: number of training steps.
 
     Raises:
@@ -112,11 +116,13 @@ def register(
         params=run.params,
         model_type=config["kind"],
     )
-    with fluent(connection), environment({ROOT_VARIABLE: str(root)}):
+    with fluent(connection), environment({ROOT_VARIABLE: str(root)}), TemporaryDirectory() as folder:
+        rows = Path(folder) / TRAINED_ON
+        write_json(rows, sorted(trained_on))
         logged = mlflow.pyfunc.log_model(
             model_id=model.model_id,
             python_model=str(PACKAGE / "serving" / "model.py"),
-            artifacts={"checkpoint": str(stored or checkpoint)},
+            artifacts={"checkpoint": str(stored or checkpoint), "trained_on": str(rows)},
             model_config={"kind": kind_of(config), "base": [] if pointer is None else [pointer]},
             code_paths=[str(PACKAGE)],
             pip_requirements=_requirements(),
@@ -234,6 +240,12 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
         write_json(checkpoint / "config.json", config)
     link_weights(checkpoint, connection.root)
     return checkpoint
+
+
+def trained_on(checkpoint: Path) -> set[str]:
+    """Return the fingerprints of the rows on which a fetched checkpoint was trained; empty for older versions."""
+    path = checkpoint.parent / TRAINED_ON
+    return set(read_json(path)) if path.exists() else set()
 
 
 def _version(found: Any) -> Version:

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -219,6 +219,7 @@ class Run:
         dataset: Dataset | None = None,
         made: Sequence[Path] = (),
         templates: Mapping[str, str] | None = None,
+        trained_on: Collection[str] = (),
         card: str | None = None,
     ) -> str | None:
         """Log the checkpoint folder as a servable model and register it as the next version of `name`.
@@ -234,6 +235,7 @@ class Run:
             dataset: the dataset of the metrics.
             made: further outputs of the stage, by which `figures` finds the model.
             templates: prompts with which the model is used, by name, for MLflow's prompt registry.
+            trained_on: fingerprints of the training rows, which promotions leave out (see promotion/rows.py).
             card: description of the version in Markdown; None: `figures` writes it later.
 
         Returns:
@@ -261,6 +263,7 @@ class Run:
                 made=made,
                 dataset=dataset,
                 prompts=uris,
+                trained_on=trained_on,
                 step=self.steps,
             )
             if card is not None:

@@ -6,7 +6,7 @@ tokens).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,18 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
             f"run the stage tokenize again."
         )
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
+
+
+def decoded_texts(directory: Path, split: str, tokenizer: Tokenizer) -> Iterator[str]:
+    """Decode the documents of a token shard, in order; see `text_of`.
+
+    Raises:
+        BadInput: as `open_shard` does.
+    """
+    ids = open_shard(directory, split, tokenizer=tokenizer)
+    ends = np.flatnonzero(ids == tokenizer.eot_id)
+    for start, end in zip([0, *(ends[:-1] + 1)], ends, strict=True):
+        yield tokenizer.decode(ids[start:end].tolist())
 
 
 def never_used(directory: Path) -> float:

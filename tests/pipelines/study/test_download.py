@@ -29,7 +29,8 @@ def test_writes_the_canonical_file_of_the_dataset_by_its_name(data: StudyDataCon
 
 def test_an_unknown_name_is_an_error(data: StudyDataConfig) -> None:
     with pytest.raises(
-        BadInput, match=r"data\.datasets: 'yours' is not in the catalogue catalogue\.yaml; .* mine\."
+        BadInput,
+        match=r"data\.datasets: 'yours' is not in the catalogue catalogue\.yaml; .* mine: correct the name\.",
     ):
         download.main(silent(), "yours", Path("own"), Path("raw/yours.jsonl"), Path("kept"), data=data)
     assert not Path("raw").exists()

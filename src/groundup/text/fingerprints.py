@@ -1,0 +1,28 @@
+"""Fingerprints of training rows: they tell whether a model was trained on a row without storing its text."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from groundup.text.documents import text_of
+from groundup.text.overlap import normalise
+
+
+def fingerprint(row: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that equal rows share, and rows that are equal after `normalise`.
+
+    Instructions that differ only in numbers are different, because sums are; messages and documents are not.
+
+    Args:
+        row: a message (text), a document (messages) or an instruction (instruction, input); other keys are ignored.
+    """
+    if "instruction" in row:
+        text, keep_digits = f"{row['instruction']}\n{row['input']}", True
+    else:
+        text, keep_digits = row["text"] if "text" in row else text_of(row["messages"]), False
+    return hashlib.sha256(normalise(text, keep_digits=keep_digits).encode()).hexdigest()[:16]
+
+
+def fingerprints(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the fingerprints of rows, such as those that a model was trained on."""
+    return {fingerprint(row) for row in rows}
