@@ -27,7 +27,8 @@ from pipelines.schemas import schemas
 TEMPLATES = Path(__file__).parent / "templates"
 # in docs/, each from the template of the same name
 WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
-MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md", "data/inbox/*.md", "data/labelled/*.md")
+YOURS = ("own", "inbox", "labelled", "windows")  # folders of data/ with a page of their own
+MARKDOWN = ("*.md", "docs/*.md", "data/*.md", *(f"data/{name}/*.md" for name in YOURS))
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
 
