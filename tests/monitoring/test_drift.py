@@ -14,7 +14,7 @@ from tests.monitoring.words import BOOTSTRAP, config, messages, sentences
 
 def compared(reference: Messages, window: Messages, **changes: Any) -> dict[str, Any]:
     settings = config(**changes)
-    sample = draw(reference.texts, window.texts, settings.max_messages, settings.seed)
+    sample = draw(reference.texts, window.texts, (), settings.max_messages, settings.seed)
     return compare(reference.take(sample.reference), window.take(sample.window), settings, BOOTSTRAP)
 
 

@@ -128,7 +128,7 @@ def artifacts(key: str) -> list[str]:
 
 
 def test_a_window_is_checked_once_and_recorded_everywhere(project: Path, retrainings: list[int]) -> None:
-    add(project, "Week 1.jsonl", texts(4))
+    add(project, "Week 1.jsonl", [*texts(4), *texts(1, 5)])  # five of them are training messages
     state = monitor.monitor(return_state=True)
     assert state.is_completed(), state.message
     assert state.message == "1 new windows, 0 with drift"
@@ -138,6 +138,7 @@ def test_a_window_is_checked_once_and_recorded_everywhere(project: Path, retrain
     assert result["sha256"] == fingerprint(project / "windows/Week 1.jsonl")
     assert result["reference"]["splits"] == ["val", "gate"] and result["reference"]["unseen"]
     assert result["reference"]["messages"] == 99 and result["reference"]["left_out"] == 1
+    assert result["messages"] == {"read": 65, "trained_on": 5, "near_duplicates": 0, "compared": 60}
     assert result["champion"]["metrics"] == {"val_mcc": 0.97}
     page = stored.with_suffix(".html").read_text()
     assert "Week 1.jsonl" in page and not [text for text in texts(4) if text in page + stored.read_text()]

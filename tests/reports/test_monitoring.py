@@ -52,7 +52,7 @@ def result(number: int = 1, violations: tuple[str, ...] = (), **changes: Any) ->
         "tests": tests,
         "distributions": dict.fromkeys(monitoring.AXES, shares),
         "performance": {"labelled": 380, "window": METRICS, "reference": METRICS},
-        "messages": {"read": 1234, "near_duplicates": 20, "compared": 380},
+        "messages": {"read": 1234, "trained_on": 5, "near_duplicates": 20, "compared": 380},
         "reference": {
             "messages": 1026,
             "compared": 1000,
@@ -79,6 +79,7 @@ def test_the_page_is_complete_offline_and_escaped() -> None:
         "The messages are longer: a median of 112 characters instead of 60.",
         "ranks a message of the window above one of the reference in 71% of the pairs",
         "of 1,234 in the file, with 1,000 of the reference",
+        "5 of training messages; of the others, one of each group is compared",
         "in the last 9 windows",
         "(val, gate, without 3 on which it was)",
         "Messages in Week <9>.csv Drift:",
