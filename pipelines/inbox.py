@@ -22,8 +22,9 @@ import yaml
 from dvc.exceptions import DvcException
 from filelock import FileLock, Timeout
 
-from groundup.datasets.inbox import MAX_BYTES, Outcome, examine, read_known, with_rows
+from groundup.datasets.inbox import Outcome, examine, read_known, with_rows
 from groundup.datasets.increments import GATE, GROWING, TRAIN, read_increments
+from groundup.datasets.messages import read_file
 from groundup.datasets.spam import BookSpamConfig
 from groundup.errors import BadInput
 from groundup.files import write_json
@@ -178,7 +179,7 @@ def _is_recorded(increment: Path) -> bool:
     try:
         recorded = yaml.safe_load(increment.with_name(f"{increment.name}.dvc").read_text(encoding="utf-8"))
         return bool(re.fullmatch("[0-9a-f]{32}", recorded["outs"][0]["md5"]))
-    except (OSError, yaml.YAMLError, LookupError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False
 
 
@@ -198,16 +199,19 @@ def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
     recorded = {path.stem for path in folders.increments}
     outcomes: list[Outcome] = []
     for path in waiting:
-        outcome = Outcome(printable(path.name, ""), _digest(path), 0)
+        name = printable(path.name, "")
         done = recorded | {earlier.name for earlier in outcomes if earlier.accepted}
+        try:
+            data = read_file(path)  # once: the file may change at any moment
+        except BadInput as error:
+            outcomes.append(Outcome(name, _digest(path), 0, reason=str(error)))
+            continue
+        outcome = Outcome(name, hashlib.sha256(data).hexdigest(), 0)
         if outcome.name in done:
-            why = f"{outcome.file}: this file was taken in before, as {folders.increment(outcome).name}."
+            why = f"{name}: this file was taken in before, as {folders.increment(outcome).name}."
             outcome = replace(outcome, reason=why, repeated=True)
-        elif (size := path.stat().st_size) > MAX_BYTES:
-            why = f"{outcome.file}: found {size:,} bytes; expected at most {MAX_BYTES:,}: divide the file."
-            outcome = replace(outcome, reason=why)
         else:
-            outcome = examine(path.read_bytes(), outcome.file, known, params.inbox, faults)
+            outcome = examine(data, name, known, params.inbox, faults)
             known = with_rows(known, outcome.accepted)
         outcomes.append(outcome)
     return outcomes
@@ -226,9 +230,16 @@ def _digest(path: Path) -> str:
 
 def _write(folders: Folders, outcome: Outcome) -> None:
     """Write the reasons for what was rejected, and the increment; a file that was taken in before has written both."""
-    taken_before = outcome.repeated and not outcome.rows
-    if not taken_before and (outcome.reason or outcome.quarantined or outcome.refused):
-        write_json(folders.reasons(outcome), outcome.as_json())
+    if outcome.repeated and not outcome.rows:
+        return
+    reasons = folders.reasons(outcome)
+    if outcome.reason or outcome.quarantined or outcome.refused:
+        write_json(reasons, outcome.as_json())
+    else:
+        for old in reasons.parent.glob(
+            f"{outcome.name}.*"
+        ):  # an earlier call refused the file, with other limits
+            old.unlink()
     if outcome.accepted:
         write_jsonl(folders.increment(outcome), outcome.accepted)
 

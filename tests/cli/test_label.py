@@ -134,9 +134,10 @@ def test_files_and_folders_of_messages(tmp_path: Path) -> None:
     ("name", "data", "words"),
     [
         ("absent.csv", None, "does not exist"),
-        ("a.csv", b"message\nhi\n", "has no column text"),
+        ("a.csv", b"message\nhi\n", "found the columns 'message', but not text"),
         ("a.csv", b"text\n\n", "has no messages"),
         ("a.csv", b"text\ncaf\xe9\n", "is not UTF-8"),
+        ("a.jsonl", b'{"text": "\\ud800"}', "row 1: found half of a surrogate pair"),
         ("a.txt", b"hi", r"found the suffix '\.txt'"),
     ],
 )
@@ -154,6 +155,7 @@ def test_damaged_files_in_the_inbox_do_not_stop_the_labelling(messages: Path, mo
     inbox.mkdir(parents=True)
     (inbox / "bad.csv").write_bytes(b"\xff")
     (inbox / "README.md").write_text("about")
+    (inbox / "gone.csv").symlink_to(inbox / "taken_in_meanwhile.csv")
     increment = messages.parent / "data/labelled/1.jsonl"
     write_jsonl(increment, [json.loads('{"text": "FREE cake, for you", "label": "spam", "split": "train"}')])
     assert "4 of 5 messages to label" in ask(messages, model, "").stdout

@@ -271,8 +271,8 @@ def test_what_a_killed_dvc_left_is_recorded_again(project: Path) -> None:
     (name,) = take_in(project).recorded
     recorded = project / f"data/labelled/{name}.jsonl.dvc"
     text = recorded.read_text()
-    for damage in ("", "outs:\n", None):
-        recorded.unlink() if damage is None else recorded.write_text(damage)
+    for damage in (b"", b"outs:\n", b"\xff\0", None):
+        recorded.unlink() if damage is None else recorded.write_bytes(damage)
         assert take_in(project) == Intake((), (name,))
         assert recorded.read_text() == text
     # half of an increment, with its source still in the inbox
@@ -283,6 +283,18 @@ def test_what_a_killed_dvc_left_is_recorded_again(project: Path) -> None:
     drop(project, "a.jsonl", *NEW)
     assert take_in(project).recorded == (name,)
     assert (increment.read_bytes(), recorded.read_text()) == (rows, text)
+
+
+@pytest.mark.usefixtures("quick_dvc")
+def test_a_file_that_is_accepted_with_other_limits_leaves_quarantine(project: Path) -> None:
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("max_rows: 5000", "max_rows: 23"))
+    drop(project, "a.jsonl", *NEW)
+    assert "There are 1 to 23 rows" in take_in(project).refused[0]
+    (project / "params.yaml").write_text(params)
+    drop(project, "a.jsonl", *NEW)
+    assert sum(take_in(project).accepted.values()) == len(NEW)
+    assert list((project / "data/quarantine").iterdir()) == [] and waiting(project) == ["README.md"]
 
 
 @pytest.mark.usefixtures("quick_dvc")
