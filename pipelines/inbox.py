@@ -109,7 +109,8 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
     Raises:
         BadInput: another call is at work, the pipeline has not run, messages of earlier increments are missing, the
-            protocol has no gate split, a file cannot be read, or DVC failed. The inbox is then unchanged.
+            protocol has no gate split, a file cannot be read or written, or DVC failed. The next call repeats the
+            work.
     """
     with _locked(root):
         folders = Folders(root)
@@ -130,14 +131,24 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
+    """Keep other calls out.
+
+    Raises:
+        BadInput: another call is at work, or a file cannot be read or written.
+    """
     lock = root / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
             yield
     except Timeout as error:
         raise BadInput(
             "another process is taking in the inbox; expected one at a time: run again when it has ended."
+        ) from error
+    except OSError as error:
+        raise BadInput(
+            f"{printable(str(error.filename or 'a file'), '')} cannot be read or written ({error.strerror}); expected "
+            f"access, and room on the disk: correct this and run again."
         ) from error
 
 
@@ -169,8 +180,9 @@ def _discard_unfinished(folders: Folders, waiting: Sequence[Path]) -> None:
         names = {_digest(path)[:16] for path in waiting}
         for path in unfinished:
             if path.stem in names:
-                path.unlink()
+                # the record first: without its increment it would be missed as one of another clone
                 path.with_name(f"{path.name}.dvc").unlink(missing_ok=True)
+                path.unlink()
         del folders.increments  # reads the folder again
 
 
@@ -218,14 +230,8 @@ def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
 
 
 def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(
-            f"{printable(str(path), '')} cannot be read ({error.strerror}); expected a file of labels: correct its "
-            f"permissions, or remove it."
-        ) from error
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(folders: Folders, outcome: Outcome) -> None:
@@ -235,10 +241,8 @@ def _write(folders: Folders, outcome: Outcome) -> None:
     reasons = folders.reasons(outcome)
     if outcome.reason or outcome.quarantined or outcome.refused:
         write_json(reasons, outcome.as_json())
-    else:
-        for old in reasons.parent.glob(
-            f"{outcome.name}.*"
-        ):  # an earlier call refused the file, with other limits
+    else:  # an earlier call, with other limits, may have refused the file
+        for old in reasons.parent.glob(f"{outcome.name}.*"):
             old.unlink()
     if outcome.accepted:
         write_jsonl(folders.increment(outcome), outcome.accepted)

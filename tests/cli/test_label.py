@@ -109,6 +109,16 @@ def test_an_interruption_loses_nothing(messages: Path, model: Path, monkeypatch:
     assert [label for _, label in written(messages)] == ["spam", "ham"]
 
 
+def test_labels_that_cannot_be_written(messages: Path, model: Path) -> None:
+    inbox = messages.parent / "data/inbox"
+    inbox.parent.mkdir()
+    inbox.write_text("not a folder")
+    result = ask(messages, model, "s\n")
+    with pytest.raises(BadInput, match=r"labels-.* cannot be written \(File exists\); expected a folder"):
+        raise result.exception or AssertionError
+    assert result.stdout.splitlines()[-1] == "0 labels. 5 messages remain."
+
+
 def test_escape_sequences_are_shown_and_not_executed(tmp_path: Path, model: Path) -> None:
     write_jsonl(tmp_path / "new.jsonl", [{"text": "a\x1b[2Jb\u202e" + "c" * 3000}])
     result = ask(tmp_path / "new.jsonl", model, "\x1b[A\nq\n")

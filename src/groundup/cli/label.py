@@ -156,8 +156,7 @@ class Session:
             if answer == UNDO:
                 self.undo()
             else:
-                self.answers.append(answer)
-                self.save()
+                self.save([*self.answers, answer])
 
     def ask(self) -> str:
         """Read one answer; the end of standard input is QUIT.
@@ -184,22 +183,32 @@ class Session:
     def undo(self) -> None:
         """Take back the last answer, and show its message again."""
         if self.answers:
-            self.answers.pop()
-            self.save()
+            self.save(self.answers[:-1])
         else:
             typer.echo("there is no answer to undo")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the labelled messages."""
-        answered = zip(self.queue, self.answers, strict=False)
+    def rows(self, answers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the messages that are labelled by these answers."""
+        answered = zip(self.queue, answers, strict=False)
         return [{"text": text, "label": answer} for (text, _), answer in answered if answer != SKIP]
 
-    def save(self) -> None:
-        """Write the labels, atomically; without labels there is no file."""
-        if rows := self.rows():
-            write_jsonl(self.file, rows)
-        else:
-            self.file.unlink(missing_ok=True)
+    def save(self, answers: list[str]) -> None:
+        """Write the labels of all answers, atomically; without labels there is no file.
+
+        Raises:
+            BadInput: the file cannot be written; it and `answers` are then unchanged.
+        """
+        try:
+            if rows := self.rows(answers):
+                write_jsonl(self.file, rows)
+            else:
+                self.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{self.file} cannot be written ({error.strerror}); expected a folder with room: correct this, or give "
+                f"another --inbox."
+            ) from error
+        self.answers = answers
 
     def left(self) -> int:
         """Return the number of messages without an answer."""
@@ -207,6 +216,6 @@ class Session:
 
     def summary(self) -> str:
         """Return what was done and what remains, in one line."""
-        count = len(self.rows())
+        count = len(self.rows(self.answers))
         where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
         return f"{count:,} labels{where}. {self.left():,} messages remain."
