@@ -109,6 +109,16 @@ def test_an_interruption_loses_nothing(messages: Path, model: Path, monkeypatch:
     assert [label for _, label in written(messages)] == ["spam", "ham"]
 
 
+def test_labels_that_cannot_be_written(messages: Path, model: Path) -> None:
+    inbox = messages.parent / "data/inbox"
+    inbox.parent.mkdir()
+    inbox.write_text("not a folder")
+    result = ask(messages, model, "s\n")
+    with pytest.raises(BadInput, match=r"labels-.* cannot be written \(File exists\); expected a folder"):
+        raise result.exception or AssertionError
+    assert result.stdout.splitlines()[-1] == "0 labels. 5 messages remain."
+
+
 def test_escape_sequences_are_shown_and_not_executed(tmp_path: Path, model: Path) -> None:
     write_jsonl(tmp_path / "new.jsonl", [{"text": "a\x1b[2Jb\u202e" + "c" * 3000}])
     result = ask(tmp_path / "new.jsonl", model, "\x1b[A\nq\n")
@@ -134,9 +144,10 @@ def test_files_and_folders_of_messages(tmp_path: Path) -> None:
     ("name", "data", "words"),
     [
         ("absent.csv", None, "does not exist"),
-        ("a.csv", b"message\nhi\n", "has no column text"),
+        ("a.csv", b"message\nhi\n", "found the columns 'message', but not text"),
         ("a.csv", b"text\n\n", "has no messages"),
         ("a.csv", b"text\ncaf\xe9\n", "is not UTF-8"),
+        ("a.jsonl", b'{"text": "\\ud800"}', "row 1: found half of a surrogate pair"),
         ("a.txt", b"hi", r"found the suffix '\.txt'"),
     ],
 )
@@ -154,6 +165,7 @@ def test_damaged_files_in_the_inbox_do_not_stop_the_labelling(messages: Path, mo
     inbox.mkdir(parents=True)
     (inbox / "bad.csv").write_bytes(b"\xff")
     (inbox / "README.md").write_text("about")
+    (inbox / "gone.csv").symlink_to(inbox / "taken_in_meanwhile.csv")
     increment = messages.parent / "data/labelled/1.jsonl"
     write_jsonl(increment, [json.loads('{"text": "FREE cake, for you", "label": "spam", "split": "train"}')])
     assert "4 of 5 messages to label" in ask(messages, model, "").stdout

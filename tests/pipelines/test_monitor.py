@@ -249,8 +249,8 @@ def test_bad_windows_fail_the_flow_and_the_others_are_checked(project: Path, ret
     shown = CliRunner().invoke(monitor.app, ["run"])
     assert shown.exit_code == 1
     for said in (
-        "a.csv: found the columns ['message']; expected a column text",
-        "b.txt is a file of kind '.txt'",
+        "a.csv: found the columns 'message', but not text; expected text",
+        "b.txt: found the suffix '.txt'; expected .csv",
         "c.jsonl: the window has 10 messages without near duplicates; expected at least 20",
     ):
         assert said in shown.output, said

@@ -6,6 +6,7 @@ Of near duplicates only one is shown. The file of labels is written after each a
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,6 @@ from groundup.text.jsonl import write_jsonl
 from groundup.text.labels import HAM, SPAM, THRESHOLD
 from groundup.text.printable import printable
 
-FORMATS = (".csv", ".jsonl", ".parquet")
 SHOWN_CHARS = 2000  # of a message
 SKIP, UNDO, QUIT = "skip", "undo", "quit"
 ANSWERS = {
@@ -74,47 +74,46 @@ def unlabelled(source: Path) -> list[str]:
     """Return the messages of a file or of all files in a folder, each text once.
 
     Raises:
-        BadInput: there is no such file, it cannot be read or has no column text, or there are no messages.
+        BadInput: there is no such file, it is not a file of messages, or there are no messages.
     """
     if source.is_dir():
-        files = sorted(path for path in source.iterdir() if path.suffix.lower() in FORMATS)
+        files = _files(source)
     elif source.is_file():
         files = [source]
     else:
         raise BadInput(
             f"{source} does not exist; expected a file of messages or a folder of them: check the path."
         )
-    texts = dict.fromkeys(text for file in files for text in _texts(file) if text.strip())
+    texts = dict.fromkeys(text for file in files for text in _texts(file))
     if not texts:
         raise BadInput(
-            f"{source} has no messages; expected at least one, in the column text of a file with the suffix "
-            f"{', '.join(FORMATS)}."
+            f"{source} has no messages; expected at least one, in the column text of a CSV, JSON Lines or Parquet "
+            f"file: add messages."
         )
     return list(texts)
-
-
-def _texts(file: Path) -> list[str]:
-    from groundup.datasets.inbox import MAX_BYTES, records  # imports scipy
-
-    if file.stat().st_size > MAX_BYTES:
-        raise BadInput(f"{file} is larger than {MAX_BYTES:,} bytes; divide it.")
-    rows = records(file.read_bytes(), file.name)
-    if rows and not any("text" in row for row in rows):
-        raise BadInput(f"{file} has no column text; expected one with the messages: rename the column.")
-    return [row["text"] for row in rows if isinstance(row.get("text"), str)]
 
 
 def labelled(inbox: Path) -> list[str]:
     """Return the messages in the files of the inbox and in the increments beside it, without unreadable files."""
     found = []
     for folder in (inbox, inbox.parent / "labelled"):
-        for file in sorted(folder.glob("*")) if folder.is_dir() else []:
-            if file.suffix.lower() in FORMATS and not file.name.startswith("."):
-                try:
-                    found += _texts(file)
-                except BadInput:
-                    continue  # the intake says what is wrong with it
+        for file in _files(folder) if folder.is_dir() else []:
+            with suppress(BadInput):  # the intake says what is wrong with it
+                found += _texts(file)
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of messages in a folder by name; hidden files are being written."""
+    from groundup.datasets.messages import SUFFIXES
+
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def _texts(file: Path) -> list[str]:
+    from groundup.datasets.messages import read_messages
+
+    return [message["text"] for message in read_messages(file)]
 
 
 def most_useful(
@@ -157,8 +156,7 @@ class Session:
             if answer == UNDO:
                 self.undo()
             else:
-                self.answers.append(answer)
-                self.save()
+                self.save([*self.answers, answer])
 
     def ask(self) -> str:
         """Read one answer; the end of standard input is QUIT.
@@ -185,22 +183,32 @@ class Session:
     def undo(self) -> None:
         """Take back the last answer, and show its message again."""
         if self.answers:
-            self.answers.pop()
-            self.save()
+            self.save(self.answers[:-1])
         else:
             typer.echo("there is no answer to undo")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the labelled messages."""
-        answered = zip(self.queue, self.answers, strict=False)
+    def rows(self, answers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the messages that are labelled by these answers."""
+        answered = zip(self.queue, answers, strict=False)
         return [{"text": text, "label": answer} for (text, _), answer in answered if answer != SKIP]
 
-    def save(self) -> None:
-        """Write the labels, atomically; without labels there is no file."""
-        if rows := self.rows():
-            write_jsonl(self.file, rows)
-        else:
-            self.file.unlink(missing_ok=True)
+    def save(self, answers: list[str]) -> None:
+        """Write the labels of all answers, atomically; without labels there is no file.
+
+        Raises:
+            BadInput: the file cannot be written; it and `answers` are then unchanged.
+        """
+        try:
+            if rows := self.rows(answers):
+                write_jsonl(self.file, rows)
+            else:
+                self.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{self.file} cannot be written ({error.strerror}); expected a folder with room: correct this, or give "
+                f"another --inbox."
+            ) from error
+        self.answers = answers
 
     def left(self) -> int:
         """Return the number of messages without an answer."""
@@ -208,6 +216,6 @@ class Session:
 
     def summary(self) -> str:
         """Return what was done and what remains, in one line."""
-        count = len(self.rows())
+        count = len(self.rows(self.answers))
         where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
         return f"{count:,} labels{where}. {self.left():,} messages remain."
