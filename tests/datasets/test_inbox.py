@@ -14,7 +14,7 @@ from groundup.datasets.catalogue import Dataset
 from groundup.datasets.inbox import (
     InboxConfig,
     Outcome,
-    choose_by_hash,
+    choose_split,
     examine,
     increment_row,
     read_known,
@@ -203,14 +203,30 @@ def test_the_rows_of_one_file_are_known_to_the_next() -> None:
 
 def test_a_fixed_share_goes_to_gate_by_the_hash_of_the_group() -> None:
     texts = [f"message {chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
-    gate = [text for text in texts if choose_by_hash(0.3, [{"text": text}]) == "gate"]
+    gate = [text for text in texts if choose_split(0.3, [{"text": text}]) == "gate"]
     assert 140 < len(gate) < 220  # 180 expected, standard deviation 11
-    assert set(gate) <= {text for text in texts if choose_by_hash(0.4, [{"text": text}]) == "gate"}
+    assert set(gate) <= {text for text in texts if choose_split(0.4, [{"text": text}]) == "gate"}
     pairs = [[{"text": one}, {"text": other}] for one, other in zip(texts[::2], texts[1::2], strict=True)]
-    places = [choose_by_hash(0.3, pair) for pair in pairs]
-    assert places == [choose_by_hash(0.3, pair[::-1]) for pair in pairs]
+    places = [choose_split(0.3, pair) for pair in pairs]
+    assert places == [choose_split(0.3, pair[::-1]) for pair in pairs]
     assert 65 < places.count("gate") < 115  # the same share of pairs
-    assert choose_by_hash(0.0, pairs[0]) == "train"
+    assert choose_split(0.0, pairs[0]) == "train"
+
+
+def test_a_file_may_name_the_split() -> None:
+    """Messages that the champion is least sure of must not judge it."""
+    named = [
+        {"text": f"number {word}", "label": "ham", "split": split}
+        for word, split in (("one", "train"), ("two", "gate"), ("three", ""))
+    ]
+    for name, make in FORMATS.items():
+        for share, rest in ((0.0, "train"), (1.0, "gate")):
+            outcome = look(make(named), name, gate_share=share)
+            assert [row["split"] for row in outcome.accepted] == ["train", "gate", rest], outcome.reason
+    pair = [{"text": "code 1", "split": "gate"}, {"text": "code 2", "split": "train"}]
+    assert choose_split(1.0, pair) == "train"
+    other = look(FORMATS["new.jsonl"]([named[0] | {"split": "test"}]), "new.jsonl")
+    assert "found the splits 'test'; expected train or gate, or nothing" in other.reason
 
 
 def test_ids_of_increments_differ_as_their_texts_do() -> None:

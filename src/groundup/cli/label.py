@@ -1,6 +1,7 @@
 """`groundup label`: asks for labels of the messages that the spam model is least sure of, and writes them to the inbox.
 
-Of near duplicates only one is shown. The file of labels is written after each answer.
+These are for training. Every third question is about a random message, for the gate split (see `most_useful`). Of near
+duplicates only one is shown. The file of labels is written after each answer.
 """
 
 import os
@@ -8,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,6 +21,8 @@ from groundup.text.labels import HAM, SPAM, THRESHOLD
 from groundup.text.printable import printable
 
 SHOWN_CHARS = 2000  # of a message
+SPLITS = ("train", "gate")
+GATE_EVERY = 3  # every third question is for the gate split
 SKIP, UNDO, QUIT = "skip", "undo", "quit"
 ANSWERS = {
     **dict.fromkeys(("s", "spam"), SPAM),
@@ -27,6 +31,14 @@ ANSWERS = {
     **dict.fromkeys(("u", "undo"), UNDO),
     **dict.fromkeys(("q", "quit"), QUIT),
 }
+
+
+class Question(NamedTuple):
+    """A message to label, its probability of spam, and the split that it is for."""
+
+    text: str
+    probability: float
+    split: str
 
 
 def label(
@@ -42,6 +54,8 @@ def label(
     inbox: Annotated[Path, typer.Option(help="Folder to write the labels to.")] = Path("data/inbox"),
 ) -> None:
     """Label messages at the terminal, those that the model is least sure of first.
+
+    These are used for training. Every third message is a random one, by which models are compared.
 
     Answer s (spam), h (ham), k (skip), u (undo) or q (quit). Every answer is saved at once, in a new file in the inbox;
     `python -m pipelines.inbox` takes it in. Messages that are labelled in the inbox already are not shown, nor near
@@ -118,28 +132,43 @@ def _texts(file: Path) -> list[str]:
 
 def most_useful(
     texts: Sequence[str], probabilities: Sequence[float], known: Sequence[str] = ()
-) -> list[tuple[str, float]]:
-    """Return the messages to ask for with their probabilities of spam, the most uncertain first.
+) -> list[Question]:
+    """Return the messages to ask for, with two for training before each one for the gate split.
 
-    Uncertainty is the closeness of the probability to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
-    each group of near duplicates only the most uncertain message is returned, and none if one of it is in `known`.
+    A third of the groups of near duplicates is for the gate, by hash, and asked for in the order of the hash: what the
+    model says of them plays no part, otherwise they would be unfair to it. The others are for training, the most
+    uncertain first: those whose probability is closest to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
+    each group one message is returned, and none if one of it is in `known`.
     """
+    from groundup.datasets.corpus import unit_hash
     from groundup.datasets.near_duplicates import near_groups  # imports scipy
 
     groups = near_groups([*known, *texts])
-    seen = set(groups[: len(known)])
-    queue = []
-    for i in sorted(range(len(texts)), key=lambda i: abs(probabilities[i] - THRESHOLD)):
-        if groups[len(known) + i] not in seen:
-            seen.add(groups[len(known) + i])
-            queue.append((texts[i], probabilities[i]))
-    return queue
+    seen, members = set(groups[: len(known)]), dict[int, list[int]]()
+    for i, group in enumerate(groups[len(known) :]):
+        if group not in seen:
+            members.setdefault(group, []).append(i)
+    gate, train = [], []
+    for numbers in members.values():
+        first = min(numbers, key=texts.__getitem__)
+        place = unit_hash(0, "label", texts[first])
+        if place < 1 / GATE_EVERY:
+            gate.append((place, first))
+        else:
+            train.append(min((abs(probabilities[i] - THRESHOLD), i) for i in numbers))
+    before = GATE_EVERY - 1
+    order = [(number // before, 0, i) for number, (_, i) in enumerate(sorted(train))]
+    order += [(number, 1, i) for number, (_, i) in enumerate(sorted(gate))]
+    return [
+        Question(texts[i], probabilities[i], SPLITS[last])
+        for _, last, i in sorted(order, key=itemgetter(0, 1))
+    ]
 
 
 class Session:
     """The questions of one call, and the file of their answers."""
 
-    def __init__(self, queue: Sequence[tuple[str, float]], inbox: Path) -> None:
+    def __init__(self, queue: Sequence[Question], inbox: Path) -> None:
         self.queue = queue
         self.answers: list[str] = []  # to the first messages of the queue: a label, or SKIP
         self.file = inbox / f"labels-{datetime.now():%Y%m%d-%H%M%S-%f}-{os.getpid()}.jsonl"
@@ -147,7 +176,7 @@ class Session:
     def run(self) -> None:
         """Ask until the queue is empty, the user quits or standard input ends."""
         while len(self.answers) < len(self.queue):
-            text, probability = self.queue[len(self.answers)]
+            text, probability, _ = self.queue[len(self.answers)]
             typer.echo(f"\n--- {self.left():,} left, probability of spam {probability:.2f}")
             typer.echo(printable(text[:SHOWN_CHARS]) + (" …" if len(text) > SHOWN_CHARS else ""))
             answer = self.ask()
@@ -190,7 +219,11 @@ class Session:
     def rows(self, answers: Sequence[str]) -> list[dict[str, Any]]:
         """Return the messages that are labelled by these answers."""
         answered = zip(self.queue, answers, strict=False)
-        return [{"text": text, "label": answer} for (text, _), answer in answered if answer != SKIP]
+        return [
+            {"text": question.text, "label": answer, "split": question.split}
+            for question, answer in answered
+            if answer != SKIP
+        ]
 
     def save(self, answers: list[str]) -> None:
         """Write the labels of all answers, atomically; without labels there is no file.

@@ -1,9 +1,9 @@
 """The inbox: files of labelled messages, read and examined whole, then row by row.
 
-A file has the columns "text" and "label" (ham or spam), and optionally "id" (see `messages`); other columns are ignored
-and named in the outcome. A file that cannot be trusted is refused whole. Of other files, single rows are quarantined
-(they break an expectation on raw data) or refused (duplicates, near duplicates of evaluation texts, conflicting
-labels); the rest is accepted as an increment (see `increments`).
+A file has the columns "text" and "label" (ham or spam), and optionally "id" (see `messages`) and "split" (train or
+gate, see `choose_split`); other columns are ignored and named in the outcome. A file that cannot be trusted is refused
+whole. Of other files, single rows are quarantined (they break an expectation on raw data) or refused (duplicates, near
+duplicates of evaluation texts, conflicting labels); the rest is accepted as an increment (see `increments`).
 """
 
 import hashlib
@@ -44,7 +44,8 @@ class InboxConfig:
     __pydantic_config__ = STRICT
 
     gate_share: Annotated[float, Ge(0), Le(1)]
-    """Share of the new groups of near duplicates that goes to gate, by hash; the rest goes to train."""
+    """Share of the new groups of near duplicates that goes to gate, by hash; the rest goes to train. A file with the
+    column `split` decides it itself."""
     max_rows: Annotated[int, Ge(1)]
     """Most rows of a file; about ten times as many as a file usually has."""
     max_chars: Annotated[int, Ge(1)]
@@ -106,12 +107,12 @@ class Outcome:
 
 
 def labelled_rows(data: bytes, name: str) -> tuple[list[Message], tuple[str, ...]]:
-    """Return the rows of a file as {"id", "label", "text"}, numbered if they have no id, and the ignored columns.
+    """Return the rows of a file as {"id", "label", "text", "split"}, without ids numbered; and the ignored columns.
 
     A text that is not a string becomes None, which breaks an expectation.
 
     Raises:
-        BadInput: the file cannot be read, has no rows, lacks a column, or has other labels.
+        BadInput: the file cannot be read, has no rows, lacks a column, or has other labels or splits.
     """
     rows, ignored = read_rows(data, name, required=("text", "label"))
     if not rows:
@@ -120,11 +121,17 @@ def labelled_rows(data: bytes, name: str) -> tuple[list[Message], tuple[str, ...
     if unknown:
         found = ", ".join(f"{label} ({count:,} rows)" for label, count in unknown.most_common(SHOWN))
         raise BadInput(f"{name}: found the labels {found}; expected {' or '.join(LABELS)}: correct them.")
+    if other := sorted({shown(row["split"]) for row in rows if row.get("split") not in (None, "", *GROWING)}):
+        raise BadInput(
+            f"{name}: found the splits {', '.join(other[:SHOWN])}; expected {' or '.join(GROWING)}, or nothing: "
+            f"correct or remove the column split."
+        )
     made = []
     for number, row in enumerate(rows, start=1):
         id_, text = row.get("id"), row.get("text")
         id_ = f"row-{number:06d}" if id_ in (None, "") else printable(str(id_), "")
-        made.append({"id": id_, "label": row["label"], "text": text if isinstance(text, str) else None})
+        text, split = text if isinstance(text, str) else None, row.get("split") or None
+        made.append({"id": id_, "label": row["label"], "text": text, "split": split})
     return made, tuple(printable(column, "") for column in ignored)
 
 
@@ -141,7 +148,8 @@ def examine(data: bytes, name: str, known: Known, config: InboxConfig, faults: F
     try:
         rows, ignored = labelled_rows(data, name)
         outcome = replace(outcome, rows=len(rows), ignored_columns=ignored)
-        broken, table = faults(rows, _expected(name, len(rows), config))
+        raw = [{key: row[key] for key in ("id", "label", "text")} for row in rows]
+        broken, table = faults(raw, _expected(name, len(rows), config))
         if table:
             raise BadInput(
                 f"{name}: the file does not meet these expectations: {' '.join(table)} Check its source."
@@ -149,7 +157,7 @@ def examine(data: bytes, name: str, known: Known, config: InboxConfig, faults: F
     except BadInput as error:
         return replace(outcome, reason=str(error))
     sound = [(number, row) for number, row in enumerate(rows, start=1) if number not in broken]
-    verdicts = judge([row for _, row in sound], known, partial(choose_by_hash, config.gate_share))
+    verdicts = judge([row for _, row in sound], known, partial(choose_split, config.gate_share))
     outcome = replace(
         outcome,
         quarantined=tuple((n, rows[n - 1]["id"], tuple(says)) for n, says in sorted(broken.items())),
@@ -189,8 +197,15 @@ def _expected(name: str, rows: int, config: InboxConfig) -> Dataset:
     return Dataset(name="inbox", role="spam", title=name, licence="", citation="", expect=expect)
 
 
-def choose_by_hash(gate_share: float, group: Sequence[Message]) -> str:
-    """Return the split of a group of near duplicates: a fixed share goes to gate, by the hash of its first text."""
+def choose_split(gate_share: float, group: Sequence[Message]) -> str:
+    """Return the split of a group of near duplicates: that which the file names (train, if it names both).
+
+    Otherwise a fixed share goes to gate, by the hash of its first text. Messages that were chosen with the help of a
+    model, such as the champion's least certain ones, must be named train: the champion is wrong on half of them, so a
+    gate with them would promote challengers that are no better.
+    """
+    if named := {message["split"] for message in group if message.get("split")}:
+        return TRAIN if TRAIN in named else GATE
     first = min(normalise(message["text"]) for message in group)
     return GATE if unit_hash(0, "inbox", first) < gate_share else TRAIN
 

@@ -1,4 +1,4 @@
-"""Files of messages: CSV, JSON Lines or Parquet, in UTF-8, with the column `text` and optionally `id` and `label`.
+"""Files of messages: CSV, JSON Lines or Parquet, in UTF-8, with the column `text`, optionally `id`, `label`, `split`.
 
 Other columns are ignored. The errors name columns and labels, but show no text that may be a message.
 """
@@ -17,7 +17,7 @@ from groundup.text.printable import printable
 Rows = list[dict[str, Any]]
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
-COLUMNS = ("id", "label", "text")
+COLUMNS = ("id", "label", "split", "text")
 MAX_BYTES = Dataset.max_bytes  # of a file; a larger one is not read
 SHOWN = 5  # most values that a message lists
 SHOWN_CHARS = 20  # a longer value may be a message, which belongs in no log
