@@ -37,24 +37,14 @@ from groundup.text.labels import SPAM
 from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
-from pipelines.flow import (
-    FORESEEN,
-    at_most,
-    by_hand,
-    make_flow,
-    pipeline_run_of_flow,
-    plan,
-    reason,
-    sentence,
-    stage_task,
-    stages_die_with_us,
-)
+from pipelines.flow import FORESEEN, at_most, by_hand, make_flow, pipeline_run_of_flow, plan, sentence
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
 from pipelines.operate.missed import cancel_missed_runs
 from pipelines.operate.notices import KEPT, PROMOTED, announce
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
+from pipelines.stage_tasks import reason, stage_task, stages_die_with_us
 
 Array = npt.NDArray[Any]
 DOWNLOAD = "download"  # name of the stages that fetch data
