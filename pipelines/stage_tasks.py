@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Completed, State
 
 from groundup.lineage.locks import split
-from groundup.tracking import processes
+from groundup.tracking import Terminated, processes
 from pipelines.lineage import find_stage
 from pipelines.mend import GRACE_SECONDS
 from pipelines.operate.artifacts import Progress
@@ -160,19 +160,38 @@ def _if_killed(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bo
 
 @contextmanager
 def stages_die_with_us() -> Iterator[None]:
-    """Stop the running stages when the flow is cancelled or interrupted, or when it fails.
+    """Stop the running stages when the flow is cancelled or interrupted, when its terminal is closed, or when it fails.
 
     If only dvc were killed, the stage's process would go on training as an orphan.
     """
     _ending.clear()
     try:
-        yield
+        with _closed_terminal_interrupts():
+            yield
     except BaseException:
         with _starting:
             _ending.set()
             running = tuple(_running)
         processes.end(running, GRACE_SECONDS)
         raise
+
+
+@contextmanager
+def _closed_terminal_interrupts() -> Iterator[None]:
+    """Turn SIGHUP, which would end the process at once, into an exception; Prefect does this only for SIGTERM."""
+
+    def handler(*_: object) -> None:
+        raise Terminated
+
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
+    if not in_main or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def failures(states: Mapping[str, State[Any]]) -> list[str]:

@@ -1,5 +1,6 @@
 """A stage runs only if DVC would run it, is retried only if a signal ended it, and leaves no process behind."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from prefect.states import Completed, Crashed, Failed, Pending, State
 
+from groundup.tracking import Terminated
 from pipelines import flow, stage_tasks
 from tests.pipelines import toy
 
@@ -146,6 +148,17 @@ def stubborn_group() -> "subprocess.Popen[str]":
     )
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     return process
+
+
+def test_a_closed_terminal_interrupts_a_flow_that_prefect_started() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.raises(Terminated), stage_tasks.stages_die_with_us():
+            os.kill(os.getpid(), signal.SIGHUP)
+            signal.pause()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("impatient", [False, True], ids=["one Ctrl-C", "two"])
