@@ -32,7 +32,9 @@ def environment() -> dict[str, Any]:
 
 def packages() -> dict[str, str]:
     """Return the version of every installed distribution by its name in lower case."""
-    found = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+    # an interrupted pip leaves folders without a name
+    named = (one for one in importlib.metadata.distributions() if one.metadata["Name"])
+    found = {one.metadata["Name"]: one.version for one in named}
     return {name.lower(): found[name] for name in sorted(found, key=str.lower)}
 
 
