@@ -136,7 +136,7 @@ def test_a_store_that_never_answers_costs_little_time(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(run_module, "FLUSH_SECONDS", 0.0)
-    run = Run(Connection(MlflowClient(hanging), hanging, "1"), "a" * 32, tmp_path)
+    run = Run(Connection(MlflowClient(hanging), hanging, "1", tmp_path), "a" * 32, tmp_path)
     started = time.monotonic()
     run.params({"a": {"b": 1}})
     for step in range(200):  # each would try to send
@@ -177,7 +177,7 @@ def test_a_lasting_error_is_told_from_an_outage() -> None:
 
 def test_files_of_another_store_stay(store: Connection, tmp_path: Path) -> None:
     metrics: list[Any] = []
-    other = Connection(None, "http://elsewhere", "1")
+    other = Connection(None, "http://elsewhere", "1", tmp_path)
     file = unsent.keep(other, tmp_path, "b" * 32, metrics, "FINISHED")
     connect(tmp_path)
     assert file.exists()
