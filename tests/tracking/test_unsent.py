@@ -181,3 +181,18 @@ def test_files_of_another_store_stay(store: Connection, tmp_path: Path) -> None:
     file = unsent.keep(other, tmp_path, "b" * 32, metrics, "FINISHED")
     connect(tmp_path)
     assert file.exists()
+
+
+def test_a_file_that_another_process_sends_first_is_passed_over(
+    store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (unsent.keep(store, tmp_path, name * 32, [], "FINISHED") for name in "ab")
+
+    def send(run_id: str, status: str, end: int) -> None:
+        assert run_id == first.stem
+        first.unlink()
+        second.unlink()
+
+    monkeypatch.setattr(store.client, "set_terminated", send)
+    unsent.send(store, tmp_path)
+    assert files(tmp_path) == []
