@@ -89,13 +89,12 @@ def promote(
     """
     from groundup.tracking.registry import CHALLENGER, CHAMPION
 
-    champions, versions, aliases = _open(model)
+    origin = _origin()
+    champions, versions, aliases = _open(model, origin)
     chosen = str(version) if version is not None else aliases.get(CHALLENGER) or next(iter(versions), None)
     if chosen is None:
         raise BadInput(f"{model} has no versions; expected one to promote: make one with `make repro`")
-    entry = champions.promote(
-        model, chosen, _origin(), expected=aliases.get(CHAMPION), reasons=_reasons(reason)
-    )
+    entry = champions.promote(model, chosen, origin, expected=aliases.get(CHAMPION), reasons=_reasons(reason))
     _report(entry)
 
 
@@ -114,10 +113,11 @@ def rollback(
     """
     from groundup.tracking.registry import CHAMPION
 
-    champions, _, aliases = _open(model)
+    origin = _origin()
+    champions, _, aliases = _open(model, origin)
     version = None if to is None else str(to)
     entry = champions.rollback(
-        model, _origin(), expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
+        model, origin, expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
     )
     _report(entry)
 
@@ -147,7 +147,7 @@ def _reasons(reason: str) -> Sequence[str]:
     return [reason] if reason else []
 
 
-def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
+def _open(model: str, origin: "Origin") -> tuple["Champions", list[str], dict[str, str]]:
     """Reconcile, and return the versions of a model, the newest first, and its aliases."""
     from groundup.tracking import registry
     from groundup.tracking.champions import Champions
@@ -155,7 +155,7 @@ def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
 
     connection = _connect()
     champions = Champions(connection)
-    champions.reconcile(_origin(), model)
+    champions.reconcile(origin, model)
     with explained(connection.uri):
         aliases = registry.aliases(registry.get(connection, model))
         versions = [version.version for version in registry.versions(connection, model)]
