@@ -89,12 +89,13 @@ def promote(
     """
     from groundup.tracking.registry import CHALLENGER, CHAMPION
 
-    origin = _origin()
-    champions, versions, aliases = _open(model, origin)
+    champions, versions, aliases = _open(model)
     chosen = str(version) if version is not None else aliases.get(CHALLENGER) or next(iter(versions), None)
     if chosen is None:
         raise BadInput(f"{model} has no versions; expected one to promote: make one with `make repro`")
-    entry = champions.promote(model, chosen, origin, expected=aliases.get(CHAMPION), reasons=_reasons(reason))
+    entry = champions.promote(
+        model, chosen, _origin(), expected=aliases.get(CHAMPION), reasons=_reasons(reason)
+    )
     _report(entry)
 
 
@@ -113,11 +114,10 @@ def rollback(
     """
     from groundup.tracking.registry import CHAMPION
 
-    origin = _origin()
-    champions, _, aliases = _open(model, origin)
+    champions, _, aliases = _open(model)
     version = None if to is None else str(to)
     entry = champions.rollback(
-        model, origin, expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
+        model, _origin(), expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
     )
     _report(entry)
 
@@ -147,19 +147,21 @@ def _reasons(reason: str) -> Sequence[str]:
     return [reason] if reason else []
 
 
-def _open(model: str, origin: "Origin") -> tuple["Champions", list[str], dict[str, str]]:
-    """Reconcile, and return the versions of a model, the newest first, and its aliases."""
+def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
+    """Return what moves champions, the versions of a model, the newest first, and its aliases as MLflow has them.
+
+    If an interrupted command has left the champion behind the ledger, the next one is refused, so that whoever repeats
+    a rollback does not go back twice.
+    """
     from groundup.tracking import registry
     from groundup.tracking.champions import Champions
     from groundup.tracking.store import explained
 
     connection = _connect()
-    champions = Champions(connection)
-    champions.reconcile(origin, model)
     with explained(connection.uri):
         aliases = registry.aliases(registry.get(connection, model))
         versions = [version.version for version in registry.versions(connection, model)]
-    return champions, versions, aliases
+    return Champions(connection), versions, aliases
 
 
 def _report(entry: "Entry") -> None:

@@ -279,7 +279,13 @@ class Champions:
             lock=origin.lock,
             actor=origin.actor,
         )
-        self._carry_out(book)
+        try:
+            self._carry_out(book)
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; this move is entry {entry.number} of the ledger already, and the next call carries it out: "
+                "do not repeat it"
+            ) from error
         return entry
 
     def _carry_out(self, book: Book) -> None:
