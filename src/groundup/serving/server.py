@@ -213,7 +213,7 @@ class Follower:
     async def _load(self, version: str) -> None:
         try:
             self._workers[version] = await Worker.start(self.connection, self.model, version)
-        except BadInput as error:
+        except (BadInput, OSError) as error:  # OSError: the system starts no process
             self._failed[version] = time.monotonic() + RETRY_SECONDS
             self._say(f"warning: {error}; {self._state}")
         finally:

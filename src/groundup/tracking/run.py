@@ -17,7 +17,7 @@ from groundup.tracking.config import TrackingConfig
 from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
 from groundup.tracking.delivery import Delivery, Outage
 from groundup.tracking.models import Interval
-from groundup.tracking.pointers import md5_of, stored_form
+from groundup.tracking.pointers import md5_of, place_in, stored_form
 from groundup.tracking.store import Connection, create_run
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Run:
         """Record that the run read a file, for rows (JSON Lines) as `dataset` does; `context`: training, test …"""
         if self.connection is None:
             return None
-        return self._input(entity_of_file(path, name, _relative(path, self.workspace)), context)
+        return self._input(entity_of_file(path, name, place_in(self.workspace, path)), context)
 
     def pointer(self, path: Path, name: str) -> None:
         """Record the path, size in bytes and MD5 (DVC's hash) of the files of a large output, without copying them."""
@@ -165,7 +165,7 @@ class Run:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         facts = [
-            {"path": _relative(f, self.workspace), "md5": md5_of(f), "bytes": f.stat().st_size} for f in files
+            {"path": place_in(self.workspace, f), "md5": md5_of(f), "bytes": f.stat().st_size} for f in files
         ]
         self.text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", f"pointers/{name}.json")
 
@@ -336,8 +336,3 @@ def flatten(sections: Mapping[str, Any]) -> dict[str, object]:
         else:
             flat[str(key)] = value
     return flat
-
-
-def _relative(path: Path, root: Path) -> str:
-    path, root = path.resolve(), root.resolve()
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
