@@ -1,4 +1,4 @@
-"""Check the splits: stop if an evaluation item occurs in training text or an expectation on the splits fails."""
+"""Check the prepared splits; stop if an evaluation item occurs in training text or a required expectation fails."""
 
 from pathlib import Path
 
@@ -23,7 +23,11 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results; raise BadInput if a required expectation fails, else write `contamination` for pretraining."""
+    """Write the results and, if every required expectation is met, `contamination`, which pretraining depends on.
+
+    Raises:
+        BadInput: a required expectation fails; the message lists the offending rows.
+    """
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
