@@ -52,7 +52,8 @@ class Stale:
     """A stage that DVC would run again. If `reasons` is empty, only code that cannot change its outputs differs."""
 
     name: str  # as on DVC's command line in the project's folder
-    code: tuple[str, ...]  # the files and folders of code, among its dependencies, that differ from the recorded ones
+    # the files and folders of code, among its dependencies, that differ from the recorded ones
+    code: tuple[str, ...]
     reasons: tuple[str, ...]
     hashes: Mapping[str, str]  # of all its dependencies when it was judged, by path
 
@@ -127,7 +128,8 @@ def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["Pip
     Raises:
         BadInput: a name is unknown.
     """
-    first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))  # the main pipeline has the shortest path
+    # the main pipeline has the shortest path
+    first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))
     called: dict[PipelineStage, set[str]] = {}
     for stage in first:
         if stage.cmd:  # stages of `dvc add` have no command
@@ -259,7 +261,7 @@ class _Project:
     def _before(
         self, changed: Sequence["Output"], old: Mapping[str, bytes], new: Mapping[str, bytes]
     ) -> Modules:
-        """Return the modules as they were when a stage ran: `old` in the dependencies `changed`, current ones elsewhere."""
+        """Return the modules as they were when a stage ran: `old` in the dependencies `changed`, elsewhere as now."""
         key = frozenset((dep.fs_path, str(dep.hash_info.value)) for dep in changed)
         if key not in self._earlier:
             both = old.keys() | new.keys()

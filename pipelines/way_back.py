@@ -19,7 +19,8 @@ from pipelines.mend import Say, by_make, mend
 BEFORE = "refs/groundup/before"  # states before runs with a profile, the oldest first
 LEFT = "refs/groundup/left"  # the state before the last `back`
 WRITTEN = ("params.yaml", "dvc.lock", "reports")  # files in git that a run with a profile changes
-KEPT = f":!{LEDGER.as_posix()}"  # not restored: entries of the ledger are never removed, and MLflow has a copy
+# not restored: entries of the ledger are never removed, and MLflow has a copy
+KEPT = f":!{LEDGER.as_posix()}"
 
 
 def keep(root: Path, say: Say, profile: str) -> None:
