@@ -95,11 +95,11 @@ class Chat:
             max_new_tokens: longest reply, in tokens; None for the default of the model's kind.
             history: file of the conversation, written after every reply.
             system: system prompt.
-            examples: file of validation rows of instructions; ignored if the model was validated on others.
+            examples: file of validation rows of instructions, ignored if they are not the model's.
 
         Raises:
-            BadInput: `history` is damaged, the system prompt contains a special token, or `history` or `system` is given
-                for a model without a chat template.
+            BadInput: the history is damaged, the system prompt contains a special token, or `history` or `system` is
+                given for a model without a chat template.
         """
         self.checkpoint, self.sampling, self.history, self.lines = checkpoint, sampling, history, Lines()
         self.prompter = checkpoint.prompter()
@@ -149,7 +149,10 @@ class Chat:
                 say("")
 
     def answer(self, text: str) -> bool:
-        """Print the reply to `text` as it is generated; Ctrl-C stops it. Return False if the user types /quit instead."""
+        """Print the reply to `text` as it is generated; Ctrl-C stops it.
+
+        Return False if the user types /quit as the input of an instruction.
+        """
         if self.conversation is None:
             instruction, given = self.trained.split(text)
             if self.trained.families and not self.trained.knows(instruction):

@@ -97,7 +97,7 @@ class Conversation:
                 self.messages = [*asked, {"role": "assistant", "content": reply, **stopped}]
 
     def _remembered(self, ids: Sequence[int], max_new_tokens: int) -> KVCache:
-        """Return the key/value cache for a prompt and its reply; it keeps the prefix that the last cache shares with them."""
+        """Return a key/value cache for a prompt and its reply; positions known from the last turn are kept."""
         capacity = min(self.model.config.context_length, len(ids) + max_new_tokens)
         if self._cache is None:
             self._cache = self.model.empty_cache(1, capacity)

@@ -377,8 +377,8 @@ for command in (registered.models, registered.promote, registered.rollback, trac
 
 def main() -> None:
     """Run the command `groundup`; report an error that the user can correct in one sentence, without a traceback."""
-    # OpenMP threads spin while they wait. On a busy machine, the long default spin makes a model of 124M parameters seven
-    # times slower, this shorter spin three times. On an idle machine, the shorter spin costs nothing.
+    # OpenMP threads spin while they wait. On a busy machine, the long default spin makes a model of 124M parameters
+    # seven times slower, this shorter spin three times. On an idle machine, the shorter spin costs nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         app()
@@ -441,7 +441,7 @@ def _in_project() -> bool:
 
 
 def _instructions(model: Path) -> Path:
-    """Return the path of the instructions' val.jsonl in the project that contains the model, else in this folder."""
+    """Return the path of the instructions' val.jsonl in the project that contains the model, or else here."""
     places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
     return next((place for place in places if place.is_file()), INSTRUCTIONS)
 
