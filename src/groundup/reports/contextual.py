@@ -41,7 +41,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def _by_model(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the rows of contextual vectors at the word itself: name of the model -> rows in the order of the layers."""
+    """Return the rows of contextual vectors at the word itself: name of the model -> rows in order of the layers."""
     models: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["layer"] is not None and "geometry" in row:
