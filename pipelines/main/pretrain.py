@@ -26,10 +26,7 @@ def main(
     pretrain: PretrainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its loss curve and its metrics.
-
-    `contamination` is not read; as a dependency of the stage, it makes DVC run check_splits first.
-    """
+    """Write the checkpoint, its loss curve and its metrics; `contamination` only makes DVC run check_splits first."""
     from groundup.tasks.pretraining import pretrain_checkpoint
     from groundup.training.resume import clear_states
     from groundup.training.shards import decoded_texts

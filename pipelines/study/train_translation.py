@@ -21,10 +21,7 @@ def main(
     translation: TranslationConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, the training curve, and the loss on all of val.
-
-    `gate` is not read; as a dependency of the stage, it makes DVC run check_verses first.
-    """
+    """Write the checkpoint, the curve and the loss on all of val; `gate` only makes DVC run check_verses first."""
     from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.tasks.translation_training import train_translator
     from groundup.text.jsonl import read_splits

@@ -31,10 +31,7 @@ def main(
     vocabularies: dict[str, VocabularyConfig],
     train_vocabulary: TrainVocabularyConfig,
 ) -> None:
-    """Write the tokenizer, the corpus as token shards, and metrics of the tokenizer.
-
-    `name` is the vocabulary's key in `vocabularies`; `gpt2` is the folder of GPT-2's vocabulary.
-    """
+    """Write the tokenizer of the vocabulary `name`, its metrics on val, and the corpus as token shards."""
     config = vocabularies[name]
     texts = {
         split: [text_of(messages) for messages in read_documents(corpus / f"{split}.jsonl")]
