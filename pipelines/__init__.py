@@ -2,7 +2,7 @@
 
 Stages import the library from the src/ next to this folder, because DVC records the hashes of those files. The library
 that is installed in the environment may belong to another checkout: a git worktree, a temporary folder of DVC, a second
-clone. OpenMP's settings are made here because they have no effect after torch was imported.
+clone. OpenMP's settings are made here because they have no effect once torch is imported.
 """
 
 import ctypes

@@ -1,9 +1,9 @@
 """Find the modules of the project that a stage's module may import, directly or indirectly, by reading their source.
 
-No code runs, so in case of doubt a module is included in the result, the closure. It has imports inside functions, both
-branches of a condition, the packages that contain a module, and every string that is the dotted name of a module. Only
-imports under `if TYPE_CHECKING:` are left out. The closure is marked as incomplete if a module has a syntax error, or
-imports that its source does not name (`importlib.import_module(name)`, `exec`, pickles).
+No code runs. In case of doubt, a module belongs to the result, the closure: imports inside functions count, and so do
+those in both branches of a condition, the packages that contain a module, and every string that is the dotted name of a
+module. Only imports under `if TYPE_CHECKING:` do not count. The closure is marked as incomplete if a module has a
+syntax error, or imports that its source does not name (`importlib.import_module(name)`, `exec`, pickles).
 """
 
 import ast

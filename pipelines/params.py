@@ -190,7 +190,7 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
 def tracking_config(root: Path) -> TrackingConfig | None:
     """Return the section `tracking` of the main params.yaml; None if the file or the section is missing.
 
-    Other sections are not checked, so that a stage without parameters also runs while a value of theirs is wrong.
+    Other sections are not checked, so that a stage without parameters runs even if one of them has a wrong value.
 
     Raises:
         BadInput: the file is not YAML, or a value of the section is wrong.

@@ -1,8 +1,9 @@
 """Derive the code dependencies of every stage from its imports; `make docs` writes them to the dvc.yaml files.
 
 They are the stage's own module, and the rooms of the library that it reaches: packages such as src/groundup/nn. DVC
-reruns a stage if any file in one of them changed, which is sometimes unnecessary; `python -m pipelines.settle` finds
-such stages. A list of single modules would be exact, but would change with every import.
+reruns a stage if any file in one of them changed, even if the stage does not use that file; the command
+`python -m pipelines.settle` finds stages that need not run. A list of single modules would be exact, but would change
+with every import.
 """
 
 import re

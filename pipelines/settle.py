@@ -229,7 +229,7 @@ class _Project:
         return Path(item.fs_path).relative_to(self.root).as_posix()
 
     def _code_reasons(self, stage: "PipelineStage", changed: Sequence["Output"]) -> list[str]:
-        """Return how the code behaves differently than when the stage ran, as reasons to run it; empty if it does not.
+        """Return how the code's behaviour has changed since the stage ran, as reasons to run it; empty if it has not.
 
         `changed`: the dependencies on code that differ from the recorded ones. If git does not have the recorded
         version of one, that is the only reason.

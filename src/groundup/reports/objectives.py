@@ -109,7 +109,9 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
 
 @styled
 def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """Draw loss and accuracy on val against the number of tokens read, for both objectives; the training loss is pale.
+    """Draw loss and accuracy of both objectives on val against the number of training tokens.
+
+    The training loss is drawn too, as a pale line.
 
     Args:
         curves: objective -> rows of its training curve.

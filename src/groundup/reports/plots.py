@@ -209,9 +209,9 @@ def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw exact match by task family: one bar with its interval per family, and a thin grey bar for before finetuning.
+    """Draw exact match by task family: one bar with its interval per family, and a thin grey bar.
 
-    The best family is first; held-out families follow the trained ones.
+    The grey bar is exact match before finetuning. Held-out families follow the trained ones, each group best first.
 
     Args:
         families: the "families" of `instruction_results.table`.

@@ -1,4 +1,4 @@
-"""The shared style of all pictures: legible on a laptop, and equal data give equal bytes.
+"""The shared style of all pictures: legible on a laptop; equal data give files of equal bytes.
 
 matplotlib is imported only when a picture is drawn. pyplot is not used, so no global state changes.
 """

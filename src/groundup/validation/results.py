@@ -1,4 +1,4 @@
-"""Turn a validation report (see groundup.validation.expectations) into metrics and lines for a terminal, and gate."""
+"""Turn a validation report (see groundup.validation.expectations) into metrics, lines of text or an error."""
 
 import json
 from pathlib import Path
