@@ -433,7 +433,7 @@ def main(
 def tell(story: Story) -> bool:
     """Run the steps, and print a line of the table for each; return whether one failed."""
     site = story.site
-    print("| step | seconds | champion | outcome |\n|---|---|---|---|", flush=True)
+    print("| step | seconds | of processors | champion | outcome |\n|---|---|---|---|---|", flush=True)
     steps: dict[str, Callable[[], str]] = {
         "nothing new": story.retrain_without_news,
         "another seed": story.another_seed,
@@ -454,7 +454,7 @@ def tell(story: Story) -> bool:
 
 def step(site: Site, name: str, act: Callable[[], str]) -> bool:
     """Run one step, after which the champion must be the same everywhere, and print its line."""
-    begun = time.monotonic()
+    begun, worked = time.monotonic(), processor_seconds()
     try:
         outcome = act()
         site.agree(site.champion())
@@ -464,9 +464,16 @@ def step(site: Site, name: str, act: Callable[[], str]) -> bool:
             traceback.print_exc(file=log)
         outcome, good = f"**FAILED**: {str(error) or repr(error)}", False
     seconds, champion = time.monotonic() - begun, site.champion() if site.server else "none"
-    cells = (name, f"{seconds:.0f}", champion, " ".join(outcome.replace("|", "/").split()))
+    worked = processor_seconds() - worked
+    cells = (name, f"{seconds:.0f}", f"{worked:.0f}", champion, " ".join(outcome.replace("|", "/").split()))
     print(f"| {' | '.join(cells)} |", flush=True)
     return good
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all commands so far."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 if __name__ == "__main__":
