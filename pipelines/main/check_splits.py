@@ -11,7 +11,7 @@ from groundup.datasets.spam import BookSpamConfig, SpamConfig
 from groundup.files import read_json, write_json
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
-from groundup.validation.contamination import check, suite, without_examples
+from groundup.validation.contamination import check, metrics, suite
 from groundup.validation.results import add_suite, gate
 
 
@@ -51,6 +51,6 @@ def main(
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": items["contaminated"] for name, items in found["sets"].items()})
     gate(report, results, "the splits do not meet these expectations; repair the data or the splitting")
-    write_json(contamination, without_examples(found))
+    write_json(contamination, metrics(found))
     run.artifact(contamination, "validation")
     print(f"contaminated evaluation items: {found['contaminated']} (all canaries found)")
