@@ -171,11 +171,16 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
     with explained(connection.uri):
         candidate = registry.made_by(connection, contest.model, made)
         champion = registry.champion(connection, contest.model)
+        versions = registry.versions(connection, contest.model)
     if candidate is None:
         why = f"the output of {contest.made_by} has no registered version: it came from a cache, not from a run here"
         return _row(contest.model, champion, candidate, f"kept: {why}")
     if champion and champion.version == candidate.version:
         return _row(contest.model, champion, candidate, "kept: no new candidate")
+    withdrawn = {e.before for e in entries if e.model == contest.model and e.action == "rolled_back"}
+    if any(one.version in withdrawn and one.stage_key == made for one in versions):
+        why = f"a rollback withdrew it; to let it serve again: groundup promote {contest.model} {candidate.version}"
+        return _row(contest.model, champion, candidate, f"kept: {why}")
     split = gate_split(folder_of(contest.data_of, root))
     if not split:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"

@@ -21,9 +21,10 @@ class Clone:
     path: Path
     home: Path  # of Prefect
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command; with `check`, a failure shows the output of the command."""
-        environment = os.environ | {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of commands."""
+        return os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.path / "src"),  # not the working tree that is installed in the environment
             "MLFLOW_TRACKING_URI": self.tracking_uri,
@@ -34,8 +35,11 @@ class Clone:
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command; with `check`, a failure shows the output of the command."""
         done = subprocess.run(
-            command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
+            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
         )
         output = f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         assert not check or done.returncode == 0, output

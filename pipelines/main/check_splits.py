@@ -1,4 +1,7 @@
-"""Check the splits: stop if an evaluation item occurs in training text or an expectation on the splits fails."""
+"""Check the prepared splits; stop if an evaluation item occurs in training text or a required expectation fails.
+
+The file `contamination`, on which pretraining depends, is written only if the check succeeds.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from groundup.datasets.spam import BookSpamConfig, SpamConfig
 from groundup.files import read_json, write_json
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
-from groundup.validation.contamination import check, suite, without_examples
+from groundup.validation.contamination import check, metrics, suite
 from groundup.validation.results import add_suite, gate
 
 
@@ -23,7 +26,7 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results; raise BadInput if a required expectation fails, else write `contamination` for pretraining."""
+    """Write the results, then `contamination`, or raise BadInput with the offending rows if the check fails."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
@@ -48,6 +51,6 @@ def main(
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": items["contaminated"] for name, items in found["sets"].items()})
     gate(report, results, "the splits do not meet these expectations; repair the data or the splitting")
-    write_json(contamination, without_examples(found))
+    write_json(contamination, metrics(found))
     run.artifact(contamination, "validation")
     print(f"contaminated evaluation items: {found['contaminated']} (all canaries found)")

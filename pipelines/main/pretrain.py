@@ -26,7 +26,7 @@ def main(
     pretrain: PretrainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its loss curve and its metrics; `contamination`, written by check_splits, has to exist."""
+    """Write the checkpoint, its loss curve and its metrics; `contamination` only makes DVC run check_splits first."""
     from groundup.tasks.pretraining import pretrain_checkpoint
     from groundup.training.resume import clear_states
     from groundup.training.shards import decoded_texts

@@ -19,7 +19,7 @@ from groundup.errors import BadInput
 from groundup.promotion.verdict import Verdict, decide_exact_match
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import registry
-from groundup.tracking.champions import Champions
+from groundup.tracking.champions import Champions, Origin
 from pipelines import retrain
 from pipelines.contests import Contest, Entrant, Match
 from pipelines.inbox import Intake
@@ -166,6 +166,20 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     assert len(spent) == 2 and spent[0].level > 0
     assert spent[0].time.isoformat(timespec="milliseconds") == written[1].time
     assert retrain.spendings(written, "another model") == []
+
+
+def test_a_version_that_was_rolled_back_does_not_come_back_by_itself(project: Any) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    better = add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
+    assert "promoted: better" in retrain.compare.fn(contest, folder, PARAMS)
+    Champions(store).rollback(contest.model, Origin("test", "", ""), expected=better)
+    assert "kept: a rollback withdrew it" in retrain.compare.fn(contest, folder, PARAMS)
+    # forced: the same stage ran again
+    add_version(store, folder, contest.model, "0.96", recorded_keys(folder)["finetune"])
+    assert "kept: a rollback withdrew it" in retrain.compare.fn(contest, folder, PARAMS)
+    found = registry.champion(store, contest.model)
+    assert found is not None and found.version == "1"
 
 
 def test_nothing_is_decided_without_gate_rows(project: Any) -> None:

@@ -36,7 +36,7 @@ def facts():
         "contamination": {
             "contaminated": 0,
             "canary": {"exact": True},
-            "sets": {"spam/test": {"items": 9, "contaminated": 0, "training": {"corpus": pair}}},
+            "sets": {"spam/test": {"contaminated": 0, "training": {"corpus": pair}}},
         },
         "spam": {
             "test": scores,

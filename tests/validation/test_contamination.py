@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.validation.contamination import check, check_pairs, suite, without_examples
+from groundup.validation.contamination import check, check_pairs, metrics, suite
 from tests.validation.clean_splits import splits
 
 
@@ -54,17 +54,26 @@ def test_common_phrases_of_a_cut_document_are_reported_only():
     assert not suite(found, set(), cut_inside=False)["success"]
 
 
-def test_counts_without_examples_are_a_copy():
+def test_metrics_are_a_copy_without_examples():
     corpus, spam, instructions = splits()
     corpus["train"][0]["messages"].append("call to win")
     found = check(corpus, spam, instructions)
-    counts = without_examples(found)
+    counts = metrics(found)
     pair = found["sets"]["spam/test"]["training"]["corpus"]
     assert len(pair["examples"]) == 1
     assert counts["sets"]["spam/test"]["training"]["corpus"] == {
         key: value for key, value in pair.items() if key != "examples"
     }
     assert counts["contaminated"] == 1
+
+
+def test_more_clean_messages_do_not_change_the_metrics():
+    """Pretraining depends on them."""
+    corpus, spam, instructions = splits()
+    before = metrics(check(corpus, spam, instructions))
+    for name in ("train", "gate"):
+        spam[name].append(spam[name][0] | {"text": f"something new for {name}"})
+    assert metrics(check(corpus, spam, instructions)) == before
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

@@ -51,7 +51,7 @@ def cpu_model() -> str:
 def differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Return one line per fact that two environments have with different values, such as `cpu.cores: 8, now 2`.
 
-    Free memory and facts that only one of them has are left out.
+    The size of the memory, and facts that only one of them has, are left out.
     """
     before, after = dict(_leaves(recorded)), dict(_leaves(found))
     return [

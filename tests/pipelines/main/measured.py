@@ -91,7 +91,7 @@ def make_run(root: Path) -> None:
         root / "metrics/pretrain.json", {"val": {"bpb": 2.0, "loss": 3.0}, "tokens": 100, "parameters": 5}
     )
     pair = {"exact": 0, "normalised": 0, "13-gram": 0}
-    sets = {"spam/test": {"items": 4, "contaminated": 0, "training": {"corpus": pair}}}
+    sets = {"spam/test": {"contaminated": 0, "training": {"corpus": pair}}}
     write_json(
         root / "metrics/contamination.json", {"contaminated": 0, "canary": {"exact": True}, "sets": sets}
     )
