@@ -1,8 +1,8 @@
 """The pipelines: one short module per stage of a dvc.yaml, and the code that runs stages, alone or in Prefect flows.
 
-Stages import the library from src/ next to this folder, because DVC records the hashes of those files; the environment
-may have been installed for another checkout (a git worktree, DVC's temporary folders, a second clone).
-OpenMP's settings have an effect only if they are made before torch is imported.
+Stages import the library from the src/ next to this folder, because DVC records the hashes of those files. The library
+that is installed in the environment may belong to another checkout: a git worktree, a temporary folder of DVC, a second
+clone. OpenMP's settings are made here because they have no effect once torch is imported.
 """
 
 import ctypes
@@ -17,9 +17,9 @@ inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
 # for child processes
 os.environ["PYTHONPATH"] = os.pathsep.join([SOURCE, *inherited])
 
-# OpenMP threads that spin for long while they wait take CPU time from other processes: next to one busy process, a
-# training step took 3 to 10 times as long. Threads that never spin double the time of a step on an idle machine. A
-# short spin is a good compromise.
+# By default OpenMP threads spin for a long time while they wait, which takes CPU time from other processes: with one
+# busy process on the machine, a training step took 3 to 10 times as long. Without any spinning, a step takes twice as
+# long on an idle machine. A short spin is a good compromise.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # GNU's OpenMP, in torch for Linux: iterations
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's OpenMP, in torch for macOS: milliseconds

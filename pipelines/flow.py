@@ -8,16 +8,10 @@ Run it with `python -m pipelines.flow [--pipeline study|transfer] [--force] [--s
 from pipelines import server  # before Prefect, whose settings it reads
 
 # isort: split
-import os
-import re
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +19,8 @@ import networkx
 import typer
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from prefect import Flow, Task, get_run_logger, task
+from prefect import Flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
@@ -41,41 +33,19 @@ from groundup.files import read_json
 from groundup.lineage.locks import address, split
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run, processes
 from pipelines.heading import FlowRun, heading
-from pipelines.lineage import find_stage, recorded_keys
-from pipelines.mend import GRACE_SECONDS, mend
-from pipelines.operate.artifacts import Progress, link_report, link_run
+from pipelines.lineage import recorded_keys
+from pipelines.mend import mend
+from pipelines.operate.artifacts import link_report, link_run
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
+from pipelines.stage_tasks import Step, failures, reason, stage_task, stages_die_with_us
 
 # a failed stage or an error that the user can correct: reported in one sentence, without a traceback
 FORESEEN = (RuntimeError, BadInput, DvcException)
 
-# seconds before the retries of a stage that a signal ended, for example for lack of memory
-KILLED_DELAYS = [10.0, 60.0]
-# DVC's message about a command that a signal ended; a shell adds 128 to the signal's number
-KILLED = re.compile(r"failed to run: .*, exited with (-\d+|1[2-9]\d)$")
-
-_running: set[subprocess.Popen[str]] = set()
-_ending = threading.Event()  # set while a flow stops its stages, so that none starts or is retried
-_starting = threading.Lock()
-
-
-class Killed(RuntimeError):
-    """A signal ended the process of a stage, which can continue from its last saved state."""
-
 
 class _Overdue(TimeoutError):
     """The time of a flow is over."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of a dvc.yaml as a task."""
-
-    name: str  # such as download@spam; see `address`
-    after: tuple[str, ...]
-    retries: int = 0
-    retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry
 
 
 def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> list[Step]:
@@ -115,94 +85,6 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
                 )
             steps.append(Step(name, tuple(sorted(after)), **hints))
     return steps
-
-
-@task(cache_policy=NO_CACHE)
-def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str]) -> State[None]:
-    """Bring one stage up to date with DVC, in its own process group, and stream its output to the log.
-
-    Returns:
-        A state named Cached if there was nothing to do.
-
-    Raises:
-        Killed: a signal ended the stage.
-        RuntimeError: the stage failed.
-    """
-    log = get_run_logger()
-    if not force and is_up_to_date(stage, root):
-        log.info("Stage '%s' didn't change, skipping", stage)
-        return Completed(name="Cached", message="nothing to do")
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
-    command += [*(["--force"] if force else []), stage]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # stages call `python`
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path} | dict(environment)
-    ran, last, killed = False, "", False
-    progress = Progress(split(stage)[1])
-    with _starting:
-        if _ending.is_set():
-            raise RuntimeError(f"stage {stage} did not start, because the flow was ending")
-        process = subprocess.Popen(
-            command, cwd=root, env=environment, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        _running.add(process)
-    with process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line := line.rstrip():
-                    if progress.belongs_in_log(line):
-                        log.info(line)
-                    ran = ran or line.startswith("Running stage ")
-                    killed = killed or bool(KILLED.search(line))
-                    last = line.removeprefix("error: ") if line.startswith("error: ") else last
-        finally:
-            process.wait()
-            _running.discard(process)
-    if process.returncode < 0 or killed:
-        raise Killed(
-            f"stage {stage} failed: a signal ended it; a training continues from its last saved state"
-        )
-    if process.returncode:
-        raise RuntimeError(f"stage {stage} failed: {last or f'dvc exited with {process.returncode}'}")
-    return Completed(message="done") if ran else Completed(name="Cached", message="nothing to do")
-
-
-def is_up_to_date(stage: str, root: Path) -> bool:
-    """Return whether `dvc repro` would skip the stage, without starting a process that takes seconds.
-
-    If DVC cannot decide, the stage counts as not up to date, and the process that then runs reports the reason.
-    """
-    try:
-        asked = find_stage(root, stage)
-        with asked.repo.lock:
-            return not asked.changed()
-    except DvcException:  # another DVC process is running, or a file is missing
-        return False
-
-
-def stage_task(step: Step) -> Task[..., State[None]]:
-    """Return the task of one stage, with its name and its retries.
-
-    A stage with retries in dvc.yaml is retried after any failure, the others only after a signal ended them.
-    """
-    _, name = split(step.name)
-    return run_stage.with_options(
-        name=name.partition("@")[0],
-        task_run_name=name,
-        retries=step.retries or len(KILLED_DELAYS),
-        retry_delay_seconds=step.retry_delay_seconds if step.retries else KILLED_DELAYS,
-        retry_condition_fn=_unless_ending if step.retries else _if_killed,
-        retry_jitter_factor=0.2,
-    )
-
-
-def _unless_ending(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    return not _ending.is_set()
-
-
-def _if_killed(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, Killed) and not _ending.is_set()
 
 
 def make_flow(pipeline: str, workers: int | None = None, parent: Run | None = None) -> Flow[..., State[None]]:
@@ -260,7 +142,7 @@ def _bring_up_to_date(
                 _summary(name, states, root), key=f"{name}-summary", description="Stages, metrics"
             )
             link_report(run, name, root)
-            if failed := [reason(state) for state in states.values() if state.is_failed()]:
+            if failed := failures(states):
                 raise RuntimeError("; ".join(failed))
             # stages that had nothing to do have logged no headline figures
             run.log({key: value for _, figures in _metrics(name, root) for key, value in figures.items()})
@@ -274,10 +156,13 @@ def at_most(hours: float | None) -> Iterator[None]:
     """Limit the time of what is inside; None: no limit.
 
     Raises:
+        BadInput: it is not a time.
         RuntimeError: the time is over.
     """
+    if hours is not None and not hours > 0:
+        raise BadInput(f"timeout_hours is {hours:g}; expected more than 0, or null for no limit")
     try:
-        with timeout(hours * 3600 if hours else None, _Overdue):
+        with timeout(None if hours is None else hours * 3600, _Overdue):
             yield
     except _Overdue:
         raise RuntimeError(
@@ -285,46 +170,9 @@ def at_most(hours: float | None) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def stages_die_with_us() -> Iterator[None]:
-    """Stop the running stages when the flow is cancelled or interrupted, or when it fails.
-
-    If only dvc were killed, the stage's process would go on training as an orphan.
-    """
-    _ending.clear()
-    try:
-        yield
-    except BaseException:
-        with _starting:
-            _ending.set()
-            groups = [process.pid for process in _running]
-        for group in groups:
-            _signal(group, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while any(_signal(group, 0) for group in groups) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for group in groups:
-            _signal(group, signal.SIGKILL)
-        raise
-
-
-def _signal(group: int, number: int) -> bool:
-    """Send a signal to a process group; return False if the group has ended."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def sentence(error: BaseException) -> str:
     """Return the error's message on one line; DVC's messages have several indented lines."""
     return " ".join(str(error).split())
-
-
-def reason(state: State[Any]) -> str:
-    """Return the state's message without the prefix that Prefect adds to exceptions."""
-    return re.sub(r"^Task run encountered an exception:? (RuntimeError|Killed): ", "", state.message or "")
 
 
 def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) -> None:
@@ -374,12 +222,13 @@ def _count(states: Mapping[str, State[Any]]) -> str:
 
 
 def interruptible() -> None:
-    """Make SIGTERM end the flow as Ctrl-C does; otherwise its stages would go on running."""
+    """Make SIGTERM and a closed terminal end the flow as Ctrl-C does; otherwise its stages would go on running."""
 
     def handler(*_: object) -> None:
         raise Terminated
 
-    signal.signal(signal.SIGTERM, handler)
+    for number in server.ending_signals():
+        signal.signal(number, handler)
 
 
 @contextmanager

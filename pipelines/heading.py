@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from groundup.errors import BadInput
-from groundup.lineage.repository import git
+from groundup.lineage.repository import git, show
 from groundup.tracking import Heading
 from groundup.tracking.run import flatten
 from pipelines.lineage import revision_tags
@@ -82,7 +82,7 @@ def changed_values(root: Path, pipeline: str) -> dict[str, str]:
     base = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
     changed = {}
     for file in files:
-        committed = git(root, "show", f"{base}:./{file}")
+        committed = show(root, base, file).decode("utf-8", errors="replace")
         if not committed:
             continue
         before, after = flatten(_mapping(committed)), flatten(_mapping_of(root / file))

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class History:
-    """A project's history in git: the commits of all branches, stashes and DVC experiments, the newest first.
+    """A project's history in git: all commits of branches, tags, DVC experiments and the last stash, newest first.
 
     Paths are relative to the project's folder, which may be a subfolder of the repository. Without a git repository,
     and for files that were never committed, nothing is found.
@@ -17,7 +17,7 @@ class History:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._blobs: dict[str, bytes] = {}  # by git's name
+        self._blobs: dict[str, bytes] = {}  # by git's object id
         self.file = cache(self._file)
         self.folder = cache(self._folder)
 
@@ -26,13 +26,16 @@ class History:
         return bool(self._git("rev-parse", "--git-dir"))
 
     def _file(self, path: str, name: str) -> bytes | None:
-        """Return the version of a file whose MD5 is `name`; None if there is none."""
+        """Return the content of the newest version of a file whose MD5 is `name`; None if there is none."""
         blobs = self._versions(path, "blob")
         contents = self._contents(blobs)
         return next((contents[blob] for blob in blobs if _md5(contents[blob]) == name), None)
 
     def _folder(self, path: str, name: str, ignored: Callable[[str], bool]) -> Mapping[str, bytes] | None:
-        """Return the files of a folder that DVC recorded as `name`, by path; `ignored`: whether DVC ignores it."""
+        """Return the files in the version of a folder that DVC recorded as `name`, by path; None if there is none.
+
+        `ignored` returns whether DVC ignores a path.
+        """
         for tree in self._versions(path, "tree"):
             blobs = self._members(tree, path, ignored)
             contents = self._contents(blobs.values())
@@ -42,7 +45,7 @@ class History:
         return None
 
     def _versions(self, path: str, kind: str) -> list[str]:
-        """Return git's object ids of all versions of a path, the newest first."""
+        """Return git's object ids of all versions of a file (`kind` "blob") or folder ("tree"), the newest first."""
         commits = self._git("rev-list", "--all", "--full-history", "--", path).decode().split()
         asked = "".join(f"{commit}:./{path}\n" for commit in commits).encode()
         found = self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).decode()
@@ -50,7 +53,7 @@ class History:
         return [*dict.fromkeys(name for found_kind, name, *_ in words if found_kind == kind)]
 
     def _members(self, tree: str, path: str, ignored: Callable[[str], bool]) -> dict[str, str]:
-        """Return git's object ids of the files of a folder, by path."""
+        """Return git's object ids of the files in one version of a folder, by path, without those that DVC ignores."""
         blobs = {}
         for line in (
             self._git("ls-tree", "-r", "-z", "--full-tree", tree).decode(errors="replace").split("\0")[:-1]
@@ -61,7 +64,7 @@ class History:
         return blobs
 
     def _contents(self, blobs: Iterable[str]) -> Mapping[str, bytes]:
-        """Return the contents of files by git's object ids."""
+        """Read files from git; return the contents of all files read so far, by git's object id."""
         missing = [blob for blob in blobs if blob not in self._blobs]
         data = self._git("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in missing).encode())
         while data:
@@ -73,7 +76,7 @@ class History:
         return self._blobs
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """Return the output of a git command; empty without git or without a commit."""
+        """Return the output of a git command; empty if git is missing or the command fails."""
         try:
             return subprocess.run(
                 ["git", *arguments], cwd=self.root, input=stdin, capture_output=True, check=True

@@ -1,9 +1,9 @@
-"""Find the modules of the project that a stage's module may import, directly or indirectly, from their source.
+"""Find the modules of the project that a stage's module may import, directly or indirectly, by reading their source.
 
-The closure is static and rather too large than too small: it includes imports inside functions, both branches of a
-condition, the packages that contain a module, and every string that names a module. Only imports under
-`if TYPE_CHECKING:` are left out. If a module has imports that its source does not name
-(`importlib.import_module(name)`, `exec`, pickles) or a syntax error, the closure is marked as incomplete.
+No code runs. In case of doubt, a module belongs to the result, the closure: imports inside functions count, and so do
+those in both branches of a condition, the packages that contain a module, and every string that is the dotted name of a
+module. Only imports under `if TYPE_CHECKING:` do not count. The closure is marked as incomplete if a module has a
+syntax error, or imports that its source does not name (`importlib.import_module(name)`, `exec`, pickles).
 """
 
 import ast
@@ -26,12 +26,12 @@ _DYNAMIC = {
     *("iter_modules", "walk_packages", "meta_path", "path_hooks", "import_string", "builtins"),
     *("pickle", "cloudpickle", "dill", "joblib", "shelve"),
 }
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?=$|:)")  # a.b or a.b:name, from the start of a string
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?=$|:)")  # a.b or a.b:name, at the start of a string
 
 
 @dataclass(frozen=True)
 class Closure:
-    """The files that some modules reach; `complete` is False if dynamic imports may reach more."""
+    """The files that some modules may import; `complete` is False if dynamic imports may reach more."""
 
     files: frozenset[str]
     complete: bool
@@ -39,21 +39,21 @@ class Closure:
 
 @dataclass(frozen=True)
 class Imports:
-    """Dotted names that one module may import (not all are modules); `dynamic`: it may import others too."""
+    """The dotted names that one module may import, not all of them modules; `dynamic`: it may import others too."""
 
     names: frozenset[str]
     dynamic: bool
 
 
 class Modules:
-    """The project's modules at one time, and the imports of each; every file is read once."""
+    """The project's modules in one version, and the imports of each; every file is read at most once."""
 
     def __init__(self, code: Code) -> None:
         self.code = cache(code)
         self.imports = cache(self._imports)
 
     def files(self, name: str) -> list[str]:
-        """Return the files that importing `a.b` runs, those of `a` and of `a.b`; empty outside the project."""
+        """Return the files that `import a.b` runs, those of `a` and of `a.b`; empty for modules outside the project."""
         parts = name.split(".")
         paths = ["/".join(parts[: n + 1]) for n in range(len(parts))]
         files = [f"{root}{path}{end}" for path in paths for root in ROOTS for end in (".py", "/__init__.py")]
@@ -62,11 +62,11 @@ class Modules:
     def closure(
         self, files: Iterable[str], *, beyond: Collection[str] = (), resolved: Collection[str] = ()
     ) -> Closure:
-        """Return all files that some modules reach, including the modules themselves.
+        """Return all files that some modules may import, including the modules themselves.
 
         Args:
             files: paths relative to the project's folder.
-            beyond: names of modules and packages that are not followed.
+            beyond: names of modules and packages to leave out.
             resolved: files whose dynamic imports the caller has added to `files`.
         """
         found: set[str] = set()
@@ -84,7 +84,7 @@ class Modules:
         return Closure(frozenset(found), complete)
 
     def _imports(self, file: str) -> tuple[dict[str, list[str]], bool]:
-        """Return the files that a file imports, by the imported name, and whether it may import others too."""
+        """Return the files that a file may import, by the imported name, and whether it may import others too."""
         imports = imports_of(self.code(file) or b"", _package(file))
         files = {name: files for name in imports.names if (files := self.files(name))}
         # the `__all__` of a package may name more modules
@@ -97,7 +97,7 @@ class Modules:
 
 @cache
 def imports_of(source: bytes, package: str) -> Imports:
-    """Return the names that a module of a package may import."""
+    """Return the names that a module with this source may import; `package` is the one that contains the module."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid escapes in strings
@@ -118,7 +118,7 @@ def _package(file: str) -> str:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield all nodes except those under `if TYPE_CHECKING:`, if that name is typing's constant."""
+    """Yield the nodes of a module that can run: all but those under `if TYPE_CHECKING:`, if it is typing's constant."""
     constant = _is_typings_constant(tree)
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -152,7 +152,7 @@ def _is_typings_constant(tree: ast.Module) -> bool:
 
 
 def _names(node: ast.AST, package: str) -> Iterator[str]:
-    """Yield the dotted names that a node may import."""
+    """Yield the dotted names that a node of a module in `package` may import."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -186,7 +186,7 @@ def _is_dynamic(node: ast.AST) -> bool:
 
 
 def _names_its_module(call: ast.Call) -> bool:
-    """Return whether a call is `import_module("a.b")`, where the string is the name."""
+    """Return whether a call is `import_module` with the absolute name of a module as a string."""
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
     match call.args:
         case [ast.Constant(value=str(module))] if name == "import_module" and not call.keywords:

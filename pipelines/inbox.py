@@ -22,8 +22,9 @@ import yaml
 from dvc.exceptions import DvcException
 from filelock import FileLock, Timeout
 
-from groundup.datasets.inbox import MAX_BYTES, Outcome, examine, read_known, with_rows
+from groundup.datasets.inbox import Outcome, examine, read_known, with_rows
 from groundup.datasets.increments import GATE, GROWING, TRAIN, read_increments
+from groundup.datasets.messages import read_file
 from groundup.datasets.spam import BookSpamConfig
 from groundup.errors import BadInput
 from groundup.files import write_json
@@ -108,7 +109,8 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
     Raises:
         BadInput: another call is at work, the pipeline has not run, messages of earlier increments are missing, the
-            protocol has no gate split, a file cannot be read, or DVC failed. The inbox is then unchanged.
+            protocol has no gate split, a file cannot be read or written, or DVC failed. The next call repeats the
+            work.
     """
     with _locked(root):
         folders = Folders(root)
@@ -129,14 +131,24 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
+    """Keep other calls out.
+
+    Raises:
+        BadInput: another call is at work, or a file cannot be read or written.
+    """
     lock = root / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
             yield
     except Timeout as error:
         raise BadInput(
             "another process is taking in the inbox; expected one at a time: run again when it has ended."
+        ) from error
+    except OSError as error:
+        raise BadInput(
+            f"{printable(str(error.filename or 'a file'), '')} cannot be read or written ({error.strerror}); expected "
+            f"access, and room on the disk: correct this and run again."
         ) from error
 
 
@@ -168,8 +180,9 @@ def _discard_unfinished(folders: Folders, waiting: Sequence[Path]) -> None:
         names = {_digest(path)[:16] for path in waiting}
         for path in unfinished:
             if path.stem in names:
-                path.unlink()
+                # the record first: without its increment it would be missed as one of another clone
                 path.with_name(f"{path.name}.dvc").unlink(missing_ok=True)
+                path.unlink()
         del folders.increments  # reads the folder again
 
 
@@ -178,7 +191,7 @@ def _is_recorded(increment: Path) -> bool:
     try:
         recorded = yaml.safe_load(increment.with_name(f"{increment.name}.dvc").read_text(encoding="utf-8"))
         return bool(re.fullmatch("[0-9a-f]{32}", recorded["outs"][0]["md5"]))
-    except (OSError, yaml.YAMLError, LookupError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False
 
 
@@ -198,37 +211,39 @@ def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
     recorded = {path.stem for path in folders.increments}
     outcomes: list[Outcome] = []
     for path in waiting:
-        outcome = Outcome(printable(path.name, ""), _digest(path), 0)
+        name = printable(path.name, "")
         done = recorded | {earlier.name for earlier in outcomes if earlier.accepted}
+        try:
+            data = read_file(path)  # once: the file may change at any moment
+        except BadInput as error:
+            outcomes.append(Outcome(name, _digest(path), 0, reason=str(error)))
+            continue
+        outcome = Outcome(name, hashlib.sha256(data).hexdigest(), 0)
         if outcome.name in done:
-            why = f"{outcome.file}: this file was taken in before, as {folders.increment(outcome).name}."
+            why = f"{name}: this file was taken in before, as {folders.increment(outcome).name}."
             outcome = replace(outcome, reason=why, repeated=True)
-        elif (size := path.stat().st_size) > MAX_BYTES:
-            why = f"{outcome.file}: found {size:,} bytes; expected at most {MAX_BYTES:,}: divide the file."
-            outcome = replace(outcome, reason=why)
         else:
-            outcome = examine(path.read_bytes(), outcome.file, known, params.inbox, faults)
+            outcome = examine(data, name, known, params.inbox, faults)
             known = with_rows(known, outcome.accepted)
         outcomes.append(outcome)
     return outcomes
 
 
 def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(
-            f"{printable(str(path), '')} cannot be read ({error.strerror}); expected a file of labels: correct its "
-            f"permissions, or remove it."
-        ) from error
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(folders: Folders, outcome: Outcome) -> None:
     """Write the reasons for what was rejected, and the increment; a file that was taken in before has written both."""
-    taken_before = outcome.repeated and not outcome.rows
-    if not taken_before and (outcome.reason or outcome.quarantined or outcome.refused):
-        write_json(folders.reasons(outcome), outcome.as_json())
+    if outcome.repeated and not outcome.rows:
+        return
+    reasons = folders.reasons(outcome)
+    if outcome.reason or outcome.quarantined or outcome.refused:
+        write_json(reasons, outcome.as_json())
+    else:  # an earlier call, with other limits, may have refused the file
+        for old in reasons.parent.glob(f"{outcome.name}.*"):
+            old.unlink()
     if outcome.accepted:
         write_jsonl(folders.increment(outcome), outcome.accepted)
 

@@ -30,7 +30,8 @@ from groundup.monitoring.policy import counted, due
 from groundup.monitoring.results import read_results
 from groundup.reports.monitoring import verdict
 from groundup.text.jsonl import read_jsonl, write_jsonl
-from pipelines.flow import FORESEEN, by_hand, sentence
+from pipelines.flow import FORESEEN, at_most, by_hand, sentence
+from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import MainParams, load_params
 from pipelines.retrain import retrain
 from pipelines.windows import Judge, check
@@ -42,22 +43,27 @@ POLLED = timedelta(minutes=2)  # a runner or worker asks for work every 10 to 15
 
 
 @flow(name="monitor")
-def monitor() -> State[Any]:
+def monitor(timeout_hours: float | None = None) -> State[Any]:
     """Check every new window of messages, and start a retraining if the policy calls for one.
 
     A window that cannot be read does not stop the others, but the flow then fails. It always writes the artifact
     `monitoring-summary`.
+
+    Args:
+        timeout_hours: the time after which the checks are stopped, and a retraining that runs here; None: no limit.
     """
     lines = ["# Monitoring", ""]
     problems: list[str] = []
     checked: list[dict[str, Any]] = []
     try:
+        cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
         with _alone(root):
-            checked, problems = check_new_windows(root, params)
+            with at_most(timeout_hours):
+                checked, problems = check_new_windows(root, params)
             lines += _summary(checked, params)
-            started = retrain_if_due(root, params)
+            started = retrain_if_due(root, params, timeout_hours)
             lines += started
     except FORESEEN as error:
         problems.append(sentence(error))
@@ -81,13 +87,17 @@ def _alone(root: Path) -> Iterator[None]:
     """
     path = root / "data/state/monitor.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
-        with FileLock(path, timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise BadInput(
             "another run of the monitor is checking the windows; wait until it has ended"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_new_windows(root: Path, params: MainParams) -> tuple[list[dict[str, Any]], list[str]]:
@@ -137,7 +147,7 @@ def _summary(checked: Sequence[Mapping[str, Any]], params: MainParams) -> list[s
     return ["| window | messages | verdict | page |", "|---|---|---|---|", *rows, ""]
 
 
-def retrain_if_due(root: Path, params: MainParams) -> list[str]:
+def retrain_if_due(root: Path, params: MainParams, timeout_hours: float | None) -> list[str]:
     """Start a retraining if the policy calls for one; return what was done, as Markdown; empty if nothing.
 
     The firing is recorded after the retraining was started, so a crash in between starts it again.
@@ -160,7 +170,7 @@ def retrain_if_due(root: Path, params: MainParams) -> list[str]:
         run = run_deployment(RETRAINING, timeout=0, idempotency_key=f"drift-{key}", tags=["drift"])
         how = f"flow run {run.name} of {RETRAINING}"
     else:
-        state = retrain(return_state=True)
+        state = retrain(timeout_hours=timeout_hours, return_state=True)
         how = f"ran here: {state.name}, {state.message}"
     fired = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
-"""The types of every params.yaml. Each section's dataclass is in the room that reads it; they are combined here.
+"""The types of every params.yaml: one dataclass per pipeline, made of the sections that the rooms define.
 
-PIPELINES is the one list of pipelines. For each it has the folder of dvc.yaml and params.yaml, the sections, the
-sections that it shares with the main pipeline, and the number of stages that may run at the same time.
+PIPELINES is the only list of the pipelines. Each entry has the folder of dvc.yaml and params.yaml, the sections, the
+sections that the pipeline borrows from the main one, and the number of stages that may run at the same time.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ from groundup.training.config import (
 
 @dataclass(frozen=True)
 class MainParams:
-    """The sections of params.yaml."""
+    """The sections of the main pipeline's params.yaml."""
 
     __pydantic_config__ = STRICT
 
@@ -79,7 +79,7 @@ class MainParams:
 
 @dataclass(frozen=True)
 class StudyParams:
-    """The sections of pipelines/study/params.yaml, and `compute` of the main pipeline."""
+    """The sections of pipelines/study/params.yaml, and the section `compute` of the main pipeline."""
 
     __pydantic_config__ = STRICT
 
@@ -87,7 +87,7 @@ class StudyParams:
     data: StudyDataConfig
     verses: VersesConfig
     vocabularies: dict[str, VocabularyConfig]
-    """The vocabularies that the ladder compares, by name."""
+    """The vocabularies that the stages ladder and compare_tokenizers compare, by name."""
     train_vocabulary: TrainVocabularyConfig
     ladder: LadderConfig
     compare_tokenizers: CompareTokenizersConfig
@@ -103,7 +103,7 @@ class StudyParams:
 
 @dataclass(frozen=True)
 class TransferParams:
-    """The sections of pipelines/transfer/params.yaml, and the sections that it shares with the main pipeline."""
+    """The sections of pipelines/transfer/params.yaml, and those that it borrows from the main pipeline."""
 
     __pydantic_config__ = STRICT
 
@@ -126,12 +126,13 @@ class TransferParams:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One dvc.yaml and the params.yaml in the same folder."""
+    """A pipeline: a dvc.yaml and the params.yaml in the same folder."""
 
     folder: str  # relative to the project's folder
     sections: type[Any]
     borrowed: tuple[str, ...] = ()  # sections that come from the main params.yaml
-    workers: int = 1  # parallel stages; more than 1 only if no stage is timed and all fit into memory
+    # stages that may run at the same time; more than 1 only if no stage is timed and all fit into memory
+    workers: int = 1
 
     @property
     def dvc_yaml(self) -> str:
@@ -158,11 +159,11 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
     """Read and check every section of a pipeline, including borrowed ones.
 
     Returns:
-        The dataclass that PIPELINES names for the pipeline.
+        An object of the pipeline's `sections` type in PIPELINES, such as MainParams.
 
     Raises:
-        BadInput: values are missing, unknown, misspelt or have the wrong type (the message lists all of them), or a
-            borrowed section is also in the pipeline's own file.
+        BadInput: a file is missing or not YAML; values are missing, unknown, misspelt or of the wrong type (the
+            message lists all of them); or a borrowed section is also in the pipeline's own file.
     """
     chosen, main = PIPELINES[pipeline], PIPELINES["main"]
     path = root / chosen.params_yaml
@@ -187,12 +188,12 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
 
 
 def tracking_config(root: Path) -> TrackingConfig | None:
-    """Return the section `tracking` of the main pipeline; None if the file or the section is missing.
+    """Return the section `tracking` of the main params.yaml; None if the file or the section is missing.
 
-    Stages without values of their own do not need a valid file.
+    Other sections are not checked, so that a stage without parameters runs even if one of them has a wrong value.
 
     Raises:
-        BadInput: a value of the section is wrong.
+        BadInput: the file is not YAML, or a value of the section is wrong.
     """
     path = root / PIPELINES["main"].params_yaml
     values = read_values(path) if path.exists() else None
@@ -209,7 +210,7 @@ def tracking_config(root: Path) -> TrackingConfig | None:
 
 
 def read_values(path: Path) -> Any:
-    """Return the content of a YAML file, unchecked.
+    """Return the content of a YAML file without checking it against types.
 
     Raises:
         BadInput: the file is missing, unreadable or not YAML.

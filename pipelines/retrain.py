@@ -29,18 +29,7 @@ from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
 from pipelines.contests import CONTESTS, Contest, Entrant, Match, gate_split
-from pipelines.flow import (
-    FORESEEN,
-    at_most,
-    by_hand,
-    make_flow,
-    pipeline_run_of_flow,
-    plan,
-    reason,
-    sentence,
-    stage_task,
-    stages_die_with_us,
-)
+from pipelines.flow import FORESEEN, at_most, by_hand, make_flow, pipeline_run_of_flow, plan, sentence
 from pipelines.inbox import take_in
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
@@ -49,6 +38,7 @@ from pipelines.operate.missed import cancel_missed_runs
 from pipelines.operate.notices import KEPT, PROMOTED, announce
 from pipelines.params import PIPELINES, MainParams, load_params
 from pipelines.run import PARENT_VARIABLE
+from pipelines.stage_tasks import failures, stage_task, stages_die_with_us
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
@@ -159,9 +149,11 @@ def refresh(root: Path, run: Run) -> None:
     steps, environment = plan(root, [DOWNLOAD]), {PARENT_VARIABLE: run.run_id}
     try:
         with stages_die_with_us():
-            futures = [stage_task(step).submit(step.name, root, True, environment) for step in steps]
-            wait(futures)
-            if failed := [reason(future.state) for future in futures if future.state.is_failed()]:
+            futures = {
+                step.name: stage_task(step).submit(step.name, root, True, environment) for step in steps
+            }
+            wait(list(futures.values()))
+            if failed := failures({name: future.state for name, future in futures.items()}):
                 raise RuntimeError(f"the data could not be refreshed: {'; '.join(failed)}")
     except BaseException:
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--force", "--quiet"]

@@ -1,8 +1,9 @@
-"""Derive the code dependencies of the stages from their imports, as rooms; `make docs` writes them to every dvc.yaml.
+"""Derive the code dependencies of every stage from its imports; `make docs` writes them to the dvc.yaml files.
 
-DVC reruns a stage if a file below one of its dependencies changed. Its code dependencies are the stage's own module and
-the rooms of the library that it reaches: packages such as src/groundup/nn. A list of modules would change with every
-import; `python -m pipelines.settle` finds the unnecessary reruns that a list of rooms causes.
+They are the stage's own module, and the rooms of the library that it reaches: packages such as src/groundup/nn. DVC
+reruns a stage if any file in one of them changed, even if the stage does not use that file; the command
+`python -m pipelines.settle` finds stages that need not run. A list of single modules would be exact, but would change
+with every import.
 """
 
 import re
@@ -12,7 +13,7 @@ from pipelines.imports import Modules
 from pipelines.params import PIPELINES
 
 LIBRARY = "src/groundup/"
-# The code around every stage is not a dependency: the runner unpacks the command line, tracking only records, DVC
+# The code that surrounds a stage is not a dependency: the runner unpacks the command line, tracking only records, DVC
 # tracks each value that params.py reads, and errors and settings cannot change what a stage writes.
 FRAME = (
     "pipelines.run",

@@ -205,6 +205,15 @@ def _caused_by_transport(error: BaseException | None) -> bool:
     return False
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals, besides that of Ctrl-C, that ask for an orderly end: SIGTERM, and that of a closed terminal.
+
+    The latter only if it would end the process; a process that was started with nohup ignores it.
+    """
+    closed = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, *([signal.SIGHUP] if closed else [])]
+
+
 def leave(code: int) -> None:
     """End the process without waiting for Prefect's threads, which would try for minutes to reach the server."""
     sys.stdout.flush()
@@ -279,7 +288,7 @@ def _server(port: int, url: str) -> Iterator[None]:
 
 
 def serve(deployments: Sequence[RunnerDeployment]) -> None:
-    """Run flows on their schedules, one at a time, until Ctrl-C or SIGTERM.
+    """Run flows on their schedules, one at a time, until Ctrl-C, SIGTERM or the end of the terminal.
 
     Then the current run is cancelled, and the schedules are paused.
     """
@@ -290,7 +299,7 @@ async def _serve(deployments: Sequence[RunnerDeployment]) -> None:
     asked_to_end = asyncio.Event()
 
     def listen() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *ending_signals()):
             asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
 
     listen()

@@ -1,13 +1,14 @@
 """Settle stages that DVC would run again although nothing that they do has changed.
 
-`python -m pipelines.settle` lists the stale stages with the changes of each. With `--commit`, DVC records those stages
-as done whose code still does the same as when they ran (see groundup.text.source).
+`python -m pipelines.settle` lists the stale stages, each with what changed. With `--commit`, DVC records as done the
+stages whose code still does the same as when they ran (see groundup.text.source).
 
 A stage is judged by its entry in the lock file, which has the MD5 of each dependency. Data, parameters, command and
 lists of dependencies must be as recorded, and all outputs must exist as recorded. For each file or folder of code that
-differs, git's history is searched for the content with the recorded MD5, which is compared with the working tree file
-by file. A changed module counts if the stage can reach it (see pipelines.imports) before or after the change; other
-changed files in these folders always count. A change that cannot be shown to be harmless is a reason to run the stage.
+differs, git's history is searched for the version with the recorded MD5, which is compared with the working tree file
+by file. A changed module counts if the stage could reach it before the change or can reach it now (see
+pipelines.imports); every other changed file in a folder of code counts. A change that cannot be shown to be harmless is
+a reason to run the stage.
 """
 
 import os
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.stage import PipelineStage
 
-# its only dynamic import is the stage that its first argument names
+# the only module that it imports dynamically is the stage that its first argument names
 RUNNER = "pipelines.run"
 NAMED = 3  # most definitions listed per reason, and most reasons listed per line
 
@@ -48,12 +49,13 @@ Entry = Mapping[str, Any]  # a stage in a lock file
 
 @dataclass(frozen=True)
 class Stale:
-    """A stage that DVC would run again; if it has no reasons, running it would change nothing."""
+    """A stage that DVC would run again. If `reasons` is empty, only code that cannot change its outputs differs."""
 
     name: str  # as on DVC's command line in the project's folder
-    code: tuple[str, ...]  # its files and folders of code that differ from the recorded ones
+    # the files and folders of code, among its dependencies, that differ from the recorded ones
+    code: tuple[str, ...]
     reasons: tuple[str, ...]
-    hashes: Mapping[str, str]  # of its dependencies when it was judged, by path
+    hashes: Mapping[str, str]  # of all its dependencies when it was judged, by path
 
 
 def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
@@ -61,7 +63,7 @@ def stale_stages(root: Path, only: Sequence[str] = ()) -> list[Stale]:
 
     Args:
         root: the project's folder.
-        only: stages to judge, such as `download@spam`, or `download` for the whole group; default: all.
+        only: stages to judge, such as `download@spam`, or `download` for the whole group; all stages if empty.
 
     Raises:
         BadInput: `root` is not a DVC project in a git repository, DVC cannot read its files, or a stage is unknown.
@@ -86,8 +88,8 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
     """Let DVC record stages without reasons as done, and update the stage keys of runs and models in MLflow.
 
     Raises:
-        BadInput: DVC failed, or a file changed after it was judged, and the lock files were restored; or the lock files
-            were written and MLflow cannot be reached.
+        BadInput: DVC failed, or a file changed after it was judged (the lock files are then as before); or MLflow
+            cannot be reached (the lock files are then already written).
     """
     assert not any(stage.reasons for stage in stages)
     before = _recorded(root, stages)
@@ -107,7 +109,7 @@ def settle(root: Path, stages: Sequence[Stale]) -> None:
 
 
 def _recorded(root: Path, stages: Sequence[Stale]) -> dict[str, Entry]:
-    """Return the entries of some stages in the lock files, by stage."""
+    """Return the lock files' entries of some stages, by stage."""
     return {stage.name: _entries(_lock(root, stage.name))[split(stage.name)[1]] for stage in stages}
 
 
@@ -121,8 +123,13 @@ def _put_back(root: Path, entries: Mapping[str, Entry]) -> None:
 
 
 def _chosen(stages: Iterable["PipelineStage"], only: Sequence[str]) -> list["PipelineStage"]:
-    """Return the stages that the user names; all by default."""
-    first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))  # the main pipeline
+    """Return the stages that the user names, or all if `only` is empty, those of the main pipeline first.
+
+    Raises:
+        BadInput: a name is unknown.
+    """
+    # the main pipeline has the shortest path
+    first = sorted(stages, key=lambda stage: stage.path_in_repo.count("/"))
     called: dict[PipelineStage, set[str]] = {}
     for stage in first:
         if stage.cmd:  # stages of `dvc add` have no command
@@ -138,7 +145,7 @@ def _lock(root: Path, stage: str) -> Path:
 
 
 def _entries(lock: Path) -> dict[str, Any]:
-    """Return the stages of a lock file by their names in it."""
+    """Return the entries of a lock file by the names of their stages; empty if there is no lock file."""
     loaded = load_yaml(str(lock)) if lock.exists() else None
     return (loaded or {}).get("stages") or {}
 
@@ -163,7 +170,7 @@ class _Project:
         self._earlier: dict[frozenset[tuple[str, str]], Modules] = {}
 
     def judge(self, stage: "PipelineStage") -> Stale | None:
-        """Judge one stage; return None if it is up to date."""
+        """Judge one stage; return None if it is up to date or frozen."""
         name = address(stage.path_in_repo, stage.name)
         if stage.frozen:
             return None
@@ -190,7 +197,7 @@ class _Project:
         return Stale(name, tuple(dep.def_path for dep in code), tuple(reasons), hashes)
 
     def _change(self, item: "Output") -> str:
-        """Describe how a dependency or output differs from the recorded one; empty if it does not."""
+        """Return how a dependency or output differs from the recorded one, in words; empty if it does not."""
         if (found := self._hash(item)) == item.hash_info.value:
             return ""
         if not found:
@@ -222,7 +229,11 @@ class _Project:
         return Path(item.fs_path).relative_to(self.root).as_posix()
 
     def _code_reasons(self, stage: "PipelineStage", changed: Sequence["Output"]) -> list[str]:
-        """Return how the changed code differs from the code when the stage ran; empty if it does the same."""
+        """Return how the code's behaviour has changed since the stage ran, as reasons to run it; empty if it has not.
+
+        `changed`: the dependencies on code that differ from the recorded ones. If git does not have the recorded
+        version of one, that is the only reason.
+        """
         old: dict[str, bytes] = {}
         new: dict[str, bytes] = {}
         for dep in changed:
@@ -250,7 +261,7 @@ class _Project:
     def _before(
         self, changed: Sequence["Output"], old: Mapping[str, bytes], new: Mapping[str, bytes]
     ) -> Modules:
-        """Return the modules as of the time when a stage ran; modules outside `changed` are the current ones."""
+        """Return the modules as they were when a stage ran: `old` in the dependencies `changed`, elsewhere as now."""
         key = frozenset((dep.fs_path, str(dep.hash_info.value)) for dep in changed)
         if key not in self._earlier:
             both = old.keys() | new.keys()
@@ -268,7 +279,7 @@ class _Project:
         return None if content is None else {path: content}
 
     def _present(self, place: str) -> Mapping[str, bytes]:
-        """Return the current files of a dependency, by path."""
+        """Return the current contents of a dependency's files, by path."""
         folder = Path(place).is_dir()
         files = self.repo.dvcignore.find(self.repo.fs, place) if folder else [place]
         paths = [Path(file).relative_to(self.root).as_posix() for file in files]
@@ -288,7 +299,7 @@ class _Project:
 
 
 def _value(values: Any, key: str) -> Any:
-    """Return the value named `a.b.c`."""
+    """Return the value of a dotted key such as `a.b.c`; _MISSING if there is none."""
     for part in key.split("."):
         if not isinstance(values, Mapping) or part not in values:
             return _MISSING
@@ -297,7 +308,7 @@ def _value(values: Any, key: str) -> Any:
 
 
 def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
-    """Return recorded dependencies, outputs and parameters that dvc.yaml no longer lists, which DVC itself ignores."""
+    """Return a reason per recorded dependency, output or parameter that dvc.yaml no longer lists; DVC ignores these."""
     named = {item.def_path for item in [*stage.deps, *stage.outs]}
     recorded = {item["path"] for key in ("deps", "outs") for item in entry.get(key, [])}
     params = {dep.def_path: dep.params for dep in stage.deps if isinstance(dep, ParamsDependency)}
@@ -307,16 +318,16 @@ def _dropped(stage: "PipelineStage", entry: Entry) -> list[str]:
 
 
 def reach(command: Any, modules: Modules) -> Closure:
-    """Return the modules that the command of a stage can reach."""
+    """Return the files that a stage's command can reach; incomplete if the modules that it starts are not known."""
     entries, resolved = _entries_of(command, modules)
     found = modules.closure(entries, resolved=resolved)
     return Closure(found.files, found.complete and bool(entries))
 
 
 def _entries_of(command: Any, modules: Modules) -> tuple[list[str], list[str]]:
-    """Return the modules that a command starts, and those among them whose dynamic imports are known.
+    """Return the files that a command starts, and those among them whose dynamic imports are known.
 
-    Both lists are empty if the command is not a single plain call of Python.
+    Both lists are empty unless the command is a single plain call of Python with a module or script of the project.
     """
     if not isinstance(command, str) or set(command) & set(";&|<>`$()\n"):
         return [], []
@@ -339,7 +350,7 @@ def _module(name: str, modules: Modules) -> list[str]:
 
 @cache
 def _difference(path: str, old: bytes | None, new: bytes | None, least: Detail) -> str:
-    """Describe how a file's behaviour has changed, in a few words; empty if it has not."""
+    """Return how a file's behaviour has changed, in a few words; empty if it has not."""
     if old == new:
         return ""
     if old is None or new is None:
@@ -374,11 +385,11 @@ def main(
         bool, typer.Option("--commit", help="Let DVC record stages that need not run again as done.")
     ] = False,
 ) -> None:
-    """List the stale stages, and settle those that need not run again.
+    """List the stale stages; with --commit, settle those that need not run again.
 
-    A stage need not run again if its outputs are the recorded ones, if only its
-    code changed, and if the changes in the code that it can reach are limited to
-    comments, docstrings, formatting and the order of imported names.
+    A stage need not run again if its outputs are the recorded ones and only its
+    code changed, and if in the code that it can reach only comments, docstrings,
+    formatting and the order of imported names changed.
 
     \b
       python -m pipelines.settle             # list the stale stages with reasons

@@ -1,6 +1,6 @@
 """`make back`: undo a run with a profile, which overwrites values, metrics, data and models.
 
-git keeps the files under refs/groundup/, and DVC's cache keeps data and models.
+The earlier values and metrics are kept in git, under refs/groundup/, and the earlier data and models in DVC's cache.
 """
 
 import argparse
@@ -19,11 +19,19 @@ from pipelines.mend import Say, by_make, mend
 BEFORE = "refs/groundup/before"  # states before runs with a profile, the oldest first
 LEFT = "refs/groundup/left"  # the state before the last `back`
 WRITTEN = ("params.yaml", "dvc.lock", "reports")  # files in git that a run with a profile changes
-KEPT = f":!{LEDGER.as_posix()}"  # the ledger only grows, and MLflow has a copy of it
+# not restored: entries of the ledger are never removed, and MLflow has a copy
+KEPT = f":!{LEDGER.as_posix()}"
 
 
 def keep(root: Path, say: Say, profile: str) -> None:
-    """Mend, then save the current state for `back` before a run with a profile, unless this resumes such a run."""
+    """Mend the project, then save its state for `back`, before a run with a profile.
+
+    Nothing is saved if params.yaml already has the values of the profile and the last saved state is from before a run
+    with it: that run is then resumed.
+
+    Raises:
+        BadInput: git fails, or as `mend` does.
+    """
     mend(root, say)
     kept = _kept(root)
     if kept and kept[-1].endswith(f"-{profile}") and _has_values_of(root, profile):
@@ -33,7 +41,7 @@ def keep(root: Path, say: Say, profile: str) -> None:
 
 
 def _snapshot(root: Path) -> str:
-    """Return a commit of the current state, on no branch."""
+    """Return a commit of the tracked files as they are now, on no branch; HEAD if none of them differs from it."""
     # without a refreshed index, stash fails if a file was rewritten with the same bytes
     _git(root, "update-index", "-q", "--refresh")
     return _git(root, "stash", "create") or _git(root, "rev-parse", "HEAD")
@@ -44,7 +52,7 @@ def _kept(root: Path) -> list[str]:
 
 
 def _has_values_of(root: Path, profile: str) -> bool:
-    """Return whether params.yaml has the values of the profile."""
+    """Return whether params.yaml has all values of a profile."""
     yaml = YAML(typ="safe")  # unlike PyYAML, it reads DVC's 5e-05 as a number
     params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
     lines = (root / f"pipelines/profiles/{profile}.txt").read_text(encoding="utf-8").splitlines()
@@ -63,7 +71,7 @@ def back(root: Path, say: Say) -> None:
     """Restore values, metrics, data and models to their state before the last run with a profile.
 
     Raises:
-        BadInput: there is no such run, or git fails.
+        BadInput: there is no such run, git fails, or as `mend` does.
     """
     kept = _kept(root)
     if not kept:
@@ -71,7 +79,7 @@ def back(root: Path, say: Say) -> None:
             "there is nothing to go back to: no make repro-<profile> has run here since the last make back; to restore "
             "the last commit: git checkout . && dvc checkout dvc.yaml"
         )
-    mend(root, say)  # also waits for a dvc that is working on these files
+    mend(root, say)  # also waits for a DVC command that is working on these files
     written = [*(name for name in WRITTEN if _git(root, "ls-tree", kept[-1], name)), KEPT]
     if _git(root, "diff", "--name-only", kept[-1], "--", *written) or not _git(root, "for-each-ref", LEFT):
         # otherwise an earlier attempt was interrupted after this step
@@ -113,7 +121,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def main() -> None:
-    """`python -m pipelines.way_back keep PROFILE`, `… back`, `… to-commit`, as the Makefile calls it."""
+    """Run the command `keep PROFILE`, `back` or `to-commit` of `python -m pipelines.way_back`, as the Makefile does."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.way_back", description=(__doc__ or "").partition("\n")[0]
     )

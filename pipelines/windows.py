@@ -58,16 +58,17 @@ class Judge:
             with explained(connection.uri):
                 checkpoint = registry.fetch_checkpoint(connection, champion, Path(folder))
             self.classifier = load_checkpoint(checkpoint)
-            trained_on = registry.trained_on(checkpoint)
+            self.trained_on = registry.trained_on(checkpoint)
         self.pretrained = load_checkpoint(Path(find_stage(root, "pretrain").outs[0].fs_path), kind="decoder")
         splits = Path(find_stage(root, "prepare_spam").outs[0].fs_path)
         if not (splits / "train.jsonl").exists():
             raise BadInput(f"{splits} has no train.jsonl; expected the prepared splits: run make repro")
         self.splits = [name for name in SPLITS if (splits / f"{name}.jsonl").exists()]
         every = [row for name in self.splits for row in read_jsonl(splits / f"{name}.jsonl")]
-        rows, self.left_out = unseen(every, trained_on)
+        rows, self.left_out = unseen(every, self.trained_on)
+        self.training_texts = [row["text"] for row in read_jsonl(splits / "train.jsonl")]
         same = self.classifier.config.data.get("train") == fingerprint(splits / "train.jsonl")
-        self.unseen = bool(trained_on) or same
+        self.unseen = bool(self.trained_on) or same
         self.reference = self.measured(rows)
 
     def measured(self, rows: Sequence[Mapping[str, Any]]) -> Messages:
@@ -90,15 +91,18 @@ class Judge:
             BadInput: there are too few messages.
         """
         config, evaluate = self.params.monitor, self.params.evaluate
-        sample = draw(self.reference.texts, [row["text"] for row in rows], config.max_messages, config.seed)
+        new, trained_on = unseen(rows, self.trained_on)
+        texts = [row["text"] for row in new]
+        sample = draw(self.reference.texts, texts, self.training_texts, config.max_messages, config.seed)
         return compare(
             self.reference.take(sample.reference),
-            self.measured([rows[i] for i in sample.window]),
+            self.measured([new[i] for i in sample.window]),
             config,
             Bootstrap(evaluate.bootstrap_samples, evaluate.confidence, evaluate.seed),
         ) | {
             "messages": {
                 "read": len(rows),
+                "trained_on": trained_on + sample.trained_on,
                 "near_duplicates": sample.near_duplicates,
                 "compared": len(sample.window),
             },

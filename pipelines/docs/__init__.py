@@ -1,4 +1,4 @@
-"""`make docs`: write the pages, and blocks of pages, that follow from facts elsewhere in the repository.
+"""`make docs`: write the pages, and blocks of pages, that are derived from other files of the repository.
 
 docs/results.md, modules.md, data.md, parameters.md and overview.svg are completely generated, each from a template of
 the same name. In other pages a generated block is between `<!-- NAME: begin -->` and `<!-- NAME: end -->`. The same

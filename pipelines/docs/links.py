@@ -10,7 +10,7 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
 def broken_links(pages: Iterable[Path]) -> Iterator[str]:
-    """Yield one phrase per link without a target file or heading: "usage.md links to data.md#own"."""
+    """Yield a phrase such as "usage.md links to data.md#own" for each link whose file or heading does not exist."""
     for page in pages:
         for target in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
             if "://" in target or target.startswith("mailto:"):
@@ -22,6 +22,6 @@ def broken_links(pages: Iterable[Path]) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return GitHub's anchors of a page's headings, without the numbers that it adds to repeated headings."""
+    """Return the anchors that GitHub gives to a page's headings, without its numbers for repeated headings."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}

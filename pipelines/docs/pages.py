@@ -1,4 +1,4 @@
-"""The generated pages and their contents, and the schedules in prefect.yaml."""
+"""Generate the pages and blocks of pages, and the schedules in prefect.yaml."""
 
 import json
 import re
@@ -25,14 +25,15 @@ from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
-# in docs/, each from the template of the same name
+# generated pages in docs/, each from the template of the same name
 WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
-MARKDOWN = ("*.md", "docs/*.md", "data/*.md", "data/own/*.md", "data/inbox/*.md", "data/labelled/*.md")
+YOURS = ("own", "inbox", "labelled", "windows")  # folders of data/ with a page of their own
+MARKDOWN = ("*.md", "docs/*.md", "data/*.md", *(f"data/{name}/*.md" for name in YOURS))
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """Return the contents of every page that `make docs` writes, by path.
+    """Return the contents of prefect.yaml and of every page that is generated or has generated blocks, by path.
 
     Raises:
         BadInput: a page has a block with an unknown name.
@@ -63,12 +64,12 @@ def generate(root: Path) -> dict[Path, str]:
 
 
 def pages(root: Path) -> list[Path]:
-    """Return all Markdown pages of the repository."""
+    """Return the Markdown pages of the project, as listed in MARKDOWN."""
     return sorted(page for pattern in MARKDOWN for page in root.glob(pattern))
 
 
 def read_facts(root: Path) -> dict[str, Any]:
-    """Return the values that the templates use: metrics, datasets, parameters, rooms."""
+    """Return the values that the templates use: metrics, datasets, parameters, rooms and others, by name."""
     metrics = {
         name: read_metrics(root / "reports" / ("" if name == "main" else name) / "metrics")
         for name in PIPELINES
@@ -98,7 +99,10 @@ def read_facts(root: Path) -> dict[str, Any]:
 
 
 def filled(page: Path, blocks: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
-    """Return a replacement function for BLOCK that puts the text of each block between its markers."""
+    """Return a function for `BLOCK.sub` that puts the text of each block between its markers.
+
+    That function raises BadInput if `page` has a block that is not in `blocks`.
+    """
 
     def fill(found: re.Match[str]) -> str:
         begin, name, end = found.groups()

@@ -1,4 +1,4 @@
-"""Every value of every params.yaml: type, bounds and meaning come from the JSON Schema, the value from the file."""
+"""Describe every key of every params.yaml: type, bounds and meaning from the JSON Schema, the value from the file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,17 +10,17 @@ from pipelines.docs.rooms import escape
 from pipelines.params import Pipeline, read_values
 
 Schema = Mapping[str, Any]
-WIDEST = 80  # most characters of a mapping in a table
+WIDEST = 80  # most characters of a mapping that is shown in a table
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a section or of a type."""
+    """A key of a section of params.yaml or of a type, with its description."""
 
     name: str
     type: str  # as Markdown
-    value: str  # in params.yaml, as Markdown; empty for a key of a type, and for a long mapping
+    value: str  # the one in params.yaml, as Markdown; empty for a key of a type, and for a long mapping
     meaning: str
 
 
@@ -31,13 +31,14 @@ class Section:
     name: str
     meaning: str
     keys: tuple[Key, ...]
-    others: tuple[str, ...] = ()  # types that the section may have instead, by its kind, protocol or source
+    # other types that the section may have, with another kind, protocol or source
+    others: tuple[str, ...] = ()
 
 
 def read_parameters(
     root: Path, pipelines: Mapping[str, Pipeline], schemas: Mapping[str, Schema]
 ) -> tuple[dict[str, list[Section]], list[Section]]:
-    """Return the sections of each pipeline's params.yaml by path, and the types of their values.
+    """Return the sections of each pipeline's params.yaml by its path, and the types that the sections use.
 
     Args:
         root: the project's folder.
@@ -59,7 +60,7 @@ def read_parameters(
 
 
 def _chosen(schema: Schema, definitions: Mapping[str, Schema], value: Any) -> tuple[Schema, list[str]]:
-    """Resolve a reference or union; return the schema that fits the value, and the names of a union's other members."""
+    """Resolve a reference or union: return the schema of the value, and the names of the union's other members."""
     if "$ref" in schema:
         return definitions[_name(schema["$ref"])], []
     if "discriminator" in schema:
@@ -95,7 +96,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _section(name: str, schema: Schema, values: Any = None, others: Sequence[str] = ()) -> Section:
-    """Return a section with its values, or a type without values."""
+    """Return a section with its values, or, without `values`, a type."""
     keys = tuple(
         Key(key, kind(part), _setting(values, key), _line(part.get("description", "")))
         for key, part in schema.get("properties", {}).items()

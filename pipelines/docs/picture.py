@@ -1,4 +1,4 @@
-"""docs/overview.svg: the three pipelines with their data and results, as boxes and arrows."""
+"""Lay out docs/overview.svg, which shows the three pipelines with their data and results as boxes and arrows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Lane:
 
 
 def lanes(facts: Mapping[str, Any]) -> list[Lane]:
-    """Return the pipelines from top to bottom."""
+    """Return one lane per pipeline, from top to bottom. `facts`: the result of `pages.read_facts`."""
     found: list[Lane] = []
     y = float(TOP)
     for name, command, texts, chain in (

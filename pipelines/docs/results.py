@@ -1,4 +1,4 @@
-"""The metrics of all pipelines, in the form that the templates use."""
+"""Read the metrics of all pipelines, in the form that the templates use."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def outdated_inputs(root: Path) -> dict[str, list[str]]:
-    """Return the inputs that other outputs of the main pipeline have replaced since a pipeline ran, by pipeline."""
+    """Return, by pipeline, the outputs of the main pipeline that have changed since the pipeline used them."""
     made = {out["path"]: out.get("md5") for entry in _locked(root, "main") for out in entry.get("outs", [])}
     found = {}
     for name in PIPELINES.keys() - {"main"}:
@@ -36,7 +36,7 @@ def outdated_inputs(root: Path) -> dict[str, list[str]]:
 
 
 def _locked(root: Path, pipeline: str) -> list[dict[str, Any]]:
-    """Return the entries of a pipeline's lock file; none before its first run."""
+    """Return the entries of a pipeline's lock file; an empty list before its first run."""
     lock = (root / PIPELINES[pipeline].dvc_yaml).with_suffix(".lock")
     if not lock.is_file():
         return []

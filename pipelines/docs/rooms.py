@@ -1,4 +1,4 @@
-"""The rooms of the code and their modules, with their docstrings."""
+"""Read the rooms (packages) of the code and their modules, with their docstrings."""
 
 import ast
 import re
@@ -31,9 +31,9 @@ class Room:
 
 
 def read_rooms(root: Path, package: str) -> list[Room]:
-    """Return the rooms of a package in the order of the layers in `pyproject.toml`, the top layer first.
+    """Return the rooms of a folder of code in the order of the layers in `pyproject.toml`, the top layer first.
 
-    A nested room follows its parent; the package itself comes last.
+    A nested room follows its parent. Rooms in no layer follow by name, and the package itself comes last.
 
     Args:
         root: the project's folder.
@@ -53,7 +53,7 @@ def read_rooms(root: Path, package: str) -> list[Room]:
 
 
 def read_module(root: Path, file: Path) -> Module:
-    """Return a module with its docstring."""
+    """Read a module's docstring. `root`: the project's folder; `file`: the module."""
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     text = escape(docstring)
     summary = " ".join(text.partition("\n\n")[0].split())
@@ -61,14 +61,14 @@ def read_module(root: Path, file: Path) -> Module:
 
 
 def escape(text: str) -> str:
-    """Escape `text` for a Markdown table; text between backquotes is kept, except for the bars."""
+    """Escape `text` for a Markdown table: vertical bars everywhere, other signs only outside of backquotes."""
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [re.sub(r"([<*_])", r"\\\1", part) for part in parts[::2]]
     return "".join(parts).replace("|", "\\|")
 
 
 def _layers(root: Path) -> dict[str, int]:
-    """Return the position of each room in the layer contract of the library, 0 for the top layer."""
+    """Return the layer of each room of the library in the import contract, 0 for the top layer."""
     config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")

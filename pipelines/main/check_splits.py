@@ -1,4 +1,7 @@
-"""Check the splits: stop if an evaluation item occurs in training text or an expectation on the splits fails."""
+"""Check the prepared splits; stop if an evaluation item occurs in training text or a required expectation fails.
+
+The file `contamination`, on which pretraining depends, is written only if the check succeeds.
+"""
 
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def main(
     spam: SpamConfig,
     instructions: InstructionsConfig,
 ) -> None:
-    """Write the results; raise BadInput if a required expectation fails, else write `contamination` for pretraining."""
+    """Write the results, then `contamination`, or raise BadInput with the offending rows if the check fails."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)

@@ -8,5 +8,8 @@ from groundup.tracking import Run
 
 
 def main(run: Run, role: str, own: Path, out: Path, kept: Path, *, data: DataConfig) -> None:
-    """Download, and log the location that was used."""
+    """Download the dataset of `role`, and log the location that served it.
+
+    `own` is the folder of the user's own files; `kept` keeps the downloaded file for the next run of the stage.
+    """
     download(run, dataset_for(role, data, load_catalogue(data.catalogue)), own, out, kept)

@@ -1,4 +1,4 @@
-"""Score the finetuned models and the baselines: metrics, predictions and sample responses."""
+"""Score the finetuned models and the baselines; write metrics, predictions of the baselines and sample responses."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def main(
     evaluate: EvaluateConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Evaluate both finetuned models on their test splits; `predictions` holds the spam classifiers' predictions."""
+    """Evaluate both finetuned models on their test splits; `predictions`: those of the spam classifiers."""
     from groundup.tasks.instruction_responses import before_and_after
 
     splits = read_splits(spam, ("train", "val", "test"))

@@ -1,4 +1,4 @@
-"""Clean, deduplicate and split the pretraining text: train.jsonl, val.jsonl, gate.jsonl, report.json."""
+"""Clean, deduplicate and split the pretraining text; write train.jsonl, val.jsonl, gate.jsonl and report.json."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConfig) -> None:
-    """Clean, deduplicate and split the corpus.
+    """Write the splits of the corpus and the report to the folder `out`.
 
-    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
     import pandas
 

@@ -1,4 +1,7 @@
-"""Split the instructions by task family: train, val, test, gate and held_out.jsonl, report.json."""
+"""Split the instructions; write train.jsonl, val.jsonl, test.jsonl, gate.jsonl, held_out.jsonl and report.json.
+
+The families of tasks in held_out.jsonl occur in no other split.
+"""
 
 from pathlib import Path
 
@@ -18,9 +21,12 @@ def main(
     *,
     instructions: InstructionsConfig,
 ) -> None:
-    """Split the rows, and keep rows that occur in the earlier splits train and gate out of the evaluation.
+    """Write the splits of the instructions and the report to the folder `out`.
 
-    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    Rows that occur in train or gate of `corpus` or `spam` are dropped from the evaluation splits by the protocol
+    "deduplicated", and counted as leaks by "book".
+
+    `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
     import pandas
 

@@ -1,4 +1,4 @@
-"""Split the labelled messages: train.jsonl, val.jsonl, test.jsonl, gate.jsonl, report.json."""
+"""Split the spam messages; write train.jsonl, val.jsonl, test.jsonl, gate.jsonl and report.json."""
 
 from pathlib import Path
 
@@ -9,9 +9,12 @@ from groundup.tracking import Run
 def main(
     run: Run, raw: Path, labelled: Path, corpus: Path, validation: Path, out: Path, *, spam: SpamConfig
 ) -> None:
-    """Split the messages, and add the new ones in `labelled`; those in train or gate of the corpus go to train.
+    """Write the splits of the messages and the report to the folder `out`.
 
-    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    The protocol "deduplicated" puts messages that occur in train or gate of `corpus` in train, and adds the new
+    labelled messages in `labelled`. The protocol "book" does neither.
+
+    `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
     import pandas
 

@@ -26,9 +26,8 @@ def main(
     pretrain: PretrainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its loss curve and its metrics; `contamination`, written by check_splits, has to exist."""
+    """Write the checkpoint, its loss curve and its metrics; `contamination` only makes DVC run check_splits first."""
     from groundup.tasks.pretraining import pretrain_checkpoint
-    from groundup.tokenizers.bpe import BPETokenizer
     from groundup.training.resume import clear_states
     from groundup.training.shards import decoded_texts
 
@@ -42,7 +41,6 @@ def main(
     run.artifact(curve, "curves")
     run.artifact(out / "config.json", "checkpoint")
     run.pointer(out / "model.safetensors", "checkpoint")
-    texts = decoded_texts(tokens, "train", BPETokenizer.load(tokenizer))
     run.register(
         out,
         PRETRAINED_MODEL,
@@ -50,7 +48,7 @@ def main(
         params=CONTINUATION_PARAMS,
         metrics={f"val/{name}": figures["val"][name] for name in ("bpb", "loss")},
         dataset=val,
-        trained_on=fingerprints({"text": text} for text in texts),
+        trained_on=fingerprints({"text": text} for text in decoded_texts(tokens, "train", tokenizer)),
         card=pretraining_card(figures),
     )
     clear_states(state)

@@ -1,4 +1,4 @@
-"""Draw every picture and page of the main pipeline from the metrics of its other stages."""
+"""Draw every picture and page of the main pipeline from the results of its other stages."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def main(
     *,
     evaluate: EvaluateConfig,
 ) -> None:
-    """Write the pictures, the report and the pages of both validations (`raw`, `splits`)."""
+    """Write the pictures, the page of the main report, and the pages of the validation results `raw` and `splits`."""
     facts = report.read_facts(corpus, spam, instructions, tokens, metrics, samples)
     files = (predictions / "spam.csv", predictions / "spam_baselines.csv")
     answers = read_answers(read_jsonl(spam / "test.jsonl"), *files)

@@ -1,4 +1,4 @@
-"""Encode the corpus as token shards."""
+"""Encode the pretraining corpus as token shards."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from groundup.training.shards import SPLITS, write_shards
 
 
 def main(run: Run, corpus: Path, tokenizer: Path, out: Path) -> None:
-    """Encode both splits of `corpus` into the folder `out`."""
+    """Encode train and val of `corpus`, and write the shards to the folder `out`."""
     meta = write_shards(corpus, BPETokenizer.load(tokenizer), out, progress=True)
     for split in SPLITS:
         counts = meta[split]

@@ -1,4 +1,4 @@
-"""Train the tokenizer on the training split, or take GPT-2's."""
+"""Train the main pipeline's tokenizer on train of the corpus, or use GPT-2's vocabulary."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from groundup.training.shards import read_documents
 
 
 def main(run: Run, corpus: Path, vocabulary: Path, out: Path, *, tokenizer: TokenizerConfig) -> None:
-    """Write the tokenizer to `out`; the validation split is used only to measure it.
+    """Write the tokenizer to `out`; val is used only to measure it.
 
     `vocabulary` is the folder with GPT-2's files, for a tokenizer of kind gpt2.
     """

@@ -1,4 +1,4 @@
-"""Check the raw data: stop the pipeline if rows violate a required expectation."""
+"""Check the raw data, and stop the pipeline if a required expectation fails."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def main(
     *,
     data: DataConfig,
 ) -> None:
-    """Write the results, and, if every required expectation is met, the metrics, which later stages depend on.
+    """Write the results and, if every required expectation is met, the metrics, which later stages depend on.
 
     Raises:
         BadInput: a required expectation fails; the message lists the offending rows.

@@ -118,7 +118,7 @@ def serve() -> None:
             server.serve(served)
     except KeyboardInterrupt as error:  # before the schedule was created
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
-    except (BadInput, DvcException) as error:
+    except (BadInput, DvcException, httpx.HTTPError) as error:
         typer.echo(f"error: {sentence(error)}", err=True)
         raise typer.Exit(1) from None
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import httpx
 from dvc.repo import Repo
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
@@ -87,11 +87,15 @@ def report_page(pipeline: str, root: Path) -> Path | None:
 
 
 def _address(run: Run) -> str | None:
-    """Return the page of a run in MLflow's interface: on its server, or where `make ui` serves a local store."""
+    """Return the page of a run in MLflow's interface: on its server, or where `make ui` serves a local store.
+
+    A password in the server's address is left out.
+    """
     if run.connection is None:
         return None
-    uri = run.connection.uri
-    base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    server, base = urlsplit(run.connection.uri), "http://127.0.0.1:5000"
+    if server.scheme in ("http", "https"):
+        base = f"{server.scheme}://{server.netloc.rpartition('@')[2]}{server.path.rstrip('/')}"
     return f"{base}/#/experiments/{run.connection.experiment_id}/runs/{run.run_id}"
 
 
@@ -102,10 +106,10 @@ def _key(name: str) -> str:
 
 @contextmanager
 def _unless_unreachable() -> Iterator[list[None]]:
-    """Turn an error of the Prefect server into a warning; the yielded list has an element if there was none."""
+    """Turn an error into a warning; the yielded list has an element if there was none."""
     reached: list[None] = [None]
     try:
         yield reached
-    except (httpx.HTTPError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the stage must go on
         reached.clear()
         get_run_logger().warning("Prefect could not record an artifact: %s", " ".join(str(error).split()))

@@ -1,8 +1,7 @@
-"""JSON Schemas of the params.yaml files and the catalogue, with which editors complete and check values.
+"""JSON Schemas of the params.yaml files and of the catalogue, with which editors complete and check values.
 
-They are generated from the types and kept in this folder; the first line of each YAML file names its schema
-(`# yaml-language-server: $schema=…`). `make docs` writes them. Their descriptions are the docstrings of the classes and
-of the fields.
+`make docs` generates them from the types and writes them to this folder. The first line of each YAML file names its
+schema (`# yaml-language-server: $schema=…`). The descriptions are the docstrings of the classes and of their fields.
 """
 
 import ast
@@ -40,7 +39,7 @@ def _params(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _catalogue() -> dict[str, Any]:
-    """Return the schema of the catalogue, where the name of an entry is its key."""
+    """Return the schema of the catalogue, whose entries have no field `name`: their names are the keys."""
     schema = TypeAdapter(dict[str, Dataset]).json_schema(schema_generator=_Described)
     schema["$defs"]["Dataset"] = _without(schema["$defs"]["Dataset"], ("name",))
     return {**schema, "propertyNames": {"pattern": f"^{NAME.pattern}$"}}
@@ -53,10 +52,10 @@ def _without(schema: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 class _Described(GenerateJsonSchema):
-    """Pydantic's schemas with the docstrings of fields, also inherited ones, and without titles such as "Max Lr".
+    """Pydantic's schemas, with docstrings as the descriptions of fields and without titles such as "Max Lr".
 
-    Pydantic's own `use_attribute_docstrings` parses the source whenever params.yaml is read, which takes longer than
-    everything else in reading it.
+    Pydantic's own `use_attribute_docstrings` is not used: it would parse the source whenever params.yaml is read, which
+    takes longer than the rest of the reading.
     """
 
     def field_title_should_be_set(self, schema: CoreSchema) -> bool:
@@ -70,7 +69,7 @@ class _Described(GenerateJsonSchema):
 
 
 def _docstrings(kind: type) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass and its bases."""
+    """Return the docstring below each field of a dataclass and its bases, on one line, by the field's name."""
     found = {}
     for base in kind.__mro__[-2::-1]:  # base classes first, without object
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]

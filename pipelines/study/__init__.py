@@ -1,1 +1,1 @@
-"""The study: one module per stage of pipelines/study/dvc.yaml, whose stages follow the main pipeline (`make study`)."""
+"""The study: one module per stage of pipelines/study/dvc.yaml. `make study` runs it after the main pipeline."""

@@ -1,4 +1,4 @@
-"""Check the pairs of verses: stop if an expectation fails or an evaluation verse occurs in train."""
+"""Check the pairs of verses; stop if an expectation fails or a verse of val or test occurs in train."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from groundup.validation.results import add_suite, gate, summary
 
 
 def main(run: Run, pairs: Path, results: Path, metrics: Path, *, verses: VersesConfig) -> None:
-    """Write the results, and, if every required expectation is met, the metrics, which training depends on.
+    """Write the results and, if every required expectation is met, the metrics, which training depends on.
 
     Raises:
-        BadInput: an expectation fails, or an evaluation verse occurs in train; the message lists the rows.
+        BadInput: an expectation fails, or a verse of val or test occurs in train; the message lists the rows.
     """
     from groundup.validation.expectations import validate_verses  # takes 5 s to import
 

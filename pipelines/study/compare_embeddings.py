@@ -1,4 +1,4 @@
-"""Measure every set of word vectors, ours and gensim's."""
+"""Measure every set of word vectors, those of groundup and those of gensim."""
 
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def main(
     compare_embeddings: CompareEmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the metrics, and to `shown` the neighbours and layouts for the page; `ours`, `gensim`: sets of vectors."""
+    """Measure the sets of vectors in `ours` and `gensim`.
+
+    The metrics are written to `metrics`; the neighbours and layouts of words, for the page, to `shown`.
+    """
     from groundup.embeddings import comparison
     from groundup.embeddings.corpora import read_documents
 

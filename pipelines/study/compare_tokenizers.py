@@ -1,4 +1,4 @@
-"""Compare the tokenizers in one table, and show how each splits a sentence."""
+"""Compare the study's tokenizers in one table, and show how each splits a sentence."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ def main(
     """Write the table of all tokenizers.
 
     Args:
-        tokenizers, measured, ladder: folders with one file per vocabulary: the tokenizer, its measures on text, and
-            the metrics of its model. The measures on text include times, so they are read here and not by the stage
-            ladder, whose models need not be trained again when a time changes.
+        tokenizers, measured, ladder: folders with one file per vocabulary: the tokenizer, its metrics on text, and
+            the metrics of its model. The metrics on text include times. They are read here and not by the stage
+            ladder, so that a different time does not make DVC train the models again.
         metrics: the file to write.
         vocabularies, compare_tokenizers: sections of params.yaml.
     """

@@ -27,7 +27,10 @@ def main(
     contextual: ContextualConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Probe two sets of word vectors, the main pipeline's decoder, and the study's decoder and encoder."""
+    """Measure two sets of word vectors, the main pipeline's decoder, and the study's decoder and encoder.
+
+    The metrics are written to `metrics`, and the first pairs of sentences, for the page, to `shown`.
+    """
     from groundup.checkpoint import load_checkpoint
     from groundup.training.devices import pick_device
 

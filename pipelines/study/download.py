@@ -8,6 +8,9 @@ from groundup.tracking import Run
 
 
 def main(run: Run, name: str, own: Path, out: Path, kept: Path, *, data: StudyDataConfig) -> None:
-    """Download, and log the location that was used."""
+    """Download the dataset `name`, and log the location that served it.
+
+    `own` is the folder of the user's own files; `kept` keeps the downloaded file for the next run of the stage.
+    """
     dataset = dataset_named(name, data.catalogue, load_catalogue(data.catalogue))
     download(run, dataset, own, out, kept)

@@ -1,4 +1,4 @@
-"""Download GPT-2's vocabulary, which the study compares with its own."""
+"""Download GPT-2's vocabulary, which the study compares with vocabularies trained here."""
 
 from pathlib import Path
 

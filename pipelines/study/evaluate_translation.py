@@ -1,4 +1,4 @@
-"""Translate the test verses with the model and two baselines: scores, samples and alignments."""
+"""Translate the test verses with the model and two baselines; write scores, samples and alignments."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def main(
     evaluate_translation: EvaluateTranslationConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Translate and score, then measure the attention on some of the verses that the page shows."""
+    """Translate and score the test verses, then measure the attention on some of those that the page shows."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation import translation_results, word_alignment
     from groundup.inspection.attention_maps import save_maps

@@ -1,4 +1,4 @@
-"""Describe the parts of the trained models and their attention on a sentence from params.yaml."""
+"""Describe the parts of the trained models, and their attention on a sentence from params.yaml."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def main(
     explain: ExplainConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Read the sentence with each model; write facts and attention maps for the page, and the sizes of the models."""
+    """Run each model on the sentence; write facts and attention maps for the page, and the sizes of the models."""
     from groundup.checkpoint import load_checkpoint
     from groundup.inspection import explanation
     from groundup.inspection.attention_maps import save_maps

@@ -1,4 +1,4 @@
-"""Train gensim's word2vec with the same words, window, vector size and epochs, for comparison with ours."""
+"""Train gensim's word2vec with the words, window, vector size and epochs of train_embeddings, for comparison."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def main(
     train_embeddings: EmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train on the conversations (`name` is chat), or on the conversations and both Bibles (mix)."""
+    """Train on the corpus `name`: "chat", the conversations, or "mix", the conversations and both Bibles."""
     from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train_with_gensim
     from groundup.embeddings.vocabulary import build_vocabulary

@@ -8,7 +8,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, metrics: Path, out: Path) -> None:
-    """Select the headline metrics from those of the other stages."""
+    """Write the headline metrics, selected from the metrics of the other stages in the folder `metrics`."""
     figures = headline(read_metrics(metrics))
     write_json(out, figures)
     run.artifact(out)

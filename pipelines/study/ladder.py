@@ -1,6 +1,7 @@
-"""Train the same decoder for the same time with one of the vocabularies, once per seed, and finetune it for spam.
+"""Train a decoder with one of the vocabularies and finetune it for spam, once per seed.
 
-The trainings are short; after an interruption, the stage starts again.
+The decoder and its training time are the same for all vocabularies. The trainings are short and not resumed: after an
+interruption, the stage starts again.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ def main(
     ladder: LadderConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the tokenizer's row of the table: the size of the model, and the results of each seed."""
+    """Write the tokenizer's row of the table of tokenizers: the size of its decoder, and the results of each seed."""
     from groundup.tasks.tokenizer_ladder import measure_tokenizer
 
     run.params({"tokenizer": tokenizer.stem})

@@ -1,4 +1,4 @@
-"""Pair the verses of both Bibles and split them by chapter: train, val and test.jsonl, report.json."""
+"""Pair the verses of both Bibles and split them by chapter; write train, val and test.jsonl, and report.json."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, king_james: Path, basic: Path, out: Path, *, verses: VersesConfig) -> None:
-    """Align, clean and split the verses; King James English is the source."""
+    """Align, clean and split the verses. The source is King James English, the target Basic English."""
     import pandas
 
     splits, report = prepare(read_jsonl(king_james), read_jsonl(basic), verses)

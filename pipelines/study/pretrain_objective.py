@@ -1,4 +1,4 @@
-"""Pretrain a decoder on next tokens or an encoder on masked ones, with the same shape, text and time."""
+"""Pretrain a decoder on next tokens, or an encoder of the same shape on masked tokens, with equal text and time."""
 
 from pathlib import Path
 
@@ -20,7 +20,10 @@ def main(
     objectives: ObjectivesConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the checkpoint, its accuracy on val with that of the baselines, and the curve."""
+    """Write the checkpoint, the token accuracy of model and baselines on val, and the loss curve.
+
+    `objective` is "causal" for the decoder or "masked" for the encoder.
+    """
     from groundup.tasks.objective_pretraining import pretrain_objective
     from groundup.training.resume import clear_states
 

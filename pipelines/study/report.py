@@ -1,4 +1,4 @@
-"""Draw every picture and page of the study from the metrics of its other stages."""
+"""Draw every picture and page of the study from the results of its other stages."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ DRAW = {
 
 
 def main(run: Run, metrics: Path, curves: Path, shown: Path, *outs: Path) -> None:
-    """Write the pages.
+    """Write the pages of the study and their pictures.
 
     Args:
         run: the MLflow run.

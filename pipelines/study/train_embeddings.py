@@ -1,4 +1,4 @@
-"""Train word vectors with one of our methods on one corpus."""
+"""Train word vectors with one of groundup's methods on one corpus."""
 
 import hashlib
 from pathlib import Path
@@ -23,7 +23,7 @@ def main(
     train_embeddings: EmbeddingsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train on the conversations (`name` is chat), or on the conversations and both Bibles (mix)."""
+    """Train on the corpus `name`: "chat", the conversations, or "mix", the conversations and both Bibles."""
     from groundup.embeddings.corpora import corpus_files, read_documents
     from groundup.embeddings.learning import train
     from groundup.embeddings.vocabulary import build_vocabulary

@@ -21,7 +21,7 @@ def main(
     translation: TranslationConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Train the model, save it, and measure it on all of val. `gate` only makes DVC run check_verses first."""
+    """Write the checkpoint, the curve and the loss on all of val; `gate` only makes DVC run check_verses first."""
     from groundup.checkpoint import fingerprint, save_checkpoint
     from groundup.tasks.translation_training import train_translator
     from groundup.text.jsonl import read_splits

@@ -1,4 +1,4 @@
-"""Train a vocabulary of the study on the training split, or take GPT-2's, and measure it on text."""
+"""Train a vocabulary of the study on train of the corpus, or use GPT-2's, and measure it on text."""
 
 import time
 from pathlib import Path
@@ -31,7 +31,7 @@ def main(
     vocabularies: dict[str, VocabularyConfig],
     train_vocabulary: TrainVocabularyConfig,
 ) -> None:
-    """Write the tokenizer, the corpus as token ids, and the tokenizer's metrics on the validation split."""
+    """Write the tokenizer of the vocabulary `name`, its metrics on val, and the corpus as token shards."""
     config = vocabularies[name]
     texts = {
         split: [text_of(messages) for messages in read_documents(corpus / f"{split}.jsonl")]

@@ -1,6 +1,6 @@
 """Finetune decoder and encoder for spam, from pretrained and from random weights, with few and with many messages.
 
-The trainings are many and short; after an interruption, the stage starts again.
+The many trainings are short and not resumed: after an interruption, the stage starts again.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(
     transfer: TransferConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write F1 on test for every system, number of messages and seed, and the final training losses."""
+    """Write F1 on test for every system, number of messages and seed, and the final training loss of every model."""
     from groundup.tasks.transfer_learning import measure_transfer
 
     run.reads(spam / "train.jsonl", "spam-train", "training")

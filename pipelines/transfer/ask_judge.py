@@ -1,4 +1,4 @@
-"""Let a language model score the answers, if one can be reached; no stage fails without it."""
+"""Let a language model (the judge) score the answers of every start; without a judge, the stage does not fail."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from groundup.tracking import Run
 
 
 def main(run: Run, responses: Path, metrics: Path, *, ask_judge: JudgeConfig) -> None:
-    """Write the judge's scores of all starts, or of none."""
+    """Write the judge's scores of all starts, or no scores if there is no judge or it fails."""
     scores = scores_by_model({name: read_jsonl(responses / f"{name}.jsonl") for name in STARTS}, ask_judge)
     run.log({f"{name}/judge": found["mean"] for name, found in scores.items()})
     write_json(metrics, {"judge": ask_judge.model if scores else None, "scores": scores})

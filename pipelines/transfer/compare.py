@@ -24,7 +24,7 @@ def main(
     *,
     evaluate: EvaluateConfig,
 ) -> None:
-    """Read predictions, answers and scores, one file per start, and write the comparison."""
+    """Write the comparison; `predictions`, `responses` and `scores` are folders with one file per start."""
     run.reads(spam / "test.jsonl", "spam-test", "test")
     run.reads(book / "test.jsonl", "book-spam-test", "test")
     splits, book_splits = (read_splits(folder, ("train", "val", "test")) for folder in (spam, book))

@@ -1,4 +1,4 @@
-"""Download the dataset of preference pairs that `preferences` names, if it names one."""
+"""Download the preference pairs, if the section `preferences` of params.yaml names a dataset."""
 
 from pathlib import Path
 

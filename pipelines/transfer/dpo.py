@@ -1,4 +1,4 @@
-"""Train with direct preference optimisation, so that chosen answers become more likely than rejected ones."""
+"""Train the LoRA model with direct preference optimisation (DPO), which makes chosen answers more likely."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def main(
     dpo: PreferenceConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write adapters for the model `lora`, which is also the reference model."""
+    """Write adapters for the model `lora`, which is also the reference model, and their metrics and curve on val."""
     from groundup.tasks.preferences import finetune_checkpoint
     from groundup.training.resume import clear_states
 

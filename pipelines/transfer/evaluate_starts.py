@@ -1,4 +1,4 @@
-"""Measure a start before its spam finetuning: bits per byte and verifiable tasks."""
+"""Measure a start before its spam finetuning: bits per byte, and exact match on verifiable tasks."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Finetune the downloaded model on the verifiable tasks with LoRA; its own weights stay frozen."""
+"""Finetune the downloaded model on the instructions with LoRA: adapters are trained, its own weights stay frozen."""
 
 from pathlib import Path
 

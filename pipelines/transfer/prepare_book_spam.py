@@ -1,4 +1,4 @@
-"""Split the messages as the book does (balanced), for comparison with the accuracy that it reports."""
+"""Split the spam messages as the book does (balanced), for comparison with the accuracy that the book reports."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from groundup.tracking import Run
 
 
 def main(run: Run, raw: Path, corpus: Path, validation: Path, out: Path, *, book_spam: SpamConfig) -> None:
-    """Write the split, and a report of the test messages that are also in train.
+    """Write the splits, and a report that counts the test messages that are also in train.
 
-    `validation` is not read: as a dependency, it makes DVC run the validation first.
+    `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
     import pandas
 

@@ -1,4 +1,4 @@
-"""Prepare pairs of a chosen and a rejected answer: train.jsonl, val.jsonl, report.json."""
+"""Prepare pairs of a chosen and a rejected answer; write train.jsonl, val.jsonl and report.json."""
 
 from functools import partial
 from itertools import chain
@@ -20,7 +20,11 @@ def main(
     preferences: PairsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Make pairs from the instructions, or split the pairs of a dataset without requests that occur in the tests."""
+    """Make pairs from the instructions, or split the pairs of the dataset `downloaded`.
+
+    Rejected answers to the instructions may be mistakes of the model `lora`. Pairs of the dataset are dropped if their
+    request occurs in test, gate or held_out of the instructions.
+    """
     from groundup.tasks.instruction_responses import answers_of
 
     if isinstance(preferences, JudgedPairsConfig):

@@ -6,7 +6,10 @@ from groundup.tracking import Run
 
 
 def main(run: Run, catalogue: Path, out: Path, state: Path, *, pretrained: str) -> None:
-    """Download the model, or read it from a folder, and check every tensor; `state` keeps an unfinished download."""
+    """Download the model `pretrained`, or read it from a local folder or GGUF file, and check every tensor.
+
+    `state` keeps an unfinished download.
+    """
     from groundup.interop.fetching import fetch_published
     from groundup.interop.published import save_published
 

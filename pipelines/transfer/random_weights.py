@@ -1,4 +1,4 @@
-"""Make the main pipeline's model with random weights, the baseline of every comparison."""
+"""Make the main pipeline's model with random weights: the start that was not pretrained."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Draw the plots and the page of the transfer pipeline from the metrics of compare and dpo."""
+"""Draw the plots and the page of the transfer pipeline from the metrics of compare and the curve of dpo."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from groundup.training.curves import read_curve
 
 
 def main(run: Run, metrics: Path, curve: Path, plots: Path, page: Path) -> None:
-    """Draw the metrics of every start and the curves of DPO, and write the page."""
+    """Draw the metrics of every start and the training curves of DPO, and write the page."""
     found = read_json(metrics)
     with atomic_path(plots) as folder:
         folder.mkdir()

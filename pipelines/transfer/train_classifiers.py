@@ -1,4 +1,4 @@
-"""Finetune a spam classifier from a start, with the values for its size."""
+"""Finetune spam classifiers from one start, one per seed, with the settings for models of its size."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def main(
     classify_book: SpamTrainingConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Write the classifier, every seed's predictions and the loss curves.
+    """Write the best classifier, every seed's predictions and the loss curves.
 
-    `section` names the values: the main pipeline's finetune_spam for models of its size, classify for downloaded
+    `section` names the settings: finetune_spam for models as small as the main pipeline's, classify for downloaded
     models, or classify_book for the book's split.
     """
     from groundup.tasks.classification import train_classifiers

@@ -1,4 +1,4 @@
-"""The schedule of a flow: a cron expression and a time zone, as params.yaml has them."""
+"""Check the schedule of a flow in params.yaml: a cron expression and a time zone."""
 
 import re
 import zoneinfo
@@ -10,14 +10,14 @@ CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul 
 
 
 def check_schedule(cron: str, timezone: str) -> None:
-    """Raise ValueError unless the expression has five valid cron fields and the time zone is known."""
+    """Raise ValueError unless `cron` is valid (see `check_cron`) and `timezone` is an IANA name."""
     check_cron(cron)
-    if timezone not in zoneinfo.available_timezones():  # Prefect's own rule
+    if timezone not in zoneinfo.available_timezones():  # Prefect checks it in this way too
         raise ValueError(f"timezone is {timezone!r}; expected an IANA name, such as Europe/Berlin or UTC")
 
 
 def check_cron(expression: str) -> None:
-    """Raise ValueError unless the expression has five valid cron fields."""
+    """Raise ValueError unless a cron expression has five valid fields, written as every scheduler can read them."""
     try:
         if len(expression.split()) != 5:
             raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")

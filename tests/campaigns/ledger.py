@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from groundup.tracking import connect, mirror, registry
-from groundup.tracking.champions import Champions, Origin, standing
+from groundup.tracking.champions import Champions, Origin
 from groundup.tracking.ledger import Entry
 from groundup.tracking.mirror import Mirror
+from groundup.tracking.standing import standing
 
 ORIGIN = Origin("campaign", "", "")
 PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "groundup.tracking.champions"]

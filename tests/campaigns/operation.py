@@ -34,6 +34,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
+from groundup.text.jsonl import read_jsonl, write_jsonl
 from pipelines.operate.automations import SILENCE
 from tests.campaigns.kills import forget, lock, results
 from tests.clone import ROOT, Clone, profile
@@ -43,6 +44,7 @@ from tests.pipelines.test_server import free_port
 VALUES = {"pretrain.training.max_steps": 600, "pretrain.training.checkpoint_interval": 20}
 MINUTE = "* * * * *"
 STAGE = "pretrain"
+RETRAINING = "retrain/scheduled"
 PATIENCE = 1800.0  # seconds for anything to happen
 
 
@@ -180,7 +182,7 @@ def a_fired_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
     try:
         run = until(
             "a fired run",
-            lambda: next((r for r in site.runs(client, "retrain/scheduled") if r.start_time), None),
+            lambda: next((r for r in site.runs(client, RETRAINING) if r.start_time), None),
         )
         site.schedule("0 3 * * 1")
         done = ended(client, run)
@@ -196,11 +198,11 @@ def a_fired_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
 def one_missed_run_is_made_up_for(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
     """Of several runs that were missed without a worker, one runs."""
     site.stop_worker()
-    before = {run.id for run in site.runs(client, "retrain/scheduled")}
+    before = {run.id for run in site.runs(client, RETRAINING)}
     site.schedule(MINUTE)
 
     def new() -> list[FlowRun]:
-        return [run for run in site.runs(client, "retrain/scheduled") if run.id not in before]
+        return [run for run in site.runs(client, RETRAINING) if run.id not in before]
 
     until("three late runs", lambda: sum(run.state_name == "Late" for run in new()) >= 3)
     late = {run.id for run in new() if run.state_name == "Late"}
@@ -291,12 +293,38 @@ def a_killed_worker(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
 
 def two_flows_never_run_at_once(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
     """Runs of different flows wait for each other."""
-    names = ("main/on-demand", "retrain/scheduled", "main/on-demand")
+    names = ("main/on-demand", RETRAINING, "main/on-demand")
     done = [ended(client, run) for run in [site.run(client, name) for name in names]]
     spans = sorted((run.start_time, run.end_time) for run in done if run.start_time and run.end_time)
     assert len(spans) == 3, done
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), spans
     return {"runs": len(spans), "overlaps": 0}
+
+
+def drift_starts_a_retraining(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
+    """Two windows in another style raise the alarm; the webhook is called, and a retraining runs once."""
+    before, known = len(site.bodies()), {run.id for run in site.runs(client, RETRAINING)}
+    messages = read_jsonl(site.clone.path / "data/raw/spam.jsonl")
+    for number in range(2):
+        texts = [row["text"].upper()[::-1] for row in messages[number::20]][:250]
+        path = site.clone.path / f"data/windows/week-{number}.jsonl"
+        write_jsonl(path, [{"text": text} for text in texts])
+    done = ended(client, site.run(client, "monitor/scheduled"))
+    assert done.state_name == "Completed", done.state
+    [retraining] = [
+        run for run in site.runs(client, RETRAINING) if run.id not in known and "drift" in run.tags
+    ]
+    after = ended(client, retraining)
+    until("the webhook", lambda: len(site.bodies()) >= before + 2, 120)
+    texts = [body["text"] for body in site.bodies()[before:]]
+    again = ended(client, site.run(client, "monitor/scheduled"))
+    assert after.state_name == "Completed" and again.state_name == "Completed", (after.state, again.state)
+    assert len([run for run in site.runs(client, RETRAINING) if "drift" in run.tags]) == 1
+    return {
+        "monitor": done.state.message if done.state else "",
+        "retraining": after.state_name,
+        "webhook": texts,
+    }
 
 
 def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
@@ -309,7 +337,7 @@ def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
         run = until(
             "a fired run",
             lambda: next(
-                (r for r in site.runs(client, "retrain/scheduled") if r.id not in before and r.start_time),
+                (r for r in site.runs(client, RETRAINING) if r.id not in before and r.start_time),
                 None,
             ),
         )
@@ -318,7 +346,7 @@ def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
         served.wait(120)
         alive = [child for child in children if child.is_running()]
         state = client.read_flow_run(run.id).state_name
-        paused = client.read_deployment_by_name("retrain/scheduled").paused
+        paused = client.read_deployment_by_name(RETRAINING).paused
         assert not alive and paused and served.returncode == 0, (alive, paused, served.returncode)
         return {"state": state, "exit": served.returncode, "paused": paused, "left_running": 0}
     finally:
@@ -334,6 +362,7 @@ TRIALS = (
     a_killed_stage_is_retried,
     a_cancelled_run_ends_its_processes,
     two_flows_never_run_at_once,
+    drift_starts_a_retraining,
     one_missed_run_is_made_up_for,
     make_schedule,
     a_killed_worker,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -56,7 +57,7 @@ def written(source: Path) -> list[tuple[str, str]]:
 
 def order(model: Path) -> list[str]:
     probabilities = spam_probabilities(load_checkpoint(model), TEXTS)
-    return [text for _, text in sorted(zip([abs(p - 0.5) for p in probabilities], TEXTS, strict=True))]
+    return [question.text for question in most_useful(TEXTS, probabilities)]
 
 
 def test_the_least_sure_comes_first_and_answers_are_saved(messages: Path, model: Path) -> None:
@@ -109,6 +110,16 @@ def test_an_interruption_loses_nothing(messages: Path, model: Path, monkeypatch:
     assert [label for _, label in written(messages)] == ["spam", "ham"]
 
 
+def test_labels_that_cannot_be_written(messages: Path, model: Path) -> None:
+    inbox = messages.parent / "data/inbox"
+    inbox.parent.mkdir()
+    inbox.write_text("not a folder")
+    result = ask(messages, model, "s\n")
+    with pytest.raises(BadInput, match=r"labels-.* cannot be written \(File exists\); expected a folder"):
+        raise result.exception or AssertionError
+    assert result.stdout.splitlines()[-1] == "0 labels. 5 messages remain."
+
+
 def test_escape_sequences_are_shown_and_not_executed(tmp_path: Path, model: Path) -> None:
     write_jsonl(tmp_path / "new.jsonl", [{"text": "a\x1b[2Jb\u202e" + "c" * 3000}])
     result = ask(tmp_path / "new.jsonl", model, "\x1b[A\nq\n")
@@ -116,10 +127,27 @@ def test_escape_sequences_are_shown_and_not_executed(tmp_path: Path, model: Path
     assert "a\\x1b[2Jb\\u202eccc" in result.stdout and "c" * 2000 not in result.stdout
 
 
-def test_order_and_near_duplicates_by_hand() -> None:
+def test_near_duplicates_are_asked_for_once() -> None:
     texts = ["code 1", "code 22", "bye", "hello", "Win now!", "WIN NOW"]
-    found = most_useful(texts, [0.9, 0.6, 0.45, 0.0, 0.2, 0.3], known=["Hello!"])
-    assert found == [("bye", 0.45), ("code 22", 0.6), ("WIN NOW", 0.3)]
+    found = {
+        question.text for question in most_useful(texts, [0.9, 0.6, 0.45, 0.0, 0.2, 0.3], known=["Hello!"])
+    }
+    assert len(found) == 3 and "bye" in found and "hello" not in found
+
+
+def test_the_model_chooses_messages_for_training_and_none_for_the_gate() -> None:
+    """Otherwise the gate would have the messages on which the champion errs, and any other model would look better."""
+    texts = [f"message {chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(300)]
+    sure = np.random.default_rng(1).random(300)
+    found = most_useful(texts, sure)
+    assert sorted(question.text for question in found) == sorted(texts)
+    gate, train = ([question for question in found if question.split == split] for split in ("gate", "train"))
+    assert 75 < len(gate) < 125
+    assert [question.split for question in found[:6]] == ["train", "train", "gate"] * 2
+    distances = [abs(question.probability - 0.5) for question in train]
+    assert distances == sorted(distances)
+    others = most_useful(texts[::-1], np.roll(sure, 7))
+    assert [question.text for question in gate] == [q.text for q in others if q.split == "gate"]
 
 
 def test_files_and_folders_of_messages(tmp_path: Path) -> None:
@@ -134,9 +162,10 @@ def test_files_and_folders_of_messages(tmp_path: Path) -> None:
     ("name", "data", "words"),
     [
         ("absent.csv", None, "does not exist"),
-        ("a.csv", b"message\nhi\n", "has no column text"),
+        ("a.csv", b"message\nhi\n", "found the columns 'message', but not text"),
         ("a.csv", b"text\n\n", "has no messages"),
         ("a.csv", b"text\ncaf\xe9\n", "is not UTF-8"),
+        ("a.jsonl", b'{"text": "\\ud800"}', "row 1: found half of a surrogate pair"),
         ("a.txt", b"hi", r"found the suffix '\.txt'"),
     ],
 )
@@ -154,6 +183,7 @@ def test_damaged_files_in_the_inbox_do_not_stop_the_labelling(messages: Path, mo
     inbox.mkdir(parents=True)
     (inbox / "bad.csv").write_bytes(b"\xff")
     (inbox / "README.md").write_text("about")
+    (inbox / "gone.csv").symlink_to(inbox / "taken_in_meanwhile.csv")
     increment = messages.parent / "data/labelled/1.jsonl"
     write_jsonl(increment, [json.loads('{"text": "FREE cake, for you", "label": "spam", "split": "train"}')])
     assert "4 of 5 messages to label" in ask(messages, model, "").stdout

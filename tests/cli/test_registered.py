@@ -83,6 +83,28 @@ def test_verify_and_restore(project: Any, tmp_path: Path) -> None:
     assert "damaged at entry 1" in refused("models", "--restore")
 
 
+def test_a_rollback_that_was_interrupted_and_is_repeated_goes_back_once(
+    project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def gone(*_: object) -> None:
+        raise MlflowException("the server went away")
+
+    name = tmp_path.name
+    for version in "123":
+        groundup("promote", name, version)
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "set_registered_model_alias", gone)
+        assert re.search(
+            r"server went away.* entry 4 of the ledger already.* do not", refused("rollback", name)
+        )
+    assert "is now version 2; expected version 3" in refused("rollback", name)
+    champion = registry.champion(project, name)
+    assert champion and champion.version == "2"
+
+
 def test_mistakes_are_one_sentence(project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = tmp_path.name
     assert "no registered model 'spam'; expected one of " in refused("promote", "spam") and name in refused(

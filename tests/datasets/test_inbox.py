@@ -14,11 +14,10 @@ from groundup.datasets.catalogue import Dataset
 from groundup.datasets.inbox import (
     InboxConfig,
     Outcome,
-    choose_by_hash,
+    choose_split,
     examine,
     increment_row,
     read_known,
-    records,
     with_rows,
 )
 from groundup.datasets.increments import CONFLICTING, DUPLICATE, EVALUATED, Known
@@ -106,7 +105,6 @@ BAD_FILES = [
     ("new.csv", "text,label\nx,ham\n".encode("utf-16"), "is not UTF-8"),
     ("new.csv", b"text,category\nx,ham\n", "found the columns 'text', 'category', but not label"),
     ("new.csv", b"message,label\nx,ham\n", "but not text; expected text and label: rename or add the column"),
-    ("new.csv", b"text,label,text\nx,ham,y\n", "two columns have the same name"),
     ("new.csv", b"text;label\nx;ham\n", "found the columns 'text;label', but not text or label"),
     ("new.csv", b"text,label\nx, y,ham\n", "line 2: the number of fields differs"),
     (
@@ -115,6 +113,11 @@ BAD_FILES = [
         r"found the labels 'Spam' \(2 rows\); expected ham or",
     ),
     ("new.csv", csv(("x", ""), ("y", "ham")), r"found the labels none \(1 rows\)"),
+    (
+        "new.jsonl",
+        b'{"text": "x", "label": 1}\n{"text": "y", "label": 0}',
+        r"labels 1 \(1 rows\), 0 \(1 rows\)",
+    ),
     (
         "new.csv",
         f"label,text\n{SECRET.replace(',', '')},ham\n".encode(),
@@ -125,9 +128,9 @@ BAD_FILES = [
     ("new.jsonl", b"\n\n", "found no rows"),
     ("new.jsonl", b'{"text": "x", "label": "ham"}\n{"text": ', "line 2"),
     ("new.jsonl", b'["x", "ham"]', "line 1: found list; expected one JSON object per line"),
-    ("new.jsonl", b'{"text": ' + b"[" * 100_000, "nested too deeply|line 1"),
+    ("new.jsonl", b'{"text": ' + b"[" * 100_000, "line 1: found .* too many brackets"),
     ("new.parquet", b"PAR1 and nothing else", "expected Parquet"),
-    ("new.xlsx", b"PK", r"found the suffix '\.xlsx'; expected \.csv, \.jsonl or \.parquet"),
+    ("new.xlsx", b"PK", r"found the suffix '\.xlsx'; expected \.csv or \.jsonl or \.parquet"),
     ("new", b"text,label", "found the suffix ''"),
     ("new.csv", csv(*((f"text {n}x", "ham") for n in range(51))), "There are 1 to 50 rows."),
 ]
@@ -179,6 +182,11 @@ def test_known_rows_alone_are_nothing_new_but_nothing_wrong() -> None:
     outcome = look(csv(("see you at six", "ham"), ("WIN 000 now", "spam")))
     assert outcome.repeated and not outcome.accepted
     assert outcome.reason == "new.csv: no row is new (2 duplicates of known messages)."
+    # half of the rows may be rejected, but then something is wrong
+    worse = look(csv(("see you at six", "ham"), ("red \x1b[31m", "spam")))
+    assert not worse.repeated and worse.reason.startswith(
+        "new.csv: no row can be accepted (1 No escape., 1 dup"
+    )
 
 
 def test_the_rows_of_one_file_are_known_to_the_next() -> None:
@@ -195,14 +203,30 @@ def test_the_rows_of_one_file_are_known_to_the_next() -> None:
 
 def test_a_fixed_share_goes_to_gate_by_the_hash_of_the_group() -> None:
     texts = [f"message {chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
-    gate = [text for text in texts if choose_by_hash(0.3, [{"text": text}]) == "gate"]
+    gate = [text for text in texts if choose_split(0.3, [{"text": text}]) == "gate"]
     assert 140 < len(gate) < 220  # 180 expected, standard deviation 11
-    assert set(gate) <= {text for text in texts if choose_by_hash(0.4, [{"text": text}]) == "gate"}
+    assert set(gate) <= {text for text in texts if choose_split(0.4, [{"text": text}]) == "gate"}
     pairs = [[{"text": one}, {"text": other}] for one, other in zip(texts[::2], texts[1::2], strict=True)]
-    places = [choose_by_hash(0.3, pair) for pair in pairs]
-    assert places == [choose_by_hash(0.3, pair[::-1]) for pair in pairs]
+    places = [choose_split(0.3, pair) for pair in pairs]
+    assert places == [choose_split(0.3, pair[::-1]) for pair in pairs]
     assert 65 < places.count("gate") < 115  # the same share of pairs
-    assert choose_by_hash(0.0, pairs[0]) == "train"
+    assert choose_split(0.0, pairs[0]) == "train"
+
+
+def test_a_file_may_name_the_split() -> None:
+    """Messages that the champion is least sure of must not judge it."""
+    named = [
+        {"text": f"number {word}", "label": "ham", "split": split}
+        for word, split in (("one", "train"), ("two", "gate"), ("three", ""))
+    ]
+    for name, make in FORMATS.items():
+        for share, rest in ((0.0, "train"), (1.0, "gate")):
+            outcome = look(make(named), name, gate_share=share)
+            assert [row["split"] for row in outcome.accepted] == ["train", "gate", rest], outcome.reason
+    pair = [{"text": "code 1", "split": "gate"}, {"text": "code 2", "split": "train"}]
+    assert choose_split(1.0, pair) == "train"
+    other = look(FORMATS["new.jsonl"]([named[0] | {"split": "test"}]), "new.jsonl")
+    assert "found the splits 'test'; expected train or gate, or nothing" in other.reason
 
 
 def test_ids_of_increments_differ_as_their_texts_do() -> None:
@@ -248,8 +272,3 @@ def test_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "spam/gate.jsonl").unlink()
     with pytest.raises(BadInput, match=r"gate\.jsonl does not exist"):
         read_known(*(tmp_path / name for name in ("raw.jsonl", "spam", "corpus", "instructions")), new)
-
-
-def test_parquet_of_other_types() -> None:
-    rows = [{"text": "x", "n": 1}, {"text": None, "n": 2}]
-    assert records(as_parquet(rows), "a.parquet") == rows

@@ -42,6 +42,17 @@ def test_every_version_of_a_file_is_found_with_its_place(folder: Path) -> None:
     assert version_with(folder, "a.txt", md5_of(b"four\n"), new) is None
 
 
+def test_a_project_in_a_folder_of_a_repository(folder: Path) -> None:
+    project = folder / "project"
+    project.mkdir()
+    (project / "a.txt").write_text("inner\n")
+    git(folder, "add", "project")
+    git(folder, "commit", "-q", "-m", "inner")
+    [commit] = commits(project, "a.txt")
+    (project / "a.txt").unlink()
+    assert list(versions(project, "a.txt", commit)) == [(f"commit {commit[:10]}", b"inner\n")] * 2
+
+
 def test_a_patch_brings_the_changes_to_another_checkout(folder: Path, tmp_path: Path) -> None:
     (folder / "dvc.lock").write_text("of a run\n")
     (folder / "picture.bin").write_bytes(bytes(range(256)))

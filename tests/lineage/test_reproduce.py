@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,21 @@ def test_what_a_killed_process_left_is_removed_by_the_next_call(made: Path) -> N
     while running.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not running.exists()
+
+
+def test_ctrl_c_during_the_checkout_leaves_no_worktree(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = subprocess.run
+
+    def interrupted(command: list[str], **options: Any) -> "subprocess.CompletedProcess[Any]":
+        done = run(command, **options)
+        if "add" in command:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt), worktree.worktree(made, "HEAD"):
+        pass
+    assert not list((made / worktree.FOLDER).glob("*"))
 
 
 def test_a_living_process_keeps_its_worktree(made: Path) -> None:

@@ -14,7 +14,7 @@ from tests.monitoring.words import BOOTSTRAP, config, messages, sentences
 
 def compared(reference: Messages, window: Messages, **changes: Any) -> dict[str, Any]:
     settings = config(**changes)
-    sample = draw(reference.texts, window.texts, settings.max_messages, settings.seed)
+    sample = draw(reference.texts, window.texts, (), settings.max_messages, settings.seed)
     return compare(reference.take(sample.reference), window.take(sample.window), settings, BOOTSTRAP)
 
 
@@ -115,6 +115,15 @@ def test_few_messages_are_refused() -> None:
         compared(reference, window.take(np.arange(19)))
     with pytest.raises(BadInput, match="the reference has 5 messages"):
         compared(reference.take(np.arange(5)), window)
+
+
+@pytest.mark.parametrize("column", ["spam_probability", "bits_per_byte", "embeddings"])
+def test_scores_that_are_not_numbers_are_refused(column: str) -> None:
+    reference, window = two(8)
+    values = np.array(getattr(window, column))
+    values[3] = np.nan
+    with pytest.raises(BadInput, match="some scores of the window are not numbers"):
+        compare(reference, replace(window, **{column: values}), config(), BOOTSTRAP)
 
 
 def test_messages_that_do_not_vary_are_compared(recwarn: pytest.WarningsRecorder) -> None:

@@ -43,7 +43,7 @@ def test_one_message_of_each_group_is_drawn_and_each_is_equally_likely() -> None
     window = ["your code is 1234", "your code is 5", "Your code is 99!", "call me"]
     window_has_it = 0
     for seed in range(400):
-        sample = draw(reference, window, 100, seed)
+        sample = draw(reference, window, (), 100, seed)
         assert sample.near_duplicates == 3
         assert len(sample.reference) + len(sample.window) == 3
         assert {1} <= set(sample.reference.tolist()) and {3} <= set(sample.window.tolist())
@@ -51,8 +51,17 @@ def test_one_message_of_each_group_is_drawn_and_each_is_equally_likely() -> None
     assert binomtest(window_has_it, 400, 3 / 4).pvalue > 0.001
 
 
+def test_near_duplicates_of_training_messages_are_left_out() -> None:
+    """A campaign that goes on is in the window and in the training data, and by the splits not in the reference."""
+    window = ["call me", "You have won 1,000 pounds!", "you have won 5 pounds", "Call me?"]
+    sample = draw(["see you soon"], window, ["YOU HAVE WON 20 POUNDS", "hello"], 100, seed=1)
+    assert (sample.reference.tolist(), len(sample.window)) == ([0], 1)
+    assert window[sample.window[0]] in {"call me", "Call me?"}
+    assert (sample.trained_on, sample.near_duplicates) == (2, 1)
+
+
 def test_at_most_so_many_are_drawn() -> None:
     texts = sentences(90, np.random.default_rng(2))
-    sample = draw(texts[:60], texts[60:], 25, seed=1)
+    sample = draw(texts[:60], texts[60:], (), 25, seed=1)
     assert len(set(sample.reference.tolist())) == 25 == len(set(sample.window.tolist()))
     assert sample.reference.max() < 60 and sample.window.max() < 30

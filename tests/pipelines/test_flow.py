@@ -1,9 +1,7 @@
 """The flow has the stages and edges of DVC's graph, shows cached stages and failures, and leaves nothing running."""
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +14,7 @@ from typer.testing import CliRunner
 
 from groundup import tracking
 from groundup.errors import BadInput
-from pipelines import flow
+from pipelines import flow, stage_tasks
 from pipelines.lineage import recorded_keys, split
 from pipelines.params import PIPELINES
 from tests.pipelines import toy
@@ -171,47 +169,6 @@ def test_stages_of_the_study_do_not_run_in_parallel() -> None:
     assert flow.make_flow("study").task_runner._max_workers == 1  # type: ignore[attr-defined]
 
 
-def test_a_process_is_started_only_for_stages_that_dvc_would_run(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not flow.is_up_to_date("left", project)  # never ran
-    flow.make_flow("main")()
-    stages = [step.name for step in flow.plan(project)]
-    assert all(flow.is_up_to_date(stage, project) for stage in stages)
-    started: list[list[str]] = []
-
-    class Recording(subprocess.Popen[Any]):
-        def __init__(self, command: list[str], **options: Any) -> None:
-            started.append(command)
-            super().__init__(command, **options)
-
-    with monkeypatch.context() as recorded:
-        recorded.setattr(flow.subprocess, "Popen", Recording)
-        assert flow.make_flow("main")(return_state=True).message == "4 cached"
-    assert started and not [command for command in started if "repro" in command]
-
-    params = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(params.replace("1.0e-05", "1.0e-04"))
-    assert [stage for stage in stages if not flow.is_up_to_date(stage, project)] == ["left"]
-    (project / "params.yaml").write_text(params)
-    (project / "folder" / "right.txt").write_text("changed by hand")
-    assert {stage for stage in stages if not flow.is_up_to_date(stage, project)} == {"right", "join"}
-    shutil.rmtree(project / "folder")
-    assert flow.make_flow("main")(return_state=True).message == "4 cached"  # one of them from the run cache
-    assert (project / "folder" / "right.txt").read_text() == '{"score": 0.5}\n'
-
-    (project / "dvc.lock").write_text("")  # in doubt the process runs, and says what is wrong
-    assert not flow.is_up_to_date("left", project)
-
-
-def test_a_stage_is_checked_after_its_dependencies_ran(project: Path) -> None:
-    flow.make_flow("main")()
-    (project / "source.txt").write_text('{"score": 0.75}\n')
-    assert flow.is_up_to_date("join", project)  # so far: what it needs has not changed yet
-    assert flow.make_flow("main")(return_state=True).message == "4 completed"
-    assert (project / "numbers.json").read_text() == '{"score": 0.75}\n'
-
-
 def test_a_failure_names_the_stage_and_stops_its_dependents(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,18 +187,6 @@ def test_stages_are_retried_as_set_in_dvc_yaml(project: Path, monkeypatch: pytes
     assert flow.make_flow("main")(stages=["fetch"], return_state=True).is_completed()
 
 
-def test_a_killed_stage_is_retried_and_a_failed_one_is_not(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flow, "KILLED_DELAYS", [0.01, 0.01])
-    monkeypatch.setenv("TOY_KILLED", "left")
-    monkeypatch.setenv("TOY_FAIL", "right")
-    state = flow.make_flow("main", 1)(return_state=True)
-    assert state.is_failed() and state.message == "stage right failed: as told"
-    assert "| left | Completed |" in summary()
-    assert (project / "attempts").read_text().split() == ["fetch", "left", "left", "right"]
-
-
 def test_a_flow_that_is_over_its_time_stops_its_stages(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,10 +195,17 @@ def test_a_flow_that_is_over_its_time_stops_its_stages(
     state = flow.make_flow("main")(timeout_hours=15 / 3600, return_state=True)
     assert time.monotonic() - started < 100  # the stage sleeps longer
     assert state.is_failed() and (state.message or "").startswith("stopped after timeout_hours = 0.0041")
-    assert not flow._running
+    assert not stage_tasks._running
     # its end is not a reason to retry, although a signal ended it and dvc.yaml allows a retry
     assert (project / "attempts").read_text().split() == ["fetch"]
     assert mlflow_runs(project)["main"].info.status == "KILLED"
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan")])
+def test_a_time_limit_that_is_none_is_an_error(project: Path, hours: float) -> None:
+    state = flow.make_flow("main")(timeout_hours=hours, return_state=True)
+    assert state.is_failed() and "expected more than 0, or null for no limit" in (state.message or "")
+    assert not (project / "attempts").exists()
 
 
 def test_a_bar_of_a_stage_is_a_progress_artifact(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,34 +248,19 @@ def test_unknown_stage_on_the_command_line(project: Path) -> None:
     assert "error: dvc.yaml has no stage typo" in shown.output
 
 
-def test_stages_die_with_the_flow(tmp_path: Path) -> None:
-    """Start a group of two processes, in which the child would survive the death of its parent."""
-    child = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    flow_grace = flow.GRACE_SECONDS
-    flow.GRACE_SECONDS = 0.2
-    process = subprocess.Popen(
-        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "up\n"
-        flow._running.add(process)
-        with pytest.raises(KeyboardInterrupt), flow.stages_die_with_us():
-            raise KeyboardInterrupt
-        assert process.wait() == -signal.SIGTERM  # dvc goes at once
-        assert process.stdout.read() == ""  # the pipe is closed: the stubborn child is gone too
-    finally:
-        flow.GRACE_SECONDS = flow_grace
-        flow._running.discard(process)
-        process.stdout.close()
-
-
-def test_sigterm_interrupts_a_flow_started_by_hand() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("nohup", [False, True])
+def test_sigterm_and_a_closed_terminal_interrupt_a_flow_started_by_hand(nohup: bool) -> None:
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
     try:
         flow.interruptible()
-        with pytest.raises(tracking.Terminated):
-            os.kill(os.getpid(), signal.SIGTERM)
-            signal.pause()
+        for number in numbers[: 1 if nohup else 2]:
+            with pytest.raises(tracking.Terminated):
+                os.kill(os.getpid(), number)
+                signal.pause()
+        if nohup:
+            os.kill(os.getpid(), signal.SIGHUP)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from groundup.cli.label import label
+from groundup.datasets import messages
 from groundup.datasets.inbox import Outcome
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl, read_splits
@@ -162,6 +163,7 @@ BAD = {
     "one_class.jsonl": "".join(
         json.dumps({"text": f"a{x}", "label": "ham"}) + "\n" for x in LETTERS
     ).encode(),
+    "larger.csv": b"text,label\n" + b"a" * 300_000,  # the limit is lowered
     "huge.jsonl": "".join(
         json.dumps({"text": f"a{n}b", "label": "ham"}) + "\n" for n in range(5001)
     ).encode(),
@@ -173,11 +175,15 @@ REASONS = {
     "empty.jsonl": "found no rows",
     "copies.jsonl": "16 of 16 rows would be quarantined or refused (16 copies",
     "one_class.jsonl": "1.0% to 99.0% of the rows are spam. Found: 0.0.",
+    "larger.csv": "found more than 200,000 bytes",
     "huge.jsonl": "There are 1 to 5,000 rows. Found: 5001.",
 }
 
 
-def test_bad_files_are_refused_with_their_reasons_and_nothing_else_changes(project: Path) -> None:
+def test_bad_files_are_refused_with_their_reasons_and_nothing_else_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_BYTES", 200_000)
     for name, data in BAD.items():
         (project / "data/inbox" / name).write_bytes(data)
     shutil.copy(project / "data/prepared/spam/test.jsonl", project / "data/inbox/copies.jsonl")
@@ -271,8 +277,8 @@ def test_what_a_killed_dvc_left_is_recorded_again(project: Path) -> None:
     (name,) = take_in(project).recorded
     recorded = project / f"data/labelled/{name}.jsonl.dvc"
     text = recorded.read_text()
-    for damage in ("", "outs:\n", None):
-        recorded.unlink() if damage is None else recorded.write_text(damage)
+    for damage in (b"", b"outs:\n", b"\xff\0", None):
+        recorded.unlink() if damage is None else recorded.write_bytes(damage)
         assert take_in(project) == Intake((), (name,))
         assert recorded.read_text() == text
     # half of an increment, with its source still in the inbox
@@ -283,6 +289,50 @@ def test_what_a_killed_dvc_left_is_recorded_again(project: Path) -> None:
     drop(project, "a.jsonl", *NEW)
     assert take_in(project).recorded == (name,)
     assert (increment.read_bytes(), recorded.read_text()) == (rows, text)
+
+
+@pytest.mark.usefixtures("quick_dvc")
+def test_a_kill_while_half_an_increment_is_discarded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(project, "a.jsonl", *NEW)
+    (name,) = take_in(project).recorded
+    (project / f"data/labelled/{name}.jsonl.dvc").write_text("")
+    drop(project, "a.jsonl", *NEW)
+    unlink = Path.unlink
+
+    def once(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", once)
+        with pytest.raises(Killed):
+            take_in(project)
+    assert take_in(project).recorded == (name,)
+
+
+@pytest.mark.usefixtures("quick_dvc")
+def test_what_cannot_be_written_is_said_and_repeated(project: Path) -> None:
+    drop(project, "a.jsonl", *NEW, ("red \x1b[31m", "spam"))
+    quarantine = project / "data/quarantine"
+    quarantine.write_text("not a folder")
+    result = CliRunner().invoke(inbox.app)
+    assert (
+        result.exit_code == 1 and "data/quarantine cannot be read or written (File exists)" in result.stderr
+    )
+    quarantine.unlink()
+    assert len(take_in(project).recorded) == 1 and waiting(project) == ["README.md"]
+
+
+@pytest.mark.usefixtures("quick_dvc")
+def test_a_file_that_is_accepted_with_other_limits_leaves_quarantine(project: Path) -> None:
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("max_rows: 5000", "max_rows: 23"))
+    drop(project, "a.jsonl", *NEW)
+    assert "There are 1 to 23 rows" in take_in(project).refused[0]
+    (project / "params.yaml").write_text(params)
+    drop(project, "a.jsonl", *NEW)
+    assert sum(take_in(project).accepted.values()) == len(NEW)
+    assert list((project / "data/quarantine").iterdir()) == [] and waiting(project) == ["README.md"]
 
 
 @pytest.mark.usefixtures("quick_dvc")

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 from prefect.states import Completed, Failed
 from typer.testing import CliRunner
 
@@ -29,6 +32,7 @@ from groundup.tracking import registry
 from pipelines import monitor, windows
 from tests.monitoring.words import config, sentences
 from tests.pipelines import prepared, toy
+from tests.pipelines.operate.test_missed import deploy, runs_of
 from tests.tiny import EVALUATE, random_decoder, randomised
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -104,7 +108,7 @@ def retrainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the retrainings that ran as subflows, instead of training."""
     started: list[int] = []
 
-    def pretend() -> Any:
+    def pretend(timeout_hours: float | None) -> Any:
         started.append(1)
         return Completed(message="0 of 2 models promoted")
 
@@ -118,8 +122,6 @@ def add(folder: Path, name: str, messages: list[str]) -> None:
 
 def artifacts(key: str) -> list[str]:
     """Return the artifacts with a key, the newest first."""
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         wanted = {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": [key]}}}
         return [
@@ -128,7 +130,7 @@ def artifacts(key: str) -> list[str]:
 
 
 def test_a_window_is_checked_once_and_recorded_everywhere(project: Path, retrainings: list[int]) -> None:
-    add(project, "Week 1.jsonl", texts(4))
+    add(project, "Week 1.jsonl", [*texts(4), *texts(1, 5)])  # five of them are training messages
     state = monitor.monitor(return_state=True)
     assert state.is_completed(), state.message
     assert state.message == "1 new windows, 0 with drift"
@@ -138,6 +140,7 @@ def test_a_window_is_checked_once_and_recorded_everywhere(project: Path, retrain
     assert result["sha256"] == fingerprint(project / "windows/Week 1.jsonl")
     assert result["reference"]["splits"] == ["val", "gate"] and result["reference"]["unseen"]
     assert result["reference"]["messages"] == 99 and result["reference"]["left_out"] == 1
+    assert result["messages"] == {"read": 65, "trained_on": 5, "near_duplicates": 0, "compared": 60}
     assert result["champion"]["metrics"] == {"val_mcc": 0.97}
     page = stored.with_suffix(".html").read_text()
     assert "Week 1.jsonl" in page and not [text for text in texts(4) if text in page + stored.read_text()]
@@ -194,7 +197,7 @@ def test_a_crash_before_the_firing_was_recorded_is_repaired(
 def test_a_failed_retraining_fails_the_flow_and_is_not_repeated(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails() -> Any:
+    def fails(timeout_hours: float | None) -> Any:
         return Failed(message="the data could not be refreshed")
 
     monkeypatch.setattr(monitor, "retrain", Flow(fails, name="retrain"))
@@ -209,8 +212,6 @@ def test_a_served_deployment_is_run_instead(
     project: Path, retrainings: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deployment counts only while a runner or worker asks for its runs."""
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow_from_name(f"retrain-{project.parent.name}")
         deployment = client.create_deployment(flow_id, name="scheduled")
@@ -248,8 +249,8 @@ def test_bad_windows_fail_the_flow_and_the_others_are_checked(project: Path, ret
     shown = CliRunner().invoke(monitor.app, ["run"])
     assert shown.exit_code == 1
     for said in (
-        "a.csv: found the columns ['message']; expected a column text",
-        "b.txt is a file of kind '.txt'",
+        "a.csv: found the columns 'message', but not text; expected text",
+        "b.txt: found the suffix '.txt'; expected .csv",
         "c.jsonl: the window has 10 messages without near duplicates; expected at least 20",
     ):
         assert said in shown.output, said
@@ -285,6 +286,31 @@ def test_mlflow_may_fail_in_the_middle(
     assert monitor.monitor(return_state=True).is_completed()
     [stored] = (project / "reports/monitoring").glob("*.json")
     assert json.loads(stored.read_text())["run"] is None
+
+
+def test_one_missed_run_is_made_up_for(project: Path) -> None:
+    with get_client(sync_client=True) as client:
+        deployment = deploy(client, monitor.monitor, project.parent.name)
+        first, *others = sorted(
+            (
+                run
+                for run in runs_of(client, deployment).values()
+                if run.expected_start_time < datetime.now(UTC)
+            ),
+            key=lambda run: run.expected_start_time,
+        )
+        state: Any = run_flow(monitor.monitor, flow_run=client.read_flow_run(first.id), return_type="state")
+        assert state.is_completed(), state.message
+        after = runs_of(client, deployment)
+        assert others and {after[run.id].state_name for run in others} == {"Cancelled"}
+
+
+def test_checks_that_take_too_long_are_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(project, "a.jsonl", texts(13))
+    monkeypatch.setattr(windows.Judge, "result", lambda *_: time.sleep(100))
+    state = monitor.monitor(timeout_hours=10 / 3600, return_state=True)
+    assert state.is_failed() and (state.message or "").startswith("stopped after timeout_hours = 0.0027")
+    assert not list((project / "reports").rglob("*.json"))
 
 
 def test_two_monitors_do_not_check_at_once(project: Path) -> None:

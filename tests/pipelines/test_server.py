@@ -200,7 +200,7 @@ print("ended")
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_schedule_is_paused_at_the_end_without_a_traceback(
     tmp_path: Path, number: signal.Signals
 ) -> None:

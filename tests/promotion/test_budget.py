@@ -1,5 +1,6 @@
 """The levels of any 365 days never add up to more than the budget, whatever the times of the looks."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +26,7 @@ def spend(times: list[datetime]) -> list[Spending]:
 def worst_year(spendings: list[Spending]) -> float:
     """Return the largest sum of levels in 365 days; such a window can begin with a look."""
     return max(
-        sum(other.level for other in spendings if one.time <= other.time < one.time + YEAR)
+        math.fsum(other.level for other in spendings if one.time <= other.time < one.time + YEAR)
         for one in spendings
     )
 
@@ -40,30 +41,31 @@ def test_looks_a_year(cron: str, looks: int) -> None:
 
 def test_a_weekly_schedule_always_gets_one_part() -> None:
     spendings = spend([START + timedelta(weeks=week) for week in range(160)])
-    assert {spending.level for spending in spendings} == {0.000925925}
+    assert [spending.level for spending in spendings] == pytest.approx([PART] * 160)
     assert worst_year(spendings) <= 0.05
 
 
-@given(st.lists(st.integers(0, 24 * 30), min_size=1, max_size=150))
+@given(st.lists(st.integers(-24 * 90, 24 * 30) | st.just(0), min_size=1, max_size=150))
 @settings(max_examples=50, deadline=None)
 def test_no_year_exceeds_the_budget(hours: list[int]) -> None:
+    """A negative gap: the clock was set back."""
     times, now = [], START
     for gap in hours:
         now += timedelta(hours=gap)
         times.append(now)
     spendings = spend(times)
-    assert worst_year(spendings) <= GATE.yearly_error
-    assert all(0 <= spending.level <= PART for spending in spendings)
+    assert worst_year(spendings) <= GATE.yearly_error + 1e-15
+    assert all(0 < spending.level <= PART for spending in spendings)
 
 
 def test_extra_looks_are_paid_for_by_later_ones_and_never_free() -> None:
-    hourly = spend([START + timedelta(hours=hour) for hour in range(60)])
+    hourly = spend([START + timedelta(hours=hour) for hour in range(90)])
     levels = [spending.level for spending in hourly]
     assert min(levels) > 0
     assert levels[52] == pytest.approx(PART, abs=1e-9) and levels[54] == pytest.approx(PART / 4, abs=1e-7)
     later = START + timedelta(days=30)
     assert next_level(WEEKLY, hourly, later) < levels[-1]
-    assert next_level(WEEKLY, hourly, START + YEAR + timedelta(hours=60)) == pytest.approx(PART, abs=1e-9)
+    assert next_level(WEEKLY, hourly, START + YEAR + timedelta(hours=90)) == pytest.approx(PART, abs=1e-9)
 
 
 def test_a_spending_returns_after_365_days_and_one_in_the_future_counts() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import expit
 
 from groundup.evaluation.metrics import Bootstrap, paired_difference
 from groundup.promotion.paired import (
@@ -87,6 +88,21 @@ def test_bootstrap_equals_the_paired_difference_of_the_metrics() -> None:
         assert found[name] == pytest.approx(reference[name], abs=1e-6)
     same = bootstrap_gains(truth, champion, champion, bootstrap)
     assert same["ece"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "significant": False}
+
+
+def test_a_rise_of_the_calibration_error_is_hardly_hidden_by_its_bias() -> None:
+    """The challenger's log odds are three times too large. A percentile interval has the rise once in five times."""
+    rng, bootstrap = np.random.default_rng(4), Bootstrap(100, 0.95, 1)
+
+    def rise(n: int) -> dict[str, float]:
+        log_odds = rng.normal(-3.5, 3.5, n)
+        champion, challenger = expit(log_odds), expit(3 * log_odds)
+        return bootstrap_gains((rng.random(n) < champion).astype(int), champion, challenger, bootstrap)["ece"]
+
+    found = [rise(1000) for _ in range(100)]
+    true = 0.062  # of 400,000 rows
+    assert np.mean([entry["mean"] for entry in found]) == pytest.approx(true, rel=0.2)
+    assert np.mean([entry["low"] <= true <= entry["high"] for entry in found]) > 0.6
 
 
 def documents(rng: np.random.Generator, n: int, saved: float = 0.0, shape: float | None = None) -> Documents:

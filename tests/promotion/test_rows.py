@@ -22,7 +22,7 @@ def test_one_row_of_each_campaign() -> None:
     campaign = (
         "You have won a guaranteed prize of 500 pounds! Call 0900 {} now, ask for {} and quote code X{}"
     )
-    texts = ["Hello", campaign.format(1, "Ann", 7), "See you", campaign.format(2, "Ann", 8), "HELLO!"]
+    texts = ["Win £5", campaign.format(1, "Ann", 7), "See you", campaign.format(2, "Ann", 8), "WIN £1,000!"]
     kept, left_out = independent([{"text": text} for text in texts], text_of)
     assert ([row["text"] for row in kept], left_out) == (texts[:3], 2)
     assert independent([], text_of) == ([], 0)

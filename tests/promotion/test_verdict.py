@@ -85,6 +85,25 @@ def test_an_interval_below_the_smallest_gain_keeps_the_champion() -> None:
     )
 
 
+def test_a_significant_gain_that_is_too_small_is_kept() -> None:
+    """Otherwise rounding errors of a model that was evaluated in another way could replace the champion."""
+    n_bytes = np.random.default_rng(1).integers(100, 1000, 200).astype(float)
+    verdict = decide_bits(1.5 * n_bytes, (1.5 - 1e-6) * n_bytes, n_bytes, LOOK)
+    assert verdict.numbers["p_value"] < 1e-6
+    assert (verdict.outcome, verdict.reasons[0]) == (
+        "kept",
+        "the gain is below 0.002, the smallest worth having",
+    )
+
+
+def test_one_giant_document_does_not_decide() -> None:
+    """It has half of all bytes, and the challenger is worse on every other document."""
+    n_bytes = np.append(np.full(99, 100.0), 9900.0)
+    better = np.where(n_bytes > 100, 0.4, -0.01) * n_bytes
+    verdict = decide_bits(1.5 * n_bytes, 1.5 * n_bytes - better, n_bytes, LOOK)
+    assert verdict.numbers["gain"] > 0.2 and verdict.outcome == "undecided"
+
+
 def test_the_rows_that_an_undecided_challenger_needs() -> None:
     """2 wins, no loss of 1,000: 11 to 19 wins decide, so about 10,000 rows in all; two digits are stated."""
     verdict = decide(probabilities(range(100)), probabilities(range(98)))
@@ -93,6 +112,19 @@ def test_the_rows_that_an_undecided_challenger_needs() -> None:
     assert f"needs about {verdict.numbers['needed']:,} more labelled rows" in verdict.reasons[0]
     broke = decide(probabilities(range(100)), probabilities(range(98)), look=Look(0.0, GATE))
     assert broke.reasons[0] == "perhaps better, but the error budget of the year is spent"
+    right, wrong = np.ones(1200, bool), np.zeros(1200, bool)
+    certain = decide_exact_match(wrong, right, {}, Look(0.0, GATE))  # 1,200 wins: the p-value underflows to 0
+    assert (certain.numbers["p_value"], certain.outcome) == (0.0, "undecided")
+
+
+def test_rare_large_losses_need_more_documents() -> None:
+    """By Student's t (4.6), 40 of the 100 documents would do; the p-value knows better, and so does the statement."""
+    n_bytes, saved = np.full(100, 400.0), np.where(np.arange(100) < 4, -8.0, 2.0)
+    verdict = decide_bits(
+        1.5 * n_bytes, 1.5 * n_bytes - saved, n_bytes, Look(0.0009, replace(GATE, smallest_bits_gain=0))
+    )
+    assert verdict.numbers["p_value"] == pytest.approx(0.019, abs=1e-3)
+    assert verdict.outcome == "undecided" and 200 < verdict.numbers["needed"] < 500
 
 
 def test_a_champion_that_no_challenger_can_visibly_beat() -> None:

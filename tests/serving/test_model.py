@@ -268,6 +268,9 @@ def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     monkeypatch.chdir(project / "notes")  # any folder of the project
     model = load(store, "models:/test-trial/1")
     assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception, match=f"the model in {tmp_path}/data/base, which does not exist"):
+        load(store, "models:/test-trial/1")
     described = Path(store.client.get_model_version_download_uri("test-trial", "1").removeprefix("file://"))
     flavor = yaml.safe_load((described / "MLmodel").read_text())["flavors"]["python_function"]
     assert flavor["config"]["base"] == ["data/base"]

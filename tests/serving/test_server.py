@@ -1,5 +1,6 @@
 """A server in its own process follows the alias: no request is lost, and every version runs its own code."""
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from groundup.serving.server import Follower
 from groundup.tracking import connect, registry
 from groundup.tracking.champions import Champions, Origin
 
@@ -170,6 +172,23 @@ def test_the_server_follows_the_alias_and_ends_its_processes(champions: Champion
     assert server.process.wait(DEADLINE) == 143
     assert psutil.wait_procs(children, timeout=60)[1] == []
     assert "Traceback" not in server.text.partition("keeps answering")[2]
+
+
+def test_a_system_that_starts_no_process_is_reported(
+    champions: Champions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError("Cannot allocate memory")
+
+    async def follow() -> None:
+        follower = Follower(champions.connection, "test-served", keep_previous=False)
+        await follower.update()
+        await asyncio.gather(*follower._loading.values())
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    asyncio.run(follow())
+    said = r"warning: no process can be started for version \d of test-served \(Cannot allocate memory\)"
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_killed_servers_leave_no_processes(champions: Champions, server: Server) -> None:

@@ -4,59 +4,17 @@ import random
 import shutil
 import signal
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundup.errors import BadInput
-from groundup.tracking import connect, registry
-from groundup.tracking.champions import Champions, Origin, Standing, digest, standing
+from groundup.tracking import connect, mirror, registry
+from groundup.tracking.champions import Champions, Origin, digest
 from tests.campaigns import ledger as campaign
 
 ORIGIN = Origin("anna", "abc", "def")
-
-
-@dataclass
-class Step:
-    """The fields of an entry from which the aliases follow."""
-
-    action: str
-    after: str | None
-    candidate: str | None = None
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        ([], Standing()),
-        ([("promoted", "1")], Standing("1")),
-        ([("promoted", "1"), ("promoted", "2")], Standing("2", ("1",))),
-        ([("promoted", "1"), ("kept", "1", "2")], Standing("1", (), "2")),
-        ([("promoted", "1"), ("kept", "1", "2"), ("undecided", "1", "3")], Standing("1", (), "3")),
-        ([("promoted", "1"), ("kept", "1", "2"), ("promoted", "2")], Standing("2", ("1",))),
-        (
-            [("promoted", "1"), ("promoted", "2"), ("promoted", "3"), ("rolled_back", "2")],
-            Standing("2", ("1",)),
-        ),
-        # a second rollback goes further back, not forth again
-        ([*(("promoted", n) for n in "123"), ("rolled_back", "2"), ("rolled_back", "1")], Standing("1")),
-        ([*(("promoted", n) for n in "123"), ("rolled_back", "1")], Standing("1")),
-        ([("promoted", "1"), ("promoted", "2"), ("rolled_back", "7")], Standing("7", ("1",))),
-        (
-            [("promoted", "1"), ("promoted", "2"), ("rolled_back", "1"), ("promoted", "2")],
-            Standing("2", ("1",)),
-        ),
-        ([("promoted", "1"), ("promoted", "2"), ("promoted", "1")], Standing("1", ("2",))),
-        ([("adopted", "4"), ("promoted", "5"), ("promoted", "6")], Standing("6", ("4", "5"))),
-        ([("promoted", "1"), ("adopted", None)], Standing(None, ("1",))),
-        ([("promoted", "1"), ("adopted", None), ("promoted", "2")], Standing("2", ("1",))),
-    ],
-)
-def test_standing(steps: list[Any], expected: Standing) -> None:
-    entries: Any = [Step(*step) for step in steps]
-    assert standing(entries) == expected
 
 
 @pytest.fixture
@@ -199,15 +157,35 @@ def test_a_copy_that_lost_entries_is_found_and_restored(champions: Champions, mo
         champions.promote(model, version, ORIGIN, expected=None if version == "1" else str(int(version) - 1))
     client = champions.connection.client
     tags = dict(registry.get(champions.connection, model).tags)
-    for lost in (["ledger.000002.0"], ["ledger.head"], ["ledger.000001.0", "ledger.head"]):
+    for lost in (["ledger.000002.0"], ["ledger.head"], ["ledger.000001.0", "ledger.head"], []):
         for key in lost:
             client.delete_registered_model_tag(model, key)
+        if not lost:
+            client.set_registered_model_tag(model, "ledger.head", '{"number": "three"}')
         assert champions.problems() != []
         with pytest.raises(BadInput, match="--restore"):
             champions.rollback(model, ORIGIN, expected="3")
         champions.restore(ORIGIN)
         assert registry.get(champions.connection, model).tags == tags
         assert champions.problems() == []
+
+
+def test_a_check_waits_for_a_promotion_that_is_under_way(
+    champions: Champions, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    check = threading.Thread(target=lambda: found.append(Champions(champions.connection).problems()))
+    write = mirror.write
+
+    def begin_check_and_write(*arguments: Any) -> None:
+        check.start()
+        check.join(0.3)
+        write(*arguments)
+
+    monkeypatch.setattr(mirror, "write", begin_check_and_write)
+    champions.promote(model, "1", ORIGIN, expected=None)
+    check.join()
+    assert found == [[]]
 
 
 def test_two_clones_with_one_store_notice_each_other(

@@ -6,7 +6,9 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
 
 from groundup.tracking.environment import differences, environment, packages
@@ -24,6 +26,13 @@ def test_facts_of_this_process() -> None:
     assert found["packages"] == packages()
     for name in ("torch", "numpy", "pyyaml"):
         assert found["packages"][name] == importlib.metadata.version(name)
+
+
+def test_a_distribution_without_a_name_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken-1.dist-info").mkdir()
+    before = packages()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert packages() == before
 
 
 def test_torch_is_not_imported_to_ask_it() -> None:

@@ -57,7 +57,7 @@ def test_entries_are_read_as_they_were_written_and_chained(ledger: Ledger) -> No
         assert previous == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_numbers_of_numpy_and_infinite_ones_become_json(ledger: Ledger) -> None:
+def test_values_that_json_lacks_become_json(ledger: Ledger) -> None:
     numbers = {
         "n": np.int64(3),
         "p": np.float32(0.5),
@@ -66,7 +66,8 @@ def test_numbers_of_numpy_and_infinite_ones_become_json(ledger: Ledger) -> None:
         "ci": (0, np.inf),
     }
     with ledger.locked():
-        ledger.append(ledger.entries(), **facts(numbers=numbers))
+        ledger.append(ledger.entries(), **facts(numbers=numbers, reasons=["bad byte \udcff"]))
+    assert ledger.entries()[-1].reasons == ("bad byte ?",)
     assert ledger.entries()[-1].numbers == {"n": 3, "p": 0.5, "same": True, "nan": None, "ci": [0, None]}
 
 

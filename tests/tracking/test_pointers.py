@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.errors import BadInput
-from groundup.tracking.pointers import complete, link_weights, md5_of, stored_form
+from groundup.tracking.pointers import complete, link_weights, md5_of, place_in, stored_form
 
 CONTENT = b"weights" * 100
 
@@ -47,6 +47,19 @@ def test_the_limit_decides_what_is_stored(project: Path, tmp_path: Path) -> None
         "revision": "abc123",
         "remote": "store",
     }
+
+
+def test_a_link_to_the_cache_keeps_its_place(project: Path, tmp_path: Path) -> None:
+    """As DVC leaves it with `cache.type symlink`, in an experiment's workspace outside of the cache's project."""
+    weights, cached = project / "data/models/spam/model.safetensors", tmp_path / "cache/ab/cdef"
+    cached.parent.mkdir(parents=True)
+    weights.rename(cached)
+    weights.symlink_to(cached)
+    stored = pointer_to(project, tmp_path / "stored")
+    assert json.loads((stored / "weights.json").read_text())["path"] == "data/models/spam/model.safetensors"
+    with complete(stored) as folder:
+        assert (folder / "model.safetensors").read_bytes() == CONTENT
+    assert place_in(project, tmp_path / "elsewhere") == f"{tmp_path}/elsewhere"
 
 
 def test_weights_are_found_in_the_project_then_in_the_cache(project: Path, tmp_path: Path) -> None:

@@ -209,6 +209,27 @@ def test_runs_of_dead_processes_are_swept_with_their_parents(store: Any, tmp_pat
     }  # fmt: skip
 
 
+def test_a_run_that_ends_while_others_are_swept_is_left_alone(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from groundup.tracking.store import create_run
+
+    parent = create_run(store, "parent", {}, None)
+    last = create_run(store, "last", {}, parent)
+
+    def ends_now(process: processes.ProcessId) -> bool:
+        store.client.set_terminated(last, "FINISHED")
+        store.client.set_terminated(parent, "FINISHED")
+        return False
+
+    monkeypatch.setattr(processes.ProcessId, "is_alive", ends_now)
+    connect(tmp_path)
+    assert {name: run.info.status for name, run in runs(store).items()} == {
+        "parent": "FINISHED",
+        "last": "FINISHED",
+    }
+
+
 def test_cached_marker_links_the_run_that_did_the_work(store: Any, tmp_path: Path) -> None:
     with stage_run("work", {}, {"stage_key": "k1"}, root=tmp_path) as worker:
         pass

@@ -1,7 +1,9 @@
 """The printed address is that of the list of trainings."""
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,15 @@ def test_the_address_has_the_experiment(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_damaged_store_is_left_to_mlflow(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database")
     assert link(f"sqlite:///{tmp_path / 'mlflow.db'}", "groundup", "5000") == "http://127.0.0.1:5000/"
+
+
+def test_a_server_that_is_down_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(variable, "0")  # so that it is restored
+        monkeypatch.delenv(variable)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    started = time.monotonic()
+    assert link(uri, "groundup", "5000") == "http://127.0.0.1:5000/"
+    assert time.monotonic() - started < 30  # MLflow's own settings take minutes

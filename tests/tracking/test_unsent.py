@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from groundup.tracking import Run, connect, outage, pipeline_run, stage_run, unsent
-from groundup.tracking import run as run_module
+from groundup.tracking import Run, connect, delivery, pipeline_run, stage_run, unsent
 from groundup.tracking.store import Connection
 
 
@@ -85,7 +84,7 @@ def test_metrics_of_an_outage_are_sent_by_the_next_stage(
 def test_metrics_of_a_short_outage_are_sent_by_the_same_stage(
     store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "PAUSE_SECONDS", 0.05)
     with stage_run("work", {}, {}, root=tmp_path) as run:
         with monkeypatch.context() as broken:
             break_client(broken)
@@ -98,10 +97,37 @@ def test_metrics_of_a_short_outage_are_sent_by_the_same_stage(
     assert files(tmp_path) == []
 
 
+def test_a_dead_store_is_asked_once_at_the_end_and_every_loss_is_said(
+    store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    asked = []
+
+    def gone(*_: object, **__: object) -> None:
+        asked.append(time.monotonic())
+        raise MlflowException("the server went away")
+
+    with stage_run("work", {}, {}, root=tmp_path) as run:
+        for seed in (1, 2, 3):
+            run.log_of_seed(seed)({"loss": 1.0}, 1)
+        for name in ("log_batch", "set_terminated", "set_tag", "create_run"):
+            monkeypatch.setattr(MlflowClient, name, gone)
+        run.tag("colour", "blue")
+        run.log_of_seed(4)({"loss": 1.0}, 1)
+        run.figures(tmp_path / "model.safetensors", {"loss": 1.0})
+        assert run.register(tmp_path, "spam", input_example=[], params={}, metrics={}) is None
+    assert len(asked) == 2  # by the tag, and once at the end for the run and its child runs
+    assert len(files(tmp_path)) == 4
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("missing: 1 child runs, 1 figures of models, 1 models, 1 tags")
+
+
 def test_what_is_kept_is_limited_and_the_loss_is_said(
     store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run_module, "MAX_UNSENT", 100)
+    monkeypatch.setattr(delivery, "MAX_UNSENT", 100)
     with monkeypatch.context() as broken:
         break_client(broken)
         with stage_run("work", {}, {}, root=tmp_path) as run:
@@ -135,8 +161,8 @@ def test_a_store_that_never_answers_costs_little_time(
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(run_module, "FLUSH_SECONDS", 0.0)
-    run = Run(Connection(MlflowClient(hanging), hanging, "1"), "a" * 32, tmp_path)
+    monkeypatch.setattr(delivery, "FLUSH_SECONDS", 0.0)
+    run = Run(Connection(MlflowClient(hanging), hanging, "1", tmp_path), "a" * 32, tmp_path)
     started = time.monotonic()
     run.params({"a": {"b": 1}})
     for step in range(200):  # each would try to send
@@ -177,7 +203,22 @@ def test_a_lasting_error_is_told_from_an_outage() -> None:
 
 def test_files_of_another_store_stay(store: Connection, tmp_path: Path) -> None:
     metrics: list[Any] = []
-    other = Connection(None, "http://elsewhere", "1")
+    other = Connection(None, "http://elsewhere", "1", tmp_path)
     file = unsent.keep(other, tmp_path, "b" * 32, metrics, "FINISHED")
     connect(tmp_path)
     assert file.exists()
+
+
+def test_a_file_that_another_process_sends_first_is_passed_over(
+    store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (unsent.keep(store, tmp_path, name * 32, [], "FINISHED") for name in "ab")
+
+    def send(run_id: str, status: str, end: int) -> None:
+        assert run_id == first.stem
+        first.unlink()
+        second.unlink()
+
+    monkeypatch.setattr(store.client, "set_terminated", send)
+    unsent.send(store, tmp_path)
+    assert files(tmp_path) == []

@@ -45,8 +45,9 @@ def test_shards_hold_the_ids_of_the_tokenizer(corpus: Path, tokenizer: BPETokeni
 
 def test_texts_are_decoded(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
     write_shards(corpus, tokenizer, tmp_path / "tokens")
+    tokenizer.save(tmp_path / "tokenizer.json")
     for split, documents in (("train", TRAIN), ("val", VAL)):
-        found = list(decoded_texts(tmp_path / "tokens", split, tokenizer))
+        found = list(decoded_texts(tmp_path / "tokens", split, tmp_path / "tokenizer.json"))
         assert found == ["\n".join(messages) for messages in documents]
 
 

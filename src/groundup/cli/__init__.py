@@ -1,5 +1,5 @@
-"""The command `groundup`: chat, generate, classify, translate, export and import models, promote and roll back.
+"""The command `groundup`: use the trained models, export and import models, and manage the registered ones.
 
-It loads checkpoints and calls the library. Training and evaluation are stages of the pipelines, not commands here.
-Modules import torch when a command runs, so that `--help` is quick.
+Its commands load checkpoints and call the library. Training and evaluation are not commands but stages of the
+pipelines. torch is imported only when a command runs, so that `--help` is quick.
 """

@@ -1,4 +1,4 @@
-"""`groundup chat`: reads messages and commands from a terminal or a pipe and prints replies as they are generated.
+"""`groundup chat`: read messages and commands from a terminal or a pipe, and print replies as they are generated.
 
 Replies go to standard output, everything else to standard error.
 """
@@ -36,7 +36,7 @@ OF_CONVERSATIONS = ("/reset", "/system", "/history", "/save")
 
 
 class Lines:
-    """The lines that the user types; a terminal has line editing, and the arrow keys recall earlier lines."""
+    """The lines of standard input; in a terminal, the user can edit them, and recall earlier ones with arrow keys."""
 
     def __init__(self) -> None:
         self._session = None
@@ -47,7 +47,9 @@ class Lines:
             self._session = PromptSession[str](output=create_output(sys.stderr))
 
     def read(self, prompt: str) -> str | None:
-        """Return the next line without surrounding blanks, or None at the end.
+        """Return the next line without surrounding blanks, or None at the end of the input.
+
+        Ctrl-C clears the line in a terminal (the result is ""), and ends other input.
 
         Raises:
             BadInput: standard input is not text in its encoding.
@@ -64,7 +66,7 @@ class Lines:
             return line.strip() if line else None
         except EOFError:
             return None
-        except KeyboardInterrupt:  # in a terminal it clears the line
+        except KeyboardInterrupt:
             return None if self._session is None else ""
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
@@ -90,14 +92,14 @@ class Chat:
         Args:
             checkpoint: the model.
             sampling: settings of the first reply; each further reply has the next seed.
-            max_new_tokens: longest reply, in tokens; None for the default.
+            max_new_tokens: longest reply, in tokens; None for the default of the model's kind.
             history: file of the conversation, written after every reply.
             system: system prompt.
-            examples: validation rows of the instruction model; rows of another model are ignored.
+            examples: file of validation rows of instructions, ignored if they are not the model's.
 
         Raises:
-            BadInput: the file is damaged, the system prompt contains a special token, or `history` or `system` is given
-                for a model without a chat template.
+            BadInput: the history is damaged, the system prompt contains a special token, or `history` or `system` is
+                given for a model without a chat template.
         """
         self.checkpoint, self.sampling, self.history, self.lines = checkpoint, sampling, history, Lines()
         self.prompter = checkpoint.prompter()
@@ -125,7 +127,7 @@ class Chat:
             self.trained = trained_tasks(checkpoint, examples)
 
     def run(self) -> None:
-        """Read and answer until the end."""
+        """Read messages and commands, and answer them, until the user ends the chat."""
         if self.conversation is None:
             self.greet()
         else:
@@ -143,11 +145,14 @@ class Chat:
                     return
             except BadInput as error:
                 say(f"error: {error}")
-            except KeyboardInterrupt:  # a second one
+            except KeyboardInterrupt:  # a second Ctrl-C
                 say("")
 
     def answer(self, text: str) -> bool:
-        """Print the reply as it is generated; Ctrl-C stops it. Return False if the user entered /quit as the input."""
+        """Print the reply to `text` as it is generated; Ctrl-C stops it.
+
+        Return False if the user types /quit as the input of an instruction.
+        """
         if self.conversation is None:
             instruction, given = self.trained.split(text)
             if self.trained.families and not self.trained.knows(instruction):
@@ -202,7 +207,7 @@ class Chat:
         say(f"{also}/help lists commands, Ctrl-D ends.")
 
     def examples(self) -> list[tuple[str, str, bool | None]]:
-        """Return tasks on one line each, the model's answers, and whether the answers are right (None: unknown)."""
+        """Return each example task on one line, the model's answer, and whether it is right (None: unknown)."""
         if not self._answered:
             self._answered = self.trained.answered(self.checkpoint, self.max_new_tokens)
         return self._answered
@@ -240,7 +245,7 @@ class Chat:
         )
 
     def keep(self) -> None:
-        """Write the history file, if there is one."""
+        """Save the conversation to the history file, if the user named one."""
         if self.conversation is not None and self.history is not None:
             save_messages(self.history, self.conversation.messages)
 

@@ -15,7 +15,7 @@ from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.pretokenization import check_text
 
-Said = dict[str, Any]  # a Message; with "stopped": True if the user stopped it
+Said = dict[str, Any]  # a Message; a reply that was not completed also has "stopped": True
 
 
 class Conversation:
@@ -41,10 +41,10 @@ class Conversation:
 
     @property
     def system(self) -> str:
-        """The system prompt, or "" without one; the chat template may then add its own.
+        """The system prompt; "" if there is none, in which case the chat template may add its own.
 
         Raises:
-            BadInput: when it is set to a text that contains a special token or is not valid text.
+            BadInput: it is set to a text that contains a special token or is not valid Unicode.
         """
         first = self.messages[0] if self.messages else {}
         return first["content"] if first.get("role") == "system" else ""
@@ -61,10 +61,10 @@ class Conversation:
         self.messages, self.forgotten = self.messages[: bool(self.system)], 0
 
     def ask(self, text: str, *, max_new_tokens: int, sampling: Sampling) -> Generator[str, None, None]:
-        """Yield the reply piece by piece, then keep message and reply.
+        """Yield the reply to the message `text` piece by piece, then add both to the conversation.
 
-        If the caller stops early, or an error occurs, the reply so far is kept and marked "stopped". If there is no
-        reply yet, the message is not kept.
+        If the caller stops early, or an error occurs, the reply so far is added and marked "stopped". If there is no
+        reply yet, nothing is added.
 
         Raises:
             BadInput: the template fails, or the message contains a special token or is too long for the context.
@@ -97,7 +97,7 @@ class Conversation:
                 self.messages = [*asked, {"role": "assistant", "content": reply, **stopped}]
 
     def _remembered(self, ids: Sequence[int], max_new_tokens: int) -> KVCache:
-        """Return the cache for a prompt and its reply, with the prefix that the prompt shares with the last one."""
+        """Return a key/value cache for a prompt and its reply; positions known from the last turn are kept."""
         capacity = min(self.model.config.context_length, len(ids) + max_new_tokens)
         if self._cache is None:
             self._cache = self.model.empty_cache(1, capacity)
@@ -121,19 +121,19 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 def fitting(
     prompter: Prompter, messages: Sequence[Said], room: int, forgotten: int = 0
 ) -> tuple[list[int], int]:
-    """Return the ids of the conversation without its oldest turns, so that there are at most `room`.
+    """Return the prompt of a chat as ids, leaving out as many of the oldest turns as needed to fit `room` ids.
 
     Args:
         prompter: turns messages into ids.
-        messages: the last one is the user's. The system message is always kept.
+        messages: an optional system message, which is always kept, then the turns; the user's message is last.
         room: the largest number of ids.
-        forgotten: number of messages that are left out in any case.
+        forgotten: number of the oldest messages that are left out in any case.
 
     Returns:
         The ids, and the number of messages left out.
 
     Raises:
-        BadInput: the last message alone is too long; or see `Prompter.conversation`.
+        BadInput: the last message alone is too long, or as `Prompter.conversation` does.
     """
     system = bool(messages) and messages[0]["role"] == "system"
     while True:
@@ -150,10 +150,10 @@ def fitting(
 
 
 def load_messages(path: Path) -> list[Said]:
-    """Read a saved conversation.
+    """Read the messages of a saved conversation, JSON Lines.
 
     Raises:
-        BadInput: the file is missing, damaged, or not a conversation; the message names the line.
+        BadInput: the file cannot be read, is damaged, is not a conversation, or ends with a message of the user.
     """
     try:
         messages = read_jsonl(path)
@@ -177,7 +177,7 @@ def load_messages(path: Path) -> list[Said]:
 
 
 def save_messages(path: Path, messages: Sequence[Said]) -> None:
-    """Write a conversation as JSON Lines, atomically.
+    """Write the messages of a conversation as JSON Lines, atomically.
 
     Raises:
         BadInput: the file cannot be written.

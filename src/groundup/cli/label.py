@@ -1,14 +1,17 @@
 """`groundup label`: asks for labels of the messages that the spam model is least sure of, and writes them to the inbox.
 
-Of near duplicates only one is shown. The file of labels is written after each answer.
+These are for training. Every third question is about a random message, for the gate split (see `most_useful`). Of near
+duplicates only one is shown. The file of labels is written after each answer.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,8 +20,9 @@ from groundup.text.jsonl import write_jsonl
 from groundup.text.labels import HAM, SPAM, THRESHOLD
 from groundup.text.printable import printable
 
-FORMATS = (".csv", ".jsonl", ".parquet")
 SHOWN_CHARS = 2000  # of a message
+SPLITS = ("train", "gate")
+GATE_EVERY = 3  # every third question is for the gate split
 SKIP, UNDO, QUIT = "skip", "undo", "quit"
 ANSWERS = {
     **dict.fromkeys(("s", "spam"), SPAM),
@@ -27,6 +31,14 @@ ANSWERS = {
     **dict.fromkeys(("u", "undo"), UNDO),
     **dict.fromkeys(("q", "quit"), QUIT),
 }
+
+
+class Question(NamedTuple):
+    """A message to label, its probability of spam, and the split that it is for."""
+
+    text: str
+    probability: float
+    split: str
 
 
 def label(
@@ -42,6 +54,8 @@ def label(
     inbox: Annotated[Path, typer.Option(help="Folder to write the labels to.")] = Path("data/inbox"),
 ) -> None:
     """Label messages at the terminal, those that the model is least sure of first.
+
+    These are used for training. Every third message is a random one, by which models are compared.
 
     Answer s (spam), h (ham), k (skip), u (undo) or q (quit). Every answer is saved at once, in a new file in the inbox;
     `python -m pipelines.inbox` takes it in. Messages that are labelled in the inbox already are not shown, nor near
@@ -74,73 +88,87 @@ def unlabelled(source: Path) -> list[str]:
     """Return the messages of a file or of all files in a folder, each text once.
 
     Raises:
-        BadInput: there is no such file, it cannot be read or has no column text, or there are no messages.
+        BadInput: there is no such file, it is not a file of messages, or there are no messages.
     """
     if source.is_dir():
-        files = sorted(path for path in source.iterdir() if path.suffix.lower() in FORMATS)
+        files = _files(source)
     elif source.is_file():
         files = [source]
     else:
         raise BadInput(
             f"{source} does not exist; expected a file of messages or a folder of them: check the path."
         )
-    texts = dict.fromkeys(text for file in files for text in _texts(file) if text.strip())
+    texts = dict.fromkeys(text for file in files for text in _texts(file))
     if not texts:
         raise BadInput(
-            f"{source} has no messages; expected at least one, in the column text of a file with the suffix "
-            f"{', '.join(FORMATS)}."
+            f"{source} has no messages; expected at least one, in the column text of a CSV, JSON Lines or Parquet "
+            f"file: add messages."
         )
     return list(texts)
-
-
-def _texts(file: Path) -> list[str]:
-    from groundup.datasets.inbox import MAX_BYTES, records  # imports scipy
-
-    if file.stat().st_size > MAX_BYTES:
-        raise BadInput(f"{file} is larger than {MAX_BYTES:,} bytes; divide it.")
-    rows = records(file.read_bytes(), file.name)
-    if rows and not any("text" in row for row in rows):
-        raise BadInput(f"{file} has no column text; expected one with the messages: rename the column.")
-    return [row["text"] for row in rows if isinstance(row.get("text"), str)]
 
 
 def labelled(inbox: Path) -> list[str]:
     """Return the messages in the files of the inbox and in the increments beside it, without unreadable files."""
     found = []
     for folder in (inbox, inbox.parent / "labelled"):
-        for file in sorted(folder.glob("*")) if folder.is_dir() else []:
-            if file.suffix.lower() in FORMATS and not file.name.startswith("."):
-                try:
-                    found += _texts(file)
-                except BadInput:
-                    continue  # the intake says what is wrong with it
+        for file in _files(folder) if folder.is_dir() else []:
+            with suppress(BadInput):  # the intake says what is wrong with it
+                found += _texts(file)
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of messages in a folder by name; hidden files are being written."""
+    from groundup.datasets.messages import SUFFIXES
+
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def _texts(file: Path) -> list[str]:
+    from groundup.datasets.messages import read_messages
+
+    return [message["text"] for message in read_messages(file)]
 
 
 def most_useful(
     texts: Sequence[str], probabilities: Sequence[float], known: Sequence[str] = ()
-) -> list[tuple[str, float]]:
-    """Return the messages to ask for with their probabilities of spam, the most uncertain first.
+) -> list[Question]:
+    """Return the messages to ask for, with two for training before each one for the gate split.
 
-    Uncertainty is the closeness of the probability to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
-    each group of near duplicates only the most uncertain message is returned, and none if one of it is in `known`.
+    A third of the groups of near duplicates is for the gate, by hash, and asked for in the order of the hash: what the
+    model says of them plays no part, otherwise they would be unfair to it. The others are for training, the most
+    uncertain first: those whose probability is closest to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
+    each group one message is returned, and none if one of it is in `known`.
     """
+    from groundup.datasets.corpus import unit_hash
     from groundup.datasets.near_duplicates import near_groups  # imports scipy
 
     groups = near_groups([*known, *texts])
-    seen = set(groups[: len(known)])
-    queue = []
-    for i in sorted(range(len(texts)), key=lambda i: abs(probabilities[i] - THRESHOLD)):
-        if groups[len(known) + i] not in seen:
-            seen.add(groups[len(known) + i])
-            queue.append((texts[i], probabilities[i]))
-    return queue
+    seen, members = set(groups[: len(known)]), dict[int, list[int]]()
+    for i, group in enumerate(groups[len(known) :]):
+        if group not in seen:
+            members.setdefault(group, []).append(i)
+    gate, train = [], []
+    for numbers in members.values():
+        first = min(numbers, key=texts.__getitem__)
+        place = unit_hash(0, "label", texts[first])
+        if place < 1 / GATE_EVERY:
+            gate.append((place, first))
+        else:
+            train.append(min((abs(probabilities[i] - THRESHOLD), i) for i in numbers))
+    before = GATE_EVERY - 1
+    order = [(number // before, 0, i) for number, (_, i) in enumerate(sorted(train))]
+    order += [(number, 1, i) for number, (_, i) in enumerate(sorted(gate))]
+    return [
+        Question(texts[i], probabilities[i], SPLITS[last])
+        for _, last, i in sorted(order, key=itemgetter(0, 1))
+    ]
 
 
 class Session:
     """The questions of one call, and the file of their answers."""
 
-    def __init__(self, queue: Sequence[tuple[str, float]], inbox: Path) -> None:
+    def __init__(self, queue: Sequence[Question], inbox: Path) -> None:
         self.queue = queue
         self.answers: list[str] = []  # to the first messages of the queue: a label, or SKIP
         self.file = inbox / f"labels-{datetime.now():%Y%m%d-%H%M%S-%f}-{os.getpid()}.jsonl"
@@ -148,7 +176,7 @@ class Session:
     def run(self) -> None:
         """Ask until the queue is empty, the user quits or standard input ends."""
         while len(self.answers) < len(self.queue):
-            text, probability = self.queue[len(self.answers)]
+            text, probability, _ = self.queue[len(self.answers)]
             typer.echo(f"\n--- {self.left():,} left, probability of spam {probability:.2f}")
             typer.echo(printable(text[:SHOWN_CHARS]) + (" …" if len(text) > SHOWN_CHARS else ""))
             answer = self.ask()
@@ -157,8 +185,7 @@ class Session:
             if answer == UNDO:
                 self.undo()
             else:
-                self.answers.append(answer)
-                self.save()
+                self.save([*self.answers, answer])
 
     def ask(self) -> str:
         """Read one answer; the end of standard input is QUIT.
@@ -185,22 +212,36 @@ class Session:
     def undo(self) -> None:
         """Take back the last answer, and show its message again."""
         if self.answers:
-            self.answers.pop()
-            self.save()
+            self.save(self.answers[:-1])
         else:
             typer.echo("there is no answer to undo")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the labelled messages."""
-        answered = zip(self.queue, self.answers, strict=False)
-        return [{"text": text, "label": answer} for (text, _), answer in answered if answer != SKIP]
+    def rows(self, answers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the messages that are labelled by these answers."""
+        answered = zip(self.queue, answers, strict=False)
+        return [
+            {"text": question.text, "label": answer, "split": question.split}
+            for question, answer in answered
+            if answer != SKIP
+        ]
 
-    def save(self) -> None:
-        """Write the labels, atomically; without labels there is no file."""
-        if rows := self.rows():
-            write_jsonl(self.file, rows)
-        else:
-            self.file.unlink(missing_ok=True)
+    def save(self, answers: list[str]) -> None:
+        """Write the labels of all answers, atomically; without labels there is no file.
+
+        Raises:
+            BadInput: the file cannot be written; it and `answers` are then unchanged.
+        """
+        try:
+            if rows := self.rows(answers):
+                write_jsonl(self.file, rows)
+            else:
+                self.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{self.file} cannot be written ({error.strerror}); expected a folder with room: correct this, or give "
+                f"another --inbox."
+            ) from error
+        self.answers = answers
 
     def left(self) -> int:
         """Return the number of messages without an answer."""
@@ -208,6 +249,6 @@ class Session:
 
     def summary(self) -> str:
         """Return what was done and what remains, in one line."""
-        count = len(self.rows())
+        count = len(self.rows(self.answers))
         where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
         return f"{count:,} labels{where}. {self.left():,} messages remain."

@@ -43,13 +43,13 @@ MODELS = Path("data/models")
 STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
-INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # examples of the instruction model's tasks
-# Up to this number of parameters, the weights stay in a CPU's cache, so that float32 is not slower.
+INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
+# Up to this number of parameters, the weights fit in a CPU's cache, so that float32 is not slower than float16.
 SMALL = 30_000_000
 
 
 def _trained(incomplete: str) -> list[str]:
-    """Complete the project's models in a shell; if none matches, the shell offers files."""
+    """Return the project's model folders that begin with `incomplete`; if there is none, the shell offers files."""
     found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
     return [str(folder) for folder in found if str(folder).startswith(incomplete)]
 
@@ -343,7 +343,7 @@ def import_(
 
 @app.command()
 def doctor() -> None:
-    """Show this machine and the project's models."""
+    """Show facts about this machine and the project's models."""
     import platform
 
     import torch
@@ -376,9 +376,9 @@ for command in (registered.models, registered.promote, registered.rollback, trac
 
 
 def main() -> None:
-    """Entry point of the command `groundup`: errors that the user can correct are one sentence, without a traceback."""
-    # OpenMP threads spin while they wait. By default they spin for so long that a model of 124M parameters runs seven
-    # times slower on a busy machine. This shorter spin makes it three times slower, and costs nothing on an idle one.
+    """Run the command `groundup`; for an error that the user can correct, print one sentence and no traceback."""
+    # OpenMP threads spin while they wait. On a busy machine, the long default spin makes a model of 124M parameters
+    # seven times slower, this shorter spin three times. On an idle machine, the shorter spin costs nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         app()
@@ -399,7 +399,7 @@ def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
     """Load a checkpoint.
 
     Raises:
-        BadInput: there is none (the message explains how to get one); or see `load_checkpoint`.
+        BadInput: there is no checkpoint (the message explains how to get one), or as `load_checkpoint` does.
     """
     problem = _no_checkpoint(folder)
     if problem:
@@ -410,7 +410,7 @@ def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
 
 
 def _no_checkpoint(folder: Path) -> str | None:
-    """Return why a path is not a checkpoint folder, and what to do; None if it looks like one."""
+    """Return why a path is not a checkpoint folder and what to do, as one sentence; None if it looks like one."""
     if folder.is_file():
         return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
     config = folder / "config.json"
@@ -441,7 +441,7 @@ def _in_project() -> bool:
 
 
 def _instructions(model: Path) -> Path:
-    """Return the path of the validation rows in the project that contains the model, or else in this folder."""
+    """Return the path of the instructions' val.jsonl in the project that contains the model, or else here."""
     places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
     return next((place for place in places if place.is_file()), INSTRUCTIONS)
 

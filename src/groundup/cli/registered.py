@@ -148,18 +148,20 @@ def _reasons(reason: str) -> Sequence[str]:
 
 
 def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
-    """Reconcile, and return the versions of a model, the newest first, and its aliases."""
+    """Return what moves champions, the versions of a model, the newest first, and its aliases as MLflow has them.
+
+    If an interrupted command has left the champion behind the ledger, the next one is refused, so that whoever repeats
+    a rollback does not go back twice.
+    """
     from groundup.tracking import registry
     from groundup.tracking.champions import Champions
     from groundup.tracking.store import explained
 
     connection = _connect()
-    champions = Champions(connection)
-    champions.reconcile(_origin(), model)
     with explained(connection.uri):
         aliases = registry.aliases(registry.get(connection, model))
         versions = [version.version for version in registry.versions(connection, model)]
-    return champions, versions, aliases
+    return Champions(connection), versions, aliases
 
 
 def _report(entry: "Entry") -> None:

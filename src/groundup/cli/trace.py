@@ -35,13 +35,12 @@ def trace(
       groundup trace groundup-spam/3 --html lineage.html
       groundup trace data/models/spam --json
     """
-    found = traced(model)[1]
+    facts = traced(model)[1].as_json()
     if html:
         from groundup.files import write_text
         from groundup.reports.lineage import render_page
 
-        write_text(html, render_page(found.as_json()))
-    facts = found.as_json()
+        write_text(html, render_page(facts))
     typer.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(facts)))
     if html:
         typer.echo(f"page written to {html}", err=True)

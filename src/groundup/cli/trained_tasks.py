@@ -1,7 +1,8 @@
-"""The tasks that an instruction model was trained on: examples, and recognising them in lines that a user types.
+"""Show examples of the tasks that an instruction model was trained on, and recognise these tasks in typed lines.
 
 A checkpoint records the fingerprints of its training and validation rows, not the rows themselves. If the file of
-validation rows still exists, its rows are examples of every family of tasks that the model has not seen.
+validation rows still exists, its rows are examples: tasks of every trained family, with instances that the model has
+not seen.
 """
 
 import re
@@ -18,15 +19,15 @@ from groundup.verifiable.family import Family
 from groundup.verifiable.tasks import FAMILIES, check
 
 SHOWN = 10  # examples shown for data without families
-BOUNDARY = re.compile(r"(?<=[.?!:])\s+")  # where an instruction may end and its input begin
+BOUNDARY = re.compile(r"(?<=[.?!:])\s+")  # where an instruction may end and its input may begin
 
 
 @dataclass(frozen=True)
 class TrainedTasks:
-    """The tasks of one model.
+    """The tasks that one model was trained on.
 
     Attributes:
-        rows: one row of each family.
+        rows: example rows: one of each family, or the first SHOWN rows of data without families.
         families: the families of verifiable tasks; empty for other instruction data, which has no templates.
     """
 
@@ -36,7 +37,7 @@ class TrainedTasks:
     def split(self, line: str) -> tuple[str, str]:
         """Split a line into instruction and input; the input is "" if there is none.
 
-        The instruction is the shortest prefix that the model was trained on, else the first sentence.
+        The instruction is the shortest prefix with a wording from training, or else the first sentence.
 
         split("Now there are more. Say it. one big bus") -> ("Now there are more. Say it.", "one big bus")
         split("Give the opposite of: hot") -> ("Give the opposite of:", "hot")
@@ -49,16 +50,16 @@ class TrainedTasks:
         return parts[0] if parts else (line, "")
 
     def knows(self, instruction: str) -> bool:
-        """Return whether the instruction is worded as in training."""
+        """Return whether the instruction has a wording that the model was trained on."""
         return any(family.slots(instruction) is not None for family in self.families)
 
     def closest(self, instruction: str) -> str | None:
-        """Return the template most similar to an instruction, or None if none is similar."""
+        """Return the trained wording (template) that is most similar to an instruction, or None if none is similar."""
         templates = [template for family in self.families for template in family.templates]
         return next(iter(get_close_matches(instruction, templates, n=1)), None)
 
     def answered(self, checkpoint: Checkpoint, max_new_tokens: int) -> list[tuple[str, str, bool | None]]:
-        """Return the rows on one line each, the model's answers, and whether they are right (None: unknown)."""
+        """Return the task of each row on one line, the model's answer, and whether it is right (None: unknown)."""
         requests = [(row["instruction"], row["input"]) for row in self.rows]
         answers = respond(checkpoint, requests, max_new_tokens=max_new_tokens)
         return [
@@ -72,7 +73,7 @@ class TrainedTasks:
 
 
 def trained_tasks(checkpoint: Checkpoint, rows: Path) -> TrainedTasks:
-    """Read the tasks of a model from its validation rows; none if the file `rows` is missing or is not the model's."""
+    """Read a model's tasks from its validation rows; none if the file `rows` is missing or has other rows."""
     if not rows.is_file() or checkpoint.config.data.get("val") != fingerprint(rows):
         return TrainedTasks(())
     found = read_jsonl(rows)

@@ -1,18 +1,17 @@
 """The inbox: files of labelled messages, read and examined whole, then row by row.
 
-A file is CSV, JSON Lines or Parquet in UTF-8, with the columns "text" and "label" (ham or spam), and optionally "id";
-other columns are ignored and named in the outcome. A file that cannot be trusted is refused whole. Of other files,
-single rows are quarantined (they break an expectation on raw data) or refused (duplicates, near duplicates of
-evaluation texts, conflicting labels); the rest is accepted as an increment (see `increments`).
+A file has the columns "text" and "label" (ham or spam), and optionally "id" (see `messages`) and "split" (train or
+gate, see `choose_split`); other columns are ignored and named in the outcome. A file that cannot be trusted is refused
+whole. Of other files, single rows are quarantined (they break an expectation on raw data) or refused (duplicates, near
+duplicates of evaluation texts, conflicting labels); the rest is accepted as an increment (see `increments`).
 """
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
@@ -22,8 +21,8 @@ from groundup.datasets.corpus import unit_hash
 from groundup.datasets.increments import DUPLICATE, GATE, GROWING, TRAIN, Known, judge, labels_by_key
 from groundup.datasets.instructions import EVALUATED as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import prompt_of, training_texts
+from groundup.datasets.messages import SHOWN, read_rows, shown
 from groundup.datasets.near_duplicates import NearIndex
-from groundup.datasets.readers import READERS, csv_rows
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.documents import text_of
@@ -37,10 +36,6 @@ Message = dict[str, Any]
 # rows, dataset -> (row number from 1 -> expectations that it breaks, broken expectations on the whole table)
 Faults = Callable[[list[Message], Dataset], tuple[Mapping[int, Sequence[str]], Sequence[str]]]
 
-MAX_BYTES = Dataset.max_bytes  # of a file; a larger one is not read
-SHOWN = 5  # most values that a message lists
-SHOWN_CHARS = 20  # a longer value may be a message, which belongs in no log
-
 
 @dataclass(frozen=True)
 class InboxConfig:
@@ -49,7 +44,8 @@ class InboxConfig:
     __pydantic_config__ = STRICT
 
     gate_share: Annotated[float, Ge(0), Le(1)]
-    """Share of the new groups of near duplicates that goes to gate, by hash; the rest goes to train."""
+    """Share of the new groups of near duplicates that goes to gate, by hash; the rest goes to train. A file with the
+    column `split` decides it itself."""
     max_rows: Annotated[int, Ge(1)]
     """Most rows of a file; about ten times as many as a file usually has."""
     max_chars: Annotated[int, Ge(1)]
@@ -110,90 +106,33 @@ class Outcome:
         }
 
 
-def records(data: bytes, name: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV, JSON Lines or Parquet file with their own columns; the suffix of `name` decides.
-
-    Raises:
-        BadInput: the file has another format or another encoding than UTF-8, or a row does not fit its header.
-    """
-    suffix = PurePath(name).suffix.lower()
-    if suffix == ".csv":
-        return _csv_records(data, name)
-    if suffix == ".jsonl":
-        try:
-            return READERS["jsonl"](data, "spam", name)
-        except RecursionError as error:
-            raise BadInput(
-                f"{name}: a row is nested too deeply; expected one flat JSON object per line."
-            ) from error
-    if suffix == ".parquet":
-        import pyarrow.parquet
-        from pyarrow import ArrowException
-
-        try:
-            found: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-        except (ArrowException, OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                f"{name}: cannot be read ({type(error).__name__}); expected Parquet with text in UTF-8: write it again."
-            ) from error
-        return found
-    raise BadInput(
-        f"{name}: found the suffix '{suffix}'; expected .csv, .jsonl or .parquet: convert or rename it."
-    )
-
-
-def _csv_records(data: bytes, name: str) -> list[dict[str, Any]]:
-    with csv_rows(data, name) as reader:
-        columns = list(reader.fieldnames or ())
-        if len(set(columns)) < len(columns):
-            raise BadInput(f"{name}: two columns have the same name; expected each name once: rename one.")
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise BadInput(
-                    f"{name}, line {reader.line_num}: the number of fields differs from the {len(columns)} of the "
-                    f"header; put texts with commas or line breaks between double quotes."
-                )
-            rows.append(dict(row))
-    return rows
-
-
 def labelled_rows(data: bytes, name: str) -> tuple[list[Message], tuple[str, ...]]:
-    """Return the rows of a file as {"id", "label", "text"}, numbered if they have no id, and the ignored columns.
+    """Return the rows of a file as {"id", "label", "text", "split"}, without ids numbered; and the ignored columns.
 
     A text that is not a string becomes None, which breaks an expectation.
 
     Raises:
-        BadInput: the file cannot be read, has no rows, lacks a column, or has other labels.
+        BadInput: the file cannot be read, has no rows, lacks a column, or has other labels or splits.
     """
-    rows = records(data, name)
+    rows, ignored = read_rows(data, name, required=("text", "label"))
     if not rows:
         raise BadInput(f"{name}: found no rows; expected at least one, with text and label: add rows.")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    if missing := [column for column in ("text", "label") if column not in columns]:
-        raise BadInput(
-            f"{name}: found the columns {', '.join(map(_shown, columns[:SHOWN]))}, but not {' or '.join(missing)}; "
-            f"expected text and label: rename or add the column."
-        )
-    unknown = Counter(_shown(row.get("label")) for row in rows if row.get("label") not in LABELS)
+    unknown = Counter(shown(row.get("label")) for row in rows if row.get("label") not in LABELS)
     if unknown:
         found = ", ".join(f"{label} ({count:,} rows)" for label, count in unknown.most_common(SHOWN))
         raise BadInput(f"{name}: found the labels {found}; expected {' or '.join(LABELS)}: correct them.")
-    texts = [row.get("text") for row in rows]
-    ids = [row.get("id") for row in rows]
-    ids = [f"row-{n:06d}" if i in (None, "") else printable(str(i), "") for n, i in enumerate(ids, start=1)]
-    made = [
-        {"id": id_, "label": row["label"], "text": text if isinstance(text, str) else None}
-        for id_, row, text in zip(ids, rows, texts, strict=True)
-    ]
-    return made, tuple(printable(c, "") for c in columns if c not in ("id", "text", "label"))
-
-
-def _shown(value: Any) -> str:
-    """Return a value for a message: short values only, since a long one may be the text of a message."""
-    if value is None or value == "":
-        return "none"
-    return repr(value) if isinstance(value, str) and len(value) <= SHOWN_CHARS else "a longer or other value"
+    if other := sorted({shown(row["split"]) for row in rows if row.get("split") not in (None, "", *GROWING)}):
+        raise BadInput(
+            f"{name}: found the splits {', '.join(other[:SHOWN])}; expected {' or '.join(GROWING)}, or nothing: "
+            f"correct or remove the column split."
+        )
+    made = []
+    for number, row in enumerate(rows, start=1):
+        id_, text = row.get("id"), row.get("text")
+        id_ = f"row-{number:06d}" if id_ in (None, "") else printable(str(id_), "")
+        text, split = text if isinstance(text, str) else None, row.get("split") or None
+        made.append({"id": id_, "label": row["label"], "text": text, "split": split})
+    return made, tuple(printable(column, "") for column in ignored)
 
 
 def examine(data: bytes, name: str, known: Known, config: InboxConfig, faults: Faults) -> Outcome:
@@ -209,7 +148,8 @@ def examine(data: bytes, name: str, known: Known, config: InboxConfig, faults: F
     try:
         rows, ignored = labelled_rows(data, name)
         outcome = replace(outcome, rows=len(rows), ignored_columns=ignored)
-        broken, table = faults(rows, _expected(name, len(rows), config))
+        raw = [{key: row[key] for key in ("id", "label", "text")} for row in rows]
+        broken, table = faults(raw, _expected(name, len(rows), config))
         if table:
             raise BadInput(
                 f"{name}: the file does not meet these expectations: {' '.join(table)} Check its source."
@@ -217,7 +157,7 @@ def examine(data: bytes, name: str, known: Known, config: InboxConfig, faults: F
     except BadInput as error:
         return replace(outcome, reason=str(error))
     sound = [(number, row) for number, row in enumerate(rows, start=1) if number not in broken]
-    verdicts = judge([row for _, row in sound], known, partial(choose_by_hash, config.gate_share))
+    verdicts = judge([row for _, row in sound], known, partial(choose_split, config.gate_share))
     outcome = replace(
         outcome,
         quarantined=tuple((n, rows[n - 1]["id"], tuple(says)) for n, says in sorted(broken.items())),
@@ -245,7 +185,8 @@ def _refused_if_mostly_bad(outcome: Outcome, config: InboxConfig) -> Outcome:
         )
         return replace(outcome, accepted=(), reason=why)
     if not outcome.accepted:
-        return replace(outcome, reason=f"{outcome.file}: no row is new ({counts}).", repeated=True)
+        what = "can be accepted" if bad else "is new"
+        return replace(outcome, reason=f"{outcome.file}: no row {what} ({counts}).", repeated=not bad)
     return outcome
 
 
@@ -256,8 +197,15 @@ def _expected(name: str, rows: int, config: InboxConfig) -> Dataset:
     return Dataset(name="inbox", role="spam", title=name, licence="", citation="", expect=expect)
 
 
-def choose_by_hash(gate_share: float, group: Sequence[Message]) -> str:
-    """Return the split of a group of near duplicates: a fixed share goes to gate, by the hash of its first text."""
+def choose_split(gate_share: float, group: Sequence[Message]) -> str:
+    """Return the split of a group of near duplicates: that which the file names (train, if it names both).
+
+    Otherwise a fixed share goes to gate, by the hash of its first text. Messages that were chosen with the help of a
+    model, such as the champion's least certain ones, must be named train: the champion is wrong on half of them, so a
+    gate with them would promote challengers that are no better.
+    """
+    if named := {message["split"] for message in group if message.get("split")}:
+        return TRAIN if TRAIN in named else GATE
     first = min(normalise(message["text"]) for message in group)
     return GATE if unit_hash(0, "inbox", first) < gate_share else TRAIN
 

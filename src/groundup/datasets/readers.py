@@ -154,7 +154,18 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
     for number, line in enumerate(decode(data, name).split("\n"), start=1):
         if line.strip():
             where = f"{name}, line {number}"
-            row = _parse_json(line.encode("utf-8"), where)
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise BadInput(
+                    f"{where}: {error.msg} at column {error.colno}; expected one JSON object per line: correct the "
+                    f"line."
+                ) from error
+            except (ValueError, RecursionError) as error:
+                raise BadInput(
+                    f"{where}: found a number with too many digits, or too many brackets within brackets; expected one "
+                    f"flat JSON object per line: correct the line."
+                ) from error
             if not isinstance(row, dict):
                 raise BadInput(
                     f"{where}: found {type(row).__name__}; expected one JSON object per line: correct the line."

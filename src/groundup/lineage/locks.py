@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from groundup.lineage.repository import commits, git, is_commit, md5_of
+from groundup.lineage.repository import commits, git, is_commit, md5_of, show
 
 LOCK = "dvc.lock"
 # names of sources; others are `commit <revision>`
@@ -231,7 +231,7 @@ class Locks:
         return [name for name in listed if name == LOCK or name.endswith(f"/{LOCK}")]
 
     def _of_commit(self, commit: str, lock: str, past: bool = False) -> Source:
-        text = git(self.root, "show", f"{commit}:{lock}")
+        text = show(self.root, commit, lock).decode("utf-8", errors="replace")
         return Source(f"commit {commit[:10]}", _dvc_yaml(lock), text, past)
 
 

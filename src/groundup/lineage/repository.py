@@ -32,6 +32,11 @@ def commits(root: Path, path: str) -> list[str]:
     return git(root, "log", "--all", "--format=%H", "--", path).split()
 
 
+def show(root: Path, revision: str, path: str) -> bytes:
+    """Return a file of the folder `root` as it was at a revision; empty if there was none."""
+    return git_bytes(root, "show", f"{revision}:./{path}")  # without ./ from the top of the repository
+
+
 def uncommitted(root: Path) -> str:
     """Return the difference between the last commit and the files in git, as a patch; empty if there is none.
 
@@ -54,12 +59,12 @@ def apply(root: Path, patch: str) -> bool:
 
 def versions(root: Path, path: str, revision: str) -> Iterator[tuple[str, bytes]]:
     """Yield each version of a file with its place: at the revision, in the folder, in other commits."""
-    if found := git_bytes(root, "show", f"{revision}:{path}") if revision else b"":
+    if found := show(root, revision, path) if revision else b"":
         yield f"commit {revision[:10]}", found
     if (root / path).is_file():
         yield "the project's folder", (root / path).read_bytes()
     for commit in commits(root, path):
-        if found := git_bytes(root, "show", f"{commit}:{path}"):
+        if found := show(root, commit, path):
             yield f"commit {commit[:10]}", found
 
 

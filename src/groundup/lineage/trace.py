@@ -4,7 +4,7 @@ What cannot be found is listed in `unknown`, never invented.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Trace:
         return {
             "model": self.model,
             "title": self.title,
-            "registered": asdict(replace(found, folder=None)) if found else None,
+            "registered": _without(asdict(found), "folder") if found else None,
             "weights": asdict(self.weights) if self.weights else None,
             "stage": self.step.stage,
             "steps": [

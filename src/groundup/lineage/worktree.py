@@ -5,10 +5,8 @@ The next call removes what a killed process has left.
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,10 +45,10 @@ def worktree(root: Path, revision: str) -> Iterator[Path]:
     place.parent.mkdir(parents=True, exist_ok=True)
     # a hook of `dvc install` would check out data there
     command = ["git", "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--quiet"]
-    made = subprocess.run(
-        [*command, str(place), revision], cwd=root, capture_output=True, text=True, check=False
-    )
     try:
+        made = subprocess.run(
+            [*command, str(place), revision], cwd=root, capture_output=True, text=True, check=False
+        )
         if made.returncode:
             raise BadInput(
                 f"git cannot check out {revision} in {place} ({' '.join(made.stderr.split())}); correct this and try "
@@ -97,7 +95,7 @@ def run_dvc(place: Path, *arguments: str) -> int:
         try:
             return process.wait()
         except BaseException:
-            _end_group(process)
+            processes.end([process], GRACE_SECONDS)
             raise
 
 
@@ -112,15 +110,3 @@ def environment(place: Path) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(place / ".dvc" / "tmp" / "site"),
     }
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process group: SIGTERM, and after a while SIGKILL."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)

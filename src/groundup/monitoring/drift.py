@@ -100,13 +100,20 @@ def compare(
         an AUC, that of a mean a difference, every other one a Kolmogorov-Smirnov distance.
 
     Raises:
-        BadInput: reference or window has fewer messages than `config.min_messages`.
+        BadInput: reference or window has fewer messages than `config.min_messages`, or a model answered with what is
+            not a number.
     """
     for name, messages in (("reference", reference), ("window", window)):
         if len(messages) < config.min_messages:
             raise BadInput(
                 f"the {name} has {len(messages)} messages without near duplicates; expected at least "
                 f"{config.min_messages} (monitor.min_messages): collect more messages"
+            )
+        scores = (messages.spam_probability, messages.bits_per_byte, messages.embeddings)
+        if not all(np.isfinite(values).all() for values in scores):
+            raise BadInput(
+                f"some scores of the {name} are not numbers; expected numbers from the champion and the pretrained "
+                "model: roll back or train again the one that is broken"
             )
     rng = np.random.default_rng(config.seed)
     both = reference + window

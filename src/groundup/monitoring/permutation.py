@@ -1,8 +1,9 @@
 """Permutation tests of two samples, corrected for their number.
 
 All tests share the same permutations, so the correction knows how the tests depend on each other: the probability of a
-false alarm is the stated one, not only below it as with Bonferroni or Holm. The only assumption is that the messages
-of both samples are exchangeable if nothing has changed, which is why near duplicates are left out (see `samples`).
+false alarm is the stated one (ties lower it a little), not far below it as with Bonferroni or Holm. The only assumption
+is that the messages of both samples are exchangeable if nothing has changed, which is why near duplicates are left out
+(see `samples`).
 
 Legend: N messages of both samples; R rows of memberships: the observed one, then the permuted ones; T tests.
 `member` (R, N): True for the messages of the window. Every row has equally many.
@@ -65,7 +66,7 @@ def corrected(statistics: Array) -> tuple[Array, Array]:
     The p-value is the share of the rows with at least the observed statistic. The correction is the step-down minP
     procedure of Westfall and Young 1993 (algorithm 2.8; Ge, Dudoit and Speed 2003, box 3): the share of the rows in
     which the smallest p-value of this and all less significant tests is at most as large. If nothing has changed, the
-    smallest corrected p-value is at most a with probability a.
+    smallest corrected p-value is at most a with probability a, less what ties take.
 
     Args:
         statistics: (T, R), larger = more different.

@@ -93,28 +93,44 @@ def _partial_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Indices of the messages to compare, in ascending order, and how many near duplicates were left out."""
+    """Indices of the messages to compare, in ascending order, and how many were left out.
+
+    near_duplicates: of other messages. trained_on: near duplicates of training messages.
+    """
 
     reference: npt.NDArray[np.int64]
     window: npt.NDArray[np.int64]
     near_duplicates: int
+    trained_on: int
 
 
-def draw(reference: Sequence[str], window: Sequence[str], max_messages: int, seed: int) -> Sample:
+def draw(
+    reference: Sequence[str], window: Sequence[str], trained: Sequence[str], max_messages: int, seed: int
+) -> Sample:
     """Draw one message of every group of near duplicates, and then at most `max_messages` of each sample.
 
     The groups are those of reference and window together, and every message of a group is equally likely. So whether
     the drawn message is one of the window does not depend on the size of its group, and a text that was sent a hundred
     times counts once. Otherwise the messages would not be exchangeable, and such a text would be an alarm by itself.
+
+    Groups with a training message are left out. The reference has none of them, since the splits keep groups together;
+    in new messages they are frequent, most of all in the campaigns of spam. With them, a window of the same source
+    would have more spam than the reference, and the champion would be surer of it.
+
+    Args:
+        trained: the training messages of the data that the reference is a split of.
     """
     rng = np.random.default_rng(seed)
-    groups = np.array(near_groups([*reference, *window]))
-    order = rng.permutation(len(groups))
+    both = len(reference) + len(window)
+    groups = np.array(near_groups([*reference, *window, *trained]))
+    new = np.flatnonzero(~np.isin(groups[:both], groups[both:]))
+    order = rng.permutation(new)
     _, first = np.unique(groups[order], return_index=True)
     kept = rng.permutation(order[first])
     inside = kept >= len(reference)
     return Sample(
         np.sort(kept[~inside][:max_messages]),
         np.sort(kept[inside][:max_messages]) - len(reference),
-        len(groups) - len(kept),
+        near_duplicates=len(new) - len(kept),
+        trained_on=both - len(new),
     )

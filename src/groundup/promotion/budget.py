@@ -34,7 +34,6 @@ from cronsim import CronSim
 from groundup.promotion.config import RetrainConfig
 
 YEAR = timedelta(days=365)
-DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,6 @@ def budget_left(config: RetrainConfig, spendings: Iterable[Spending], now: datet
 
 
 def next_level(config: RetrainConfig, spendings: Iterable[Spending], now: datetime) -> float:
-    """Return the level of a look at `now`, given all earlier looks of the same registered model.
-
-    It is rounded down to nine decimals, so that rounding never adds to the budget.
-    """
+    """Return the level of a look at `now`, given all earlier looks of the same registered model."""
     part = config.gate.yearly_error / (looks_a_year(config.cron, config.timezone) + 1)
-    level = min(part, budget_left(config, spendings, now) / 2)
-    return math.floor(level * 10**DECIMALS) / 10**DECIMALS
+    return min(part, budget_left(config, spendings, now) / 2)

@@ -27,7 +27,7 @@ class GateConfig:
     """Confidence level of every interval that the gate reports."""
     smallest_gain: Annotated[float, Ge(0), Lt(1)]
     """Gain worth having, as a fraction: accuracy of the classifier, exact match of instructions. If the interval says
-    that the gain is less, the champion is kept; if it may be more, the comparison is undecided.
+    that the gain is less, the champion is kept, even if the gain is significant.
     """
     smallest_bits_gain: Annotated[float, Ge(0)]
     """The same for the pretrained model, in bits per byte."""

@@ -119,7 +119,11 @@ def bootstrap_gains(
 ) -> dict[str, dict[str, Any]]:
     """Return the differences of two spam classifiers in Matthews correlation, F1 and calibration error.
 
-    Both models see the same resamples. For "ece", more is worse.
+    Both models see the same resamples. For "ece", more is worse. A calibration error takes chance for error, the more
+    the better a model is calibrated, so the difference of two is biased towards 0, and its percentile interval missed
+    the difference in most of the simulated cases. Its bias is estimated by the resamples and subtracted, and the
+    interval is the basic one (Davison and Hinkley 1997, Bootstrap Methods, sections 2.1.2 and 5.2). That removes about
+    a third of the bias; what is left hides a rise rather than invents one.
 
     Args:
         truth: (n,), 1 = spam.
@@ -140,6 +144,8 @@ def bootstrap_gains(
     for name, values in bootstrap.resample(truth, truth[None], gains).items():
         low, high = bootstrap.interval(values)
         mean = float(gains[name](truth, truth, once)[0])
+        if name == "ece":
+            mean, low, high = 2 * mean - float(values.mean()), 2 * mean - high, 2 * mean - low
         table[name] = {"mean": mean, "low": low, "high": high, "significant": low > 0 or high < 0}
     return table
 
@@ -189,8 +195,9 @@ def bits_gain(documents: Documents) -> BitsGain:
     therefore the larger of two. The first is of t after Hall's transformation, which removes the skewness (Hall 1992,
     JRSS B 54:221). The second is of the self-normalised sum, sum(d) / sqrt(sum(d²)), as a normal variable; flipping the
     signs of d at random gives nearly this distribution, and for d symmetric around 0 its tail is at most exp(-x²/2)
-    (Efron 1969). In a simulation with 300 documents of unequal length at level 0.00093, wrong rejections were at most
-    1.2 times the level up to skewness 1 and 1.5 times at skewness 2.
+    (Efron 1969). In simulations with 300 documents of unequal length at level 0.00093, wrong rejections were at most
+    1.2 times the level up to skewness 1. With rare large losses (skewness -2) they were 1.2 to 3.4 times the level,
+    and up to 4.4 times with 60 documents.
 
     There are at least FEWEST_DOCUMENTS documents.
     """
@@ -227,9 +234,14 @@ def detectable_bits(found: BitsGain, level: float, power: float) -> float | None
 
 
 def documents_needed(found: BitsGain, level: float, power: float) -> int:
-    """Return about how many documents would show the gain that was found, which is positive."""
-    z = float(ndtri(1 - level))
-    return math.ceil(found.documents * ((z + float(ndtri(power))) * found.error / found.gain) ** 2 + z**2)
+    """Return about how many documents would show the gain that was found, which is positive.
+
+    How clear it is now follows from Student's t or from the p-value, which is weaker if d is skewed by large losses.
+    """
+    z, now = float(ndtri(1 - level)), found.gain / found.error
+    if found.better < 0.5:
+        now = min(now, -float(ndtri(found.better)))
+    return math.ceil(found.documents * ((z + float(ndtri(power))) / now) ** 2 + z**2)
 
 
 def finite(*arrays: Array | None) -> bool:

@@ -7,8 +7,8 @@ twelve wins would be significant although one thing was learned; so a campaign i
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from groundup.datasets.near_duplicates import near_groups
 from groundup.text.fingerprints import fingerprint
-from groundup.text.overlap import linked_groups
 
 Row = Mapping[str, Any]
 
@@ -26,9 +26,11 @@ def unseen(rows: Sequence[Row], *trained: Collection[str]) -> tuple[list[Row], i
 
 
 def independent(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[list[Row], int]:
-    """Return the first row of each group of near duplicates (see `linked_groups`), and how many were left out."""
-    kept = [rows[first] for first in sorted(set(linked_groups([text_of(row) for row in rows])))]
-    return kept, len(rows) - len(kept)
+    """Return the first row of each group of near duplicates (see `near_groups`), and how many were left out."""
+    first: dict[int, Row] = {}
+    for group, row in zip(near_groups([text_of(row) for row in rows]), rows, strict=True):
+        first.setdefault(group, row)
+    return list(first.values()), len(rows) - len(first)
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:

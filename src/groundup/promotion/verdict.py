@@ -1,8 +1,9 @@
 """The verdict on a challenger: promoted, kept (the champion stays) or undecided (too few rows to say).
 
 There are three decisions, which share their conclusion: between spam classifiers and between instruction models by
-McNemar's test on the rows, between language models by bits per byte on documents. Promotion needs a significant gain at
-the level of the look, and no veto. A challenger whose answers are not numbers is never promoted.
+McNemar's test on the rows, between language models by bits per byte on documents. Promotion needs a gain that is
+significant at the level of the look and may be large enough to be worth having, and no veto. A challenger whose answers
+are not numbers is never promoted.
 
 Legend: n: number of gate rows.
 """
@@ -268,13 +269,13 @@ def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str
         return Verdict("kept", ("no row tells the two models apart", *sentences), numbers, 0.0)
     if vetoes:
         return Verdict("kept", (*vetoes, *sentences), numbers, look.level)
-    if finding.p_value <= look.level:
-        return Verdict("promoted", ("better", *sentences), numbers, look.level)
     if finding.gain <= 0:
         return Verdict("kept", ("no better than the champion", *sentences), numbers, look.level)
     if finding.high < finding.smallest:
         small = f"the gain is below {finding.smallest:g}, the smallest worth having"
         return Verdict("kept", (small, *sentences), numbers, look.level)
+    if finding.p_value <= look.level and look.level:  # tiny p-values are 0 in floating point
+        return Verdict("promoted", ("better", *sentences), numbers, look.level)
     if finding.needed is None:
         open_ = "perhaps better, but the error budget of the year is spent"
     else:

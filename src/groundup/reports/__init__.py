@@ -1,5 +1,5 @@
-"""Reports: HTML pages that work offline, and pictures in one style, of the metrics that stages measured.
+"""Reports: HTML pages that work offline, and pictures in one style, of the results that stages measured.
 
-This package computes no metric and imports no torch, so a page is redrawn in seconds after a sentence or a
-colour has changed.
+This package runs no model and imports no torch, so a page is redrawn in seconds after a sentence or a colour has
+changed.
 """

@@ -1,4 +1,4 @@
-"""Pictures of a model's data flow: parts with their sizes, the tensors between them, and residual paths."""
+"""Draw a model's data flow: its parts with their sizes, the tensors between them, and the residual paths."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ def _height(stack: Stack) -> float:
 
 
 def _adds(part: Part) -> bool:
-    """Return whether a part has a residual connection: its output is added to its input."""
+    """Return whether a part of a block has a residual connection, which adds its input to its output."""
     return not _is_norm(part)
 
 
@@ -57,12 +57,12 @@ def _draw(
     Args:
         axes: where to draw.
         stack: the encoder or decoder.
-        x: its left edge.
+        x: the left edge of the stack.
         total: number of parameters of the model.
-        memory: position of the encoder's output, for the cross-attention of a decoder.
+        memory: position (x, y) of the encoder's output, for the cross-attention of a decoder; None without encoder.
 
     Returns:
-        The position of the stack's output.
+        The position (x, y) of the stack's output.
     """
     middle = x + MIDDLE
     share = f"{stack.parameters / total:.0%} of the parameters" if stack.parameters < total else ""
@@ -141,7 +141,7 @@ def _arrow(axes: "Axes", x: float, top: float, bottom: float) -> None:
 
 
 def _pass(axes: "Axes", x: float, y: float, shape: tuple[int, ...] | None, gap: float = GAP) -> float:
-    """Draw an arrow downwards, labelled with the shape of the tensor; return where the arrow ends."""
+    """Draw an arrow downwards from `y`, labelled with a tensor's shape if there is one; return where the arrow ends."""
     _arrow(axes, x, y, y + gap)
     if shape is not None:
         axes.text(x + 0.12, y + gap / 2, _shape(shape), va="center", fontsize=9, color=CYCLE[0])
@@ -149,7 +149,7 @@ def _pass(axes: "Axes", x: float, y: float, shape: tuple[int, ...] | None, gap: 
 
 
 def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
-    """Draw the residual path from height `branch` to the sum below a part; return the sum's lower end."""
+    """Draw the sum below a part, and the residual path to it from height `branch`; return the lower end of the sum."""
     from matplotlib.patches import Circle
 
     centre, around = y + GAP * 0.7 + PLUS, x - MIDDLE + LEFT - 0.32
@@ -170,7 +170,7 @@ def _plus(axes: "Axes", x: float, y: float, branch: float) -> float:
 
 
 def _memory(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw the path of the encoder's output, from below its stack to a cross-attention of the next stack."""
+    """Draw the path of the encoder's output from `start`, below its stack, to `end`, the decoder's cross-attention."""
     between = end[0] - LEFT - 0.02
     axes.plot(
         (start[0] + 0.62, between, between), (start[1], start[1], end[1]), color=CYCLE[2], linewidth=1.6

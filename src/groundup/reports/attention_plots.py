@@ -1,4 +1,4 @@
-"""Pictures of attention maps: how much each token attends to each token of the same or another text.
+"""Draw attention maps: how much each token attends to each token of the same or another text.
 
 Rows are queries and sum to 1; columns are keys. Masked positions are hatched.
 """
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INCHES = 0.26  # per token
-NUMBERS = 12  # with at most this many tokens per side, each cell also shows its weight
+NUMBERS = 12  # with at most this many tokens per side, each cell also shows its weight as a percentage
 
 
 @styled
 def attention_map(
     weights: "NDArray[np.floating]", rows: Sequence[str], columns: Sequence[str], title: str
 ) -> "Figure":
-    """Draw an attention map: one panel, or one panel per head, with two side by side.
+    """Draw an attention map: one panel, or one panel per head, two side by side.
 
     Args:
-        weights: (T, S), or (H, T, S) for H heads.
+        weights: (T, S), or (H, T, S) for H heads; weights of 0 are drawn as masked.
         rows: the T query tokens.
         columns: the S key tokens.
         title: title of the picture.
@@ -54,8 +54,8 @@ def mask_patterns(
     """Draw attention masks, one panel per model: blue where a position attends, hatched where it must not.
 
     Args:
-        patterns: of each model, the title, the mask (T, S), True where a weight is above 0, the T query
-            tokens and the S key tokens.
+        patterns: (title, mask, T query tokens, S key tokens) per model; the mask (T, S) is True where a position
+            attends.
     """
     sizes = [_size(rows, columns) for *_, rows, columns in patterns]
     width, height = (max(side) for side in zip(*sizes, strict=True))
@@ -68,7 +68,7 @@ def mask_patterns(
 
 
 def _size(rows: Sequence[str], columns: Sequence[str]) -> tuple[float, float]:
-    """Return the width and height of a panel in inches, at which labels of neighbours do not touch."""
+    """Return the width and height in inches of a panel whose neighbouring labels do not touch."""
     labels = 0.085 * max(map(len, [*rows, *columns]), default=0) + 0.3
     return max(4.2, INCHES * len(columns) + labels), max(1.8, INCHES * len(rows) + labels)
 
@@ -80,7 +80,10 @@ def _map(
     columns: Sequence[str],
     numbers: bool = True,
 ) -> None:
-    """Draw attention weights (T, S) as shades of blue; cells of exactly 0 are masked, so they are hatched."""
+    """Draw attention weights (T, S) as shades of blue; hatch cells of exactly 0, which are masked.
+
+    `numbers`: also write the weights into the cells, as percentages, if there are at most NUMBERS tokens per side.
+    """
     from matplotlib.patches import Rectangle
 
     axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")

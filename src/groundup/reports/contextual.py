@@ -1,6 +1,6 @@
-"""The page on the step from static to contextual vectors.
+"""The study's page on the step from static to contextual word vectors.
 
-In all functions, `rows` are those of reports/study/metrics/contextual.json.
+In all functions, `rows` are the "rows" of reports/study/metrics/contextual.json.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     Args:
         metrics: folder with contextual.json.
         curves: not used.
-        shown: folder with the pairs shown, contextual.json.
+        shown: folder with contextual.json, the pairs of sentences that the page shows.
         pictures: folder to write to.
     """
     facts = read_json(metrics / "contextual.json")
@@ -41,7 +41,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def _by_model(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the rows of contextual vectors at the word itself: model -> rows in the order of the layers."""
+    """Return the rows of contextual vectors at the word itself: name of the model -> rows in order of the layers."""
     models: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["layer"] is not None and "geometry" in row:
@@ -62,7 +62,10 @@ def _layers(axes: "Axes", rows: Rows) -> None:
 
 @styled
 def word_in_context(rows: Rows) -> "Figure":
-    """Draw the AUC on word in context by layer, with intervals; static vectors are horizontal lines."""
+    """Draw the area under the ROC curve on word-in-context pairs by layer, with intervals.
+
+    Static vectors, which have no layers, are horizontal lines.
+    """
     drawing, [axes] = figure(8.6, 4.8)
     models = _by_model(rows)
     for number, (name, layers) in enumerate(models.items()):
@@ -99,9 +102,9 @@ def word_in_context(rows: Rows) -> "Figure":
 
 @styled
 def geometry(rows: Rows) -> "Figure":
-    """Draw the geometry of vectors by layer: anisotropy, and how much other similarities exceed it.
+    """Draw the geometry of word vectors by layer, in three panels.
 
-    The other similarities are self-similarity and intra-sentence similarity.
+    They show the anisotropy, and by how much self-similarity and intra-sentence similarity exceed it.
     """
     drawing, panels = figure(12.5, 4.4, columns=3)
     titles = {
@@ -131,5 +134,5 @@ def geometry(rows: Rows) -> "Figure":
 
 
 def value_of(shape: Mapping[str, float], key: str) -> float:
-    """Return the value to show for `key`: its mean cosine minus the anisotropy, or the anisotropy itself."""
+    """Return the value that is drawn for `key`: the anisotropy itself, or another mean cosine minus the anisotropy."""
     return shape[key] - (0.0 if key == "anisotropy" else shape["anisotropy"])

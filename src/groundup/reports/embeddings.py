@@ -1,4 +1,4 @@
-"""The page on word embeddings: benchmarks of the vectors, compared with gensim's, and pictures of them."""
+"""The study's page on word embeddings: benchmarks of the vectors, compared with gensim's, and pictures of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from groundup.reports.style import CYCLE, INK, SOFT, figure, save, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "os^D"  # each time all colours are used up, the next shape follows
+MARKERS = "os^D"  # shapes of points; the next shape is used when all colours are used up
 
 
 def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
@@ -21,7 +21,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
     Args:
         metrics: folder with embeddings.json.
         curves: not used.
-        shown: folder with the neighbours of words, embeddings.json.
+        shown: folder with embeddings.json, the neighbours and layouts of words.
         pictures: folder to write to.
     """
     surroundings = read_json(shown / "embeddings.json")
@@ -41,11 +41,11 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def in_order(results: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """Return the metrics of word embeddings in the order of the page; in their file, keys are sorted by name.
+    """Sort the metrics of word embeddings as the page shows them; in the file, keys are sorted by name.
 
     Args:
-        results: the content of the file.
-        sets: every set of vectors ("groundup cbow"), those of groundup first.
+        results: the content of embeddings.json, metrics of the stage compare_embeddings.
+        sets: the names of all sets of vectors, such as "groundup cbow", in the order of the page.
     """
     methods = [name.partition(" ")[2] for name in sets]
     features = [f"{name}, {corpus}" for corpus in results["corpora"] for name in sets]
@@ -85,7 +85,7 @@ def _picked(table: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
 def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw the scores of word vectors: one panel per benchmark, one dot with its interval per set of vectors.
 
-    The dots of gensim's vectors are hollow.
+    Dots of gensim's vectors are hollow.
 
     Args:
         table: {benchmark: {"items", "of", "scores": {set: {"mean", "low", "high"}}}}.
@@ -116,12 +116,12 @@ def benchmark_scores(table: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 @styled
 def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """Draw words and their neighbours, one panel per set of vectors.
+    """Draw words and their nearest neighbours as points, one panel per set of vectors.
 
-    Each word has one colour and shape with its neighbours; the word itself is bold.
+    A word and its neighbours have the same colour and shape; the word itself is larger and bold.
 
     Args:
-        panels_of: {set: [{"word", "group", "x", "y"}]}.
+        panels_of: {set: [{"word", "group", "x", "y"}]}, where "group" is the word whose neighbour "word" is.
     """
     drawing, panels = figure(11.0, 7.2 * len(panels_of), rows=len(panels_of))
     for axes, (title, points) in zip(panels, panels_of.items(), strict=True):
@@ -143,6 +143,6 @@ def neighbourhoods(panels_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Fig
 
 
 def _colour_of(name: str) -> str:
-    """Return the colour of a set of vectors, which depends only on its method, so gensim's have the same."""
+    """Return the colour of a set of vectors, which depends only on the method: equal for groundup's and gensim's."""
     methods = ("skipgram", "cbow", "glove")
     return CYCLE[next((place for place, method in enumerate(methods) if name.endswith(method)), -1)]

@@ -1,4 +1,4 @@
-"""The first page of the study: the steps from counts to context, and the headline metric of every page."""
+"""The study's first page: the steps from word counts to vectors in context, and headline metrics of every page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def draw(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
 
 
 def thread(found: Facts) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each step from counts to context, with the name of its best method.
+    """Return the metrics of each step from word counts to vectors in context, with the name of its best method.
 
     Args:
         found: the result of `groundup.evaluation.study_headline.read_metrics`.
@@ -44,7 +44,7 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
     }
     vectors = best(features)
     rows = [row for row in found["contextual"]["rows"] if row["layer"] is None]
-    # equal for all static vectors: a word has the same vector in every sentence
+    # the same for all static vectors, because a word has one vector in every sentence
     own = next(row["cosine"]["auc"] for row in rows if row["read"] == WORD)
     around = {row["vectors"]: row["cosine"]["auc"] for row in rows if row["read"] != WORD}
     models = {
@@ -68,7 +68,7 @@ def thread(found: Facts) -> dict[str, dict[str, Any]]:
 
 
 def cards(found: Facts) -> dict[str, dict[str, Any]]:
-    """Return the metrics that the study's first page shows of each page: name of the page -> metrics.
+    """Return the metrics that the study's first page shows for every other page: name of the page -> metrics.
 
     Args:
         found: the result of `groundup.evaluation.study_headline.read_metrics`.

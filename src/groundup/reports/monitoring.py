@@ -211,9 +211,9 @@ def _windows(axes: "Axes", trend: Sequence[Result]) -> None:
     """Label the windows on the x axis; of many, only some."""
     step = -(-len(trend) // 6)
     places = range(len(trend) - 1, -1, -step)
-    axes.set_xticks(
-        list(places), [trend[i]["window"].rpartition("-")[0][-12:] for i in places], rotation=30, ha="right"
-    )
+    names = [trend[i]["window"].rpartition("-")[0] for i in places]
+    short = [name if len(name) <= 12 else f"…{name[-11:]}" for name in names]
+    axes.set_xticks(list(places), short, rotation=30, ha="right")
     axes.set_xlim(-0.5, len(trend) - 0.5)
 
 

@@ -1,4 +1,4 @@
-"""The page on the objectives: what decoder and encoder learned, and how much it helps to find spam."""
+"""The study's page on pretraining objectives: what decoder and encoder learned, and how much it helps to find spam."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,7 +79,7 @@ def render(objectives: Mapping[str, Any], transfer: Mapping[str, Any], pictures:
 
 @styled
 def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
-    """Draw F1 for spam over the number of labelled messages, with and without pretraining.
+    """Draw F1 of spam against the number of labelled messages, with and without pretraining.
 
     Args:
         transfer: the result of `groundup.evaluation.transfer_results.table`.
@@ -109,7 +109,9 @@ def transfer_curve(transfer: Mapping[str, Any]) -> "Figure":
 
 @styled
 def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "Figure":
-    """Draw the loss and accuracy of both objectives on val over the number of training tokens.
+    """Draw loss and accuracy of both objectives on val against the number of training tokens.
+
+    The training loss is drawn too, as a pale line.
 
     Args:
         curves: objective -> rows of its training curve.
@@ -136,7 +138,7 @@ def pretraining_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> "
 
 @styled
 def accuracy_bars(figures: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw the token accuracy of each objective's model and baselines.
+    """Draw the token accuracy of each objective's model and of its baselines.
 
     Args:
         figures: objective -> metrics of the stage pretrain_objective.

@@ -1,7 +1,7 @@
-"""HTML pages in one style that work offline: no script, nothing fetched, embedded pictures, every value escaped.
+"""Make HTML pages in one style that work offline: no scripts, no external files, embedded pictures, escaped values.
 
-A page is a template in templates/ that extends page.html.j2 and uses the macros of macros.html.j2. All words
-of the page are in its template; a module of this package prepares its values and draws its pictures.
+A page is a template in templates/ that extends page.html.j2 and uses the macros of macros.html.j2. All words of the
+page are in its template; a module of this package prepares its values and draws its pictures.
 """
 
 import base64
@@ -18,23 +18,21 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MEDIA = {".png": "image/png", ".svg": "image/svg+xml"}
-WIDE, LONG = (
-    700,
-    32,
-)  # pixels of a picture, characters of a cell: wider ones are treated differently on a phone
+# pixels of a picture, characters of a cell: wider pictures and longer cells are laid out differently on a phone
+WIDE, LONG = 700, 32
 INCH = 78  # CSS pixels per inch of a figure, at which letters of 9 points are almost 10 pixels high
-SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # these would be shown as an empty box
+SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})  # the keys would be shown as an empty box
 MISSING = ("", "–", "-")  # cells without a value
 ADDRESS = re.compile(r"(https?://[^\s;,]*[^\s;,.:!?)])")
 NUMBER = re.compile(r"[<>≈~]?\s*[-+−±]?\s*\d(?:[-+−–±×()/%\d.,\s]| to )*[a-zA-Zµ/]{0,5}\s*\*?")
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Fill the template of a page with values and return the HTML.
+    """Fill the template of a page with values, and return the HTML.
 
     Args:
         template: its name in templates/, such as "report.html.j2".
-        values: the names that the template uses.
+        values: the values that the template uses, by name.
 
     Raises:
         jinja2.UndefinedError: the template uses a value that is missing.
@@ -43,7 +41,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 
 def environment() -> "jinja2.Environment":
-    """Make Jinja's environment for pages, with the filters of FILTERS, the test `significant` and `do`."""
+    """Return Jinja's environment for pages, with the filters of FILTERS, the test `significant` and the tag `do`."""
     import jinja2
 
     found = jinja2.Environment(
@@ -65,9 +63,9 @@ def data_uri(picture: Path) -> str:
 
 
 def legible_width(picture: Path) -> int:
-    """Return the smallest width in CSS pixels at which a picture is legible; 0 if it fits on a phone.
+    """Return the smallest width in CSS pixels at which a picture is legible; 0 if it is narrow enough for a phone.
 
-    Wider pictures can be scrolled inside their box on a phone. The result for an SVG is 0.
+    On a phone, a picture with such a width is scrolled sideways inside its box. The result for an SVG is always 0.
     """
     with open(picture, "rb") as file:
         head = file.read(24)  # bytes 16 to 19 of a PNG are its width in pixels
@@ -78,8 +76,8 @@ def legible_width(picture: Path) -> int:
 def column_classes(rows: Sequence[Sequence[object]], columns: int) -> list[str]:
     """Return the CSS class of each column of a page's table: "n" for numbers, "long" for long text, else "".
 
-    A column is numeric if every cell with a value is a number, which an interval and a unit may follow. It is
-    long if a cell has more than LONG characters.
+    A column is numeric if every cell that is not empty is a number, perhaps followed by an interval and a unit. It is
+    long if it is not numeric and a cell has more than LONG characters.
     """
     assert all(len(row) == columns for row in rows), (columns, [len(row) for row in rows])
     classes = []

@@ -1,4 +1,4 @@
-"""The pictures of the main report, in the shared style: one panel each, legible on a phone."""
+"""Draw the pictures of the main report: one panel each, legible on a phone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ MIN_IN_BIN = 5  # the calibration plot leaves out bins with fewer messages, whic
 
 @styled
 def confusion_matrix(answers: Answers) -> "Figure":
-    """Draw the confusion matrix of the finetuned classifier: mean counts over seeds, and shares per label."""
+    """Draw the confusion matrix of the finetuned spam classifier: mean counts over seeds, and shares of each label."""
     drawing, [axes] = figure(PANEL, 3.9)
     counts = np.array(
         [
@@ -44,9 +44,9 @@ def confusion_matrix(answers: Answers) -> "Figure":
 
 @styled
 def roc(answers: Answers) -> "Figure":
-    """Draw ROC curves of the baselines, and one thin line per seed of the finetuned classifier.
+    """Draw ROC curves of the spam baselines, and one thin curve per seed of the finetuned classifier.
 
-    The legend gives the areas under the curves.
+    The legend gives the areas under the curves; for the finetuned classifier, the mean over seeds.
     """
     from sklearn.metrics import roc_curve
 
@@ -68,9 +68,9 @@ def roc(answers: Answers) -> "Figure":
 
 @styled
 def precision_recall(answers: Answers) -> "Figure":
-    """Draw precision-recall curves of the baselines, and one thin line per seed of the finetuned classifier.
+    """Draw precision-recall curves of the spam baselines, and one thin curve per seed of the finetuned classifier.
 
-    The legend gives the areas under the curves.
+    The legend gives the areas under the curves; for the finetuned classifier, the mean over seeds.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -85,13 +85,13 @@ def precision_recall(answers: Answers) -> "Figure":
 
 
 def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.float64], dict[str, Any]]]:
-    """Yield the scores (n,) of each system with the style of its line, for ROC and precision-recall curves.
+    """Yield the scores (n,) of each spam classifier with the style of its curve, for ROC and precision-recall curves.
 
-    The finetuned classifier has one line per seed; each system has one entry in the legend.
+    The finetuned classifier has one curve per seed. Each system has one entry in the legend.
 
     Args:
         answers: all predictions.
-        area: the metric of the legend, "roc_auc" or "pr_auc".
+        area: the metric in the legend, "roc_auc" or "pr_auc".
     """
     once = np.ones((1, len(answers.truth)))
     rankings = {name: np.atleast_2d(p.ranking) for name, p in answers.baselines.items() if name != "majority"}
@@ -104,9 +104,9 @@ def _rankings(answers: Answers, area: str) -> Iterator[tuple[npt.NDArray[np.floa
 
 @styled
 def calibration(answers: Answers) -> "Figure":
-    """Draw the calibration of spam classifiers: the share of spam against the mean probability, in ten bins.
+    """Draw the calibration of spam classifiers: the share of spam against the mean probability in each bin.
 
-    Larger markers have more messages.
+    A larger marker stands for more messages; bins with fewer than MIN_IN_BIN are left out.
     """
     drawing, [axes] = figure(PANEL, 4.4)
     axes.plot((0, 1), (0, 1), color=SOFT, linewidth=1, linestyle="--", label="perfect")
@@ -133,7 +133,7 @@ def calibration(answers: Answers) -> "Figure":
 
 @styled
 def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
-    """Draw one metric of the spam table, with intervals, for all systems but the majority class.
+    """Draw one metric of the spam table with intervals, for all systems except the majority class.
 
     Args:
         table: the result of `spam_results.table`.
@@ -159,14 +159,14 @@ def spam_scores(table: Mapping[str, Any], metric: str) -> "Figure":
 
 @styled
 def loss_curve(rows: Sequence[Mapping[str, float]], title: str, unit: str) -> "Figure":
-    """Draw the loss of a training over its steps, on training batches and, where it was measured, on val.
+    """Draw the loss of a training against its steps, on training batches and, where it was measured, on val.
 
     For one seed, the loss on training batches is pale and its running mean strong. For several seeds, the
     line is the mean of the seeds' running means at the steps that all seeds have, and a pale band reaches
     from the lowest to the highest seed. The loss on val has a dot at each evaluation.
 
     Args:
-        rows: "step", "train/loss" and perhaps "val/loss" and "seed"; nan is a missing value.
+        rows: rows of the training curve, with "step", "train/loss" and perhaps "val/loss" and "seed"; nan: no value.
         title: title of the picture.
         unit: unit of the loss.
     """
@@ -202,16 +202,16 @@ def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> di
 
 
 def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Smooth a curve: return the mean of 1/25 of the values around each, of fewer at both ends."""
+    """Smooth a curve: return the mean of each window of 1/25 of the values, which is shorter at both ends."""
     window = np.ones(max(1, len(values) // 25))
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 @styled
 def exact_match_by_family(families: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw exact match by task family: one bar with its interval per family, the best first.
+    """Draw exact match by task family: one bar with its interval per family, and a thin grey bar.
 
-    Held-out families are last. A thin grey bar shows exact match before finetuning.
+    The grey bar is exact match before finetuning. Held-out families follow the trained ones, each group best first.
 
     Args:
         families: the "families" of `instruction_results.table`.

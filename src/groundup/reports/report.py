@@ -1,4 +1,4 @@
-"""The report of the main pipeline: its page and its pictures."""
+"""The main report, which shows the results of the main pipeline: its page and its pictures."""
 
 import csv
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import LABELS
 from groundup.training.curves import read_curve
 
-REFERENCE = "char_svm"  # the strongest baseline
+REFERENCE = "char_svm"  # the strongest baseline, with which the page compares the classifier
 
 
 def read_facts(
@@ -29,7 +29,7 @@ def read_facts(
         instructions: folder of the instruction splits, with their report.json.
         tokens: folder of the shards.
         metrics: folder of pretrain.json, spam.json, instructions.json and contamination.json.
-        samples: file of sample responses.
+        samples: file of sample responses of the instruction model.
     """
     prepared = {"corpus": corpus, "spam_split": spam, "instructions_split": instructions}
     measured = ("pretrain", "spam", "instructions", "contamination")
@@ -45,12 +45,12 @@ def read_facts(
 
 
 def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Path) -> None:
-    """Draw every picture of the main report, and write the values of two of them as CSV files.
+    """Draw every picture of the main report, and write the values of two of them, confusion and exact_match, as CSV.
 
     Args:
         facts: the result of `read_facts`.
         answers: predictions of the spam classifiers and the baselines.
-        curves: folder of the curves of all three trainings.
+        curves: folder of the loss curves of all three trainings.
         pictures: the folder to make.
     """
     pretraining, spam, instructions = (

@@ -1,4 +1,4 @@
-"""The page of the transfer pipeline: a table and pictures of all starts, and conclusions from intervals."""
+"""The page of the transfer pipeline: a table and pictures of all starts (models that are compared), and conclusions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ TITLES = {
 
 @styled
 def overview(found: Mapping[str, Any]) -> "Figure":
-    """Draw bits per byte, exact match and F1 for spam of every start.
+    """Draw bits per byte, exact match on tasks, and F1 of spam for every start.
 
     Args:
         found: the result of `groundup.evaluation.starting_points.table`.
@@ -68,12 +68,12 @@ def overview(found: Mapping[str, Any]) -> "Figure":
 
 @styled
 def preference_curves(rows: Sequence[Mapping[str, float]]) -> "Figure":
-    """Draw the margin, accuracy and KL divergence of DPO on val over the steps.
+    """Draw the margin, accuracy and KL divergence of DPO on val against the steps.
 
     Margin and divergence begin at 0: before the first step, the model is the reference model.
 
     Args:
-        rows: the history of the training, from `training.loop.fit`.
+        rows: rows of the training curve.
     """
     drawing, axes = figure(12.0, 3.4, columns=3)
     scored = [row for row in rows if not np.isnan(row.get("val/margin", np.nan))]

@@ -1,4 +1,4 @@
-"""The shared style of all pictures: legible on a laptop, and with equal bytes for equal data.
+"""The shared style of all pictures: legible on a laptop; equal data give files of equal bytes.
 
 matplotlib is imported only when a picture is drawn. pyplot is not used, so no global state changes.
 """
@@ -56,7 +56,7 @@ DPI = 130
 
 
 def save(drawing: "Figure", path: Path) -> None:
-    """Write a figure as PNG or SVG, by the suffix of the path, without matplotlib's date and version."""
+    """Write a figure as PNG or SVG, as the suffix of the path says, without matplotlib's date and version."""
     from matplotlib import rc_context
 
     suffix = path.suffix.removeprefix(".")
@@ -66,9 +66,9 @@ def save(drawing: "Figure", path: Path) -> None:
 
 
 def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-    """Decorate a function that draws a figure: it then runs with STYLE.
+    """Decorate a function that draws a figure, so that it runs with STYLE.
 
-    matplotlib reads the style when it creates artists.
+    matplotlib reads the style when it creates the parts of a figure.
     """
 
     @wraps(draw)

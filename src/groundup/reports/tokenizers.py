@@ -1,4 +1,4 @@
-"""The page on the tokenizers: how each splits a sentence, how it was trained, and how it affects a model."""
+"""The study's page on tokenizers: how each splits a sentence, how it was trained, and how it affects a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,9 +51,9 @@ def render(found: Mapping[str, Any], pictures: Path) -> str:
 
 @styled
 def ladder(found: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw the ladder of tokenizers: bytes per token, and the model's metrics with intervals over seeds.
+    """Draw the ladder of tokenizers: bytes per token, and the metrics of their models with intervals over seeds.
 
-    Each tokenizer has one row. Its marker for bits per byte is hollow if the tokenizer loses part of the text.
+    Each tokenizer has one row. The marker for bits per byte is hollow if the tokenizer loses part of the text.
 
     Args:
         found: the result of `groundup.evaluation.tokenizer_results.table`.

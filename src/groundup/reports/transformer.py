@@ -1,4 +1,4 @@
-"""The page on the transformer family: data flow, one query's attention, every head, cross-attention."""
+"""The study's page on the transformer family: data flow, one query's attention, every head, cross-attention."""
 
 from collections.abc import Mapping
 from pathlib import Path

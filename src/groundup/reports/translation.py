@@ -1,4 +1,4 @@
-"""The page on translation: scores of every system, the training curve, some verses, and attention maps."""
+"""The study's page on translation: scores of every system, the training curve, some verses, and attention maps."""
 
 import math
 from collections.abc import Mapping, Sequence

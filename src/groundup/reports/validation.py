@@ -1,6 +1,6 @@
-"""Pages of validation results (see groundup.validation.results).
+"""Make pages of validation reports, whose format groundup.validation.expectations describes.
 
-`python -m groundup.reports.validation reports/validation/raw.json` writes raw.html to the same folder, also
+`python -m groundup.reports.validation reports/validation/raw.json` writes raw.html to the same folder. It also works
 after a validation that failed and stopped its pipeline.
 """
 
@@ -20,15 +20,15 @@ TITLES = {  # by the stem of the results file
 
 
 def render_page(report: dict[str, Any], title: str) -> str:
-    """Return the HTML page of validation results."""
+    """Return the HTML page of a validation report."""
     return fill("validation.html.j2", {"report": report, "title": title})
 
 
 def page_of(results: Path) -> str:
-    """Read a file of validation results and return its HTML page.
+    """Read the file of a validation report, and return its HTML page.
 
     Raises:
-        BadInput: the file is missing or does not contain results of a validation.
+        BadInput: the file is missing or does not contain a validation report.
     """
     try:
         report = read_json(results)
@@ -42,22 +42,22 @@ def page_of(results: Path) -> str:
 
 
 def draw_verses(metrics: Path, curves: Path, shown: Path, pictures: Path) -> str:
-    """Return the HTML of the page of the stage check_verses, which has no pictures.
+    """Return the HTML of the study's page on the validation of the verses, which has no pictures.
 
     Args:
         metrics: not used.
         curves: not used.
-        shown: folder with the results, verses.json.
+        shown: folder with verses.json, the validation report of the stage check_verses.
         pictures: not used.
     """
     return page_of(shown / "verses.json")
 
 
 def command(words: list[str]) -> None:
-    """Write an HTML page next to each file of validation results; on an error, exit with a message.
+    """Write an HTML page next to each file of a validation report; on an error, exit with a message.
 
     Args:
-        words: the arguments of the command: paths of results files.
+        words: the arguments of the command: paths of such files.
     """
     if not words:
         sys.exit("usage: python -m groundup.reports.validation reports/validation/raw.json")

@@ -13,6 +13,7 @@ import pydantic
 
 from groundup.generation.sampling import CONTINUATION_PARAMS, INFERENCE_PARAMS, Sampling
 from groundup.text.labels import label_of
+from groundup.tracking.pointers import ROOT_VARIABLE, complete
 
 
 class Judgement(pydantic.BaseModel):
@@ -25,7 +26,6 @@ class Judgement(pydantic.BaseModel):
 class _Served(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
-        from groundup.tracking.pointers import complete
 
         stored = Path(context.artifacts["checkpoint"])
         # for adapters, the folder of their base model
@@ -37,10 +37,9 @@ class _Served(mlflow.pyfunc.PythonModel):
 
 def _find_base(pointer: Path, model: Path) -> Path:
     """Find a folder of the project: in GROUNDUP_ROOT, above the stored model, or in or above the working folder."""
-    given = os.environ.get("GROUNDUP_ROOT")
-    roots = [*([Path(given)] if given else []), *model.resolve().parents, Path.cwd(), *Path.cwd().parents]
-    places = [root / pointer for root in roots]
-    return next((place for place in places if place.is_dir()), places[0])
+    given = Path(os.environ.get(ROOT_VARIABLE) or Path.cwd())
+    roots = (given, *model.resolve().parents, Path.cwd(), *Path.cwd().parents)
+    return next((root / pointer for root in roots if (root / pointer).is_dir()), given / pointer)
 
 
 class ServedClassifier(_Served):

@@ -57,8 +57,30 @@ class Worker:
         """Start a process for a version and wait until it has loaded the model.
 
         Raises:
-            BadInput: the process ended before.
+            BadInput: the process cannot be started, or has ended before.
         """
+        try:
+            worker = await cls._spawn(connection, model, version)
+        except OSError as error:
+            raise BadInput(
+                f"no process can be started for version {version} of {model} ({error}); expected memory for one more: "
+                "end other programs"
+            ) from error
+        try:
+            await worker._client.get("/ping")
+        except httpx.TransportError:
+            await worker.end()
+            raise BadInput(
+                f"version {version} of {model} cannot be loaded (its process ended with status "
+                f"{worker._process.returncode}; the error is above); expected a version that works: promote another one"
+            ) from None
+        except BaseException:
+            await worker.end()
+            raise
+        return worker
+
+    @classmethod
+    async def _spawn(cls, connection: Connection, model: str, version: str) -> "Worker":
         with socket.create_server((HOST, 0)) as listener:  # requests wait here until the model has loaded
             command = [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))]
             place = {
@@ -76,19 +98,7 @@ class Worker:
                 env=os.environ | place,
                 start_new_session=True,  # Ctrl-C reaches only the server, which ends the workers
             )
-            worker = cls(version, process, listener.getsockname()[1])
-        try:
-            await worker._client.get("/ping")
-        except httpx.TransportError:
-            await worker.end()
-            raise BadInput(
-                f"version {version} of {model} cannot be loaded (its process ended with status {process.returncode}; "
-                "the error is above); expected a version that works: promote another one"
-            ) from None
-        except BaseException:
-            await worker.end()
-            raise
-        return worker
+            return cls(version, process, listener.getsockname()[1])
 
     @property
     def is_alive(self) -> bool:

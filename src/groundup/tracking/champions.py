@@ -1,8 +1,4 @@
-"""Promotion and rollback: the only code that moves the aliases of registered models.
-
-champion    the version that serves
-previous    the version to which a rollback returns: the champion before
-challenger  the newest version that was compared with the champion and did not replace it
+"""Promotion and rollback: the only code that moves the aliases of registered models; standing.py says where to.
 
 The ledger is the truth. Every move is written to it before the aliases change, and copied to MLflow afterwards; the
 next call finishes what a killed process began. A champion that was set by hand in MLflow is adopted, with an entry.
@@ -11,7 +7,7 @@ next call finishes what a killed process began. A champion that was set by hand 
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +15,7 @@ from groundup.errors import BadInput
 from groundup.tracking import mirror, registry
 from groundup.tracking.ledger import LEDGER, Action, Entry, Ledger
 from groundup.tracking.mirror import Mirror
+from groundup.tracking.standing import Book, own_entries, standing
 from groundup.tracking.store import Connection, explained
 
 
@@ -34,48 +31,9 @@ class Origin:
     """SHA-256 of dvc.lock; empty without one."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """The aliases of one model that follow from the ledger."""
-
-    champion: str | None = None
-    past: tuple[str, ...] = ()
-    """The champions before, the oldest first."""
-    challenger: str | None = None
-
-    @property
-    def previous(self) -> str | None:
-        """The version to which a rollback returns."""
-        return self.past[-1] if self.past else None
-
-
 def digest(lock: Path) -> str:
     """Return the SHA-256 of a lock file, or an empty string if it does not exist."""
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
-
-
-def standing(entries: Iterable[Entry]) -> Standing:
-    """Return the aliases that follow from the entries of one model.
-
-    A rollback forgets the champions after the version to which it returns, so a second one goes further back.
-
-    >>> standing([promoted("1"), promoted("2"), promoted("3"), rolled_back("2"), kept(candidate="4")])
-    Standing(champion='2', past=('1',), challenger='4')
-    """
-    past: list[str] = []
-    champion = challenger = None
-    for entry in entries:
-        match entry.action:
-            case "kept" | "undecided":
-                challenger = entry.candidate
-                continue
-            case "rolled_back":
-                past = past[: past.index(entry.after)] if entry.after in past else past
-            case _ if champion is not None:
-                past = [version for version in past if version != entry.after] + [champion]
-        champion = entry.after
-        challenger = None if challenger == champion else challenger
-    return Standing(champion, tuple(past), challenger)
 
 
 class Champions:
@@ -169,15 +127,19 @@ class Champions:
             return self._reconciled(origin, models)
 
     def problems(self, *models: str) -> list[str]:
-        """Check the ledger, its copies in MLflow and the aliases without changing anything; return what is wrong.
+        """Check the ledger, its copies in MLflow and the aliases, when no move is under way; return what is wrong.
 
         Args:
             models: registered models to look at, besides those in the ledger; by default all if it has no entries.
         """
-        try:
-            entries = self.ledger.entries()
-        except BadInput as error:
-            return [str(error)]
+        with self.ledger.locked():
+            try:
+                entries = self.ledger.entries()
+            except BadInput as error:
+                return [str(error)]
+            return self._problems(entries, models)
+
+    def _problems(self, entries: Sequence[Entry], models: Sequence[str]) -> list[str]:
         registered = self._models(entries, models, everything=not models)
         copies = [Mirror.of(model) for model in registered]
         if found := mirror.faults(entries, copies):
@@ -188,7 +150,7 @@ class Champions:
                 "the alias (`groundup models` finishes this), or the entry was added by hand"
             ]
         for model, copy in zip(registered, copies, strict=True):
-            champion = standing(_own(entries, copy)).champion
+            champion = standing(own_entries(entries, copy)).champion
             actual = registry.aliases(model).get(registry.CHAMPION)
             if copy.lines and actual != champion:
                 found.append(
@@ -217,7 +179,7 @@ class Champions:
             missing = sorted(number for number in lines if number > len(entries))
             self.ledger.extend(entries, [lines[number] for number in missing])
             for copy in copies:
-                own = _own(entries, copy)
+                own = own_entries(entries, copy)
                 if any(copy.lines.get(entry.number, entry.line) != entry.line for entry in own):
                     self._refuse(mirror.faults(entries, [copy]))
                 if not copy.whole or any(entry.number not in copy.lines for entry in own):
@@ -267,13 +229,13 @@ class Champions:
             if model.name in known or (Mirror.of(model).first == entries[0].hash if entries else everything)
         ]
 
-    def _open(self, model: str, entries: list[Entry]) -> "_Book":
+    def _open(self, model: str, entries: list[Entry]) -> Book:
         with explained(self.connection.uri):
             registered = registry.get(self.connection, model)
             versions = {version.version: version for version in registry.versions(self.connection, model)}
-        return _Book(model, entries, Mirror.of(registered), versions, registry.aliases(registered))
+        return Book(model, entries, Mirror.of(registered), versions, registry.aliases(registered))
 
-    def _check(self, book: "_Book", version: str, expected: str | None) -> None:
+    def _check(self, book: Book, version: str, expected: str | None) -> None:
         """Refuse a move that cannot be made, or that is based on another champion."""
         champion, again = book.standing.champion, "look at `groundup models` and decide again"
         if version not in book.versions:
@@ -291,7 +253,7 @@ class Champions:
 
     def _move(
         self,
-        book: "_Book",
+        book: Book,
         origin: Origin,
         action: Action,
         after: str | None,
@@ -317,10 +279,16 @@ class Champions:
             lock=origin.lock,
             actor=origin.actor,
         )
-        self._carry_out(book)
+        try:
+            self._carry_out(book)
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; this move is entry {entry.number} of the ledger already, and the next call carries it out: "
+                "do not repeat it"
+            ) from error
         return entry
 
-    def _carry_out(self, book: "_Book") -> None:
+    def _carry_out(self, book: Book) -> None:
         """Move the aliases to where the last entry of the model puts them, then copy the entry to MLflow."""
         client, wanted = self.connection.client, book.standing
         with explained(self.connection.uri):
@@ -341,33 +309,6 @@ class Champions:
                 f"{self.ledger.path}`, another clone's with `git pull`, and what is then missing with `groundup models "
                 "--restore`"
             )
-
-
-@dataclass(frozen=True)
-class _Book:
-    """What is known about one registered model while the lock is held."""
-
-    model: str
-    entries: list[Entry]  # of all models; grows
-    copy: Mirror
-    versions: Mapping[str, registry.Version]
-    aliases: Mapping[str, str]
-
-    @property
-    def own(self) -> list[Entry]:
-        """The entries of this model in this store."""
-        return _own(self.entries, self.copy)
-
-    @property
-    def standing(self) -> Standing:
-        """The aliases that follow from the ledger; a rollback skips versions that were deleted in MLflow."""
-        found = standing(self.own)
-        return replace(found, past=tuple(version for version in found.past if version in self.versions))
-
-
-def _own(entries: Iterable[Entry], copy: Mirror) -> list[Entry]:
-    """Return a model's entries that were made in the store of the copy."""
-    return [entry for entry in entries if (entry.model, entry.registry) == (copy.model, copy.registry)]
 
 
 def _named(version: str | None) -> str:

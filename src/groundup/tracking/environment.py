@@ -32,7 +32,9 @@ def environment() -> dict[str, Any]:
 
 def packages() -> dict[str, str]:
     """Return the version of every installed distribution by its name in lower case."""
-    found = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+    # an interrupted pip leaves folders without a name
+    named = (one for one in importlib.metadata.distributions() if one.metadata["Name"])
+    found = {one.metadata["Name"]: one.version for one in named}
     return {name.lower(): found[name] for name in sorted(found, key=str.lower)}
 
 
@@ -49,7 +51,7 @@ def cpu_model() -> str:
 def differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Return one line per fact that two environments have with different values, such as `cpu.cores: 8, now 2`.
 
-    Free memory and facts that only one of them has are left out.
+    The size of the memory, and facts that only one of them has, are left out.
     """
     before, after = dict(_leaves(recorded)), dict(_leaves(found))
     return [

@@ -238,11 +238,16 @@ def _hash(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it: numpy's scalars as Python's, tuples as lists, NaN and infinity as None."""
+    """Return `value` as JSON has it: numpy's scalars as Python's, tuples as lists, NaN and infinity as None.
+
+    Bytes of a command line that are not UTF-8 become question marks.
+    """
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

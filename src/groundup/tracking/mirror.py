@@ -11,6 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from groundup.settings import STRICT
 from groundup.tracking.ledger import Entry
 from groundup.tracking.store import Connection
 
@@ -23,10 +26,15 @@ PART = re.compile(r"ledger\.(\d+)\.(\d+)")
 class _Head:
     """The last entry that was copied, the number of copied entries, and the hash of the ledger's first entry."""
 
+    __pydantic_config__ = STRICT
+
     number: int = 0
     count: int = 0
     hash: str = ""
     first: str = ""
+
+
+_HEAD = TypeAdapter(_Head)
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ class Mirror:
         """Read the tags of one of MLflow's registered models."""
         tags = registered.tags
         head = _Head()
-        with suppress(ValueError, TypeError):  # somebody changed the tag: the copy is not whole
-            head = _Head(**json.loads(tags.get(HEAD, "{}")))
+        with suppress(ValidationError):  # somebody changed the tag: the copy is not whole
+            head = _HEAD.validate_json(tags.get(HEAD, "{}"))
         parts = sorted((int(m[1]), int(m[2]), tags[m[0]]) for m in map(PART.fullmatch, tags) if m)
         lines: dict[int, str] = {}
         for number, _, piece in parts:

@@ -13,8 +13,8 @@ from typing import Any
 from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import md5_of
 from groundup.tracking.store import Connection
+from groundup.tracking.unsent import BATCH_METRICS
 
-BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
 Interval = Mapping[str, float]  # mean, low, high
 
 

@@ -29,6 +29,15 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
+def place_in(project: Path, path: Path) -> str:
+    """Return a path relative to the project's folder, so that the project can be moved; absolute if it is outside.
+
+    A file that DVC has replaced by a link to its cache keeps its own place.
+    """
+    project, path = project.resolve(), path.parent.resolve() / path.name
+    return (path.relative_to(project) if path.is_relative_to(project) else path).as_posix()
+
+
 @contextmanager
 def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) -> Iterator[Path]:
     """Yield the folder to store for a checkpoint: itself, or a copy with a pointer if its weights exceed `limit` bytes.
@@ -45,14 +54,13 @@ def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) 
     if not weights.exists() or weights.stat().st_size <= limit:
         yield checkpoint
         return
-    place = weights.resolve()
-    if place.is_relative_to(workspace.resolve()):
-        place = place.relative_to(workspace.resolve())
     with TemporaryDirectory() as folder:
         copy = Path(folder, checkpoint.name)
         shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(WEIGHTS))
         facts = {"md5": md5_of(weights), "bytes": weights.stat().st_size, "revision": revision}
-        write_json(copy / POINTER, {"path": place.as_posix(), "remote": _remote(workspace), **facts})
+        write_json(
+            copy / POINTER, {"path": place_in(workspace, weights), "remote": _remote(workspace), **facts}
+        )
         yield copy
 
 

@@ -1,9 +1,15 @@
-"""Identify a process uniquely, to find out later whether it is still alive."""
+"""Identify a process uniquely, to find out later whether it is still alive; end processes with their children."""
 
+import os
 import platform
 import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import psutil
 
@@ -85,6 +91,35 @@ def nearest_ancestor(program: str) -> ProcessId | None:
         return None
     found = next((process for process in ancestors if runs(process, program)), None)
     return _identify(found) if found else None
+
+
+def end(leaders: Collection[subprocess.Popen[Any]], grace: float) -> None:
+    """End processes that lead their process groups, and everything in these groups.
+
+    They get SIGTERM, and what is left after `grace` seconds, or at a second Ctrl-C, gets SIGKILL.
+    """
+    try:
+        for leader in leaders:
+            _signal(leader, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while any(_signal(leader, 0) for leader in leaders) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        for leader in leaders:
+            _signal(leader, signal.SIGKILL)
+
+
+def _signal(leader: subprocess.Popen[Any], number: int) -> bool:
+    """Send a signal to a process group; return False if the group has ended."""
+    leader.poll()  # until then, a leader that has ended counts as a member of its group
+    try:
+        os.killpg(leader.pid, number)
+    except (
+        ProcessLookupError,
+        PermissionError,
+    ):  # macOS refuses a group of which only the dead leader is left
+        return False
+    return True
 
 
 def _identify(process: psutil.Process) -> ProcessId:

@@ -16,7 +16,7 @@ from groundup.errors import BadInput
 from groundup.files import read_json, write_json
 from groundup.tracking import models
 from groundup.tracking.datasets import Dataset
-from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights
+from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights, place_in
 from groundup.tracking.store import Connection, environment, fluent
 
 TRAINED_ON = "trained_on.json"  # beside the checkpoint in the artifacts of a version
@@ -100,7 +100,7 @@ def register(
     # adapters are registered without their base model, with a pointer to it
     base = config.get("base")
     root = (workspace or connection.root).resolve()
-    pointer = None if base is None else _within(root, (checkpoint / base["folder"]).resolve())
+    pointer = None if base is None else place_in(root, checkpoint / base["folder"])
     client = connection.client
     run = client.get_run(run_id).data
     key = run.tags.get("stage_key", "")
@@ -253,11 +253,6 @@ def _version(found: Any) -> Version:
     metrics = {k.removeprefix("metric."): float(v) for k, v in tags.items() if k.startswith("metric.")}
     key, created = tags.get("stage_key", ""), found.creation_timestamp / 1000
     return Version(found.name, str(found.version), key, metrics, found.run_id or "", created)
-
-
-def _within(root: Path, path: Path) -> str:
-    """Return a path relative to the project's folder, so that the project can be moved; absolute if it is outside."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _requirements() -> list[str]:

@@ -1,51 +1,35 @@
-"""The run of a stage, which logs to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
-
-A store that does not answer is left alone for a while (outage.py). Metrics are kept until it answers again, or for a
-later stage (unsent.py).
-"""
+"""The run of a stage, which logs to MLflow; how requests are sent, and what happens without an answer: delivery.py."""
 
 import json
 import sys
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
-from groundup.tracking import evaluations, models, prompts, unsent
+from groundup.tracking import evaluations, models, prompts, registry
+from groundup.tracking.champions import Champions, Origin, digest
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
+from groundup.tracking.delivery import Delivery, Outage
 from groundup.tracking.models import Interval
-from groundup.tracking.outage import Outage
-from groundup.tracking.pointers import md5_of, stored_form
-from groundup.tracking.store import Connection, create_run, first_line
-from groundup.tracking.unsent import BATCH_METRICS
+from groundup.tracking.pointers import md5_of, place_in, stored_form
+from groundup.tracking.store import Connection, create_run
 
 if TYPE_CHECKING:
     import pandas
 
-FLUSH_SECONDS = 5.0
-MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
 BATCH_PARAMS = 100  # MLflow's limit for one log_batch request
 VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
-KINDS = {
-    "log_batch": "groups of parameters",
-    "log_artifact": "artifacts",
-    "log_artifacts": "artifacts",
-    "log_table": "artifacts",
-    "log_text": "artifacts",
-    "log_inputs": "datasets",
-    "set_tag": "tags",
-}
 Row = Mapping[str, Any]
 
 
 class Run:
-    """Logs params, metrics, artifacts and models of a stage. Metrics are buffered; everything else is sent at once."""
+    """Logs params, metrics, artifacts and models of a stage. While it runs, errors of MLflow are warnings."""
 
     def __init__(
         self,
@@ -57,6 +41,7 @@ class Run:
         name: str = "",
         parent: str | None = None,
         config: TrackingConfig | None = None,
+        outage: Outage | None = None,
     ) -> None:
         """Wrap the run `run_id`; without a connection nothing is logged.
 
@@ -68,16 +53,15 @@ class Run:
             name: the run's name, with which the names of its child runs begin.
             parent: the run of the pipeline.
             config: what is copied; None: all weights, and no row of an evaluation.
+            outage: whether the store answers, for a child run; None: it did until now.
         """
         self.connection, self.run_id, self.root = connection, run_id, root
         self.workspace = workspace or root
         self.name, self.parent, self.config = name, parent, config
         self.steps = 0  # the largest step for which a metric was logged
-        self._metrics: list[Any] = []
-        self._last_flush = time.monotonic()
         self._children: dict[str, Run] = {}
-        self._lost = Counter[str]()  # what the store did not take, by kind
-        self._outage = Outage()
+        self._delivery = Delivery(connection, run_id, root, outage or Outage())
+        self._send = self._delivery.send
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
@@ -87,7 +71,7 @@ class Run:
 
         flat = [Param(key, str(value)[:VALUE_CHARACTERS]) for key, value in flatten(sections).items()]
         for start in range(0, len(flat), BATCH_PARAMS):
-            self.send("log_batch", params=flat[start : start + BATCH_PARAMS])
+            self._send("log_batch", params=flat[start : start + BATCH_PARAMS])
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics at `step` (optimizer updates); they are sent in batches every few seconds and at the end."""
@@ -97,9 +81,7 @@ class Run:
 
         now = int(time.time() * 1000)
         self.steps = max(self.steps, step or 0)
-        self._metrics += [Metric(key, float(value), now, step or 0) for key, value in metrics.items()]
-        if len(self._metrics) >= BATCH_METRICS or time.monotonic() - self._last_flush > FLUSH_SECONDS:
-            self.flush()
+        self._delivery.buffer([Metric(key, float(value), now, step or 0) for key, value in metrics.items()])
 
     def log_of_seed(self, seed: int) -> Callable[[Mapping[str, float], int | None], None]:
         """Return the `log` of a child run for one seed, so that MLflow's charts draw the curves of all seeds."""
@@ -108,61 +90,44 @@ class Run:
     def headline(self, metrics: Mapping[str, float]) -> None:
         """Log the figures by which runs of the pipeline are compared; its own run shows them too."""
         self.log(metrics)
-        if self.connection is not None and self.parent and self.answers:
+        if self.connection is not None and self.parent and self._delivery.is_ready_for("headlines"):
             with self.forgiving():
                 models.score(self.connection, self.parent, None, metrics, None)
 
     def flush(self) -> None:
         """Send the buffered metrics; those that the store does not take are kept for the next time."""
-        self._last_flush = time.monotonic()
-        while self._metrics and self.answers:
-            batch = self._metrics[:BATCH_METRICS]
-            taken = self.send("log_batch", metrics=batch)
-            if taken or self.answers:
-                del self._metrics[:BATCH_METRICS]
-                self._lost["metrics"] += 0 if taken else len(batch)
-        if (excess := len(self._metrics) - MAX_UNSENT) > 0:
-            del self._metrics[:excess]
-            self._lost["metrics"] += excess
+        self._delivery.flush()
 
     def finish(self, status: str) -> None:
         """Send what is buffered and end the run and its child runs as FINISHED, FAILED or KILLED.
 
-        What the store does not take is kept for the next stage.
+        What the store does not take is kept for the next stage. A store that has not answered is asked once more.
         """
-        for child in self._children.values():
-            child.finish(status)
-        self._outage.try_now()
-        self.flush()
-        ended = self.send("set_terminated", status) if self.answers else False
-        if self.connection is not None and not (ended or self.answers):
-            path = unsent.keep(self.connection, self.root, self.run_id, self._metrics, status)
-            print(
-                f"warning: MLflow did not answer; {len(self._metrics)} metrics are kept in {path}, and the next stage "
-                "sends them",
-                file=sys.stderr,
-            )
-            self._metrics = []
-        if lost := ", ".join(f"{number} {kind}" for kind, number in sorted(self._lost.items()) if number):
-            print(f"warning: MLflow did not record everything of this run; missing: {lost}", file=sys.stderr)
+        self._delivery.outage.try_now()
+        for run in (*self._children.values(), self):
+            run._delivery.end(status)
 
     @property
     def answers(self) -> bool:
         """Whether the store may be asked; otherwise it has just not answered."""
-        return self._outage.is_over
+        return self._delivery.answers
+
+    def forgiving(self) -> AbstractContextManager[None]:
+        """Turn errors of the tracking store into warnings, so that they do not stop the stage."""
+        return self._delivery.forgiving()
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
         assert path.exists(), path
         if path.is_dir():
-            self.send("log_artifacts", str(path), folder or path.name)
+            self._send("log_artifacts", str(path), folder or path.name)
         else:
-            self.send("log_artifact", str(path), folder)
+            self._send("log_artifact", str(path), folder)
 
     def report(self, page: Path) -> None:
         """Copy the pipeline's page into the run's artifacts; the description of the pipeline's run links to it."""
         self.artifact(page)
-        if self.connection is None or not self.parent or not self.answers:
+        if self.connection is None or not self.parent or not self._delivery.is_ready_for("links to reports"):
             return
         link = f"#/experiments/{self.connection.experiment_id}/runs/{self.run_id}/artifacts/{page.name}"
         with self.forgiving():
@@ -173,7 +138,7 @@ class Run:
 
     def text(self, text: str, name: str) -> None:
         """Write a small text artifact under `name`, a relative path with a suffix."""
-        self.send("log_text", text, name)
+        self._send("log_text", text, name)
 
     def table(self, rows: Sequence[Row], name: str) -> None:
         """Write rows as a table that MLflow's pages show and compare; `name` ends in .json."""
@@ -182,7 +147,7 @@ class Run:
             columns = {key: [str(row.get(key, "")) for row in rows] for key in keys}
             with warnings.catch_warnings():  # MLflow's own use of pandas
                 warnings.simplefilter("ignore")
-                self.send("log_table", columns, name)
+                self._send("log_table", columns, name)
 
     def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> Dataset | None:
         """Record that the run read or wrote `frame`: its schema, size and digest, but not its rows."""
@@ -192,7 +157,7 @@ class Run:
         """Record that the run read a file, for rows (JSON Lines) as `dataset` does; `context`: training, test …"""
         if self.connection is None:
             return None
-        return self._input(entity_of_file(path, name, _relative(path, self.workspace)), context)
+        return self._input(entity_of_file(path, name, place_in(self.workspace, path)), context)
 
     def pointer(self, path: Path, name: str) -> None:
         """Record the path, size in bytes and MD5 (DVC's hash) of the files of a large output, without copying them."""
@@ -200,13 +165,13 @@ class Run:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         facts = [
-            {"path": _relative(f, self.workspace), "md5": md5_of(f), "bytes": f.stat().st_size} for f in files
+            {"path": place_in(self.workspace, f), "md5": md5_of(f), "bytes": f.stat().st_size} for f in files
         ]
         self.text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", f"pointers/{name}.json")
 
     def tag(self, key: str, value: object) -> None:
         """Set a tag of the run."""
-        self.send("set_tag", key, str(value))
+        self._send("set_tag", key, str(value))
 
     def register(
         self,
@@ -241,10 +206,8 @@ class Run:
         Returns:
             The version, or None if nothing was registered.
         """
-        if self.connection is None or not self.answers:
+        if self.connection is None or not self._delivery.is_ready_for("models"):
             return None
-        from groundup.tracking import registry
-
         self.flush()
         limit = float("inf") if self.config is None else self.config.copied_megabytes * 1e6
         revision = self._revision()
@@ -294,7 +257,7 @@ class Run:
             card: description of the model in Markdown; None leaves it as it is.
             tags: tags of the logged model and its version.
         """
-        if self.connection is None or not self.answers:
+        if self.connection is None or not self._delivery.is_ready_for("figures of models"):
             return
         from mlflow.entities import LoggedModelInput
 
@@ -302,12 +265,12 @@ class Run:
             model = models.maker_of(self.connection, made)
             models.score(self.connection, self.run_id, model, figures, dataset)
             if model is not None:
-                self.send("log_inputs", models=[LoggedModelInput(model.model_id)])
+                self._send("log_inputs", models=[LoggedModelInput(model.model_id)])
                 models.describe(self.connection, model, card, tags or {})
 
     def evaluation(self, title: str, rows: Sequence[Row], scorers: Sequence[evaluations.Scorer]) -> None:
         """Show `rows` with the values of `scorers` in a child run; see `evaluations.evaluate`."""
-        if self.connection is not None and self.answers and rows:
+        if self.connection is not None and rows and self._delivery.is_ready_for("evaluations"):
             child = self._child(title, {"rows": len(rows)})
             with self.forgiving():
                 evaluations.evaluate(self.connection, child.run_id, rows, scorers)
@@ -316,20 +279,21 @@ class Run:
         """Return the child run with this title, which is created the first time."""
         if self.connection is None:
             return self
-        if title not in self._children and self.answers:
+        if title not in self._children and self._delivery.is_ready_for("child runs"):
             name, tags = f"{self.name}, {title}", {"kind": "part", "stage": self.name}
             with self.forgiving():
                 run_id = create_run(self.connection, name, tags, self.run_id)
-                self._children[title] = Run(self.connection, run_id, self.root, self.workspace, name=name)
-                self._children[title]._outage = self._outage
-                self._children[title].params(params)
+                outage = self._delivery.outage
+                child = Run(self.connection, run_id, self.root, self.workspace, name=name, outage=outage)
+                self._children[title] = child
+                child.params(params)
         return self._children.get(title, silent())
 
     def _input(self, entity: Any, context: str) -> Dataset:
         from mlflow.entities import DatasetInput, InputTag
 
         tag = InputTag("mlflow.data.context", context)
-        self.send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
+        self._send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
         return Dataset(entity.name, entity.digest)
 
     def _revision(self) -> str:
@@ -341,8 +305,6 @@ class Run:
 
     def _promote_first(self, name: str, version: str) -> None:
         """Make `version` the champion; if that is refused, warn, because the training must not be lost."""
-        from groundup.tracking.champions import Champions, Origin, digest
-
         assert self.connection is not None
         tags = self.connection.client.get_run(self.run_id).data.tags
         actor, lock = f"stage {tags.get('stage', '')}".strip(), digest(self.root / "dvc.lock")
@@ -356,35 +318,6 @@ class Run:
                 f"warning: version {version} of {name} is registered, but not champion: {error}",
                 file=sys.stderr,
             )
-
-    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
-        """Call a method of the MLflow client for this run, unless the store has just not answered.
-
-        Returns:
-            Whether the store has taken it.
-        """
-        if self.connection is None:
-            return True
-        if self.answers:
-            with self.forgiving():
-                getattr(self.connection.client, method)(self.run_id, *args, **kwargs)
-                return True
-        if method not in ("log_batch", "set_terminated") or "params" in kwargs:
-            self._lost[KINDS.get(method, "other entries")] += 1
-        return False
-
-    @contextmanager
-    def forgiving(self) -> Iterator[None]:
-        """Turn errors of the tracking store into warnings, so that they do not stop the stage."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-            self._outage.ended()
-        except (MlflowException, OSError) as error:
-            print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
-            if not unsent.is_lasting(error):
-                self._outage.began()
 
 
 def silent() -> Run:
@@ -406,8 +339,3 @@ def flatten(sections: Mapping[str, Any]) -> dict[str, object]:
         else:
             flat[str(key)] = value
     return flat
-
-
-def _relative(path: Path, root: Path) -> str:
-    path, root = path.resolve(), root.resolve()
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

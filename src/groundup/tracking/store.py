@@ -4,6 +4,7 @@ import gc
 import hashlib
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+LOCK_SECONDS = 300.0  # opening a store takes seconds, on a busy machine a minute
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Connection:
     uri: str
     experiment_id: str
     root: Path  # the project's folder
+
+
+def set_defaults() -> None:
+    """Set the environment variables that MLflow reads, except those that the user has set."""
+    for key, value in _DEFAULTS.items():
+        os.environ.setdefault(key, value)
 
 
 def experiment_name() -> str:
@@ -61,8 +69,7 @@ def connect(root: Path, *, create: bool = True) -> Connection:
         BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted;
             or it does not exist and is not to be created.
     """
-    for key, value in _DEFAULTS.items():
-        os.environ.setdefault(key, value)
+    set_defaults()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
     name, database = experiment_name(), database_of(uri)
     if database and not create and not database.exists():
@@ -70,11 +77,9 @@ def connect(root: Path, *, create: bool = True) -> Connection:
             f"there is no MLflow store at {database}; expected one that `make repro` has made: change to the project's "
             "folder, or point MLFLOW_TRACKING_URI to a store"
         )
-    with _without_garbage_collection():
-        from mlflow import MlflowClient
+    _import_mlflow(uri)
+    from mlflow import MlflowClient
 
-        if uri.startswith("sqlite"):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (takes a second, so outside the lock)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with explained(uri):
@@ -179,7 +184,9 @@ def _sweep(connection: Connection) -> None:
     client, host = connection.client, processes.current().host
     stale = f"attributes.status = 'RUNNING' and tags.host = '{host}'"
     for run in client.search_runs([connection.experiment_id], stale):
-        if not ProcessId.parse(run.data.tags["process"]).is_alive():
+        dead = not ProcessId.parse(run.data.tags["process"]).is_alive()
+        # it may have ended its run, and itself, after the search
+        if dead and client.get_run(run.info.run_id).info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
             if parent := run.data.tags.get("mlflow.parentRunId"):
                 client.set_tag(parent, "ended_badly", f"{run.info.run_name}: KILLED")
@@ -199,19 +206,28 @@ def _locked(uri: str) -> Iterator[None]:
         yield
         return
     key = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock"):
+    place = Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock"
+    with FileLock(place, timeout=LOCK_SECONDS):  # a process that was stopped may hold it for ever
         yield
 
 
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Pause garbage collection: MLflow's 2,000 modules then import a fifth faster."""
-    enabled = gc.isenabled()
-    gc.disable()
+def _import_mlflow(uri: str) -> None:
+    """Import what a store needs; the first time without garbage collection, so that commands take a third less time.
+
+    MLflow has 2,000 modules. What they make lives as long as the process, so later collections leave it out too, of
+    which the last one is at the end of the process.
+    """
+    collects = gc.isenabled() and "mlflow" not in sys.modules
+    if collects:
+        gc.disable()
     try:
-        yield
+        import mlflow
+
+        if uri.startswith("sqlite"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (takes a second, so outside the lock)
     finally:
-        if enabled:
+        if collects:
+            gc.freeze()
             gc.enable()
 
 

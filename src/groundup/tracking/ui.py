@@ -10,7 +10,7 @@ from contextlib import closing
 
 from groundup.tracking import relocation
 from groundup.tracking.relocation import database_of
-from groundup.tracking.store import experiment_name
+from groundup.tracking.store import experiment_name, set_defaults
 
 
 def link(uri: str, experiment: str, port: str) -> str:
@@ -23,6 +23,7 @@ def link(uri: str, experiment: str, port: str) -> str:
 def _experiment_id(uri: str, experiment: str) -> str | None:
     """Return the id of an experiment; an SQLite store is read directly, because to import MLflow takes seconds."""
     if (database := database_of(uri)) is None:
+        set_defaults()  # otherwise a server that is down takes minutes
         from mlflow import MlflowClient, MlflowException
 
         try:

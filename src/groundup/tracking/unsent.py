@@ -36,22 +36,26 @@ def send(connection: "Connection", root: Path) -> None:
         MlflowException: the store does not answer. The files stay.
     """
     for path in sorted(_folder(connection, root).glob("*.jsonl")):
-        _send(connection, path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:  # another process has sent it meanwhile
+            continue
+        _send(connection, path.stem, text)
         path.unlink(missing_ok=True)
 
 
-def _send(connection: "Connection", path: Path) -> None:
-    """Send one file; a run that has been deleted from the store since is passed over."""
+def _send(connection: "Connection", run_id: str, text: str) -> None:
+    """Send what is left of one run; if it has been deleted from the store since, it is passed over."""
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
-    *metrics, end = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    *metrics, end = map(json.loads, text.splitlines())
     client = connection.client
     try:
         for start in range(0, len(metrics), BATCH_METRICS):
             batch = [Metric.from_dictionary(line) for line in metrics[start : start + BATCH_METRICS]]
-            client.log_batch(path.stem, metrics=batch)
-        client.set_terminated(path.stem, end["status"], end["end_time"])
+            client.log_batch(run_id, metrics=batch)
+        client.set_terminated(run_id, end["status"], end["end_time"])
     except MlflowException as error:
         if not is_lasting(error):
             raise

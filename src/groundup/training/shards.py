@@ -156,16 +156,22 @@ def open_shard(directory: Path, split: str, *, tokenizer: Tokenizer | None = Non
     return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
 
 
-def decoded_texts(directory: Path, split: str, tokenizer: Tokenizer) -> Iterator[str]:
+def decoded_texts(directory: Path, split: str, tokenizer: Path) -> Iterator[str]:
     """Decode the documents of a token shard, in order; see `text_of`.
+
+    Args:
+        directory: the folder of shards.
+        split: "train" or "val".
+        tokenizer: file of the BPE tokenizer that encoded the shards.
 
     Raises:
         BadInput: as `open_shard` does.
     """
-    ids = open_shard(directory, split, tokenizer=tokenizer)
-    ends = np.flatnonzero(ids == tokenizer.eot_id)
+    vocabulary = BPETokenizer.load(tokenizer)
+    ids = open_shard(directory, split, tokenizer=vocabulary)
+    ends = np.flatnonzero(ids == vocabulary.eot_id)
     for start, end in zip([0, *(ends[:-1] + 1)], ends, strict=True):
-        yield tokenizer.decode(ids[start:end].tolist())
+        yield vocabulary.decode(ids[start:end].tolist())
 
 
 def never_used(directory: Path) -> float:

@@ -1,4 +1,5 @@
-"""Expectations on raw and split data, checked by Great Expectations; one that fails stops the pipeline.
+"""Check raw and split data with Great Expectations; a required expectation that fails stops the pipeline.
 
-It describes what is wrong and where; `reports` draws the page about it.
+This room also searches training text for evaluation items. It describes what is wrong and where, as a report in JSON;
+`reports` draws the page.
 """

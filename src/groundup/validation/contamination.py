@@ -1,4 +1,4 @@
-"""Search for evaluation items in training text, with the result as a suite of a validation report."""
+"""Search training text for evaluation items; the result becomes a suite of a validation report."""
 
 from collections.abc import Container
 from typing import Any
@@ -13,11 +13,12 @@ Found = dict[str, Any]  # see `find_contamination`
 
 
 def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False) -> Found:
-    """Search every training set for the items of every evaluation set (see `find_contamination`).
+    """Search the training sets of the main pipeline for the items of its evaluation sets (see `find_contamination`).
 
-    Val, test, gate and held-out families are evaluation sets; a gate may be empty.
-    Items are documents of the corpus, messages, and prompts. Digits are compared between instruction sets, whose sums
-    differ only in digits, and between the splits of a corpus if `corpus_digits_count`.
+    The evaluation sets are val, test, gate and held_out of each dataset that has them; a gate may be empty. Items are
+    documents of the corpus, spam messages, and prompts of instructions. Texts that differ only in digits count as
+    equal, except between sets of instructions, where sums differ only in digits, and between the splits of the corpus
+    if `corpus_digits_count`.
     """
     evaluation = {
         f"corpus/{name}": [text_of(document["messages"]) for document in corpus[name]]
@@ -39,7 +40,7 @@ def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_coun
 
 
 def check_pairs(splits: Splits) -> Found:
-    """Search both sides of the verses of train for each side of the verses of val and test."""
+    """Search both sides of the training verses, source and target, for both sides of the verses of val and test."""
     return find_contamination(
         {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
         {side: [row[side] for row in splits["train"]] for side in SIDES},
@@ -49,8 +50,9 @@ def check_pairs(splits: Splits) -> Found:
 def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:
     """Return the findings as a suite of a validation report: one check per evaluation set, training set and kind.
 
-    For the datasets in `leaky`, which follow the book's protocol and leak by design, findings are warnings. So are
-    phrases that the two parts of a document share if it was cut (`cut_inside`).
+    Findings are critical, with two exceptions that are warnings: findings in the datasets of `leaky`, which follow the
+    book's protocol and leak by design; and, if a document was cut (`cut_inside`), runs of 13 words that val or gate of
+    the corpus shares with its train.
     """
     checks = []
     for name, facts in found["sets"].items():

@@ -1,4 +1,4 @@
-"""The expectations that gate the pipeline; only this module imports great_expectations (5 s: import it late).
+"""The expectations on data that gate the pipelines; only this module imports great_expectations (5 s: import it late).
 
     report = validate_raw({"spam": rows}, {"spam": dataset})
     report = validate_splits(corpus={"train": rows, "val": rows, "gate": rows}, spam={...}, instructions={...})
@@ -9,9 +9,9 @@ A report is plain, deterministic JSON (no times, ids or paths):
     {"success": bool, "suites": [{"name", "facts", "success", "checks": [{"says", "type", "severity",
      "success", "observed", "unexpected", "rows": [{"row": label, column: value, ...}, ... the first 10]}]}]}
 
-The rows of a check for characters name the character and its place: {"row": 3, "found": "U+000C (form feed) in
-messages 2, line 14, column 1", ...}. `unexpected` counts the offending rows; it is null for a check of a whole column
-or table. A failed check of severity "warning" is reported but stops nothing. `reports.validation` draws the page.
+`unexpected` counts the offending rows; it is null for a check of a whole column or table. If a check searches for
+characters, its rows name the character and its place: {"row": 3, "found": "U+000C (form feed) in messages 2, line 14,
+column 1", ...}. A failed check of severity "warning" is reported but stops nothing. `reports.validation` draws pages.
 """
 
 import re
@@ -38,9 +38,9 @@ Check = tuple[str, Expectation]  # (the check in plain English, the expectation)
 
 SHOWN_ROWS = 10
 SHOWN_CHARS = 160
-BROKEN = "\ufffd"  # left by lossy decoding; frames also use it for half of a surrogate pair
+BROKEN = "\ufffd"  # written by lossy decoding; frames also replace half of a surrogate pair by it
 CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f]"  # all but tab and newline
-C1_CONTROLS = "[\x80-\x9f]"  # Windows-1252 quotes and dashes that were decoded as Latin-1
+C1_CONTROLS = "[\x80-\x9f]"  # what Windows-1252 quotes and dashes become when they are decoded as Latin-1
 APPARATUS = r"[\d\[\]*\\+]"  # a Bible's verse numbers and signs for added words and gaps
 NAMES = {  # characters without a name in Unicode
     0x00: "null",
@@ -52,13 +52,15 @@ NAMES = {  # characters without a name in Unicode
     0x1B: "escape",
     0x7F: "delete",
 }
-SHARE_TOLERANCE = (
-    0.02  # largest difference between the spam shares of a split and of all rows, plus one message
-)
+# largest difference between the spam shares of a split and of all rows; one message more is allowed
+SHARE_TOLERANCE = 0.02
 
 
 def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> Report:
-    """Check the canonical rows of each role against the role's schema and the `expect` block of its dataset."""
+    """Check the raw rows of each role against the role's columns and the `expect` block of its dataset.
+
+    `rows` and `datasets` are by role; the result has one suite per role.
+    """
     suites = []
     for role, role_rows in rows.items():
         dataset = datasets[role]
@@ -77,11 +79,11 @@ def validate_raw(rows: Mapping[str, Rows], datasets: Mapping[str, Dataset]) -> R
 
 
 def faults(rows: Rows, dataset: Dataset) -> tuple[dict[int, list[str]], list[str]]:
-    """Check rows as `validate_raw` does, and return what each row breaks instead of a report.
+    """Check raw rows as `validate_raw` does, but return what each row violates instead of a report.
 
     Returns:
-        Number of the row from 1 -> the required expectations that it breaks, in plain English; and the required
-        expectations that the table as a whole breaks, with what was found.
+        A mapping and a list. The mapping: row number, from 1 -> the required expectations that the row violates, in
+        plain English. The list: the required expectations that the table as a whole violates, with what was found.
     """
     frame = raw_frame(rows, dataset.role)
     checks = _raw_checks(dataset.role, dataset, dataset.role == "instructions" and "history" in frame)
@@ -98,7 +100,7 @@ def faults(rows: Rows, dataset: Dataset) -> tuple[dict[int, list[str]], list[str
 
 
 def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
-    """Return the checks of a role's raw rows; `talks`: some instruction rows have a history."""
+    """Return the checks of a role's raw rows; `talks`: whether some instruction row has a history."""
     columns = COLUMNS[role]
     whole = (*columns, "history") if talks else columns
     texts = [column for column in columns if column != "messages"]
@@ -138,7 +140,7 @@ def _raw_checks(role: str, dataset: Dataset, talks: bool) -> list[Check]:
 
 
 def _bands(role: str, dataset: Dataset) -> list[Check]:
-    """Return the checks whose limits are in the catalogue."""
+    """Return the checks whose limits are in the catalogue; if it has none, only that there is a row."""
     if dataset.expect is None:
         return [("There is at least 1 row.", gxe.ExpectTableRowCountToBeBetween(min_value=1))]
     expect = dataset.expect
@@ -182,16 +184,16 @@ def validate_splits(
     spam_balance: Literal["none", "undersample"] = "none",
     instructions_protocol: Protocol = "deduplicated",
 ) -> Report:
-    """Check the prepared splits (rows as in the raw files; spam rows with "group").
+    """Check the prepared splits of the main pipeline. Rows are as in the raw files; spam rows also have "group".
 
     - No split except "held_out" and "gate" is empty, and ids are unique.
-    - No text occurs in two splits, compared by `normalise`; digits are compared in instructions, and in a corpus if
+    - No text occurs in two splits, compared by `normalise`. Digits are compared in instructions, and in the corpus if
       `corpus_digits_count` (see `datasets.corpus.split`). No spam group is in two splits.
     - All spam splits have the same class balance, except that train is half spam if `spam_balance` undersamples it.
-      New labelled messages, whose classes may be balanced otherwise, are not counted.
+      New labelled messages, whose classes may be balanced otherwise, are counted only in an undersampled train.
     - No family in "held_out" occurs in another split.
 
-    The splits of a "book" protocol overlap and are not stratified, so overlaps and balance are then warnings.
+    The splits of the protocol "book" overlap and are not stratified, so overlaps and balance are then only warnings.
 
     Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
     """
@@ -246,8 +248,13 @@ def _validate_split_set(
 def validate_verses(splits: Splits, length_ratio: tuple[float, float]) -> Report:
     """Check the prepared pairs of verses (rows with id, source, target).
 
-    Both sides of a pair have words, no verse numbers or editorial signs, matching content and similar lengths. No
-    verse, chapter or source text is in two splits, and each split has chapters of both testaments.
+    Both sides of a pair have words and no verse numbers or editorial signs, and their lengths are similar. In every
+    chapter, verses resemble their own translations more than the next ones. No verse, chapter or source text is in two
+    splits, and each split has verses of both testaments.
+
+    Args:
+        splits: the pairs of each split.
+        length_ratio: least and greatest number of target characters per source character.
     """
     low, high = length_ratio
     testaments = [f"{testament} in {split}" for split in splits for testament in LAST_BOOK]
@@ -301,7 +308,7 @@ def _no_match(regex: str, severity: str = "critical", column: str = "_text") -> 
 
 
 def _balance(frame: pd.DataFrame, splits: Sequence[str], severity: str, undersampled: bool) -> list[Check]:
-    """Return one check per split of its share of spam; adds the column `_spam_in_<split>` to the frame."""
+    """Return one check of the share of spam per split; add a column `_spam_in_<split>` per split to the frame."""
     natural = ~frame["_new"] & ((frame["split"] != "train") | (not undersampled))
     share = frame["_spam"][natural].mean() if natural.any() else 0.0
     checks = []
@@ -333,7 +340,7 @@ def _name(column: str) -> str:
 
 
 def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check]) -> dict[str, Any]:
-    """Validate a frame; return a suite of a report."""
+    """Validate a frame of rows; return a suite of a report."""
     kept = [check for check, _ in _checked(name, frame, checks)]
     success = all(check["success"] for check in kept if check["severity"] == "critical")
     return {"name": name, "facts": facts, "success": success, "checks": kept}
@@ -342,10 +349,10 @@ def _run(name: str, facts: dict[str, Any], frame: pd.DataFrame, checks: Sequence
 def _checked(
     name: str, frame: pd.DataFrame, checks: Sequence[Check]
 ) -> list[tuple[dict[str, Any], list[Any]]]:
-    """Validate a frame with Great Expectations; keep only the part of the result that is reproducible.
+    """Validate a frame of rows with Great Expectations; keep only the reproducible part of the result.
 
     Returns:
-        For each check its entry in a report, and the labels of all rows that break it.
+        For each check, its entry in a report and the labels of all rows that violate it.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -390,7 +397,10 @@ def _slim(says: str, result: Any, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _exception(info: Mapping[str, Any]) -> str:
-    """Return the first line of an error, which is one level deeper for a metric than for a whole expectation."""
+    """Return the first line of an exception's message.
+
+    Great Expectations nests it one level deeper if a metric failed than if the whole expectation did.
+    """
     for level in (info, *(value for value in info.values() if isinstance(value, Mapping))):
         if level.get("exception_message"):
             return str(level["exception_message"]).splitlines()[0]
@@ -400,7 +410,8 @@ def _exception(info: Mapping[str, Any]) -> str:
 def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
     """Return a row for display: its label and its columns, shortened, with invisible characters escaped.
 
-    With a pattern, also the first character that it matches and its place; that column shows the text around it.
+    With a pattern, "found" names the first character that matches and its place, and the column with the match shows
+    the text around it.
     """
     columns = {str(name): value for name, value in frame.loc[label].items() if not str(name).startswith("_")}
     shown: dict[str, Any] = {"row": label} | ({"found": ""} if pattern else {})
@@ -417,7 +428,7 @@ def _shown(frame: pd.DataFrame, label: Hashable, pattern: re.Pattern[str] | None
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (number, text) for each text of a cell: " 1", " 2", ... in a list, "" for a single text."""
+    """Yield each text of a cell after its number: " 1", " 2", ... for the texts of a list, "" for a single text."""
     if isinstance(value, str):
         yield "", value
     for number, part in enumerate(value if isinstance(value, list) else [], start=1):
@@ -434,7 +445,7 @@ def _named(character: str) -> str:
 
 
 def _shortened(text: str, at: int = 0) -> str:
-    """Return at most SHOWN_CHARS of a text, including the character at `at`."""
+    """Return at most SHOWN_CHARS characters of a text and ellipses; include the one at `at`, escape invisible ones."""
     start = max(0, at - SHOWN_CHARS // 2) if len(text) > SHOWN_CHARS else 0
     spelt = "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text[start:])
     cut = spelt if len(spelt) <= SHOWN_CHARS else spelt[:SHOWN_CHARS] + "…"

@@ -1,6 +1,6 @@
-"""Rows as pandas frames for validation, with derived columns for the expectations.
+"""Turn rows into pandas frames for validation, with derived columns for the expectations.
 
-The names of derived columns start with "_"; they are not shown as data.
+The names of derived columns start with "_"; reports do not show them.
 """
 
 from collections import defaultdict
@@ -28,10 +28,10 @@ DERIVED = {
 
 
 def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
-    """Return one row per line of the file, labelled by its number from 1, with the keys found and derived columns.
+    """Return a frame of raw rows, numbered from 1 as in their file; its columns are the keys found and derived ones.
 
-    `_text` is all text of the row, or None if a part is missing or not a string, or if its history is invalid.
-    `_repeats` is 1 if an earlier row has that text. `_spam`, for spam only, is 1.0 or 0.0.
+    `_text` is all text of the row, or None if a part is missing or not a string, or if the history is invalid.
+    `_repeats` is 1 if an earlier row has the same text, else 0. `_spam` (spam only) is 1.0 for spam, else 0.0.
     """
     rows = [{key: _repaired(value) for key, value in row.items()} for row in rows]
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -45,7 +45,7 @@ def raw_frame(rows: Rows, role: str) -> pd.DataFrame:
 
 
 def _repaired(value: Any) -> Any:
-    """Replace halves of surrogate pairs by U+FFFD: pandas cannot store them, and an expectation searches for it."""
+    """Replace halves of surrogate pairs, which pandas cannot store, by U+FFFD, for which an expectation searches."""
     if isinstance(value, list):
         return [_repaired(item) for item in value]
     if isinstance(value, dict):
@@ -70,10 +70,12 @@ def _whole_text(row: Mapping[str, Any], role: str) -> str | None:
 
 
 def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.DataFrame:
-    """Return all rows of all splits, labelled "<split> <line>", with the number of splits of each text and group.
+    """Return a frame of the rows of all splits of a role, labelled "<split> <line>", with derived columns.
 
-    `_new`, for spam only: whether the row is a new labelled message (see `datasets.increments`).
-    `digits_count`: texts that differ only in numbers count as different.
+    `_splits_of_text` is the number of splits in which the row's text occurs; if `digits_count`, texts that differ only
+    in digits are different. Spam only: `_splits_of_group` is the same for its group, `_spam` is 1.0 or 0.0, and `_new`
+    is whether the row is a new labelled message (see `datasets.increments`). Instructions only: `_family_is`
+    "held out", "trained", or "leaked" for rows of a held-out family in another split.
     """
     rows = [
         (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
@@ -100,10 +102,12 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
 
 
 def verse_frame(splits: Splits) -> pd.DataFrame:
-    """Return all pairs, labelled "<split> <line>", with the number of splits of each id, chapter and source text.
+    """Return a frame of the pairs of verses of all splits, labelled "<split> <line>", with derived columns.
 
-    `_ratio`: characters of the target per character of the source. `_side`: "own" if the sources of the chapter share
-    more words with their own targets than with those of the next verse, which would not hold for shifted verses.
+    `_splits_of_id`, `_splits_of_chapter` and `_splits_of_source` are the numbers of splits in which the id, the chapter
+    and the source text occur. `_testament` names the testament and the split. `_ratio` is the number of target
+    characters per source character. `_side` is "own" if the sources of the chapter share at least as many words with
+    their own targets as with those of the next verses, else "another": then the verses are probably shifted.
     """
     rows = [
         (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
@@ -120,7 +124,7 @@ def verse_frame(splits: Splits) -> pd.DataFrame:
     frame["_splits_of_source"] = _spread([normalise(text) for text in sources], places)
     frame["_ratio"] = [len(t) / max(1, len(s)) for s, t in zip(sources, targets, strict=True)]
     words = [[set(normalise(text).split()) for text in side] for side in (sources, targets)]
-    # overlap with its own target, and with the next verse's
+    # each chapter's overlap of sources with their own targets, and with the next verses' targets
     shared: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for i, chapter in enumerate(chapters):
         if i + 1 < len(chapters) and chapters[i + 1] == chapter:
@@ -138,7 +142,7 @@ def _text(row: Mapping[str, Any], role: str) -> str:
 
 
 def _spread(keys: Sequence[Hashable], places: Sequence[str]) -> list[int]:
-    """Return the number of places in which each key occurs."""
+    """Return, for each key in order, the number of different places in which it occurs."""
     found = defaultdict(set)
     for key, place in zip(keys, places, strict=True):
         found[key].add(place)

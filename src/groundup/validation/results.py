@@ -1,4 +1,4 @@
-"""A validation report (see groundup.validation.expectations) as metrics, and as lines for a terminal."""
+"""Turn a validation report (see groundup.validation.expectations) into metrics, lines of text or an error."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ Report = dict[str, Any]
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Count the rows, expectations, failures and warnings of each suite.
+    """Count the rows, expectations, failures and warnings of each suite of a validation report.
 
     Returns:
         {"datasets": {suite: {"rows", "expectations", "failed", "warnings"}}, "success": bool}
@@ -28,7 +28,7 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def problems(report: Report, severity: str = "critical") -> str:
-    """Return one line per failed expectation of that severity, with its first offending rows; "" if there is none."""
+    """Return one line per failed expectation of a severity, followed by its first offending rows; "" if none failed."""
     lines = []
     for suite in report["suites"]:
         for check in suite["checks"]:
@@ -42,13 +42,13 @@ def problems(report: Report, severity: str = "critical") -> str:
 
 
 def add_suite(report: Report, suite: dict[str, Any]) -> None:
-    """Append a suite to the report, in place; the report succeeds only if all its suites do."""
+    """Append a suite to a validation report, in place; the report succeeds only if all its suites do."""
     report["suites"].append(suite)
     report["success"] = report["success"] and suite["success"]
 
 
 def gate(report: Report, results: Path, sentence: str) -> None:
-    """Print the warnings of a report and stop the pipeline if the report failed.
+    """Print the warnings of a validation report, and stop the pipeline if the report failed.
 
     Args:
         report: the report.

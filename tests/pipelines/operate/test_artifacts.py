@@ -1,11 +1,14 @@
 """Which lines of a stage are logged, and what a server that does not answer costs."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prefect import flow
 
+from groundup.tracking import Run
+from groundup.tracking.store import Connection
 from pipelines.operate import artifacts
 from pipelines.operate.artifacts import Progress
 
@@ -40,12 +43,15 @@ def test_bars_are_logged_and_sent_now_and_then(sent: list[Any], monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_server_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), ValueError("the answer is not JSON")])
+def test_a_server_that_does_not_answer_is_left_alone(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def unreachable(percent: float, **_: Any) -> None:
         asked.append(percent)
-        raise httpx.ConnectError("refused")
+        raise error
 
     monkeypatch.setattr(artifacts, "create_progress_artifact", unreachable)
 
@@ -57,6 +63,20 @@ def test_a_server_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyP
 
     showing()
     assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "server"),
+    [
+        ("sqlite:////somewhere/mlflow.db", "http://127.0.0.1:5000"),
+        ("https://user:secret@mlflow.example.org:8443/own/", "https://mlflow.example.org:8443/own"),
+    ],
+)
+def test_the_link_to_mlflow_leads_to_its_server_without_a_password(
+    uri: str, server: str, tmp_path: Path
+) -> None:
+    run = Run(Connection(None, uri, "7", tmp_path), "abc", tmp_path)
+    assert artifacts._address(run) == f"{server}/#/experiments/7/runs/abc"
 
 
 @pytest.mark.parametrize(

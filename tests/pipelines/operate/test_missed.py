@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flow_engine import run_flow
@@ -20,9 +20,9 @@ def probe() -> int:
     return cancel_missed_runs()
 
 
-def deploy(client: SyncPrefectClient, name: str) -> UUID:
-    """Create a deployment that runs every hour, with the runs of the last and the next five hours."""
-    deployment = client.create_deployment(client.create_flow(probe), name=name)
+def deploy(client: SyncPrefectClient, deployed: Flow[..., Any], name: str) -> UUID:
+    """Create a deployment of a flow that runs every hour, with the runs of the last and the next five hours."""
+    deployment = client.create_deployment(client.create_flow(deployed), name=name)
     client.create_deployment_schedules(deployment, [(CronSchedule(cron="0 * * * *", timezone="UTC"), True)])
     now = datetime.now(UTC)
     span = {
@@ -39,7 +39,7 @@ def runs_of(client: SyncPrefectClient, deployment: UUID) -> dict[UUID, Any]:
 
 def test_one_missed_run_is_made_up_for() -> None:
     with get_client(sync_client=True) as client:
-        mine, other = deploy(client, "mine"), deploy(client, "other")
+        mine, other = deploy(client, probe, "mine"), deploy(client, probe, "other")
         asked = client.create_flow_run_from_deployment(mine).id
         now = datetime.now(UTC)
         missed = sorted(

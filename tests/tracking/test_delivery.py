@@ -2,13 +2,13 @@
 
 import pytest
 
-from groundup.tracking import outage
+from groundup.tracking import delivery
 
 
 def test_pauses_double_until_the_store_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(outage.time, "monotonic", lambda: now)
-    found = outage.Outage()
+    monkeypatch.setattr(delivery.time, "monotonic", lambda: now)
+    found = delivery.Outage()
     asked = []
     for second in range(3600):
         now = 1000.0 + second

@@ -1,0 +1,143 @@
+"""What a run sends to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
+
+A store that does not answer is left alone for a while. Metrics are kept until it answers again, or for a later stage
+(unsent.py).
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from groundup.tracking import unsent
+from groundup.tracking.store import Connection, first_line
+from groundup.tracking.unsent import BATCH_METRICS
+
+PAUSE_SECONDS = 60.0  # after the first request without an answer; doubled after every further one
+FLUSH_SECONDS = 5.0
+MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
+KINDS = {
+    "log_batch": "groups of parameters",
+    "log_artifact": "artifacts",
+    "log_artifacts": "artifacts",
+    "log_table": "artifacts",
+    "log_text": "artifacts",
+    "log_inputs": "datasets",
+    "set_tag": "tags",
+}
+
+
+class Outage:
+    """When to ask a store again that did not answer: after pauses that double. A run and its child runs share one."""
+
+    def __init__(self) -> None:
+        self._pause, self._next_attempt = PAUSE_SECONDS, 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the store may be asked: it answered the last time, or the pause after that has passed."""
+        return time.monotonic() >= self._next_attempt
+
+    def began(self) -> None:
+        """Note that the store did not answer."""
+        self._next_attempt, self._pause = time.monotonic() + self._pause, 2 * self._pause
+
+    def ended(self) -> None:
+        """Note that the store answered."""
+        self._next_attempt, self._pause = 0.0, PAUSE_SECONDS
+
+    def try_now(self) -> None:
+        """Allow one attempt before the pause has passed."""
+        self._next_attempt = 0.0
+
+
+class Delivery:
+    """Sends the requests of one run. Metrics are buffered; everything else is sent at once, or lost.
+
+    Attributes:
+        outage: whether the store answers; a run and its child runs share it.
+    """
+
+    def __init__(self, connection: Connection | None, run_id: str, root: Path, outage: Outage) -> None:
+        """Deliver to the run `run_id`, without a connection to none; unsent metrics are kept below `root`."""
+        self._connection, self._run_id, self._root, self.outage = connection, run_id, root, outage
+        self._metrics: list[Any] = []
+        self._last_flush = time.monotonic()
+        self._lost = Counter[str]()  # what the store did not take, by kind
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store may be asked; otherwise it has just not answered."""
+        return self.outage.is_over
+
+    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
+        """Call a method of the MLflow client for this run, unless the store has just not answered.
+
+        Returns:
+            Whether the store has taken it.
+        """
+        if self._connection is None:
+            return True
+        if self.answers:
+            with self.forgiving():
+                getattr(self._connection.client, method)(self._run_id, *args, **kwargs)
+                return True
+        if "metrics" not in kwargs and method in KINDS:
+            self._lost[KINDS[method]] += 1
+        return False
+
+    def is_ready_for(self, kind: str) -> bool:
+        """Return whether the store may be asked; otherwise count one of `kind` as lost."""
+        ready = self.answers
+        self._lost[kind] += not ready
+        return ready
+
+    def buffer(self, metrics: Sequence[Any]) -> None:
+        """Take MLflow's metrics, which are sent in batches every few seconds and at the end."""
+        self._metrics += metrics
+        if len(self._metrics) >= BATCH_METRICS or time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        self._last_flush = time.monotonic()
+        while self._metrics and self.answers:
+            batch = self._metrics[:BATCH_METRICS]
+            taken = self.send("log_batch", metrics=batch)
+            if taken or self.answers:
+                del self._metrics[:BATCH_METRICS]
+                self._lost["metrics"] += 0 if taken else len(batch)
+        if (excess := len(self._metrics) - MAX_UNSENT) > 0:
+            del self._metrics[:excess]
+            self._lost["metrics"] += excess
+
+    def end(self, status: str) -> None:
+        """Send what is buffered and end the run; what the store does not take is kept for the next stage."""
+        self.flush()
+        ended = self.send("set_terminated", status) if self.answers else False
+        if self._connection is not None and not (ended or self.answers):
+            path = unsent.keep(self._connection, self._root, self._run_id, self._metrics, status)
+            print(
+                f"warning: MLflow did not answer; {len(self._metrics)} metrics are kept in {path}, and the next stage "
+                "sends them",
+                file=sys.stderr,
+            )
+            self._metrics = []
+        if lost := ", ".join(f"{number} {kind}" for kind, number in sorted(self._lost.items()) if number):
+            print(f"warning: MLflow did not record everything of this run; missing: {lost}", file=sys.stderr)
+
+    @contextmanager
+    def forgiving(self) -> Iterator[None]:
+        """Turn errors of the tracking store into warnings, so that they do not stop the stage."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+            self.outage.ended()
+        except (MlflowException, OSError) as error:
+            print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
+            if not unsent.is_lasting(error):
+                self.outage.began()
