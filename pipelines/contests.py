@@ -46,10 +46,12 @@ class Entrant:
         Raises:
             BadInput: this code cannot load it.
         """
-        from groundup.checkpoint import load_checkpoint
+        from groundup.checkpoint import WEIGHTS, load_checkpoint
 
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return cls(load_checkpoint(folder), size, registry.trained_on(folder))
+        checkpoint, files = load_checkpoint(folder), [path for path in folder.rglob("*") if path.is_file()]
+        if base := checkpoint.config.base:  # adapters are of no use without these weights
+            files.append(folder / base.folder / WEIGHTS)
+        return cls(checkpoint, sum(file.stat().st_size for file in files), registry.trained_on(folder))
 
 
 @dataclass(frozen=True)
