@@ -15,9 +15,6 @@ from groundup.lineage.locks import (
     LOCK,
     Locked,
     Source,
-    cache_folder,
-    cached,
-    config,
     folder_hash,
     listing,
     split,
@@ -29,6 +26,7 @@ from groundup.lineage.runs import WEIGHTS, RunFacts, Weights, weights_in
 from groundup.lineage.trace import Trace
 from groundup.lineage.worktree import run_dvc, worktree
 from groundup.tracking.environment import differences, environment
+from groundup.tracking.pointers import cache_folder, cached, config
 
 Say = Callable[[str], None]
 

@@ -58,9 +58,8 @@ def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) 
         copy = Path(folder, checkpoint.name)
         shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(WEIGHTS))
         facts = {"md5": md5_of(weights), "bytes": weights.stat().st_size, "revision": revision}
-        write_json(
-            copy / POINTER, {"path": place_in(workspace, weights), "remote": _remote(workspace), **facts}
-        )
+        remote = config(workspace).get("core", "remote", fallback="")
+        write_json(copy / POINTER, {"path": place_in(workspace, weights), "remote": remote, **facts})
         yield copy
 
 
@@ -97,7 +96,7 @@ def link_weights(checkpoint: Path, *near: Path) -> None:
     given = os.environ.get(ROOT_VARIABLE)
     projects = [*_projects(*([Path(given)] if given else []), Path.cwd(), *near)]
     for project in projects:
-        for place in (project / pointer["path"], _cached(project, pointer["md5"])):
+        for place in (project / pointer["path"], cached(project, pointer["md5"])):
             if _is_it(place, pointer):
                 (checkpoint / WEIGHTS).symlink_to(place.resolve())
                 return
@@ -116,19 +115,25 @@ def _is_it(place: Path, pointer: dict[str, Any]) -> bool:
     return place.is_file() and place.stat().st_size == pointer["bytes"] and md5_of(place) == pointer["md5"]
 
 
-def _cached(project: Path, md5: str) -> Path:
-    """Return the place of a content in DVC's cache, unless the cache was configured to be elsewhere."""
-    return project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+def cached(root: Path, md5: str) -> Path:
+    """Return the place of a file, or of a folder's listing, in DVC's cache; it need not be there."""
+    return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def cache_folder(root: Path) -> Path:
+    """Return the folder of DVC's cache."""
+    chosen = config(root).get("cache", "dir", fallback=None)
+    return (root / ".dvc" / chosen).resolve() if chosen else root / ".dvc" / "cache"
+
+
+def config(root: Path) -> configparser.ConfigParser:
+    """Return the settings of the project's .dvc/config and .dvc/config.local; the second one wins."""
+    settings = configparser.ConfigParser(strict=False, interpolation=None)
+    settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    return settings
 
 
 def _projects(*places: Path) -> Iterable[Path]:
     """Return the DVC projects that contain one of the places, the innermost first."""
     folders = [folder for place in places for folder in (place.resolve(), *place.resolve().parents)]
     return dict.fromkeys(folder for folder in folders if (folder / ".dvc").is_dir())
-
-
-def _remote(project: Path) -> str:
-    """Return the name of DVC's default remote; empty without one."""
-    config = configparser.ConfigParser(strict=False, interpolation=None)
-    config.read(project / ".dvc" / "config", encoding="utf-8")
-    return config.get("core", "remote", fallback="")
