@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,16 @@ from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
 from pipelines.contests import CONTESTS, Contest, Entrant, Match, gate_split
-from pipelines.flow import FORESEEN, at_most, by_hand, make_flow, pipeline_run_of_flow, plan, sentence
+from pipelines.flow import (
+    FORESEEN,
+    alone,
+    at_most,
+    by_hand,
+    make_flow,
+    pipeline_run_of_flow,
+    plan,
+    sentence,
+)
 from pipelines.inbox import take_in
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
@@ -42,6 +52,7 @@ from pipelines.stage_tasks import failures, stage_task, stages_die_with_us
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
+PROMOTION = "| promoted: "  # in a row of the summary's table
 SPENT = "spent"  # among the numbers of the ledger: the part of the error budget that a look used
 
 
@@ -57,42 +68,42 @@ def retrain(
     Args:
         force: run every stage even if nothing changed.
         workers: number of parallel stages; None: the value in PIPELINES.
-        timeout_hours: the time after which the pipeline is stopped; None: no limit.
+        timeout_hours: the time after which a step is stopped (download, training, a comparison, scoring); None: no
+            limit.
     """
     report = ["# Retraining", ""]
     try:
         cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
-        mend(root, get_run_logger().warning)
-        with pipeline_run_of_flow("retrain", root) as run:
-            link_run(run, "retrain")
-            report += new_labels(root)
-            with at_most(timeout_hours):
-                refresh(root, run)
-            makers = [contest.made_by for contest in CONTESTS]
-            changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
-            if changed or force:
-                report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-                report += pipeline(run, workers, timeout_hours, force=force, stages=makers)
-            else:
-                report += ["The data has not changed; nothing had to run.", ""]
-            report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
-            for contest in CONTESTS:
+        with alone("retrain", root):
+            mend(root, get_run_logger().warning)
+            with pipeline_run_of_flow("retrain", root) as run:
+                link_run(run, "retrain")
+                report += score_promoted(root, run, workers, timeout_hours)  # of a run that was killed
+                report += new_labels(root)
                 with at_most(timeout_hours):
-                    report.append(compare(contest, root, params))
-                get_run_logger().info(report[-1])
-            if promoted := unscored(root):
-                report += ["", f"The test set is scored: {', '.join(promoted)} promoted.", ""]
-                report += pipeline(run, workers, timeout_hours)
-                link_report(run, "main", root)
+                    refresh(root, run)
+                makers = [contest.made_by for contest in CONTESTS]
+                changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
+                if changed or force:
+                    report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
+                    report += pipeline(run, workers, timeout_hours, force=force, stages=makers)
+                else:
+                    report += ["The data has not changed; nothing had to run.", ""]
+                report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
+                problems = compare_all(report, root, params, timeout_hours)
+                report += score_promoted(root, run, workers, timeout_hours)
+                if problems:
+                    raise RuntimeError("; ".join(problems))
     except FORESEEN as error:
-        report += ["", f"**Failed**: {sentence(error)}. Champions that are not listed as promoted are kept."]
+        kept = "Unless this says otherwise, champions that are not listed as promoted are kept."
+        report += ["", f"**Failed**: {sentence(error)}. {kept}"]
         return Failed(message=sentence(error))
     finally:
         create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
     return Completed(
-        message=f"{sum('promoted: ' in line for line in report)} of {len(CONTESTS)} models promoted"
+        message=f"{sum(PROMOTION in line for line in report)} of {len(CONTESTS)} models promoted"
     )
 
 
@@ -122,11 +133,22 @@ def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: 
     return [f"Pipeline: {done.name}, {done.message}.", ""]
 
 
-def unscored(root: Path) -> list[str]:
-    """Return the models whose champion comes from the current output of its stage, which EVALUATE has not read yet.
+def score_promoted(root: Path, run: Run, workers: int | None, timeout_hours: float | None) -> list[str]:
+    """Score the test set and draw the report if a model was promoted; return what was done, as Markdown.
 
-    So a retraining that was killed after a promotion is made up for by the next one.
+    Raises:
+        RuntimeError: the pipeline did not finish; the next retraining begins with it.
     """
+    promoted = unscored(root)
+    if not promoted:
+        return []
+    lines = pipeline(run, workers, timeout_hours)
+    link_report(run, "main", root)
+    return ["", f"The test set is scored: {', '.join(promoted)} promoted.", "", *lines]
+
+
+def unscored(root: Path) -> list[str]:
+    """Return the models whose champion comes from the current output of its stage, which EVALUATE has not read yet."""
     connection, keys = connect(root), recorded_keys(root)
     stage = find_stage(root, EVALUATE)
     with stage.repo.lock:
@@ -161,9 +183,40 @@ def refresh(root: Path, run: Run) -> None:
         raise
 
 
+def compare_all(report: list[str], root: Path, params: MainParams, timeout_hours: float | None) -> list[str]:
+    """Compare each model with its champion; one that cannot be compared does not stop the others.
+
+    Args:
+        report: gets one row of the summary's table for each model, as soon as it is decided.
+        root: the project's folder.
+        params: the values in params.yaml.
+        timeout_hours: the time after which a comparison is stopped.
+
+    Returns:
+        One sentence for each model that could not be compared.
+
+    Raises:
+        RuntimeError: a comparison took too long.
+    """
+    problems = []
+    for contest in CONTESTS:
+        try:
+            with at_most(timeout_hours):
+                report.append(compare(contest, root, params))
+        except BadInput as error:
+            problems.append(f"{contest.model}: {sentence(error)}")
+            report.append(_row(contest.model, "", "", f"failed: {sentence(error)}"))
+        get_run_logger().info(report[-1])
+    return problems
+
+
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
-    """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
+    """Test candidate and champion in the same way and promote the better one; return a row of the summary's table.
+
+    Raises:
+        BadInput: MLflow failed, the candidate was never registered, or a model cannot be loaded.
+    """
     connection = connect(root)
     champions, origin = Champions(connection), origin_of(root, "flow retrain")
     entries = champions.reconcile(origin, contest.model)
@@ -173,18 +226,22 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         champion = registry.champion(connection, contest.model)
         versions = registry.versions(connection, contest.model)
     if candidate is None:
-        why = f"the output of {contest.made_by} has no registered version: it came from a cache, not from a run here"
-        return _row(contest.model, champion, candidate, f"kept: {why}")
+        raise BadInput(
+            f"the output of {contest.made_by} has no registered version: it came from DVC's cache or remote, or MLflow "
+            "did not answer when it was made; expected one to compare with the champion: train it again with `dvc "
+            f"repro --force --single-item {contest.made_by}`"
+        )
+    row = partial(_row, contest.model, champion.version if champion else "none", candidate.version)
     if champion and champion.version == candidate.version:
-        return _row(contest.model, champion, candidate, "kept: no new candidate")
+        return row("kept: no new candidate")
     withdrawn = {e.before for e in entries if e.model == contest.model and e.action == "rolled_back"}
     if any(one.version in withdrawn and one.stage_key == made for one in versions):
         why = f"a rollback withdrew it; to let it serve again: groundup promote {contest.model} {candidate.version}"
-        return _row(contest.model, champion, candidate, f"kept: {why}")
+        return row(f"kept: {why}")
     split = gate_split(folder_of(contest.data_of, root))
     if not split:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
-        return _row(contest.model, champion, candidate, f"undecided: {why}")
+        return row(f"undecided: {why}")
 
     level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
     with tempfile.TemporaryDirectory() as folder:
@@ -197,29 +254,31 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
             )
         try:
             old = Entrant.load(before) if before else None
-        except BadInput as error:  # the champion can still serve, with the code that was saved with it
-            why = (
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
-                f"groundup promote {contest.model} {candidate.version}"
-            )
-            return _row(contest.model, champion, candidate, f"kept: {why}")
+        except BadInput as error:  # the champion may still serve, with the code that was saved with it
+            raise BadInput(
+                f"this code cannot test the champion ({error}); to let the candidate serve anyway: groundup promote "
+                f"{contest.model} {candidate.version}"
+            ) from error
         guard = gate_split(folder_of(contest.conversations_of, root)) if contest.conversations_of else []
         verdict = contest.judge(split, Match(old, Entrant.load(after), level, params, guard))
+    reasons = verdict.reasons
+    if old and not old.trained_on:  # an older groundup has registered it
+        reasons += ("no record says which rows the champion was trained on: some of these may flatter it",)
     facts: Any = {
         "expected": champion.version if champion else None,
         "numbers": {**verdict.numbers, SPENT: verdict.spent},
-        "reasons": verdict.reasons,
+        "reasons": reasons,
     }
     if verdict.outcome == "promoted":
         champions.promote(contest.model, candidate.version, origin, **facts)
     else:
         champions.record(contest.model, candidate.version, verdict.outcome, origin, **facts)
-    decision = f"{verdict.outcome}: {'; '.join(verdict.reasons)}"
+    decision = f"{verdict.outcome}: {'; '.join(reasons)}"
     event = PROMOTED if verdict.outcome == "promoted" else KEPT
     announce(
         event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
     )
-    return _row(contest.model, champion, candidate, decision)
+    return row(decision)
 
 
 def folder_of(stage: str, root: Path) -> Path:
@@ -236,11 +295,8 @@ def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:
     ]
 
 
-def _row(
-    model: str, champion: registry.Version | None, candidate: registry.Version | None, decision: str
-) -> str:
-    versions = [version.version if version else "none" for version in (champion, candidate)]
-    return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
+def _row(model: str, champion: str, candidate: str, decision: str) -> str:
+    return f"| {model} | {champion} | {candidate} | {decision.replace('|', '/')} |"
 
 
 app = typer.Typer(add_completion=False)
