@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,24 @@ def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         Ledger(tmp_path / "reports" / "ledger.jsonl").locked(),
     ):
         pass
+
+
+def test_a_disk_that_fills_up_leaves_the_entries_before(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files stands for the disk: a part of the line is written, then there is an error."""
+    before, (soft, hard) = ledger.entries(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(BadInput, match="cannot be written"), ledger.locked():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 100, hard))
+        try:
+            ledger.append(ledger.entries(), **facts())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(lines_of(ledger)) == 4 and ledger.entries() == before
+    with ledger.locked():
+        ledger.append(ledger.entries(), **facts())
+    assert "was incomplete and has been removed" in capsys.readouterr().err
+    assert ledger.entries()[:-1] == before and len(lines_of(ledger)) == 4
 
 
 def test_an_entry_needs_a_time(ledger: Ledger) -> None:
