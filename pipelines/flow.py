@@ -10,7 +10,7 @@ from pipelines import server  # before Prefect, whose settings it reads
 # isort: split
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -252,14 +252,16 @@ def interruptible() -> None:
         signal.signal(number, handler)
 
 
-@contextmanager
-def by_hand() -> Iterator[None]:
-    """Wrap a flow started on the command line: set exit codes for Ctrl-C and SIGTERM, report errors in one sentence."""
+def by_hand(start: Callable[[], State[Any]]) -> State[Any]:
+    """Run a flow on the command line, and return its state if it has completed.
+
+    Otherwise it exits with 1 and one sentence on stderr, with 130 on Ctrl-C or with 143 on SIGTERM.
+    """
     interruptible()
     try:
         with server.one_sentence():
             threading.Thread(target=_open_tracking, daemon=True).start()
-            yield
+            state = start()
     except KeyboardInterrupt as error:
         raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
     except BadInput as error:
@@ -267,6 +269,10 @@ def by_hand() -> Iterator[None]:
         if isinstance(error, server.Lost):
             server.leave(1)
         raise typer.Exit(1) from None
+    if not state.is_completed():
+        typer.echo(f"error: {state.message}", err=True)
+        raise typer.Exit(1)
+    return state
 
 
 def _open_tracking() -> None:
@@ -304,12 +310,8 @@ def main(
 
     `make repro`, `make study` and `make transfer` do the same work without Prefect, one stage after the other.
     """
-    with by_hand():
-        state = make_flow(pipeline, workers)(force=force, stages=stage, return_state=True)
-    if not state.is_completed():
-        typer.echo(f"error: {state.message}", err=True)
-        raise typer.Exit(1)
-    typer.echo(state.message)
+    flow = make_flow(pipeline, workers)
+    typer.echo(by_hand(lambda: flow(force=force, stages=stage, return_state=True)).message)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from groundup.files import write_json
 from groundup.lineage.locks import workspace
 from groundup.text.jsonl import write_jsonl
 from groundup.text.printable import printable
-from pipelines.lineage import find_stage
+from pipelines.lineage import find_stage, folder_of
 from pipelines.params import MainParams, load_params
 
 INBOX, QUARANTINE, LOCK = Path("data/inbox"), Path("data/quarantine"), Path("data/state/inbox.lock")
@@ -84,7 +84,7 @@ class Folders:
         stage = find_stage(root, "prepare_spam")
         words = [root / word for word in str(stage.cmd).split()[4:]]
         self.raw, self.labelled, self.corpus, _, self.spam = words
-        self.instructions = Path(find_stage(root, "prepare_instructions").outs[0].fs_path)
+        self.instructions = folder_of(root, "prepare_instructions")
 
     @cached_property
     def increments(self) -> list[Path]:

@@ -31,6 +31,11 @@ def find_stage(root: Path, stage: str) -> "PipelineStage":
     return Repo(str(root)).stage.load_one(str(root / dvc_yaml), name)
 
 
+def folder_of(root: Path, stage: str) -> Path:
+    """Return the folder that a stage writes, its first output."""
+    return Path(find_stage(root, stage).outs[0].fs_path)
+
+
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
     """Return the entry that DVC would write to dvc.lock for the stage's current dependencies and parameters.
 

@@ -182,12 +182,7 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Check new windows once, now."""
-    with by_hand():
-        state = monitor(return_state=True)
-    if not state.is_completed():
-        typer.echo(f"error: {state.message}", err=True)
-        raise typer.Exit(1)
-    typer.echo(state.message)
+    typer.echo(by_hand(lambda: monitor(return_state=True)).message)
 
 
 if __name__ == "__main__":

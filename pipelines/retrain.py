@@ -41,7 +41,7 @@ from pipelines.flow import (
     sentence,
 )
 from pipelines.inbox import take_in
-from pipelines.lineage import find_stage, origin_of, recorded_keys
+from pipelines.lineage import find_stage, folder_of, origin_of, recorded_keys
 from pipelines.mend import mend
 from pipelines.operate.artifacts import link_report, link_run
 from pipelines.operate.missed import cancel_missed_runs
@@ -152,7 +152,8 @@ def unscored(root: Path) -> list[str]:
     connection, keys = connect(root), recorded_keys(root)
     stage = find_stage(root, EVALUATE)
     with stage.repo.lock:
-        new = {dep.def_path for dep in stage.deps if dep.changed_checksum()}
+        # what is missing is not new: the pipeline makes it again
+        new = {dep.def_path for dep in stage.deps if dep.exists and dep.changed_checksum()}
     found = []
     for contest in CONTESTS:
         with explained(connection.uri):
@@ -238,7 +239,7 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
     if any(one.version in withdrawn and one.stage_key == made for one in versions):
         why = f"a rollback withdrew it; to let it serve again: groundup promote {contest.model} {candidate.version}"
         return row(f"kept: {why}")
-    split = gate_split(folder_of(contest.data_of, root))
+    split = gate_split(folder_of(root, contest.data_of))
     if not split:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
         return row(f"undecided: {why}")
@@ -259,7 +260,7 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
                 f"this code cannot test the champion ({error}); to let the candidate serve anyway: groundup promote "
                 f"{contest.model} {candidate.version}"
             ) from error
-        guard = gate_split(folder_of(contest.conversations_of, root)) if contest.conversations_of else []
+        guard = gate_split(folder_of(root, contest.conversations_of)) if contest.conversations_of else []
         verdict = contest.judge(split, Match(old, Entrant.load(after), level, params, guard))
     reasons = verdict.reasons
     if old and not old.trained_on:  # an older groundup has registered it
@@ -279,11 +280,6 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
     )
     return row(decision)
-
-
-def folder_of(stage: str, root: Path) -> Path:
-    """Return the folder that a stage writes."""
-    return Path(find_stage(root, stage).outs[0].fs_path)
 
 
 def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:
@@ -316,11 +312,7 @@ def run(
     ] = None,
 ) -> None:
     """Retrain once, now."""
-    with by_hand():
-        state = retrain(force=force, workers=workers, return_state=True)
-    if not state.is_completed():
-        typer.echo(f"error: {state.message}", err=True)
-        raise typer.Exit(1)
+    by_hand(lambda: retrain(force=force, workers=workers, return_state=True))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from groundup.reports import monitoring as report
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import connect, explained, pipeline_run, registry
 from pipelines.flow import sentence
-from pipelines.lineage import find_stage, revision_tags
+from pipelines.lineage import folder_of, revision_tags
 from pipelines.operate.notices import DRIFT, announce
 from pipelines.params import MainParams
 
@@ -59,8 +59,8 @@ class Judge:
                 checkpoint = registry.fetch_checkpoint(connection, champion, Path(folder))
             self.classifier = load_checkpoint(checkpoint)
             self.trained_on = registry.trained_on(checkpoint)
-        self.pretrained = load_checkpoint(Path(find_stage(root, "pretrain").outs[0].fs_path), kind="decoder")
-        splits = Path(find_stage(root, "prepare_spam").outs[0].fs_path)
+        self.pretrained = load_checkpoint(folder_of(root, "pretrain"), kind="decoder")
+        splits = folder_of(root, "prepare_spam")
         if not (splits / "train.jsonl").exists():
             raise BadInput(f"{splits} has no train.jsonl; expected the prepared splits: run make repro")
         self.splits = [name for name in SPLITS if (splits / f"{name}.jsonl").exists()]

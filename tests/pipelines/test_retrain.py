@@ -334,6 +334,17 @@ def test_a_promotion_that_was_not_scored_is_scored_by_the_next_run(project: Any)
     assert retrain.unscored(folder) == []
 
 
+def test_the_first_run_in_a_clone_has_no_files(project: Any) -> None:
+    folder, store, contest = project
+    version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    make_champion(store, contest.model, version)
+    for name in ("raw.txt", "model.txt", "scores.txt", "prepared/gate.jsonl"):
+        (folder / name).unlink()
+    state = retrain.retrain(return_state=True)
+    assert state.is_completed(), state.message
+    assert (folder / "model.txt").read_text() == '{"score": 0.5}\n'
+
+
 def test_refused_labels_end_the_flow_before_anything_is_trained(
     project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
