@@ -1,6 +1,6 @@
-"""Large weights stay where DVC keeps them: a registered model then has a pointer, which is followed when it is loaded.
+"""Pointers of registered models to large weights, which stay where DVC keeps them until a model is loaded.
 
-MLflow copies weights into its own store, and over HTTP it needs minutes and many gigabytes of memory for each gigabyte
+MLflow would copy the weights into its own store; over HTTP that takes minutes and many gigabytes of memory per gigabyte
 (mlflow#22665). DVC has the same bytes already, under their MD5.
 """
 
@@ -19,7 +19,7 @@ from groundup.files import read_json, write_json
 
 WEIGHTS = "model.safetensors"
 POINTER = "weights.json"
-# the project's folder: where large weights and the base models of adapters are looked for first
+# environment variable with the project's folder, in which weights and base models of adapters are looked for first
 ROOT_VARIABLE = "GROUNDUP_ROOT"
 
 
@@ -32,7 +32,7 @@ def md5_of(path: Path) -> str:
 def place_in(project: Path, path: Path) -> str:
     """Return a path relative to the project's folder, so that the project can be moved; absolute if it is outside.
 
-    A file that DVC has replaced by a link to its cache keeps its own place.
+    If DVC has replaced the file by a link to its cache, the path is that of the link.
     """
     project, path = project.resolve(), path.parent.resolve() / path.name
     return (path.relative_to(project) if path.is_relative_to(project) else path).as_posix()
@@ -42,12 +42,13 @@ def place_in(project: Path, path: Path) -> str:
 def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) -> Iterator[Path]:
     """Yield the folder to store for a checkpoint: itself, or a copy with a pointer if its weights exceed `limit` bytes.
 
-    The pointer has the path in the project, MD5, size in bytes, git revision and the name of DVC's default remote.
+    The pointer (weights.json) has the path of the weights in the project, their MD5 and size in bytes, the git revision
+    and the name of DVC's default remote.
 
     Args:
         checkpoint: the checkpoint's folder, in `workspace`.
         workspace: the DVC project in which the checkpoint was made; may be a temporary copy.
-        limit: the largest size to copy.
+        limit: the largest size of weights to copy, in bytes.
         revision: the git revision at which `dvc pull` finds the weights.
     """
     weights = checkpoint / WEIGHTS
@@ -84,9 +85,10 @@ def complete(stored: Path) -> Iterator[Path]:
 
 
 def link_weights(checkpoint: Path, *near: Path) -> None:
-    """Put a link to DVC's weights into a checkpoint's folder that has a pointer instead; otherwise do nothing.
+    """If a checkpoint's folder has a pointer instead of its weights, put a link to DVC's weights into it.
 
-    The project is the folder in GROUNDUP_ROOT, or one around the working folder or around `near`.
+    The weights are looked for in the DVC projects that contain the folder in GROUNDUP_ROOT, the working folder or one
+    of the folders `near`, in this order.
 
     Raises:
         BadInput: the weights that the pointer names are not on this machine.
@@ -117,12 +119,12 @@ def _is_it(place: Path, pointer: dict[str, Any]) -> bool:
 
 
 def _cached(project: Path, md5: str) -> Path:
-    """Return the place of a content in DVC's cache, unless the cache was configured to be elsewhere."""
+    """Return the path of a file in DVC's default cache folder; a cache configured to be elsewhere is not searched."""
     return project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def _projects(*places: Path) -> Iterable[Path]:
-    """Return the DVC projects that contain one of the places, the innermost first."""
+    """Return the DVC projects that contain one of the places: in the order of the places, innermost first."""
     folders = [folder for place in places for folder in (place.resolve(), *place.resolve().parents)]
     return dict.fromkeys(folder for folder in folders if (folder / ".dvc").is_dir())
 
