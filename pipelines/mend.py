@@ -5,7 +5,6 @@ disk at the wrong moment leaves them empty or truncated, and then every DVC comm
 call `mend` first; after a plain `dvc repro` was killed, `make mend` does the same.
 """
 
-import configparser
 import json
 import re
 import shutil
@@ -25,6 +24,7 @@ from groundup.errors import BadInput
 from groundup.files import atomic_path, write_text
 from groundup.lineage.locks import content_of, stage_key, workspace
 from groundup.tracking import processes
+from groundup.tracking.pointers import cache_folder
 from pipelines.params import PIPELINES
 
 LOOK_SECONDS = 1.0  # between two checks whether another dvc has ended
@@ -179,7 +179,7 @@ def _started(pid: int) -> float:
 def _mend_run_cache(root: Path, say: Say) -> None:
     """Remove unfinished entries from DVC's run cache, where an empty folder makes DVC fail with a TypeError."""
     removed = 0
-    for run in _cache_folder(root).glob("runs/??/*"):
+    for run in cache_folder(root).glob("runs/??/*"):
         files = list(run.iterdir())
         begun = [file for file in files if file.suffix == ".tmp" or file.stat().st_size == 0]
         for file in begun:
@@ -276,7 +276,7 @@ def _runs_here(root: Path, entries: Mapping[str, Entry]) -> dict[str, Path]:
     After `git checkout` of a lock file from another machine, DVC would run such a stage again, because it looks into
     its run cache only for stages whose inputs have changed.
     """
-    cache = _cache_folder(root)
+    cache = cache_folder(root)
     lost: dict[str, list[str]] = {}
     for stage, entry in entries.items():
         if not _all_here(entry, cache, root):
@@ -297,13 +297,6 @@ def _indented(text: str) -> str:
 def _work(entry: Mapping[str, Any]) -> str:
     """Return a key of a stage's inputs and output paths; see `stage_key`."""
     return stage_key(entry) + json.dumps(sorted(out["path"] for out in entry.get("outs", [])))
-
-
-def _cache_folder(root: Path) -> Path:
-    """Return the folder of DVC's cache: .dvc/cache, or the one set by `dvc cache dir` for this project."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
-    return root / ".dvc" / config.get("cache", "dir", fallback="cache")
 
 
 def _all_here(entry: Entry, cache: Path, root: Path | None = None) -> bool:
@@ -330,7 +323,7 @@ def _is_cached(name: str, cache: Path) -> bool:
 
 def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Say) -> None:
     """Replace truncated files in DVC's cache, which DVC would check out as up to date; they have the wrong size."""
-    cache = _cache_folder(root)
+    cache = cache_folder(root)
     for out in [
         out for entry in entries.values() for out in entry.get("outs", []) if {"size", "md5"} <= out.keys()
     ]:

@@ -12,7 +12,6 @@ from groundup.lineage.locks import (
     Locked,
     Locks,
     address,
-    cache_folder,
     folder_hash,
     split,
     stage_key,
@@ -94,17 +93,6 @@ def test_the_record_of_a_commit_comes_first(twice: Path) -> None:
 def test_an_incomplete_lock_file_has_no_stages(tmp_path: Path, text: str) -> None:
     (tmp_path / "dvc.lock").write_text(text)
     assert Locks(tmp_path).find("0" * 32) is None
-
-
-def test_the_cache_may_be_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").mkdir()
-    assert cache_folder(tmp_path) == tmp_path / ".dvc" / "cache"
-    (tmp_path / ".dvc/config").write_text(
-        "[cache]\n    dir = ../../shared\n['remote \"a\"']\n    url = x%20y\n"
-    )
-    assert cache_folder(tmp_path) == tmp_path.parent / "shared"
-    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /big/disk\n")
-    assert cache_folder(tmp_path) == Path("/big/disk")
 
 
 def test_a_key_ignores_outputs_and_the_order_of_dependencies() -> None:

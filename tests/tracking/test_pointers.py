@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.errors import BadInput
-from groundup.tracking.pointers import complete, link_weights, md5_of, place_in, stored_form
+from groundup.tracking.pointers import cache_folder, complete, link_weights, md5_of, place_in, stored_form
 
 CONTENT = b"weights" * 100
 
@@ -68,7 +68,8 @@ def test_weights_are_found_in_the_project_then_in_the_cache(project: Path, tmp_p
         assert (folder / "model.safetensors").read_bytes() == CONTENT and (folder / "config.json").exists()
     assert not (stored / "model.safetensors").exists()  # the store is left as it is
     md5 = md5_of(weights)
-    cached = project / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+    (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path}/shared\n")
+    cached = tmp_path / f"shared/files/md5/{md5[:2]}/{md5[2:]}"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(CONTENT)
     weights.write_bytes(CONTENT[::-1])  # a newer model of the same size
@@ -94,3 +95,14 @@ def test_a_project_that_was_moved_still_has_the_weights(
         monkeypatch.setenv("GROUNDUP_ROOT", given)
         with complete(stored) as folder:
             assert (folder / "model.safetensors").read_bytes() == CONTENT
+
+
+def test_the_cache_may_be_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    assert cache_folder(tmp_path) == tmp_path / ".dvc" / "cache"
+    (tmp_path / ".dvc/config").write_text(
+        "[cache]\n    dir = ../../shared\n['remote \"a\"']\n    url = x%20y\n"
+    )
+    assert cache_folder(tmp_path) == tmp_path.parent / "shared"
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /big/disk\n")
+    assert cache_folder(tmp_path) == Path("/big/disk")

@@ -108,15 +108,17 @@ def unlabelled(source: Path) -> list[str]:
 
 
 def labelled(inbox: Path) -> list[str]:
-    """Return the texts of all messages in the inbox and in the increments (labelled/ in the folder around the inbox).
+    """Return the texts of labelled messages in the inbox and in the increments (labelled/ beside the inbox).
 
     Files that cannot be read are left out.
     """
+    from groundup.datasets.messages import read_messages
+
     found = []
     for folder in (inbox, inbox.parent / "labelled"):
         for file in _files(folder) if folder.is_dir() else []:
             with suppress(BadInput):  # pipelines.inbox reports what is wrong with the file
-                found += _texts(file)
+                found += [message["text"] for message in read_messages(file) if message.get("label")]
     return found
 
 

@@ -33,7 +33,8 @@ def models(
     restore: Annotated[
         bool,
         typer.Option(
-            "--restore", help="Add to the ledger what only MLflow has, and to MLflow what only it has."
+            "--restore",
+            help="Add to the ledger what only MLflow has, and to MLflow what only the ledger has.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -50,7 +50,7 @@ def traced(model: str) -> tuple[Path, "Trace"]:
     """Return the project that contains the working folder, and the lineage of one of its models.
 
     Raises:
-        BadInput: the working folder is not in a project, or as for `lineage.trace.trace`.
+        BadInput: the working folder is not in a project, there is no tracking store, or as for `lineage.trace.trace`.
     """
     from groundup.lineage.locks import workspace
     from groundup.lineage.trace import trace
@@ -59,7 +59,7 @@ def traced(model: str) -> tuple[Path, "Trace"]:
     root = workspace()
     if not (root / "dvc.yaml").is_file():
         raise BadInput(f"{root} has no dvc.yaml; expected the project's folder: change to it and try again.")
-    return root, trace(root, connect(root), model)
+    return root, trace(root, connect(root, create=False), model)
 
 
 def lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,6 @@ lock files in the project's folder have only the last run of each stage. Earlier
 cache, which keeps the entry of every run on this machine.
 """
 
-import configparser
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from groundup.lineage.repository import commits, git, is_commit, md5_of, show
+from groundup.tracking.pointers import cache_folder, cached
 
 LOCK = "dvc.lock"
 # names of two sources; all others are called `commit <revision>`
@@ -244,25 +244,6 @@ class Locks:
 
 def _dvc_yaml(lock: str) -> str:
     return f"{lock.removesuffix('lock')}yaml"
-
-
-def cache_folder(root: Path) -> Path:
-    """Return the folder of DVC's cache."""
-    settings = config(root)
-    chosen = settings.get("cache", "dir", fallback=None)
-    return (root / ".dvc" / chosen).resolve() if chosen else root / ".dvc" / "cache"
-
-
-def config(root: Path) -> configparser.ConfigParser:
-    """Return the settings of the project's .dvc/config and .dvc/config.local, which overrides the first."""
-    settings = configparser.ConfigParser(strict=False, interpolation=None)
-    settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    return settings
-
-
-def cached(root: Path, md5: str) -> Path:
-    """Return the path of a file, or of a folder's listing, in DVC's cache, whether or not it exists."""
-    return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def listing(root: Path, md5: str) -> dict[str, str] | None:

@@ -11,24 +11,14 @@ from ruamel.yaml import YAML
 
 from groundup.errors import BadInput
 from groundup.lineage.chain import Item, Step
-from groundup.lineage.locks import (
-    LOCK,
-    Locked,
-    Source,
-    cache_folder,
-    cached,
-    config,
-    folder_hash,
-    listing,
-    split,
-    stage_key,
-)
+from groundup.lineage.locks import LOCK, Locked, Source, folder_hash, listing, split, stage_key
 from groundup.lineage.records import ENVIRONMENT, PATCH
 from groundup.lineage.repository import apply, is_commit, md5_of, version_with
 from groundup.lineage.runs import WEIGHTS, RunFacts, Weights, weights_in
 from groundup.lineage.trace import Trace
 from groundup.lineage.worktree import run_dvc, worktree
 from groundup.tracking.environment import differences, environment
+from groundup.tracking.pointers import cache_folder, cached, dvc_settings
 
 Say = Callable[[str], None]
 
@@ -251,7 +241,7 @@ def _from_project(root: Path, place: Path, item: Item) -> bool:
 
 def _write_config(root: Path, place: Path, cache: Path) -> None:
     """Write DVC's settings for the worktree: those of `root`, with this cache and with absolute paths of remotes."""
-    settings = config(root)
+    settings = dvc_settings(root)
     if not settings.has_section("cache"):
         settings.add_section("cache")
     settings["cache"]["dir"] = str(cache)

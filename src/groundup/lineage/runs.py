@@ -112,7 +112,7 @@ def registered(connection: Connection, reference: str) -> Registered:
     client = connection.client
     name, at, alias = reference.removeprefix("models:/").partition("@")
     name, slash, number = name.partition("/")
-    known = sorted(model.name for model in client.search_registered_models())
+    known = sorted(model.name for model in registry.all_models(connection))
     if name not in known:
         raise BadInput(
             f"{reference} is neither a checkpoint folder nor a registered model; expected one of "

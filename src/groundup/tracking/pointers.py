@@ -99,7 +99,7 @@ def link_weights(checkpoint: Path, *near: Path) -> None:
     given = os.environ.get(ROOT_VARIABLE)
     projects = [*_projects(*([Path(given)] if given else []), Path.cwd(), *near)]
     for project in projects:
-        for place in (project / pointer["path"], _cached(project, pointer["md5"])):
+        for place in (project / pointer["path"], cached(project, pointer["md5"])):
             if _is_it(place, pointer):
                 (checkpoint / WEIGHTS).symlink_to(place.resolve())
                 return
@@ -118,9 +118,22 @@ def _is_it(place: Path, pointer: dict[str, Any]) -> bool:
     return place.is_file() and place.stat().st_size == pointer["bytes"] and md5_of(place) == pointer["md5"]
 
 
-def _cached(project: Path, md5: str) -> Path:
-    """Return the path of a file in DVC's default cache folder; a cache configured to be elsewhere is not searched."""
-    return project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+def dvc_settings(project: Path) -> configparser.ConfigParser:
+    """Return the settings of the project's .dvc/config and .dvc/config.local, which overrides the first."""
+    settings = configparser.ConfigParser(strict=False, interpolation=None)
+    settings.read([project / ".dvc" / "config", project / ".dvc" / "config.local"], encoding="utf-8")
+    return settings
+
+
+def cache_folder(project: Path) -> Path:
+    """Return the folder of DVC's cache: .dvc/cache, or the one that `dvc cache dir` has chosen for this project."""
+    chosen = dvc_settings(project).get("cache", "dir", fallback="cache")
+    return Path(os.path.normpath(project / ".dvc" / chosen))
+
+
+def cached(project: Path, md5: str) -> Path:
+    """Return the path of a file, or of a folder's listing, in DVC's cache, whether or not it exists."""
+    return cache_folder(project) / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def _projects(*places: Path) -> Iterable[Path]:
@@ -131,6 +144,4 @@ def _projects(*places: Path) -> Iterable[Path]:
 
 def _remote(project: Path) -> str:
     """Return the name of DVC's default remote; empty without one."""
-    config = configparser.ConfigParser(strict=False, interpolation=None)
-    config.read(project / ".dvc" / "config", encoding="utf-8")
-    return config.get("core", "remote", fallback="")
+    return dvc_settings(project).get("core", "remote", fallback="")

@@ -236,9 +236,9 @@ class Run:
                 step=self.steps,
             )
             if card is not None:
-                models.describe(
-                    self.connection, registry.logged_model(self.connection, name, version), card, {}
-                )
+                with self.forgiving():  # the version is registered, whatever becomes of its card
+                    model = registry.logged_model(self.connection, name, version)
+                    models.describe(self.connection, model, card, {})
             # an experiment in a temporary folder does not belong to the project before `dvc exp apply`
             if self.workspace == self.root and registry.champion(self.connection, name) is None:
                 self._promote_first(name, version)
