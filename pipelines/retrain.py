@@ -42,7 +42,7 @@ from pipelines.stage_tasks import failures, stage_task, stages_die_with_us
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
-SPENT = "spent"  # among the numbers of the ledger: the part of the error budget that a look used
+SPENT = "spent"  # a key in the numbers of a ledger entry: the part of the error budget that the look used
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
@@ -51,13 +51,14 @@ def retrain(
 ) -> State[Any]:
     """Take in new labels, refresh the data, train what has changed, and promote each model that beats its champion.
 
-    A file of labels that is refused ends the flow before anything is trained. The reported test set is scored only
+    If a file of labels is refused, the flow fails before anything is trained. The reported test set is scored only
     after a promotion. The flow always writes the artifact `retraining-summary`.
 
     Args:
         force: run every stage even if nothing changed.
         workers: number of parallel stages; None: the value in PIPELINES.
-        timeout_hours: the time after which the pipeline is stopped; None: no limit.
+        timeout_hours: the limit for each part by itself (downloads, a run of the pipeline, a comparison); a part that
+            takes longer is stopped, and the flow fails. None: no limit.
     """
     report = ["# Retraining", ""]
     try:
@@ -97,10 +98,10 @@ def retrain(
 
 
 def new_labels(root: Path) -> list[str]:
-    """Take in the files that wait in the inbox; return what was found, as Markdown.
+    """Take in the files that wait in the inbox; return what was found, as lines of Markdown.
 
     Raises:
-        RuntimeError: a file was refused whole; it is in quarantine now, and the others are taken in.
+        RuntimeError: a file was refused whole; it is in quarantine now, and the others were taken in.
     """
     intake = take_in(root)
     if intake.outcomes:
@@ -111,7 +112,12 @@ def new_labels(root: Path) -> list[str]:
 
 
 def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: Any) -> list[str]:
-    """Run the main pipeline below `run`; return its outcome as Markdown.
+    """Run the main pipeline, and return its outcome as lines of Markdown.
+
+    Args:
+        run: the MLflow run above the runs of the stages.
+        workers: number of parallel stages; None: the value in PIPELINES.
+        timeout_hours, how: parameters of the pipeline's flow; see `make_flow`.
 
     Raises:
         RuntimeError: it did not finish.
@@ -123,9 +129,10 @@ def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: 
 
 
 def unscored(root: Path) -> list[str]:
-    """Return the models whose champion comes from the current output of its stage, which EVALUATE has not read yet.
+    """Return the models whose champion the stage EVALUATE has not scored yet.
 
-    So a retraining that was killed after a promotion is made up for by the next one.
+    Such a champion comes from the current output of its stage, which has changed since EVALUATE last read it. If a
+    retraining is killed after a promotion, the next one finds the champion here, and scores it.
     """
     connection, keys = connect(root), recorded_keys(root)
     stage = find_stage(root, EVALUATE)
@@ -144,7 +151,12 @@ def unscored(root: Path) -> list[str]:
 def refresh(root: Path, run: Run) -> None:
     """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage.
 
-    The runs of the stages are below `run`.
+    Args:
+        root: the project's folder.
+        run: the MLflow run above the runs of the stages.
+
+    Raises:
+        RuntimeError: a download failed.
     """
     steps, environment = plan(root, [DOWNLOAD]), {PARENT_VARIABLE: run.run_id}
     try:
@@ -163,7 +175,13 @@ def refresh(root: Path, run: Run) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
-    """Test candidate and champion in the same way and promote the better one; return a row of the summary's table."""
+    """Let the gate compare a model's candidate with its champion, and promote the candidate if it is better.
+
+    The candidate is the version that the current output of the model's stage was registered as.
+
+    Returns:
+        A row of the summary's table.
+    """
     connection = connect(root)
     champions, origin = Champions(connection), origin_of(root, "flow retrain")
     entries = champions.reconcile(origin, contest.model)
@@ -248,7 +266,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def main() -> None:
-    """Retrain."""
+    """Retrain the models."""
 
 
 @app.command()
@@ -259,7 +277,7 @@ def run(
         typer.Option(min=1, help="Number of parallel stages.", show_default=str(PIPELINES["main"].workers)),
     ] = None,
 ) -> None:
-    """Retrain once, now."""
+    """Retrain now, and promote each model that beats its champion."""
     with by_hand():
         state = retrain(force=force, workers=workers, return_state=True)
     if not state.is_completed():

@@ -1,6 +1,6 @@
 """Vetoes of a challenger that answers better but is worse in another respect.
 
-Each function writes its figures into `numbers` and returns one sentence per veto. slices.py has the veto of a slice.
+Each function writes its values into `numbers` and returns one sentence per veto. slices.py has the veto of a slice.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,10 @@ def correlation_and_calibration(
 
 
 def forgetting(documents: Documents | None, gate: GateConfig, numbers: dict[str, Any]) -> list[str]:
-    """Veto a challenger that predicts conversations worse than the champion, or not in numbers."""
+    """Veto a challenger that predicts conversations significantly worse than the champion; see `max_forgetting`.
+
+    Predictions that are not numbers veto too. Fewer than FEWEST_DOCUMENTS conversations are not compared.
+    """
     if documents is None or len(documents.n_bytes) < FEWEST_DOCUMENTS:
         return []
     if not finite(documents.champion, documents.challenger):
