@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
 
 Array = npt.NDArray[Any]
+GATE = "gate.jsonl"  # the file of the gate split in prepared data
 TIMED_ROWS, ROUNDS = 32, 3  # the models take turns; the time per answer is that of a model's fastest round
 
 
@@ -49,10 +50,12 @@ class Entrant:
         Raises:
             BadInput: this code cannot load it.
         """
-        from groundup.checkpoint import load_checkpoint
+        from groundup.checkpoint import WEIGHTS, load_checkpoint
 
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return cls(load_checkpoint(folder), size, registry.trained_on(folder))
+        checkpoint, files = load_checkpoint(folder), [path for path in folder.rglob("*") if path.is_file()]
+        if base := checkpoint.config.base:  # adapters are of no use without these weights
+            files.append(folder / base.folder / WEIGHTS)
+        return cls(checkpoint, sum(file.stat().st_size for file in files), registry.trained_on(folder))
 
 
 @dataclass(frozen=True)
@@ -215,5 +218,5 @@ CONTESTS = (
 
 def gate_split(folder: Path) -> list[dict[str, Any]]:
     """Return the rows of the gate split in a folder of prepared data; empty if there is no such split."""
-    gate = folder / "gate.jsonl"
+    gate = folder / GATE
     return read_jsonl(gate) if gate.exists() else []

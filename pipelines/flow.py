@@ -19,6 +19,7 @@ import networkx
 import typer
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from filelock import FileLock, Timeout
 from prefect import Flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture, wait
@@ -151,6 +152,26 @@ def _bring_up_to_date(
     except FORESEEN as error:
         return Failed(message=sentence(error))
     return Completed(message=_count(states))
+
+
+@contextmanager
+def alone(flow: str, root: Path) -> Iterator[None]:
+    """Hold a lock while a flow works, so that no two runs of it decide about the same things.
+
+    Raises:
+        BadInput: another run of the flow holds it.
+    """
+    path = root / "data/state" / f"{flow}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BadInput(f"another run of {flow} is working in {root}; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.errors import BadInput
 from groundup.lineage.locks import address, content_of, is_code, split, stage_key
-from groundup.lineage.repository import NOT_CODE, git
+from groundup.lineage.repository import revision_of
 from groundup.tracking.champions import Origin, digest
 from pipelines.params import PIPELINES
 
@@ -96,11 +96,9 @@ def stage_tags(entry: Mapping[str, Any], root: Path) -> dict[str, str]:
 def revision_tags(root: Path) -> dict[str, str]:
     """Return the tags of the code: git revision (`-dirty` if code or parameters differ from it), DVC experiment."""
     tags = {}
-    revision = git(root, "rev-parse", "HEAD")
-    if revision:
-        changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *NOT_CODE)
-        tags["git.revision"] = revision + ("-dirty" if changed else "")
-        tags["mlflow.source.git.commit"] = revision
+    if revision := revision_of(root):
+        tags["git.revision"] = revision
+        tags["mlflow.source.git.commit"] = revision.removesuffix("-dirty")
     for tag, variable in (("dvc.experiment", "DVC_EXP_NAME"), ("dvc.baseline", "DVC_EXP_BASELINE_REV")):
         if value := os.environ.get(variable):
             tags[tag] = value
@@ -109,4 +107,4 @@ def revision_tags(root: Path) -> dict[str, str]:
 
 def origin_of(root: Path, actor: str) -> Origin:
     """Return what the ledger records about the state of the project when `actor` moves a champion."""
-    return Origin(actor, revision_tags(root).get("git.revision", ""), digest(root / "dvc.lock"))
+    return Origin(actor, revision_of(root), digest(root / "dvc.lock"))

@@ -9,15 +9,13 @@ from pipelines import server  # noqa: F401  # before Prefect, whose settings it 
 
 # isort: split
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
 from dvc.repo import Repo
-from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
@@ -30,7 +28,7 @@ from groundup.monitoring.policy import counted, due
 from groundup.monitoring.results import read_results
 from groundup.reports.monitoring import verdict
 from groundup.text.jsonl import read_jsonl, write_jsonl
-from pipelines.flow import FORESEEN, at_most, by_hand, sentence
+from pipelines.flow import FORESEEN, alone, at_most, by_hand, sentence
 from pipelines.operate.missed import cancel_missed_runs
 from pipelines.params import MainParams, load_params
 from pipelines.retrain import retrain
@@ -60,7 +58,7 @@ def monitor(timeout_hours: float | None = None) -> State[Any]:
         cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
-        with _alone(root):
+        with alone("monitor", root):
             with at_most(timeout_hours):
                 checked, problems = check_new_windows(root, params)
             lines += _summary(checked, params)
@@ -77,28 +75,6 @@ def monitor(timeout_hours: float | None = None) -> State[Any]:
     return Completed(
         message=f"{len(checked)} new windows, {alarms} with drift{'; retraining' if started else ''}"
     )
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold a lock while windows are checked, so that no two runs check the same window.
-
-    Raises:
-        BadInput: another run holds it.
-    """
-    path = root / "data/state/monitor.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BadInput(
-            "another run of the monitor is checking the windows; wait until it has ended"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def check_new_windows(root: Path, params: MainParams) -> tuple[list[dict[str, Any]], list[str]]:

@@ -6,11 +6,15 @@
 from pipelines import server  # noqa: F401  # before Prefect, whose settings it reads
 
 # isort: split
+import hashlib
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,8 +32,18 @@ from groundup.promotion.budget import Spending, next_level
 from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
-from pipelines.contests import CONTESTS, Contest, Entrant, Match, gate_split
-from pipelines.flow import FORESEEN, at_most, by_hand, make_flow, pipeline_run_of_flow, plan, sentence
+from groundup.tracking.store import Connection
+from pipelines.contests import CONTESTS, GATE, Contest, Entrant, Match, gate_split
+from pipelines.flow import (
+    FORESEEN,
+    alone,
+    at_most,
+    by_hand,
+    make_flow,
+    pipeline_run_of_flow,
+    plan,
+    sentence,
+)
 from pipelines.inbox import take_in
 from pipelines.lineage import find_stage, origin_of, recorded_keys
 from pipelines.mend import mend
@@ -42,6 +56,8 @@ from pipelines.stage_tasks import failures, stage_task, stages_die_with_us
 
 DOWNLOAD = "download"  # name of the stages that fetch data
 EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
+PROMOTION = "| promoted: "  # in a row of the summary's table
+TERMS = "terms"  # a key in the numbers of a ledger entry; see terms_of
 SPENT = "spent"  # a key in the numbers of a ledger entry: the part of the error budget that the look used
 
 
@@ -65,35 +81,34 @@ def retrain(
         cancel_missed_runs()
         root = Path(Repo.find_root())
         params: MainParams = load_params("main", root)
-        mend(root, get_run_logger().warning)
-        with pipeline_run_of_flow("retrain", root) as run:
-            link_run(run, "retrain")
-            report += new_labels(root)
-            with at_most(timeout_hours):
-                refresh(root, run)
-            makers = [contest.made_by for contest in CONTESTS]
-            changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
-            if changed or force:
-                report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
-                report += pipeline(run, workers, timeout_hours, force=force, stages=makers)
-            else:
-                report += ["The data has not changed; nothing had to run.", ""]
-            report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
-            for contest in CONTESTS:
+        with alone("retrain", root):
+            mend(root, get_run_logger().warning)
+            with pipeline_run_of_flow("retrain", root) as run:
+                link_run(run, "retrain")
+                report += score_promoted(root, run, workers, timeout_hours)  # of a run that was killed
+                report += new_labels(root)
                 with at_most(timeout_hours):
-                    report.append(compare(contest, root, params))
-                get_run_logger().info(report[-1])
-            if promoted := unscored(root):
-                report += ["", f"The test set is scored: {', '.join(promoted)} promoted.", ""]
-                report += pipeline(run, workers, timeout_hours)
-                link_report(run, "main", root)
+                    refresh(root, run)
+                makers = [contest.made_by for contest in CONTESTS]
+                changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
+                if changed or force:
+                    report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
+                    report += pipeline(run, workers, timeout_hours, force=force, stages=makers)
+                else:
+                    report += ["The data has not changed; nothing had to run.", ""]
+                report += ["| model | champion | candidate | decision |", "|---|---|---|---|"]
+                problems = compare_all(report, root, params, timeout_hours)
+                report += score_promoted(root, run, workers, timeout_hours)
+                if problems:
+                    raise RuntimeError("; ".join(problems))
     except FORESEEN as error:
-        report += ["", f"**Failed**: {sentence(error)}. Champions that are not listed as promoted are kept."]
+        kept = "Unless this says otherwise, champions that are not listed as promoted are kept."
+        report += ["", f"**Failed**: {sentence(error)}. {kept}"]
         return Failed(message=sentence(error))
     finally:
         create_markdown_artifact("\n".join(report) + "\n", key="retraining-summary")
     return Completed(
-        message=f"{sum('promoted: ' in line for line in report)} of {len(CONTESTS)} models promoted"
+        message=f"{sum(PROMOTION in line for line in report)} of {len(CONTESTS)} models promoted"
     )
 
 
@@ -128,12 +143,22 @@ def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: 
     return [f"Pipeline: {done.name}, {done.message}.", ""]
 
 
-def unscored(root: Path) -> list[str]:
-    """Return the models whose champion the stage EVALUATE has not scored yet.
+def score_promoted(root: Path, run: Run, workers: int | None, timeout_hours: float | None) -> list[str]:
+    """Score the test set and draw the report if a model was promoted; return what was done, as lines of Markdown.
 
-    Such a champion comes from the current output of its stage, which has changed since EVALUATE last read it. If a
-    retraining is killed after a promotion, the next one finds the champion here, and scores it.
+    Raises:
+        RuntimeError: the pipeline did not finish; the next retraining begins with it.
     """
+    promoted = unscored(root)
+    if not promoted:
+        return []
+    lines = pipeline(run, workers, timeout_hours)
+    link_report(run, "main", root)
+    return ["", f"The test set is scored: {', '.join(promoted)} promoted.", "", *lines]
+
+
+def unscored(root: Path) -> list[str]:
+    """Return the models whose champion comes from the current output of its stage, which EVALUATE has not read yet."""
     connection, keys = connect(root), recorded_keys(root)
     stage = find_stage(root, EVALUATE)
     with stage.repo.lock:
@@ -173,6 +198,33 @@ def refresh(root: Path, run: Run) -> None:
         raise
 
 
+def compare_all(report: list[str], root: Path, params: MainParams, timeout_hours: float | None) -> list[str]:
+    """Compare each model with its champion; one that cannot be compared does not stop the others.
+
+    Args:
+        report: gets one row of the summary's table for each model, as soon as it is decided.
+        root: the project's folder.
+        params: the values in params.yaml.
+        timeout_hours: the time after which a comparison is stopped.
+
+    Returns:
+        One sentence for each model that could not be compared.
+
+    Raises:
+        RuntimeError: a comparison took too long.
+    """
+    problems = []
+    for contest in CONTESTS:
+        try:
+            with at_most(timeout_hours):
+                report.append(compare(contest, root, params))
+        except BadInput as error:
+            problems.append(f"{contest.model}: {sentence(error)}")
+            report.append(_row(contest.model, "", "", f"failed: {sentence(error)}"))
+        get_run_logger().info(report[-1])
+    return problems
+
+
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
     """Let the gate compare a model's candidate with its champion, and promote the candidate if it is better.
@@ -181,6 +233,9 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
 
     Returns:
         A row of the summary's table.
+
+    Raises:
+        BadInput: MLflow failed, the candidate was never registered, or a model cannot be loaded.
     """
     connection = connect(root)
     champions, origin = Champions(connection), origin_of(root, "flow retrain")
@@ -191,53 +246,90 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         champion = registry.champion(connection, contest.model)
         versions = registry.versions(connection, contest.model)
     if candidate is None:
-        why = f"the output of {contest.made_by} has no registered version: it came from a cache, not from a run here"
-        return _row(contest.model, champion, candidate, f"kept: {why}")
+        raise BadInput(
+            f"the output of {contest.made_by} has no registered version: it came from DVC's cache or remote, or MLflow "
+            "did not answer when it was made; expected one to compare with the champion: train it again with `dvc "
+            f"repro --force --single-item {contest.made_by}`"
+        )
+    row = partial(_row, contest.model, champion.version if champion else "none", candidate.version)
     if champion and champion.version == candidate.version:
-        return _row(contest.model, champion, candidate, "kept: no new candidate")
+        return row("kept: no new candidate")
     withdrawn = {e.before for e in entries if e.model == contest.model and e.action == "rolled_back"}
     if any(one.version in withdrawn and one.stage_key == made for one in versions):
         why = f"a rollback withdrew it; to let it serve again: groundup promote {contest.model} {candidate.version}"
-        return _row(contest.model, champion, candidate, f"kept: {why}")
+        return row(f"kept: {why}")
     split = gate_split(folder_of(contest.data_of, root))
     if not split:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
-        return _row(contest.model, champion, candidate, f"undecided: {why}")
+        return row(f"undecided: {why}")
 
-    level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
+    level, terms = (
+        next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC)),
+        terms_of(contest, root, params),
+    )
+    for entry in reversed(entries):
+        asked = entry.model, entry.candidate, entry.before, entry.numbers.get(TERMS)
+        same = asked == (contest.model, candidate.version, champion.version if champion else None, terms)
+        if same and entry.numbers["level"] >= level:
+            return row(
+                f"{entry.action}: compared before on the same rows, see entry {entry.number} of the ledger"
+            )
     with tempfile.TemporaryDirectory() as folder:
-        with explained(connection.uri):
-            after = registry.fetch_checkpoint(connection, candidate, Path(folder) / "candidate")
-            before = (
-                registry.fetch_checkpoint(connection, champion, Path(folder) / "champion")
-                if champion
-                else None
-            )
-        try:
-            old = Entrant.load(before) if before else None
-        except BadInput as error:  # the champion can still serve, with the code that was saved with it
-            why = (
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway: "
-                f"groundup promote {contest.model} {candidate.version}"
-            )
-            return _row(contest.model, champion, candidate, f"kept: {why}")
+        old, new = entrants(connection, contest, champion, candidate, Path(folder))
         guard = gate_split(folder_of(contest.conversations_of, root)) if contest.conversations_of else []
-        verdict = contest.judge(split, Match(old, Entrant.load(after), level, params, guard))
+        verdict = contest.judge(split, Match(old, new, level, params, guard))
+    reasons = verdict.reasons
+    if old and not old.trained_on:  # an older groundup has registered it
+        reasons += ("no record says which rows the champion was trained on: some of these may flatter it",)
     facts: Any = {
         "expected": champion.version if champion else None,
-        "numbers": {**verdict.numbers, SPENT: verdict.spent},
-        "reasons": verdict.reasons,
+        "numbers": {**verdict.numbers, SPENT: verdict.spent, TERMS: terms},
+        "reasons": reasons,
     }
     if verdict.outcome == "promoted":
         champions.promote(contest.model, candidate.version, origin, **facts)
     else:
         champions.record(contest.model, candidate.version, verdict.outcome, origin, **facts)
-    decision = f"{verdict.outcome}: {'; '.join(verdict.reasons)}"
+    decision = f"{verdict.outcome}: {'; '.join(reasons)}"
     event = PROMOTED if verdict.outcome == "promoted" else KEPT
     announce(
         event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
     )
-    return _row(contest.model, champion, candidate, decision)
+    return row(decision)
+
+
+def entrants(
+    connection: Connection,
+    contest: Contest,
+    champion: registry.Version | None,
+    candidate: registry.Version,
+    folder: Path,
+) -> tuple[Entrant | None, Entrant]:
+    """Fetch champion, if there is one, and candidate into a folder, and load them.
+
+    Raises:
+        BadInput: MLflow failed, or this code cannot load one of them.
+    """
+    with explained(connection.uri):
+        new = registry.fetch_checkpoint(connection, candidate, folder / "candidate")
+        old = registry.fetch_checkpoint(connection, champion, folder / "champion") if champion else None
+    challenger = Entrant.load(new)
+    try:
+        return Entrant.load(old) if old else None, challenger
+    except BadInput as error:  # the champion may still serve, with the code that was saved with it
+        raise BadInput(
+            f"this code cannot test the champion ({error}); to let the candidate serve anyway: groundup promote "
+            f"{contest.model} {candidate.version}"
+        ) from error
+
+
+def terms_of(contest: Contest, root: Path, params: MainParams) -> str:
+    """Return a hash of the rows and rules of a comparison: repeated with the same ones, it would say the same."""
+    terms = hashlib.sha256(json.dumps(asdict(params.retrain.gate), sort_keys=True).encode())
+    for stage in filter(None, (contest.data_of, contest.conversations_of)):
+        gate = folder_of(stage, root) / GATE
+        terms.update(gate.read_bytes() if gate.exists() else b"")
+    return terms.hexdigest()[:16]
 
 
 def folder_of(stage: str, root: Path) -> Path:
@@ -254,11 +346,8 @@ def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:
     ]
 
 
-def _row(
-    model: str, champion: registry.Version | None, candidate: registry.Version | None, decision: str
-) -> str:
-    versions = [version.version if version else "none" for version in (champion, candidate)]
-    return f"| {model} | {versions[0]} | {versions[1]} | {decision.replace('|', '/')} |"
+def _row(model: str, champion: str, candidate: str, decision: str) -> str:
+    return f"| {model} | {champion} | {candidate} | {decision.replace('|', '/')} |"
 
 
 app = typer.Typer(add_completion=False)

@@ -1,5 +1,8 @@
-"""Validation of settings: dataclasses that refuse misspelt names, and errors as one line of text."""
+"""Validation of settings: dataclasses that refuse misspelt names, schedules, and errors as one line of text."""
 
+import re
+import zoneinfo
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ConfigDict, ValidationError
@@ -8,6 +11,7 @@ from pydantic_core import ErrorDetails
 # A dataclass with `__pydantic_config__ = STRICT` refuses misspelt names.
 STRICT = ConfigDict(extra="forbid")
 DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a variant of a union
+CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec".split())
 
 
 def describe(error: ValidationError, values: Any = None) -> str:
@@ -56,3 +60,24 @@ def _place(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], str]:
         except (KeyError, IndexError, TypeError):
             values = None
     return path, variant
+
+
+def check_schedule(cron: str, timezone: str) -> None:
+    """Raise ValueError unless `cron` is valid (see `check_cron`) and `timezone` is an IANA name."""
+    check_cron(cron)
+    if timezone not in zoneinfo.available_timezones():  # Prefect checks it in this way too
+        raise ValueError(f"timezone is {timezone!r}; expected an IANA name, such as Europe/Berlin or UTC")
+
+
+def check_cron(expression: str) -> None:
+    """Raise ValueError unless a cron expression has five valid fields, written as every scheduler can read them."""
+    from cronsim import CronSim, CronSimError  # not installed where a registered model is served
+
+    try:
+        if len(expression.split()) != 5:
+            raise CronSimError("expected five fields: minute hour day-of-month month day-of-week")
+        CronSim(expression, datetime.now(UTC))
+        if unknown := set(re.findall(r"[^\d\s*/,-]+", expression.lower())) - CRON_NAMES:
+            raise CronSimError(f"not every scheduler supports {', '.join(sorted(unknown))}")
+    except CronSimError as error:
+        raise ValueError(f"cron is {expression!r}: {error}; write '0 3 * * 1' for Mondays at three") from None

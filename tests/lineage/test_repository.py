@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from groundup.lineage.repository import apply, commits, is_commit, md5_of, uncommitted, version_with, versions
+from groundup.lineage.repository import (
+    apply,
+    commits,
+    is_commit,
+    md5_of,
+    revision_of,
+    uncommitted,
+    version_with,
+    versions,
+)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -40,6 +49,17 @@ def test_every_version_of_a_file_is_found_with_its_place(folder: Path) -> None:
     for text in (b"one\n", b"two\n", b"three\n"):
         assert version_with(folder, "a.txt", md5_of(text), new) == text
     assert version_with(folder, "a.txt", md5_of(b"four\n"), new) is None
+
+
+def test_a_revision_is_marked_if_something_other_than_results_has_changed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    head = git(folder, "rev-parse", "HEAD")
+    assert revision_of(folder) == f"{head}-dirty"
+    git(folder, "checkout", "a.txt")
+    (folder / "dvc.lock").write_text("three\n")
+    assert revision_of(folder) == head
+    assert revision_of(tmp_path_factory.mktemp("no_repository")) == ""
 
 
 def test_a_project_in_a_folder_of_a_repository(folder: Path) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.checkpoint import Checkpoint, CheckpointConfig, load_checkpoint
+from groundup.checkpoint import Checkpoint, CheckpointConfig, load_checkpoint, save_checkpoint
 from groundup.generation.prompts import Request
 from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import LoRAConfig
+from groundup.nn.lora import add_adapters
 from groundup.tasks.classification import spam_probabilities
 from groundup.text.fingerprints import fingerprints
 from groundup.text.jsonl import write_jsonl
@@ -136,6 +138,31 @@ def test_an_entrant_is_loaded_with_its_size_and_its_record(tmp_path: Path) -> No
     assert entrant.trained_on == {"abc"}
     assert entrant.n_bytes == sum(len(content) for content in prepared.content(folder).values())
     assert entrant.checkpoint.config == load_checkpoint(folder).config
+
+
+def test_adapters_are_as_large_as_the_model_that_they_need(tmp_path: Path) -> None:
+    base, folder = tmp_path / "base", tmp_path / "adapters"
+    prepared.make_pretrained(base)
+    model = load_checkpoint(base).model
+    lora = LoRAConfig(2, 4.0, 0.0, ("c_attn",))
+    add_adapters(model, lora)
+    save_checkpoint(folder, model, prepared.tokenizer(), base=base, lora=lora)
+    own = sum(len(content) for content in prepared.content(folder).values())
+    assert Entrant.load(folder).n_bytes == own + (base / "model.safetensors").stat().st_size
+
+
+def test_nothing_is_decided_if_a_model_was_trained_on_all_rows() -> None:
+    messages = [{"text": "see you", "label": "ham"}, {"text": "win a prize", "label": "spam"}]
+    tasks = [{"id": "1", "family": "own", "instruction": "Say 1.", "input": "", "output": "1"}]
+    old, new = language_model(1), language_model(2)
+    verdicts = (
+        contests.judge_spam(messages, match(classifier(1), classifier(2), *messages)),
+        contests.judge_instructions(tasks, match(old, new, *tasks, conversations=TALK)),
+        contests.judge_pretrained(TALK, match(old, new, *TALK)),
+    )
+    for verdict in verdicts:
+        assert verdict.outcome == "undecided" and verdict.spent == 0
+        assert verdict.reasons[0].startswith("0 ") and verdict.numbers["left_out"]["trained_on"]
 
 
 def test_data_without_a_gate_split_has_no_rows(tmp_path: Path) -> None:

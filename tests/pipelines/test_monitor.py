@@ -30,6 +30,7 @@ from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.text.labels import LABELS
 from groundup.tracking import registry
 from pipelines import monitor, windows
+from pipelines.flow import alone
 from tests.monitoring.words import config, sentences
 from tests.pipelines import prepared, toy
 from tests.pipelines.operate.test_missed import deploy, runs_of
@@ -314,6 +315,6 @@ def test_checks_that_take_too_long_are_stopped(project: Path, monkeypatch: pytes
 
 
 def test_two_monitors_do_not_check_at_once(project: Path) -> None:
-    with monitor._alone(project):
+    with alone("monitor", project):
         state = monitor.monitor(return_state=True)
-    assert state.is_failed() and "another run of the monitor" in str(state.message)
+    assert state.is_failed() and "another run of monitor is working in" in str(state.message)

@@ -1,6 +1,7 @@
 """Retraining compares candidate and champion, promotes the better one, and always writes a summary."""
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,7 @@ from groundup.tracking import registry
 from groundup.tracking.champions import Champions, Origin
 from pipelines import retrain
 from pipelines.contests import Contest, Entrant, Match
+from pipelines.flow import alone
 from pipelines.inbox import Intake
 from pipelines.lineage import recorded_keys
 from pipelines.params import load_params
@@ -127,20 +129,17 @@ def make_champion(store: Any, model: str, version: str) -> None:
             "kept: no better than the champion; exact match 0.9000 -> 0.8500",
             ["adopted", "kept"],
         ),
-        ("0.90", None, "1", "kept: the output of finetune has no registered version", ["adopted"]),
         ("0.90", "0.905", "1", "undecided: perhaps better: needs about", ["adopted", "undecided"]),
         (None, "0.10", "1", "promoted: there is no champion yet", ["promoted"]),
-        ("old", "0.95", "1", "kept: this code cannot test the champion (a format of long ago)", ["adopted"]),
     ],
 )
 def test_compare(
-    project: Any, champion: str | None, candidate: str | None, winner: str, words: str, entries: list[str]
+    project: Any, champion: str | None, candidate: str, winner: str, words: str, entries: list[str]
 ) -> None:
     folder, store, contest = project
     if champion:
         make_champion(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
-    if candidate:
-        add_version(store, folder, contest.model, candidate, recorded_keys(folder)["finetune"])
+    add_version(store, folder, contest.model, candidate, recorded_keys(folder)["finetune"])
     row = retrain.compare.fn(contest, folder, PARAMS)
     assert words in row
     found = registry.champion(store, contest.model)
@@ -152,12 +151,69 @@ def test_compare(
     assert {entry.lock for entry in written} == {lock}
 
 
+@pytest.mark.parametrize(
+    ("champion", "candidate", "why"),
+    [
+        (
+            "0.90",
+            None,
+            "the output of finetune has no registered version.*dvc repro --force --single-item finetune",
+        ),
+        (
+            "old",
+            "0.95",
+            r"this code cannot test the champion \(a format of long ago\).*groundup promote \S+ 2",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_compared_fails_the_flow_and_the_others_are_compared(
+    project: Any, monkeypatch: pytest.MonkeyPatch, champion: str, candidate: str | None, why: str
+) -> None:
+    folder, store, contest = project
+    other, made = replace(contest, model=f"{contest.model}-2"), recorded_keys(folder)["finetune"]
+    monkeypatch.setattr(retrain, "CONTESTS", (contest, other))
+    make_champion(store, contest.model, add_version(store, folder, contest.model, champion, "earlier"))
+    if candidate:
+        add_version(store, folder, contest.model, candidate, made)
+    add_version(store, folder, other.model, "0.9", made)
+    state = retrain.retrain(return_state=True)
+    assert state.is_failed() and re.fullmatch(f"{contest.model}: {why}.*", str(state.message))
+    assert f"| {contest.model} |  |  | failed: " in summary()
+    assert f"| {other.model} | none | 1 | promoted: there is no champion yet" in summary()
+    found = registry.champion(store, contest.model)
+    assert found is not None and found.version == "1"
+
+
+def test_a_champion_without_a_record_of_its_training_rows_is_named(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
+    words = "no record says which rows the champion was trained on"
+    retrain.compare.fn(contest, folder, PARAMS)
+    monkeypatch.setattr(Entrant, "load", lambda path: replace(load(path), trained_on={"a"}))
+    retrain.compare.fn(contest, folder, PARAMS)
+    first, second = (entry for entry in Champions(store).ledger.entries() if entry.action == "kept")
+    assert words in first.reasons[-1] and words not in second.reasons[-1]
+
+
+def test_two_retrainings_do_not_run_at_once(project: Any) -> None:
+    folder, store, contest = project
+    add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
+    with alone("retrain", folder):
+        state = retrain.retrain(return_state=True)
+    assert state.is_failed() and "another run of retrain is working in" in str(state.message)
+    assert registry.champion(store, contest.model) is None
+
+
 def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     folder, store, contest = project
     make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
     add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
-    for _ in range(2):
-        retrain.compare.fn(contest, folder, PARAMS)
+    stricter = replace(PARAMS.retrain, gate=replace(PARAMS.retrain.gate, veto_level=0.02))
+    for params in (PARAMS, SimpleNamespace(retrain=stricter)):
+        assert "kept: no better" in retrain.compare.fn(contest, folder, params)
     written = Champions(store).ledger.entries()
     spent = retrain.spendings(written, contest.model)
     assert [spending.level for spending in spent] == [
@@ -166,6 +222,22 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     assert len(spent) == 2 and spent[0].level > 0
     assert spent[0].time.isoformat(timespec="milliseconds") == written[1].time
     assert retrain.spendings(written, "another model") == []
+
+
+def test_a_comparison_is_repeated_only_with_other_rows_or_rules(project: Any) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
+    assert "kept: no better" in retrain.compare.fn(contest, folder, PARAMS)
+    asked_again = replace(contest, judge=lambda *_: pytest.fail("judged again"))
+    said = retrain.compare.fn(asked_again, folder, PARAMS)
+    assert "kept: compared before on the same rows, see entry 2 of the ledger" in said
+    assert len(Champions(store).ledger.entries()) == 2
+    with open(folder / "prepared/gate.jsonl", "a") as gate:
+        gate.write('{"score": 0.6}\n')
+    (folder / "source.txt").write_text((folder / "prepared/gate.jsonl").read_text())
+    assert "kept: no better" in retrain.compare.fn(contest, folder, PARAMS)
+    assert len(Champions(store).ledger.entries()) == 3
 
 
 def test_a_version_that_was_rolled_back_does_not_come_back_by_itself(project: Any) -> None:
@@ -230,11 +302,10 @@ def test_nothing_new_then_new_data(project: Any) -> None:
 
     (folder / "source.txt").write_text('{"score": 0.7}\n')  # what the download finds from now on
     state = retrain.retrain(return_state=True)
-    assert state.is_completed() and state.message == "0 of 1 models promoted"
+    assert state.is_failed()  # the toy's finetune registers no model
     assert (folder / "model.txt").read_text() == '{"score": 0.7}\n'
     assert "To run: finetune, prepare." in summary() or "To run: prepare." in summary()
-    # the toy's finetune registers no model
-    assert "kept: the output of finetune has no registered version" in summary()
+    assert "failed: the output of finetune has no registered version" in summary()
 
     runs = store.client.search_runs([store.experiment_id], "tags.kind = 'pipeline'")
     assert [run.data.tags["pipeline"] for run in runs] == ["retrain", "retrain"]  # one for each retraining
@@ -271,7 +342,11 @@ def test_a_promotion_that_was_not_scored_is_scored_by_the_next_run(project: Any)
     version = add_version(store, folder, contest.model, "0.9", recorded_keys(folder)["finetune"])
     make_champion(store, contest.model, version)
     assert retrain.unscored(folder) == [contest.model]
-    assert retrain.retrain(return_state=True).is_completed()
+    (folder / "source.txt").write_text(
+        '{"score": 0.8}\n'
+    )  # replaces the promoted model's files, but not before
+    retrain.retrain(return_state=True)
+    assert (folder / "model.txt").read_text() == '{"score": 0.8}\n'
     assert (folder / "scores.txt").read_text() == '{"score": 0.7}\n'
     assert retrain.unscored(folder) == []
 

@@ -62,19 +62,36 @@ def test_a_link_to_the_cache_keeps_its_place(project: Path, tmp_path: Path) -> N
     assert place_in(project, tmp_path / "elsewhere") == f"{tmp_path}/elsewhere"
 
 
-def test_weights_are_found_in_the_project_then_in_the_cache(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_weights_are_found_in_the_project_then_in_the_cache(
+    project: Path, tmp_path: Path, shared: bool
+) -> None:
+    """Also if `dvc cache dir` has put the cache elsewhere."""
     stored, weights = pointer_to(project, tmp_path / "stored"), project / "data/models/spam/model.safetensors"
     with complete(stored) as folder:
         assert (folder / "model.safetensors").read_bytes() == CONTENT and (folder / "config.json").exists()
     assert not (stored / "model.safetensors").exists()  # the store is left as it is
     md5 = md5_of(weights)
-    (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path}/shared\n")
-    cached = tmp_path / f"shared/files/md5/{md5[:2]}/{md5[2:]}"
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(CONTENT)
+    if shared:
+        (project / ".dvc/config.local").write_text("[cache]\n    dir = ../../shared\n")
+    folder = tmp_path / "shared" if shared else project / ".dvc/cache"
+    copy = folder / "files/md5" / md5[:2] / md5[2:]
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(CONTENT)
     weights.write_bytes(CONTENT[::-1])  # a newer model of the same size
     link_weights(stored)
-    assert (stored / "model.safetensors").resolve() == cached.resolve()
+    assert (stored / "model.safetensors").resolve() == copy.resolve()
+
+
+def test_the_cache_may_be_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    assert cache_folder(tmp_path) == tmp_path / ".dvc" / "cache"
+    (tmp_path / ".dvc/config").write_text(
+        "[cache]\n    dir = ../../shared\n['remote \"a\"']\n    url = x%20y\n"
+    )
+    assert cache_folder(tmp_path) == tmp_path.parent / "shared"
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /big/disk\n")
+    assert cache_folder(tmp_path) == Path("/big/disk")
 
 
 def test_absent_weights_are_one_sentence(project: Path, tmp_path: Path) -> None:
@@ -95,14 +112,3 @@ def test_a_project_that_was_moved_still_has_the_weights(
         monkeypatch.setenv("GROUNDUP_ROOT", given)
         with complete(stored) as folder:
             assert (folder / "model.safetensors").read_bytes() == CONTENT
-
-
-def test_the_cache_may_be_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").mkdir()
-    assert cache_folder(tmp_path) == tmp_path / ".dvc" / "cache"
-    (tmp_path / ".dvc/config").write_text(
-        "[cache]\n    dir = ../../shared\n['remote \"a\"']\n    url = x%20y\n"
-    )
-    assert cache_folder(tmp_path) == tmp_path.parent / "shared"
-    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /big/disk\n")
-    assert cache_folder(tmp_path) == Path("/big/disk")

@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -130,18 +129,14 @@ def _connect() -> "Connection":
 
 
 def _origin() -> "Origin":
+    from groundup.lineage.repository import revision_of
     from groundup.tracking.champions import Origin, digest
 
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        revision = done.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, or no commit
-        revision = ""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         user = str(os.getuid())
-    return Origin(user, revision, digest(Path("dvc.lock")))
+    return Origin(user, revision_of(Path.cwd()), digest(Path("dvc.lock")))
 
 
 def _reasons(reason: str) -> Sequence[str]:

@@ -44,14 +44,14 @@ def log_environment(run: Run) -> None:
     run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
 
 
-def read(connection: Connection, run_id: str) -> dict[str, str]:
-    """Return the text of each lineage artifact of a run, by file name; empty for old runs, which have none."""
+def read(connection: Connection, run_id: str, folder: str = FOLDER) -> dict[str, str]:
+    """Return the text of each artifact in a folder of a run by its file name; empty if the run has no such folder."""
     client = connection.client
-    names = [file.path for file in client.list_artifacts(run_id, FOLDER)]
-    with tempfile.TemporaryDirectory() as folder:
+    names = [file.path for file in client.list_artifacts(run_id, folder)]
+    with tempfile.TemporaryDirectory() as place:
         found = {}
         for name in names:
-            local = Path(client.download_artifacts(run_id, name, folder))
+            local = Path(client.download_artifacts(run_id, name, place))
             found[local.name] = local.read_text(encoding="utf-8")
     return found
 

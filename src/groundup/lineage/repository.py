@@ -22,6 +22,13 @@ def git_bytes(root: Path, *arguments: str) -> bytes:
         return b""
 
 
+def revision_of(root: Path) -> str:
+    """Return the commit that is checked out, with `-dirty` if code or parameters differ from it; empty without one."""
+    revision = git(root, "rev-parse", "HEAD")
+    changed = revision and git(root, "status", "--porcelain", "--untracked-files=no", "--", *NOT_CODE)
+    return f"{revision}-dirty" if changed else revision
+
+
 def is_commit(root: Path, revision: str) -> bool:
     """Return whether the repository has the commit."""
     return bool(revision) and bool(git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"))

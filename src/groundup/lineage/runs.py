@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from groundup.errors import BadInput
-from groundup.files import read_json
 from groundup.lineage.records import read
 from groundup.tracking import registry
 from groundup.tracking.store import Connection
@@ -231,11 +229,8 @@ def weights_in(file: Path, source: str) -> Weights:
 
 
 def pointer(connection: Connection, run: RunFacts) -> Weights | None:
-    """Return hash and size of the weights as the training's run recorded them, or None."""
-    client = connection.client
-    if POINTER not in [file.path for file in client.list_artifacts(run.id, POINTER.partition("/")[0])]:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        files = read_json(Path(client.download_artifacts(run.id, POINTER, folder)))
+    """Return the weights that a training recorded when it wrote them, or None."""
+    folder, _, name = POINTER.partition("/")
+    files = json.loads(read(connection, run.id, folder).get(name, "[]"))
     found = next((file for file in files if Path(file["path"]).name == WEIGHTS), None)
     return Weights(found["md5"], "", found["bytes"], f"the pointer of run {run.id}") if found else None

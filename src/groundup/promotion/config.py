@@ -5,8 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
-from groundup.schedule import check_schedule
-from groundup.settings import STRICT
+from groundup.settings import STRICT, check_schedule
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ def spam_slices(texts: Sequence[str], truth: npt.NDArray[Any]) -> dict[str, Mask
         truth: (n,), 1 = spam.
     """
     lengths = np.array([len(text) for text in texts])
-    numbers = np.array([any(char.isdigit() for char in text) for text in texts])
-    links = np.array([_LINK.search(text) is not None for text in texts])
-    styles = np.array([style_of(text) for text in texts])
+    numbers = np.array([any(char.isdigit() for char in text) for text in texts], dtype=bool)
+    links = np.array([_LINK.search(text) is not None for text in texts], dtype=bool)
+    styles = np.array([style_of(text) for text in texts], dtype=str)
     return {
         "ham": truth != 1,
         "spam": truth == 1,

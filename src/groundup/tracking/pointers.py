@@ -59,9 +59,8 @@ def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) 
         copy = Path(folder, checkpoint.name)
         shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(WEIGHTS))
         facts = {"md5": md5_of(weights), "bytes": weights.stat().st_size, "revision": revision}
-        write_json(
-            copy / POINTER, {"path": place_in(workspace, weights), "remote": _remote(workspace), **facts}
-        )
+        remote = dvc_settings(workspace).get("core", "remote", fallback="")
+        write_json(copy / POINTER, {"path": place_in(workspace, weights), "remote": remote, **facts})
         yield copy
 
 
@@ -140,8 +139,3 @@ def _projects(*places: Path) -> Iterable[Path]:
     """Return the DVC projects that contain one of the places: in the order of the places, innermost first."""
     folders = [folder for place in places for folder in (place.resolve(), *place.resolve().parents)]
     return dict.fromkeys(folder for folder in folders if (folder / ".dvc").is_dir())
-
-
-def _remote(project: Path) -> str:
-    """Return the name of DVC's default remote; empty without one."""
-    return dvc_settings(project).get("core", "remote", fallback="")
