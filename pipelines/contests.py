@@ -1,6 +1,6 @@
-"""The contests of the gate: for each registered model, the rows, answers and limits by which a challenger is judged.
+"""One contest per registered model: how its challenger is compared with its champion on the gate split.
 
-Champion and challenger answer the same rows of the gate split, in this process and in turn.
+Both models answer the same rows in this process, one model after the other.
 """
 
 import math
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
 
 Array = npt.NDArray[Any]
-TIMED_ROWS, ROUNDS = 32, 3  # the time per answer is the shortest of the rounds, which are interleaved
+GATE = "gate.jsonl"  # the file of the gate split in prepared data
+TIMED_ROWS, ROUNDS = 32, 3  # the models take turns; the time per answer is that of a model's fastest round
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """One of the two models. trained_on: fingerprints of its training rows; empty if they were not recorded."""
+    """A champion or challenger.
+
+    n_bytes: size of its checkpoint. trained_on: fingerprints of its training rows; empty if they were not recorded.
+    """
 
     checkpoint: "Checkpoint"
     n_bytes: int
@@ -56,9 +60,10 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Match:
-    """Two entrants, or the first model alone, and the terms of the look; see `Look`.
+    """The two models of a contest and the terms of the look at the gate rows; see `Look`.
 
-    conversations: held-out documents of the pretraining corpus, for the guard against forgetting.
+    champion: None if the challenger is the first model. conversations: held-out documents of the pretraining corpus,
+    for the guard against forgetting.
     """
 
     champion: Entrant | None
@@ -77,14 +82,14 @@ class Match:
         return Look(self.level, self.params.retrain.gate, trained_on, near_duplicates)
 
     def answers(self, answer: Callable[["Checkpoint"], Array]) -> tuple[Array | None, Array]:
-        """Return the answers of champion and challenger."""
+        """Return the answers of champion (None if there is none) and challenger."""
         before = answer(self.champion.checkpoint) if self.champion else None
         return before, answer(self.challenger.checkpoint)
 
     def costs(
         self, answer: Callable[["Checkpoint", Sequence[Row]], Any], rows: Sequence[Row]
     ) -> tuple[Cost, Cost] | None:
-        """Measure what an answer costs either entrant, on some of the rows; None without a champion or rows."""
+        """Return the costs of champion and challenger, timed on some of the rows; None without a champion or rows."""
         some = spread(rows, TIMED_ROWS)
         if self.champion is None or not some:
             return None
@@ -99,7 +104,7 @@ class Match:
 
 
 def judge_spam(split: Sequence[Row], match: Match) -> Verdict:
-    """Compare two spam classifiers on one message of each group of near duplicates."""
+    """Compare two spam classifiers on one message per group of near duplicates."""
     from groundup.tasks.classification import spam_probabilities
 
     def answer(checkpoint: "Checkpoint", rows: Sequence[Row]) -> Array:
@@ -118,9 +123,10 @@ def judge_spam(split: Sequence[Row], match: Match) -> Verdict:
 
 
 def judge_instructions(split: Sequence[Row], match: Match) -> Verdict:
-    """Compare two instruction models on as many instructions as the gate wants, spread over the split.
+    """Compare two instruction models on at most `retrain.gate.instances` instructions, spread over the split.
 
-    An answer is right if a program accepts it. The families are the slices, and conversations guard against forgetting.
+    An answer is right if a program accepts it. The slices are the families of instructions. Held-out conversations
+    show whether the challenger has forgotten what it learned in pretraining.
     """
     from groundup.generation.prompts import Request
     from groundup.tasks.instructions import respond
@@ -147,7 +153,7 @@ def judge_instructions(split: Sequence[Row], match: Match) -> Verdict:
 
 
 def judge_pretrained(split: Sequence[Row], match: Match) -> Verdict:
-    """Compare two language models by bits per byte, on one document of each group of near duplicates."""
+    """Compare two language models by bits per byte, on one document per group of near duplicates."""
     rows, trained_on = match.unseen(split)
     rows, near_duplicates = independent(rows, lambda row: text_of(row["messages"]))
     return decide_bits(
@@ -167,7 +173,7 @@ def _documents(match: Match) -> Documents:
 
 
 def nats(checkpoint: "Checkpoint", documents: Sequence[Row]) -> Array:
-    """Return -log p of each document with its end, in nats (n,)."""
+    """Return -log p of each document in nats (n,), including its end-of-text token."""
     from groundup.evaluation.language_model import total_nats
 
     tokenizer = checkpoint.tokenizer
@@ -178,7 +184,7 @@ def nats(checkpoint: "Checkpoint", documents: Sequence[Row]) -> Array:
 
 
 def n_bytes(documents: Sequence[Row]) -> Array:
-    """Return the UTF-8 bytes of the messages of each document (n,), the denominator of bits per byte."""
+    """Return the number of UTF-8 bytes in each document's messages (n,): the denominator of bits per byte."""
     return np.array([sum(len(message.encode()) for message in row["messages"]) for row in documents])
 
 
@@ -186,8 +192,8 @@ def n_bytes(documents: Sequence[Row]) -> Array:
 class Contest:
     """A registered model, the stage that makes its challengers, and how these are judged.
 
-    data_of: the stage whose output contains the gate split. conversations_of: the same for the guard against
-    forgetting, if there is one.
+    made_by: that stage. data_of: the stage whose output contains the gate split. conversations_of: the stage whose gate
+    split guards against forgetting; None: no such guard.
     """
 
     model: str
@@ -211,6 +217,6 @@ CONTESTS = (
 
 
 def gate_split(folder: Path) -> list[dict[str, Any]]:
-    """Read the gate split of prepared data; empty if the data has none."""
-    gate = folder / "gate.jsonl"
+    """Return the rows of the gate split in a folder of prepared data; empty if there is no such split."""
+    gate = folder / GATE
     return read_jsonl(gate) if gate.exists() else []

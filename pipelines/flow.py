@@ -46,7 +46,7 @@ FORESEEN = (RuntimeError, BadInput, DvcException)
 
 
 class _Overdue(TimeoutError):
-    """The time of a flow is over."""
+    """A flow has run longer than its limit."""
 
 
 def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> list[Step]:
@@ -56,7 +56,8 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
 
     Args:
         root: the project's folder.
-        only: stages, or groups such as `download`; the plan then has these and their dependencies.
+        only: names of stages, or of groups such as `download`, to which the plan is limited, with their dependencies;
+            None: all stages.
         pipeline: a name in PIPELINES.
 
     Raises:
@@ -89,14 +90,15 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
 
 
 def make_flow(pipeline: str, workers: int | None = None, parent: Run | None = None) -> Flow[..., State[None]]:
-    """Return the flow of one pipeline, which brings every stage (or `stages` and their dependencies) up to date.
+    """Return the Prefect flow that brings the stages of one pipeline up to date.
 
-    After `timeout_hours` the flow stops its stages and fails; None: no limit.
+    The flow has the parameters `force` (run stages even if nothing changed), `stages` (only these and their
+    dependencies; None: all) and `timeout_hours` (after which it stops its stages and fails; None: no limit).
 
     Args:
         pipeline: a name in PIPELINES.
         workers: number of parallel stages; None: the value in PIPELINES.
-        parent: the MLflow run above the runs of the stages; None: one of its own.
+        parent: the MLflow run above the runs of the stages; None: the flow opens one.
     """
 
     def bring_up_to_date(
@@ -145,7 +147,7 @@ def _bring_up_to_date(
             link_report(run, name, root)
             if failed := failures(states):
                 raise RuntimeError("; ".join(failed))
-            # stages that had nothing to do have logged no headline figures
+            # stages that had nothing to do have not logged their headline metrics
             run.log({key: value for _, figures in _metrics(name, root) for key, value in figures.items()})
     except FORESEEN as error:
         return Failed(message=sentence(error))
@@ -174,11 +176,14 @@ def alone(flow: str, root: Path) -> Iterator[None]:
 
 @contextmanager
 def at_most(hours: float | None) -> Iterator[None]:
-    """Limit the time of what is inside; None: no limit.
+    """Limit the time that the block may take.
+
+    Args:
+        hours: the limit; None: no limit.
 
     Raises:
-        BadInput: it is not a time.
-        RuntimeError: the time is over.
+        BadInput: `hours` is not above 0.
+        RuntimeError: the block took longer, and was stopped.
     """
     if hours is not None and not hours > 0:
         raise BadInput(f"timeout_hours is {hours:g}; expected more than 0, or null for no limit")
@@ -276,7 +281,10 @@ def by_hand(start: Callable[[], State[Any]]) -> State[Any]:
 
 
 def _open_tracking() -> None:
-    """Import MLflow while Prefect's temporary server starts; each takes seconds. The flow itself reports errors."""
+    """Import and connect MLflow while Prefect's temporary server starts, since each takes seconds.
+
+    Errors are ignored here, because the flow meets and reports them too.
+    """
     with suppress(*FORESEEN):
         connect(Path(Repo.find_root()))
 

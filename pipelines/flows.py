@@ -1,4 +1,4 @@
-"""The flows of the pipelines as objects, which the entrypoints in prefect.yaml name."""
+"""The Prefect flow of each pipeline as a variable, so that an entrypoint in prefect.yaml can name it."""
 
 from pipelines.flow import make_flow
 

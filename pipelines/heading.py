@@ -1,4 +1,4 @@
-"""How the run of a pipeline presents itself in MLflow: its name, what was changed, and where it leads."""
+"""The heading of a pipeline's run in MLflow: its name, its tags, and a description with changed values and links."""
 
 import os
 import re
@@ -25,7 +25,7 @@ EXPERIMENT = "dvc.experiment"  # the tag; see `revision_tags`
 
 @dataclass(frozen=True)
 class FlowRun:
-    """A run of a Prefect flow: its name, id, and address, if it outlives the flow."""
+    """A run of a Prefect flow. url: the address of its page; None if the server ends with the flow."""
 
     name: str
     id: str
@@ -33,13 +33,13 @@ class FlowRun:
 
 
 def heading(root: Path, pipeline: str, command: str, flow: FlowRun | None = None) -> Heading:
-    """Describe the run of a pipeline by its experiment, flow run or commit.
+    """Return the heading of a pipeline's run, which is named after its DVC experiment, flow run or commit.
 
     Args:
         root: the workspace.
-        pipeline: a name in PIPELINES, or of a flow around the main pipeline.
-        command: the command line that started it.
-        flow: the flow run.
+        pipeline: a name in PIPELINES, or that of a flow that runs the main pipeline, such as retrain.
+        command: the command line that started the run.
+        flow: the run of the Prefect flow, if there is one.
     """
     tags, changed = revision_tags(root), changed_values(root, pipeline)
     subject = git(root, "log", "-1", "--format=%s")
@@ -60,9 +60,10 @@ def heading(root: Path, pipeline: str, command: str, flow: FlowRun | None = None
 
 
 def _name(pipeline: str, tags: Mapping[str, str], subject: str, flow: FlowRun | None) -> str:
-    """Return `book (529deb8)` for an experiment, the same for a flow run, otherwise `529deb8 Subject`.
+    """Return the name of a run: `book (529deb8)` for the experiment or flow run `book`, otherwise `529deb8 Subject`.
 
-    `+` after the revision: with uncommitted changes. The main pipeline is not named, the others come first.
+    A `+` after the revision marks uncommitted changes. The name of a pipeline other than main is put in front, such as
+    `study: 529deb8 Subject`.
     """
     revision = tags.get("git.revision", "")
     short = revision[:ABBREVIATED] + ("+" if revision.endswith("-dirty") else "")
@@ -94,7 +95,7 @@ def changed_values(root: Path, pipeline: str) -> dict[str, str]:
 
 
 def _sections(root: Path, pipeline: str) -> Mapping[str, Any]:
-    """Return all sections of a pipeline; none if the values are wrong, which each stage reports."""
+    """Return all sections of a pipeline's parameters; none if the values are invalid, which each stage reports."""
     try:
         return vars(load_params(pipeline if pipeline in PIPELINES else "main", root))
     except BadInput:
@@ -118,17 +119,19 @@ def _mapping_of(path: Path) -> dict[str, Any]:
 
 
 def _tag(key: str) -> str:
-    """Replace what MLflow does not accept in the name of a tag."""
+    """Return a key as the name of a tag: characters that MLflow does not accept become underscores."""
     return re.sub(r"[^\w./ -]", "_", key)
 
 
 def _revision(root: Path, revision: str) -> str:
-    """Return the revision, as a link if the clone's origin has web pages; never with a password of its address."""
+    """Return a revision as Markdown, as a link if the clone's origin has web pages.
+
+    The link never contains a user name or password of the origin's address.
+    """
     commit, _, dirty = revision.partition("-")
     origin = re.sub(r"^git@([^:/]+):", r"https://\1/", git(root, "remote", "get-url", "origin"))
     address, after = urlsplit(origin), " with uncommitted changes" if dirty else ""
     if address.scheme not in ("http", "https") or not address.hostname:
         return f"`{commit}`{after}"
-    return (
-        f"[`{commit}`](https://{address.hostname}{address.path.removesuffix('.git')}/commit/{commit}){after}"
-    )
+    host = address.netloc.rpartition("@")[2]
+    return f"[`{commit}`](https://{host}{address.path.removesuffix('.git')}/commit/{commit}){after}"

@@ -1,8 +1,8 @@
 """Take in new labelled messages: `python -m pipelines.inbox` examines the files in data/inbox.
 
-The accepted rows of a file become an increment, which DVC records; a file with rejected rows goes to data/quarantine,
-with the reasons beside it. Both are named after the file's hash, so a file that comes twice adds nothing. A file leaves
-the inbox last: after a kill, the next call finds it there and finishes the work.
+The accepted rows of a file become an increment, which DVC records. A file with rejected rows goes to data/quarantine,
+together with the reasons. Both are named after the file's hash, so a file that arrives twice adds nothing. A file
+leaves the inbox last: after a kill, the next call finds it there and finishes the work.
 """
 
 import hashlib
@@ -35,16 +35,19 @@ from pipelines.lineage import find_stage, folder_of
 from pipelines.params import MainParams, load_params
 
 INBOX, QUARANTINE, LOCK = Path("data/inbox"), Path("data/quarantine"), Path("data/state/inbox.lock")
-NO_LABELS = {"README.md"}  # and hidden files, which are being written
+NO_LABELS = {"README.md"}  # not a file of labels; nor are hidden files, which are still being written
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What one call took in. Only the accepted rows in `outcomes` contain messages; `refused` and `table` do not."""
+    """What one call of `take_in` did.
+
+    Only the accepted rows in `outcomes` contain texts of messages; `refused` and `table` do not.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     recorded: tuple[str, ...] = ()
-    """The increments that DVC recorded in this call, also those that a killed call had left unrecorded."""
+    """Names of the increments that DVC recorded in this call, including those that a killed call had left behind."""
 
     @property
     def accepted(self) -> dict[str, int]:
@@ -54,11 +57,14 @@ class Intake:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """The reasons of the files that were refused whole. A run that finds some must not end as if all were well."""
+        """Why files were refused whole, one reason per file; if there are any, the caller must report failure.
+
+        A file in which nothing is new counts as repeated, not as refused.
+        """
         return tuple(o.reason for o in self.outcomes if o.reason and not o.repeated)
 
     def table(self) -> str:
-        """Return a Markdown table with one row per file and reason."""
+        """Return a Markdown table with one row per file, which counts its rows and gives the reasons for rejections."""
         lines = [
             "| file | rows | to train | to gate | quarantined | refused | why |",
             "|---|---|---|---|---|---|---|",
@@ -77,7 +83,7 @@ class Intake:
 
 
 class Folders:
-    """The paths of one project; those of stages come from dvc.yaml."""
+    """The paths that an intake needs; those of stages come from the project's dvc.yaml."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -92,7 +98,7 @@ class Folders:
         return sorted(self.labelled.glob("*.jsonl"))
 
     def increment(self, outcome: Outcome) -> Path:
-        """Return the path of the increment of a file."""
+        """Return the path of a file's increment."""
         return self.labelled / f"{outcome.name}.jsonl"
 
     def reasons(self, outcome: Outcome) -> Path:
@@ -105,12 +111,11 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
     Args:
         root: the project's folder.
-        dry_run: write nothing.
+        dry_run: only return what would happen to the files; change no increment, no record and no file of labels.
 
     Raises:
-        BadInput: another call is at work, the pipeline has not run, messages of earlier increments are missing, the
-            protocol has no gate split, a file cannot be read or written, or DVC failed. The next call repeats the
-            work.
+        BadInput: another call is at work, the pipeline has not run, earlier increments are missing, the protocol has
+            no gate split, a file cannot be read or written, or DVC failed. The next call repeats the work.
     """
     with _locked(root):
         folders = Folders(root)
@@ -131,7 +136,7 @@ def take_in(root: Path, dry_run: bool = False) -> Intake:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Keep other calls out.
+    """Hold the inbox's lock, so that only one process at a time takes in files.
 
     Raises:
         BadInput: another call is at work, or a file cannot be read or written.
@@ -153,14 +158,14 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _waiting(root: Path) -> list[Path]:
-    """Return the files in the inbox by name; folders and hidden files are left alone."""
+    """Return the files in the inbox, sorted by name, without README.md, hidden files and folders."""
     inbox = root / INBOX
     found = sorted(inbox.iterdir()) if inbox.is_dir() else []
     return [p for p in found if p.is_file() and not p.name.startswith(".") and p.name not in NO_LABELS]
 
 
 def _require_whole(folders: Folders) -> None:
-    """Raise BadInput if messages of earlier increments are not here: new ones could not be compared with them."""
+    """Raise BadInput if an earlier increment is recorded but missing: new messages could not be compared with it."""
     missing = [
         file.relative_to(folders.root)
         for file in sorted(folders.labelled.glob("*.jsonl.dvc"))
@@ -174,20 +179,20 @@ def _require_whole(folders: Folders) -> None:
 
 
 def _discard_unfinished(folders: Folders, waiting: Sequence[Path]) -> None:
-    """Remove increments that a killed call did not record, if the files they were made of are still in the inbox."""
+    """Remove increments that a killed call did not record, if the files they were made from are still in the inbox."""
     unfinished = [path for path in folders.increments if not _is_recorded(path)]
     if unfinished:
         names = {_digest(path)[:16] for path in waiting}
         for path in unfinished:
             if path.stem in names:
-                # the record first: without its increment it would be missed as one of another clone
+                # the record first: a record without its increment would look like one from another clone
                 path.with_name(f"{path.name}.dvc").unlink(missing_ok=True)
                 path.unlink()
         del folders.increments  # reads the folder again
 
 
 def _is_recorded(increment: Path) -> bool:
-    """Return whether DVC has recorded an increment; a kill may leave its file empty."""
+    """Return whether DVC has recorded an increment; a kill may leave an empty or truncated .dvc file."""
     try:
         recorded = yaml.safe_load(increment.with_name(f"{increment.name}.dvc").read_text(encoding="utf-8"))
         return bool(re.fullmatch("[0-9a-f]{32}", recorded["outs"][0]["md5"]))
@@ -196,7 +201,7 @@ def _is_recorded(increment: Path) -> bool:
 
 
 def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
-    """Examine the files in turn, each with the rows accepted from those before it."""
+    """Examine the files in turn; the rows accepted from one file are known messages for the next."""
     from groundup.validation.expectations import faults  # takes 5 s to import
 
     params: MainParams = load_params("main", folders.root)
@@ -235,7 +240,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(folders: Folders, outcome: Outcome) -> None:
-    """Write the reasons for what was rejected, and the increment; a file that was taken in before has written both."""
+    """Write the increment of a file and the reasons for its rejected rows; nothing if it was taken in before."""
     if outcome.repeated and not outcome.rows:
         return
     reasons = folders.reasons(outcome)
@@ -249,7 +254,7 @@ def _write(folders: Folders, outcome: Outcome) -> None:
 
 
 def _record(folders: Folders) -> tuple[str, ...]:
-    """Let DVC record all increments that it has not recorded.
+    """Let DVC record all increments that it has not recorded yet; return their names.
 
     Raises:
         BadInput: DVC failed; the next call tries again.
@@ -269,7 +274,10 @@ def _record(folders: Folders) -> tuple[str, ...]:
 
 
 def _move(folders: Folders, path: Path, outcome: Outcome) -> None:
-    """Take a file out of the inbox: into quarantine if rows of it were rejected. A file that has changed stays."""
+    """Remove a file from the inbox, into quarantine if rows of it were rejected.
+
+    A file that has changed since it was examined stays.
+    """
     if not path.exists() or _digest(path) != outcome.sha256:
         return
     reasons = folders.reasons(outcome)
@@ -289,7 +297,7 @@ def main(
 ) -> None:
     """Take in the files of labelled messages that wait in data/inbox (its README.md describes them).
 
-    It ends with 1 if a file was refused whole.
+    The exit status is 1 if a file was refused whole.
     """
     root = workspace()
     try:

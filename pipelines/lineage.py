@@ -14,12 +14,15 @@ from pipelines.params import PIPELINES
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
-# Stages have the names of DVC's command line in the project's folder, such as `download@spam` and
-# `pipelines/study/dvc.yaml:download@simlex999`. What needs no DVC is in groundup.lineage.
+# Stages are named as on DVC's command line in the project's folder, such as `download@spam` and
+# `pipelines/study/dvc.yaml:download@simlex999`. Code that does not need DVC is in groundup.lineage.
 
 
 def project_of(root: Path) -> Path:
-    """Return the project of a workspace; temporary workspaces are in the project's .dvc/tmp and are deleted later."""
+    """Return the project to which a workspace belongs.
+
+    The temporary workspaces of `dvc exp run` are in the project's .dvc/tmp and are deleted later.
+    """
     return next((folder for folder in root.parents if folder / ".dvc" / "tmp" in root.parents), root)
 
 
@@ -37,9 +40,9 @@ def folder_of(root: Path, stage: str) -> Path:
 
 
 def lock_entry(stage: "PipelineStage") -> dict[str, Any]:
-    """Return the entry that DVC would write to dvc.lock for the stage's current dependencies and parameters.
+    """Return the entry that DVC would write to dvc.lock for a stage as it is now, without its outputs.
 
-    It removes the outputs of `stage`, which must belong to a `Repo` of the caller.
+    It empties `stage.outs`, so the stage must come from a `Repo` that is used for nothing else.
 
     Raises:
         DvcException: a dependency is missing.

@@ -27,7 +27,7 @@ from groundup.tracking import processes
 from groundup.tracking.pointers import cache_folder
 from pipelines.params import PIPELINES
 
-LOOK_SECONDS = 1.0  # between two checks whether another dvc has ended
+LOOK_SECONDS = 1.0  # between two checks whether another DVC command has ended
 GRACE_SECONDS = 15.0  # for a stopped stage to close its MLflow run
 WRITING = {"repro", "run", "checkout", "commit", "pull"}  # DVC commands that write
 
@@ -38,10 +38,11 @@ Say = Callable[[str], None]  # takes a sentence without its full stop
 def mend(root: Path, say: Say) -> None:
     """Repair what DVC would refuse or lose, and report each repair; takes half a second if there is nothing to do.
 
-    It first waits for a dvc that is running here. A dvc goes on after its `make` was killed and keeps its paths locked.
+    It first waits for any DVC command in this project that writes: if `make` is killed, its DVC command goes on and
+    keeps its paths locked.
 
     Raises:
-        BadInput: only the user can solve the problem.
+        BadInput: a problem that only the user can solve, such as merge conflicts in a lock file.
     """
     root = root.resolve()
     if not (root / ".dvc").is_dir():
@@ -68,7 +69,7 @@ def _wait_for_dvc(root: Path, say: Say) -> None:
 
 
 def _wait_until_ended(process: psutil.Process, say: Say) -> None:
-    """Wait for a dvc to end.
+    """Wait until a DVC command has ended.
 
     Raises:
         BadInput: the user has suspended it.
@@ -86,7 +87,7 @@ def _wait_until_ended(process: psutil.Process, say: Say) -> None:
 
 
 def _stop_orphans(root: Path, say: Say) -> None:
-    """Stop stages whose dvc was killed: their results cannot be recorded, and the next run would start them again."""
+    """Stop stages whose DVC command was killed: nothing records their results, and the next run starts them again."""
     ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     orphans: dict[psutil.Process, str] = {}
     for process in psutil.process_iter():
@@ -109,18 +110,24 @@ def _stop_orphans(root: Path, say: Say) -> None:
 
 
 def _has_dvc(process: psutil.Process) -> bool:
-    """Return whether the process that started a stage is alive: a dvc, or a program that locks paths with DVC's API."""
+    """Return whether an ancestor of a stage's process is a DVC command, or a program that holds locks by DVC's API."""
     holders = _holders(workspace(Path(process.cwd())) / ".dvc/tmp/rwlock") or set()
     return any(above.pid in holders or processes.runs(above, "dvc") for above in process.parents())
 
 
 def _is_dvc_in(root: Path, process: psutil.Process) -> bool:
-    """Return whether a process is a dvc running in this project, not in another project inside its folder."""
+    """Return whether a process is a DVC command in this project, and not in another project inside its folder."""
     return processes.runs(process, "dvc") and workspace(Path(process.cwd()).resolve()) == root
 
 
 def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
-    """Remove a list of locked paths that is unreadable, or whose process ids now belong to other processes."""
+    """Remove a list of locked paths that is unreadable, or that names only processes that have ended.
+
+    A zombie counts as ended, and so does a process whose id another process has now.
+
+    Raises:
+        BadInput: the list is unreadable, but DVC is still running here.
+    """
     name = rwlock.relative_to(root)
     if not rwlock.exists():
         return
@@ -154,7 +161,7 @@ def _mend_rwlock(root: Path, rwlock: Path, say: Say) -> None:
 
 
 def _holders(rwlock: Path) -> set[int] | None:
-    """Return the process ids in a list of locked paths; None if the list is damaged."""
+    """Return the process ids in a list of locked paths; empty if there is no list, None if it is damaged."""
     if not rwlock.exists():
         return set()
     try:
@@ -192,7 +199,11 @@ def _mend_run_cache(root: Path, say: Say) -> None:
 
 
 def _mend_lock_file(root: Path, pipeline: str, lock: Path, say: Say) -> None:
-    """Restore a truncated lock file, make it name outputs that exist here, and keep a copy of it."""
+    """Restore a truncated lock file, make it name outputs that exist here, and keep a copy of it.
+
+    Raises:
+        BadInput: the lock file has merge conflicts.
+    """
     name = lock.relative_to(root)
     copy = root / ".dvc/tmp/mend" / f"{pipeline}.lock"
     if not lock.exists():
@@ -240,7 +251,7 @@ def _entries(text: str) -> dict[str, Entry] | None:
         lock = yaml.load(text, Loader=_Loader)
         stages: dict[str, Entry] = lock.get("stages", {}) if "datasets" in lock else lock["stages"]
         items = [i for entry in stages.values() for i in [*entry.get("deps", []), *entry.get("outs", [])]]
-        # what was cut off after its key is an empty text
+        # a value that was cut off after its key is read as an empty text
         values = [
             v for entry in stages.values() for v in [*entry.values(), *entry.get("params", {}).values()]
         ]
@@ -295,7 +306,7 @@ def _indented(text: str) -> str:
 
 
 def _work(entry: Mapping[str, Any]) -> str:
-    """Return a key of a stage's inputs and output paths; see `stage_key`."""
+    """Return a key that identifies a stage's inputs (see `stage_key`) and the paths of its outputs."""
     return stage_key(entry) + json.dumps(sorted(out["path"] for out in entry.get("outs", [])))
 
 
@@ -322,7 +333,7 @@ def _is_cached(name: str, cache: Path) -> bool:
 
 
 def _mend_objects(root: Path, entries: Mapping[str, Entry], say: Say) -> None:
-    """Replace truncated files in DVC's cache, which DVC would check out as up to date; they have the wrong size."""
+    """Replace or remove truncated files in DVC's cache, found by their size; DVC would check them out as if whole."""
     cache = cache_folder(root)
     for out in [
         out for entry in entries.values() for out in entry.get("outs", []) if {"size", "md5"} <= out.keys()
@@ -369,7 +380,7 @@ def _lies_there(path: Path, name: str) -> bool:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[bool]:
-    """Hold one of DVC's locks; yields False if another process holds it."""
+    """Hold one of DVC's locks and yield True; yield False if another process holds it."""
     try:
         lock = LockFile(str(file))
     except LockError:

@@ -44,11 +44,12 @@ POLLED = timedelta(minutes=2)  # a runner or worker asks for work every 10 to 15
 def monitor(timeout_hours: float | None = None) -> State[Any]:
     """Check every new window of messages, and start a retraining if the policy calls for one.
 
-    A window that cannot be read does not stop the others, but the flow then fails. It always writes the artifact
+    A window that cannot be read does not stop the others, but the flow then fails. The flow always writes the artifact
     `monitoring-summary`.
 
     Args:
-        timeout_hours: the time after which the checks are stopped, and a retraining that runs here; None: no limit.
+        timeout_hours: the time after which the checks are stopped; a retraining that runs here gets the same value.
+            None: no limit.
     """
     lines = ["# Monitoring", ""]
     problems: list[str] = []
@@ -77,10 +78,13 @@ def monitor(timeout_hours: float | None = None) -> State[Any]:
 
 
 def check_new_windows(root: Path, params: MainParams) -> tuple[list[dict[str, Any]], list[str]]:
-    """Check every file that has not been checked before: (results, problems, one sentence per file).
+    """Check every window that has not been checked before.
+
+    Returns:
+        The new results, and one sentence for each file that could not be checked.
 
     Raises:
-        BadInput: the folder of the windows is missing, or a stored result or model cannot be read.
+        BadInput: the folder of the windows is missing, a stored result cannot be read, or `Judge` cannot be made.
     """
     config = params.monitor
     folder, results = root / config.windows, root / config.results
@@ -124,9 +128,14 @@ def _summary(checked: Sequence[Mapping[str, Any]], params: MainParams) -> list[s
 
 
 def retrain_if_due(root: Path, params: MainParams, timeout_hours: float | None) -> list[str]:
-    """Start a retraining if the policy calls for one; return what was done, as Markdown; empty if nothing.
+    """Start a retraining if the policy calls for one.
 
-    The firing is recorded after the retraining was started, so a crash in between starts it again.
+    A deployment that is served gets a flow run; otherwise the retraining runs here. It is recorded in FIRINGS only
+    afterwards, so after a crash in between, the next check starts it again. A deployment does not run twice for the
+    same windows.
+
+    Returns:
+        What was started, as lines of Markdown; empty if nothing.
 
     Raises:
         RuntimeError: the retraining ran here and failed.
@@ -142,7 +151,7 @@ def retrain_if_due(root: Path, params: MainParams, timeout_hours: float | None) 
     get_run_logger().info("retraining: %s", why)
     state: State[Any] | None = None
     if _served(RETRAINING):
-        key = hashlib.sha256("\n".join(looked_at).encode()).hexdigest()[:16]
+        key = hashlib.sha256("\n".join(windows).encode()).hexdigest()[:16]
         run = run_deployment(RETRAINING, timeout=0, idempotency_key=f"drift-{key}", tags=["drift"])
         how = f"flow run {run.name} of {RETRAINING}"
     else:
@@ -161,7 +170,7 @@ def retrain_if_due(root: Path, params: MainParams, timeout_hours: float | None) 
 
 
 def _served(deployment: str) -> bool:
-    """Return whether the server has the deployment, and a runner or worker that has asked for its runs lately."""
+    """Return whether the server has the deployment, not paused, and a runner or worker recently asked for its runs."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)
@@ -176,12 +185,12 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def main() -> None:
-    """Monitor messages."""
+    """Monitor messages for drift."""
 
 
 @app.command()
 def run() -> None:
-    """Check new windows once, now."""
+    """Check the new windows now, and retrain if the policy calls for it."""
     typer.echo(by_hand(lambda: monitor(return_state=True)).message)
 
 

@@ -6,10 +6,13 @@
 from pipelines import server  # noqa: F401  # before Prefect, whose settings it reads
 
 # isort: split
+import hashlib
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,10 +29,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from groundup.errors import BadInput
 from groundup.promotion.budget import Spending, next_level
+from groundup.promotion.config import GateConfig
+from groundup.promotion.vetoes import TIME
 from groundup.tracking import Run, connect, explained, registry
 from groundup.tracking.champions import Champions
 from groundup.tracking.ledger import Entry
-from pipelines.contests import CONTESTS, Contest, Entrant, Match, gate_split
+from groundup.tracking.store import Connection
+from pipelines.contests import CONTESTS, GATE, Contest, Entrant, Match, gate_split
 from pipelines.flow import (
     FORESEEN,
     alone,
@@ -53,7 +59,8 @@ from pipelines.stage_tasks import failures, stage_task, stages_die_with_us
 DOWNLOAD = "download"  # name of the stages that fetch data
 EVALUATE = "evaluate"  # name of the stage that scores the reported test sets
 PROMOTION = "| promoted: "  # in a row of the summary's table
-SPENT = "spent"  # among the numbers of the ledger: the part of the error budget that a look used
+TERMS = "terms"  # a key in the numbers of a ledger entry; see terms_of
+SPENT = "spent"  # a key in the numbers of a ledger entry: the part of the error budget that the look used
 
 
 @flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=2))
@@ -62,14 +69,14 @@ def retrain(
 ) -> State[Any]:
     """Take in new labels, refresh the data, train what has changed, and promote each model that beats its champion.
 
-    A file of labels that is refused ends the flow before anything is trained. The reported test set is scored only
+    If a file of labels is refused, the flow fails before anything is trained. The reported test set is scored only
     after a promotion. The flow always writes the artifact `retraining-summary`.
 
     Args:
         force: run every stage even if nothing changed.
         workers: number of parallel stages; None: the value in PIPELINES.
-        timeout_hours: the time after which a step is stopped (download, training, a comparison, scoring); None: no
-            limit.
+        timeout_hours: the limit for each part by itself (downloads, a run of the pipeline, a comparison); a part that
+            takes longer is stopped, and the flow fails. None: no limit.
     """
     report = ["# Retraining", ""]
     try:
@@ -108,10 +115,10 @@ def retrain(
 
 
 def new_labels(root: Path) -> list[str]:
-    """Take in the files that wait in the inbox; return what was found, as Markdown.
+    """Take in the files that wait in the inbox; return what was found, as lines of Markdown.
 
     Raises:
-        RuntimeError: a file was refused whole; it is in quarantine now, and the others are taken in.
+        RuntimeError: a file was refused whole; it is in quarantine now, and the others were taken in.
     """
     intake = take_in(root)
     if intake.outcomes:
@@ -122,7 +129,12 @@ def new_labels(root: Path) -> list[str]:
 
 
 def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: Any) -> list[str]:
-    """Run the main pipeline below `run`; return its outcome as Markdown.
+    """Run the main pipeline, and return its outcome as lines of Markdown.
+
+    Args:
+        run: the MLflow run above the runs of the stages.
+        workers: number of parallel stages; None: the value in PIPELINES.
+        timeout_hours, how: parameters of the pipeline's flow; see `make_flow`.
 
     Raises:
         RuntimeError: it did not finish.
@@ -134,7 +146,7 @@ def pipeline(run: Run, workers: int | None, timeout_hours: float | None, **how: 
 
 
 def score_promoted(root: Path, run: Run, workers: int | None, timeout_hours: float | None) -> list[str]:
-    """Score the test set and draw the report if a model was promoted; return what was done, as Markdown.
+    """Score the test set and draw the report if a model was promoted; return what was done, as lines of Markdown.
 
     Raises:
         RuntimeError: the pipeline did not finish; the next retraining begins with it.
@@ -167,7 +179,12 @@ def unscored(root: Path) -> list[str]:
 def refresh(root: Path, run: Run) -> None:
     """Fetch the data again; if that fails, restore the previous data, which DVC removes before it runs a stage.
 
-    The runs of the stages are below `run`.
+    Args:
+        root: the project's folder.
+        run: the MLflow run above the runs of the stages.
+
+    Raises:
+        RuntimeError: a download failed.
     """
     steps, environment = plan(root, [DOWNLOAD]), {PARENT_VARIABLE: run.run_id}
     try:
@@ -213,7 +230,12 @@ def compare_all(report: list[str], root: Path, params: MainParams, timeout_hours
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {contest.model}")
 def compare(contest: Contest, root: Path, params: MainParams) -> str:
-    """Test candidate and champion in the same way and promote the better one; return a row of the summary's table.
+    """Let the gate compare a model's candidate with its champion, and promote the candidate if it is better.
+
+    The candidate is the version that the current output of the model's stage was registered as.
+
+    Returns:
+        A row of the summary's table.
 
     Raises:
         BadInput: MLflow failed, the candidate was never registered, or a model cannot be loaded.
@@ -244,30 +266,23 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         why = f"the gate split of {contest.data_of} has no rows; expected some: raise its gate_fraction in params.yaml"
         return row(f"undecided: {why}")
 
+    gate, terms = params.retrain.gate, terms_of(contest, root, params)
     level = next_level(params.retrain, spendings(entries, contest.model), datetime.now(UTC))
+    asked = contest.model, candidate.version, champion.version if champion else None, terms
+    if found := next((e for e in reversed(entries) if settles(e, asked, level, gate)), None):
+        return row(
+            f"{found.action}: compared before on the same rows, see entry {found.number} of the ledger"
+        )
     with tempfile.TemporaryDirectory() as folder:
-        with explained(connection.uri):
-            after = registry.fetch_checkpoint(connection, candidate, Path(folder) / "candidate")
-            before = (
-                registry.fetch_checkpoint(connection, champion, Path(folder) / "champion")
-                if champion
-                else None
-            )
-        try:
-            old = Entrant.load(before) if before else None
-        except BadInput as error:  # the champion may still serve, with the code that was saved with it
-            raise BadInput(
-                f"this code cannot test the champion ({error}); to let the candidate serve anyway: groundup promote "
-                f"{contest.model} {candidate.version}"
-            ) from error
+        old, new = entrants(connection, contest, champion, candidate, Path(folder))
         guard = gate_split(folder_of(root, contest.conversations_of)) if contest.conversations_of else []
-        verdict = contest.judge(split, Match(old, Entrant.load(after), level, params, guard))
+        verdict = contest.judge(split, Match(old, new, level, params, guard))
     reasons = verdict.reasons
     if old and not old.trained_on:  # an older groundup has registered it
         reasons += ("no record says which rows the champion was trained on: some of these may flatter it",)
     facts: Any = {
         "expected": champion.version if champion else None,
-        "numbers": {**verdict.numbers, SPENT: verdict.spent},
+        "numbers": {**verdict.numbers, SPENT: verdict.spent, TERMS: terms},
         "reasons": reasons,
     }
     if verdict.outcome == "promoted":
@@ -280,6 +295,58 @@ def compare(contest: Contest, root: Path, params: MainParams) -> str:
         event, contest.model, f"candidate version {candidate.version}, {decision}", version=candidate.version
     )
     return row(decision)
+
+
+def entrants(
+    connection: Connection,
+    contest: Contest,
+    champion: registry.Version | None,
+    candidate: registry.Version,
+    folder: Path,
+) -> tuple[Entrant | None, Entrant]:
+    """Fetch champion, if there is one, and candidate into a folder, and load them.
+
+    Raises:
+        BadInput: MLflow failed, or this code cannot load one of them.
+    """
+    with explained(connection.uri):
+        new = registry.fetch_checkpoint(connection, candidate, folder / "candidate")
+        old = registry.fetch_checkpoint(connection, champion, folder / "champion") if champion else None
+    challenger = Entrant.load(new)
+    try:
+        return Entrant.load(old) if old else None, challenger
+    except BadInput as error:  # the champion may still serve, with the code that was saved with it
+        raise BadInput(
+            f"this code cannot test the champion ({error}); to let the candidate serve anyway: groundup promote "
+            f"{contest.model} {candidate.version}"
+        ) from error
+
+
+def terms_of(contest: Contest, root: Path, params: MainParams) -> str:
+    """Return a hash of the rows and rules of a comparison: repeated with the same ones, it would say the same."""
+    terms = hashlib.sha256(json.dumps(asdict(params.retrain.gate), sort_keys=True).encode())
+    for stage in filter(None, (contest.data_of, contest.conversations_of)):
+        gate = folder_of(root, stage) / GATE
+        terms.update(gate.read_bytes() if gate.exists() else b"")
+    return terms.hexdigest()[:16]
+
+
+def settles(entry: Entry, asked: tuple[str, str, str | None, str], level: float, gate: GateConfig) -> bool:
+    """Return whether a comparison would only repeat an entry of the ledger.
+
+    It would not at a higher level, nor if the challenger was too slow, since the machine may have been busy; nor if the
+    challenger was promoted, and somebody has moved the alias back.
+
+    Args:
+        entry: the entry.
+        asked: model, candidate, champion and terms of the comparison.
+        level: its level.
+        gate: its rules.
+    """
+    numbers = entry.numbers
+    same = (entry.model, entry.candidate, entry.before, numbers.get(TERMS)) == asked
+    too_slow = numbers.get("ratios", {}).get(TIME, 0) > gate.max_latency_ratio
+    return same and entry.action in ("kept", "undecided") and numbers["level"] >= level and not too_slow
 
 
 def spendings(entries: Iterable[Entry], model: str) -> list[Spending]:
@@ -300,7 +367,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def main() -> None:
-    """Retrain."""
+    """Retrain the models."""
 
 
 @app.command()
@@ -311,7 +378,7 @@ def run(
         typer.Option(min=1, help="Number of parallel stages.", show_default=str(PIPELINES["main"].workers)),
     ] = None,
 ) -> None:
-    """Retrain once, now."""
+    """Retrain now, and promote each model that beats its champion."""
     by_hand(lambda: retrain(force=force, workers=workers, return_state=True))
 
 

@@ -126,7 +126,7 @@ def _work(
 
 
 def _check_code(root: Path) -> None:
-    """Refuse to run code from another folder than `root`, whose hashes DVC records."""
+    """Raise BadInput if the code to run is not that of `root`, because DVC records the hashes of the code in `root`."""
     runner = Path(__file__).resolve()
     library = Path(groundup.__file__ or "").resolve().parent
     own_library = runner.parents[1] / "src" / "groundup"
@@ -164,7 +164,11 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 
 def _arguments(main: Callable[..., None], name: str, words: list[str], dvc_yaml: str) -> list[Path | str]:
-    """Match the words with main's positional parameters after `run`: Paths, unless annotated as `str`."""
+    """Return the command line's words as arguments of `main`: Paths, or texts where the parameter is annotated `str`.
+
+    Raises:
+        BadInput: their number is not that of main's positional parameters after `run`.
+    """
     hints = get_type_hints(main)
     expected = [p for p in inspect.signature(main).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
     many = bool(expected) and expected[-1].kind is inspect.Parameter.VAR_POSITIONAL

@@ -206,9 +206,9 @@ def _caused_by_transport(error: BaseException | None) -> bool:
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Return the signals, besides that of Ctrl-C, that ask for an orderly end: SIGTERM, and that of a closed terminal.
+    """Return the signals other than Ctrl-C's that ask for an orderly end: SIGTERM, and a closed terminal's SIGHUP.
 
-    The latter only if it would end the process; a process that was started with nohup ignores it.
+    SIGHUP is left out if the process ignores it, as under nohup.
     """
     closed = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return [signal.SIGTERM, *([signal.SIGHUP] if closed else [])]
@@ -226,7 +226,7 @@ def running_server() -> Iterator[SyncPrefectClient]:
     """Yield a client of the configured Prefect server (PREFECT_API_URL), or of one that runs on this machine.
 
     Raises:
-        BadInput: none answers.
+        BadInput: no server answers; see `check`.
     """
     settings = get_current_settings()
     url = settings.api.url or f"http://127.0.0.1:{settings.server.api.port}/api"
@@ -241,6 +241,9 @@ def scheduling_server() -> Iterator[None]:
     """Use the configured Prefect server (PREFECT_API_URL) or one that runs on this machine; otherwise start one.
 
     A temporary server of Prefect is enough for a single flow, but it does not start scheduled runs.
+
+    Raises:
+        BadInput: the configured server does not answer (see `check`), or the new one does not start.
     """
     settings = get_current_settings()
     check()
@@ -261,7 +264,11 @@ def scheduling_server() -> Iterator[None]:
 
 @contextmanager
 def _server(port: int, url: str) -> Iterator[None]:
-    """Run a Prefect server."""
+    """Run a Prefect server on this machine until the block ends.
+
+    Raises:
+        BadInput: it does not start.
+    """
     home = get_current_settings().home
     command = [sys.executable, "-m", "prefect", "server", "start"]
     environment = os.environ | {"PREFECT_SERVER_API_PORT": str(port)}
@@ -288,9 +295,9 @@ def _server(port: int, url: str) -> Iterator[None]:
 
 
 def serve(deployments: Sequence[RunnerDeployment]) -> None:
-    """Run flows on their schedules, one at a time, until Ctrl-C, SIGTERM or the end of the terminal.
+    """Run flows on their schedules, one at a time, until Ctrl-C, SIGTERM or the closing of the terminal.
 
-    Then the current run is cancelled, and the schedules are paused.
+    Then cancel the current run, and pause the schedules.
     """
     asyncio.run(_serve(deployments))
 

@@ -1,4 +1,4 @@
-"""A stage as a task of Prefect: a process of DVC that is retried if a signal ended it, and stopped with its flow."""
+"""A stage as a Prefect task: a DVC process that is retried if a signal ended it, and stopped when its flow ends."""
 
 from pipelines import server  # noqa: F401  # before Prefect, whose settings it reads
 
@@ -42,10 +42,10 @@ class Killed(RuntimeError):
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a dvc.yaml as a task."""
+    """One stage of a dvc.yaml, as a task of a flow."""
 
     name: str  # such as download@spam; see `address`
-    after: tuple[str, ...]
+    after: tuple[str, ...]  # names of the stages that it depends on
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry
 
@@ -55,7 +55,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
     """Bring one stage up to date with DVC, in its own process group, and stream its output to the log.
 
     Returns:
-        A state named Cached if there was nothing to do.
+        A completed state, named Cached if there was nothing to do.
 
     Raises:
         Killed: a signal ended the stage.
@@ -92,7 +92,7 @@ def run_stage(stage: str, root: Path, force: bool, environment: Mapping[str, str
 def _process(
     stage: str, command: Sequence[str], root: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in a process group of its own; after the block it has ended.
+    """Run a command in a process group of its own; it has ended when the block is left.
 
     Raises:
         RuntimeError: the flow is ending.
@@ -108,7 +108,7 @@ def _process(
     with process:
         try:
             yield process
-        except BaseException:  # nobody reads its output any longer, so it would soon wait for ever
+        except BaseException:  # nobody reads its output any more, so it would soon block for ever
             processes.end([process], GRACE_SECONDS)
             raise
         finally:
@@ -195,7 +195,9 @@ def _closed_terminal_interrupts() -> Iterator[None]:
 
 
 def failures(states: Mapping[str, State[Any]]) -> list[str]:
-    """Return one sentence for each stage that did not complete, unless it only waited for another one.
+    """Return one sentence for each stage that failed.
+
+    Stages that could not start because another did not complete are named only if there is no other failure.
 
     Args:
         states: the state of each stage at the end of its task.

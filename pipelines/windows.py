@@ -1,4 +1,7 @@
-"""One window of messages: scored by the champion, compared with the reference, and recorded everywhere."""
+"""Check one window of messages: score it with the champion, compare it with the reference, and record the result.
+
+The result goes to the folder of results (JSON and a page), to MLflow and Prefect, and, on drift, to the webhook.
+"""
 
 from pipelines import server  # noqa: F401  # before Prefect, whose settings it reads
 
@@ -72,7 +75,7 @@ class Judge:
         self.reference = self.measured(rows)
 
     def measured(self, rows: Sequence[Mapping[str, Any]]) -> Messages:
-        """Score the messages with both models."""
+        """Return the messages of the rows with the scores of both models."""
         from groundup.tasks.message_scores import score_messages
 
         scores = score_messages(self.classifier, self.pretrained, [row["text"] for row in rows])
@@ -85,10 +88,13 @@ class Judge:
         )
 
     def result(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Compare the messages of a window with the reference; see `compare`.
+        """Compare the messages of a window with the reference.
+
+        Returns:
+            The result of `compare`, with "messages" (counts), "reference" and "champion" added.
 
         Raises:
-            BadInput: there are too few messages.
+            BadInput: there are too few messages, or a score is not a number.
         """
         config, evaluate = self.params.monitor, self.params.evaluate
         new, trained_on = unseen(rows, self.trained_on)
@@ -123,9 +129,9 @@ class Judge:
 
 @task(cache_policy=NO_CACHE, task_run_name="check {file.name}")
 def check(file: Path, digest: str, judge: Judge) -> dict[str, Any] | State[Any]:
-    """Compare one window with the reference and record the result everywhere; return it, or a failed state.
+    """Compare one window with the reference and record the result; return it, or a failed state if it cannot be read.
 
-    The JSON file is written last, and marks the window as checked: after a crash before that, it is checked again.
+    The JSON file is written last, and marks the window as checked. After an earlier crash it is checked again.
     """
     try:
         rows = read_messages(file)
@@ -183,7 +189,7 @@ def _track(result: Mapping[str, Any], page: Path, root: Path) -> str | None:
 
 
 def _description(result: Mapping[str, Any], page: Path) -> str:
-    """Return the artifact of a window as Markdown."""
+    """Return the Markdown of a window's artifact: the verdict, the changes, and a table of the tests."""
     rows = [
         f"| {report.TITLES[test['name']]} | {test['statistic']:.3f} | {test['p_corrected']:.4f} | "
         f"{'drift' if test['violation'] else 'within chance'} |"

@@ -5,7 +5,7 @@
 
 - a work pool with the concurrency limit 1, since all flows work in this folder;
 - the deployments of prefect.yaml;
-- an automation that marks runs as crashed that show no sign of life, because their machine or worker was killed;
+- an automation that marks a run as crashed if it shows no sign of life, because its worker or machine was killed;
 - with `--webhook`, a webhook block, and automations that call it for failed and crashed runs, promoted models and
   drift.
 """

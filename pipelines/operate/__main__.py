@@ -1,4 +1,4 @@
-"""`python -m pipelines.operate`: create, show or remove what a Prefect server needs; serve the schedules without it."""
+"""`python -m pipelines.operate`: set the project up on a Prefect server, or serve its schedules without a work pool."""
 
 from pipelines import server  # before Prefect, whose settings it reads
 
@@ -220,7 +220,7 @@ def _deploy(client: SyncPrefectClient, root: Path, pool: str) -> None:
 
 
 def _show(client: SyncPrefectClient, root: Path, pool: str) -> None:
-    """Print the state of what `setup` makes."""
+    """Print the state of everything that `setup` makes."""
     typer.echo(f"server       {client.api_url}")
     typer.echo(f"pool         {_pool_line(client, pool)}")
     for entry in deployments(root):

@@ -1,4 +1,4 @@
-"""What the page of a flow run shows in Prefect besides its logs: links to MLflow and the report, a bar per stage.
+"""What a flow run's page in Prefect shows besides logs: links to MLflow and the report, one progress bar per stage.
 
 These artifacts are a convenience: if the server does not answer, they are missing, and the stage goes on.
 """
@@ -32,7 +32,10 @@ class Progress:
         self._next = 0.0  # time of the next update, on the monotonic clock
 
     def belongs_in_log(self, line: str) -> bool:
-        """Return whether to log a line of the stage's output; a bar's line may update the artifact instead."""
+        """Return whether to log a line of the stage's output.
+
+        A line with a bar is logged, and updates the artifact, at 100% and at most every BAR_SECONDS before that.
+        """
         found = BAR.search(line)
         if not found:
             return True
@@ -63,7 +66,7 @@ def link_run(run: Run, flow: str) -> None:
 
 
 def link_report(run: Run, pipeline: str, root: Path) -> None:
-    """Keep the report's first page in the run of MLflow, and link the flow run to it; nothing without a report."""
+    """Log the report's first page to the MLflow run, and link the flow run to it; do nothing without a report."""
     address, page = _address(run), report_page(pipeline, root)
     if address and page:
         run.artifact(page)
@@ -87,9 +90,9 @@ def report_page(pipeline: str, root: Path) -> Path | None:
 
 
 def _address(run: Run) -> str | None:
-    """Return the page of a run in MLflow's interface: on its server, or where `make ui` serves a local store.
+    """Return the address of a run's page in MLflow: on its server, or where `make ui` serves a local store.
 
-    A password in the server's address is left out.
+    User name and password are left out. None: the run is not recorded.
     """
     if run.connection is None:
         return None
@@ -100,13 +103,13 @@ def _address(run: Run) -> str | None:
 
 
 def _key(name: str) -> str:
-    """Return a name as a key of an artifact: lower case, digits and dashes."""
+    """Return a name as a key of an artifact: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 @contextmanager
 def _unless_unreachable() -> Iterator[list[None]]:
-    """Turn an error into a warning; the yielded list has an element if there was none."""
+    """Turn an error of the block into a warning; after it, the yielded list is empty if there was an error."""
     reached: list[None] = [None]
     try:
         yield reached

@@ -1,6 +1,6 @@
 """What a Prefect server does by itself for the project: mark dead runs as crashed, and call a webhook.
 
-`python -m pipelines.operate setup` puts these automations on the server, and `make schedule` the first of them.
+`python -m pipelines.operate setup` creates these automations on the server; `make schedule` creates only the first.
 """
 
 from collections.abc import Collection
@@ -89,7 +89,12 @@ def silent_runs(flows: Collection[str]) -> AutomationCore:
 
 
 def notifications(block: UUID, pages: str) -> list[AutomationCore]:
-    """Return the automations that call a webhook block; `pages` is the address of the server's pages."""
+    """Return the automations that call a webhook.
+
+    Args:
+        block: id of the webhook block.
+        pages: address of the server's pages, to which the notifications link.
+    """
     failures = EventTrigger(
         expect={"prefect.flow-run.*"},
         match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": ["FAILED", "CRASHED"]},

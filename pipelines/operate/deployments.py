@@ -1,4 +1,4 @@
-"""What prefect.yaml deploys. Its schedules repeat params.yaml; `make docs` writes them."""
+"""The deployments in prefect.yaml, into which `make docs` copies the schedules of params.yaml."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The rule for missed schedules: however many runs of a flow were missed, one of them is made up for.
+"""The rule for missed schedules: however many runs of a flow were missed, only one makes up for them.
 
 Prefect keeps every missed run, and a worker that comes back after a week would start them all, one after the other.
 They would do the same work on the same data. So a run that starts cancels the other runs of its deployment whose time
@@ -26,7 +26,8 @@ PAGE = 200  # runs in one answer of the server, at most
 def cancel_missed_runs() -> int:
     """Cancel the missed scheduled runs of this flow run's deployment; return their number.
 
-    Runs that a person or an automation asked for stay. A flow that was started by hand has no deployment.
+    Runs that a person or an automation asked for stay. A flow that was started by hand has no deployment, so it cancels
+    nothing.
     """
     context = FlowRunContext.get()
     current = context.flow_run if context else None

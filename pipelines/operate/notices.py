@@ -1,4 +1,4 @@
-"""Events that the flows send to Prefect, where automations turn them into notifications (see automations.py)."""
+"""Events that the flows send to Prefect, where an automation turns PROMOTED and DRIFT into notifications."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ DRIFT = "groundup.drift.found"
 
 
 def announce(event: str, subject: str, message: str, **facts: Any) -> None:
-    """Send an event; the server delivers it, and a server that cannot be reached costs nothing but the event.
+    """Send an event to the Prefect server; if it cannot be reached, the event is lost and the flow goes on.
 
     Args:
         event: PROMOTED, KEPT or DRIFT.
         subject: the registered model, or what has drifted.
         message: one sentence, which becomes the text of the notification.
-        facts: numbers and words that the webhook receives too; values that JSON can hold.
+        facts: values for the webhook, which JSON can represent.
     """
     resource = {"prefect.resource.id": f"groundup.{subject}", "prefect.resource.name": subject}
     emit_event(event, resource, payload={"message": message, **facts})

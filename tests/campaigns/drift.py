@@ -1,12 +1,13 @@
-"""Does the monitor raise the alarm at the stated rate, and every time when the messages change?
+"""Check that the monitor raises false alarms at the stated rate, and always raises the alarm when messages change.
 
     python -m tests.campaigns.drift --spam data/raw/spam.jsonl --chat data/raw/pretraining.jsonl --models data/models
 
-Without drift: random halves of the same messages, one as the reference and one as the window; and windows of new
-messages compared with a part of older ones that were split by groups of near duplicates, as the monitor does. The
-alarms must be compatible with monitor.false_alarm_rate (binomial test). With drift: windows of chit-chat instead of
-SMS, and SMS that were rewritten; every one must raise the alarm. Prints a JSON report; the exit status is 1 if a
-condition fails.
+Without drift, the alarms must be compatible with monitor.false_alarm_rate (binomial test) in two settings. In the
+first, reference and window are random halves of the same messages. In the second, windows of new messages are compared
+with the reference part of the older ones, which are split by groups of near duplicates, as in the pipeline.
+
+With drift, every window must raise the alarm: windows of chit-chat instead of SMS, and of rewritten SMS. The campaign
+prints a JSON report; the exit status is 1 if a condition fails.
 """
 
 import argparse
@@ -37,10 +38,11 @@ from tests.clone import ROOT
 
 Rows = list[dict[str, Any]]
 BOOTSTRAP = Bootstrap(samples=100, confidence=0.95, seed=1)
-STRICT = 0.001  # a binomial test below this says that the rate is not the stated one
+STRICT = 0.001  # if the p-value of the binomial test is below this, the rate is not the stated one
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
+# the docstrings of this and the next two functions are keys of the report
 def plain(row: dict[str, Any]) -> dict[str, Any]:
     """Lower case, without punctuation."""
     return row | {"text": row["text"].lower().translate(PUNCTUATION)}
@@ -88,7 +90,7 @@ class Campaign:
     def smallest(
         self, reference: Messages, window: Messages, seed: int, trained: Sequence[str] = ()
     ) -> float:
-        """Return the smallest corrected p-value."""
+        """Compare a window with a reference; return the smallest corrected p-value."""
         started = time.process_time()
         sample = draw(reference.texts, window.texts, trained, self.config.max_messages, seed)
         result = compare(
@@ -110,7 +112,7 @@ class Campaign:
         return self.sms.take(order[: len(order) // 2]), self.sms.take(order[len(order) // 2 :])
 
     def unique(self, messages: Messages) -> Messages:
-        """Drop duplicates, as the prepared splits do."""
+        """Return the messages without duplicates, as in the prepared splits."""
         rows = [{"id": i, "text": text, "label": HAM} for i, text in enumerate(messages.texts)]
         kept, _ = dedupe(rows)
         return messages.take(np.array([row["id"] for row in kept]))
@@ -190,7 +192,7 @@ def main() -> None:
         return *campaign.halves(seed), ()
 
     def new_and_old(seed: int) -> tuple[Messages, Messages, Sequence[str]]:
-        """Split the older messages by groups: 20% reference (val and gate), 20% test, 60% training."""
+        """Split off a window, and split the rest by groups: 20% reference (val and gate), 20% test, 60% training."""
         rng = np.random.default_rng([seed, 3])
         order, place = rng.permutation(len(groups)), rng.random(len(groups))[groups]
         new, old = np.split(order, [options.window])

@@ -2,16 +2,17 @@
 
     python -m tests.campaigns.gate --years 1000 --seed 1
 
-Three experiments, each with gate rows that are drawn once a year and grow a little every week. Rows differ in
+There are three experiments, whose gate rows are drawn once a year and grow a little every week. Rows differ in
 difficulty, so the errors of all models are correlated.
 
-- equal: no challenger is better than the champion. At most `yearly_error` of the years may have a false promotion.
-- better: every challenger is better by the difference that the gate stated when it first looked. At least the share
-  `power` must be promoted within four weeks.
+- equal: no challenger is better than the champion. At most the share `yearly_error` of the years may have a false
+  promotion.
+- better: every challenger is better by the smallest difference that the gate's first look could show. In at least the
+  share `power` of the years, one must be promoted within four weeks.
 - worse: every challenger is better overall, but worse on messages with a link. If the loss on that slice is
   significant, which is tested here with SciPy alone, the challenger must not be promoted.
 
-Shapes: n: number of gate rows. Exit code 1 if a figure misses its limit.
+Shapes: n: number of gate rows. The exit status is 1 if a result misses its limit.
 """
 
 import argparse
@@ -37,7 +38,7 @@ Array = npt.NDArray[Any]
 START = datetime(2026, 1, 5, 3, tzinfo=UTC)  # a Monday
 WEEKS = 52
 WEEKS_TO_FIND = 4
-ROWS, NEW_ROWS = 1000, 10  # in the first week, and more in each later one
+ROWS, NEW_ROWS = 1000, 10  # gate rows in the first week, and rows added in each later one
 SPAM = 0.13  # share of the rows
 WITH_LINK = 0.15
 ERROR = 0.08  # mean error rate of the champion
@@ -47,14 +48,17 @@ HARM = 0.12  # added to the error rate on rows with a link, in the experiment "w
 
 @dataclass(frozen=True)
 class World:
-    """The gate rows of one year, as many as its last week has: truth (n,), error rates of the champion (n,), slices."""
+    """The gate rows of one year, including those that arrive until its last week.
+
+    truth: (n,), 1 = spam. difficulty: error rates of the champion, (n,). slices: masks, (n,).
+    """
 
     truth: Array
     difficulty: Array
     slices: dict[str, Array]
 
     def first(self, rows: int) -> "World":
-        """Return the rows of an earlier week."""
+        """Return the first rows, which an earlier week has."""
         return World(
             self.truth[:rows],
             self.difficulty[:rows],
@@ -79,7 +83,7 @@ def answer(rng: np.random.Generator, truth: Array, error: Array) -> Array:
 
 
 class Year:
-    """One year of looks at the gate rows, which pays for each of them."""
+    """One year of looks at the gate rows, with what each look has spent of the error budget."""
 
     def __init__(self, rng: np.random.Generator, config: RetrainConfig) -> None:
         self.rng, self.config = rng, config
@@ -88,7 +92,11 @@ class Year:
         self.spent: list[Spending] = []
 
     def look(self, error: Array) -> tuple[Verdict, World, Array]:
-        """Train a challenger with the given error rates, and decide: (verdict, rows of this week, its answers)."""
+        """Draw a challenger's answers from its error rates (n,), and let the gate decide.
+
+        Returns:
+            The verdict, the rows of this week, and the challenger's probabilities of spam for them.
+        """
         week = len(self.spent)
         now = START + timedelta(weeks=week)
         world = self.world.first(ROWS + NEW_ROWS * week)
@@ -173,7 +181,7 @@ def share_of(count: int, total: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the three experiments; exit with 1 if a figure misses its limit."""
+    """Run the three experiments; exit with 1 if a result misses its limit."""
     from pipelines.params import load_params
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

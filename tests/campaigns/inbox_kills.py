@@ -2,9 +2,9 @@
 
     python -m tests.campaigns.inbox_kills --kills 50 --seed 1
 
-Each trial fills the inbox of a copy of a small DVC project, kills the process group of the intake with SIGKILL, half of
-the times only after it has begun to write, and runs it again. Increments, their records, quarantine, inbox and
-DVC's status must then be those of an undisturbed run.
+Each trial fills the inbox of a copy of a small DVC project, kills the intake's process group with SIGKILL (in half of
+the trials only after it has begun to write), and runs the intake again. Increments, their records, quarantine, inbox
+and DVC's status must then be those of an undisturbed run.
 """
 
 import argparse
@@ -27,7 +27,7 @@ FOLDERS = ("labelled", "quarantine", "inbox")
 
 
 def fill(root: Path) -> None:
-    """Put four files into the inbox: accepted, with rejected rows, refused, and one that comes twice."""
+    """Put four files into the inbox: one is accepted, one has a rejected row, one is refused, one repeats the first."""
     drop(root, "a.jsonl", *NEW[:12])
     drop(root, "b.jsonl", *NEW[12:], ("red \x1b[31m", "spam"))
     drop(root, "c.jsonl", ("bad", "ok"))
@@ -35,7 +35,7 @@ def fill(root: Path) -> None:
 
 
 def state(root: Path) -> dict[str, object]:
-    """Return everything that an intake leaves."""
+    """Return everything that an intake leaves behind."""
     found: dict[str, object] = {name: content(root / "data" / name) for name in FOLDERS}
     return found | {"status": toy.run(root, *DVC, "status", "--json").stdout}
 
@@ -53,7 +53,7 @@ def start(root: Path) -> "subprocess.Popen[bytes]":
 
 
 def trial(root: Path, chance: random.Random, seconds: float) -> str:
-    """Kill one intake; return when: the files it had written, or that it had ended."""
+    """Kill one intake at a random moment; return after how many seconds, and how many files it had written."""
     process = start(root)
     begun = time.monotonic()
     written = (root / "data/quarantine", root / "data/labelled")
@@ -74,7 +74,7 @@ def trial(root: Path, chance: random.Random, seconds: float) -> str:
 
 
 def main() -> None:
-    """Run the campaign; it ends with 1 if a trial differs."""
+    """Run the campaign; exit with 1 if a trial ended differently from the undisturbed run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)

@@ -34,13 +34,8 @@ CHOSEN = ("download", "tokenize", "pretrain", "finetune_spam", "finetune_instruc
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TARGETS = ("dvc", "stage", "make", "group", "tree")
 BEHIND = 1  # later stages that a trial may remove too
-STATE = (
-    "dvc.lock",
-    ".dvc/tmp",
-    ".dvc/cache",
-    "data",
-    "reports",
-)  # files that a failed trial may have damaged
+# files that a failed trial may have damaged
+STATE = ("dvc.lock", ".dvc/tmp", ".dvc/cache", "data", "reports")
 RUNNING = re.compile(r"Running stage '([^']+)'")
 
 
@@ -66,13 +61,13 @@ class Watched:
         return time.monotonic() - self.started
 
     def wait(self, timeout: float = 600) -> int:
-        """Return the exit status; do not wait for orphans that keep the pipe open."""
+        """Wait for the end of `make`, but not for orphans that keep the pipe open; return the exit status."""
         status = self.process.wait(timeout)
         self.reader.join(0.5)
         return status
 
     def began(self, stage: str) -> float | None:
-        """Return when a stage began, in seconds after the start."""
+        """Return when a stage began, in seconds after the start; None if it has not begun."""
         return next((at for at, line in list(self.lines) if f"Running stage '{stage}'" in line), None)
 
     def text(self) -> str:
@@ -111,7 +106,7 @@ def lock(project: Clone) -> dict[str, Any]:
 
 
 def results(project: Clone) -> dict[str, str]:
-    """Return each output's md5 in dvc.lock, and the digest of each of its files."""
+    """Return the MD5 of each output in dvc.lock, and the SHA-256 of each of its files."""
     found = {}
     for entry in lock(project).values():
         for out in entry["outs"]:
@@ -238,7 +233,7 @@ def trial(
 
 
 def stage_seconds(project: Clone, order: list[str]) -> dict[str, float]:
-    """Return the duration of each stage that may be chosen, from its line in DVC's output to the next one."""
+    """Return the seconds that each stage in CHOSEN takes, from its line in DVC's output to that of the next stage."""
     chosen = [name for name in order if name.partition("@")[0] in CHOSEN]
     forget(project, chosen)
     run = Watched(project)

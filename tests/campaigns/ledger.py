@@ -1,12 +1,13 @@
-"""Manipulate a ledger at random, and kill processes that move champions: all must be found, and all repaired.
+"""Manipulate a ledger and kill processes that move champions: each manipulation is found, and each kill repaired.
 
     python -m tests.campaigns.ledger --manipulations 100 --kills 50 --seed 1
 
-Each manipulation edits, deletes, inserts, moves or cuts off entries of a ledger that has its copy in MLflow; half of
+Each manipulation edits, deletes, inserts, moves or cuts off entries of a ledger that has its copy in MLflow. Some of
 them then correct all hashes, as somebody who knows the format would. The check must report every one.
 
-A process promotes, rolls back and records without pause and is killed with SIGKILL at a random moment; only kills
-between ledger and registry count. The next call must finish what was begun: one champion, the one of the ledger.
+A process that promotes, rolls back and records without pause is killed with SIGKILL at a random moment. Only kills
+between the writes to ledger and registry count. The next call must finish what the process began, so that the registry
+has the champion of the ledger.
 """
 
 import argparse
@@ -34,7 +35,7 @@ PRELOADED = ["mlflow.store.tracking.sqlalchemy_store", "groundup.tracking.champi
 
 
 def add_model(store: Any, folder: Path, name: str, versions: int) -> None:
-    """Register versions without content."""
+    """Register a model with versions that have no content."""
     store.client.create_registered_model(name)
     for number in range(versions):
         run = store.client.create_run(store.experiment_id)
@@ -42,7 +43,7 @@ def add_model(store: Any, folder: Path, name: str, versions: int) -> None:
 
 
 def step(champions: Champions, model: str, rng: random.Random) -> Entry:
-    """Promote, roll back or record at random."""
+    """Promote, roll back or record a random version; return the new entry."""
     registered = registry.get(champions.connection, model)
     aliases = registry.aliases(registered)
     champion = aliases.get(registry.CHAMPION)
@@ -61,12 +62,12 @@ def step(champions: Champions, model: str, rng: random.Random) -> Entry:
 
 
 def canonical(values: dict[str, Any]) -> str:
-    """Return the JSON of a line, written without the library."""
+    """Return an entry as canonical JSON, without using the library."""
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def rehashed(lines: list[str]) -> list[str]:
-    """Return the lines with correct numbers and hashes."""
+    """Return the lines with correct numbers and hashes, like those of an intact ledger."""
     done: list[str] = []
     previous = ""
     for number, line in enumerate(lines, start=1):
@@ -116,7 +117,7 @@ MANIPULATIONS: tuple[Callable[[list[str], random.Random], None], ...] = (
 
 
 def manipulated(content: bytes, number: int, rng: random.Random) -> tuple[str, bytes]:
-    """Return a name and the manipulated content of a ledger."""
+    """Return the name of a manipulation and the content of the ledger after it."""
     change = MANIPULATIONS[number % len(MANIPULATIONS)]
     lines = content.decode().splitlines()
     change(lines, rng)
@@ -191,7 +192,7 @@ def unfinished(champions: Champions) -> bool:
 
 
 def disagreements(champions: Champions, models: list[str]) -> list[str]:
-    """Return what is wrong after a repair."""
+    """Return a sentence for each thing that is wrong after a repair."""
     found = champions.problems()
     entries = champions.ledger.entries()
     for model in models:

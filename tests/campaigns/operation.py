@@ -2,10 +2,10 @@
 
     python -m tests.campaigns.operation --project FOLDER [--only NAME …]
 
-A clone of the last commit runs a small profile once through the worker (FOLDER keeps it for the next campaign; remove
-`clone` from it to start anew). The trials in TRIALS then break things, and each prints what happened as JSON; a trial
-that did not end as it should is reported, and the command fails. At the end pages of the server are photographed with
-Chromium, if it is there.
+A clone of the last commit runs a small profile once through the worker. FOLDER keeps it for the next campaign; remove
+`clone` from it to start from scratch. The trials in TRIALS then break things, and each prints what happened as JSON. If
+a trial does not end as it should, this is reported, and the command fails. Finally, if Chromium is installed, it saves
+pictures of the server's pages.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Site:
         }
 
     def start(self, *command: str, log: str) -> subprocess.Popen[bytes]:
-        """Start a program of the user in its own session."""
+        """Start a command in its own session, with its output appended to a log, as a user would."""
         with open(self.folder / log, "ab") as output:
             return subprocess.Popen(
                 command, cwd=self.clone.path, env=self.environment, stdin=subprocess.DEVNULL,
@@ -135,7 +135,7 @@ def until(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -
 
 
 def ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    """Wait for the end of a run."""
+    """Wait until a flow run has ended; return it."""
 
     def final() -> FlowRun | None:
         found = client.read_flow_run(run.id)
@@ -158,7 +158,7 @@ def stage_process(site: Site) -> psutil.Process | None:
 
 
 def first_bars(client: SyncPrefectClient, run: FlowRun) -> list[int]:
-    """Return the percentages of the training's bar in the run's log, in their order."""
+    """Return the percentages of the training's progress bar in the run's log, in their order."""
     logs = client.request(
         "POST", "/logs/filter",
         json={"logs": {"flow_run_id": {"any_": [str(run.id)]}}, "sort": "TIMESTAMP_ASC", "limit": 200},
@@ -168,7 +168,11 @@ def first_bars(client: SyncPrefectClient, run: FlowRun) -> list[int]:
 
 
 def begin(site: Site, client: SyncPrefectClient) -> tuple[FlowRun, psutil.Process, dict[str, str]]:
-    """Remove all traces of the training, start it again and wait until it is half done."""
+    """Remove all traces of the training, start it again and wait until it has saved a state.
+
+    Returns:
+        The flow run, the process that trains, and the results that the clone must have in the end.
+    """
     expected = results(site.clone)
     forget(site.clone, [STAGE])
     run = site.run(client)
@@ -177,7 +181,7 @@ def begin(site: Site, client: SyncPrefectClient) -> tuple[FlowRun, psutil.Proces
 
 
 def a_fired_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """A run starts at its minute, and the flow ends well."""
+    """A scheduled run starts by itself, and the flow completes."""
     site.schedule(MINUTE)
     try:
         run = until(
@@ -196,7 +200,7 @@ def a_fired_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
 
 
 def one_missed_run_is_made_up_for(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """Of several runs that were missed without a worker, one runs."""
+    """Of several runs that were missed while there was no worker, only one runs."""
     site.stop_worker()
     before = {run.id for run in site.runs(client, RETRAINING)}
     site.schedule(MINUTE)
@@ -236,7 +240,7 @@ def a_failure_calls_the_webhook(site: Site, client: SyncPrefectClient) -> dict[s
 
 
 def a_killed_stage_is_retried(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """A training that a signal ended is retried, and continues to the same bytes."""
+    """A training that a signal ended is retried, continues, and ends with the same bytes."""
     run, process, expected = begin(site, client)
     process.kill()
     done = ended(client, run)
@@ -247,7 +251,7 @@ def a_killed_stage_is_retried(site: Site, client: SyncPrefectClient) -> dict[str
 
 
 def a_cancelled_run_ends_its_processes(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """Cancelling ends the process tree; the next run continues."""
+    """Cancelling ends the process tree; the next run continues the training."""
     run, process, expected = begin(site, client)
     at = time.monotonic()
     client.set_flow_run_state(run.id, Cancelling())
@@ -269,7 +273,7 @@ def a_cancelled_run_ends_its_processes(site: Site, client: SyncPrefectClient) ->
 
 
 def a_killed_worker(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """The run of a killed worker is marked as crashed and reported; the next run continues."""
+    """The run of a killed worker is marked as crashed and reported; the next run continues the training."""
     before = len(site.bodies())
     run, _, expected = begin(site, client)
     site.stop_worker(signal.SIGKILL)
@@ -302,7 +306,7 @@ def two_flows_never_run_at_once(site: Site, client: SyncPrefectClient) -> dict[s
 
 
 def drift_starts_a_retraining(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """Two windows in another style raise the alarm; the webhook is called, and a retraining runs once."""
+    """Two windows in another style raise the alarm; the webhook is called, and one retraining runs."""
     before, known = len(site.bodies()), {run.id for run in site.runs(client, RETRAINING)}
     messages = read_jsonl(site.clone.path / "data/raw/spam.jsonl")
     for number in range(2):
@@ -328,7 +332,7 @@ def drift_starts_a_retraining(site: Site, client: SyncPrefectClient) -> dict[str
 
 
 def make_schedule(site: Site, client: SyncPrefectClient) -> dict[str, Any]:
-    """`make schedule` fires without a pool or worker; Ctrl-C ends the process tree and pauses the schedule."""
+    """`make schedule` starts due runs without a pool or worker; Ctrl-C ends all processes and pauses the schedule."""
     site.stop_worker()
     site.clone.change({"retrain.cron": MINUTE})
     before = {run.id for run in client.read_flow_runs()}
@@ -370,7 +374,7 @@ TRIALS = (
 
 
 def photograph(site: Site, client: SyncPrefectClient) -> None:
-    """Save pictures of the server's pages."""
+    """Save pictures of the server's pages, if Chromium is installed."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         return

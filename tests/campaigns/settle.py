@@ -97,7 +97,7 @@ def add_blank_lines(source: str, rng: random.Random) -> str:
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[Any, ast.Expr | None]]:
-    """Modules, classes and functions with their docstrings."""
+    """Yield modules, classes and functions, each with its docstring; None without one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
@@ -232,7 +232,7 @@ Mutation = Callable[[ast.Module, random.Random], object]  # changes a tree in pl
 
 
 def nodes(tree: ast.AST, *kinds: type) -> list[Any]:
-    """Return nodes of some kinds outside statements without effect."""
+    """Return the nodes of some kinds, but no constants that are statements by themselves, such as docstrings."""
     idle = {
         id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
     }
@@ -548,8 +548,9 @@ def trial(
 ) -> tuple[list[dict[str, Any]], list[Any], float]:
     """Change some files that stages can reach, and list what is stale.
 
-    Returns for each change how many stages it concerns, how many of them name it as a reason, and how many have no
-    reason at all; then what is stale, and the seconds of the listing.
+    Returns:
+        For each change: the number of stages that it concerns, of those that name it as a reason, and of those that
+        have no reason at all. Then the stale stages, and the seconds that listing them took.
     """
     from pipelines.settle import stale_stages
 
@@ -578,7 +579,7 @@ def trial(
 
 
 def main() -> None:
-    """Run the campaign; exits with 1 if an edit was not settled, or a mutation was."""
+    """Run the campaign; exit with 1 if an edit was not settled, or a mutation was."""
     from pipelines.settle import settle, stale_stages
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

@@ -5,8 +5,8 @@
 A clone of the last commit, with a home, a registry and a Prefect of its own, starts with 1,750 messages of
 SMSSpamCollection, which is in the folder GROUNDUP_MIRROR; about 400 are for training and 800 for the gate. The others
 arrive as files of labels. After every step, ledger, registry and the server, which is never restarted, must agree on
-the champion. It takes about eight minutes on two free cores, prints a table of the steps, and ends with 1 if a step
-did not end as it must.
+the champion. The campaign takes about eight minutes on two free cores, prints a table of the steps, and exits with 1
+if a step failed.
 """
 
 import csv
@@ -44,10 +44,8 @@ from tests.pipelines.test_server import free_port
 
 Rows = Sequence[dict[str, Any]]
 
-FIRST, NOISY = (
-    1750,
-    1200,
-)  # messages of the first training, and those whose labels are spoilt; the rest comes last
+# messages of the first training, and those of which some get the wrong label; the rest arrives with right labels
+FIRST, NOISY = 1750, 1200
 FLIPPED = 0.3
 OWN, METRICS = "data/own/messages.jsonl", "reports/metrics/spam.json"
 VALUES = profile("tiny") | {
@@ -79,7 +77,7 @@ PATIENCE = 120.0  # seconds until the server answers with another version
 
 @dataclass(frozen=True)
 class Messages:
-    """The real messages in three parts without common texts."""
+    """The real messages, in three parts that share no text."""
 
     first: Rows
     noisy: Rows
@@ -87,7 +85,7 @@ class Messages:
 
     @classmethod
     def read(cls, folder: Path, seed: int) -> "Messages":
-        """Read and shuffle the messages of the mirror."""
+        """Read, deduplicate and shuffle the messages in the folder of the mirror."""
         file = folder / "SMSSpamCollection"
         rows, _ = dedupe(READERS["sms_tsv"](file.read_bytes(), "spam", file.name))
         random.Random(seed).shuffle(rows)
@@ -95,14 +93,14 @@ class Messages:
 
 
 def flip(rows: Rows, share: float, seed: int) -> Rows:
-    """Return the rows with the other label for a random share of them."""
+    """Return the rows, of which a random share has the other label."""
     chosen = set(random.Random(seed).sample(range(len(rows)), round(share * len(rows))))
     other = dict(zip(LABELS, reversed(LABELS), strict=True))
     return [row | {"label": other[row["label"]]} if i in chosen else row for i, row in enumerate(rows)]
 
 
 def as_csv(rows: Rows, header: Sequence[str] = ("text", "label")) -> bytes:
-    """Return the first columns of (text, label), named as in the header, as CSV in UTF-8."""
+    """Return text and label of the rows as CSV in UTF-8, with the names in `header`; only the text if it has one."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerows([header, *((row["text"], row["label"])[: len(header)] for row in rows)])
@@ -110,7 +108,13 @@ def as_csv(rows: Rows, header: Sequence[str] = ("text", "label")) -> bytes:
 
 
 def bad_files(rows: Rows, known: Rows, test: Rows) -> dict[str, bytes]:
-    """Return files that must be refused, by what is wrong with them."""
+    """Return the contents of files that must be refused, each under what is wrong with it.
+
+    Args:
+        rows: new messages.
+        known: messages that the project has already.
+        test: messages of its test set.
+    """
     many = [
         row | {"text": f"{row['text']} {n}"}
         for n, row in zip(range(5100), itertools.cycle(rows), strict=False)
@@ -152,7 +156,7 @@ class Site:
         return done, self.ledger()[before:]
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Return the entries on the classifier."""
+        """Return the ledger's entries on the classifier."""
         file = self.clone.path / "reports/ledger.jsonl"
         return [
             entry for entry in (read_jsonl(file) if file.exists() else []) if entry["model"] == SPAM_MODEL
@@ -175,7 +179,7 @@ class Site:
         return count, hashlib.sha256((self.clone.path / METRICS).read_bytes()).hexdigest()
 
     def accuracy(self) -> float:
-        """Return the accuracy on the test set."""
+        """Return the champion's accuracy on the test set, as last measured."""
         return float(read_json(self.clone.path / METRICS)["test"]["accuracy"]["mean"])
 
     def drop(self, name: str, data: bytes) -> None:
@@ -188,7 +192,7 @@ class Site:
         return sorted((self.clone.path / "data/labelled").glob("*.jsonl*"))
 
     def ask(self) -> str:
-        """Return the version that answers two messages."""
+        """Let the server classify two messages; return the version that answered."""
         texts = ["Are we still meeting for lunch?", "You have WON a prize! Call 09061701461 now to claim"]
         answer = httpx.post(self.url, json={"inputs": texts}, timeout=PATIENCE)
         answer.raise_for_status()
@@ -196,7 +200,7 @@ class Site:
         return answer.headers["X-Model-Version"]
 
     def wait_for(self, version: str) -> float:
-        """Return the seconds until the server answers with a version."""
+        """Wait until the server answers with a version; return the seconds that it took."""
         begun = time.monotonic()
         while (found := self.ask()) != version:
             assert time.monotonic() - begun < PATIENCE, (
@@ -242,7 +246,7 @@ class Site:
 
 
 def prepare(site: Site, messages: Messages, downloads: Path | None) -> None:
-    """Clone the last commit, and make the first messages its own dataset."""
+    """Clone the last commit, and make the first messages the dataset of the clone."""
     clone = site.clone
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone.path)], check=True)
     if downloads:
@@ -264,7 +268,7 @@ def prepare(site: Site, messages: Messages, downloads: Path | None) -> None:
 
 
 def decision(entries: Sequence[dict[str, Any]]) -> str:
-    """Return the decision of a retraining, its numbers and the first of its reasons."""
+    """Return a sentence with the last decision of a retraining, the first of its reasons, and its numbers."""
     assert entries, "nothing was decided"
     numbers = entries[-1]["numbers"]
     shown = {
@@ -277,7 +281,7 @@ def decision(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the error with which a command ended."""
+    """Return the one sentence with which a command must have failed."""
     assert done.returncode == 1, (
         f"exit {done.returncode}, expected 1: {done.stdout[-2000:]} {done.stderr[-2000:]}"
     )
@@ -287,7 +291,7 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 
 class Story:
-    """The steps; each returns what happened, and raises AssertionError if it must not have."""
+    """The steps. Each returns a sentence on what happened, and raises AssertionError if that was not right."""
 
     def __init__(self, site: Site, messages: Messages, seed: int, limit: float) -> None:
         self.site, self.messages, self.seed, self.limit = site, messages, seed, limit
@@ -303,7 +307,7 @@ class Story:
         return f"version 1 is champion; {sizes}; accuracy on test {self.site.accuracy():.4f}"
 
     def retrain_without_news(self) -> str:
-        """Nothing is new: nothing is trained or looked at."""
+        """Retrain without new data: nothing is trained, compared or scored."""
         scored, versions = self.site.scored(), self.site.versions()
         done, entries = self.site.retrain()
         assert done.returncode == 0, done.stderr[-3000:]
@@ -312,7 +316,7 @@ class Story:
         return "kept: no new candidate"
 
     def another_seed(self) -> str:
-        """The same data and another seed: kept or undecided, with the reason."""
+        """Retrain on the same data with another seed: the gate keeps the champion or is undecided."""
         scored = self.site.scored()
         self.site.clone.change({"finetune_spam.seeds": [2]})
         done, entries = self.site.retrain()
@@ -323,7 +327,7 @@ class Story:
         return said
 
     def flipped_labels(self) -> str:
-        """New messages, many with the wrong label: refused, or the gate keeps the champion."""
+        """Add messages of which many have the wrong label: they are refused, or the challenger is not promoted."""
         scored = self.site.scored()
         self.site.drop("flipped.csv", as_csv(flip(self.messages.noisy, FLIPPED, self.seed)))
         done, entries = self.site.retrain()
@@ -336,7 +340,7 @@ class Story:
         return f"taken in; {decision(entries)}"
 
     def right_labels(self) -> str:
-        """The wrong labels are undone, and others arrive with right ones: the better model is promoted."""
+        """Remove the wrong labels, and add messages with right ones: the better model is promoted."""
         count, metrics = self.site.scored()
         for file in self.site.increments():
             file.unlink()
@@ -356,7 +360,7 @@ class Story:
         )
 
     def rollback(self) -> str:
-        """Roll back; a second rollback has nowhere to go."""
+        """Roll back to the first version; a second rollback is refused, since there is no earlier one."""
         begun = time.monotonic()
         done = self.site.groundup("rollback", SPAM_MODEL, "--reason", "the story")
         ended = time.monotonic() - begun
@@ -371,7 +375,7 @@ class Story:
         return f"the command took {ended:.1f} s, the old version answered after {answered:.1f} s; then: {refused}"
 
     def retrain_after_rollback(self) -> str:
-        """A withdrawn version does not come back by itself."""
+        """Retrain after the rollback: the withdrawn version does not come back by itself."""
         scored = self.site.scored()
         done, entries = self.site.retrain()
         assert done.returncode == 0, done.stderr[-3000:]
@@ -380,7 +384,7 @@ class Story:
         return rows[-1].partition(f"| {SPAM_MODEL} | ")[2].strip(" |")
 
     def bad_file(self, wrong: str) -> str:
-        """A bad file: refused whole, in quarantine, and the retraining fails."""
+        """Add a bad file: it is refused whole and put into quarantine, and the retraining fails."""
         test = read_jsonl(self.site.clone.path / "data/prepared/spam/test.jsonl")
         before = (self.site.increments(), self.site.versions(), self.site.scored(), self.site.ledger())
         data = bad_files(self.messages.noisy, self.messages.first, test)[wrong]
@@ -412,7 +416,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Divides the messages and flips the labels.")] = 1,
     rollback_seconds: Annotated[float, typer.Option(help="Limit for a rollback, on a quiet machine.")] = 5.0,
 ) -> None:
-    """Tell the story; it ends with 1 if a step did not end as it must."""
+    """Run the steps of the story, and print a table of them; exit with 1 if a step failed."""
     folder = (project or Path(tempfile.mkdtemp(prefix="groundup-story-"))).resolve()
     (folder / "home").mkdir(parents=True)
     messages = Messages.read(mirror, seed)
@@ -435,7 +439,7 @@ def main(
 
 
 def tell(story: Story) -> bool:
-    """Run the steps, and print a line of the table for each; return whether one failed."""
+    """Run the steps, and print a line of the table for each; return whether all succeeded."""
     site = story.site
     print("| step | seconds | of processors | champion | outcome |\n|---|---|---|---|---|", flush=True)
     steps: dict[str, Callable[[], str]] = {
@@ -457,7 +461,7 @@ def tell(story: Story) -> bool:
 
 
 def step(site: Site, name: str, act: Callable[[], str]) -> bool:
-    """Run one step, after which the champion must be the same everywhere, and print its line."""
+    """Run one step, check that the champion is the same everywhere, and print a line; return whether all was right."""
     begun, worked = time.monotonic(), processor_seconds()
     try:
         outcome = act()
@@ -475,7 +479,7 @@ def step(site: Site, name: str, act: Callable[[], str]) -> bool:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of all commands so far."""
+    """Return the seconds of processor time of all commands that have ended."""
     times = os.times()
     return times.children_user + times.children_system
 

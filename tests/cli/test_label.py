@@ -187,3 +187,7 @@ def test_damaged_files_in_the_inbox_do_not_stop_the_labelling(messages: Path, mo
     increment = messages.parent / "data/labelled/1.jsonl"
     write_jsonl(increment, [json.loads('{"text": "FREE cake, for you", "label": "spam", "split": "train"}')])
     assert "4 of 5 messages to label" in ask(messages, model, "").stdout
+    write_jsonl(
+        inbox / "dropped.jsonl", [{"text": text} for text in TEXTS]
+    )  # without labels: still to be labelled
+    assert "4 of 5 messages to label" in ask(messages, model, "").stdout

@@ -53,3 +53,13 @@ def test_outside_of_a_project(command: str, tmp_path: Path, monkeypatch: pytest.
     assert isinstance(result.exception, BadInput)
     assert "has no dvc.yaml; expected the project's folder" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["trace", "reproduce"])
+def test_a_project_without_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    result = CliRunner().invoke(app, [command, "groundup-spam"])
+    assert isinstance(result.exception, BadInput)
+    assert [path.name for path in tmp_path.iterdir()] == ["dvc.yaml"]  # no store was made

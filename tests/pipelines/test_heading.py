@@ -75,10 +75,14 @@ def test_experiments_and_flow_runs_are_named_by_their_names(
 
 def test_a_link_to_the_commit_has_no_password(project: Path) -> None:
     head = git(project, "rev-parse", "HEAD")
-    for origin in ("https://me:secret@example.org/a/b.git", "git@example.org:a/b.git"):
+    for origin, host in (
+        ("https://me:secret@example.org/a/b.git", "example.org"),
+        ("https://example.org:8443/a/b.git", "example.org:8443"),
+        ("git@example.org:a/b.git", "example.org"),
+    ):
         git(project, "config", "remote.origin.url", origin)
         note = heading(project, "main", "x").tags["mlflow.note.content"]
-        assert f"[`{head}`](https://example.org/a/b/commit/{head})" in note and "secret" not in note
+        assert f"[`{head}`](https://{host}/a/b/commit/{head})" in note and "secret" not in note
 
 
 def test_a_folder_without_git_is_named_by_the_pipeline(tmp_path: Path) -> None:

@@ -211,8 +211,9 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     folder, store, contest = project
     make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
     add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
-    for _ in range(2):
-        retrain.compare.fn(contest, folder, PARAMS)
+    stricter = replace(PARAMS.retrain, gate=replace(PARAMS.retrain.gate, veto_level=0.02))
+    for params in (PARAMS, SimpleNamespace(retrain=stricter)):
+        assert "kept: no better" in retrain.compare.fn(contest, folder, params)
     written = Champions(store).ledger.entries()
     spent = retrain.spendings(written, contest.model)
     assert [spending.level for spending in spent] == [
@@ -221,6 +222,38 @@ def test_every_look_spends_of_the_budget_of_its_model(project: Any) -> None:
     assert len(spent) == 2 and spent[0].level > 0
     assert spent[0].time.isoformat(timespec="milliseconds") == written[1].time
     assert retrain.spendings(written, "another model") == []
+
+
+def test_a_comparison_is_repeated_only_with_other_rows_or_rules(project: Any) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    add_version(store, folder, contest.model, "0.85", recorded_keys(folder)["finetune"])
+    assert "kept: no better" in retrain.compare.fn(contest, folder, PARAMS)
+    asked_again = replace(contest, judge=lambda *_: pytest.fail("judged again"))
+    said = retrain.compare.fn(asked_again, folder, PARAMS)
+    assert "kept: compared before on the same rows, see entry 2 of the ledger" in said
+    assert len(Champions(store).ledger.entries()) == 2
+    with open(folder / "prepared/gate.jsonl", "a") as gate:
+        gate.write('{"score": 0.6}\n')
+    (folder / "source.txt").write_text((folder / "prepared/gate.jsonl").read_text())
+    assert "kept: no better" in retrain.compare.fn(contest, folder, PARAMS)
+    assert len(Champions(store).ledger.entries()) == 3
+
+
+def test_a_challenger_that_was_too_slow_or_moved_back_by_hand_is_compared_again(project: Any) -> None:
+    folder, store, contest = project
+    make_champion(store, contest.model, add_version(store, folder, contest.model, "0.90", "earlier"))
+    add_version(store, folder, contest.model, "0.95", recorded_keys(folder)["finetune"])
+    numbers = {"level": 1.0, "ratios": {"time per answer": 2.0, "size": 1.0}}
+    slow = replace(
+        contest, judge=lambda *_: Verdict("kept", ("its time per answer is too long",), numbers, 0.0)
+    )
+    retrain.compare.fn(slow, folder, PARAMS)
+    assert "promoted: better" in retrain.compare.fn(contest, folder, PARAMS)
+    make_champion(store, contest.model, "1")
+    assert "promoted: better" in retrain.compare.fn(contest, folder, PARAMS)
+    found = registry.champion(store, contest.model)
+    assert found is not None and found.version == "2"
 
 
 def test_a_version_that_was_rolled_back_does_not_come_back_by_itself(project: Any) -> None:

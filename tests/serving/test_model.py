@@ -71,6 +71,7 @@ def registered(
                 input_example=TEXTS[:2],
                 params=params,
                 metrics={"mcc": 0.5},
+                trained_on={"b", "a"},
             )
             assert store.client.get_run(run.run_id).info.status == "RUNNING"  # registering does not end it
         assert store.client.get_run(run.run_id).info.status == "FINISHED"

@@ -1,7 +1,7 @@
-"""`groundup label`: asks for labels of the messages that the spam model is least sure of, and writes them to the inbox.
+"""`groundup label`: asks for labels of messages and writes them to the inbox.
 
-These are for training. Every third question is about a random message, for the gate split (see `most_useful`). Of near
-duplicates only one is shown. The file of labels is written after each answer.
+Two of three messages are those that the spam model is least sure of, for training; every third is a random one, for the
+gate split (see `most_useful`). Of near duplicates only one is shown. The file of labels is written after each answer.
 """
 
 import os
@@ -34,7 +34,7 @@ ANSWERS = {
 
 
 class Question(NamedTuple):
-    """A message to label, its probability of spam, and the split that it is for."""
+    """A message to label, the model's probability that it is spam, and the split that the answer goes to."""
 
     text: str
     probability: float
@@ -53,13 +53,13 @@ def label(
     ),
     inbox: Annotated[Path, typer.Option(help="Folder to write the labels to.")] = Path("data/inbox"),
 ) -> None:
-    """Label messages at the terminal, those that the model is least sure of first.
+    """Label messages at the terminal, those first that the model is least sure of.
 
-    These are used for training. Every third message is a random one, by which models are compared.
+    Their labels are used for training. Every third message is a random one; its label is used to compare models.
 
     Answer s (spam), h (ham), k (skip), u (undo) or q (quit). Every answer is saved at once, in a new file in the inbox;
-    `python -m pipelines.inbox` takes it in. Messages that are labelled in the inbox already are not shown, nor near
-    duplicates of labelled ones.
+    `python -m pipelines.inbox` takes it in. Messages that are in the inbox or were taken in already are not shown, nor
+    are near duplicates of them.
 
     \b
       groundup label new_messages.csv
@@ -85,10 +85,10 @@ def label(
 
 
 def unlabelled(source: Path) -> list[str]:
-    """Return the messages of a file or of all files in a folder, each text once.
+    """Return the texts of the messages in a file or in all files of a folder, each text once.
 
     Raises:
-        BadInput: there is no such file, it is not a file of messages, or there are no messages.
+        BadInput: `source` does not exist, a file is not a file of messages, or there are no messages.
     """
     if source.is_dir():
         files = _files(source)
@@ -108,17 +108,22 @@ def unlabelled(source: Path) -> list[str]:
 
 
 def labelled(inbox: Path) -> list[str]:
-    """Return the messages in the files of the inbox and in the increments beside it, without unreadable files."""
+    """Return the texts of labelled messages in the inbox and in the increments (labelled/ beside the inbox).
+
+    Files that cannot be read are left out.
+    """
+    from groundup.datasets.messages import read_messages
+
     found = []
     for folder in (inbox, inbox.parent / "labelled"):
         for file in _files(folder) if folder.is_dir() else []:
-            with suppress(BadInput):  # the intake says what is wrong with it
-                found += _texts(file)
+            with suppress(BadInput):  # pipelines.inbox reports what is wrong with the file
+                found += [message["text"] for message in read_messages(file) if message.get("label")]
     return found
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of messages in a folder by name; hidden files are being written."""
+    """Return the files of messages in a folder, sorted by name, without hidden files, which are still being written."""
     from groundup.datasets.messages import SUFFIXES
 
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
@@ -133,12 +138,18 @@ def _texts(file: Path) -> list[str]:
 def most_useful(
     texts: Sequence[str], probabilities: Sequence[float], known: Sequence[str] = ()
 ) -> list[Question]:
-    """Return the messages to ask for, with two for training before each one for the gate split.
+    """Return the messages to ask about: two for training, then one for the gate split, and so on.
 
-    A third of the groups of near duplicates is for the gate, by hash, and asked for in the order of the hash: what the
-    model says of them plays no part, otherwise they would be unfair to it. The others are for training, the most
-    uncertain first: those whose probability is closest to the threshold (uncertainty sampling, Lewis and Gale 1994). Of
-    each group one message is returned, and none if one of it is in `known`.
+    A third of the groups of near duplicates is for the gate. A hash chooses them and sets their order. The model's
+    probabilities have no influence, because a gate of messages that the model finds difficult would be unfair to it.
+    The other groups are for training, the most uncertain first: those whose probability is closest to the threshold
+    (uncertainty sampling, Lewis and Gale 1994). One message of each group is returned, but none of a group with a
+    message in `known`.
+
+    Args:
+        texts: the messages.
+        probabilities: the model's probability of spam for each message.
+        known: messages that need no label.
     """
     from groundup.datasets.corpus import unit_hash
     from groundup.datasets.near_duplicates import near_groups  # imports scipy
@@ -166,7 +177,7 @@ def most_useful(
 
 
 class Session:
-    """The questions of one call, and the file of their answers."""
+    """One call of `groundup label`: its questions, the answers so far, and the file of labels."""
 
     def __init__(self, queue: Sequence[Question], inbox: Path) -> None:
         self.queue = queue
@@ -188,7 +199,7 @@ class Session:
                 self.save([*self.answers, answer])
 
     def ask(self) -> str:
-        """Read one answer; the end of standard input is QUIT.
+        """Ask until the answer is valid; return a label, SKIP, UNDO or QUIT (also at the end of standard input).
 
         Raises:
             BadInput: standard input is not text in its encoding.
@@ -210,14 +221,14 @@ class Session:
             typer.echo(f"expected one of {', '.join(ANSWERS)}")
 
     def undo(self) -> None:
-        """Take back the last answer, and show its message again."""
+        """Take back the last answer, so that `run` asks about its message again."""
         if self.answers:
             self.save(self.answers[:-1])
         else:
             typer.echo("there is no answer to undo")
 
     def rows(self, answers: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the messages that are labelled by these answers."""
+        """Return the rows of the file of labels: {"text", "label", "split"} for each answer that is a label."""
         answered = zip(self.queue, answers, strict=False)
         return [
             {"text": question.text, "label": answer, "split": question.split}
@@ -226,10 +237,10 @@ class Session:
         ]
 
     def save(self, answers: list[str]) -> None:
-        """Write the labels of all answers, atomically; without labels there is no file.
+        """Write the labels of all answers, atomically, and keep the answers; without labels there is no file.
 
         Raises:
-            BadInput: the file cannot be written; it and `answers` are then unchanged.
+            BadInput: the file cannot be written; the file and `self.answers` are then unchanged.
         """
         try:
             if rows := self.rows(answers):
@@ -248,7 +259,7 @@ class Session:
         return len(self.queue) - len(self.answers)
 
     def summary(self) -> str:
-        """Return what was done and what remains, in one line."""
+        """Return one line: number of labels, their file, and number of messages without an answer."""
         count = len(self.rows(self.answers))
         where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
         return f"{count:,} labels{where}. {self.left():,} messages remain."

@@ -1,4 +1,4 @@
-"""Commands for the registered models: list them, promote a version, roll back, check the ledger."""
+"""`groundup models`, `promote` and `rollback`: list registered models, check their ledger, move the champion."""
 
 import getpass
 import json
@@ -32,12 +32,13 @@ def models(
     restore: Annotated[
         bool,
         typer.Option(
-            "--restore", help="Add to the ledger what only MLflow has, and to MLflow what only it has."
+            "--restore",
+            help="Add to the ledger what only MLflow has, and to MLflow what only the ledger has.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the registered models: versions, aliases, when they were made, and their metrics.
+    """List the versions of the registered models: their aliases, when they were made, and their metrics.
 
     \b
       groundup models
@@ -80,7 +81,7 @@ def promote(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Make a version the champion, which serves.
+    """Make a version the champion, which is the version that serves.
 
     \b
       groundup promote groundup-spam
@@ -105,7 +106,7 @@ def rollback(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Return to the previous champion. A second rollback goes further back.
+    """Make the previous champion the champion again. A second rollback goes further back.
 
     \b
       groundup rollback groundup-spam
@@ -143,10 +144,10 @@ def _reasons(reason: str) -> Sequence[str]:
 
 
 def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
-    """Return what moves champions, the versions of a model, the newest first, and its aliases as MLflow has them.
+    """Return what moves a project's champions, and the versions (newest first) and aliases of a model in MLflow.
 
-    If an interrupted command has left the champion behind the ledger, the next one is refused, so that whoever repeats
-    a rollback does not go back twice.
+    The aliases are not reconciled with the ledger first. If an interrupted command has written its move to the ledger
+    but not to MLflow, the repeated command is refused; so a repeated rollback does not go back twice.
     """
     from groundup.tracking import registry
     from groundup.tracking.champions import Champions

@@ -1,4 +1,4 @@
-"""`groundup reproduce`: makes a model again from its commit and says whether the weights are the same bytes."""
+"""`groundup reproduce`: makes a model again from its commit and reports whether the weights are identical."""
 
 import signal
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def reproduce(
 ) -> None:
     """Make a model again from its commit, and compare the weights byte by byte.
 
-    It works in a temporary folder: the project's data, runs and registry stay as they are. The exit code is 0 only if
-    the weights are identical.
+    The command works in a temporary folder: the project's data, runs and registry stay as they are. The exit code is 0
+    only if the weights are identical.
 
     \b
       groundup reproduce groundup-spam
@@ -56,7 +56,7 @@ def reproduce(
 
 
 def lines(title: str, outcome: "Outcome") -> Iterator[str]:
-    """Yield the result in lines: identical or not, both hashes, and, if not, what may be the reason."""
+    """Yield the result in lines: identical or different, the hashes, and inputs, machine and packages that differ."""
     recorded, found = outcome.recorded, outcome.found
     yield f"{'identical' if outcome.identical else 'different'}: the weights of {title} and those made again"
     yield f"  recorded  md5 {recorded.md5}  sha256 {recorded.sha256 or 'not recorded'}  {recorded.bytes:,} bytes"

@@ -1,4 +1,4 @@
-"""`groundup trace`: prints where a model comes from, as text or JSON, and writes it as a page."""
+"""`groundup trace`: prints where a model comes from, as text or JSON, and writes it as a page on request."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ def traced(model: str) -> tuple[Path, "Trace"]:
     """Return the project that contains the working folder, and the lineage of one of its models.
 
     Raises:
-        BadInput: this is not a project's folder; or see `trace`.
+        BadInput: the working folder is not in a project, there is no tracking store, or as for `lineage.trace.trace`.
     """
     from groundup.lineage.locks import workspace
     from groundup.lineage.trace import trace
@@ -59,11 +59,11 @@ def traced(model: str) -> tuple[Path, "Trace"]:
     root = workspace()
     if not (root / "dvc.yaml").is_file():
         raise BadInput(f"{root} has no dvc.yaml; expected the project's folder: change to it and try again.")
-    return root, trace(root, connect(root), model)
+    return root, trace(root, connect(root, create=False), model)
 
 
 def lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of the text for a terminal; `facts` as from `Trace.as_json`."""
+    """Yield a model's lineage as lines for the terminal; `facts` are from `Trace.as_json`."""
     yield from _head(facts)
     phase = ""
     numbers = {step["stage"]: number for number, step in enumerate(facts["steps"], 1)}
@@ -113,7 +113,7 @@ def _patch(run: Mapping[str, Any]) -> str:
 
 
 def _machine(environment: Mapping[str, Any] | None, requirements: Sequence[str]) -> Iterator[str]:
-    """Yield what a run recorded of its machine and of the packages that matter most."""
+    """Yield the lines on a run's machine and its main packages; without a record of them, on `requirements`."""
     if environment is None:
         yield "  hardware    not recorded"
         yield f"  software    {', '.join(requirements) or 'not recorded'}"
@@ -153,7 +153,10 @@ def _step(step: Mapping[str, Any], numbers: Mapping[str, int], raw: Any) -> Iter
 
 
 def _figures(phase: str, metrics: Mapping[str, float]) -> str:
-    """Return up to twelve metrics: of a training those on validation data, of a check or an evaluation all."""
+    """Return up to twelve metrics of a stage in one line; of a training, only those on validation data.
+
+    Stages of other phases than training, validation and evaluation have none.
+    """
     shown = [
         f"{name} {value:.6g}"
         for name, value in metrics.items()

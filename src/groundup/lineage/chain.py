@@ -1,4 +1,4 @@
-"""The chain of stages behind a model: from the record of its stage to those of the stages that made its data."""
+"""The chain of stages behind a model: the stage that made it, the stages that made its data, and so on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import networkx
 
 from groundup.lineage.locks import Locked, Locks, content_of, is_code, split
 
-# Phases in the order of the chain, with the first words of the names of their stages; other stages prepare data.
+# Phases in the order of the chain, with the beginnings of their stages' names; all other stages prepare data.
 PHASES: Mapping[str, tuple[str, ...]] = {
     "raw data": ("download", "published_weights"),
     "validation": ("validate", "check_"),
@@ -38,8 +38,8 @@ class Item:
     Attributes:
         path: relative to the project's folder.
         hash: DVC's MD5, which ends in `.dir` for a folder.
-        bytes: its size, or None if the lock file does not have it.
-        made_by: the stage that made it, or "" if no stage did or none is known.
+        bytes: size in bytes, or None if the lock file does not have it.
+        made_by: the stage that made the item, or "" if no stage did or none is known.
     """
 
     path: str
@@ -56,12 +56,13 @@ class Step:
         stage: its name, with the path of its dvc.yaml unless that is the main pipeline's.
         phase: a key of PHASES.
         key: hash of command, values and dependencies.
-        source: where the record was read.
+        source: where the record of the stage was read.
         cmd, params: the command, and the values by file and section.
-        data: what it read.
+        data: the data that the stage read.
         code: the code that it ran.
-        outs: what it wrote.
+        outs: the files and folders that it wrote.
         unknown: sentences on what could not be found.
+        entry: the stage's entry in the lock file, as DVC wrote it.
     """
 
     stage: str
@@ -78,12 +79,12 @@ class Step:
 
     @property
     def after(self) -> tuple[str, ...]:
-        """The stages that made its data."""
+        """The names of the stages that made this stage's data, if known."""
         return tuple(dict.fromkeys(item.made_by for item in self.data if item.made_by))
 
 
 def chain(locks: Locks, target: Locked) -> list[Step]:
-    """Return the stages behind `target` and `target` itself, each after those that made its data.
+    """Return the stages behind `target`, then `target` itself, each after the stages that made its data.
 
     Among the stages that could come next, one of an earlier phase comes first.
     """
@@ -99,10 +100,11 @@ def chain(locks: Locks, target: Locked) -> list[Step]:
 
 
 def measurements(locks: Locks, target: Locked, known: list[Step]) -> list[Step]:
-    """Return the stages that evaluated an output of `target`, each with the data of the chain `known`.
+    """Return the stages that evaluated an output of `target`.
 
-    Data from outside the chain, such as another model, have no maker. If a stage has several records, because its code
-    or values have changed, the one from the source of `target` is returned, or else the first.
+    A record counts only if its data from the chain `known` have the hashes that they have in the chain. Other data,
+    such as another model, have no maker in the result. If a stage has several records, because its code or values have
+    changed, the one from the source of `target` is returned, or else the first.
     """
     made = {out.path: out for step in known for out in step.outs}
     found: dict[str, Locked] = {}

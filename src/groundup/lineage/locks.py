@@ -1,8 +1,8 @@
 """Entries of dvc.lock files: which stage made which bytes from which inputs. They are read without DVC.
 
 An entry has the shape that DVC writes: `cmd`, `deps`, `params` and `outs`, with an MD5 for each file and folder. The
-file of the project's folder has the last run only. Earlier runs are in commits and in DVC's run cache, which keeps the
-entry of every run on this machine.
+lock files in the project's folder have only the last run of each stage. Earlier runs are in commits and in DVC's run
+cache, which keeps the entry of every run on this machine.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from groundup.lineage.repository import commits, git, is_commit, md5_of, show
 from groundup.tracking.pointers import cache_folder, cached
 
 LOCK = "dvc.lock"
-# names of sources; others are `commit <revision>`
+# names of two sources; all others are called `commit <revision>`
 FOLDER = "the project's folder"
 RUN_CACHE = "DVC's run cache"
 
 
 def workspace(here: Path | None = None) -> Path:
-    """Return the DVC project that contains `here` (default: the working folder); `here` itself if there is none.
+    """Return the DVC project that contains `here` (default: the working folder); without one, `here` itself.
 
     DVC_ROOT cannot be used: in the temporary folders of `dvc exp run --temp` and `--queue` it names the main project.
     """
@@ -56,7 +56,7 @@ def is_code(path: Path) -> bool:
 
 
 def holds(outer: str, inner: str) -> bool:
-    """Return whether a path is another one or a folder that contains it."""
+    """Return whether the path `outer` is `inner`, or a folder that contains it."""
     return inner == outer or inner.startswith(f"{outer}/")
 
 
@@ -67,8 +67,8 @@ class Locked:
     Attributes:
         stage: DVC's name of the stage in the project's folder, such as `pipelines/study/dvc.yaml:ladder`; "" as read
             from the run cache, which has no names (see `Locks.named`).
-        entry: as DVC wrote it.
-        source: where the entry was read.
+        entry: the stage's entry as DVC wrote it.
+        source: where the entry was read, such as "commit 0123456789".
     """
 
     stage: str
@@ -77,7 +77,7 @@ class Locked:
 
     @cached_property
     def key(self) -> str:
-        """The stage key."""
+        """The stage key, see `stage_key`."""
         return stage_key(self.entry)
 
     @property
@@ -93,20 +93,20 @@ class Locked:
 
 @dataclass(frozen=True)
 class Source:
-    """One lock file, or the run cache, as text, which is parsed only if it can contain what is searched."""
+    """One lock file, or one entry of the run cache, as text; it is parsed only when its entries are needed."""
 
     name: str
     dvc_yaml: str  # "" for an entry of the run cache
     text: str
-    past: bool = False  # the lock file of a commit other than the one asked for
+    past: bool = False  # read from the history of the lock file, not from the revision that was asked for
 
     def has(self, words: tuple[str, ...]) -> bool:
-        """Return whether every word occurs in the text; parsing takes a thousand times as long."""
+        """Return whether every word occurs in the text, to spare parsing, which takes a thousand times as long."""
         return all(word in self.text for word in words)
 
     @cached_property
     def entries(self) -> tuple[Locked, ...]:
-        """The stages; none if the text is not that of a lock file (a killed run may leave an incomplete one)."""
+        """The entries of the stages; none if the text is no lock file (a killed run may leave an incomplete one)."""
         try:
             # unlike PyYAML, it reads 5e-4 as a number, as DVC does
             content = YAML(typ="safe").load(self.text)
@@ -132,7 +132,11 @@ def split(stage: str) -> tuple[str, str]:
 
 
 class Locks:
-    """All records of stages that a project has: the revision's lock files, the folder's, the run cache's, history's."""
+    """All records of stages that a project has.
+
+    They are searched in this order: lock files of a revision, those in the project's folder, DVC's run cache, lock
+    files of all commits.
+    """
 
     def __init__(self, root: Path, revision: str = "") -> None:
         """Search the lock files of `revision` first; without one, those in the project's folder."""
@@ -150,10 +154,10 @@ class Locks:
         return next((one for one in self._having(words) if one.key == key), None)
 
     def maker(self, path: str, md5: str, near: str = "") -> Locked | None:
-        """Return the record of the stage that made these bytes, from the source called `near` if it has one.
+        """Return the record of the stage that wrote `path` with this hash, or None.
 
-        A file inside an output folder counts as made by the folder's stage in the source `near`, since a lock file has
-        only the hash of the whole folder.
+        A record from the source called `near` comes first. If no record has the path, the stage in `near` that wrote a
+        folder around it is returned: a lock file has only the hash of the whole folder.
         """
         made = (one for one in self._having((md5,)) if one.outs.get(path) == md5)
         around = [one for source in self._sources if source.name == near for one in source.entries]
@@ -165,7 +169,7 @@ class Locks:
         return next((one for one in around if any(holds(out, path) for out in one.outs if out != path)), None)
 
     def users(self, made: Locked) -> list[Locked]:
-        """Return the records of the stages that read an output of `made` with the same hash, one for each key."""
+        """Return the records of the stages that read an output of `made` with the same hash, one per stage key."""
         found: dict[str, Locked] = {}
         for path, md5 in made.outs.items():
             for one in self._having((md5,)):
@@ -174,14 +178,17 @@ class Locks:
         return list(found.values())
 
     def stage_of(self, path: str) -> Locked | None:
-        """Return the record of the stage whose output is `path` in the project's folder, or None."""
+        """Return the record, in the project's lock files, of the stage whose output is `path`, or None."""
         found = (
             one for one in self._having((path,), past=False) if path in one.outs and one.source == FOLDER
         )
         return next(found, None)
 
     def named(self, one: Locked) -> Locked:
-        """Return the record with its stage's name: that of the stage with the same first output in another source."""
+        """Return the record with its stage's name, which records of the run cache lack.
+
+        The name is that of a stage with the same first output in another source, or `former stage of <output>`.
+        """
         if one.stage or not one.outs:
             return one
         first = next(iter(one.outs))
@@ -189,7 +196,7 @@ class Locks:
         return Locked(next(alike, f"former stage of {first}"), one.entry, one.source)
 
     def _having(self, words: tuple[str, ...], past: bool = True) -> Iterator[Locked]:
-        """Yield the records of the sources that contain every word; those of old commits last, and only if `past`."""
+        """Yield the records of the sources that contain every word; last, and only if `past`, those of old commits."""
         for source in self._all():
             if source.past and not past:
                 return
@@ -197,7 +204,7 @@ class Locks:
                 yield from source.entries
 
     def _all(self) -> Iterator[Source]:
-        """Yield the sources in order; the later ones are read only if the earlier ones do not suffice."""
+        """Yield the sources in order; each is read when it is first asked for."""
         position = 0
         while True:
             if position == len(self._sources):
@@ -240,7 +247,7 @@ def _dvc_yaml(lock: str) -> str:
 
 
 def listing(root: Path, md5: str) -> dict[str, str] | None:
-    """Return the MD5 of each file of a folder, by its path in the folder, from DVC's cache; None if it is not there.
+    """Return the MD5 of each file in a folder, by its path in it, from DVC's cache; None if the listing is not there.
 
     Args:
         root: the project's folder.

@@ -1,8 +1,8 @@
-"""What every run of a stage records for its lineage, as small artifacts in the folder lineage/, and how it is read.
+"""Writes and reads the artifacts in lineage/ of a stage's run, from which its model can be traced later.
 
 lock.json: the stage's name and its entry in dvc.lock without its outputs. environment.json: machine, packages, torch.
-uncommitted.patch: what differed from the last commit. The lock file in git is often that of an earlier run, since the
-results are committed after the run, or never.
+uncommitted.patch: the difference between the files and the last commit. They are needed because the lock file in git is
+often that of an earlier run: results are committed after the run, or never.
 """
 
 import json
@@ -22,25 +22,25 @@ PATCH_CHARACTERS = 5_000_000  # a larger patch is not kept
 
 
 def log_entry(run: Run, stage: str, entry: Mapping[str, Any]) -> None:
-    """Log the inputs of a stage.
+    """Log the inputs of a stage as lock.json.
 
     Args:
         run: the stage's run.
         stage: DVC's name of the stage in the project's folder.
-        entry: cmd, deps and params, as DVC will write them to dvc.lock.
+        entry: `cmd`, `deps` and `params`, as DVC will write them to dvc.lock.
     """
     run.text(_json({"stage": stage, **entry}), f"{FOLDER}/{ENTRY}")
 
 
 def log_changes(run: Run, root: Path) -> None:
-    """Log what is not committed in the folder in which the stage works, unless it is very large."""
+    """Log the uncommitted changes in the folder in which the stage works, unless they exceed PATCH_CHARACTERS."""
     patch = uncommitted(root)
     if patch and len(patch) <= PATCH_CHARACTERS:
         run.text(patch, f"{FOLDER}/{PATCH}")
 
 
 def log_environment(run: Run) -> None:
-    """Log machine, packages and, if the stage used it, torch; call it when the stage has ended."""
+    """Log machine, packages and torch's settings; call it after the stage, since torch may be imported in it."""
     run.text(_json(environment()), f"{FOLDER}/{ENVIRONMENT}")
 
 

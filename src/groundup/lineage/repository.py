@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# files that a run itself writes; a change of theirs is not a change of the code
+# files that stages write; changes in them are not changes of the code
 NOT_CODE = (":!*dvc.lock", ":!reports")
 
 
@@ -35,19 +35,20 @@ def is_commit(root: Path, revision: str) -> bool:
 
 
 def commits(root: Path, path: str) -> list[str]:
-    """Return the commits that changed a file, the newest first, on every branch and in DVC's experiments."""
+    """Return the ids of the commits that changed a file, on every branch and in DVC's experiments, newest first."""
     return git(root, "log", "--all", "--format=%H", "--", path).split()
 
 
 def show(root: Path, revision: str, path: str) -> bytes:
-    """Return a file of the folder `root` as it was at a revision; empty if there was none."""
-    return git_bytes(root, "show", f"{revision}:./{path}")  # without ./ from the top of the repository
+    """Return the content of a file in `root` (a path relative to it) at a revision; empty if there was none."""
+    # without ./, the path would begin at the top of the repository
+    return git_bytes(root, "show", f"{revision}:./{path}")
 
 
 def uncommitted(root: Path) -> str:
-    """Return the difference between the last commit and the files in git, as a patch; empty if there is none.
+    """Return the changes to tracked files since the last commit, as a patch; empty if there are none.
 
-    A patch with lines that are not UTF-8 cannot be kept as text, and is left out.
+    It is also empty if a line of the patch is not UTF-8, because it could not be kept as text.
     """
     try:
         return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE).decode("utf-8")
@@ -56,7 +57,7 @@ def uncommitted(root: Path) -> str:
 
 
 def apply(root: Path, patch: str) -> bool:
-    """Apply a patch of `uncommitted` to the files of a folder; return False, changing nothing, if it does not fit."""
+    """Apply a patch from `uncommitted` to a folder's files; if it does not fit, change nothing and return False."""
     command = ["git", "apply", "--whitespace=nowarn"]
     return (
         subprocess.run(command, cwd=root, input=patch.encode(), capture_output=True, check=False).returncode
@@ -65,7 +66,7 @@ def apply(root: Path, patch: str) -> bool:
 
 
 def versions(root: Path, path: str, revision: str) -> Iterator[tuple[str, bytes]]:
-    """Yield each version of a file with its place: at the revision, in the folder, in other commits."""
+    """Yield the name of a place and a file's content there: the revision, the project's folder, then all commits."""
     if found := show(root, revision, path) if revision else b"":
         yield f"commit {revision[:10]}", found
     if (root / path).is_file():
@@ -76,7 +77,7 @@ def versions(root: Path, path: str, revision: str) -> Iterator[tuple[str, bytes]
 
 
 def version_with(root: Path, path: str, md5: str, revision: str) -> bytes | None:
-    """Return the content of a file with this MD5 from the revision, the folder or any other commit, or None."""
+    """Return a file's content with this MD5 from the revision, the project's folder or any commit, or None."""
     return next((text for _, text in versions(root, path, revision) if md5_of(text) == md5), None)
 
 

@@ -11,34 +11,26 @@ from ruamel.yaml import YAML
 
 from groundup.errors import BadInput
 from groundup.lineage.chain import Item, Step
-from groundup.lineage.locks import (
-    LOCK,
-    Locked,
-    Source,
-    folder_hash,
-    listing,
-    split,
-    stage_key,
-)
+from groundup.lineage.locks import LOCK, Locked, Source, folder_hash, listing, split, stage_key
 from groundup.lineage.records import ENVIRONMENT, PATCH
 from groundup.lineage.repository import apply, is_commit, md5_of, version_with
 from groundup.lineage.runs import WEIGHTS, RunFacts, Weights, weights_in
 from groundup.lineage.trace import Trace
 from groundup.lineage.worktree import run_dvc, worktree
 from groundup.tracking.environment import differences, environment
-from groundup.tracking.pointers import cache_folder, cached, config
+from groundup.tracking.pointers import cache_folder, cached, dvc_settings
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The comparison of a model with one that was made again.
+    """The comparison of a model with the same model made again.
 
     Attributes:
-        recorded, found: the weights.
+        recorded, found: the weights of the model, and those made again.
         inputs: sentences on inputs that differ from the recorded ones; empty if all are the same.
-        outs: the recorded and the found hash of each output, by path.
+        outs: the recorded hash and the new hash of each output, by path; the new one is "" if the output is missing.
         machine: facts of machine and packages that differ; None if the run did not record them.
     """
 
@@ -50,7 +42,7 @@ class Outcome:
 
     @property
     def identical(self) -> bool:
-        """Whether the weights are the same bytes."""
+        """Whether both weights have the same MD5 and, if it was recorded, the same SHA-256."""
         return self.recorded.md5 == self.found.md5 and (
             not self.recorded.sha256 or self.recorded.sha256 == self.found.sha256
         )
@@ -62,12 +54,12 @@ def reproduce(root: Path, model: Trace, *, from_scratch: bool, say: Say) -> Outc
     Args:
         root: the project's folder.
         model: the model's lineage.
-        from_scratch: run the stages behind it too, beginning with the download, with an empty cache; otherwise its data
-            are taken from DVC's cache or remote.
-        say: receives one line for each step.
+        from_scratch: also run all stages behind it, from the download on, with an empty cache; otherwise its data are
+            taken from git, DVC's cache or remote.
+        say: receives one line of progress for each step.
 
     Raises:
-        BadInput: the model's revision, weights or data are not known or not there, or a stage failed.
+        BadInput: the model's revision, weights or data are unknown or missing, or a stage failed.
     """
     run, recorded = _needed(root, model)
     step = model.step
@@ -129,7 +121,7 @@ def _restore_changes(place: Path, run: RunFacts, say: Say) -> None:
 
 
 def _restore_values(place: Path, steps: Sequence[Step]) -> Iterator[str]:
-    """Write the recorded values into the worktree's files of values; yield one sentence for each that differed."""
+    """Write the recorded values into the worktree's params.yaml files; yield one sentence for each that differed."""
     for file in sorted({file for step in steps for file in step.params if Path(file).name == "params.yaml"}):
         path = place / file
         yaml = YAML(typ="safe")
@@ -156,7 +148,7 @@ def _remove_locks(place: Path) -> None:
 
 
 def _write_locks(place: Path, steps: Sequence[Step]) -> None:
-    """Write the recorded entries as the worktree's lock files: those of the commit may be of earlier runs."""
+    """Write the recorded entries as the worktree's lock files, since those of the commit may be of earlier runs."""
     found: dict[str, dict[str, Any]] = {}
     for step in steps:
         dvc_yaml, name = split(step.stage)
@@ -168,7 +160,11 @@ def _write_locks(place: Path, steps: Sequence[Step]) -> None:
 
 
 def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
-    """Put the data of a training into the worktree: from git, DVC's cache, the project (user's files) or a remote."""
+    """Put the data of a training into the worktree: from git, DVC's cache, the user's own files, or DVC's remote.
+
+    Raises:
+        BadInput: none of them has the data with the recorded hash.
+    """
     missing = [item for item in model.step.data if not _is_there(place, item)]
     missing = [item for item in missing if not _from_git(root, place, item, revision)]
     missing = [item for item in missing if not _from_cache(root, place, item)]
@@ -186,7 +182,7 @@ def _supply_data(root: Path, place: Path, model: Trace, revision: str) -> None:
 
 
 def _supply_user_data(root: Path, place: Path, steps: Sequence[Step]) -> None:
-    """Copy the user's own files, which are in neither git nor DVC."""
+    """Copy data that no stage made, such as the user's own files, from the project if the worktree lacks them."""
     for item in {item.path: item for step in steps for item in step.data if not item.made_by}.values():
         if not _is_there(place, item):
             _from_project(root, place, item)
@@ -200,7 +196,10 @@ def _is_there(place: Path, item: Item) -> bool:
 
 
 def _from_git(root: Path, place: Path, item: Item, revision: str) -> bool:
-    """Copy a file that git keeps, such as metrics, from the commit or the folder in which it has this hash."""
+    """Copy a file that git keeps, such as metrics, as it is in the commit or folder in which it has this hash.
+
+    Return False if there is none.
+    """
     if item.hash.endswith(".dir"):
         return False
     content = version_with(root, item.path, item.hash, revision)
@@ -212,7 +211,10 @@ def _from_git(root: Path, place: Path, item: Item, revision: str) -> bool:
 
 
 def _from_cache(root: Path, place: Path, item: Item) -> bool:
-    """Copy a file or folder from DVC's cache, also metrics that git keeps, which `dvc checkout` leaves alone."""
+    """Copy a file or folder from DVC's cache; return False if it is not there.
+
+    `dvc checkout` would not do: it leaves out metrics, which git keeps.
+    """
     folder = item.hash.endswith(".dir")
     files = listing(root, item.hash) if folder else {"": item.hash}
     if files is None or not all(cached(root, md5).is_file() for md5 in files.values()):
@@ -238,8 +240,8 @@ def _from_project(root: Path, place: Path, item: Item) -> bool:
 
 
 def _write_config(root: Path, place: Path, cache: Path) -> None:
-    """Give the worktree this cache, and the remotes of `root` with absolute paths."""
-    settings = config(root)
+    """Write DVC's settings for the worktree: those of `root`, with this cache and with absolute paths of remotes."""
+    settings = dvc_settings(root)
     if not settings.has_section("cache"):
         settings.add_section("cache")
     settings["cache"]["dir"] = str(cache)
@@ -264,7 +266,7 @@ def _compare(place: Path, model: Trace, run: RunFacts, recorded: Weights) -> Out
     outs = {out.path: (out.hash, now.outs.get(out.path, "")) for out in step.outs}
     before = run.environment
     machine = None if before is None else tuple(differences(before, _environment_in(place)))
-    wanted = run.entry or step.entry  # settle may have changed the entry in the lock file
+    wanted = run.entry or step.entry  # pipelines.settle may have changed the entry in the lock file since
     return Outcome(recorded, weights_in(file, "the worktree"), tuple(_inputs(wanted, made)), outs, machine)
 
 
@@ -276,7 +278,7 @@ def _entry_in(place: Path, stage: str) -> Mapping[str, Any]:
 
 
 def _environment_in(place: Path) -> Mapping[str, Any]:
-    """Return what the stage recorded in the worktree's store; older code records nothing."""
+    """Return the environment that the stage recorded in the worktree's store, or else, for old code, this process's."""
     files = sorted(
         place.glob(f"mlruns/*/*/artifacts/lineage/{ENVIRONMENT}"), key=lambda one: one.stat().st_mtime
     )

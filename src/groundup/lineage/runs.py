@@ -1,4 +1,4 @@
-"""What MLflow recorded of a stage and of a registered model. It reads only; nothing of the store is changed."""
+"""Reads what MLflow recorded about the runs of stages and about registered models; changes nothing in the store."""
 
 import hashlib
 import json
@@ -21,17 +21,18 @@ SYSTEM = "system/"  # MLflow's metrics of the machine
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run of a stage. Times are UTC in ISO format.
+    """A run of a stage.
 
     Attributes:
         id, experiment: MLflow's ids.
         stage: the stage's name in its dvc.yaml.
         status: FINISHED, FAILED, KILLED or RUNNING.
-        host: the machine's name.
+        started, ended: UTC, in ISO format; "" if unknown.
+        host: the machine's name, or "".
         revision: the git revision, with `-dirty` if there were uncommitted changes; "" outside of git.
         pipeline: the id of the parent run, or "".
         tags: all tags.
-        metrics: the last value of each metric, without those of the machine.
+        metrics: the last value of each metric, except MLflow's metrics of the machine.
         records: the artifacts of `records.py`, by file name.
     """
 
@@ -50,7 +51,7 @@ class RunFacts:
 
     @property
     def environment(self) -> dict[str, Any] | None:
-        """What it ran on (see tracking/environment.py), or None if it was not recorded."""
+        """Machine and software of the run (see tracking/environment.py), or None if they were not recorded."""
         text = self.records.get("environment.json")
         return json.loads(text) if text else None
 
@@ -63,7 +64,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a model: MD5 and SHA-256 in hex ("" if unknown), size in bytes, and where they were read."""
+    """A model's weights: MD5 and SHA-256 in hex (SHA-256 "" if unknown), size in bytes, and where these were read."""
 
     md5: str
     sha256: str
@@ -77,12 +78,12 @@ class Registered:
 
     Attributes:
         name, version: as in the registry.
-        registry: when the registered model was created, in ms; two stores have different ones.
-        aliases: those of the version.
-        created: UTC, in ISO format.
-        tags: those of the version.
-        requirements: the pinned packages that it needs to answer.
-        folder: its artifacts, or None if they are not on this machine.
+        registry: when the registered model was created, in ms; it differs between two stores.
+        aliases: the version's aliases.
+        created: when the version was registered: UTC, in ISO format.
+        tags: the version's tags.
+        requirements: the pinned packages that serving needs.
+        folder: the version's artifacts, or None if they are not on this machine.
     """
 
     name: str
@@ -96,12 +97,12 @@ class Registered:
 
     @property
     def title(self) -> str:
-        """Such as `groundup-spam version 3`."""
+        """Name and version, such as `groundup-spam version 3`."""
         return f"{self.name} version {self.version}"
 
 
 def registered(connection: Connection, reference: str) -> Registered:
-    """Return the version that `name`, `name@alias` or `name/version` means; a bare name means the champion.
+    """Return the registered version to which `name` (its champion), `name@alias` or `name/version` refers.
 
     Raises:
         BadInput: there is no such model, alias or version; the message lists those that exist.
@@ -109,7 +110,7 @@ def registered(connection: Connection, reference: str) -> Registered:
     client = connection.client
     name, at, alias = reference.removeprefix("models:/").partition("@")
     name, slash, number = name.partition("/")
-    known = sorted(model.name for model in client.search_registered_models())
+    known = sorted(model.name for model in registry.all_models(connection))
     if name not in known:
         raise BadInput(
             f"{reference} is neither a checkpoint folder nor a registered model; expected one of "
@@ -169,8 +170,8 @@ def run_of(connection: Connection, key: str, before: str = "") -> RunFacts | Non
     Args:
         connection: the store.
         key: the stage key.
-        before: the start of the run that read its outputs. Among several runs, the newest that started earlier is
-            returned; the others wrote the same bytes later.
+        before: the start of the run that read the stage's outputs. Of several runs, the newest that did not start
+            later is returned; if there is none, the newest of all. "": the newest of all.
     """
     client, experiment = connection.client, [connection.experiment_id]
     wanted = f"tags.kind = 'stage' and tags.stage_key = '{key}' and attributes.status = 'FINISHED'"
@@ -209,7 +210,7 @@ def _time(milliseconds: int | None) -> str:
 
 
 def weights(connection: Connection, model: Registered | None, run: RunFacts | None) -> Weights | None:
-    """Return the weights of a registered version, or as the run recorded them; None if neither has them."""
+    """Return hashes and size of a version's weights, or else those that the run recorded; None if neither has them."""
     if model and model.folder:
         files = sorted(model.folder.glob(f"artifacts/*/{WEIGHTS}"))
         if files:
@@ -218,7 +219,7 @@ def weights(connection: Connection, model: Registered | None, run: RunFacts | No
 
 
 def weights_in(file: Path, source: str) -> Weights:
-    """Return the hashes of a file of weights."""
+    """Return hashes and size of a file of weights; `source` names the place in the result."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with file.open("rb") as opened:
         while block := opened.read(1 << 20):

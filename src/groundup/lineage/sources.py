@@ -1,4 +1,4 @@
-"""The raw data of a chain: what the catalogue of that time and the run of a download stage say about them."""
+"""The raw data of a chain, as described by the catalogue of that time and by the runs of the download stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class RawData:
     """One dataset of the catalogue.
 
     Attributes:
-        name, title, licence, citation: its entry.
-        sha256: of the canonical file that the stage wrote, or of the catalogue if the run did not record it.
-        location: where the run fetched it, or "generated"; "" if unknown.
-        locations: where the catalogue says that it can be fetched.
+        name, title, licence, citation: as in the catalogue; all but the name "" if it has no such entry.
+        sha256: of the canonical file that the stage wrote, as the run recorded it or else as the catalogue has it.
+        location: where the run fetched the dataset, or "generated"; "" if unknown.
+        locations: the URLs that the catalogue lists.
         file: the file or folder that the stage wrote.
         remark: a sentence on what could not be found, or "".
     """
@@ -40,7 +40,7 @@ class RawData:
 
 
 def raw_data(locks: Locks, step: Step, run: RunFacts | None) -> tuple[RawData, ...]:
-    """Return the datasets that a download stage wrote; none for other stages, and none for an empty folder."""
+    """Return the datasets that a download stage wrote; none if it wrote an empty folder, and none for other stages."""
     if step.phase != "raw data" or all(out.hash == EMPTY for out in step.outs):
         return ()
     catalogue, remark = _catalogue(locks, step)
@@ -73,7 +73,7 @@ def _one(
 
 
 def _names(step: Step, run: RunFacts | None) -> list[str]:
-    """Return the names of the datasets that a stage downloaded: from its run, or else from its values."""
+    """Return the names of the datasets that a stage downloaded: from its run, or else from its values or its name."""
     if run and (name := run.tags.get("dataset")):
         return [name]
     if run and (files := [tag for tag in run.tags if tag.startswith("location.")]):
@@ -89,7 +89,11 @@ def _names(step: Step, run: RunFacts | None) -> list[str]:
 
 
 def _catalogue(locks: Locks, step: Step) -> tuple[Mapping[str, Any], str]:
-    """Return the catalogue that the stage read, and a remark if it is not that of the time."""
+    """Return the catalogue that the stage read, and a remark, or "".
+
+    If that version is not found, the newest one is returned, and the remark names it. If there is none that can be
+    read, the catalogue is empty.
+    """
     path = next(
         (
             str(sections["data"]["catalogue"])

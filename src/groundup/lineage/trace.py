@@ -1,6 +1,6 @@
 """The lineage of one model: `trace(root, connection, "groundup-spam")`.
 
-What cannot be found is listed in `unknown`, never invented.
+What cannot be found is not guessed but listed in `unknown`.
 """
 
 from collections.abc import Mapping
@@ -32,17 +32,18 @@ from groundup.tracking.store import Connection
 
 @dataclass(frozen=True)
 class Trace:
-    """Where a model comes from.
+    """The lineage of a model.
 
     Attributes:
-        model: as the user named it.
+        model: the model as the user named it.
         registered: the registered version, or None for a checkpoint that has none.
-        weights: their hashes, or None if they are neither registered nor recorded.
-        key: the key of the stage that made it.
-        steps: the stages behind it, itself, and those that evaluated it, each after those that made its data.
+        weights: hashes and size of the weights, or None if they are neither registered nor recorded.
+        key: the key of the stage that made the model.
+        steps: the stages behind the model, each after those that made its data; then the stage that made the model;
+            then those that evaluated it.
         runs: the run of each stage, by stage key; stages without a run are missing.
         raw: the datasets that the download stages wrote, by stage.
-        decisions: entries of the ledger that moved an alias to or from the version, or decided not to.
+        decisions: the entries of the ledger that name the version: as candidate, or as champion before or after.
         unknown: sentences on what could not be found.
     """
 
@@ -58,7 +59,7 @@ class Trace:
 
     @property
     def title(self) -> str:
-        """The version's or the folder's name."""
+        """Name and version of the registered version; without one, the model as the user named it."""
         return self.registered.title if self.registered else self.model
 
     @property
@@ -77,7 +78,7 @@ class Trace:
         return self.runs.get(self.key)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON, which the page shows."""
+        """Return the lineage as values of JSON, from which `reports.lineage` draws the page."""
         runs = {key: _plain_run(run) for key, run in self.runs.items()}
         found = self.registered
         return {
@@ -101,7 +102,7 @@ def trace(root: Path, connection: Connection, model: str) -> Trace:
 
     Args:
         root: the project's folder.
-        connection: the store with its runs.
+        connection: the MLflow store with the project's runs.
         model: the name of a registered model, alone (its champion), with `@alias` or `/version`; or a checkpoint
             folder.
 
@@ -162,7 +163,7 @@ def _of_folder(root: Path, connection: Connection, model: str) -> Trace:
 
 
 def _recorded(locks: Locks, key: str, run: RunFacts | None) -> Locked | None:
-    """Return the record of the stage; without one in a lock file, the inputs that the run itself recorded."""
+    """Return the record of the stage with this key, or else the inputs that its run recorded; None without both."""
     hashes = [value for tag, value in run.tags.items() if tag.startswith("data.")] if run else []
     if key and (found := locks.find(key, *hashes)):
         return locks.named(found)
@@ -209,7 +210,11 @@ def _assemble(
 
 
 def _runs(connection: Connection, steps: list[Step], last: RunFacts | None) -> dict[str, RunFacts]:
-    """Return the runs of a chain by stage key; `last` is that of its last stage, the others started before it."""
+    """Return the runs of a chain by stage key.
+
+    `last` is the run of the last stage. For each earlier stage, the newest run is chosen that started before the runs
+    that read its outputs.
+    """
     runs = {steps[-1].key: last} if last else {}
     for step in reversed(steps[:-1]):
         read_at = (runs[one.key].started for one in steps if step.stage in one.after and one.key in runs)
@@ -221,7 +226,7 @@ def _runs(connection: Connection, steps: list[Step], last: RunFacts | None) -> d
 def _gaps(
     steps: list[Step], runs: Mapping[str, RunFacts], raw: Mapping[str, tuple[RawData, ...]]
 ) -> list[str]:
-    """Return a sentence for everything that the records of the stages lack."""
+    """Return one sentence for each fact that the records of the stages, their runs or the catalogue lack."""
     gaps = [sentence for step in steps for sentence in step.unknown]
     for step in steps:
         if step.key not in runs:
@@ -241,7 +246,7 @@ def _gaps(
 def _of_weights(
     connection: Connection, version: Registered | None, found: Weights | None, run: RunFacts | None
 ) -> list[str]:
-    """Return what is odd about the weights: there are none, or not those that the run wrote."""
+    """Return one sentence if there are no weights, or if they are not those that the run wrote; otherwise none."""
     if found is None:
         return ["the weights are neither in the registry nor recorded by the run, so they have no hash"]
     written = pointer(connection, run) if run else None
@@ -262,7 +267,7 @@ def _of_decisions(version: Registered | None, decisions: list[Mapping[str, Any]]
 
 
 def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str, Any]], str]:
-    """Return the ledger's entries on a version, the oldest first, and what makes the ledger unusable."""
+    """Return the ledger's entries on a version, oldest first, and, if the ledger is damaged, a sentence on that."""
     try:
         entries = Ledger(root / LEDGER).entries() if version else []
     except BadInput as error:
@@ -271,7 +276,7 @@ def _decisions(root: Path, version: Registered | None) -> tuple[list[Mapping[str
 
 
 def _is_about(entry: Entry, version: Registered) -> bool:
-    """Return whether an entry is on a version of this store; clones with stores of their own share one ledger."""
+    """Return whether an entry is on this version in this store; clones, each with its own store, share one ledger."""
     versions = {entry.before, entry.after, entry.candidate}
     return (entry.model, entry.registry) == (version.name, version.registry) and version.version in versions
 

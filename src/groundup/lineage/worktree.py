@@ -1,6 +1,6 @@
-"""A project's commit in a temporary git worktree, and DVC commands that run there.
+"""Temporary git worktrees of a project's commits, and DVC commands that run in them.
 
-The next call removes what a killed process has left.
+A worktree that a killed process has left is removed when the next one is made.
 """
 
 import os
@@ -21,7 +21,7 @@ from groundup.tracking.processes import ProcessId
 # git and DVC ignore this folder; it is on the same disk as the cache
 FOLDER = Path(".dvc/tmp/reproduce")
 GRACE_SECONDS = 20.0
-# variables that would lead a stage in the worktree to the run, the store or the stage of the caller
+# variables (or their beginnings) through which a stage in the worktree would use the caller's run, store or stage
 OF_THE_CALLER = (
     "DVC_",
     "MLFLOW_",
@@ -35,7 +35,7 @@ OF_THE_CALLER = (
 
 @contextmanager
 def worktree(root: Path, revision: str) -> Iterator[Path]:
-    """Yield the project's folder in a new worktree of a commit, which is removed afterwards.
+    """Yield the project's folder in a new worktree of a commit; remove the worktree afterwards.
 
     Raises:
         BadInput: git cannot make a worktree.
@@ -64,7 +64,7 @@ def prune(root: Path) -> None:
     for place in sorted((root.resolve() / FOLDER).glob("*")):
         try:
             owner = ProcessId.parse(place.name)
-        except ValueError:  # not one of ours
+        except ValueError:  # not a worktree of this module
             continue
         if not owner.is_alive():
             _end_processes_in(place)
@@ -85,10 +85,10 @@ def _end_processes_in(place: Path) -> None:
 
 
 def run_dvc(place: Path, *arguments: str) -> int:
-    """Run DVC in a worktree and return its exit code; its output and that of its stages goes to the terminal.
+    """Run DVC in a worktree and return its exit code; its output and that of its stages go to the terminal.
 
-    The stages import the worktree's code and log to a store of its own. DVC does not end its stages when it is killed,
-    so they run in a process group that ends with this call.
+    The stages import the worktree's code and log to the worktree's own store. DVC does not end its stages when it is
+    killed; therefore it gets a process group, which is ended if this call is interrupted.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     with subprocess.Popen(command, cwd=place, env=environment(place), start_new_session=True) as process:
@@ -100,7 +100,7 @@ def run_dvc(place: Path, *arguments: str) -> int:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Return the variables for a command in a worktree."""
+    """Return the environment variables for a command in a worktree."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_CALLER)}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",

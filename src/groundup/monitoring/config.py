@@ -11,7 +11,7 @@ from groundup.settings import STRICT, check_schedule
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """When drift starts a retraining: `violations` of the last `windows` windows raised the alarm.
+    """When drift starts a retraining: at least `violations` of the last `windows` windows raised the alarm.
 
     Raises:
         ValueError: `violations` is larger than `windows`.
@@ -20,9 +20,9 @@ class PolicyConfig:
     __pydantic_config__ = STRICT
 
     violations: Annotated[int, Ge(1)]
-    """Number of windows with an alarm."""
+    """Smallest number of windows with an alarm that starts a retraining."""
     windows: Annotated[int, Ge(1)]
-    """Number of latest windows that are looked at; those before the last retraining that drift started do not count."""
+    """Number of latest windows that count; those that led to an earlier retraining, and older ones, do not."""
 
     def __post_init__(self) -> None:
         if self.violations > self.windows:
@@ -51,9 +51,9 @@ class MonitorConfig:
     windows: Path
     """Folder of the windows, relative to the project: each CSV, JSON Lines or Parquet file is one window."""
     results: Path
-    """Folder of the results (aggregates as JSON, a page per window), relative to the project."""
+    """Folder of the results (for each window aggregates as JSON, and a page), relative to the project."""
     min_messages: Annotated[int, Ge(20)]
-    """Fewest messages, without near duplicates, that a window and the reference need."""
+    """Fewest messages, not counting near duplicates, that a window and the reference need."""
     max_messages: Annotated[int, Ge(20)]
     """Most messages of the window, and of the reference, that are compared; more are sampled."""
     false_alarm_rate: Annotated[float, Gt(0), Lt(1)]
@@ -63,7 +63,7 @@ class MonitorConfig:
     policy: PolicyConfig
     """When drift starts a retraining."""
     seed: int
-    """Seeds samples and permutations."""
+    """Seed of the samples and permutations."""
 
     def __post_init__(self) -> None:
         check_schedule(self.cron, self.timezone)

@@ -1,11 +1,11 @@
-"""Domain classifiers: can a classifier tell the messages of the window from those of the reference?
+"""Domain classifiers: can a classifier distinguish the messages of the window from those of the reference?
 
 The classifier is a ridge regression of the membership on features of the message (Ben-David et al. 2007 use such a
 classifier to measure how far two domains are apart; Lopez-Paz and Oquab 2017 make it a test). Its area under the ROC
 curve on messages that it was not fitted on is 0.5 if the samples do not differ. Ridge regression is used because its
 cross-validated predictions have a closed form: all permutations are then refitted in one matrix product.
 
-Legend: N messages, R rows of memberships, see `permutation`.
+Legend: N messages, R rows of memberships; see `permutation`.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def embedding_kernel(embeddings: npt.NDArray[np.floating]) -> Array:
 
 
 def out_of_fold_scores(kernel: Array, member: Members, folds: npt.NDArray[np.int64]) -> Array:
-    """Return the scores (R, N) of classifiers that were each fitted without the message's fold.
+    """Return the score of each message by a classifier that was fitted without the message's fold, (R, N).
 
     With H = K (K + penalty I)^-1, the score of fold F by a regression on the other folds is
     y_F - (I - H_FF)^-1 (y - H y)_F (the block form of the leave-one-out formula, Hastie et al. 2009, eq. 7.64).
@@ -65,7 +65,7 @@ def out_of_fold_scores(kernel: Array, member: Members, folds: npt.NDArray[np.int
 
 
 def auc(scores: Array, member: Members) -> Array:
-    """Return the area under the ROC curve, (R,): how often a message of the window has the higher score."""
+    """Return the area under the ROC curve, (R,): how often a window's message scores higher than a reference's."""
     from scipy.stats import rankdata
 
     n = np.count_nonzero(member[0])

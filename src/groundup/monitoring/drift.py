@@ -38,7 +38,7 @@ def confidence_of(messages: Messages) -> Array:
 
 
 def errors_of(messages: Messages) -> Array:
-    """Return 1 for every message that the champion misclassifies, (n,)."""
+    """Return 1 for each message that the champion misclassifies, otherwise 0, (n,); every message needs a label."""
     return ((messages.spam_probability >= THRESHOLD) != messages.truth).astype(np.float64)
 
 
@@ -67,7 +67,7 @@ def _classifier(kernel: Callable[[Messages], Array]) -> Statistic:
     return statistic
 
 
-# (test, statistic): the larger, the more the window differs
+# test -> its statistic; the larger it is, the more the window differs
 TESTS: dict[str, Statistic] = {
     "characters": _distribution(MEASURES["characters"]),
     "bytes_per_token": _distribution(MEASURES["bytes_per_token"]),
@@ -90,18 +90,20 @@ def compare(
     """Compare a window with the reference, without near duplicates in either (see `samples.draw`).
 
     Args:
+        reference, window: their messages.
+        config: the section `monitor` of params.yaml.
         bootstrap: for the intervals of the performance, if the window has labels.
 
     Returns:
         {"violation": bool, "false_alarm_rate", "permutations", "tests": [{"name", "statistic", "chance": [low, high]
-        (95% of the permutations), "reference", "window" (the measure in each sample, absent for the classifiers), "p",
-        "p_corrected", "violation"}], "distributions": {measure: {"edges", "reference", "window"}}, "performance": null
-        or {"labelled", "window": {metric: {"mean", "low", "high"}}, "reference": {...}}}. A classifier's statistic is
-        an AUC, that of a mean a difference, every other one a Kolmogorov-Smirnov distance.
+        (95% of the permutations), "reference", "window" (mean or median of the measure in each sample, absent for the
+        classifiers), "p", "p_corrected", "violation"}], "distributions": {measure: {"edges", "reference", "window"}},
+        "performance": null or {"labelled", "window": {metric: {"mean", "low", "high"}}, "reference": {...}}}. The
+        statistic of "ngrams" and "embeddings" is the AUC of a classifier, that of "spam_probability" and "errors" a
+        difference of means, every other one a Kolmogorov-Smirnov distance.
 
     Raises:
-        BadInput: reference or window has fewer messages than `config.min_messages`, or a model answered with what is
-            not a number.
+        BadInput: reference or window has fewer messages than `config.min_messages`, or a score is not a number.
     """
     for name, messages in (("reference", reference), ("window", window)):
         if len(messages) < config.min_messages:
@@ -120,7 +122,7 @@ def compare(
     inside = np.arange(len(both)) >= len(reference)
     folds = stratified_folds(inside, rng)
     member = permuted(inside, folds, config.permutations, rng)
-    # labels given to some messages only, such as the least certain ones, are no sample of the window
+    # if only some messages have labels, such as the least certain ones, these are not a random sample of the window
     names = [name for name in TESTS if name != "errors" or not np.isnan(both.truth).any()]
     statistics = np.stack([TESTS[name](both, member, folds) for name in names])
     tests = [
@@ -159,7 +161,10 @@ def _levels(name: str, reference: Messages, window: Messages) -> dict[str, float
 
 
 def _histograms(reference: Array, window: Array) -> dict[str, list[float]]:
-    """Return shares per bin; the outer bins also hold the few values beyond them, so no single message shows."""
+    """Return the edges of the bins, and the share of each sample in each bin.
+
+    The outer bins also contain the few values beyond them, so that no single message can be seen.
+    """
     low, high = np.quantile(np.concatenate([reference, window]), [0.005, 0.995])
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     sides = {"reference": reference, "window": window}

@@ -1,12 +1,12 @@
-"""Permutation tests of two samples, corrected for their number.
+"""Permutation tests of two samples, corrected for the number of tests.
 
-All tests share the same permutations, so the correction knows how the tests depend on each other: the probability of a
-false alarm is the stated one (ties lower it a little), not far below it as with Bonferroni or Holm. The only assumption
-is that the messages of both samples are exchangeable if nothing has changed, which is why near duplicates are left out
-(see `samples`).
+All tests share the same permutations, so the correction accounts for how the tests depend on each other: the
+probability of a false alarm is the stated one (ties lower it a little), not far below it as with Bonferroni or Holm.
+The only assumption is that the messages of both samples are exchangeable if nothing has changed, which is why near
+duplicates are left out (see `samples`).
 
 Legend: N messages of both samples; R rows of memberships: the observed one, then the permuted ones; T tests.
-`member` (R, N): True for the messages of the window. Every row has equally many.
+`member` (R, N): True for the messages of the window; the same number in every row.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The policy: when do the verdicts on the latest windows call for a retraining?"""
+"""The policy of monitoring: when drift in the latest windows calls for a retraining."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def counted(results: Sequence[Result], firings: Sequence[Result], policy: Policy
 def due(results: Sequence[Result], firings: Sequence[Result], policy: PolicyConfig) -> list[str]:
     """Return the windows whose alarms call for a retraining, in order; empty if there are too few.
 
-    The same windows call for it only once: see `counted`, also for the arguments.
+    The same windows call for a retraining only once; see `counted`, which also describes the arguments.
     """
     violating = [result["window"] for result in counted(results, firings, policy) if result["violation"]]
     return violating if len(violating) >= policy.violations else []

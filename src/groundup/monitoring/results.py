@@ -1,4 +1,4 @@
-"""The stored results of windows: one JSON file of aggregates for each, see `drift.compare`.
+"""The stored results of monitoring: one JSON file of aggregates per window; see `drift.compare`.
 
 The flow adds "window" (a name for files), "file", "sha256" of the file, "checked" (ISO 8601, UTC), "messages",
 "reference", "champion" and "run" (the link to the MLflow run, or null).

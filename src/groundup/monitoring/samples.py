@@ -1,4 +1,4 @@
-"""The messages that are compared: what is known about each, and a sample without near duplicates."""
+"""The messages that the monitor compares: the measures of each, and samples without near duplicates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Messages:
-    """n messages; arrays of shape (n,), embeddings (n, C)."""
+    """n messages and their measures, as arrays of shape (n,); the embeddings are (n, C)."""
 
     texts: tuple[str, ...]
     characters: Array
@@ -37,7 +37,7 @@ class Messages:
         bits_per_byte: Array,
         embeddings: npt.NDArray[np.floating],
     ) -> "Messages":
-        """Measure the texts of the rows, which also have a "label" if it is known.
+        """Make messages from rows of {"text", "label" if it is known} and their scores.
 
         Raises:
             BadInput: a text cannot be encoded.
@@ -84,7 +84,7 @@ class Messages:
 
 
 def _partial_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
-    """Return for each id whether it is the unknown token, or bytes that are no text by themselves, (vocabulary,)."""
+    """Return for each id, (V,), whether it is the unknown token, or bytes that are not valid text by themselves."""
     partial = np.array(["�" in tokenizer.decode([token]) for token in range(tokenizer.vocab_size)])
     if tokenizer.unk_id is not None:
         partial[tokenizer.unk_id] = True
@@ -93,9 +93,9 @@ def _partial_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Indices of the messages to compare, in ascending order, and how many were left out.
+    """Indices of the messages to compare, in ascending order, and how many were left out as near duplicates.
 
-    near_duplicates: of other messages. trained_on: near duplicates of training messages.
+    near_duplicates: of messages that were drawn. trained_on: of training messages.
     """
 
     reference: npt.NDArray[np.int64]
@@ -109,16 +109,19 @@ def draw(
 ) -> Sample:
     """Draw one message of every group of near duplicates, and then at most `max_messages` of each sample.
 
-    The groups are those of reference and window together, and every message of a group is equally likely. So whether
-    the drawn message is one of the window does not depend on the size of its group, and a text that was sent a hundred
-    times counts once. Otherwise the messages would not be exchangeable, and such a text would be an alarm by itself.
+    The groups are those of reference and window together, and every message of a group is equally likely. A text that
+    was sent a hundred times therefore counts once. Otherwise the messages would not be exchangeable, and such a text
+    would raise the alarm by itself.
 
-    Groups with a training message are left out. The reference has none of them, since the splits keep groups together;
-    in new messages they are frequent, most of all in the campaigns of spam. With them, a window of the same source
-    would have more spam than the reference, and the champion would be surer of it.
+    Groups with a training message are left out. The reference has none of them, since the splits keep groups together.
+    In new messages they are frequent, above all in spam campaigns. With them, a window from the same source would have
+    more spam than the reference, and the champion would be more confident about it.
 
     Args:
-        trained: the training messages of the data that the reference is a split of.
+        reference, window: the texts of the two samples.
+        trained: the training texts of the data from which the reference was split off.
+        max_messages: largest number of messages of each sample.
+        seed: of all random choices.
     """
     rng = np.random.default_rng(seed)
     both = len(reference) + len(window)

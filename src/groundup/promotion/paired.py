@@ -1,7 +1,8 @@
 """Paired comparisons of champion and challenger on the same rows or documents.
 
-Legend: n: number of rows or documents. Every difference is challenger minus champion in quality, so positive means that
-the challenger is better; for bits per byte it is champion minus challenger, since fewer bits are better.
+Legend: n: number of rows or documents. A positive difference means that the challenger is better: differences are
+challenger minus champion, but champion minus challenger for bits per byte, since fewer bits are better. Only for the
+calibration error is it the other way round; see `bootstrap_gains`.
 """
 
 import math
@@ -56,7 +57,7 @@ class Pairs:
 
     @property
     def gain(self) -> float:
-        """The difference of the two shares."""
+        """The challenger's share minus the champion's."""
         return (self.wins - self.losses) / self.rows
 
     @property
@@ -119,11 +120,14 @@ def bootstrap_gains(
 ) -> dict[str, dict[str, Any]]:
     """Return the differences of two spam classifiers in Matthews correlation, F1 and calibration error.
 
-    Both models see the same resamples. For "ece", more is worse. A calibration error takes chance for error, the more
-    the better a model is calibrated, so the difference of two is biased towards 0, and its percentile interval missed
-    the difference in most of the simulated cases. Its bias is estimated by the resamples and subtracted, and the
-    interval is the basic one (Davison and Hinkley 1997, Bootstrap Methods, sections 2.1.2 and 5.2). That removes about
-    a third of the bias; what is left hides a rise rather than invents one.
+    Both models are scored on the same resamples. All differences are challenger minus champion, so a positive one means
+    a worse challenger for "ece", and a better one for the others.
+
+    An estimated calibration error includes random error, and more of it the better a model is calibrated. The
+    difference of two is therefore biased towards 0, and in most simulated cases its percentile interval missed the true
+    difference. So the bias is estimated from the resamples and subtracted, and the interval is the basic bootstrap
+    interval (Davison and Hinkley 1997, Bootstrap Methods, sections 2.1.2 and 5.2). This removes about a third of the
+    bias; the rest may hide an increase, but does not create one.
 
     Args:
         truth: (n,), 1 = spam.
@@ -152,7 +156,10 @@ def bootstrap_gains(
 
 @dataclass(frozen=True)
 class Documents:
-    """How two models predict the same documents: -log p in nats of each document, and its size in bytes, each (n,)."""
+    """How two models predict the same documents.
+
+    champion, challenger: -log p of each document in nats, (n,). n_bytes: size of each document, (n,).
+    """
 
     champion: Array
     challenger: Array
@@ -169,8 +176,8 @@ class Documents:
 class BitsGain:
     """The difference of two models in bits per byte, compared document by document.
 
-    documents: number of documents. gain: bits per byte that the challenger saves. error: its standard error. better,
-    worse: one-sided p-values.
+    documents: number of documents. gain: bits per byte that the challenger saves. error: standard error of the gain.
+    better, worse: p-values of the one-sided tests that the challenger is better, or worse.
     """
 
     documents: int
@@ -186,20 +193,24 @@ class BitsGain:
 
 
 def bits_gain(documents: Documents) -> BitsGain:
-    """Compare bits per byte, a ratio of sums, with documents as the units that vary.
+    """Compare two models by bits per byte, a ratio of sums over documents, which are a sample.
 
-    The gain is sum(d) / sum(bytes), where d (n,) is what the challenger saves on each document. Its standard error is
-    that of a ratio estimator, from the residuals d - gain · bytes (Cochran 1977, Sampling Techniques, section 6.4).
+    The gain is sum(d) / sum(bytes), where d (n,) are the bits that the challenger saves on each document. Its standard
+    error is that of a ratio estimator, from the residuals d - gain · bytes (Cochran 1977, Sampling Techniques,
+    section 6.4).
 
-    The level of a look is about 0.001, where Student's t is wrong by a factor of 2 to 6 if d is skewed. The p-value is
-    therefore the larger of two. The first is of t after Hall's transformation, which removes the skewness (Hall 1992,
-    JRSS B 54:221). The second is of the self-normalised sum, sum(d) / sqrt(sum(d²)), as a normal variable; flipping the
-    signs of d at random gives nearly this distribution, and for d symmetric around 0 its tail is at most exp(-x²/2)
-    (Efron 1969). In simulations with 300 documents of unequal length at level 0.00093, wrong rejections were at most
-    1.2 times the level up to skewness 1. With rare large losses (skewness -2) they were 1.2 to 3.4 times the level,
-    and up to 4.4 times with 60 documents.
+    The level of a look is about 0.001, where the p-value of Student's t is wrong by a factor of 2 to 6 if d is skewed.
+    The p-value is therefore the larger of two. The first is that of t after Hall's transformation, which removes the
+    effect of skewness (Hall 1992, JRSS B 54:221). The second treats the self-normalised sum, sum(d) / sqrt(sum(d²)), as
+    a normal variable: flipping the signs of d at random gives nearly this distribution, and if d is symmetric around 0,
+    its tail is at most exp(-x²/2) (Efron 1969).
 
-    There are at least FEWEST_DOCUMENTS documents.
+    In simulations with 300 documents of unequal length at level 0.00093, wrong rejections were at most 1.2 times the
+    level up to skewness 1. With rare large losses (skewness -2) they were 1.2 to 3.4 times the level, and up to 4.4
+    times with 60 documents.
+
+    Args:
+        documents: at least FEWEST_DOCUMENTS.
     """
     n = len(documents.n_bytes)
     assert n >= FEWEST_DOCUMENTS, n
@@ -222,10 +233,10 @@ def bits_gain(documents: Documents) -> BitsGain:
 
 
 def detectable_bits(found: BitsGain, level: float, power: float) -> float | None:
-    """Return the smallest gain in bits per byte that these documents show with the given power; None: no gain.
+    """Return the smallest gain in bits per byte that these documents show with the given power.
 
     The self-normalised sum of n documents is at most sqrt(n), and it takes z² documents more than Student's t to exceed
-    the normal quantile z of the level.
+    the normal quantile z of the level. None: there are so few documents that no gain, however large, is significant.
     """
     z = float(ndtri(1 - level))
     if found.documents <= z**2:
@@ -234,9 +245,10 @@ def detectable_bits(found: BitsGain, level: float, power: float) -> float | None
 
 
 def documents_needed(found: BitsGain, level: float, power: float) -> int:
-    """Return about how many documents would show the gain that was found, which is positive.
+    """Return about how many documents would show the gain that was found, which must be positive.
 
-    How clear it is now follows from Student's t or from the p-value, which is weaker if d is skewed by large losses.
+    The evidence so far is the gain in standard errors, or the normal quantile of its p-value if that is smaller, as it
+    is where a few large losses skew the differences.
     """
     z, now = float(ndtri(1 - level)), found.gain / found.error
     if found.better < 0.5:
@@ -245,10 +257,15 @@ def documents_needed(found: BitsGain, level: float, power: float) -> int:
 
 
 def finite(*arrays: Array | None) -> bool:
-    """Return whether all arrays that are given contain numbers only."""
+    """Return whether all arrays that are not None contain finite numbers only."""
     return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
 
 
 def right(truth: Array, prob: Array) -> Array:
-    """Return where a spam classifier is right (n,): truth 1 = spam, probabilities of spam."""
+    """Return whether a spam classifier is right on each row, (n,).
+
+    Args:
+        truth: (n,), 1 = spam.
+        prob: (n,) probabilities of spam.
+    """
     return (prob >= THRESHOLD) == (truth == 1)

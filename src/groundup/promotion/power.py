@@ -1,12 +1,12 @@
-"""What the exact one-sided McNemar test can see: its power, the smallest visible difference, the rows that are needed.
+"""What the exact one-sided McNemar test can show: its power, the smallest difference it detects, the rows it needs.
 
 Legend: `rows`: number of gate rows. `share`: share of them on which exactly one of the two models is right (the
-discordant rows). `difference`: share of rows that the challenger gains minus the share that it loses. `level`: of the
-test.
+discordant rows). `difference`: share of rows that the challenger gains minus the share that it loses. `level`: level of
+the test.
 
 The number of discordant rows is Binomial(rows, share), and the challenger wins each with probability
-(1 + difference / share) / 2. A difference above `share` cannot exist at that share; it then takes its own share, and
-the challenger wins all discordant rows.
+(1 + difference / share) / 2. A difference cannot be larger than `share`. If it is, `share` is raised to it, and the
+challenger wins all discordant rows.
 """
 
 import math
@@ -23,7 +23,7 @@ REACH = 8
 
 @lru_cache(maxsize=2**16)
 def power(rows: int, share: float, difference: float, level: float) -> float:
-    """Return the probability that the test rejects, exactly, for a positive difference."""
+    """Return the exact probability that the test finds a positive difference."""
     share = min(1.0, max(share, difference))
     mean, spread = rows * share, (rows * share * (1 - share)) ** 0.5
     low, high = max(0, int(mean - REACH * spread - REACH)), min(rows, int(mean + REACH * spread + REACH) + 1)
@@ -47,9 +47,9 @@ def detectable_difference(rows: int, share: float, level: float, wanted: float) 
 def rows_needed(share: float, difference: float, level: float, wanted: float) -> int | None:
     """Return about how many rows the test needs to find a positive difference with probability `wanted`.
 
-    The normal approximation of Connor (1987, Biometrics 43:207), with the continuity correction that Fleiss, Tytun and
-    Ury (1980, Biometrics 36:343) give for two proportions; it is within a few percent of the exact number, and above it
-    where the challenger wins nearly all discordant rows. None: the level is 0.
+    This is the normal approximation of Connor (1987, Biometrics 43:207), with the continuity correction that Fleiss,
+    Tytun and Ury (1980, Biometrics 36:343) give for two proportions. It is within a few percent of the exact number,
+    and above it if the challenger wins nearly all discordant rows. None: the level is 0.
     """
     if not level:
         return None

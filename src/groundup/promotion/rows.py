@@ -1,7 +1,7 @@
 """The gate rows that are compared: those that neither model was trained on, and one of each group of near duplicates.
 
-McNemar's test counts rows as independent. Twelve messages of one spam campaign are caught or missed together, and
-twelve wins would be significant although one thing was learned; so a campaign is one row.
+McNemar's test assumes that rows are independent. But twelve messages of one spam campaign are caught or missed
+together: twelve wins would be significant although the challenger has learned only one thing. So a campaign is one row.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,6 +34,6 @@ def independent(rows: Sequence[Row], text_of: Callable[[Row], str]) -> tuple[lis
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """Return at most `count` rows at equal distances."""
+    """Return at most `count` rows, spread evenly over all."""
     count = min(len(rows), count)
     return [rows[i * len(rows) // count] for i in range(count)]

@@ -1,7 +1,7 @@
 """Slices of the gate rows, and the veto of a slice on which the challenger is significantly worse.
 
-Legend: n: number of rows. A slice is a mask (n,), True for its rows. Whether a row is in it depends on this row alone,
-so a slice means the same in every look.
+Legend: n: number of rows. A slice is a mask (n,), True for its rows. Whether a row is in a slice depends on this row
+alone, so a slice means the same in every look.
 """
 
 import re
@@ -83,7 +83,7 @@ def compare_slices(
     Args:
         slices: the masks.
         champion, challenger: (n,), True where the model is right.
-        gate: a slice is guarded if it has `min_slice_rows`; the test's level is `veto_level`.
+        gate: a slice is guarded if it has at least `min_slice_rows` rows; the test's level is `veto_level`.
 
     Returns:
         One sentence per veto, and {slice: {"rows", "wins", "losses", "guarded", "p_worse"}}.

@@ -1,9 +1,9 @@
 """The verdict on a challenger: promoted, kept (the champion stays) or undecided (too few rows to say).
 
-There are three decisions, which share their conclusion: between spam classifiers and between instruction models by
-McNemar's test on the rows, between language models by bits per byte on documents. Promotion needs a gain that is
-significant at the level of the look and may be large enough to be worth having, and no veto. A challenger whose answers
-are not numbers is never promoted.
+Spam classifiers and instruction models are compared by McNemar's test on rows, language models by bits per byte on
+documents. A challenger is promoted if its gain is significant at the level of the look, the interval of the gain
+reaches the smallest gain worth having, and nothing vetoes. A first model has to beat a baseline. A challenger whose
+answers are not numbers is never promoted.
 
 Legend: n: number of gate rows.
 """
@@ -41,7 +41,7 @@ UNIFORM_BITS = 8.0  # bits per byte of a model that gives every byte the same pr
 class Verdict:
     """What the gate decided.
 
-    reasons: sentences, the decisive ones first. numbers: all figures behind them, as plain JSON. spent: the part of the
+    reasons: sentences, the decisive ones first. numbers: the values behind them, as plain JSON. spent: the part of the
     error budget that the look used; 0 if nothing was tested.
     """
 
@@ -55,7 +55,8 @@ class Verdict:
 class Look:
     """The terms of one look at the gate rows.
 
-    level: what it may spend, see budget.py. trained_on, near_duplicates: rows that were left out, see rows.py.
+    level: what it may spend, see budget.py. trained_on, near_duplicates: numbers of rows that were left out, because a
+    model was trained on them or because they are near duplicates of others; see rows.py.
     """
 
     level: float
@@ -64,17 +65,19 @@ class Look:
     near_duplicates: int = 0
 
     def numbers(self, rows: int) -> dict[str, Any]:
-        """Return the figures that every verdict has."""
+        """Return the values that every verdict has."""
         left_out = {"trained_on": self.trained_on, "near_duplicates": self.near_duplicates}
         return {"rows": rows, "left_out": left_out, "level": self.level}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The primary comparison. `gain` and its interval are in one unit, `smallest` is the gain worth having.
+    """The primary comparison of champion and challenger.
 
-    p_value: one-sided, that the challenger is better. alike: no row tells the models apart. needed: about how many
-    rows in total would show the observed gain; None: there is no gain, or the level is 0. unit: what is counted.
+    sentences: what was measured. rows: number of rows or documents. gain, high, smallest: the observed gain, the upper
+    end of its interval, and the smallest gain worth having, in the same unit. p_value: of the one-sided test that the
+    challenger is better. alike: no row tells the models apart. needed: about how many rows in total would show the
+    observed gain; None: there is no gain, or the level is 0. unit: name of the rows, such as "documents".
     """
 
     sentences: tuple[str, ...]
@@ -96,13 +99,13 @@ def decide_classifier(
     look: Look,
     costs: tuple[Cost, Cost] | None = None,
 ) -> Verdict:
-    """Decide between two spam classifiers. Accuracy decides; Matthews correlation must not contradict it.
+    """Decide between two spam classifiers by their accuracy; a promotion also needs a higher Matthews correlation.
 
     Args:
         truth: (n,), 1 = spam.
         champion, challenger: (n,) probabilities of spam for the same rows; no champion: None.
         slices: see slices.py.
-        look: the terms.
+        look: the terms of the look.
         costs: of champion and challenger; None: not compared.
     """
     numbers = look.numbers(len(truth))
@@ -131,12 +134,12 @@ def decide_exact_match(
 ) -> Verdict:
     """Decide between two instruction models by the share of right answers.
 
-    The slices are the families of instructions; one that the champion has learned vetoes if the challenger forgot it.
+    The slices are the families of instructions; a family that the challenger has forgotten vetoes.
 
     Args:
         champion, challenger: (n,), True where the answer to the same instruction is right; no champion: None.
         slices: see slices.py.
-        look: the terms.
+        look: the terms of the look.
         conversations: how both predict held-out conversations, the guard against forgetting; None: not compared.
         costs: of champion and challenger; None: not compared.
     """
@@ -165,7 +168,7 @@ def decide_bits(
     Args:
         champion, challenger: (n,) -log p of each document in nats; no champion: None.
         n_bytes: (n,) size of each document.
-        look: the terms.
+        look: the terms of the look.
         costs: of champion and challenger; None: not compared.
     """
     numbers = look.numbers(len(n_bytes))
@@ -195,7 +198,7 @@ def _unusable(
 def _first(
     metric: str, value: float, baseline: str, floor: float, numbers: dict[str, Any], fewer: bool = False
 ) -> Verdict:
-    """Return the verdict on the first model, which must beat a baseline; more is better unless `fewer` is."""
+    """Return the verdict on the first model, which must beat a baseline; `fewer`: lower values are better."""
     numbers |= {"challenger": value, "baseline": floor}
     better = value < floor if fewer else value > floor
     measured = f"{metric} {value:.4f} is {'' if better else 'not '}better than {baseline} ({floor:.4f})"
@@ -249,7 +252,7 @@ def _compare_documents(documents: Documents, look: Look, numbers: dict[str, Any]
 
 
 def _visible(detectable: float | None, unit: str, gate: GateConfig, room: float = math.inf) -> str:
-    """Say what these rows can show; `room`: the most that any challenger can gain."""
+    """Return a sentence on what these rows can show; `room`: the most that any challenger can gain."""
     if detectable is None:
         return f"at this level, these {unit} show no gain with {gate.power:.0%} power, however large it is"
     visible = f"the smallest gain that these {unit} show with {gate.power:.0%} power is {detectable:.4f}"
@@ -285,6 +288,6 @@ def _conclude(finding: Finding, vetoes: list[str], look: Look, numbers: dict[str
 
 
 def _rounded(count: int) -> int:
-    """Round up to two digits: the number is an estimate."""
+    """Round up to two significant digits, since the number is an estimate."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit

@@ -1,6 +1,6 @@
 """Vetoes of a challenger that answers better but is worse in another respect.
 
-Each function writes its figures into `numbers` and returns one sentence per veto. slices.py has the veto of a slice.
+Each function writes its values into `numbers` and returns one sentence per veto. slices.py has the veto of a slice.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from groundup.promotion.paired import FEWEST_DOCUMENTS, Documents, bits_gain, bo
 from groundup.text.labels import THRESHOLD
 
 Array = npt.NDArray[Any]
+TIME, SIZE = "time per answer", "size"  # names of the ratios
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def correlation_and_calibration(
 
 
 def forgetting(documents: Documents | None, gate: GateConfig, numbers: dict[str, Any]) -> list[str]:
-    """Veto a challenger that predicts conversations worse than the champion, or not in numbers."""
+    """Veto a challenger that predicts conversations significantly worse than the champion; see `max_forgetting`.
+
+    Predictions that are not numbers veto too. Fewer than FEWEST_DOCUMENTS conversations are not compared.
+    """
     if documents is None or len(documents.n_bytes) < FEWEST_DOCUMENTS:
         return []
     if not finite(documents.champion, documents.challenger):
@@ -73,8 +77,8 @@ def compare_costs(costs: tuple[Cost, Cost] | None, gate: GateConfig, numbers: di
         return []
     champion, challenger = costs
     ratios = {
-        "time per answer": (challenger.seconds / champion.seconds, gate.max_latency_ratio),
-        "size": (challenger.n_bytes / champion.n_bytes, gate.max_size_ratio),
+        TIME: (challenger.seconds / champion.seconds, gate.max_latency_ratio),
+        SIZE: (challenger.n_bytes / champion.n_bytes, gate.max_size_ratio),
     }
     numbers["ratios"] = {name: ratio for name, (ratio, _) in ratios.items()}
     return [

@@ -1,4 +1,4 @@
-"""The page on where a model comes from: a diagram of its chain, every stage with its hashes, raw data, decisions.
+"""The page on a model's lineage: a diagram of its chain, every stage with its hashes, raw data, decisions.
 
 `groundup trace groundup-spam --html lineage.html` writes it.
 """
@@ -17,7 +17,7 @@ WIDTH, HEIGHT, GAP, DROP = 168, 42, 22, 40
 
 @dataclass(frozen=True)
 class Box:
-    """A box of the diagram; `x` and `y` are its upper left corner in pixels."""
+    """A box of the diagram: its name, the text below the name, a phase, and the upper left corner in pixels."""
 
     name: str
     below: str
@@ -39,7 +39,7 @@ class Diagram:
 
 
 def render_page(facts: Mapping[str, Any]) -> str:
-    """Return the page; `facts` is what `groundup trace --json` prints."""
+    """Return the page as HTML; `facts` are what `groundup trace --json` prints."""
     made = next(step for step in facts["steps"] if step["stage"] == facts["stage"])
     environments = {
         step["stage"]: step["run"]["environment"]
@@ -51,9 +51,9 @@ def render_page(facts: Mapping[str, Any]) -> str:
 
 
 def diagram(facts: Mapping[str, Any]) -> Diagram:
-    """Lay out the chain from top to bottom: each stage below those that made its data, then version and decisions.
+    """Lay out the chain from top to bottom: each stage below those that made its data, then version and gate.
 
-    An arrow from A to C is left out if arrows lead from A by way of B to C.
+    An arrow from A to C is left out if other arrows lead from A to C through B.
     """
     nodes = [(step["stage"], step["phase"], step["phase"], tuple(step["after"])) for step in facts["steps"]]
     if version := facts["registered"]:
@@ -76,9 +76,9 @@ def diagram(facts: Mapping[str, Any]) -> Diagram:
 
 
 def _places(graph: "networkx.DiGraph[str]") -> tuple[dict[str, tuple[int, int]], int, int]:
-    """Return the upper left corner of each box, and the width and height of all.
+    """Return the upper left corner of each box, and the width and height of the diagram.
 
-    Each box is one row below the lowest box that leads to it, and, as far as there is room, below the middle of those.
+    Each box is one row below the lowest of the boxes that lead to it and, as far as there is room, centred below them.
     """
     rows = list(networkx.topological_generations(graph))
     width = max(len(row) for row in rows) * (WIDTH + GAP) - GAP
@@ -98,7 +98,7 @@ def _places(graph: "networkx.DiGraph[str]") -> tuple[dict[str, tuple[int, int]],
 def _below(
     graph: "networkx.DiGraph[str]", places: Mapping[str, tuple[int, int]], name: str, default: int
 ) -> int:
-    """Return the mean of the left sides of the boxes that lead to a box; `default` if there are none."""
+    """Return the mean x of the boxes that lead to a box; `default` if there are none."""
     lefts = [places[before][0] for before in graph.predecessors(name)]
     return sum(lefts) // len(lefts) if lefts else default
 

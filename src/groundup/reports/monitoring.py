@@ -1,7 +1,8 @@
-"""The page of one window of messages: its verdict, tests and distributions, and the trend over the windows.
+"""The monitor's page of one window of messages: verdict, tests, distributions, and the trend over the windows.
 
-A result is a dictionary of aggregates as in `groundup.monitoring.drift.compare`, with the facts of the window that the
-flow adds. `python -m groundup.reports.monitoring reports/monitoring/WINDOW.json` draws its page again.
+A result is a dictionary of aggregates as in `groundup.monitoring.drift.compare`, with the facts about the window that
+the flow adds (see `groundup.monitoring.results`). `python -m groundup.reports.monitoring
+reports/monitoring/WINDOW.json` draws the page of a window again.
 """
 
 import sys
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-WIDTH, PANEL = (
-    5.3,
-    4.2,
-)  # inches, for two or three pictures side by side; on a phone they are one below the other
-MOST = 0.5  # share of the messages in one bin above which the other bins would be invisible on a linear scale
-SHOWN_WINDOWS = 30  # in the trend
+# inches, for two or three pictures side by side; on a phone they are one below the other
+WIDTH, PANEL = 5.3, 4.2
+# if one bin has a larger share of the messages, the other bins would be invisible on a linear scale
+MOST = 0.5
+SHOWN_WINDOWS = 30  # most windows in the trend
 REFERENCE, WINDOW, ALARM = COLOURS["before"], COLOURS[OURS], COLOURS["char_svm"]
 TITLES = {
     "characters": "Length",
@@ -40,7 +40,7 @@ TITLES = {
     "spam_probability": "Probability of spam",
     "errors": "Errors",
 }
-# (sentence if the window has more, if it has less, average, format of a value, unit)
+# by test: (sentence if the window's average is higher, sentence if it is lower, kind of average, format, unit)
 CHANGES = {
     "characters": ("The messages are longer", "The messages are shorter", "median", "{:.0f}", " characters"),
     "bytes_per_token": (
@@ -91,7 +91,7 @@ AXES = {  # labels of the distributions
 
 
 def verdict(result: Result) -> str:
-    """Return the verdict on a window in one sentence."""
+    """Return in one sentence whether a window of messages has drifted, and in which tests."""
     total, found = len(result["tests"]), [test for test in result["tests"] if test["violation"]]
     if found:
         names = ", ".join(TITLES[test["name"]].lower() for test in found)
@@ -123,15 +123,15 @@ def change(test: Result) -> str:
 
 
 def changes(result: Result) -> list[str]:
-    """Return `change` for every test that raised the alarm, the most significant first."""
+    """Return the sentence of `change` for every test that raised the alarm, the most significant first."""
     return [change(t) for t in sorted(result["tests"], key=lambda t: t["p"]) if t["violation"]]
 
 
 def page(result: Result, earlier: Sequence[Result]) -> str:
-    """Return the page of a window.
+    """Return the page of a window as HTML.
 
     Args:
-        result: the window.
+        result: the result of the window.
         earlier: the results of the windows before it, in order.
     """
     trend = [*earlier, result][-SHOWN_WINDOWS:]
@@ -156,13 +156,13 @@ def page(result: Result, earlier: Sequence[Result]) -> str:
 
 
 def _difference(test: Result, value: float) -> float:
-    """Return a statistic on a scale from 0 (no difference) to 1: 2 AUC - 1 for classifiers."""
+    """Return a test's statistic on a scale on which 0 is no difference and 1 the largest: 2 AUC - 1 for classifiers."""
     return 2 * value - 1 if test["name"] not in CHANGES else value
 
 
 @styled
 def effects(result: Result) -> "Figure":
-    """Draw the difference that each test measured, and the range that chance produces."""
+    """Draw the difference that each test measured, and the range in which chance alone puts 95%."""
     tests = result["tests"]
     drawing, [axes] = figure(WIDTH, 0.9 + 0.42 * len(tests))
     for row, test in enumerate(reversed(tests)):
@@ -182,14 +182,14 @@ def effects(result: Result) -> "Figure":
 
 
 def _mark(axes: "Axes", colours: Mapping[str, str]) -> None:
-    """Add entries for dots to the legend."""
+    """Add one entry per label to the legend, with a dot of its colour."""
     for label, colour in colours.items():
         axes.plot([], [], "o", color=colour, label=label)
 
 
 @styled
 def distribution(name: str, shares: Mapping[str, Sequence[float]]) -> "Figure":
-    """Draw the messages per bin in the reference and in the window."""
+    """Draw the shares of the messages per bin, in the reference and in the window."""
     import numpy as np
 
     drawing, [axes] = figure(PANEL, 2.8)
@@ -208,7 +208,7 @@ def distribution(name: str, shares: Mapping[str, Sequence[float]]) -> "Figure":
 
 
 def _windows(axes: "Axes", trend: Sequence[Result]) -> None:
-    """Label the windows on the x axis; of many, only some."""
+    """Label the windows on the x axis; if there are more than six, only some."""
     step = -(-len(trend) // 6)
     places = range(len(trend) - 1, -1, -step)
     names = [trend[i]["window"].rpartition("-")[0] for i in places]
@@ -219,7 +219,7 @@ def _windows(axes: "Axes", trend: Sequence[Result]) -> None:
 
 @styled
 def significance(trend: Sequence[Result]) -> "Figure":
-    """Draw the smallest corrected p-value of every window, and the line below which it raises the alarm."""
+    """Draw the smallest corrected p-value of every window, and the level below which it raises the alarm."""
     drawing, [axes] = figure(WIDTH, 3.3)
     smallest = [min(test["p_corrected"] for test in result["tests"]) for result in trend]
     axes.plot(range(len(trend)), smallest, color=SOFT, linewidth=1)
@@ -237,7 +237,7 @@ def significance(trend: Sequence[Result]) -> "Figure":
 
 @styled
 def separability(trend: Sequence[Result]) -> "Figure":
-    """Draw how well the classifiers tell each window from the reference."""
+    """Draw the AUC with which each of the two classifiers tells every window from the reference."""
     drawing, [axes] = figure(WIDTH, 3.3)
     for colour, name in zip(CYCLE, ("ngrams", "embeddings"), strict=False):
         found = [next(t["statistic"] for t in result["tests"] if t["name"] == name) for result in trend]
@@ -251,7 +251,7 @@ def separability(trend: Sequence[Result]) -> "Figure":
 
 
 def command(words: list[str]) -> None:
-    """Write the page of each result to the result's folder; exit with one sentence on an error."""
+    """Write the page of each file of results next to it; exit with one sentence on an error."""
     if not words:
         sys.exit("usage: python -m groundup.reports.monitoring reports/monitoring/WINDOW.json")
     for path in map(Path, words):

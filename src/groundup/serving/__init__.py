@@ -1,1 +1,1 @@
-"""Registered models behind MLflow's predict interface, and a server that follows the alias of the champion."""
+"""Serving: registered models behind MLflow's predict interface, and an HTTP server that follows the champion."""

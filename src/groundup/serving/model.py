@@ -1,7 +1,7 @@
 """The project's models behind MLflow's predict interface: a list of texts in, answers out.
 
-The folder of a registered model has a copy of this file, the package's source and the checkpoint's safetensors.
-MLflow runs the copy to get its model (models from code), so nothing is pickled.
+The folder of a registered model has a copy of this file, the package's source and the checkpoint (the weights or a
+pointer to them). MLflow runs the copy to get its model ("models from code"), so nothing is pickled.
 """
 
 import os
@@ -17,7 +17,7 @@ from groundup.tracking.pointers import ROOT_VARIABLE, complete
 
 
 class Judgement(pydantic.BaseModel):
-    """The answer of the HTTP interface for one message: one item of `predictions`."""
+    """The answer to one message: one item of `predictions` in the response over HTTP."""
 
     label: str  # "ham" or "spam"
     spam_probability: float
@@ -36,7 +36,11 @@ class _Served(mlflow.pyfunc.PythonModel):
 
 
 def _find_base(pointer: Path, model: Path) -> Path:
-    """Find a folder of the project: in GROUNDUP_ROOT, above the stored model, or in or above the working folder."""
+    """Return the folder of a base model, whose path in the project is `pointer`.
+
+    It is looked for in GROUNDUP_ROOT, above the stored model, and in and above the working folder. If it is in none of
+    them, the first place is returned, and loading fails.
+    """
     given = Path(os.environ.get(ROOT_VARIABLE) or Path.cwd())
     roots = (given, *model.resolve().parents, Path.cwd(), *Path.cwd().parents)
     return next((root / pointer for root in roots if (root / pointer).is_dir()), given / pointer)
@@ -54,10 +58,10 @@ class ServedClassifier(_Served):
 
 
 class ServedInstructions(_Served):
-    """Answers instructions. A blank line separates an instruction from its input, if it has one."""
+    """Answers instructions. If an instruction has an input, a blank line separates them."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
-        """Return one response per instruction, in order; `params` as in INFERENCE_PARAMS."""
+        """Return one response per instruction, in order; `params` override those in INFERENCE_PARAMS."""
         from groundup.tasks.instructions import respond
 
         requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
@@ -70,7 +74,7 @@ class ServedContinuation(_Served):
     """Continues texts."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
-        """Return the continuation of each text, in order, without the text; `params` as in CONTINUATION_PARAMS."""
+        """Return each text's continuation, without the text, in order; `params` override CONTINUATION_PARAMS."""
         from groundup.generation.decoding import generate
 
         tokenizer = self.checkpoint.tokenizer

@@ -1,10 +1,10 @@
-"""Serve the champion of a registered model over HTTP, and change to another one when the alias moves.
+"""Serve the champion of a registered model over HTTP, and change to the new champion when the alias moves.
 
 `python -m groundup.serving.server groundup-spam --port 5055` answers with the protocol of `mlflow models serve`
 (/invocations, /ping, /health, /version), and adds the version that answered as a header. Every version runs in a
-process of its own, see worker.py; this one forwards requests. The alias is read once a second. A new champion takes
-over when it has loaded, and the old one first ends the answers that it has begun. The previous champion stays loaded
-too, so that the server follows a rollback at once.
+process of its own (worker.py), to which the server forwards requests. The server reads the alias once a second. A new
+champion takes over when it has loaded; the old one still finishes the requests that it is answering. The previous
+champion stays loaded too, so that the server follows a rollback at once.
 """
 
 import argparse
@@ -31,23 +31,23 @@ from groundup.tracking.store import Connection, connect, explained
 HOST = "127.0.0.1"
 VERSION_HEADER = "X-Model-Version"
 POLL_SECONDS = 1.0
-RETRY_SECONDS = 60.0  # after a version could not be loaded
-END_SECONDS = 10.0  # for a process to end after its input was closed
+RETRY_SECONDS = 60.0  # pause after a version could not be loaded
+END_SECONDS = 10.0  # a process that still runs this long after its input was closed is killed
 
 
 class Worker:
-    """The process of one version.
+    """The process that serves one version of the registered model.
 
     Attributes:
-        version: the version of the registered model.
-        requests: number of requests that it is answering.
+        version: the version.
+        requests: number of requests that the process is answering.
     """
 
     def __init__(self, version: str, process: asyncio.subprocess.Process, port: int) -> None:
         self.version, self.requests = version, 0
         self._process = process
-        # A connection per request: one that is kept may be closed by the worker just as a request is sent on it. The
-        # worker has a time limit of its own, MLflow's.
+        # One connection per request: the worker may close a kept one just as a request is sent on it. No time limit:
+        # the worker has MLflow's.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         url = f"http://{HOST}:{port}"
         self._client = httpx.AsyncClient(base_url=url, timeout=None, limits=limits, trust_env=False)
@@ -57,7 +57,7 @@ class Worker:
         """Start a process for a version and wait until it has loaded the model.
 
         Raises:
-            BadInput: the process cannot be started, or has ended before.
+            BadInput: the process cannot be started, or it ended before it had loaded the model.
         """
         try:
             worker = await cls._spawn(connection, model, version)
@@ -119,7 +119,7 @@ class Worker:
         return Response(answer.content, answer.status_code, headers)
 
     async def end(self) -> None:
-        """End the process."""
+        """End the process: close its input, and kill it if it still runs after END_SECONDS."""
         await self._client.aclose()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -148,14 +148,14 @@ class Follower:
         self._champion: Worker | None = None
         self._workers: dict[str, Worker] = {}  # those that have loaded, by version
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, float] = {}  # when to try a version again
+        self._failed: dict[str, float] = {}  # version -> time from which it may be tried again
         self._said = ""
 
     async def start(self) -> str:
         """Load the champion and return its version.
 
         Raises:
-            BadInput: there is no such model, no champion, or it cannot be loaded.
+            BadInput: there is no such model, it has no champion, or the champion cannot be loaded.
         """
         version = (await asyncio.to_thread(self._read)).get(registry.CHAMPION)
         if version is None:
@@ -173,7 +173,7 @@ class Follower:
             await asyncio.sleep(POLL_SECONDS)
 
     async def update(self) -> None:
-        """Read the aliases; change to the champion if it has loaded; start and end processes."""
+        """Read the aliases; let the champion answer if it has loaded; start missing processes and end others."""
         try:
             aliases = await asyncio.to_thread(self._read)
         except BadInput as error:
@@ -199,7 +199,7 @@ class Follower:
                 await self._workers.pop(version).end()
 
     async def answer(self, request: Request) -> Response:
-        """Let the champion answer a request; status 503 if its process has ended."""
+        """Return the champion's answer to a request; one with status 503 if its process has ended."""
         body = await request.body()
         try:
             if self._champion is not None:
@@ -280,7 +280,7 @@ def main() -> None:
         help="do not keep the previous champion loaded, to save memory",
     )
     arguments = parser.parse_args()
-    # so that asyncio leaves SIGINT to us and the processes end in order
+    # with a handler of the program's own, asyncio does not handle SIGINT itself, and the processes end in order
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -2,7 +2,7 @@
 
 Every version has its own copy of groundup, and a process imports a package only once: two versions in one process would
 share the code of the first. server.py starts this file by its path, and it imports nothing from groundup, so that the
-model finds its own copy. The process ends when its standard input is closed, also because the server was killed.
+model finds its own copy. The process ends when its standard input is closed, also if the server is killed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Fingerprints of training rows: they tell whether a model was trained on a row without storing its text."""
+"""Fingerprints of training rows: they show whether a model was trained on a row, without storing its text."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,9 @@ from groundup.text.overlap import normalise
 
 
 def fingerprint(row: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that equal rows share, and rows that are equal after `normalise`.
+    """Return 16 hex digits, the same for all rows whose texts are equal after `normalise`.
 
-    Instructions that differ only in numbers are different, because sums are; messages and documents are not.
+    Instructions keep their digits, because different sums may differ only in these; messages and documents do not.
 
     Args:
         row: a message (text), a document (messages) or an instruction (instruction, input); other keys are ignored.

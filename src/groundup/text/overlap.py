@@ -7,7 +7,7 @@ There are three kinds of occurrence, from strict to loose:
 - 13-gram: the two share 13 consecutive normalised words (the rule of GPT-3, Brown et al. 2020, appendix C).
   Items of fewer than 13 words can only be found by the first two.
 
-Shapes: N is the number of words of all training texts, G the number of windows of `n` words within a text.
+Shapes: W is the number of words of all training texts, G the number of windows of `n` words within a text.
 """
 
 import re
@@ -63,7 +63,7 @@ class Hit:
 class TextIndex:
     """An index of training texts, for many searches. Indexing 12.5 MB of text takes a few seconds.
 
-    A text is a string or a list of messages. Of a list, each message and the whole conversation are indexed.
+    A text is a string or a list of messages. For a list, each message and the whole conversation are indexed.
     """
 
     def __init__(self, texts: Iterable[Text], *, n: int = N, keep_digits: bool = False) -> None:
@@ -135,7 +135,7 @@ def window_hashes(
     words = [text.split() for text in normalised]
     numbers = (vocabulary.setdefault(word, len(vocabulary)) for text in words for word in text)
     ids = np.fromiter(numbers, dtype=np.uint64)
-    owners = np.repeat(np.arange(len(words)), [len(text) for text in words])  # (N,)
+    owners = np.repeat(np.arange(len(words)), [len(text) for text in words])  # (W,)
     count = len(ids) - n + 1
     if count <= 0:
         return np.empty(0, np.uint64), np.empty(0, np.int64)

@@ -1,11 +1,11 @@
-"""Text from files on a terminal: control characters are shown, not executed."""
+"""Make text from files safe to print on a terminal: control characters are shown, not executed."""
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    r"""Return the text with every character that is not printable, but for those in `keep`, as an escape sequence.
+    r"""Return the text with an escape sequence in place of each character that is neither printable nor in `keep`.
 
-    This covers the escape sequences of terminals, marks that reverse the order of characters, and halves of surrogate
-    pairs, so that the result can always be printed and encoded.
+    This covers terminals' escape sequences, marks that reverse the order of characters, and halves of surrogate pairs,
+    so that the result can always be printed and encoded.
 
     >>> printable("red: \x1b[31m")
     'red: \\x1b[31m'

@@ -1,8 +1,9 @@
-"""Runs in MLflow, one per stage under one parent per pipeline; the model registry and its champions.
+"""Tracking in MLflow: one run per stage, one parent run per pipeline, the model registry and its champions.
 
-It does not decide what has to run. While a stage runs, an error of MLflow is only a warning.
+This room does not decide which stages run. While a stage runs, an MLflow error is printed as a warning and does not
+stop it.
 
-MLflow takes seconds to import, so it is imported only when a run is opened, and only here and in serving.
+MLflow takes seconds to import. Only this room and serving import it, and this room not before a store is opened.
 """
 
 import signal
@@ -42,11 +43,11 @@ class Terminated(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Heading:
-    """How the run of a pipeline presents itself in MLflow's lists."""
+    """Name, tags and parameters of a pipeline's run, as MLflow's lists show them."""
 
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)  # sections
+    params: Mapping[str, Any] = field(default_factory=dict)  # by section, as in `stage_run`
 
 
 @contextmanager
@@ -71,16 +72,17 @@ def stage_run(
         tags: tags of the run.
         root: the project's folder, with the default database mlflow.db and its artifacts mlruns/.
         workspace: the folder in which the stage works, if it is a temporary copy of the project.
-        parent_run_id: the parent run, if it exists.
-        pipeline: if `parent_run_id` is None, the name of the pipeline, whose stages that `process` runs share a
-            parent run.
+        parent_run_id: the parent run, if the caller has opened one.
+        pipeline: the pipeline's name. Without `parent_run_id`, the stages of this pipeline that `process` runs share
+            one parent run.
         process: the process that runs the pipeline. If it and `parent_run_id` are None, the run has no parent.
-        heading: called once, for the name, tags and parameters of that parent run; None: the pipeline's name.
+        heading: called when the shared parent run is created, for its name, tags and parameters; None: `pipeline` is
+            the name.
         config: see `Run`.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to. A stage below a parent run, with which MLflow was
-            reached before, goes on instead and logs nothing.
+        BadInput: MLflow cannot be reached or cannot be written to, and there is no `parent_run_id`. With one, MLflow
+            has answered before, so the stage goes on and logs nothing.
     """
     shown = heading or (lambda: Heading(pipeline))
     run, shared = _open(name, tags, root, workspace, parent_run_id, pipeline, process, shown, config)
@@ -111,7 +113,7 @@ def _open(
     heading: Callable[[], Heading],
     config: TrackingConfig | None,
 ) -> tuple[Run, str | None]:
-    """Create the run of a stage; return it with the parent run that it shares with other stages, if there is one."""
+    """Create the run of a stage; return it, and the id of the parent run that it shares with other stages, or None."""
     shared = None
     try:
         connection = connect(root)
@@ -133,13 +135,16 @@ def _open(
 def pipeline_run(
     name: str, tags: Mapping[str, str], *, root: Path, heading: Heading | None = None
 ) -> Iterator[Run]:
-    """Open a parent run that belongs to the calling process, for callers that start stages; raises as `stage_run`.
+    """Open a parent run that belongs to the calling process, for callers that start stages.
 
     Args:
         name: the pipeline, or another name for what the process does.
         tags: tags of the run.
         root: the project's folder.
-        heading: the run's name, further tags, and parameters; None: `name` alone.
+        heading: the run's name, further tags, and parameters; None: the run is called `name`.
+
+    Raises:
+        BadInput: MLflow cannot be reached or cannot be written to.
     """
     connection, heading = connect(root), heading or Heading(name)
     with explained(connection.uri):
@@ -157,10 +162,10 @@ def pipeline_run(
 
 
 def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
-    """Record under the parent `run` that a stage had nothing to do, with a link to the run that did the work.
+    """Record below the parent `run` that DVC had a stage's outputs already, with a link to the run that made them.
 
     Returns:
-        The id of the run that produced the outputs, found by its stage key, or None.
+        The id of the newest finished run with this stage key, or None.
     """
     if run.connection is None or not run.answers:
         return None
@@ -196,7 +201,7 @@ def _shared_parent(
     tags: Mapping[str, str],
     heading: Callable[[], Heading],
 ) -> str:
-    """Return the parent run of the stages that one process starts: the first stage creates it, the others find it."""
+    """Return the id of the parent run of all stages that a process starts: the first stage creates it."""
     wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and tags.pipeline = '{pipeline}'"
     found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
     if found:
@@ -212,7 +217,7 @@ def _shared_parent(
 
 
 def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:
-    """End the parent run after every stage, since any may be the last; it stays failed once a stage has failed."""
+    """End the parent run after every stage, since any may be the last; once a stage has failed, so has the parent."""
     if status != "FINISHED":
         client.set_tag(parent, "ended_badly", f"{stage}: {status}")
     worst = client.get_run(parent).data.tags.get("ended_badly", "FINISHED")
@@ -228,7 +233,7 @@ def _status_of(error: BaseException) -> str:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM, which would end the process at once, into an exception."""
+    """Raise Terminated on SIGTERM, which would otherwise end the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -245,7 +250,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 @contextmanager
 def _system_metrics(run: Run) -> Iterator[None]:
-    """Sample processor, memory, disk and network in one of MLflow's threads."""
+    """Log the use of processor, memory, disk and network while the block runs; MLflow samples it in a thread."""
     if run.connection is None:
         yield
         return

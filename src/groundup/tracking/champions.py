@@ -1,7 +1,8 @@
-"""Promotion and rollback: the only code that moves the aliases of registered models; standing.py says where to.
+"""Promotion and rollback: the only code that moves the aliases of registered models.
 
-The ledger is the truth. Every move is written to it before the aliases change, and copied to MLflow afterwards; the
-next call finishes what a killed process began. A champion that was set by hand in MLflow is adopted, with an entry.
+The ledger decides: the aliases follow from its entries (standing.py). Every move is written to it before the aliases
+change, and copied to MLflow afterwards. If a process is killed in between, the next call finishes its move. A champion
+that was set by hand in MLflow is adopted, with an entry of its own.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from groundup.tracking.store import Connection, explained
 
 @dataclass(frozen=True)
 class Origin:
-    """Who asks for a move, and the state of the project: what the library cannot find out by itself."""
+    """Who asks for a move of an alias, and the state of the project: facts that only the caller knows."""
 
     actor: str
     """Such as "anna", "flow retrain" or "stage finetune_spam"."""
@@ -37,11 +38,12 @@ def digest(lock: Path) -> str:
 
 
 class Champions:
-    """Moves the aliases of the registered models of a project.
+    """Moves the aliases of a project's registered models, and keeps its ledger.
 
-    All methods raise BadInput if the ledger or its copy in MLflow is damaged, if another process holds the lock for too
-    long, or if MLflow fails. `expected` is the champion on which the caller's decision is based: if another process has
-    moved it meanwhile, the call is refused.
+    All methods raise BadInput if another process holds the lock for too long, or if MLflow fails. If the ledger or its
+    copy in MLflow is damaged, `problems` returns what is wrong, `restore` repairs what it can, and the other methods
+    raise BadInput. `expected` is the champion on which the caller's decision is based: if another process has moved it
+    meanwhile, the call is refused.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -78,10 +80,10 @@ class Champions:
         to: str | None = None,
         reasons: Sequence[str] = (),
     ) -> Entry:
-        """Return to the champion before, or to the version `to`.
+        """Make the previous champion, or the version `to`, the champion again.
 
         Raises:
-            BadInput: as for `promote`, or no champion before is known.
+            BadInput: as for `promote`, or `to` is None and there is no previous champion.
         """
         with self.ledger.locked():
             book = self._open(model, self._reconciled(origin, [model]))
@@ -105,7 +107,7 @@ class Champions:
         numbers: Mapping[str, Any],
         reasons: Sequence[str],
     ) -> Entry:
-        """Write down that `candidate` was compared with the champion and did not replace it: it is the challenger.
+        """Record that `candidate` was compared with the champion and did not replace it; it becomes the challenger.
 
         Raises:
             BadInput: as for `promote`.
@@ -117,20 +119,26 @@ class Champions:
             return self._move(book, origin, outcome, book.standing.champion, **facts)
 
     def reconcile(self, origin: Origin, *models: str) -> list[Entry]:
-        """Finish what a killed process began, adopt champions that were set by hand; return all entries of the ledger.
+        """Finish the move of a killed process, and adopt champions that were set by hand in MLflow.
 
         Args:
             origin: for the entries of adopted champions.
             models: registered models to look at, besides those in the ledger.
+
+        Returns:
+            All entries of the ledger.
         """
         with self.ledger.locked():
             return self._reconciled(origin, models)
 
     def problems(self, *models: str) -> list[str]:
-        """Check the ledger, its copies in MLflow and the aliases, when no move is under way; return what is wrong.
+        """Return what is wrong with the ledger, its copies in MLflow or the aliases; empty if all is well.
+
+        It takes the lock, so that no other process is in the middle of a move.
 
         Args:
-            models: registered models to look at, besides those in the ledger; by default all if it has no entries.
+            models: registered models to look at, besides those in the ledger. If none is given and the ledger has no
+                entries, all are looked at.
         """
         with self.ledger.locked():
             try:
@@ -160,17 +168,17 @@ class Champions:
         return found
 
     def restore(self, origin: Origin, *models: str) -> list[Entry]:
-        """Add to the ledger the entries that only MLflow has, and to MLflow those that only the ledger has.
+        """Add entries that only MLflow has to the ledger, and entries that only the ledger has to MLflow.
 
         Args:
             origin: as for `reconcile`.
             models: as for `problems`.
 
         Returns:
-            All entries.
+            All entries of the ledger.
 
         Raises:
-            BadInput: an entry is damaged, or the two do not continue each other.
+            BadInput: an entry is damaged, or the ledger and its copy contradict each other.
         """
         with self.ledger.locked():
             entries = self.ledger.entries()
@@ -189,7 +197,7 @@ class Champions:
             return self._reconciled(origin, models)
 
     def _reconciled(self, origin: Origin, models: Iterable[str]) -> list[Entry]:
-        """Return the entries after `reconcile`; the caller holds the lock."""
+        """Do the work of `reconcile` and return all entries; the caller holds the lock."""
         entries = self.ledger.entries()
         found = self._models(entries, models)
         copies = [Mirror.of(model) for model in found]
@@ -215,10 +223,10 @@ class Champions:
     def _models(
         self, entries: Sequence[Entry], names: Iterable[str], *, everything: bool = False
     ) -> list[Any]:
-        """Return MLflow's registered models that belong to the ledger, and those with the given names.
+        """Return MLflow's registered models that belong to this ledger, and those with the given names.
 
-        Several projects may share one store: a model belongs to a ledger that names it, or that has the same first
-        entry as the model's copy. With `everything`, all models belong to a ledger without entries.
+        Several projects may share one store. A model belongs to a ledger if the ledger names it, or if the model's copy
+        names the ledger's first entry. With `everything`, all models belong to a ledger without entries.
         """
         known = {*names, *(entry.model for entry in entries)}
         with explained(self.connection.uri):
@@ -236,7 +244,7 @@ class Champions:
         return Book(model, entries, Mirror.of(registered), versions, registry.aliases(registered))
 
     def _check(self, book: Book, version: str, expected: str | None) -> None:
-        """Refuse a move that cannot be made, or that is based on another champion."""
+        """Raise BadInput if the version does not exist or is champion, or if the champion is not `expected`."""
         champion, again = book.standing.champion, "look at `groundup models` and decide again"
         if version not in book.versions:
             known = ", ".join(sorted(book.versions, key=int)) or "(none)"
@@ -262,7 +270,7 @@ class Champions:
         numbers: Mapping[str, Any] | None = None,
         reasons: Sequence[str] = (),
     ) -> Entry:
-        """Write the entry, then carry it out."""
+        """Append the entry to the ledger, then carry it out."""
         made = book.versions.get(candidate or after or "")
         entry = self.ledger.append(
             book.entries,
@@ -289,7 +297,7 @@ class Champions:
         return entry
 
     def _carry_out(self, book: Book) -> None:
-        """Move the aliases to where the last entry of the model puts them, then copy the entry to MLflow."""
+        """Set the aliases that follow from the model's entries, then copy the last entry to MLflow."""
         client, wanted = self.connection.client, book.standing
         with explained(self.connection.uri):
             for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):

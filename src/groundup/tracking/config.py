@@ -1,4 +1,4 @@
-"""What MLflow keeps: the section `tracking` of params.yaml. None of it changes what a stage writes."""
+"""The section `tracking` of params.yaml: what MLflow keeps. Its values change nothing that a stage writes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from groundup.settings import STRICT
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """What is copied into MLflow. No stage depends on this section, so a change reruns nothing."""
+    """How much is copied into MLflow. No stage depends on this section, so a change of it reruns nothing."""
 
     __pydantic_config__ = STRICT
 
@@ -19,4 +19,6 @@ class TrackingConfig:
     a pointer to DVC's copy.
     """
     evaluated_per_family: Annotated[int, Ge(0)]
-    """Test instructions of each family that MLflow shows one by one; each takes about 0.06 s and 10 kB. 0 = none."""
+    """Number of test instructions per family that MLflow shows one by one (0: none); each takes about 0.06 s and
+    10 kB.
+    """

@@ -1,4 +1,4 @@
-"""The datasets that a run read, as MLflow identifies them: by name and digest. Rows are not copied."""
+"""Datasets that a run read or wrote, as MLflow identifies them: by name and digest. Rows are not copied."""
 
 import json
 import warnings
@@ -15,7 +15,7 @@ DIGEST_CHARACTERS = 8  # as in MLflow's own digests
 
 
 class Dataset(NamedTuple):
-    """A dataset that MLflow knows; metrics that name it are grouped under it."""
+    """A dataset that MLflow knows; MLflow groups the metrics that name it."""
 
     name: str
     digest: str
@@ -31,10 +31,10 @@ def entity_of_frame(frame: "pandas.DataFrame", name: str, source: str) -> Any:
 
 
 def entity_of_file(path: Path, name: str, source: str) -> Any:
-    """Return MLflow's record of a file: of its rows for JSON Lines, otherwise only its digest.
+    """Return MLflow's record of a file: schema, size and digest of its rows for JSON Lines; otherwise its digest.
 
     Raises:
-        BadInput: the file is not valid JSON Lines, although it has this suffix.
+        BadInput: the file has the suffix .jsonl but is not valid JSON Lines.
     """
     if path.suffix == ".jsonl":
         import pandas
@@ -55,7 +55,7 @@ def entity_of_file(path: Path, name: str, source: str) -> Any:
 
 
 def _source(location: str) -> Any:
-    """Keep a location such as pypi:… as a tag of the source, because MLflow resolves only URLs and paths."""
+    """Return a source with a location such as pypi:… as a tag, because MLflow resolves only URLs and paths."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
 
     return CodeDatasetSource(tags={"location": location})

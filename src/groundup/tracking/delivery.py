@@ -1,7 +1,7 @@
-"""What a run sends to MLflow. While a stage runs, errors of tracking are warnings and do not stop it.
+"""Sends the requests of a run to MLflow. While a stage runs, errors of MLflow are warnings and do not stop it.
 
-A store that does not answer is left alone for a while. Metrics are kept until it answers again, or for a later stage
-(unsent.py).
+After a request without an answer, nothing is sent for a while. Metrics are kept until the store answers again, or for a
+later stage (unsent.py).
 """
 
 import sys
@@ -31,14 +31,17 @@ KINDS = {
 
 
 class Outage:
-    """When to ask a store again that did not answer: after pauses that double. A run and its child runs share one."""
+    """Decides when to ask a store that did not answer again: after pauses that double.
+
+    A run and its child runs share one.
+    """
 
     def __init__(self) -> None:
         self._pause, self._next_attempt = PAUSE_SECONDS, 0.0
 
     @property
     def is_over(self) -> bool:
-        """Whether the store may be asked: it answered the last time, or the pause after that has passed."""
+        """Whether the store may be asked: it answered the last request, or the pause since that request is over."""
         return time.monotonic() >= self._next_attempt
 
     def began(self) -> None:
@@ -50,7 +53,7 @@ class Outage:
         self._next_attempt, self._pause = 0.0, PAUSE_SECONDS
 
     def try_now(self) -> None:
-        """Allow one attempt before the pause has passed."""
+        """End the pause, so that the next request is sent."""
         self._next_attempt = 0.0
 
 
@@ -58,26 +61,26 @@ class Delivery:
     """Sends the requests of one run. Metrics are buffered; everything else is sent at once, or lost.
 
     Attributes:
-        outage: whether the store answers; a run and its child runs share it.
+        outage: decides when the store may be asked; a run and its child runs share it.
     """
 
     def __init__(self, connection: Connection | None, run_id: str, root: Path, outage: Outage) -> None:
-        """Deliver to the run `run_id`, without a connection to none; unsent metrics are kept below `root`."""
+        """Send to the run `run_id`, or nowhere without a connection; unsent metrics are kept in a folder of `root`."""
         self._connection, self._run_id, self._root, self.outage = connection, run_id, root, outage
         self._metrics: list[Any] = []
         self._last_flush = time.monotonic()
-        self._lost = Counter[str]()  # what the store did not take, by kind
+        self._lost = Counter[str]()  # number of lost requests or metrics, by kind
 
     @property
     def answers(self) -> bool:
-        """Whether the store may be asked; otherwise it has just not answered."""
+        """Whether the store may be asked; False for a while after a request without an answer."""
         return self.outage.is_over
 
     def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
-        """Call a method of the MLflow client for this run, unless the store has just not answered.
+        """Call a method of the MLflow client for this run, if the store may be asked (see `answers`).
 
         Returns:
-            Whether the store has taken it.
+            Whether the store accepted the request; True without a connection.
         """
         if self._connection is None:
             return True
@@ -96,13 +99,13 @@ class Delivery:
         return ready
 
     def buffer(self, metrics: Sequence[Any]) -> None:
-        """Take MLflow's metrics, which are sent in batches every few seconds and at the end."""
+        """Buffer metrics (MLflow's objects); they are sent in batches every few seconds and at the end."""
         self._metrics += metrics
         if len(self._metrics) >= BATCH_METRICS or time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        """Send the buffered metrics. If the store does not answer, they stay buffered; refused ones are lost."""
         self._last_flush = time.monotonic()
         while self._metrics and self.answers:
             batch = self._metrics[:BATCH_METRICS]
@@ -115,7 +118,7 @@ class Delivery:
             self._lost["metrics"] += excess
 
     def end(self, status: str) -> None:
-        """Send what is buffered and end the run; what the store does not take is kept for the next stage."""
+        """Send the buffered metrics and end the run; if the store does not answer, both are left to the next stage."""
         self.flush()
         ended = self.send("set_terminated", status) if self.answers else False
         if self._connection is not None and not (ended or self.answers):

@@ -18,7 +18,12 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, Any]:
-    """Return the facts of this process as JSON: python, platform, cpu, memory, threads, torch (or None), packages."""
+    """Return the machine and software of this process as values of JSON.
+
+    Returns:
+        {"python": version, "platform": text, "cpu": {"model", "cores", "usable_cores"}, "memory_bytes": number,
+        "variables": those of THREAD_VARIABLES that are set, "torch": see `_torch`, "packages": {name: version}}.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -49,7 +54,7 @@ def cpu_model() -> str:
 
 
 def differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Return one line per fact that two environments have with different values, such as `cpu.cores: 8, now 2`.
+    """Return one line per fact in which two environments differ, such as `cpu.cores: 8, now 2`.
 
     The size of the memory, and facts that only one of them has, are left out.
     """
@@ -70,7 +75,7 @@ def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _usable_cores() -> int | None:
-    """Return the number of cores that this process may use, or None where the system does not say (macOS)."""
+    """Return the number of cores that this process may use; where the system does not report it (macOS), of all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

@@ -25,13 +25,14 @@ Scorer = Callable[..., bool | float | str]
 def evaluate(
     connection: Connection, run_id: str, rows: Sequence[Mapping[str, Any]], scorers: Sequence[Scorer]
 ) -> None:
-    """Score stored outputs in the run `run_id`, which should have no other use: it becomes an evaluation run.
+    """Score stored outputs row by row in the run `run_id`, which becomes an evaluation run and has no other use.
 
     Args:
         connection: the store.
         run_id: the run; it gets the mean of every scorer as `<scorer>/mean`.
-        rows: {"inputs": mapping, "outputs": text, "expectations": mapping, "tags": mapping of texts} of each.
-        scorers: functions of some of `inputs`, `outputs` and `expectations`, whose names are those of the scores.
+        rows: one {"inputs": mapping, "outputs": text, "expectations": mapping, "tags": mapping of texts} per row.
+        scorers: functions with some of the arguments `inputs`, `outputs` and `expectations`; a score has the name of
+            its function.
     """
     import mlflow.genai
     from mlflow.genai.scorers import scorer

@@ -1,7 +1,7 @@
 """The ledger of promotions: a file of JSON Lines that only grows, in which every entry has the hash of the one before.
 
-An edited, removed, inserted or moved entry breaks the chain of hashes. A removed end does not, nor do entries that were
-forged with all their hashes; both are found by comparison with the copy in MLflow, see mirror.py.
+An edited, removed, inserted or moved entry breaks the chain of hashes. Removing the last entries does not break it, nor
+does forging entries with all their hashes; comparison with the copy in MLflow finds both (mirror.py).
 """
 
 import hashlib
@@ -49,22 +49,22 @@ class Entry:
     action: Action
     """`promoted`, `rolled_back` and `adopted` (moved by hand in MLflow) move the champion; the others keep it."""
     before: str | None
-    """The champion's version before."""
+    """The champion's version before the entry; None if there was no champion."""
     after: str | None
-    """The champion's version after."""
+    """The champion's version after the entry."""
     candidate: str | None
-    """The version that was compared with the champion; None for rollbacks and adoptions."""
+    """The version that was promoted or compared with the champion; None for rollbacks and adoptions."""
     numbers: dict[str, Any]
-    """What the decision was based on."""
+    """The measurements on which the decision was based."""
     reasons: tuple[str, ...]
     run_id: str
-    """The MLflow run that made the candidate, or else the version `after`."""
+    """The MLflow run that made the candidate or, without one, the version `after`."""
     revision: str
     """git revision of the code that wrote the entry."""
     lock: str
     """SHA-256 of dvc.lock."""
     actor: str
-    """The person, flow or stage."""
+    """The person, flow or stage that asked for the move."""
     previous: str
     """Hash of the entry before; empty for the first."""
     hash: str
@@ -88,7 +88,7 @@ _ENTRY = TypeAdapter(Entry)
 
 
 class Ledger:
-    """The ledger in one file. Whoever appends holds the lock, a file beside it."""
+    """The ledger in one file. A process that appends holds a lock, which is a file in the same folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from appending; first remove what a killed process left of an incomplete line.
+        """Keep other processes from appending; first remove an incomplete last line that a killed process has left.
 
         Raises:
             BadInput: another process holds the lock for too long, or the file cannot be written.
@@ -134,7 +134,7 @@ class Ledger:
         return entries
 
     def append(self, entries: list[Entry], **facts: Any) -> Entry:
-        """Write the next entry to the disk, and add it to `entries`; the caller holds the lock.
+        """Write the next entry to the disk, add it to `entries` and return it; the caller holds the lock.
 
         Args:
             entries: all entries of the file.
@@ -152,10 +152,14 @@ class Ledger:
         return entry
 
     def extend(self, entries: list[Entry], lines: Iterable[str]) -> None:
-        """Append entries that exist elsewhere, if they continue the chain; the caller holds the lock.
+        """Append entries of MLflow's copy, if they continue the chain; the caller holds the lock.
+
+        Args:
+            entries: all entries of the file; the new ones are added.
+            lines: the new entries, as lines without a newline.
 
         Raises:
-            BadInput: a line does not follow, or the file cannot be written; then nothing is appended.
+            BadInput: a line does not continue the chain, or the file cannot be written; then no entry is added.
         """
         longer, added = list(entries), list(lines)
         for line in added:
@@ -238,7 +242,7 @@ def _hash(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it: numpy's scalars as Python's, tuples as lists, NaN and infinity as None.
+    """Return `value` with the types of JSON: numpy's scalars as Python's, tuples as lists, NaN and infinity as None.
 
     Bytes of a command line that are not UTF-8 become question marks.
     """

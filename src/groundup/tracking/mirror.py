@@ -1,7 +1,7 @@
-"""The copy of the ledger in MLflow: tags of the registered model to which an entry belongs.
+"""The copy of the ledger in MLflow: each entry is kept in tags of the registered model to which it belongs.
 
 An entry is cut into tags `ledger.<number>.<part>`, because databases may limit a tag to 5,000 characters. The tag
-`ledger.head` is written last: entries beyond it are not yet carried out.
+`ledger.head` is written last, so an entry with a higher number is not carried out yet.
 """
 
 import json
@@ -24,7 +24,7 @@ PART = re.compile(r"ledger\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class _Head:
-    """The last entry that was copied, the number of copied entries, and the hash of the ledger's first entry."""
+    """Number and hash of the last entry that was copied, count of copied entries, hash of the ledger's first entry."""
 
     __pydantic_config__ = STRICT
 
@@ -39,15 +39,15 @@ _HEAD = TypeAdapter(_Head)
 
 @dataclass(frozen=True)
 class Mirror:
-    """The entries of one registered model in MLflow.
+    """MLflow's copy of the ledger's entries on one registered model.
 
     Attributes:
         model: the registered model's name.
-        registry: when it was created, in ms, as in the ledger.
-        lines: the entries by number, up to the head.
+        registry: when the registered model was created, in ms, as in the ledger.
+        lines: the entries by number, up to the head, as lines of the ledger.
         first: the hash of the ledger's first entry, which identifies the ledger; empty if there is no copy.
-        whole: whether all the entries that were written are there.
-        keys: the names of all tags.
+        whole: whether every entry that was copied is still there.
+        keys: the names of all tags of the registered model.
     """
 
     model: str
@@ -90,7 +90,7 @@ def write(connection: Connection, mirror: Mirror, entries: Sequence[Entry], firs
         f"ledger.{entry.number:06d}.{part}": entry.line[start : start + TAG_CHARACTERS]
         for part, start in enumerate(starts)
     }
-    # left from an entry with this number that was removed from the ledger before it was carried out
+    # tags of an earlier entry with this number, which was removed from the ledger before it was carried out
     for old in filter(None, map(PART.fullmatch, mirror.keys - pieces.keys())):
         if int(old[1]) == entry.number:
             client.delete_registered_model_tag(entry.model, old[0])
@@ -100,7 +100,7 @@ def write(connection: Connection, mirror: Mirror, entries: Sequence[Entry], firs
 
 
 def pending(entries: Iterable[Entry], mirrors: Iterable[Mirror]) -> list[Entry]:
-    """Return the entries that were made in these stores but have no copy there."""
+    """Return the entries that belong to one of the mirrors (same model, same registry) but have no copy in it."""
     copied = {(mirror.model, mirror.registry): mirror.lines for mirror in mirrors}
     return [
         entry
@@ -110,9 +110,9 @@ def pending(entries: Iterable[Entry], mirrors: Iterable[Mirror]) -> list[Entry]:
 
 
 def faults(entries: Sequence[Entry], mirrors: Sequence[Mirror]) -> list[str]:
-    """Describe where ledger and copies contradict each other, the first entry first.
+    """Return one sentence per contradiction between the ledger and its copies, in the order of the entries.
 
-    A single pending entry is no fault: its process was killed before it had carried it out.
+    A single pending entry is no fault: a process was killed before it carried the entry out.
     """
     found: list[tuple[int, str]] = []
     for mirror in mirrors:

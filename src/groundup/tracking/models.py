@@ -1,7 +1,7 @@
 """Logged models: what MLflow's Models page shows, sorts and compares.
 
-A logged model belongs to the run that made it. Later runs, such as an evaluation, find it by the MD5 of a file that the
-same run wrote, and add their figures to it.
+A logged model belongs to the run that made it. Later runs, such as an evaluation, find it by the MD5 of a file that
+this run wrote, and add their metrics to it.
 """
 
 import json
@@ -19,7 +19,7 @@ Interval = Mapping[str, float]  # mean, low, high
 
 
 def content_tags(files: Iterable[Path]) -> dict[str, str]:
-    """Return the tags by which `maker_of` finds a logged model: one per file, with its MD5."""
+    """Return the tags by which `maker_of` finds a logged model: one per file, named after it, with its MD5."""
     return {f"md5.{file.name}": md5_of(file) for file in files}
 
 
@@ -35,7 +35,10 @@ def score(
     figures: Mapping[str, float | Interval],
     dataset: Dataset | None,
 ) -> None:
-    """Log figures as metrics of a run and of a logged model; an interval also gives `<name>/low` and `<name>/high`."""
+    """Log metrics of a run and, unless `model` is None, of a logged model.
+
+    An interval is logged as three metrics: its mean as `<name>`, its ends as `<name>/low` and `<name>/high`.
+    """
     from mlflow.entities import Metric
 
     now, flat = int(time.time() * 1000), dict[str, float]()
@@ -51,7 +54,11 @@ def score(
 
 
 def describe(connection: Connection, model: Any, card: str | None, tags: Mapping[str, str]) -> None:
-    """Make `card` (Markdown) the description of a logged model and its versions, and set tags of both."""
+    """Make `card` (Markdown) the description of a logged model and of its versions, and set tags of both.
+
+    The first line of the card becomes the description of the registered model. If `card` is None, the descriptions
+    stay as they are.
+    """
     client = connection.client
     client.set_logged_model_tags(model.model_id, {**tags, **({"mlflow.note.content": card} if card else {})})
     for version in json.loads(model.tags.get("mlflow.modelVersions", "[]")):
@@ -64,7 +71,15 @@ def describe(connection: Connection, model: Any, card: str | None, tags: Mapping
 
 
 def take_over_figures(connection: Connection, run_id: str, model: Any) -> None:
-    """Copy what other runs measured of an earlier logged model with the same weights: a rerun made the same bytes."""
+    """Copy to a logged model the metrics and the card that later runs gave an earlier one with the same weights.
+
+    A rerun that makes the same bytes logs a new model, which no evaluation measures again.
+
+    Args:
+        connection: the store.
+        run_id: the run that logged `model`.
+        model: the new logged model.
+    """
     from mlflow.entities import Metric
 
     key, md5 = next(((k, v) for k, v in model.tags.items() if k.endswith(".safetensors")), ("", ""))
@@ -88,7 +103,7 @@ def take_over_figures(connection: Connection, run_id: str, model: Any) -> None:
 
 
 def _made(connection: Connection, name: str, md5: str) -> Sequence[Any]:
-    """Return the logged models with this tag of `content_tags`, the newest first."""
+    """Return the complete logged models with this tag of `content_tags`, the newest first."""
     found: Sequence[Any] = connection.client.search_logged_models(
         [connection.experiment_id], f"tags.`md5.{name}` = '{md5}'"
     )

@@ -1,6 +1,6 @@
-"""Large weights stay where DVC keeps them: a registered model then has a pointer, which is followed when it is loaded.
+"""Pointers of registered models to large weights, which stay where DVC keeps them until a model is loaded.
 
-MLflow copies weights into its own store, and over HTTP it needs minutes and many gigabytes of memory for each gigabyte
+MLflow would copy the weights into its own store; over HTTP that takes minutes and many gigabytes of memory per gigabyte
 (mlflow#22665). DVC has the same bytes already, under their MD5.
 """
 
@@ -19,7 +19,7 @@ from groundup.files import read_json, write_json
 
 WEIGHTS = "model.safetensors"
 POINTER = "weights.json"
-# the project's folder: where large weights and the base models of adapters are looked for first
+# environment variable with the project's folder, in which weights and base models of adapters are looked for first
 ROOT_VARIABLE = "GROUNDUP_ROOT"
 
 
@@ -32,7 +32,7 @@ def md5_of(path: Path) -> str:
 def place_in(project: Path, path: Path) -> str:
     """Return a path relative to the project's folder, so that the project can be moved; absolute if it is outside.
 
-    A file that DVC has replaced by a link to its cache keeps its own place.
+    If DVC has replaced the file by a link to its cache, the path is that of the link.
     """
     project, path = project.resolve(), path.parent.resolve() / path.name
     return (path.relative_to(project) if path.is_relative_to(project) else path).as_posix()
@@ -42,12 +42,13 @@ def place_in(project: Path, path: Path) -> str:
 def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) -> Iterator[Path]:
     """Yield the folder to store for a checkpoint: itself, or a copy with a pointer if its weights exceed `limit` bytes.
 
-    The pointer has the path in the project, MD5, size in bytes, git revision and the name of DVC's default remote.
+    The pointer (weights.json) has the path of the weights in the project, their MD5 and size in bytes, the git revision
+    and the name of DVC's default remote.
 
     Args:
         checkpoint: the checkpoint's folder, in `workspace`.
         workspace: the DVC project in which the checkpoint was made; may be a temporary copy.
-        limit: the largest size to copy.
+        limit: the largest size of weights to copy, in bytes.
         revision: the git revision at which `dvc pull` finds the weights.
     """
     weights = checkpoint / WEIGHTS
@@ -58,7 +59,7 @@ def stored_form(checkpoint: Path, workspace: Path, limit: float, revision: str) 
         copy = Path(folder, checkpoint.name)
         shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(WEIGHTS))
         facts = {"md5": md5_of(weights), "bytes": weights.stat().st_size, "revision": revision}
-        remote = config(workspace).get("core", "remote", fallback="")
+        remote = dvc_settings(workspace).get("core", "remote", fallback="")
         write_json(copy / POINTER, {"path": place_in(workspace, weights), "remote": remote, **facts})
         yield copy
 
@@ -83,9 +84,10 @@ def complete(stored: Path) -> Iterator[Path]:
 
 
 def link_weights(checkpoint: Path, *near: Path) -> None:
-    """Put a link to DVC's weights into a checkpoint's folder that has a pointer instead; otherwise do nothing.
+    """If a checkpoint's folder has a pointer instead of its weights, put a link to DVC's weights into it.
 
-    The project is the folder in GROUNDUP_ROOT, or one around the working folder or around `near`.
+    The weights are looked for in the DVC projects that contain the folder in GROUNDUP_ROOT, the working folder or one
+    of the folders `near`, in this order.
 
     Raises:
         BadInput: the weights that the pointer names are not on this machine.
@@ -115,25 +117,25 @@ def _is_it(place: Path, pointer: dict[str, Any]) -> bool:
     return place.is_file() and place.stat().st_size == pointer["bytes"] and md5_of(place) == pointer["md5"]
 
 
-def cached(root: Path, md5: str) -> Path:
-    """Return the place of a file, or of a folder's listing, in DVC's cache; it need not be there."""
-    return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
-
-
-def cache_folder(root: Path) -> Path:
-    """Return the folder of DVC's cache."""
-    chosen = config(root).get("cache", "dir", fallback=None)
-    return (root / ".dvc" / chosen).resolve() if chosen else root / ".dvc" / "cache"
-
-
-def config(root: Path) -> configparser.ConfigParser:
-    """Return the settings of the project's .dvc/config and .dvc/config.local; the second one wins."""
+def dvc_settings(project: Path) -> configparser.ConfigParser:
+    """Return the settings of the project's .dvc/config and .dvc/config.local, which overrides the first."""
     settings = configparser.ConfigParser(strict=False, interpolation=None)
-    settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    settings.read([project / ".dvc" / "config", project / ".dvc" / "config.local"], encoding="utf-8")
     return settings
 
 
+def cache_folder(project: Path) -> Path:
+    """Return the folder of DVC's cache: .dvc/cache, or the one that `dvc cache dir` has chosen for this project."""
+    chosen = dvc_settings(project).get("cache", "dir", fallback="cache")
+    return Path(os.path.normpath(project / ".dvc" / chosen))
+
+
+def cached(project: Path, md5: str) -> Path:
+    """Return the path of a file, or of a folder's listing, in DVC's cache, whether or not it exists."""
+    return cache_folder(project) / "files" / "md5" / md5[:2] / md5[2:]
+
+
 def _projects(*places: Path) -> Iterable[Path]:
-    """Return the DVC projects that contain one of the places, the innermost first."""
+    """Return the DVC projects that contain one of the places: in the order of the places, innermost first."""
     folders = [folder for place in places for folder in (place.resolve(), *place.resolve().parents)]
     return dict.fromkeys(folder for folder in folders if (folder / ".dvc").is_dir())

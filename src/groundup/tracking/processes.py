@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-# start times are derived from the boot time, which moves when the clock is set
+# two start times of one process may differ: they are derived from the boot time, which moves when the clock is set
 CLOCK_SECONDS = 2.0
 
 
@@ -39,7 +39,7 @@ class ProcessId:
         return cls(host, int(pid), float(started))
 
     def is_alive(self) -> bool:
-        """Return whether the process still runs; one on another host, or one that is hidden, counts as alive."""
+        """Return whether the process still runs; a process on another host, or a hidden one, counts as alive."""
         if self.host != platform.node():
             return True
         try:
@@ -64,7 +64,7 @@ def user() -> str:
 
 
 def command(process: ProcessId) -> str:
-    """Return the command line of a process as one would type it, without folders; empty if it has ended."""
+    """Return the command line of a process without Python and the program's folder; empty if it has ended."""
     try:
         words = psutil.Process(process.pid).cmdline()
     except psutil.Error:
@@ -75,7 +75,10 @@ def command(process: ProcessId) -> str:
 
 
 def runs(process: psutil.Process, program: str) -> bool:
-    """Return whether a process runs `program …`, `python …/program …` or `python -m program …`; False if hidden."""
+    """Return whether a process runs `program …`, `python …/program …` or `python -m program …`.
+
+    If the system hides the command line, the answer is False.
+    """
     try:
         command = process.cmdline()
     except psutil.Error:
@@ -94,9 +97,9 @@ def nearest_ancestor(program: str) -> ProcessId | None:
 
 
 def end(leaders: Collection[subprocess.Popen[Any]], grace: float) -> None:
-    """End processes that lead their process groups, and everything in these groups.
+    """End processes that lead their process groups, and all processes in these groups.
 
-    They get SIGTERM, and what is left after `grace` seconds, or at a second Ctrl-C, gets SIGKILL.
+    All get SIGTERM. Those that still run after `grace` seconds, or at a second Ctrl-C, get SIGKILL.
     """
     try:
         for leader in leaders:
@@ -114,10 +117,8 @@ def _signal(leader: subprocess.Popen[Any], number: int) -> bool:
     leader.poll()  # until then, a leader that has ended counts as a member of its group
     try:
         os.killpg(leader.pid, number)
-    except (
-        ProcessLookupError,
-        PermissionError,
-    ):  # macOS refuses a group of which only the dead leader is left
+    # PermissionError: macOS refuses to signal a group of which only the dead leader is left
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 

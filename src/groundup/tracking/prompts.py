@@ -1,10 +1,13 @@
-"""Prompts in MLflow's prompt registry: a new version only when the text has changed."""
+"""Prompts in MLflow's prompt registry; a prompt gets a new version only when its text has changed."""
 
 from groundup.tracking.store import Connection, fluent
 
 
 def register(connection: Connection, name: str, template: str) -> str:
-    """Register a template, whose variables are in double braces, unless it is the newest version; return its URI."""
+    """Return the URI of a prompt's newest version; first register `template`, if it differs from that version.
+
+    Variables in `template` are in double braces.
+    """
     client = connection.client
     with fluent(connection):
         newest = client.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)

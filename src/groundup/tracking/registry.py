@@ -19,7 +19,7 @@ from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights, place_in
 from groundup.tracking.store import Connection, environment, fluent
 
-TRAINED_ON = "trained_on.json"  # beside the checkpoint in the artifacts of a version
+TRAINED_ON = "trained_on.json"  # in the artifacts of a version, next to the checkpoint's folder
 PACKAGE = Path(__file__).resolve().parents[1]
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"  # aliases; see champions.py
 # names of the main pipeline's registered models; they are in users' stores, so do not change them
@@ -70,20 +70,20 @@ def register(
 ) -> str:
     """Log `checkpoint` as a pyfunc model of run `run_id` and register it; return the new version.
 
-    The base model of adapters is not copied: the logged model and the version's tags record its folder, relative to the
-    project's, and its fingerprint. The model folder has the safetensors, the package's source and serving/model.py as
-    entry point; nothing is pickled.
+    The model's folder has the safetensors, the package's source and serving/model.py as entry point; nothing is
+    pickled. The base model of adapters is not copied: the logged model and the version's tags record its folder,
+    relative to the project's, and the tags also its fingerprint.
 
     Args:
         connection: the store.
         run_id: the run that logs the model.
         checkpoint: the checkpoint's folder.
         name: the registered model.
-        input_example: texts that are predicted once.
+        input_example: texts that MLflow predicts once, to check that the model loads.
         params: inference parameters with their defaults; empty for a classifier.
         metrics: metrics such as "val/loss": metrics of the logged model, and tags of the version ("metric.val_loss").
         workspace: the folder in which the stage works, if it is a temporary copy of the project.
-        stored: the folder to store instead of `checkpoint`: the same with a pointer to its weights.
+        stored: the folder to store instead of `checkpoint`: a copy with a pointer to the weights.
         made: further files that the run wrote, by which later runs find the logged model.
         dataset: the dataset of the metrics.
         prompts: URIs of registered prompts with which the model is used.
@@ -148,7 +148,7 @@ def register(
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
-    """Return what a checkpoint serves as: a classifier, an instruction model or a decoder that continues texts."""
+    """Return how a checkpoint is served: `continuation` if it is a decoder without prompts, otherwise its own kind."""
     if config["kind"] == "decoder" and not (config.get("prompt_style") or config.get("chat_template")):
         return "continuation"
     return str(config["kind"])
@@ -192,20 +192,20 @@ def aliases(registered: Any) -> dict[str, str]:
 
 
 def versions(connection: Connection, name: str) -> list[Version]:
-    """Return all versions, the newest first."""
+    """Return all versions of a registered model, the newest first."""
     found = connection.client.search_model_versions(f"name = '{name}'")
     return [_version(one) for one in sorted(found, key=lambda one: int(one.version), reverse=True)]
 
 
 def champion(connection: Connection, name: str) -> Version | None:
-    """Return the version that serves, or None."""
+    """Return the champion of a registered model; None if there is no such model or it has no champion."""
     registered = find(connection, name)
     number = aliases(registered).get(CHAMPION) if registered else None
     return _version(connection.client.get_model_version(name, number)) if number else None
 
 
 def logged_model(connection: Connection, name: str, version: str) -> Any:
-    """Return the logged model of a version, which has its metrics."""
+    """Return MLflow's logged model behind a version; it has the version's metrics."""
     source: str = connection.client.get_model_version(name, version).source
     return connection.client.get_logged_model(source.removeprefix("models:/"))
 
@@ -216,7 +216,7 @@ def made_by(connection: Connection, name: str, stage_key: str) -> Version | None
 
 
 def rename_work(connection: Connection, before: str, after: str) -> None:
-    """Change the stage key of runs and versions from `before` to `after`, when the key of the same work has changed."""
+    """Change the stage key of runs and versions from `before` to `after`, if the same work now has another key."""
     client, wanted = connection.client, f"tags.stage_key = '{before}'"
     for run in client.search_runs([connection.experiment_id], wanted):
         client.set_tag(run.info.run_id, "stage_key", after)
@@ -225,7 +225,13 @@ def rename_work(connection: Connection, before: str, after: str) -> None:
 
 
 def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> Path:
-    """Copy the version's checkpoint into `folder` and return its path; adapters then point to their base from there."""
+    """Copy the version's checkpoint into `folder` and return the checkpoint's path.
+
+    The config of adapters then has the path from the copy to their base model. Large weights are linked.
+
+    Raises:
+        BadInput: the version has a pointer to weights that are not on this machine.
+    """
     import mlflow
 
     source = connection.client.get_model_version_download_uri(version.name, version.version)
@@ -235,7 +241,7 @@ def fetch_checkpoint(connection: Connection, version: Version, folder: Path) -> 
     base = connection.client.get_model_version(version.name, version.version).tags.get("base.folder")
     if base:
         config = read_json(checkpoint / "config.json")
-        # older versions have an absolute path
+        # if `base` is absolute, as in older versions, it replaces the root
         config["base"]["folder"] = os.path.relpath(connection.root.resolve() / base, checkpoint.resolve())
         write_json(checkpoint / "config.json", config)
     link_weights(checkpoint, connection.root)

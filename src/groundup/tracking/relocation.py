@@ -18,7 +18,7 @@ from groundup.errors import BadInput
 from groundup.files import write_text
 
 ARTIFACTS = "mlruns"  # in the folder of the database
-# columns with paths below that of the experiment
+# columns of MLflow's tables with paths in the experiment's folder
 PLACES = (
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -33,8 +33,8 @@ class _Move:
     """An experiment whose artifacts are recorded in a folder other than the database's."""
 
     experiment: int
-    recorded: str  # as recorded by MLflow: a file URI or a path
-    place: Path
+    recorded: str  # the experiment's folder as recorded by MLflow: a file URI or a path
+    place: Path  # the same as a path
     old: Path  # the folder of the database when the experiment was created
     new: Path
 
@@ -56,7 +56,7 @@ def database_of(uri: str) -> Path | None:
 
 
 def follow(database: Path) -> None:
-    """Correct every path that MLflow recorded in the folder of `database` to the folder where the database is now.
+    """Correct the paths that MLflow recorded when `database` was in another folder: they now begin with its folder.
 
     Neither a moved project nor a copy may write to the folder in which the database was created. Experiments with
     artifacts elsewhere keep their paths, and so do the runs of a database that was copied without mlruns/.

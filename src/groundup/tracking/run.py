@@ -1,4 +1,4 @@
-"""The run of a stage, which logs to MLflow; how requests are sent, and what happens without an answer: delivery.py."""
+"""The run of a stage: what it logs to MLflow. delivery.py sends the requests."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 
 class Run:
-    """Logs params, metrics, artifacts and models of a stage. While it runs, errors of MLflow are warnings."""
+    """Logs params, metrics, artifacts and models of a stage; prints errors of MLflow as warnings."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Run:
             workspace: the folder in which the stage works, if it is not `root`.
             name: the run's name, with which the names of its child runs begin.
             parent: the run of the pipeline.
-            config: what is copied; None: all weights, and no row of an evaluation.
-            outage: whether the store answers, for a child run; None: it did until now.
+            config: what is copied into MLflow; None: all weights, and no row of an evaluation.
+            outage: decides when the store may be asked; a child run shares its parent's. None: a new one.
         """
         self.connection, self.run_id, self.root = connection, run_id, root
         self.workspace = workspace or root
@@ -88,20 +88,20 @@ class Run:
         return self._child(f"seed {seed}", {"seed": seed}).log
 
     def headline(self, metrics: Mapping[str, float]) -> None:
-        """Log the figures by which runs of the pipeline are compared; its own run shows them too."""
+        """Log the metrics by which runs of the pipeline are compared, also in the pipeline's run."""
         self.log(metrics)
         if self.connection is not None and self.parent and self._delivery.is_ready_for("headlines"):
             with self.forgiving():
                 models.score(self.connection, self.parent, None, metrics, None)
 
     def flush(self) -> None:
-        """Send the buffered metrics; those that the store does not take are kept for the next time."""
+        """Send the buffered metrics. If the store does not answer, they stay buffered; refused ones are lost."""
         self._delivery.flush()
 
     def finish(self, status: str) -> None:
-        """Send what is buffered and end the run and its child runs as FINISHED, FAILED or KILLED.
+        """Send the buffered metrics, and end the run and its child runs as FINISHED, FAILED or KILLED.
 
-        What the store does not take is kept for the next stage. A store that has not answered is asked once more.
+        A store that did not answer is asked once more. If it still does not, the next stage sends metrics and status.
         """
         self._delivery.outage.try_now()
         for run in (*self._children.values(), self):
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def answers(self) -> bool:
-        """Whether the store may be asked; otherwise it has just not answered."""
+        """Whether the store may be asked; False for a while after a request without an answer."""
         return self._delivery.answers
 
     def forgiving(self) -> AbstractContextManager[None]:
@@ -125,7 +125,7 @@ class Run:
             self._send("log_artifact", str(path), folder)
 
     def report(self, page: Path) -> None:
-        """Copy the pipeline's page into the run's artifacts; the description of the pipeline's run links to it."""
+        """Copy the pipeline's page into the run's artifacts; link to it in the description of the pipeline's run."""
         self.artifact(page)
         if self.connection is None or not self.parent or not self._delivery.is_ready_for("links to reports"):
             return
@@ -154,13 +154,19 @@ class Run:
         return None if self.connection is None else self._input(entity_of_frame(frame, name, source), context)
 
     def reads(self, path: Path, name: str, context: str) -> Dataset | None:
-        """Record that the run read a file, for rows (JSON Lines) as `dataset` does; `context`: training, test …"""
+        """Record that the run read a file: its digest and, for JSON Lines, schema and size.
+
+        Args:
+            path: the file.
+            name: the dataset's name in MLflow.
+            context: what the dataset is for, such as "training" or "test".
+        """
         if self.connection is None:
             return None
         return self._input(entity_of_file(path, name, place_in(self.workspace, path)), context)
 
     def pointer(self, path: Path, name: str) -> None:
-        """Record the path, size in bytes and MD5 (DVC's hash) of the files of a large output, without copying them."""
+        """Record path, size in bytes and MD5 (DVC's hash) of every file of a large output, without copying it."""
         if self.connection is None:
             return
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -189,22 +195,22 @@ class Run:
     ) -> str | None:
         """Log the checkpoint folder as a servable model and register it as the next version of `name`.
 
-        The first version that the project itself makes becomes the champion.
+        If the model has no champion, the new version becomes it, unless the stage works in a temporary copy.
 
         Args:
             checkpoint: the checkpoint's folder.
             name: the registered model.
             input_example: texts that are predicted once, to prove that the model loads and to show its input.
-            params: inference parameters with their defaults (see sampling.py); empty for a classifier.
+            params: inference parameters with their defaults (see generation/sampling.py); empty for a classifier.
             metrics: validation metrics such as "val/loss", recorded as metrics of the model and tags of the version.
             dataset: the dataset of the metrics.
             made: further outputs of the stage, by which `figures` finds the model.
             templates: prompts with which the model is used, by name, for MLflow's prompt registry.
-            trained_on: fingerprints of the training rows, which promotions leave out (see promotion/rows.py).
+            trained_on: fingerprints of the training rows; the gate leaves these rows out (see promotion/rows.py).
             card: description of the version in Markdown; None: `figures` writes it later.
 
         Returns:
-            The version, or None if nothing was registered.
+            The version, or None if MLflow did not record it.
         """
         if self.connection is None or not self._delivery.is_ready_for("models"):
             return None
@@ -230,9 +236,9 @@ class Run:
                 step=self.steps,
             )
             if card is not None:
-                models.describe(
-                    self.connection, registry.logged_model(self.connection, name, version), card, {}
-                )
+                with self.forgiving():  # the version is registered, whatever becomes of its card
+                    model = registry.logged_model(self.connection, name, version)
+                    models.describe(self.connection, model, card, {})
             # an experiment in a temporary folder does not belong to the project before `dvc exp apply`
             if self.workspace == self.root and registry.champion(self.connection, name) is None:
                 self._promote_first(name, version)
@@ -248,12 +254,12 @@ class Run:
         card: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log figures of the model whose stage wrote the file `made`: as metrics of this run and of the logged model.
+        """Log metrics of the model whose stage wrote the file `made`, in this run and in the logged model.
 
         Args:
             made: a checkpoint's weights, or a file that was passed to `register` as `made`.
-            figures: numbers, or intervals {"mean", "low", "high"}, by name.
-            dataset: the dataset of the figures.
+            figures: metrics by name: numbers, or intervals {"mean", "low", "high"}.
+            dataset: the dataset of the metrics.
             card: description of the model in Markdown; None leaves it as it is.
             tags: tags of the logged model and its version.
         """
@@ -269,14 +275,14 @@ class Run:
                 models.describe(self.connection, model, card, tags or {})
 
     def evaluation(self, title: str, rows: Sequence[Row], scorers: Sequence[evaluations.Scorer]) -> None:
-        """Show `rows` with the values of `scorers` in a child run; see `evaluations.evaluate`."""
+        """Score `rows` with `scorers` in a child run called `title`; see `evaluations.evaluate`."""
         if self.connection is not None and rows and self._delivery.is_ready_for("evaluations"):
             child = self._child(title, {"rows": len(rows)})
             with self.forgiving():
                 evaluations.evaluate(self.connection, child.run_id, rows, scorers)
 
     def _child(self, title: str, params: Mapping[str, Any]) -> "Run":
-        """Return the child run with this title, which is created the first time."""
+        """Return the child run with this title, created at the first call; a silent one if MLflow fails."""
         if self.connection is None:
             return self
         if title not in self._children and self._delivery.is_ready_for("child runs"):
@@ -297,14 +303,14 @@ class Run:
         return Dataset(entity.name, entity.digest)
 
     def _revision(self) -> str:
-        """Return the git revision of the run, if it has one."""
+        """Return the git revision of the run; empty if it has none."""
         assert self.connection is not None
         with self.forgiving():
             return str(self.connection.client.get_run(self.run_id).data.tags.get("git.revision", ""))
         return ""
 
     def _promote_first(self, name: str, version: str) -> None:
-        """Make `version` the champion; if that is refused, warn, because the training must not be lost."""
+        """Make `version` the champion; only warn if that is refused, so that the training is not lost."""
         assert self.connection is not None
         tags = self.connection.client.get_run(self.run_id).data.tags
         actor, lock = f"stage {tags.get('stage', '')}".strip(), digest(self.root / "dvc.lock")

@@ -1,7 +1,7 @@
-"""Where the aliases of a registered model belong, which follows from its entries in the ledger.
+"""The aliases that a registered model should have; they follow from its entries in the ledger.
 
 champion    the version that serves
-previous    the version to which a rollback returns: the champion before
+previous    the version to which a rollback returns: the previous champion
 challenger  the newest version that was compared with the champion and did not replace it
 """
 
@@ -15,11 +15,11 @@ from groundup.tracking.registry import Version
 
 @dataclass(frozen=True)
 class Standing:
-    """The aliases of one model that follow from the ledger."""
+    """The aliases that a registered model should have, as versions; None: no version has the alias."""
 
     champion: str | None = None
     past: tuple[str, ...] = ()
-    """The champions before, the oldest first."""
+    """Earlier champions to which rollbacks return, the oldest first."""
     challenger: str | None = None
 
     @property
@@ -54,7 +54,7 @@ def standing(entries: Iterable[Entry]) -> Standing:
 
 @dataclass(frozen=True)
 class Book:
-    """What is known about one registered model while the lock is held."""
+    """One registered model while the ledger's lock is held: entries, MLflow's copy, versions and aliases."""
 
     model: str
     entries: list[Entry]  # of all models; grows
@@ -75,5 +75,5 @@ class Book:
 
 
 def own_entries(entries: Iterable[Entry], copy: Mirror) -> list[Entry]:
-    """Return a model's entries that were made in the store of the copy."""
+    """Return the entries on the model of a copy that were made in the copy's store."""
     return [entry for entry in entries if (entry.model, entry.registry) == (copy.model, copy.registry)]

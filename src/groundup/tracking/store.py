@@ -1,4 +1,4 @@
-"""The MLflow store: opened safely by many processes at once; runs whose process was killed are ended."""
+"""Opens the MLflow store, safely for many processes at once, and ends the runs of killed processes."""
 
 import gc
 import hashlib
@@ -51,15 +51,15 @@ def set_defaults() -> None:
 
 
 def experiment_name() -> str:
-    """Return the name of the experiment with all runs."""
+    """Return the name of the MLflow experiment with all runs: MLFLOW_EXPERIMENT_NAME, by default groundup."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "groundup"
 
 
 def connect(root: Path, *, create: bool = True) -> Connection:
     """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db.
 
-    An SQLite store that was moved is corrected first; see relocation.py. Then what earlier stages could not send is
-    sent, and the runs of dead processes are ended.
+    The paths in an SQLite store that was moved are corrected first (relocation.py). Then metrics that earlier stages
+    could not send are sent, and the runs of dead processes are ended.
 
     Args:
         root: the project's folder.
@@ -67,7 +67,7 @@ def connect(root: Path, *, create: bool = True) -> Connection:
 
     Raises:
         BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted;
-            or it does not exist and is not to be created.
+            or `create` is False and there is no SQLite store.
     """
     set_defaults()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
@@ -117,7 +117,7 @@ def _make_database(uri: str) -> None:
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """Turn errors of MLflow into one sentence.
+    """Turn errors of MLflow in the block into one sentence.
 
     Raises:
         BadInput: the store failed or refused a request.
@@ -170,7 +170,15 @@ def create_run(
     parent: str | None,
     owner: ProcessId | None = None,
 ) -> str:
-    """Create a RUNNING run, which `_sweep` can end once its owner, by default this process, is dead; return its id."""
+    """Create a run with status RUNNING and return its id.
+
+    Args:
+        connection: the store.
+        name: the run's name.
+        tags: tags of the run.
+        parent: the id of the parent run, or None.
+        owner: the process after whose death `_sweep` may end the run; None: this process.
+    """
     owner = owner or processes.current()
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.user": processes.user(), "mlflow.source.type": "LOCAL"}
@@ -180,12 +188,12 @@ def create_run(
 
 
 def _sweep(connection: Connection) -> None:
-    """End, as KILLED, the runs of this host whose process died without ending them (kill -9), and their parents."""
+    """End the runs on this host whose process died without ending them (kill -9), and their parents, as KILLED."""
     client, host = connection.client, processes.current().host
     stale = f"attributes.status = 'RUNNING' and tags.host = '{host}'"
     for run in client.search_runs([connection.experiment_id], stale):
         dead = not ProcessId.parse(run.data.tags["process"]).is_alive()
-        # it may have ended its run, and itself, after the search
+        # the process may have ended its run, and then itself, after the search
         if dead and client.get_run(run.info.run_id).info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
             if parent := run.data.tags.get("mlflow.parentRunId"):
@@ -194,7 +202,10 @@ def _sweep(connection: Connection) -> None:
 
 
 def _artifacts(uri: str, experiment: str) -> str | None:
-    """Return mlruns/ in the folder of the database (MLflow's default is the working folder); None for a server."""
+    """Return where an experiment's artifacts go: into mlruns/ next to the database; None for a server.
+
+    MLflow's own default is a folder of the working folder.
+    """
     database = database_of(uri)
     return (database.parent / ARTIFACTS / quote(experiment, safe="")).as_uri() if database else None
 
@@ -214,8 +225,8 @@ def _locked(uri: str) -> Iterator[None]:
 def _import_mlflow(uri: str) -> None:
     """Import what a store needs; the first time without garbage collection, so that commands take a third less time.
 
-    MLflow has 2,000 modules. What they make lives as long as the process, so later collections leave it out too, of
-    which the last one is at the end of the process.
+    MLflow has 2,000 modules, whose objects live as long as the process. They are frozen, so that later collections,
+    also the one at the end of the process, do not visit them.
     """
     collects = gc.isenabled() and "mlflow" not in sys.modules
     if collects:

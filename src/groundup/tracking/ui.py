@@ -1,6 +1,6 @@
-"""The address of MLflow's page of runs: `python -m groundup.tracking.ui PORT` prints it.
+"""The address of MLflow's list of runs; `python -m groundup.tracking.ui PORT` prints it.
 
-MLflow 3 opens in a view of traces, in which trainings do not appear.
+MLflow 3 opens with a view of traces, which does not show trainings.
 """
 
 import os
@@ -14,14 +14,14 @@ from groundup.tracking.store import experiment_name, set_defaults
 
 
 def link(uri: str, experiment: str, port: str) -> str:
-    """Return the address of the list of runs; before the first run, of MLflow's first page."""
+    """Return the address of the list of runs, or of MLflow's first page if there is no experiment yet."""
     found = _experiment_id(uri, experiment)
     page = f"#/experiments/{found}/runs?workflowType=machine_learning" if found else ""
     return f"http://127.0.0.1:{port}/{page}"
 
 
 def _experiment_id(uri: str, experiment: str) -> str | None:
-    """Return the id of an experiment; an SQLite store is read directly, because to import MLflow takes seconds."""
+    """Return the id of an experiment, or None; an SQLite store is read directly, since MLflow takes long to import."""
     if (database := database_of(uri)) is None:
         set_defaults()  # otherwise a server that is down takes minutes
         from mlflow import MlflowClient, MlflowException
@@ -39,13 +39,13 @@ def _experiment_id(uri: str, experiment: str) -> str | None:
                 "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'",
                 (experiment,),
             ).fetchone()
-    except sqlite3.Error:  # MLflow reports what is wrong with it
+    except sqlite3.Error:  # MLflow reports what is wrong with the store
         return None
     return row and str(row[0])
 
 
 def main() -> None:
-    """Correct a store that was moved, and print the address."""
+    """Correct the paths in a store that was moved, and print the address of the list of runs."""
     relocation.main()
     address = link(os.environ.get("MLFLOW_TRACKING_URI", ""), experiment_name(), sys.argv[1])
     print(f"The runs, as soon as MLflow answers (Ctrl-C ends it): {address}", flush=True)

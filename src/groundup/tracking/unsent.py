@@ -1,7 +1,7 @@
-"""What the tracking store did not take from a run, kept in a file until a later stage can send it.
+"""Metrics and status of a run whose tracking store did not answer, kept in a file until a later stage sends them.
 
-data/state/unsent/<store>/<run id>.jsonl has one line per metric and, at last, one with the status of the run. Sending
-twice does no harm: the store keeps one of equal metrics.
+data/state/unsent/<store>/<run id>.jsonl has one line per metric and a last line with the status of the run. Sending a
+metric twice does no harm: the store keeps it once.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ def keep(connection: "Connection", root: Path, run_id: str, metrics: Sequence[An
 
 
 def send(connection: "Connection", root: Path) -> None:
-    """Send what earlier runs have left for this store.
+    """Send the metrics and the status of earlier runs that are kept for this store, and delete their files.
 
     Raises:
-        MlflowException: the store does not answer. The files stay.
+        MlflowException: the store does not answer. The files that are not sent yet stay.
     """
     for path in sorted(_folder(connection, root).glob("*.jsonl")):
         try:
@@ -45,7 +45,7 @@ def send(connection: "Connection", root: Path) -> None:
 
 
 def _send(connection: "Connection", run_id: str, text: str) -> None:
-    """Send what is left of one run; if it has been deleted from the store since, it is passed over."""
+    """Send metrics and status of one run; give up if the store refuses them, for example because it has no such run."""
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
@@ -62,7 +62,7 @@ def _send(connection: "Connection", run_id: str, text: str) -> None:
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Return whether the store has refused a request that it would refuse again; otherwise it did not answer."""
+    """Return whether an error means that the store would refuse the request again; if not, it did not answer."""
     return getattr(error, "error_code", "INTERNAL_ERROR") in {
         *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "INVALID_STATE"),
         *("BAD_REQUEST", "PERMISSION_DENIED", "NOT_FOUND", "FEATURE_DISABLED", "NOT_IMPLEMENTED"),
