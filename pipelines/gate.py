@@ -153,7 +153,7 @@ def settles(entry: Entry, asked: tuple[str, str, str | None, str], level: float,
     """
     numbers = entry.numbers
     same = (entry.model, entry.candidate, entry.before, numbers.get(TERMS)) == asked
-    too_slow = numbers.get("ratios", {}).get(TIME, 0) > gate.max_latency_ratio
+    too_slow = (numbers.get("ratios", {}).get(TIME) or 0) > gate.max_latency_ratio
     return same and entry.action in ("kept", "undecided") and numbers["level"] >= level and not too_slow
 
 
