@@ -55,7 +55,8 @@ def test_promote_look_and_roll_back(project: Any, tmp_path: Path) -> None:
     )
     assert "version 2 is champion now (before: version 1)" in groundup("rollback", name, "--to", "2")
     history = groundup("models", name, "--ledger")
-    assert re.search(r"3 .* rolled_back +3 -> 1 .* too strict", history)
+    assert re.search(r"3 .* rolled_back +3 -> 1\n +- by \S+\n +- too strict\n", history)
+    assert all(len(line) <= 100 for line in history.splitlines())
     shown = json.loads(groundup("models", name, "--json"))
     assert [version["version"] for version in shown["models"][name]] == ["3", "2", "1"]
     assert shown["models"][name][1]["aliases"] == ["champion"]
@@ -111,6 +112,9 @@ def test_mistakes_are_one_sentence(project: Any, tmp_path: Path, monkeypatch: py
         "rollback", "spam"
     )
     assert "no registered model 'spam'" in refused("models", "spam")
+    for form in (f"{name}/2", f"{name}@champion", f"models:/{name}"):
+        for command in ("models", "promote", "rollback"):
+            assert f"found {form!r}; expected the name of a registered model alone" in refused(command, form)
     assert "has no version 7; expected one of 1, 2, 3" in refused("promote", name, "7")
     assert "has no previous champion to return to" in refused("rollback", name)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")

@@ -69,6 +69,11 @@ def label(
     from groundup.tasks.classification import spam_probabilities
 
     texts = unlabelled(source)
+    if not model.is_dir() and not model.is_absolute() and not Path("dvc.yaml").is_file():
+        raise BadInput(
+            f"{model.absolute()} does not exist; expected the checkpoint folder of a classifier: change to the "
+            f"project's folder, or give --model and --inbox."
+        )
     probabilities = spam_probabilities(load_checkpoint(model, kind="classifier"), texts)
     queue = most_useful(texts, probabilities, labelled(inbox))
     typer.echo(

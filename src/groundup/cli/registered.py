@@ -3,6 +3,8 @@
 import getpass
 import json
 import os
+import shutil
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -47,6 +49,8 @@ def models(
     """
     from groundup.tracking.champions import Champions
 
+    if model is not None:
+        _require_name(model)
     connection = _connect()
     champions = Champions(connection)
     named = [] if model is None else [model]
@@ -76,7 +80,7 @@ def promote(
     version: Annotated[
         int | None,
         typer.Argument(
-            help="Version; by default the challenger, or else the newest one.", show_default=False
+            help="Number of a version; by default the challenger, or else the newest one.", show_default=False
         ),
     ] = None,
     reason: Reason = "",
@@ -102,7 +106,8 @@ def promote(
 def rollback(
     model: Model,
     to: Annotated[
-        int | None, typer.Option(help="Version; by default the previous champion.", show_default=False)
+        int | None,
+        typer.Option(help="Number of a version; by default the previous champion.", show_default=False),
     ] = None,
     reason: Reason = "",
 ) -> None:
@@ -110,7 +115,7 @@ def rollback(
 
     \b
       groundup rollback groundup-spam
-      groundup rollback groundup-spam --to 2 --reason "marks our own newsletter as spam"
+      groundup rollback groundup-spam --to 2 --reason "marks our newsletter as spam"
     """
     from groundup.tracking.registry import CHAMPION
 
@@ -120,6 +125,15 @@ def rollback(
         model, _origin(), expected=aliases.get(CHAMPION), to=version, reasons=_reasons(reason)
     )
     _report(entry)
+
+
+def _require_name(model: str) -> None:
+    """Raise BadInput if a model is given in another form than its name."""
+    if any(sign in model for sign in "/@:"):
+        raise BadInput(
+            f"found {model!r}; expected the name of a registered model alone, such as groundup-spam: give the number "
+            f"of a version separately (`groundup promote NAME 4`, `groundup rollback NAME --to 4`)"
+        )
 
 
 def _connect() -> "Connection":
@@ -153,6 +167,7 @@ def _open(model: str) -> tuple["Champions", list[str], dict[str, str]]:
     from groundup.tracking.champions import Champions
     from groundup.tracking.store import explained
 
+    _require_name(model)
     connection = _connect()
     with explained(connection.uri):
         aliases = registry.aliases(registry.get(connection, model))
@@ -221,28 +236,37 @@ def _print_ledger(entries: "Sequence[Entry]") -> None:
     if not entries:
         typer.echo("the ledger has no entries yet; the first promotion writes one")
         return
-    rows = [("entry", "time (UTC)", "model", "action", "champion", "candidate", "by", "reasons")]
+    rows = [("entry", "time (UTC)", "model", "action", "champion")]
     for entry in entries:
         moved = f"{entry.before or 'none'} -> {entry.after or 'none'}"
         champion = moved if entry.before != entry.after else entry.after or "none"
-        time, reasons = entry.time[:16].replace("T", " "), "; ".join(entry.reasons)
-        rows.append(
-            (
-                str(entry.number),
-                time,
-                entry.model,
-                entry.action,
-                champion,
-                entry.candidate or "",
-                entry.actor,
-                reasons,
-            )
-        )
-    _print_table(rows)
+        time = entry.time[:16].replace("T", " ")
+        rows.append((str(entry.number), time, entry.model, entry.action, champion))
+    head, *firsts = _aligned(rows)
+    typer.echo(head)
+    for entry, first in zip(entries, firsts, strict=True):
+        typer.echo(first)
+        candidate = f"candidate {entry.candidate}, " if entry.candidate else ""
+        for detail in (f"{candidate}by {entry.actor}", *entry.reasons):
+            typer.echo(_wrapped(detail))
+
+
+def _wrapped(detail: str) -> str:
+    """Return a detail of an entry in lines that fit the terminal."""
+    width = min(max(shutil.get_terminal_size().columns, 40), 100)
+    first, later = " " * 9 + "- ", " " * 11
+    return textwrap.fill(detail, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    for line in _aligned(rows):
+        typer.echo(line)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo(f"  {'  '.join(cells)}".rstrip())
+    return [
+        f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))}".rstrip()
+        for row in rows
+    ]
