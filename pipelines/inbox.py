@@ -313,7 +313,15 @@ def main(
         typer.echo("Nothing was changed (--dry-run).")
     elif intake.recorded:
         files = " ".join(f"{name}.jsonl.dvc" for name in intake.recorded)
-        typer.echo(f"Recorded by DVC; commit in data/labelled: {files}. Then run make repro.")
+        typer.echo(f"Recorded by DVC; commit in data/labelled: {files}.")
+        typer.echo("Next, `python -m pipelines.retrain run` trains with them and compares the new model.")
+    for outcome in () if dry_run else intake.outcomes:
+        for path in (root / QUARANTINE).glob(f"{outcome.name}.*"):
+            if not path.name.endswith(".reasons.json"):
+                typer.echo(
+                    f"{outcome.file} was moved to {path.relative_to(root)}, with the reasons in "
+                    f"{outcome.name}.reasons.json."
+                )
     if intake.refused:
         raise typer.Exit(1)
 

@@ -62,6 +62,9 @@ def monitor(timeout_hours: float | None = None) -> State[Any]:
             with at_most(timeout_hours):
                 checked, problems = check_new_windows(root, params)
             lines += _summary(checked, params)
+            for result in checked:
+                page = params.monitor.results / f"{result['window']}.html"
+                get_run_logger().info("%s: its page is %s", result["file"], page)
             started = retrain_if_due(root, params, timeout_hours)
             lines += started
     except FORESEEN as error:
@@ -70,7 +73,7 @@ def monitor(timeout_hours: float | None = None) -> State[Any]:
         lines += [f"**Failed**: {problem}" for problem in problems]
         create_markdown_artifact("\n".join(lines) + "\n", key="monitoring-summary")
     if problems:
-        return Failed(message="; ".join(problems))
+        return Failed(message="; ".join(problem.rstrip(".") for problem in problems))
     alarms = sum(result["violation"] for result in checked)
     return Completed(
         message=f"{len(checked)} new windows, {alarms} with drift{'; retraining' if started else ''}"
@@ -190,7 +193,11 @@ def main() -> None:
 
 @app.command()
 def run() -> None:
-    """Check the new windows now, and retrain if the policy calls for it."""
+    """Check the new windows now, and retrain if the policy calls for it.
+
+    A window is a file in data/windows (its README.md describes them); each is checked once. The pages are written to
+    reports/monitoring.
+    """
     typer.echo(by_hand(lambda: monitor(return_state=True)).message)
 
 

@@ -33,7 +33,7 @@ from pipelines.flow import (
     sentence,
 )
 from pipelines.gate import compare, row_of
-from pipelines.inbox import take_in
+from pipelines.inbox import QUARANTINE, take_in
 from pipelines.lineage import find_stage, recorded_keys
 from pipelines.mend import mend
 from pipelines.operate.artifacts import link_report, link_run
@@ -108,7 +108,10 @@ def new_labels(root: Path) -> list[str]:
     if intake.outcomes:
         get_run_logger().info("new labels:\n%s", intake.table())
     if intake.refused:
-        raise RuntimeError(f"new labels were refused, and nothing was trained: {' '.join(intake.refused)}")
+        raise RuntimeError(
+            f"new labels were refused, and nothing was trained: {' '.join(intake.refused)} The refused files are in "
+            f"{QUARANTINE} now, with the reasons."
+        )
     return ["## New labels", "", intake.table(), ""] if intake.outcomes else []
 
 
