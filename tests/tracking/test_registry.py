@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from groundup.errors import BadInput
 from groundup.tracking import connect, registry
 
 
@@ -48,6 +49,16 @@ def test_versions_are_found_by_alias_and_by_the_work_that_made_them(store: Any, 
     fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
     assert json.loads((fetched / "config.json").read_text()) == {"kind": "three"}
     assert registry.trained_on(fetched) == set()  # the version is older than the record
+
+
+def test_a_name_that_no_model_has(store: Any, tmp_path: Path) -> None:
+    store.client.create_registered_model(tmp_path.name)
+    for name in ("other", f"{tmp_path.name}/4", f"{tmp_path.name}:4"):
+        assert registry.champion(store, name) is None
+        with pytest.raises(
+            BadInput, match=rf"no registered model '{name}'; expected one of .*{tmp_path.name}"
+        ):
+            registry.get(store, name)
 
 
 def test_work_that_was_settled_keeps_its_run_and_its_version(store: Any, tmp_path: Path) -> None:

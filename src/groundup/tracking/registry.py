@@ -161,7 +161,8 @@ def find(connection: Connection, name: str) -> Any:
     try:
         return connection.client.get_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        # a model cannot have a name such as "groundup-spam/4"
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None
 
