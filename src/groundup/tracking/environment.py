@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ def environment() -> dict[str, Any]:
 
 def packages() -> dict[str, str]:
     """Return the version of every installed distribution by its name in lower case."""
-    # an interrupted pip leaves folders without a name
-    named = (one for one in importlib.metadata.distributions() if one.metadata["Name"])
-    found = {one.metadata["Name"]: one.version for one in named}
+    found = {}
+    for one in importlib.metadata.distributions():
+        with suppress(FileNotFoundError):  # an interrupted pip leaves folders without metadata
+            if name := one.metadata["Name"]:
+                found[name] = one.version
     return {name.lower(): found[name] for name in sorted(found, key=str.lower)}
 
 
