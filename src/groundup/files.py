@@ -32,11 +32,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
-            _fsync(path)
+            sync(path)
         if target.is_dir() and not target.is_symlink():
             os.replace(target, aside)  # os.replace cannot replace a directory that is not empty
         os.replace(temporary, target)
-        _fsync(target.parent)
+        sync(target.parent)
     finally:
         _remove(temporary)
         _put_back_or_remove(aside, target)
@@ -77,7 +77,8 @@ def _remove_leftovers(target: Path) -> None:
                 _remove(path)
 
 
-def _fsync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -25,7 +25,6 @@ import numpy as np
 from scipy.stats import binomtest, kstest
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.near_duplicates import near_groups
 from groundup.datasets.spam import dedupe
 from groundup.evaluation.metrics import Bootstrap
 from groundup.monitoring.drift import compare
@@ -33,6 +32,7 @@ from groundup.monitoring.samples import Messages, draw
 from groundup.tasks.message_scores import score_messages
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import HAM
+from groundup.text.near_duplicates import near_groups
 from pipelines.params import load_params
 from tests.clone import ROOT
 

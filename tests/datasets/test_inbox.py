@@ -21,9 +21,9 @@ from groundup.datasets.inbox import (
     with_rows,
 )
 from groundup.datasets.increments import CONFLICTING, DUPLICATE, EVALUATED, Known
-from groundup.datasets.near_duplicates import NearIndex
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
+from groundup.text.near_duplicates import NearIndex
 
 CONFIG = InboxConfig(
     gate_share=0.3,

@@ -17,10 +17,10 @@ from groundup.datasets.increments import (
     labels_by_key,
     read_increments,
 )
-from groundup.datasets.near_duplicates import NearIndex
 from groundup.datasets.spam import DeduplicatedSpamConfig, Elsewhere, prepare
 from groundup.errors import BadInput
 from groundup.text.jsonl import write_jsonl
+from groundup.text.near_duplicates import NearIndex
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
 PHRASE = "one two three four five six seven eight nine ten eleven twelve thirteen"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.datasets.near_duplicates import NearIndex
 from groundup.datasets.spam import (
     BOOK_GLUED,
     BookSpamConfig,
@@ -18,6 +17,7 @@ from groundup.datasets.spam import (
     prepare,
 )
 from groundup.errors import BadInput
+from groundup.text.near_duplicates import NearIndex
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
 BOOK = BookSpamConfig("book")

@@ -23,6 +23,8 @@ def test_spam_card() -> None:
         "| roc_auc | 0.990 [0.980, 1.000] |  |",
     ]
     assert "**Limits**" in card
+    del table["per_seed"]["2"]
+    assert "seeds" not in spam_card(table, 0.95)
 
 
 def test_instructions_card_leaves_out_a_split_without_instances() -> None:

@@ -157,7 +157,7 @@ def most_useful(
         known: messages that need no label.
     """
     from groundup.datasets.corpus import unit_hash
-    from groundup.datasets.near_duplicates import near_groups  # imports scipy
+    from groundup.text.near_duplicates import near_groups  # imports scipy
 
     groups = near_groups([*known, *texts])
     seen, members = set(groups[: len(known)]), dict[int, list[int]]()

@@ -22,13 +22,13 @@ from groundup.datasets.increments import DUPLICATE, GATE, GROWING, TRAIN, Known,
 from groundup.datasets.instructions import EVALUATED as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import prompt_of, training_texts
 from groundup.datasets.messages import SHOWN, read_rows, shown
-from groundup.datasets.near_duplicates import NearIndex
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.documents import text_of
 from groundup.text.duplicates import key_of
 from groundup.text.jsonl import read_jsonl, read_splits
 from groundup.text.labels import LABELS
+from groundup.text.near_duplicates import NearIndex
 from groundup.text.overlap import Text, TextIndex, normalise
 from groundup.text.printable import printable
 

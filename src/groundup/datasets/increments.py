@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.datasets.near_duplicates import NearIndex, near_groups
 from groundup.errors import BadInput
 from groundup.text.duplicates import key_of
 from groundup.text.jsonl import read_jsonl
 from groundup.text.labels import LABELS
+from groundup.text.near_duplicates import NearIndex, near_groups
 from groundup.text.overlap import TextIndex
 
 Message = dict[str, Any]

@@ -17,13 +17,13 @@ from pydantic import Discriminator
 
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.increments import add, read_increments
-from groundup.datasets.near_duplicates import NearIndex, near_groups
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.documents import text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.jsonl import read_jsonl, read_splits, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
+from groundup.text.near_duplicates import NearIndex, near_groups
 from groundup.text.overlap import TextIndex, normalise
 
 Message = dict[str, Any]

@@ -24,13 +24,18 @@ def spam_card(table: Figures, confidence: float) -> str:
         if name in table["test"]
     ]
     items, seeds = table["items"], len(table["per_seed"])
+    whose = (
+        f"means over the classifiers of {seeds} seeds, of which this version is the best on val"
+        if seeds > 1
+        else "those of this version"
+    )
     return "\n\n".join(
         [
             "Classifies a message as ham or spam: a language model, pretrained from random weights in this project, "
             "with a classifier on top.",
             f"**Test**: {sum(items.values()):,} messages ({items['spam']:,} spam) that are in no training data. The "
-            f"figures are means over the classifiers of {seeds} seeds, of which this version is the best on val; in "
-            f"brackets {confidence:.0%} intervals. Baselines were fitted on the same training messages.",
+            f"figures are {whose}; in brackets {confidence:.0%} intervals. Baselines were fitted on the same "
+            "training messages.",
             _table(["metric", *systems], rows),
             f"**Limits**: {LIMITS}",
         ]

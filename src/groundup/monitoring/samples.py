@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.datasets.near_duplicates import near_groups
 from groundup.text.labels import SPAM
+from groundup.text.near_duplicates import near_groups
 from groundup.tokenizers.loading import Tokenizer
 
 Array = npt.NDArray[np.float64]

@@ -7,8 +7,8 @@ together: twelve wins would be significant although the challenger has learned o
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from groundup.datasets.near_duplicates import near_groups
 from groundup.text.fingerprints import fingerprint
+from groundup.text.near_duplicates import near_groups
 
 Row = Mapping[str, Any]
 

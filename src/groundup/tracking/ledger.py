@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from groundup.errors import BadInput
+from groundup.files import sync
 from groundup.settings import STRICT, describe
 
 LEDGER = Path("reports") / "ledger.jsonl"  # in the project's folder
@@ -207,7 +208,7 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:
-                _fsync(self.path.parent)
+                sync(self.path.parent)
 
     def _remove_incomplete_line(self) -> None:
         content = self._read()
@@ -254,11 +255,3 @@ def _plain(value: Any) -> Any:
         return value.encode(errors="replace").decode()
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.datasets.near_duplicates import NearIndex, near_groups, template_of
+from groundup.text.near_duplicates import NearIndex, near_groups, template_of
 from groundup.text.overlap import ngrams, normalise
 
 PHRASE = "one two three four five six seven eight nine ten eleven twelve thirteen"
