@@ -1,6 +1,12 @@
-"""The device and the precision of a training."""
+"""The device, the precision and the speed of a training."""
+
+import time
+from functools import cache
+from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
@@ -24,16 +30,86 @@ def pick_device(config: ComputeConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def bf16_is_fast(device: torch.device) -> bool:
-    """Return whether bfloat16 is certainly faster: only on CUDA devices that have it in hardware.
+WIDE = 256  # channels
 
-    Many CPUs emulate it, 100 times slower. Its speed is not measured: if the machine were busy, the precision
-    could change, and with it the results. Set compute.dtype if your processor is fast at it.
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 in hardware: many CUDA devices, and CPUs with AMX.
+
+    Other CPUs emulate it, up to 100 times slower. Its speed is not measured: if the machine were busy, the
+    precision could change, and with it the results.
     """
+    if device.type == "cpu":
+        return torch.cpu._is_amx_tile_supported()
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
-    """Return the autocast context in which matrix products have the precision of `compute.dtype`."""
-    bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+def product_dtype(compute: ComputeConfig, device: torch.device, model: nn.Module) -> torch.dtype:
+    """Return the precision of matrix products that `compute.dtype` means for this model on this device.
+
+    With `auto`, it is bfloat16 where that is fast. On a CPU the model must also be at least WIDE channels wide: a step
+    of 384 channels then takes half the time, but with 128 channels and short texts converting costs more than it saves.
+    """
+    if compute.dtype != "auto":
+        return torch.bfloat16 if compute.dtype == "bfloat16" else torch.float32
+    width = max((min(m.weight.shape) for m in model.modules() if isinstance(m, nn.Linear)), default=0)
+    bf16 = bf16_is_fast(device) and (device.type != "cpu" or width >= WIDE)
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def autocast(compute: ComputeConfig, device: torch.device, model: nn.Module) -> torch.autocast:
+    """Return the autocast context in which matrix products have the precision of `product_dtype`."""
+    bf16 = product_dtype(compute, device, model) == torch.bfloat16
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return a context that counts the floating-point operations of matrix products and attention, and no others.
+
+    Causal attention counts as if it were full (Chowdhery et al. 2022, appendix B).
+    """
+    ops = torch.ops.aten
+    missing = {  # in torch's own table
+        ops.addmm_: _addmm_flops,
+        ops._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        ops._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    return FlopCounterMode(display=False, custom_mapping=missing)
+
+
+def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **more: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, *others: Any, **more: Any) -> int:
+    return 4 * query.numel() * key[2]  # two products, (B, H, T, D) by (B, H, D, S) and back
+
+
+def _attention_backward_flops(
+    grad: torch.Size, query: torch.Size, key: torch.Size, *others: Any, **more: Any
+) -> int:
+    return 2 * _attention_flops(query, key)
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure how many floating-point operations per second matrix products of this device and dtype reach.
+
+    It takes some tens of milliseconds on a CPU, once per process.
+    """
+    return _matmul_peak(device, dtype, torch.get_num_threads())
+
+
+@cache
+def _matmul_peak(device: torch.device, dtype: torch.dtype, threads: int) -> float:
+    n = 1024 if device.type == "cpu" else 4096
+    matrix = torch.ones(
+        n, n, device=device, dtype=dtype
+    )  # no random numbers, so that the training's stay the same
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        torch.mm(matrix, matrix)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
