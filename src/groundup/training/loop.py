@@ -19,6 +19,7 @@ from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import autocast
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
+from groundup.training.runtime import keep_pages
 
 # (model, batch) -> (sum of the loss, number of terms)
 Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]
@@ -89,6 +90,7 @@ def fit(
             f"{description}: patience is {config.patience}, but this training evaluates nothing that could improve: "
             f"set its patience to null."
         )
+    keep_pages()
     device = next(model.parameters()).device
     rank = dist.get_rank() if _distributed() else 0
     optimizers = make_optimizers(model, config.optimizer)
