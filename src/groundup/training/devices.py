@@ -37,3 +37,14 @@ def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
     """Return the autocast context in which matrix products have the precision of `compute.dtype`."""
     bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def iteration_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
+    """Return the precision of the products of Muon's iteration, which tolerates bfloat16.
+
+    Therefore auto means bfloat16 here also for CPUs that multiply it in hardware (Intel's AMX, 7 times as fast).
+    """
+    if compute.dtype == "auto":
+        amx = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if amx or bf16_is_fast(device) else torch.float32
+    return torch.bfloat16 if compute.dtype == "bfloat16" else torch.float32

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
-from groundup.training.devices import autocast
+from groundup.training.devices import autocast, iteration_dtype
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 from groundup.training.runtime import keep_pages
@@ -93,7 +93,7 @@ def fit(
     keep_pages()
     device = next(model.parameters()).device
     rank = dist.get_rank() if _distributed() else 0
-    optimizers = make_optimizers(model, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer, iteration_dtype(compute, device))
     state = (resume.load(model, optimizers) if resume else None) or TrainingState()
     if _distributed():
         for tensor in model.state_dict().values():

@@ -52,9 +52,11 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         steps: int,
         weight_decay: float,
+        dtype: torch.dtype | None = None,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "steps": steps, "weight_decay": weight_decay, "parts": 1}
         super().__init__(params, defaults)
+        self.dtype = dtype  # of the products of the iteration; None: that of the matrix
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -70,7 +72,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, batch: list[Matrix], steps: int) -> None:
         """Update matrices whose projections have the same smaller side."""
-        directions = orthogonalise([self._momentum(p, group) for p, group in batch], steps)
+        directions = orthogonalise([self._momentum(p, group) for p, group in batch], steps, self.dtype)
         for (p, group), direction in zip(batch, directions, strict=True):
             _, rows, columns = direction.shape
             scale = max(1.0, rows / columns) ** 0.5
@@ -111,10 +113,13 @@ def stacked_projections(name: str, p: Tensor) -> int:
     return 2 if name.endswith("c_kv.weight") else 1
 
 
-def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: nn.Module, config: OptimizerConfig, dtype: torch.dtype | None = None
+) -> list[torch.optim.Optimizer]:
     """Make the optimizers of a training, one per update rule, for the parameters that require gradients.
 
-    Every parameter group stores its learning rate after warm-up as `max_lr`, which `set_lr` scales.
+    Every parameter group stores its learning rate after warm-up as `max_lr`, which `set_lr` scales. `dtype` is that of
+    the products of Muon's iteration; None: that of the weights.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
@@ -142,7 +147,14 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
         if matrices:
             stacks = [{"params": group, "parts": parts} for parts, group in matrices.items()]
             optimizers.append(
-                Muon(stacks, config.max_lr, config.momentum, config.newton_schulz_steps, config.weight_decay)
+                Muon(
+                    stacks,
+                    config.max_lr,
+                    config.momentum,
+                    config.newton_schulz_steps,
+                    config.weight_decay,
+                    dtype,
+                )
             )
     else:
         flat = [p for group in matrices.values() for p in group]

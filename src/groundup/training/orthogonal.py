@@ -21,31 +21,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundup.training.devices import bf16_is_fast
-
 Quintic = tuple[float, float, float]  # a, b, c of a x + b x³ + c x⁵
 
 ERROR = 0.3  # singular values of 1 ± 0.3 are all that Muon needs
 MARGIN = 1.02  # rounding errors of bfloat16 must not lead out of the interval of a polynomial: it grows steeply there
 
 
-def orthogonalise(stacks: Sequence[Tensor], steps: int) -> list[Tensor]:
+def orthogonalise(stacks: Sequence[Tensor], steps: int, dtype: torch.dtype | None = None) -> list[Tensor]:
     """Make matrices nearly orthogonal: X = U S Vᵀ comes near U Vᵀ.
 
-    Singular values above `reach(steps)` times the bound of the largest one end between 0.7 and 1.3, smaller ones
-    below 0.7. The products are in bfloat16 where the device has it in hardware, and in the dtype of the matrices
-    elsewhere.
+    Singular values above `reach(steps)` times a bound of the largest one end between 0.7 and 1.3, smaller ones below
+    0.7.
 
     Args:
         stacks: of matrices, each (n, rows, columns) with its own n, rows and columns, but the smaller of rows and
             columns is the same for all.
         steps: number of polynomials.
+        dtype: of the products; None: that of the matrices.
 
     Returns:
         For each stack its result, in the same shape and dtype.
     """
-    fast = bf16_is_fast(stacks[0].device)
-    matrices = [stack.bfloat16() if fast else stack for stack in stacks]
+    matrices = [stack.to(dtype or stack.dtype) for stack in stacks]
     for start in range(0, steps, 2):  # more than two polynomials of one G would be inaccurate in bfloat16
         grams = torch.cat([x.mT @ x if _tall(x) else x @ x.mT for x in matrices])
         factors = _factors(grams, polynomials(steps)[start : start + 2], first=start == 0)
