@@ -175,17 +175,6 @@ def test_commands_import_only_what_they_need() -> None:
     assert not set(heavy.split()) & set(shown.stdout.split())
 
 
-def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["groundup", "--help"])
-    for given, found in (("", "20000"), ("7", "7")):
-        monkeypatch.setenv("GOMP_SPINCOUNT", given)
-        if not given:
-            monkeypatch.delenv("GOMP_SPINCOUNT")
-        with pytest.raises(SystemExit):
-            cli.main()
-        assert os.environ["GOMP_SPINCOUNT"] == found
-
-
 def test_classify_takes_arguments_or_lines(folders: dict[str, Path]) -> None:
     messages = ["free cake", "the cat sat on the mat"]
     given = run("classify", *messages, "--model", str(folders["spam"]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.training.devices import flop_counter, matmul_peak, pick_device, product_dtype
+from groundup.training.devices import flop_counter, iteration_dtype, matmul_peak, pick_device, product_dtype
 from groundup.training.objectives import Batch, causal_lm, linear_cross_entropy
 from tests.tiny import CPU, random_decoder
 
@@ -62,3 +62,20 @@ def test_the_peak_is_measured_once() -> None:
     peak = matmul_peak(torch.device("cpu"), torch.float32)
     assert peak > 0
     assert matmul_peak(torch.device("cpu"), torch.float32) == peak
+
+
+@pytest.mark.parametrize("amx", [True, False])
+def test_muon_iterates_in_bfloat16_where_the_hardware_has_it(
+    amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    found = {
+        dtype: iteration_dtype(replace(CPU, dtype=dtype), torch.device("cpu"))  # type: ignore[arg-type]
+        for dtype in ("auto", "float32", "bfloat16")
+    }
+    assert found == {
+        "auto": torch.bfloat16 if amx else torch.float32,
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+    }
+    assert iteration_dtype(replace(CPU, dtype="auto"), torch.device("mps")) == torch.float32

@@ -8,16 +8,18 @@ from torch import nn
 
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
+from groundup.training import optimizers
 from groundup.training.config import Decay, OptimizerConfig
 from groundup.training.optimizers import (
     Muon,
     lr_scale,
     make_optimizers,
-    orthogonalise,
     set_lr,
     stacked_projections,
 )
+from groundup.training.orthogonal import orthogonalise
 from tests.tiny import ADAGRAD, ADAMW, MUON, SGD, model_config, random_decoder
+from tests.training.test_orthogonal import expected_values
 
 
 def test_schedule_as_a_table() -> None:
@@ -46,32 +48,6 @@ def test_schedule_at_its_limits(warmup: float, share: float | None, expected: li
     assert [lr_scale(p, warmup, decay) for p in (0.25, 0.5, 1.0)] == pytest.approx(expected)
 
 
-def newton_schulz_of_singular_values(values: torch.Tensor, steps: int) -> torch.Tensor:
-    """Apply the iteration to singular values: it acts on each separately, as an odd polynomial."""
-    for _ in range(steps):
-        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
-    return values
-
-
-@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
-@pytest.mark.parametrize("steps", [1, 5])
-def test_newton_schulz_against_the_singular_value_decomposition(shape: tuple[int, int], steps: int) -> None:
-    torch.manual_seed(0)
-    matrices = torch.randn(3, *shape, dtype=torch.float64)
-    found = orthogonalise(matrices, steps)
-    for matrix, result in zip(matrices, found, strict=True):
-        u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
-        expected = u * newton_schulz_of_singular_values(s / s.norm(), steps) @ vt
-        torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
-        if steps == 5 and float(s.min() / s.norm()) > 0.05:
-            values = torch.linalg.svdvals(result)
-            assert 0.65 < float(values.min()) <= float(values.max()) < 1.25
-
-
-def test_newton_schulz_of_zero_is_zero() -> None:
-    assert torch.equal(orthogonalise(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
-
-
 def test_muon_by_hand() -> None:
     # A diagonal gradient stays diagonal, so each direction is a scalar recursion.
     weight = nn.Parameter(torch.diag(torch.tensor([5.0, 7.0])))
@@ -82,20 +58,44 @@ def test_muon_by_hand() -> None:
         muon.step()
         buffer = 0.9 * buffer + 0.1 * gradient
         nesterov = 0.1 * gradient + 0.9 * buffer
-        direction = newton_schulz_of_singular_values(nesterov / nesterov.norm(), 5)
+        direction = nesterov.sign() * expected_values(nesterov.abs(), 5)
         expected = expected * (1 - 0.1 * 0.2) - 0.1 * direction
         torch.testing.assert_close(weight.detach(), torch.diag(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_muon_splits_stacked_projections_and_scales_tall_matrices() -> None:
     torch.manual_seed(0)
-    stacked, tall = nn.Parameter(torch.zeros(12, 4)), nn.Parameter(torch.zeros(16, 4))
-    stacked.grad, tall.grad = torch.randn(12, 4), torch.randn(16, 4)
-    groups: list[dict[str, Any]] = [{"params": [stacked], "parts": 3}, {"params": [tall]}]
-    Muon(groups, lr=1.0, momentum=0.0, steps=5, weight_decay=0.0).step()
-    parts = torch.cat([orthogonalise(part[None], 5)[0] for part in stacked.grad.split(4)])
+    stacked, tall, wide = (nn.Parameter(torch.zeros(shape)) for shape in ((12, 4), (16, 4), (4, 8)))
+    other = nn.Parameter(torch.zeros(3, 5))
+    for p in (stacked, tall, wide, other):
+        p.grad = torch.randn_like(p)
+    groups: list[dict[str, Any]] = [{"params": [stacked], "parts": 3}, {"params": [tall, wide, other]}]
+    Muon(groups, lr=1.0, momentum=0.0, steps=2, weight_decay=0.0).step()
+
+    def alone(matrix: torch.Tensor) -> torch.Tensor:
+        return orthogonalise([matrix[None]], 2)[0][0]
+
+    assert stacked.grad is not None and tall.grad is not None
+    parts = torch.cat([alone(part) for part in stacked.grad.split(4)])
     torch.testing.assert_close(stacked.detach(), -parts)
-    torch.testing.assert_close(tall.detach(), -2.0 * orthogonalise(tall.grad[None], 5)[0])
+    torch.testing.assert_close(tall.detach(), -2.0 * alone(tall.grad))
+    for p in (wide, other):
+        assert p.grad is not None
+        torch.testing.assert_close(p.detach(), -alone(p.grad))
+
+
+def test_many_batches_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for limit in (2**22, 50, 1):
+        monkeypatch.setattr(optimizers, "BATCH", limit)
+        torch.manual_seed(0)
+        matrices = [nn.Parameter(torch.randn(4, columns)) for columns in (4, 6, 4, 9, 8)]
+        for p in matrices:
+            p.grad = torch.randn_like(p)
+        Muon(matrices, lr=0.1, momentum=0.5, steps=2, weight_decay=0.1).step()
+        results.append([p.detach() for p in matrices])
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(results[2], results[0])
 
 
 def test_only_named_projections_are_split() -> None:

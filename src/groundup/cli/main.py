@@ -1,6 +1,5 @@
 """The command `groundup`: use the trained models from a terminal."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -377,9 +376,6 @@ for command in (registered.models, registered.promote, registered.rollback, trac
 
 def main() -> None:
     """Run the command `groundup`; for an error that the user can correct, print one sentence and no traceback."""
-    # OpenMP threads spin while they wait. On a busy machine, the long default spin makes a model of 124M parameters
-    # seven times slower, this shorter spin three times. On an idle machine, the shorter spin costs nothing.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         app()
     except BadInput as error:

@@ -29,7 +29,6 @@ OF_THE_CALLER = (
     "PYTHONSAFEPATH",
     "GIT_DIR",
     "GIT_WORK_TREE",
-    "GOMP_SPINCOUNT",  # the command sets its own
 )
 
 

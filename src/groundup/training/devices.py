@@ -57,6 +57,15 @@ def product_dtype(compute: ComputeConfig, device: torch.device, model: nn.Module
     return torch.bfloat16 if bf16 else torch.float32
 
 
+def iteration_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
+    """Return the precision of the products of Muon's iteration: with `auto`, bfloat16 wherever it is fast.
+
+    The iteration tolerates it at any width, and is up to 7 times as fast with AMX.
+    """
+    bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+    return torch.bfloat16 if bf16 else torch.float32
+
+
 def autocast(compute: ComputeConfig, device: torch.device, model: nn.Module) -> torch.autocast:
     """Return the autocast context in which matrix products have the precision of `product_dtype`."""
     bf16 = product_dtype(compute, device, model) == torch.bfloat16

@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
-from groundup.training.devices import autocast, flop_counter, matmul_peak, product_dtype
+from groundup.training.devices import autocast, flop_counter, iteration_dtype, matmul_peak, product_dtype
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
+from groundup.training.runtime import keep_pages
 
 # (model, batch) -> (sum of the loss, number of terms)
 Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]
@@ -92,9 +93,10 @@ def fit(
             f"{description}: patience is {config.patience}, but this training evaluates nothing that could improve: "
             f"set its patience to null."
         )
+    keep_pages()
     device = next(model.parameters()).device
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
-    optimizers = make_optimizers(model, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer, iteration_dtype(compute, device))
     state = (resume.load(model, optimizers) if resume else None) or TrainingState()
     if _distributed():
         for tensor in model.state_dict().values():

@@ -2,13 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from groundup.training.config import AdagradConfig, Decay, MuonConfig, OptimizerConfig, SGDConfig
+from groundup.training.orthogonal import orthogonalise
+
+Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
+
+BATCH = 2**22  # largest number of weights for which Muon has its temporary matrices in memory at once
 
 
 def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
@@ -33,37 +38,11 @@ def lr_scale(progress: float, warmup: float, decay: Decay | None) -> float:
     return decay.min_lr_ratio + (1 - decay.min_lr_ratio) * height
 
 
-def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
-    """Make matrices nearly orthogonal by Newton-Schulz iterations, for Muon.
-
-    They approach U Vᵀ, where U S Vᵀ is the singular value decomposition of a matrix. Singular values end near
-    1 (between 0.7 and 1.2 after 5 steps), which is all that Muon needs. The coefficients are from Jordan et
-    al. 2024, "Muon: an optimizer for hidden layers". The computation is in bfloat16 on CUDA and in the dtype
-    of `matrices` elsewhere, since many CPUs emulate bfloat16.
-
-    Args:
-        matrices: (n, rows, columns), processed as one batch.
-        steps: number of iterations.
-
-    Returns:
-        (n, rows, columns), in the dtype of `matrices`.
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
-    tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).type_as(matrices)
-
-
 class Muon(torch.optim.Optimizer):
     """The optimizer Muon: momentum, made orthogonal, so that all directions of a matrix change equally.
 
-    From Jordan et al. 2024. Matrices of the same shape are processed as one batch. In a group with `parts` >
-    1, each matrix is a stack of that many projections, which are made orthogonal separately.
+    From Jordan et al. 2024, "Muon: an optimizer for hidden layers". In a group with `parts` > 1, each matrix is a
+    stack of that many projections, which are made orthogonal separately.
     """
 
     def __init__(
@@ -73,31 +52,54 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         steps: int,
         weight_decay: float,
+        dtype: torch.dtype | None = None,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "steps": steps, "weight_decay": weight_decay, "parts": 1}
         super().__init__(params, defaults)
+        self.dtype = dtype  # of the products of the iteration; None: that of the matrix
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient; `closure` is not called."""
+        sides: dict[tuple[int, int], list[Matrix]] = defaultdict(list)
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if "momentum_buffer" not in self.state[p]:
-                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-                buffer = self.state[p]["momentum_buffer"]
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(buffer, group["momentum"])  # Nesterov
-                by_shape[update.shape].append((p, update))
-            for shape, pairs in by_shape.items():
-                stacked = torch.stack([update for _, update in pairs])
-                (rows, columns), parts = shape, group["parts"]
-                direction = orthogonalise(stacked.view(-1, rows // parts, columns), group["steps"])
-                scale = max(1.0, rows / parts / columns) ** 0.5
-                for (p, _), d in zip(pairs, direction.view(-1, rows, columns), strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(d, alpha=-group["lr"] * scale)
+                if p.grad is not None:
+                    sides[min(p.shape[0] // group["parts"], p.shape[1]), group["steps"]].append((p, group))
+        for (_, steps), matrices in sides.items():
+            for batch in _batches(matrices):
+                self._update(batch, steps)
+
+    def _update(self, batch: list[Matrix], steps: int) -> None:
+        """Update matrices whose projections have the same smaller side."""
+        directions = orthogonalise([self._momentum(p, group) for p, group in batch], steps, self.dtype)
+        for (p, group), direction in zip(batch, directions, strict=True):
+            _, rows, columns = direction.shape
+            scale = max(1.0, rows / columns) ** 0.5
+            if group["weight_decay"]:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.add_(direction.view_as(p), alpha=-group["lr"] * scale)
+
+    def _momentum(self, p: Tensor, group: dict[str, Any]) -> Tensor:
+        """Add the gradient of a matrix to its momentum; return Nesterov's momentum, (parts, rows, columns)."""
+        if "momentum_buffer" not in self.state[p]:
+            self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        assert p.grad is not None
+        buffer = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+        return p.grad.lerp(buffer, group["momentum"]).view(group["parts"], -1, p.shape[1])
+
+
+def _batches(matrices: list[Matrix]) -> Iterator[list[Matrix]]:
+    """Split a list of matrices: many small ones at once save calls, few large ones at once save memory."""
+    batch: list[Matrix] = []
+    size = 0
+    for p, group in matrices:
+        if batch and size + p.numel() > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append((p, group))
+        size += p.numel()
+    yield batch
 
 
 def stacked_projections(name: str, p: Tensor) -> int:
@@ -111,10 +113,13 @@ def stacked_projections(name: str, p: Tensor) -> int:
     return 2 if name.endswith("c_kv.weight") else 1
 
 
-def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: nn.Module, config: OptimizerConfig, dtype: torch.dtype | None = None
+) -> list[torch.optim.Optimizer]:
     """Make the optimizers of a training, one per update rule, for the parameters that require gradients.
 
-    Every parameter group stores its learning rate after warm-up as `max_lr`, which `set_lr` scales.
+    Every parameter group stores its learning rate after warm-up as `max_lr`, which `set_lr` scales. `dtype` is that of
+    the products of Muon's iteration; None: that of the weights.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
@@ -142,7 +147,14 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
         if matrices:
             stacks = [{"params": group, "parts": parts} for parts, group in matrices.items()]
             optimizers.append(
-                Muon(stacks, config.max_lr, config.momentum, config.newton_schulz_steps, config.weight_decay)
+                Muon(
+                    stacks,
+                    config.max_lr,
+                    config.momentum,
+                    config.newton_schulz_steps,
+                    config.weight_decay,
+                    dtype,
+                )
             )
     else:
         flat = [p for group in matrices.values() for p in group]
