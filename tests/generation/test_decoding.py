@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.generation.decoding import draw, generate, probabilities, stream
+from groundup.generation.choosing import draw, probabilities
+from groundup.generation.decoding import generate, stream
 from groundup.generation.sampling import LARGEST_TEMPERATURE, Sampling
 from groundup.nn.decoder import Decoder
 from tests.tiny import random_decoder
