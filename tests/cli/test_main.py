@@ -23,7 +23,8 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.half_precision import HalfLinear, supported, to_half_linear
+from groundup.nn.half_precision import supported, to_half_linear
+from groundup.nn.int8 import Int8Linear, to_int8_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS
@@ -65,7 +66,7 @@ def run(*arguments: str, stdin: str | None = None) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("weights", ["float16", "float32"])
+@pytest.mark.parametrize("weights", ["int8", "float16", "float32"])
 def test_generate_prints_the_prompt_and_what_the_library_generates(
     folders: dict[str, Path], weights: str
 ) -> None:
@@ -86,8 +87,8 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(
     )
     printed = run("generate", "tea and", *options)
     checkpoint = load_checkpoint(folders["pretrained"])
-    if weights == "float16":
-        to_half_linear(checkpoint.model)
+    if weights != "float32":
+        {"float16": to_half_linear, "int8": to_int8_linear}[weights](checkpoint.model)
     tokenizer = checkpoint.tokenizer
     (new,) = generate(
         checkpoint.model,
@@ -160,8 +161,8 @@ def test_small_models_are_asked_as_they_were_trained_and_by_one_thread(
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
-    assert not any(isinstance(layer, HalfLinear) for layer in small.model.modules())
-    assert any(isinstance(layer, HalfLinear) for layer in large.model.modules()) == supported()
+    assert not any(isinstance(layer, Int8Linear) for layer in small.model.modules())
+    assert any(isinstance(layer, Int8Linear) for layer in large.model.modules()) == supported()
 
 
 def test_commands_import_only_what_they_need() -> None:

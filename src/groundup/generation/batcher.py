@@ -2,8 +2,8 @@
 
 One pass over the weights serves all rows of the batch, and on a CPU a pass for a few tokens takes as long as reading
 the weights. A batch of fixed rows would wait for its longest text; here a free place is taken at once (Orca, Yu et al.
-2022). A step first extends every text of the batch by one token and then reads a bounded number of tokens of new
-prompts, so a long prompt does not stall the others.
+2022). Steps that read a bounded number of tokens of new prompts alternate with steps that extend every text of the
+batch by one token. So a long prompt does not stall the others, and a new one waits for at most one step.
 """
 
 from collections import deque
@@ -99,6 +99,7 @@ class Batcher:
         self._running: list[_Request] = []
         self._cancelled: deque[int] = deque()
         self._numbers = count()
+        self._read_before = False  # the last step read prompts, so the running texts come next
 
     def submit(
         self, prompt: Sequence[int], *, max_new_tokens: int, sampling: Sampling, stop_ids: Collection[int]
@@ -136,7 +137,7 @@ class Batcher:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Extend every running text by one token, and read about `chunk` tokens of new prompts.
+        """Read about `chunk` tokens of new prompts; if there are none, or after that, extend every text by one token.
 
         Returns:
             At most one event per request.
@@ -145,12 +146,17 @@ class Batcher:
             BadInput: the model's logits are not finite.
         """
         self._drop_cancelled()
-        events = self._extend()
-        budget = self.chunk
-        while budget > 0 and self._enter():
-            read, found = self._read()
-            budget -= read
-            events += found
+        events: list[Event] = []
+        if not self._read_before and self._enter():
+            budget = self.chunk
+            while budget > 0 and self._enter():
+                read, found = self._read()
+                budget -= read
+                events += found
+            self._read_before = bool(self._running)
+        else:
+            events = self._extend()
+            self._read_before = False
         if not len(self) and self._given is None:
             self._cache = None  # an idle server keeps no memory
         return events
