@@ -9,6 +9,9 @@ from groundup.errors import BadInput
 from groundup.generation.sampling import Sampling
 from groundup.nn.transformer import check_finite
 
+# Tokens to sort for nucleus sampling; those that reach top_p are rarely more.
+LIKELY = 512
+
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     """Compute the distribution to sample the next token from: logits (B, V) -> probabilities (B, V).
@@ -26,10 +29,16 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
     probs = logits.softmax(dim=-1)
     if sampling.top_p < 1:
-        ordered, order = probs.sort(dim=-1, descending=True)
-        outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the tokens before already reach p
+        ordered, order = probs.topk(
+            min(LIKELY, probs.shape[-1]), dim=-1
+        )  # sorting all takes ten times as long
+        before = ordered.cumsum(dim=-1) - ordered
+        if bool((before[..., -1] < sampling.top_p).any()):  # the set may be larger
+            ordered, order = probs.sort(dim=-1, descending=True)
+            before = ordered.cumsum(dim=-1) - ordered
+        outside = before >= sampling.top_p  # the tokens before already reach p
         outside[..., 0] = False  # the most likely token stays, even if float32 rounds p to 0
-        probs = probs.masked_fill(outside.scatter(-1, order, outside), 0.0)
+        probs = torch.zeros_like(probs).scatter_(-1, order, ordered.masked_fill(outside, 0.0))
         probs = probs / probs.sum(dim=-1, keepdim=True)
     return probs
 
