@@ -23,8 +23,8 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.half_precision import supported, to_half_linear
-from groundup.nn.int8 import Int8Linear, to_int8_linear
+from groundup.nn.half_precision import HalfLinear, supported, to_half_linear
+from groundup.nn.int8 import to_int8_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS
@@ -161,8 +161,8 @@ def test_small_models_are_asked_as_they_were_trained_and_by_one_thread(
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
-    assert not any(isinstance(layer, Int8Linear) for layer in small.model.modules())
-    assert any(isinstance(layer, Int8Linear) for layer in large.model.modules()) == supported()
+    assert not any(isinstance(layer, HalfLinear) for layer in small.model.modules())
+    assert any(isinstance(layer, HalfLinear) for layer in large.model.modules()) == supported()
 
 
 def test_commands_import_only_what_they_need() -> None:

@@ -44,7 +44,7 @@ STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
-# Up to this number of parameters, the weights fit in a CPU's cache, so that float32 is not slower than int8.
+# Up to this number of parameters, the weights fit in a CPU's cache, so that float32 is not slower than float16.
 SMALL = 30_000_000
 
 
@@ -76,7 +76,7 @@ Weights = Annotated[
     Literal["int8", "float16", "float32"] | None,
     typer.Option(
         help="float32 is the model as it was trained; float16 and int8 read a half and a quarter of the memory, on "
-        f"CPUs that support them. By default int8 above {SMALL / 1e6:g} million parameters: smaller models gain "
+        f"CPUs that support them. By default float16 above {SMALL / 1e6:g} million parameters: smaller models gain "
         "nothing."
     ),
 ]
@@ -458,9 +458,9 @@ def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
     small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
     if small:
         torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
-    if weights == "float16":
+    if weights == "float16" or (weights is None and not small):
         to_half_linear(checkpoint.model)
-    if weights == "int8" or (weights is None and not small):
+    if weights == "int8":
         to_int8_linear(checkpoint.model)
     return checkpoint
 
