@@ -24,6 +24,7 @@ from groundup.nn.config import PRESETS, ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.half_precision import HalfLinear, supported, to_half_linear
+from groundup.nn.int8 import to_int8_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS
@@ -65,7 +66,7 @@ def run(*arguments: str, stdin: str | None = None) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("weights", ["float16", "float32"])
+@pytest.mark.parametrize("weights", ["int8", "float16", "float32"])
 def test_generate_prints_the_prompt_and_what_the_library_generates(
     folders: dict[str, Path], weights: str
 ) -> None:
@@ -86,8 +87,8 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(
     )
     printed = run("generate", "tea and", *options)
     checkpoint = load_checkpoint(folders["pretrained"])
-    if weights == "float16":
-        to_half_linear(checkpoint.model)
+    if weights != "float32":
+        {"float16": to_half_linear, "int8": to_int8_linear}[weights](checkpoint.model)
     tokenizer = checkpoint.tokenizer
     (new,) = generate(
         checkpoint.model,

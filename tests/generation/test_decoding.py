@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
-from groundup.generation.decoding import draw, generate, probabilities, stream
+from groundup.generation.choosing import draw, probabilities
+from groundup.generation.decoding import generate, stream
 from groundup.generation.sampling import LARGEST_TEMPERATURE, Sampling
 from groundup.nn.decoder import Decoder
 from tests.tiny import random_decoder
@@ -91,6 +92,22 @@ def test_distributions_by_hand(sampling: Sampling, expected: list[float]) -> Non
 
 def test_top_k_keeps_k_of_equally_likely_tokens() -> None:
     assert int((probabilities(torch.zeros(1, 9), Sampling(temperature=1.0, top_k=4)) > 0).sum()) == 4
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 9.0])  # a nucleus of most tokens, of some, of very few
+def test_the_nucleus_of_a_large_vocabulary(spread: float) -> None:
+    logits = torch.randn(3, 5000, generator=torch.Generator().manual_seed(1)) * spread
+    found = probabilities(logits, Sampling(temperature=1.0, top_p=0.9))
+    for probs, row in zip(logits.softmax(dim=-1).tolist(), found, strict=True):
+        total, kept = 0.0, []
+        for i in sorted(range(5000), key=lambda i: -probs[i]):
+            if total >= 0.9:
+                break
+            kept.append(i)
+            total += probs[i]
+        expected = torch.zeros(5000)
+        expected[kept] = torch.tensor([probs[i] / total for i in kept])
+        torch.testing.assert_close(row, expected)
 
 
 def test_frequencies_of_draws() -> None:

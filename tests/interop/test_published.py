@@ -12,7 +12,8 @@ from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli.chat import Chat
 from groundup.errors import BadInput
 from groundup.evaluation.language_model import total_nats
-from groundup.generation.decoding import generate, probabilities
+from groundup.generation.choosing import probabilities
+from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.export_huggingface import export_huggingface

@@ -85,6 +85,22 @@ class KVCache:
         self.values[layer].scatter_(2, where, v.type_as(self.values[layer]))
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
+    def rows(self, first: int, last: int) -> "KVCache":
+        """Return rows `first` to `last` - 1 as a cache that shares its memory with this one."""
+        return KVCache(
+            [k[first:last] for k in self.keys],
+            [v[first:last] for v in self.values],
+            self.tokens[first:last],
+            self.lengths[first:last],
+        )
+
+    def copy(self, source: "KVCache", origin: int, row: int, n: int) -> None:
+        """Copy the first n positions of row `origin` of a cache, perhaps this one, to `row` of this one, in place."""
+        for mine, theirs in zip((*self.keys, *self.values), (*source.keys, *source.values), strict=True):
+            mine[row, :, :n] = theirs[origin, :, :n]
+        self.tokens[row, :n] = source.tokens[origin, :n]
+        self.lengths[row] = n
+
     def beginning(self, n: int, capacity: int) -> "KVCache":
         """Return a new cache with the first n positions of every row and space for `capacity` positions."""
         room = (0, capacity - n)

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
 from groundup.datasets.subsets import sample_families
 from groundup.errors import BadInput
-from groundup.generation.decoding import check_room, generate
+from groundup.generation.choosing import check_room
+from groundup.generation.decoding import generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
