@@ -17,7 +17,7 @@ from tqdm import tqdm
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import autocast
-from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
+from groundup.training.optimizers import gradient_values, lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 
 # (model, batch) -> (sum of the loss, number of terms)
@@ -120,7 +120,7 @@ def fit(
             scale = lr_scale(progress, warmup, config.optimizer.decay)
             set_lr(optimizers, scale)
             loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
-            gradients = [p.grad for p in parameters if p.grad is not None]
+            gradients = gradient_values(parameters)
             norm = float(nn.utils.get_total_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
