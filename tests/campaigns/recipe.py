@@ -9,7 +9,9 @@ val is the held-out text of the pipeline's metrics, so no recipe is chosen on it
 text without 300 conversations, and measured on these. A conversation that shares 13 words with another one is not among
 them: on a plain random sample, memorised text makes the counts of 5-grams look better by 0.13 bits per byte.
 
-Seconds are those of the training steps, without evaluations. Compare them only between runs on one quiet machine.
+Seconds are those of the training steps, without evaluations. Compare them only between runs on one quiet machine. With
+--seconds every recipe gets the same time instead of its steps, and warms up for 2% of it; the steps that the best one
+made are then its `max_steps`.
 """
 
 import argparse
@@ -49,6 +51,18 @@ def split(corpus: Path, out: Path) -> None:
     out.mkdir(exist_ok=True)
     write_jsonl(out / "train.jsonl", (row for i, row in enumerate(rows) if i not in chosen))
     write_jsonl(out / "val.jsonl", (row for i, row in enumerate(rows) if i in chosen))
+
+
+def timed(seconds: float) -> dict[str, Any]:
+    """Return the changes that give a training this time instead of a number of steps."""
+    steps = 100_000  # more than are possible
+    training = {
+        "max_seconds": seconds,
+        "max_steps": steps,
+        "eval_interval": 0,
+        "optimizer.warmup_steps": steps // 50,
+    }
+    return {f"pretrain.training.{name}": value for name, value in training.items()}
 
 
 def changed(changes: Mapping[str, Any], seed: int) -> MainParams:
@@ -122,9 +136,11 @@ def main() -> None:
     parser.add_argument("recipes", type=Path)
     parser.add_argument("table", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, help="of training for every recipe, instead of its steps")
     parser.add_argument("--work", type=Path, default=Path("data/state/recipes"), help="split text and tokens")
     arguments = parser.parse_args()
     recipes = yaml.safe_load(arguments.recipes.read_text())
+    time = timed(arguments.seconds) if arguments.seconds else {}
     if not (arguments.work / "val.jsonl").exists():
         arguments.work.mkdir(parents=True, exist_ok=True)
         split(arguments.corpus, arguments.work)
@@ -138,7 +154,7 @@ def main() -> None:
             for seed in arguments.seeds:
                 if (name, seed) in done:
                     continue
-                found = measure(arguments.work, changed(changes or {}, seed))
+                found = measure(arguments.work, changed({**(changes or {}), **time}, seed))
                 writer.writerow({"recipe": name, "seed": seed, **found, "changes": json.dumps(changes or {})})
                 file.flush()
 
