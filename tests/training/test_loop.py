@@ -100,7 +100,7 @@ def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:
             torch.testing.assert_close(tensor, models[0][0].state_dict()[name], atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("optimizer", [ADAMW, MUON])
+@pytest.mark.parametrize("optimizer", [ADAMW, MUON, replace(MUON, ngram_lr=0.05)])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: Any) -> None:
     config = training_config(checkpoint_interval=2, eval_interval=3, grad_accum_steps=2, optimizer=optimizer)
 
@@ -305,7 +305,8 @@ def train_as_rank(rank: int, folder: Path) -> None:
     dist.init_process_group(
         "gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(seconds=60)
     )
-    config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2)
+    optimizer = replace(ADAMW, ngram_lr=0.01)
+    config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2, optimizer=optimizer)
     model = new_model(dropout=0.0)
     if rank:  # fit makes the ranks equal, whatever they start with
         torch.nn.init.ones_(model.wte.weight)
@@ -322,7 +323,8 @@ def test_two_ranks_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     train_as_rank(0, tmp_path)
     other.join()
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    model, history = train(training_config(max_steps=4, batch_size=4), new_model(dropout=0.0))
+    config = training_config(max_steps=4, batch_size=4, optimizer=replace(ADAMW, ngram_lr=0.01))
+    model, history = train(config, new_model(dropout=0.0))
     assert ranks[0]["history"] == ranks[1]["history"]
     assert [row["train/loss"] for row in ranks[0]["history"]] == pytest.approx(
         [row["train/loss"] for row in history], abs=1e-6

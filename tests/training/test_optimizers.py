@@ -9,9 +9,10 @@ from torch import nn
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.training import optimizers
-from groundup.training.config import Decay, OptimizerConfig
+from groundup.training.config import AdamWConfig, Decay, MuonConfig, OptimizerConfig
 from groundup.training.optimizers import (
     Muon,
+    gradient_values,
     lr_scale,
     make_optimizers,
     set_lr,
@@ -190,3 +191,37 @@ def test_set_lr_scales_from_the_full_rate() -> None:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 assert group["lr"] == group["max_lr"] * scale
+
+
+@pytest.mark.parametrize("config", [ADAMW, MUON])
+def test_with_ngram_lr_only_rows_that_were_read_move_and_as_by_adam(config: AdamWConfig | MuonConfig) -> None:
+    model = random_decoder()
+    assert model.ngrams is not None
+    table = model.ngrams.table
+    before = table.weight.detach().clone()
+    optimizers = make_optimizers(model, replace(config, ngram_lr=0.5, betas=(0.0, 0.0)))
+    idx = torch.tensor([[1, 2, 3, 1, 2, 3]])
+    model.logits(model(idx)).exp().sum().backward()
+    gradients = gradient_values(model.parameters())
+    assert table.weight.grad is not None
+    dense = table.weight.grad.to_dense()
+    assert sum(g.numel() for g in gradients) < sum(p.numel() for p in model.parameters())
+    for optimizer in optimizers:
+        optimizer.step()
+    # without means, Adam moves each number by the learning rate, against the sign of its gradient
+    torch.testing.assert_close(table.weight.detach(), before - 0.5 * dense.sign(), atol=1e-4, rtol=0)
+    assert (dense == 0).all(dim=1).any()
+    make_optimizers(model, config)
+    model.zero_grad()
+    model(idx).sum().backward()
+    assert not table.weight.grad.is_sparse  # the next training may want all rows
+
+
+def test_gradient_values_can_be_scaled_in_place() -> None:
+    table = nn.Embedding(5, 2, sparse=True)
+    table(torch.tensor([3, 1, 3])).sum().backward()
+    (values,) = gradient_values(table.parameters())
+    assert values.tolist() == [[1.0, 1.0], [2.0, 2.0]]  # a row that was read twice is summed
+    values.mul_(0.5)
+    assert table.weight.grad is not None
+    assert table.weight.grad.to_dense()[:, 0].tolist() == [0.0, 0.5, 0.0, 1.0, 0.0]

@@ -76,25 +76,35 @@ class LearningRates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamWConfig(LearningRates):
+class AdamRates(LearningRates):
+    """The settings that AdamW and Muon share."""
+
+    __pydantic_config__ = STRICT
+
+    betas: tuple[Fraction, Fraction]
+    """Decay rates of Adam's means of the gradient and of its square."""
+    ngram_lr: Rate | None = None
+    """Learning rate of the n-gram tables, of which Adam then updates only the rows that a step has read, so that
+    large tables cost no time; null or missing = they are updated like the other tables, all rows in every step.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(AdamRates):
     """The settings of AdamW, used for all parameters."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["adamw"]
-    betas: tuple[Fraction, Fraction]
-    """Decay rates of the means of the gradient and of its square."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MuonConfig(LearningRates):
+class MuonConfig(AdamRates):
     """The settings of Muon, used for all matrices except tables and heads; AdamW updates everything else."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["muon"]
-    betas: tuple[Fraction, Fraction]
-    """Decay rates of AdamW's means of the gradient and of its square."""
     momentum: Fraction
     """Momentum of Muon."""
     newton_schulz_steps: Positive

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.training.config import AdagradConfig, Decay, MuonConfig, OptimizerConfig, SGDConfig
+from groundup.nn.transformer import NgramEmbedding
+from groundup.training.config import AdagradConfig, AdamRates, Decay, MuonConfig, OptimizerConfig, SGDConfig
 from groundup.training.orthogonal import orthogonalise
 
 Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
@@ -122,12 +123,19 @@ def make_optimizers(
     the products of Muon's iteration; None: that of the weights.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    ngrams = [m.table for m in model.modules() if isinstance(m, NgramEmbedding)]
+    by_row = isinstance(config, AdamRates) and config.ngram_lr is not None
+    for table in ngrams:
+        table.sparse = by_row  # the gradient has only the rows that were read
+    read_rows = {id(table.weight) for table in ngrams if by_row}
     matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
-    embeddings, vectors, heads = [], [], []
+    embeddings, rows, vectors, heads = [], [], [], []
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        if id(p) in tables:
+        if id(p) in read_rows:
+            rows.append(p)
+        elif id(p) in tables:
             embeddings.append(p)
         elif p.ndim < 2:
             vectors.append(p)
@@ -162,10 +170,28 @@ def make_optimizers(
     groups = [group for group in groups if group["params"]]
     if groups:
         optimizers.append(_torch_optimizer(groups, config, next(model.parameters()).device))
+    if rows and isinstance(config, AdamRates) and config.ngram_lr is not None:
+        optimizers.append(torch.optim.SparseAdam(rows, config.ngram_lr, config.betas))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["max_lr"] = group["lr"]
     return optimizers
+
+
+def gradient_values(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the gradients of those parameters that have one, to be measured and scaled in place.
+
+    A table that is updated by row has a sparse gradient. Its rows are summed here, so that each occurs once, and
+    their values are returned (rows that were read, channels).
+    """
+    found = []
+    for p in parameters:
+        if p.grad is not None and p.grad.is_sparse:
+            p.grad = p.grad.coalesce()
+            found.append(p.grad.values())
+        elif p.grad is not None:
+            found.append(p.grad)
+    return found
 
 
 def _torch_optimizer(
