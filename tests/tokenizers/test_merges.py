@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.tokenizers import merges
+from groundup.tokenizers.counting import count_words
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
-from groundup.tokenizers.pretokenization import count_words
 
 BYTES = [bytes([byte]) for byte in range(256)]
 

@@ -20,6 +20,7 @@ from pydantic import Discriminator
 from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.settings import STRICT
+from groundup.tokenizers.counting import count_words
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
     MATCHING,
@@ -27,7 +28,6 @@ from groundup.tokenizers.pretokenization import (
     AddedTokens,
     check_text,
     compile_pattern,
-    count_words,
     split_words,
     tiktoken_cuts_alike,
 )
