@@ -51,16 +51,23 @@ def map_in_threads(
 ) -> Iterator[R]:
     """Yield `function` of each part, in order; for functions that release the interpreter's lock.
 
+    A single part is computed in this thread.
+
     Args:
         function: what is applied; it may be called in several threads at the same time.
         parts: read as they are needed.
         n_threads: number of threads; None: one per core.
     """
     n_threads = n_threads or usable_cores()
+    remaining = iter(parts)
+    first = list(islice(remaining, 2))
+    if n_threads == 1 or len(first) < 2:
+        yield from map(function, chain(first, remaining))
+        return
     threads = ThreadPoolExecutor(n_threads)
     begun: deque[Future[R]] = deque()
     try:
-        for part in parts:
+        for part in chain(first, remaining):
             begun.append(threads.submit(function, part))
             if len(begun) > AHEAD * n_threads:
                 yield begun.popleft().result()
