@@ -48,7 +48,7 @@ def iterate_documents(path: Path) -> Iterator[list[str]]:
         raise BadInput(f"{path} does not exist; expected a prepared corpus: run the stage prepare_corpus.")
     number = 0
     for number, row in enumerate(iterate_jsonl(path), start=1):
-        messages = row.get("messages")
+        messages: Any = row.get("messages")
         try:
             check_text(text_of(messages if isinstance(messages, list) else [messages]))
         except BadInput as error:
