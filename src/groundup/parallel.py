@@ -128,7 +128,7 @@ class Worker:
             [sys.executable, "-c", f"from groundup.parallel import serve; serve({other.fileno()})"],
             stdin=subprocess.DEVNULL,
             pass_fds=[other.fileno()],
-            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the other
+            process_group=0,  # Ctrl-C reaches this process only, which then ends the other
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         other.close()
