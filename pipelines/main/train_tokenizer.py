@@ -7,7 +7,7 @@ from groundup.text.documents import text_of
 from groundup.tokenizers.bpe import BPETokenizer, TokenizerConfig
 from groundup.tokenizers.vocabulary_report import describe_vocabulary
 from groundup.tracking import Run
-from groundup.training.shards import read_documents
+from groundup.training.shards import iterate_documents
 
 
 def main(run: Run, corpus: Path, vocabulary: Path, out: Path, *, tokenizer: TokenizerConfig) -> None:
@@ -19,14 +19,14 @@ def main(run: Run, corpus: Path, vocabulary: Path, out: Path, *, tokenizer: Toke
         trained = gpt2_tokenizer(vocabulary / "vocab.bpe", vocabulary / "encoder.json")
     else:
         trained = BPETokenizer.train(
-            [text_of(messages) for messages in read_documents(corpus / "train.jsonl")],
+            map(text_of, iterate_documents(corpus / "train.jsonl")),
             tokenizer.vocab_size,
             pattern=tokenizer.pattern,
             special_tokens=tokenizer.special_tokens,
             progress=True,
         )
     trained.save(out)
-    held_out = [text_of(messages) for messages in read_documents(corpus / "val.jsonl")]
+    held_out = [*map(text_of, iterate_documents(corpus / "val.jsonl"))]
     metrics, page = describe_vocabulary(trained, held_out)
     run.log(metrics)
     run.text(page, "vocabulary.txt")

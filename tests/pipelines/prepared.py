@@ -77,7 +77,7 @@ def make_corpus(folder: Path) -> None:
         rows = [{"id": str(i), "messages": [TALK[i % 6], TALK[(i * 5 + 1) % 6]]} for i in range(n)]
         write_jsonl(folder / "corpus" / f"{split}.jsonl", rows)
     tokenizer().save(folder / "tokenizer.json")
-    write_shards(folder / "corpus", tokenizer(), folder / "tokens", num_threads=1)
+    write_shards(folder / "corpus", tokenizer(), folder / "tokens", n_threads=1)
     (folder / "contamination.json").write_text("{}")
 
 

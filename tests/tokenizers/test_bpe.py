@@ -211,9 +211,45 @@ def test_long_runs_of_white_space_follow_the_rule_of_short_ones(pattern: str, ru
         text = f"{run * n}low"
         rest = tokenizer.encode(f"{run}low")
         expected = [ord(run)] * (n - 1) + rest
-        assert tokenizer.encode_batch([text])[0] == expected == tokenizer.encode_array(text).tolist()
+        assert tokenizer.encode_batch([text]) == [expected]
         if n == 9:
             assert tokenizer.encoding.encode_ordinary(text) == expected
+
+
+RANKS = {bytes([byte]): byte for byte in range(256)} | {b"aa": 256, b" a": 257}
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        BPETokenizer(RANKS, "gpt2", ["<|endoftext|>", "a|"]),
+        BPETokenizer(RANKS, "gpt4", ["<|endoftext|>"]),
+        # what ends a text may overlap with its end, begin another token or contain one
+        BPETokenizer(RANKS, "gpt2", {"aa": 258}, end="aa"),
+        BPETokenizer(RANKS, "gpt2", {"|a": 258, "|a|": 259}, end="|a"),
+        BPETokenizer(RANKS, "gpt2", {"a": 258, "|a|": 259}, end="|a|"),
+        BPETokenizer(RANKS, "gpt2", {"|>": 258}, end="|>", added_tokens={"a |": 259}),
+        BPETokenizer(RANKS, "[a-z]+"),
+        BPETokenizer({t: i for i, t in enumerate(t for t in RANKS if t != b"|")}, "gpt2", drops_bytes=True),
+    ],
+)
+@given(
+    texts=st.lists(st.text("a|> \né", max_size=9) | st.sampled_from(["<|endoftext|>", "x<|endof", "text|>"]))
+)
+def test_many_texts_are_encoded_as_one(tokenizer: BPETokenizer, texts: list[str]) -> None:
+    expected = [tokenizer.encode(text) for text in texts]
+    assert tokenizer.encode_batch(texts) == expected
+    joined = tokenizer.encode_joined(texts)
+    assert joined.dtype == np.uint32
+    assert joined.tolist() == [i for ids in expected for i in (*ids, tokenizer.eot_id)]
+
+
+def test_the_number_of_threads_does_not_change_the_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundup.tokenizers.bpe.ENCODED_CHARS", 20)
+    texts = [f"text {i} {'a' * (i % 30)}" for i in range(100)]
+    expected = [small().encode(text) for text in texts]
+    for n_threads in (1, 2, 5):
+        assert small().encode_batch(texts, n_threads=n_threads) == expected
 
 
 def test_words_of_a_pattern_that_leaves_some_out_are_not_lost() -> None:
@@ -238,7 +274,6 @@ def test_added_tokens_are_found_in_every_text(tmp_path: Path) -> None:
     plain = [97, 257, 98, 259, 258]
     assert tokenizer.encode(text, allow_special=True) == [*plain, 256]
     assert tokenizer.encode(text) == plain + list(END_OF_TEXT.encode()) == tokenizer.encode_batch([text])[0]
-    assert tokenizer.encode_array(text).tolist() == tokenizer.encode(text)
     assert tokenizer.decode([257, 98, 259]) == "<think>b   "
     tokenizer.save(tmp_path / "t.json")
     again = BPETokenizer.load(tmp_path / "t.json")

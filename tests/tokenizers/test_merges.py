@@ -2,13 +2,14 @@
 
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.tokenizers import merges
-from groundup.tokenizers.merges import Merge, join_pair, learn_merges, merge_bytes
+from groundup.tokenizers.counting import count_words
+from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 
 BYTES = [bytes([byte]) for byte in range(256)]
 
@@ -90,12 +91,12 @@ def test_the_order_of_words_does_not_matter() -> None:
     assert learn_merges(words, 12) == learn_merges(dict(reversed(words.items())), 12)
 
 
-def test_join_pair_from_the_left() -> None:
-    changes: Counter[tuple[int, int]] = Counter()
-    ids = [1, 1, 1]
-    assert join_pair(ids, (1, 1), 2, 10, changes) == [(2, 1)]
-    assert ids == [2, 1]
-    assert changes[2, 1] == 10
+def test_batches_on_real_text() -> None:
+    """On text, many pairs are merged at once; the textbook merges one at a time."""
+    words = count_words([Path(merges.__file__).read_text(encoding="utf-8")], "gpt2")
+    learned = learn_merges(words, 250)
+    assert learned == textbook_learn(words, 250)
+    assert len(learned) == 250
 
 
 @given(corpora, st.lists(few_letters, max_size=5))
@@ -122,9 +123,11 @@ def test_a_long_word_takes_no_quadratic_time() -> None:
 @given(
     st.dictionaries(st.text("aab", min_size=1, max_size=40).map(str.encode), st.integers(1, 3), max_size=4)
 )
-def test_long_words_give_the_same_merges(words: dict[bytes, int]) -> None:
-    """Both ways to join give the same; there are few letters, so that occurrences overlap and follow each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        expected = learn_merges(words, 60)
-        patch.setattr(merges, "LONG", 0)
-        assert learn_merges(words, 60) == expected
+def test_trains_like_the_textbook_on_long_words(words: dict[bytes, int]) -> None:
+    """There are few letters, so occurrences overlap and follow each other, and tokens are spelled in two ways."""
+    assert learn_merges(words, 60) == textbook_learn(words, 60)
+
+
+def test_training_on_a_long_word_takes_no_quadratic_time() -> None:
+    lengths = [len(token) for token in learned({b"a" * 100_000: 1}, 16)]
+    assert lengths[:4] == [2, 4, 8, 16]

@@ -5,11 +5,9 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.errors import BadInput
 from groundup.tokenizers.pretokenization import (
     PATTERNS,
     compile_pattern,
-    count_words,
     hide_newer_characters,
     split_words,
 )
@@ -53,20 +51,3 @@ def test_no_character_is_lost(pattern: str, text: str) -> None:
 def test_text_without_newer_characters_is_returned_as_it_is() -> None:
     text = "naïve café, 東京 and 🙂"
     assert hide_newer_characters(text) is text
-
-
-def test_counts_words() -> None:
-    assert count_words(["a b", "a b b"], "gpt2") == {b"a": 2, b" b": 3}
-
-
-@pytest.mark.parametrize(
-    ("pattern", "sentence"),
-    [
-        ("(a", "not a valid regular expression"),
-        ("(a)|b", "capturing group"),
-        (r"\p{L}+", "only a part of a text"),
-    ],
-)
-def test_invalid_patterns_are_refused(pattern: str, sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
-        count_words(["a b"], pattern)

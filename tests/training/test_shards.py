@@ -70,8 +70,8 @@ def test_tokens_that_occur_nowhere(corpus: Path, tokenizer: BPETokenizer, tmp_pa
 
 
 def test_equal_corpora_give_equal_bytes(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
-    write_shards(corpus, tokenizer, tmp_path / "a", num_threads=1)
-    write_shards(corpus, tokenizer, tmp_path / "b", num_threads=4)
+    write_shards(corpus, tokenizer, tmp_path / "a", n_threads=1)
+    write_shards(corpus, tokenizer, tmp_path / "b", n_threads=4)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["meta.json", "train.bin", "val.bin"]
     for name in names:

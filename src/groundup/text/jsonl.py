@@ -4,7 +4,7 @@ A prepared dataset is a folder with one file per split, and report.json with the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +18,37 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         BadInput: the file is missing or not UTF-8, or a line is not a JSON object; the message names file and line.
     """
-    rows = []
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise BadInput(
-            f"{path} does not exist; expected a JSON Lines file: run the stage that makes it."
-        ) from error
-    for number, line in enumerate(content.splitlines(), start=1):
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise BadInput(
-                f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start} is not UTF-8; "
-                f"save the file as UTF-8 and run again."
-            ) from error
-        except json.JSONDecodeError as error:
-            raise BadInput(
-                f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object per line: "
-                f"correct the line."
-            ) from error
-        if not isinstance(row, dict):
-            raise BadInput(
-                f"{path}, line {number}: found {type(row).__name__}; expected one JSON object per line: correct it."
-            )
-        rows.append(row)
-    return rows
+    return [*iterate_jsonl(path)]
+
+
+def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Read one JSON object per line, a line at a time.
+
+    Raises:
+        BadInput: as `read_jsonl` does.
+    """
+    if not Path(path).exists():
+        raise BadInput(f"{path} does not exist; expected a JSON Lines file: run the stage that makes it.")
+    with open(path, "rb") as file:
+        lines = (line for ended in file for line in ended.splitlines())
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise BadInput(
+                    f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start} is not UTF-8; "
+                    f"save the file as UTF-8 and run again."
+                ) from error
+            except json.JSONDecodeError as error:
+                raise BadInput(
+                    f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object per line: "
+                    f"correct the line."
+                ) from error
+            if not isinstance(row, dict):
+                raise BadInput(
+                    f"{path}, line {number}: found {type(row).__name__}; expected one JSON object per line: correct it."
+                )
+            yield row
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:

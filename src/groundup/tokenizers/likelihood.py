@@ -1,14 +1,13 @@
 """How WordPiece learns its pieces: each round joins the pair that makes the corpus most likely."""
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from groundup.tokenizers.merges import Pair, join_pair
+from groundup.tokenizers.pairs import PairTable
 
 CONTINUES = "##"  # prefix of a piece that does not begin a word
 BANNED = -(2**62)  # a count so low that no text raises it above 0
@@ -64,98 +63,52 @@ def learn_pieces(
     """
     names = sorted({piece for word in words for piece in spell_word(word)}, key=_alphabetical)
     id_of = {name: i for i, name in enumerate(names)}
-    spellings = [[id_of[piece] for piece in spell_word(word)] for word in words]
-    occurrences = list(words.values())
-    counts: Counter[Pair] = Counter()
-    # pair -> indices of words that contain it, or once did
-    where: defaultdict[Pair, set[int]] = defaultdict(set)
-    frequency = np.zeros(len(names) + n_pieces, dtype=np.int64)  # of each piece
-    for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
-        for i in spelling:
-            frequency[i] += n
-        for pair in pairwise(spelling):
-            counts[pair] += n
-            where[pair].add(index)
-    table = PairTable(counts)
+    table = PairTable([[id_of[piece] for piece in spell_word(word)] for word in words], [*words.values()])
+    frequency = table.frequency(len(names) + n_pieces)
     merges: list[PieceMerge] = []
 
     with tqdm(total=n_pieces, desc="pieces", unit="piece", disable=None if progress else True) as bar:
-        while len(merges) < n_pieces and (best := table.best(frequency, min_pair_count)) is not None:
-            pair, count, score = best
-            left, right = pair
+        while len(merges) < n_pieces and (best := likeliest(table, frequency, min_pair_count)) is not None:
+            row, count, score = best
+            left, right = table.pairs[row].tolist()
             piece = names[left] + names[right].removeprefix(CONTINUES)
             if piece in reserved or (piece.startswith(CONTINUES) and not names[left].startswith(CONTINUES)):
-                table.ban(pair)
+                table.counts[row] = BANNED
                 continue
             if piece not in id_of:
                 id_of[piece] = len(names)
                 names.append(piece)
                 merges.append(PieceMerge(names[left], names[right], piece, count, score))
                 bar.update()
-            changes: defaultdict[Pair, int] = defaultdict(int)
-            joined = id_of[piece]
-            for index in where.pop(pair):
-                before = len(spellings[index])
-                for added in join_pair(spellings[index], pair, joined, occurrences[index], changes):
-                    where[added].add(index)
-                times = (before - len(spellings[index])) * occurrences[index]
-                frequency[left] -= times
-                frequency[right] -= times
-                frequency[joined] += times
-            table.change(changes)
-            table.remove(pair)
+            times = table.merge([row], [id_of[piece]])
+            frequency[left] -= times
+            frequency[right] -= times
+            frequency[id_of[piece]] += times
     return merges
 
 
-class PairTable:
-    """The number of occurrences of each pair of adjacent pieces, in arrays that grow."""
+def likeliest(
+    table: PairTable, frequency: NDArray[np.int64], min_count: int
+) -> tuple[int, int, float] | None:
+    """Return the pair with the highest score among those that occur at least `min_count` times.
 
-    def __init__(self, counts: Mapping[Pair, int]) -> None:
-        self.rows = {pair: row for row, pair in enumerate(counts)}
-        self.pairs = np.array([*counts], dtype=np.int64).reshape(-1, 2)
-        self.counts = np.array([*counts.values()], dtype=np.int64)
+    Args:
+        table: the pairs.
+        frequency: piece -> how often it occurs.
+        min_count: fewest occurrences of the pair.
 
-    def change(self, changes: Mapping[Pair, int]) -> None:
-        """Add to the counts; a new pair gets a row."""
-        for pair, change in changes.items():
-            row = self.rows.setdefault(pair, len(self.rows))
-            if row == len(self.counts):
-                self.pairs = np.concatenate(
-                    [self.pairs, np.zeros_like(self.pairs) if row else np.zeros((1, 2), int)]
-                )
-                self.counts = np.concatenate([self.counts, np.zeros(len(self.pairs) - row, int)])
-            self.pairs[row] = pair
-            self.counts[row] += change
-
-    def remove(self, pair: Pair) -> None:
-        """Set the count of a pair that no longer occurs to 0."""
-        self.counts[self.rows[pair]] = 0
-
-    def ban(self, pair: Pair) -> None:
-        """Make sure that `best` never returns the pair, however often it occurs."""
-        self.counts[self.rows[pair]] = BANNED
-
-    def best(
-        self, frequency: "np.typing.NDArray[np.int64]", min_count: int
-    ) -> tuple[Pair, int, float] | None:
-        """Return the pair with the highest score among those that occur at least `min_count` times.
-
-        Args:
-            frequency: piece -> how often it occurs.
-            min_count: fewest occurrences of the pair.
-
-        Returns:
-            The pair, its count and its score, or None if there is none.
-        """
-        (candidates,) = np.nonzero(self.counts >= min_count)
-        if not len(candidates):
-            return None
-        left, right = self.pairs[candidates].T
-        counts = self.counts[candidates]
-        scores = counts / (frequency[left] * frequency[right])
-        (equals,) = np.nonzero(scores == scores.max())
-        best = min(equals, key=lambda i: (-counts[i], left[i], right[i]))
-        return (int(left[best]), int(right[best])), int(counts[best]), float(scores[best])
+    Returns:
+        The row of the pair, its count and its score, or None if there is none.
+    """
+    (rows,) = np.nonzero(table.counts >= min_count)
+    if not len(rows):
+        return None
+    left, right = table.pairs[rows].T
+    counts = table.counts[rows]
+    scores = counts / (frequency[left] * frequency[right])
+    (equals,) = np.nonzero(scores == scores.max())
+    best = min(equals, key=lambda i: (-counts[i], left[i], right[i]))
+    return int(rows[best]), int(counts[best]), float(scores[best])
 
 
 def _alphabetical(piece: str) -> tuple[bool, str]:

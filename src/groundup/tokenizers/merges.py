@@ -1,22 +1,16 @@
 """The two algorithms of byte-pair encoding: learn which pairs to merge, and merge the pairs of a word.
 
 Both keep a heap of candidates that may be out of date, and check each candidate when it is popped ("lazy"). That
-takes n log n steps instead of a full scan after every merge.
+takes n log n steps instead of a full scan after every merge. `textbook_learn` in the tests is the obvious version.
 """
 
 import heapq
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-Pair = tuple[int, int]  # the ids of two adjacent tokens
-# A longer word (in bytes) is kept as an array, in which all occurrences of a pair are found at once.
-LONG = 4096
+from groundup.tokenizers.pairs import PairTable
 
 
 @dataclass(frozen=True)
@@ -36,9 +30,15 @@ class Merge:
 def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = False) -> list[Merge]:
     """Learn up to `n_merges` merges of BPE, and return them in the order learned.
 
-    Each merge adds a token to the 256 bytes. Each round merges the most frequent adjacent pair (ties: the
+    Each merge adds a token to the 256 bytes. The most frequent adjacent pair is merged first (ties: the
     smallest ids), until there are enough merges or no pair occurs twice. Two pairs may spell the same token
     (a+bc, ab+c): the second is merged into the existing token and not returned.
+
+    Pairs are merged in batches, as long as none of a batch can change which pair comes next. Merging a and b
+    into the token ab changes only pairs that end with a or begin with b: they become rarer, and pairs with ab
+    replace them, each at most as frequent as the pair it replaces. If no pair of the batch ends with a or
+    begins with b, they all come after the batch, and so do their replacements: these are not more frequent, and
+    ab has a greater id than a and b.
 
     Args:
         words: bytes of each distinct word -> how often it occurs.
@@ -48,127 +48,70 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int, *, progress: bool = 
     tokens = [bytes([byte]) for byte in range(256)]
     id_of = {token: i for i, token in enumerate(tokens)}
     merges: list[Merge] = []
-    # each word as ids; merges shorten it
-    spellings: list[list[int] | NDArray[np.int64]] = [list(word) for word in words]
-    occurrences = list(words.values())
-    counts: Counter[Pair] = Counter()
-    # pair -> indices of words that contain it, or once did
-    where: defaultdict[Pair, set[int]] = defaultdict(set)
-    for index, (spelling, n) in enumerate(zip(spellings, occurrences, strict=True)):
-        for pair in pairwise(spelling):
-            counts[pair] += n
-            where[pair].add(index)
-        if len(spelling) > LONG:
-            spellings[index] = np.array(spelling)
-    heap = [(-count, pair) for pair, count in counts.items()]
-    heapq.heapify(heap)
-
+    table = PairTable([*words], [*words.values()])
+    queue = PairQueue(table)
     with tqdm(total=n_merges, desc="merges", unit="merge", disable=None if progress else True) as bar:
-        while heap and len(merges) < n_merges:
-            count, pair = heapq.heappop(heap)
-            # Out of date: the pair is now rarer. (A pair that grows more frequent is pushed again at once.)
-            if -count != counts[pair]:
-                if 0 < counts[pair] < -count:
-                    heapq.heappush(heap, (-counts[pair], pair))
-                continue
-            if -count < 2:
+        while len(merges) < n_merges:
+            batch: dict[int, int] = {}  # row of the table -> token
+            lefts, rights = set(), set()
+            while len(merges) < n_merges and (best := queue.first()) is not None:
+                count, left, right, row = best
+                token = tokens[left] + tokens[right]
+                # These are merged alone: aa, whose occurrences overlap, and a token that has pairs already.
+                alone = left == right or token in id_of
+                if batch and (alone or left in rights or right in lefts):
+                    break
+                queue.pop()
+                if token not in id_of:
+                    id_of[token] = len(tokens)
+                    tokens.append(token)
+                    merges.append(Merge(tokens[left], tokens[right], count))
+                    bar.update()
+                batch[row] = id_of[token]
+                lefts.add(left)
+                rights.add(right)
+                if alone:
+                    break
+            if not batch:
                 break
-            token = tokens[pair[0]] + tokens[pair[1]]
-            if token not in id_of:
-                id_of[token] = len(tokens)
-                tokens.append(token)
-                merges.append(Merge(tokens[pair[0]], tokens[pair[1]], -count))
-                bar.update()
-            changes: defaultdict[Pair, int] = defaultdict(int)
-            for index in where.pop(pair):
-                spelling = spellings[index]
-                if isinstance(spelling, list):
-                    joined = join_pair(spelling, pair, id_of[token], occurrences[index], changes)
-                else:
-                    spellings[index], joined = join_pair_at_once(
-                        spelling, pair, id_of[token], occurrences[index], changes
-                    )
-                for added in joined:
-                    where[added].add(index)
-            for changed, change in changes.items():
-                counts[changed] += change
-                if change > 0:
-                    heapq.heappush(heap, (-counts[changed], changed))
-            del counts[pair]
+            table.merge([*batch], [*batch.values()])
     return merges
 
 
-def join_pair(ids: list[int], pair: Pair, joined: int, n: int, changes: dict[Pair, int]) -> list[Pair]:
-    """Replace each `pair` in `ids` by `joined`, in place, from the left.
+class PairQueue:
+    """The pairs of a table that occur at least twice, the most frequent first (ties: the smallest ids)."""
 
-    For example, (1, 1) -> 2 turns [1, 1, 1] into [2, 1].
+    def __init__(self, table: PairTable) -> None:
+        self._table = table
+        self._known = 0  # rows of the table that have been added
+        self._heap: list[tuple[int, int, int, int]] = []  # (-count, left, right, row)
 
-    Args:
-        ids: the tokens of one word.
-        pair: the ids to replace.
-        joined: the id of the new token.
-        n: how often the word occurs.
-        changes: pair -> change of its count; the changes in this word are added. The change of `pair` itself
-            is meaningless, since no occurrence of it is left.
+    def first(self) -> tuple[int, int, int, int] | None:
+        """Return the count of the first pair, its two ids and its row; None if there is no pair."""
+        self._add_new()
+        while self._heap:
+            negative, left, right, row = self._heap[0]
+            if (count := int(self._table.counts[row])) == -negative:
+                return count, left, right, row
+            if count < 2:
+                self.pop()
+            else:  # out of date: the pair has become rarer
+                heapq.heapreplace(self._heap, (-count, left, right, row))
+        return None
 
-    Returns:
-        The new pairs.
-    """
-    left, right = pair
-    result: list[int] = []
-    added = []
-    i, last = 0, len(ids) - 1
-    while i <= last:
-        if ids[i] != left or i == last or ids[i + 1] != right:
-            result.append(ids[i])
-            i += 1
-            continue
-        if result:
-            changes[result[-1], left] -= n
-            changes[result[-1], joined] += n
-            added.append((result[-1], joined))
-        if i + 2 <= last:
-            changes[right, ids[i + 2]] -= n
-            changes[joined, ids[i + 2]] += n
-            added.append((joined, ids[i + 2]))
-        result.append(joined)
-        i += 2
-    ids[:] = result
-    return added
+    def pop(self) -> None:
+        """Remove the first pair."""
+        heapq.heappop(self._heap)
 
-
-def join_pair_at_once(
-    ids: NDArray[np.int64], pair: Pair, joined: int, n: int, changes: dict[Pair, int]
-) -> tuple[NDArray[np.int64], list[Pair]]:
-    """Do the same as `join_pair` for an array of ids (N,), which is faster for long words.
-
-    Returns:
-        The new array, and the new pairs.
-    """
-    left, right = pair
-    at = np.flatnonzero((ids[:-1] == left) & (ids[1:] == right))
-    if left == right:  # in a run of overlapping occurrences, take every other one
-        first = np.diff(at, prepend=-2) > 1
-        at = at[(at - at[np.maximum.accumulate(np.where(first, np.arange(len(at)), 0))]) % 2 == 0]
-    after_another = np.diff(at, prepend=-2) == 2
-    after_another[:1] = False
-    # The id before each occurrence, unless the word starts with it.
-    before = np.where(after_another, joined, ids[at - 1])[at > 0]
-    behind = ids[at[at + 2 < len(ids)] + 2]
-    added = []
-    for neighbours, old, new in (
-        (before, lambda other: (other, left), lambda other: (other, joined)),
-        (behind, lambda other: (right, other), lambda other: (joined, other)),
-    ):
-        for other, times in zip(*(found.tolist() for found in np.unique_counts(neighbours)), strict=True):
-            changes[old(other)] -= n * times
-            changes[new(other)] += n * times
-            added.append(new(other))
-    kept = np.ones(len(ids), dtype=bool)
-    kept[at + 1] = False
-    result = ids.copy()
-    result[at] = joined
-    return result[kept], added
+    def _add_new(self) -> None:
+        if self._known == len(self._table):
+            return
+        new = slice(self._known, len(self._table))
+        counts, pairs = self._table.counts[new].tolist(), self._table.pairs[new].tolist()
+        for row, (count, (left, right)) in enumerate(zip(counts, pairs, strict=True), self._known):
+            if count > 1:
+                heapq.heappush(self._heap, (-count, left, right, row))
+        self._known = len(self._table)
 
 
 def merge_bytes(word: bytes, ranks: Mapping[bytes, int]) -> list[int]:

@@ -12,7 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import regex
-from tqdm import tqdm
 
 from groundup.errors import BadInput
 
@@ -173,15 +172,15 @@ class AddedTokens:
             yield text[done:], None
 
 
-def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -> Counter[bytes]:
-    """Count each word (as UTF-8 bytes) of `texts`, for training BPE; `progress` shows a bar on a terminal.
+def count_part(texts: Iterable[str], pattern: str) -> Counter[str]:
+    """Count each word of `texts`, which may be a part of a corpus.
 
     Raises:
         BadInput: a text has lone surrogates, or the pattern does not match all of it.
     """
     compiled = compile_pattern(pattern)
     words: Counter[str] = Counter()
-    for text in tqdm(texts, desc="words", unit="text", disable=None if progress else True):
+    for text in texts:
         check_text(text)
         found = _matches(compiled, text)
         if sum(map(len, found)) != len(text):
@@ -190,7 +189,7 @@ def count_words(texts: Iterable[str], pattern: str, *, progress: bool = False) -
                 f"expected a pattern that matches every character: use one such as {' or '.join(PATTERNS)}."
             )
         words.update(found)
-    return Counter({word.encode(): n for word, n in words.items() if word})
+    return words
 
 
 def check_text(text: str) -> None:

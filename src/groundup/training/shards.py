@@ -6,8 +6,8 @@ tokens).
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
+from groundup.parallel import in_parts, map_in_threads
 from groundup.text.documents import text_of
-from groundup.text.jsonl import read_jsonl
-from groundup.tokenizers.bpe import BPETokenizer
+from groundup.text.jsonl import iterate_jsonl
+from groundup.tokenizers.bpe import ENCODED_CHARS, BPETokenizer
 from groundup.tokenizers.loading import Tokenizer
 from groundup.tokenizers.pretokenization import check_text
 
@@ -34,38 +35,48 @@ def read_documents(path: Path) -> list[list[str]]:
     Raises:
         BadInput: the file is missing or empty, or a line is not a document or not valid Unicode.
     """
+    return [*iterate_documents(path)]
+
+
+def iterate_documents(path: Path) -> Iterator[list[str]]:
+    """Read the messages of each document of a split of the corpus, a document at a time.
+
+    Raises:
+        BadInput: as `read_documents` does.
+    """
     if not path.exists():
         raise BadInput(f"{path} does not exist; expected a prepared corpus: run the stage prepare_corpus.")
-    documents = []
-    for number, row in enumerate(read_jsonl(path), start=1):
-        messages = row.get("messages")
-        if not isinstance(messages, list) or not all(isinstance(message, str) for message in messages):
+    number = 0
+    for number, row in enumerate(iterate_jsonl(path), start=1):
+        messages: Any = row.get("messages")
+        try:
+            check_text(text_of(messages if isinstance(messages, list) else [messages]))
+        except BadInput as error:
+            raise BadInput(f"{path}, line {number}: {error}") from error
+        except TypeError:  # not only strings
+            messages = None
+        if not isinstance(messages, list):
             raise BadInput(
                 f"{path}, line {number} has no list of strings called messages; expected one document per line: run "
                 f"the stage prepare_corpus again."
             )
-        try:
-            check_text(text_of(messages))
-        except BadInput as error:
-            raise BadInput(f"{path}, line {number}: {error}") from error
-        documents.append(messages)
-    if not documents:
+        yield messages
+    if not number:
         raise BadInput(f"{path} is empty; expected at least one document: add text or change the split.")
-    return documents
 
 
 def write_shards(
-    corpus: Path, tokenizer: Tokenizer, out: Path, *, num_threads: int = 2, progress: bool = False
+    corpus: Path, tokenizer: Tokenizer, out: Path, *, n_threads: int | None = None, progress: bool = False
 ) -> Meta:
     """Encode a corpus as shards of token ids in the folder `out`, atomically.
 
-    Equal corpora and tokenizers give equal bytes.
+    Equal corpora and tokenizers give equal bytes. Only a few parts of the corpus are in memory at the same time.
 
     Args:
         corpus: the folder with train.jsonl and val.jsonl.
         tokenizer: encodes the documents.
         out: the folder to write.
-        num_threads: number of threads that encode.
+        n_threads: number of threads that encode; None: one per core.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -78,25 +89,30 @@ def write_shards(
     """
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     meta: Meta = {"dtype": dtype, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.fingerprint}
+    encode = partial(_encode, tokenizer, DTYPES[dtype])
     with atomic_path(out) as folder:
         folder.mkdir()
         for split in SPLITS:
-            documents = read_documents(corpus / f"{split}.jsonl")
-            tokens = 0
-            with ThreadPoolExecutor(num_threads) as threads, open(folder / f"{split}.bin", "wb") as file:
-                arrays = threads.map(lambda messages: _encode(tokenizer, messages, DTYPES[dtype]), documents)
-                for array in tqdm(
-                    arrays, f"encode {split}", len(documents), disable=None if progress else True
-                ):
-                    file.write(array.tobytes())  # tofile hides why a write failed
-                    tokens += len(array)
-            meta[split] = {
-                "tokens": tokens,
-                "documents": len(documents),
-                "message_bytes": sum(len(message.encode()) for messages in documents for message in messages),
-            }
+            meta[split] = counts = {"tokens": 0, "documents": 0, "message_bytes": 0}
+            documents = iterate_documents(corpus / f"{split}.jsonl")
+            bar = tqdm(documents, f"encode {split}", unit="document", disable=None if progress else True)
+            texts = _counted(bar, counts)
+            with open(folder / f"{split}.bin", "wb") as file:
+                for ids in map_in_threads(encode, in_parts(texts, ENCODED_CHARS), n_threads):
+                    file.write(ids.tobytes())  # tofile hides why a write failed
+                    counts["tokens"] += len(ids)
         write_json(folder / "meta.json", meta)
     return meta
+
+
+def _counted(documents: Iterable[Sequence[str]], counts: dict[str, int]) -> Iterator[str]:
+    """Yield the text of each document, and add to the counts of documents and of bytes in their messages."""
+    for messages in documents:
+        text = text_of(messages)
+        line_breaks = max(0, len(messages) - 1)  # between messages
+        counts["documents"] += 1
+        counts["message_bytes"] += len(text.encode()) - line_breaks
+        yield text
 
 
 def read_meta(directory: Path) -> Meta:
@@ -186,11 +202,9 @@ def never_used(directory: Path) -> float:
     return 1 - float(used.mean())
 
 
-def _encode(tokenizer: Tokenizer, messages: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return the ids of one document, followed by the end-of-text token, (tokens,)."""
-    text = text_of(messages)
+def _encode(tokenizer: Tokenizer, dtype: np.dtype[Any], texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Return the ids of some documents, each followed by the end-of-text token, (tokens,)."""
     if isinstance(tokenizer, BPETokenizer):
-        ids = tokenizer.encode_array(text)
-    else:
-        ids = np.array(tokenizer.encode_batch([text])[0], dtype=dtype)
-    return np.append(ids, tokenizer.eot_id).astype(dtype)
+        return tokenizer.encode_joined(texts).astype(dtype)
+    ids = (i for encoded in tokenizer.encode_batch(texts) for i in (*encoded, tokenizer.eot_id))
+    return np.fromiter(ids, dtype=dtype)
