@@ -137,6 +137,7 @@ def test_run_then_cached(project: Path) -> None:
     state = flow.make_flow("main")(return_state=True)
     assert state.is_completed() and state.message == "4 cached"
     assert "| left | Cached | nothing to do |" in summary()
+    assert "| 4 stages" in summary() and "saved" in summary()
     runs = mlflow_runs(project)
     markers = {name for name in runs if name.endswith("(cached)")}
     assert markers == {"fetch@one (cached)", "left (cached)", "right (cached)", "join (cached)"}

@@ -126,6 +126,20 @@ def test_it_reads_what_mlflow_reads(store: Connection, tmp_path: Path) -> None:
         assert recorder.find({"kind": "stage"}, "KILLED") is None
         assert [one.run_id for one in recorder.running("box")] == [waiting]
     assert direct.running("box") == through.running("box")
+    assert [one.run_id for one in direct.stages_since(0)] == [first, second]
+    assert direct.stages_since(0)[1].start >= direct.run(first).start
+    assert (
+        direct.stages_since(direct.run(waiting).start + 1)
+        == through.stages_since(direct.run(waiting).start + 1)
+        == []
+    )
+    for one in (direct.run(first), through.run(first)):
+        assert (one.status, one.end, one.tags["colour"], one.metrics["rows"]) == (
+            "FINISHED",
+            1234,
+            "red",
+            7.0,
+        )
     assert direct.tags(first) == through.tags(first)
     assert direct.status(first) == through.status(first) == "FINISHED"
 

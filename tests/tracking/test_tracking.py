@@ -95,6 +95,17 @@ def test_status_follows_the_exception(store: Any, tmp_path: Path, error: BaseExc
     found = runs(store)["work"]
     assert found.info.status == status
     assert found.info.end_time is not None
+    assert {f"system/{name}" for name in ("wall_seconds", "cpu_seconds", "peak_memory_megabytes")} <= {
+        *found.data.metrics
+    }
+
+
+def test_floating_point_operations_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), stage_run("work", {}, {}, root=tmp_path) as run:
+        run.log_flop(2e15)
+        run.log_flop(3e15)
+        raise ValueError("no")
+    assert runs(store)["work"].data.metrics["system/flop"] == 5e15
 
 
 def test_sigterm_ends_the_run_as_killed(store: Any, tmp_path: Path) -> None:

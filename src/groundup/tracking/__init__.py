@@ -99,6 +99,7 @@ def stage_run(
             run.tag("error", f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
         finally:
+            run.log_usage()
             run.finish(status)
             if shared and run.connection and run.answers:
                 with run.forgiving():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from groundup.tracking.recorder import Input, Metric, Recorder, Running
+from groundup.tracking.recorder import Ended, Input, Metric, Recorder, Running
 
 if TYPE_CHECKING:
     from groundup.tracking.store import Connection
@@ -198,6 +198,20 @@ class DatabaseRecorder(Recorder):
         query = f"SELECT run_uuid FROM runs WHERE {' AND '.join(wanted)} ORDER BY start_time DESC LIMIT 1"
         found = self._rows(query, values)
         return str(found[0][0]) if found else None
+
+    def run(self, run_id: str) -> Ended:
+        found = self._rows("SELECT status, start_time, end_time FROM runs WHERE run_uuid = ?", [run_id])
+        if not found:
+            return super().run(run_id)
+        metrics = self._rows("SELECT key, value FROM latest_metrics WHERE run_uuid = ?", [run_id])
+        return Ended(run_id, *found[0], self.tags(run_id), dict(metrics))
+
+    def stages_since(self, start: int) -> list[Ended]:
+        query = (
+            "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active' AND start_time >= ? AND "
+            "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'stage') ORDER BY start_time"
+        )
+        return [self.run(run_id) for [run_id] in self._rows(query, [*self._experiment, start])]
 
     def running(self, host: str) -> list[Running]:
         query = (

@@ -58,6 +58,17 @@ class Running(NamedTuple):
     parent: str | None
 
 
+class Ended(NamedTuple):
+    """A run with its last metrics; times in milliseconds since the epoch (end: None while it runs)."""
+
+    run_id: str
+    status: str
+    start: int
+    end: int | None
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
 class Recorder:
     """Records through MLflow's client. The methods raise MlflowException, OSError or sqlite3.Error."""
 
@@ -148,6 +159,26 @@ class Recorder:
             order_by=["attributes.start_time DESC"],
         )
         return str(found[0].info.run_id) if found else None
+
+    def run(self, run_id: str) -> Ended:
+        """Return a run."""
+        found = self._client.get_run(run_id)
+        return Ended(
+            run_id,
+            found.info.status,
+            found.info.start_time,
+            found.info.end_time,
+            found.data.tags,
+            found.data.metrics,
+        )
+
+    def stages_since(self, start: int) -> list[Ended]:
+        """Return the runs of stages that began at `start` (milliseconds since the epoch) or later, oldest first."""
+        wanted = f"tags.kind = 'stage' and attributes.start_time >= {start}"
+        found = self._client.search_runs(
+            [self._connection.experiment_id], wanted, order_by=["attributes.start_time"]
+        )
+        return [self.run(one.info.run_id) for one in found]
 
     def running(self, host: str) -> list[Running]:
         """Return the runs that have not ended and whose tag `host` has this value."""

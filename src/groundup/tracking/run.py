@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import BadInput
-from groundup.tracking import evaluations, models, registry
+from groundup.tracking import evaluations, models, processes, registry
 from groundup.tracking.champions import Champions, Origin, digest
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.delivery import Delivery, Outage
@@ -56,6 +56,7 @@ class Run:
         self.workspace = workspace or root
         self.name, self.parent, self.config = name, parent, config
         self.steps = 0  # the largest step for which a metric was logged
+        self.flop = 0.0  # see `log_flop`
         self._children: dict[str, Run] = {}
         self._delivery = Delivery(connection, run_id, root, outage or Outage())
         self._send = self._delivery.send
@@ -73,6 +74,15 @@ class Run:
         now = int(time.time() * 1000)
         self.steps = max(self.steps, step or 0)
         self._delivery.buffer([Metric(key, float(value), now, step or 0) for key, value in metrics.items()])
+
+    def log_flop(self, flop: float) -> None:
+        """Add floating-point operations that the stage has done; their sum is logged when it ends."""
+        self.flop += flop
+
+    def log_usage(self) -> None:
+        """Log time, memory and floating-point operations of the process, which runs nothing but this stage."""
+        usage = {f"system/{name}": value for name, value in asdict(processes.used()).items()}
+        self.log(usage | ({"system/flop": self.flop} if self.flop else {}))
 
     def log_of_seed(self, seed: int) -> Callable[[Mapping[str, float], int | None], None]:
         """Return the `log` of a child run for one seed, so that MLflow's charts draw the curves of all seeds."""
