@@ -228,8 +228,8 @@ def test_the_flow_run_links_to_its_mlflow_run_and_the_report(project: Path) -> N
     page = f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert artifact("main-mlflow")["data"] == f"[Run in MLflow]({page})"
     assert artifact("main-report")["data"] == f"[Report]({page}/artifacts/page.html)"
-    [kept] = tracking.connect(project).client.list_artifacts(run.info.run_id)
-    assert kept.path == "page.html"
+    kept = tracking.connect(project).client.list_artifacts(run.info.run_id)
+    assert [file.path for file in kept] == ["page.html", "spent.md"]
 
 
 def test_an_error_of_dvc_is_reported_in_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
