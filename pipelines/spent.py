@@ -67,7 +67,7 @@ class Spent:
 
     def metrics(self) -> dict[str, float]:
         """Return the sums as metrics of the pipeline's run: `system/…` for what was spent, `saved/…` for the rest."""
-        found = {}
+        found: dict[str, float] = {}
         for prefix, cost in (("system", _sum(self.ran, "")), ("saved", _sum(self.saved, ""))):
             values = {"wall_seconds": cost.wall, "cpu_seconds": cost.cpu, "flop": cost.flop}
             if prefix == "system":

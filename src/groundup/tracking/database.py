@@ -203,8 +203,9 @@ class DatabaseRecorder(Recorder):
         found = self._rows("SELECT status, start_time, end_time FROM runs WHERE run_uuid = ?", [run_id])
         if not found:
             return super().run(run_id)
+        [(status, start, end)] = found
         metrics = self._rows("SELECT key, value FROM latest_metrics WHERE run_uuid = ?", [run_id])
-        return Ended(run_id, *found[0], self.tags(run_id), dict(metrics))
+        return Ended(run_id, status, start, end, self.tags(run_id), dict(metrics))
 
     def stages_since(self, start: int) -> list[Ended]:
         query = (
