@@ -75,9 +75,7 @@ def test_work_that_was_settled_keeps_its_run_and_its_version(store: Any, tmp_pat
     assert keys == ["c", "b"]
 
 
-def test_a_prompt_has_a_new_version_only_when_its_text_has_changed(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_a_prompt_has_a_new_version_only_when_its_text_has_changed(store: Any) -> None:
     name, text = "test-prompt", templates_of("alpaca_short")["groundup-alpaca_short"]
     assert text == "### Instruction: {{instruction}}\n### Input: {{input}}\n### Response:"
     uris = [registry.register_prompt(store, name, template) for template in (text, text, "other", text)]
