@@ -291,7 +291,7 @@ def _open_tracking() -> None:
     Errors are ignored here, because the flow meets and reports them too.
     """
     with suppress(*FORESEEN):
-        connect(Path(Repo.find_root()))
+        connect(Path(Repo.find_root())).client  # noqa: B018  # imports MLflow
 
 
 app = typer.Typer(add_completion=False)
