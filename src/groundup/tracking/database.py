@@ -101,7 +101,11 @@ class DatabaseRecorder(Recorder):
 
     def tag(self, run_id: str, key: str, value: str) -> None:
         def write(store: sqlite3.Connection) -> bool:
-            _set_tag(store, run_id, key, value)
+            store.execute(
+                "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?) ON CONFLICT (key, run_uuid) DO UPDATE SET "
+                "value = excluded.value",
+                (key, value, run_id),
+            )
             return True
 
         plain = _all_plain({key: value}) and key != "mlflow.runName"  # which is also a column
@@ -291,14 +295,6 @@ def _insert(store: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, A
     marks = ", ".join("?" * len(columns))
     query = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})"
     return store.executemany(query, [[row[column] for column in columns] for row in rows]).rowcount
-
-
-def _set_tag(store: sqlite3.Connection, run_id: str, key: str, value: str) -> None:
-    store.execute(
-        "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?) ON CONFLICT (key, run_uuid) DO UPDATE SET value = "
-        "excluded.value",
-        (key, value, run_id),
-    )
 
 
 def _all_plain(values: Mapping[str, str]) -> bool:

@@ -69,7 +69,8 @@ class Usage:
         wall_seconds: time since its start.
         cpu_seconds: time on processors, in user mode and in the kernel, also of its children that have ended.
         peak_memory_megabytes: its largest resident memory, in millions of bytes.
-        children_peak_memory_megabytes: that of the largest child that has ended; 0 without children.
+        children_peak_memory_megabytes: that of the largest child that has ended, on Linux at least the memory of this
+            process when it started the child; 0 without children.
     """
 
     wall_seconds: float
