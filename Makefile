@@ -32,21 +32,21 @@ help:  ## list the targets
 
 repro: $(READY) .git/HEAD  ## run the stages of the main pipeline that are not up to date
 	@python -m pipelines.mend
-	dvc repro
+	$(call repro-and-costs,main,dvc repro)
 	@echo; echo "Results: reports/report.html (a page) and reports/metrics/ (JSON; headline metrics: dvc metrics show)"
 	@echo "Models: data/models/   Charts: dvc plots show   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
 study: $(READY) .git/HEAD  ## run the study and the stages of the main pipeline that it depends on
 	@python -m pipelines.mend
-	dvc repro pipelines/study/dvc.yaml
+	$(call repro-and-costs,study,dvc repro pipelines/study/dvc.yaml)
 	@echo; echo "Results: reports/study/ (pages, plots/, metrics/; headline metrics: dvc metrics show)"
 	@echo "Models: data/study/   Values: pipelines/study/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
 
 transfer: $(READY) .git/HEAD  ## finetune a downloaded model on the same tasks, and compare it with our models
 	@python -m pipelines.mend
-	dvc repro pipelines/transfer/dvc.yaml
+	$(call repro-and-costs,transfer,dvc repro pipelines/transfer/dvc.yaml)
 	@echo; echo "Results: reports/transfer/ (index.html, plots/, metrics/; headline metrics: dvc metrics show)"
 	@echo "Models: data/transfer/   Values: pipelines/transfer/params.yaml   Runs: make ui"
 	@python -m pipelines.way_back to-commit
@@ -62,6 +62,10 @@ back: $(READY) .git/HEAD  ## restore values, metrics, data and models to their s
 
 mend: $(READY) .git/HEAD  ## repair what a killed run left behind (make repro, study and transfer do this first)
 	@python -m pipelines.mend
+
+# run a pipeline, then show what it spent and what the cache saved, also if a stage has failed
+repro-and-costs = @since=$$(date +%s); echo "$(2)"; $(2); code=$$?; \
+	echo; python -m pipelines.spent $(1) --since $$since || true; exit $$code
 
 # the commands of repro-<profile>
 define run-profile

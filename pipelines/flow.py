@@ -10,6 +10,7 @@ from pipelines import server  # before Prefect, whose settings it reads
 # isort: split
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -39,6 +40,7 @@ from pipelines.mend import mend
 from pipelines.operate.artifacts import link_report, link_run
 from pipelines.params import PIPELINES
 from pipelines.run import PARENT_VARIABLE
+from pipelines.spent import record
 from pipelines.stage_tasks import Step, failures, reason, stage_task, stages_die_with_us
 
 # a failed stage or an error that the user can correct: reported in one sentence, without a traceback
@@ -127,6 +129,7 @@ def _bring_up_to_date(
     name: str, force: bool, stages: list[str] | None, timeout_hours: float | None, parent: Run | None
 ) -> State[None]:
     futures: dict[str, PrefectFuture[Any]] = {}
+    began = time.time()
     try:
         root = Path(Repo.find_root())
         mend(root, get_run_logger().warning)
@@ -141,9 +144,10 @@ def _bring_up_to_date(
             wait(list(futures.values()))
             states = {stage: future.state for stage, future in futures.items()}
             _mark_cached_stages(run, states, root)
-            create_markdown_artifact(
-                _summary(name, states, root), key=f"{name}-summary", description="Stages, metrics"
-            )
+            cached = [stage for stage, state in states.items() if state.name == "Cached"]
+            costs = record(run, root, name, began, cached)
+            summary = _summary(name, states, root, costs)
+            create_markdown_artifact(summary, key=f"{name}-summary", description="Stages, costs, metrics")
             link_report(run, name, root)
             if failed := failures(states):
                 raise RuntimeError("; ".join(failed))
@@ -208,15 +212,16 @@ def _mark_cached_stages(run: Run, states: Mapping[str, State[Any]], root: Path) 
             mark_cached(run, split(stage)[1], keys[stage])
 
 
-def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path) -> str:
-    """Return a table of the stages and a table of the pipeline's metrics, if there are any, as Markdown."""
+def _summary(pipeline: str, states: Mapping[str, State[Any]], root: Path, costs: str) -> str:
+    """Return tables of the stages, their costs and the pipeline's metrics, if there are any, as Markdown."""
     rows = [
         f"| {split(stage)[1]} | {state.name} | {_cell(reason(state))} |" for stage, state in states.items()
     ]
     table = "\n".join(["| stage | state | |", "|---|---|---|", *rows])
     metrics = _metrics_table(pipeline, root)
     return (
-        f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Metrics\n\n{metrics or 'none yet'}\n"
+        f"# {pipeline.capitalize()}\n\n{_count(states)}\n\n{table}\n\n## Costs\n\n{costs}\n\n"
+        f"## Metrics\n\n{metrics or 'none yet'}\n"
     )
 
 
@@ -286,7 +291,7 @@ def _open_tracking() -> None:
     Errors are ignored here, because the flow meets and reports them too.
     """
     with suppress(*FORESEEN):
-        connect(Path(Repo.find_root()))
+        connect(Path(Repo.find_root())).client  # noqa: B018  # imports MLflow
 
 
 app = typer.Typer(add_completion=False)

@@ -21,8 +21,7 @@ from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
-from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
-from groundup.evaluation.judge import JudgeConfig
+from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig, JudgeConfig
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from groundup.datasets.corpus import CorpusConfig, prepare
-from groundup.text.documents import text_of
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.tracking import Run
 
@@ -13,14 +12,10 @@ def main(run: Run, raw: Path, validation: Path, out: Path, *, corpus: CorpusConf
 
     `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
-    import pandas
-
     splits, report = prepare(read_jsonl(raw), corpus)
     write_splits(out, splits, report)
     for name, side in splits.items():
-        texts = [text_of(document["messages"]) for document in side]
-        frame = pandas.DataFrame({"id": [document["id"] for document in side], "text": texts})
-        run.dataset(frame, f"corpus-{name}", str(out / f"{name}.jsonl"), name)
+        run.reads(out / f"{name}.jsonl", f"corpus-{name}", name, rows=side)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
     run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")

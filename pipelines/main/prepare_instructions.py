@@ -5,7 +5,7 @@ The families of tasks in held_out.jsonl occur in no other split.
 
 from pathlib import Path
 
-from groundup.datasets.instructions import KEYS, InstructionsConfig, prepare
+from groundup.datasets.instructions import InstructionsConfig, prepare
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.overlap import Text, TextIndex
 from groundup.tracking import Run
@@ -28,8 +28,6 @@ def main(
 
     `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
-    import pandas
-
     earlier: list[Text] = []
     for split in ("train", "gate"):
         earlier += [document["messages"] for document in read_jsonl(corpus / f"{split}.jsonl")]
@@ -37,8 +35,7 @@ def main(
     splits, report = prepare(read_jsonl(raw), instructions, TextIndex(earlier))
     write_splits(out, splits, report)
     for name, rows in splits.items():
-        frame = pandas.DataFrame(rows, columns=list(KEYS))
-        run.dataset(frame, f"instructions-{name}", str(out / f"{name}.jsonl"), name)
+        run.reads(out / f"{name}.jsonl", f"instructions-{name}", name, rows=rows)
         run.log({f"{name}/rows": len(rows)})
     run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")

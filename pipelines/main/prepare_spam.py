@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.datasets.spam import KEYS, SpamConfig, prepare_files
+from groundup.datasets.spam import SpamConfig, prepare_files
 from groundup.tracking import Run
 
 
@@ -16,12 +16,9 @@ def main(
 
     `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
-    import pandas
-
     splits, report = prepare_files(raw, corpus, out, spam, labelled)
     for name, messages in splits.items():
-        frame = pandas.DataFrame(messages, columns=list(KEYS))
-        run.dataset(frame, f"spam-{name}", str(out / f"{name}.jsonl"), name)
+        run.reads(out / f"{name}.jsonl", f"spam-{name}", name, rows=messages)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})
     run.log({f"dropped/{reason}": count for reason, count in report["dropped"].items()})
     run.artifact(out / "report.json")

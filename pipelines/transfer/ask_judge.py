@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from groundup.evaluation.judge import JudgeConfig, scores_by_model
+from groundup.evaluation.config import JudgeConfig
+from groundup.evaluation.judge import scores_by_model
 from groundup.evaluation.starting_points import STARTS
 from groundup.files import write_json
 from groundup.text.jsonl import read_jsonl

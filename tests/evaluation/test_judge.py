@@ -9,7 +9,8 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.evaluation import judge as module
-from groundup.evaluation.judge import JudgeConfig, agreement, judge
+from groundup.evaluation.config import JudgeConfig
+from groundup.evaluation.judge import agreement, judge
 
 ROWS = [
     {"instruction": "Say it", "input": "tea", "output": "tea", "response": "tea"},

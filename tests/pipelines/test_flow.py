@@ -137,6 +137,7 @@ def test_run_then_cached(project: Path) -> None:
     state = flow.make_flow("main")(return_state=True)
     assert state.is_completed() and state.message == "4 cached"
     assert "| left | Cached | nothing to do |" in summary()
+    assert "| 4 stages" in summary() and "saved" in summary()
     runs = mlflow_runs(project)
     markers = {name for name in runs if name.endswith("(cached)")}
     assert markers == {"fetch@one (cached)", "left (cached)", "right (cached)", "join (cached)"}
@@ -227,8 +228,8 @@ def test_the_flow_run_links_to_its_mlflow_run_and_the_report(project: Path) -> N
     page = f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert artifact("main-mlflow")["data"] == f"[Run in MLflow]({page})"
     assert artifact("main-report")["data"] == f"[Report]({page}/artifacts/page.html)"
-    [kept] = tracking.connect(project).client.list_artifacts(run.info.run_id)
-    assert kept.path == "page.html"
+    kept = tracking.connect(project).client.list_artifacts(run.info.run_id)
+    assert [file.path for file in kept] == ["page.html", "spent.md"]
 
 
 def test_an_error_of_dvc_is_reported_in_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

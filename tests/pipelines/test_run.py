@@ -19,6 +19,7 @@ from groundup.errors import BadInput
 from groundup.tracking import Run
 from pipelines import run as module
 from pipelines.lineage import recorded_keys
+from pipelines.params import PIPELINES
 from pipelines.run import run_stage
 from tests.pipelines import toy
 
@@ -56,7 +57,7 @@ def test_arguments_become_paths_or_text_as_annotated(stage: Any, tmp_path: Path)
     assert (tmp_path / "out.txt").read_text() == f"{Path('a.txt')!r} 'spam' {{'rate': 0.5}}"
     assert the_run().info.status == "FINISHED"
     assert the_run().data.params == {"section.rate": "0.5"}
-    assert the_run().data.metrics == {"score": 1.0}
+    assert the_run().data.metrics["score"] == 1.0
 
 
 def test_remaining_arguments_are_typed_too(stage: Any) -> None:
@@ -146,13 +147,27 @@ def test_a_programmers_error_keeps_its_traceback(stage: Any) -> None:
     assert "denied" in the_run().data.tags["error"]
 
 
+HEAVY = {
+    "mlflow",
+    "torch",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "great_expectations",
+    "requests",
+    "matplotlib",
+}
 TRACKED = """\
+import sys
 from pathlib import Path
 from groundup.tracking import Run
 
 def main(run: Run, source: Path, out: Path) -> None:
     run.log({"score": 1.0}, 1)
+    run.artifact(source)
     out.write_text(source.read_text())
+    out.with_suffix(".modules").write_text("\\n".join(sys.modules))
 """
 PACKAGE = "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n"
 PACKAGES = {  # Python finds the toy's modules and the project's
@@ -214,7 +229,10 @@ def test_stages_under_dvc(
         assert tags["mlflow.parentRunId"] == parent
         assert tags["stage_key"] == recorded_keys(folder)[name]
         assert tags["git.revision"]
+        assert found[name].data.metrics["system/cpu_seconds"] > 0
     assert "data.left.txt" in found["right"].data.tags
+    # the first stage has created the experiment with MLflow's client
+    assert not HEAVY & set((folder / "right.modules").read_text().split())
 
     killed = TRACKED.replace("run.log", "import os, signal; os.kill(os.getpid(), signal.SIGKILL); run.log")
     (folder / "pipelines/main/work.py").write_text(killed)
@@ -370,3 +388,17 @@ def test_code_of_another_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.
         in done.stderr
     )
     assert "Traceback" not in done.stderr and done.returncode and not (folder / "out.txt").exists()
+
+
+def test_stages_import_heavy_libraries_only_in_their_functions() -> None:
+    """Every stage imports the runner and its own module; a library such as torch takes longer than many stages."""
+    names = [
+        f"pipelines.{name}.{file.stem}"
+        for name in PIPELINES
+        for file in (toy.ROOT / "pipelines" / name).glob("*.py")
+    ]
+    assert len(names) > 40
+    code = f"import sys, importlib, pipelines.run; [importlib.import_module(name) for name in {names}]; "
+    code += f"print(sorted({HEAVY - {'requests'}} & set(sys.modules)))"  # ask_judge asks a server
+    done = toy.run(toy.ROOT, sys.executable, "-c", code)
+    assert done.stdout == "[]\n", done.stderr

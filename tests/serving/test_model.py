@@ -129,7 +129,7 @@ def test_pretrained_model_continues_like_its_checkpoint(
             input_example=["Hi"],
             params=CONTINUATION_PARAMS,
             metrics={"val/bpb": 1.5},
-            dataset=tracking.datasets.Dataset("tokens-val", "abcd1234"),
+            dataset=tracking.recorder.Dataset("tokens-val", "abcd1234"),
             templates={"test-continue": "{{text}}"},
             card="# Continues texts",
         )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from groundup.tracking import connect, models, stage_run
-from groundup.tracking.datasets import Dataset
+from groundup.tracking.recorder import Dataset
 from groundup.tracking.run import Run
 
 F1 = {"mean": 0.9, "low": 0.85, "high": 0.95}
@@ -84,13 +84,11 @@ def test_the_newest_of_equal_models_gets_the_figures_and_a_later_one_takes_them_
 
 
 def test_a_file_of_rows_is_the_same_dataset_in_every_run(store: Any, tmp_path: Path) -> None:
-    import pandas
-
     (tmp_path / "test.jsonl").write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": "ho"}\n')
     (tmp_path / "val.bin").write_bytes(b"hello")
-    frame = pandas.DataFrame([{"id": "a", "text": "hi"}, {"id": "b", "text": "ho"}])
+    rows = [{"id": "a", "text": "hi"}, {"id": "b", "text": "ho"}]
     with stage_run("prepare", {}, {}, root=tmp_path) as run:
-        written = run.dataset(frame, "spam-test", "test.jsonl", "test")
+        written = run.reads(tmp_path / "test.jsonl", "spam-test", "test", rows=rows)
     with stage_run("evaluate", {}, {}, root=tmp_path) as run:
         read = run.reads(tmp_path / "test.jsonl", "spam-test", "test")
         tokens = run.reads(tmp_path / "val.bin", "tokens-val", "validation")

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from groundup.tracking import processes
 from groundup.tracking.processes import ProcessId
@@ -43,3 +46,25 @@ def test_nearest_ancestor_by_name(tmp_path: Path) -> None:
     tool, found = shown.stdout.split()
     assert found == tool
     assert processes.nearest_ancestor("no-such-program") is None
+
+
+USES = """
+import subprocess, sys, time
+from groundup.tracking.processes import used
+import psutil
+block = b'x' * 200_000_000
+del block
+subprocess.run([sys.executable, "-c", "b = b'x' * 300_000_000; sum(i for i in range(3_000_000))"])
+found, times = used(), psutil.Process().cpu_times()
+total = times.user + times.system + times.children_user + times.children_system
+print(found.wall_seconds, found.cpu_seconds, total, found.peak_memory_megabytes, found.children_peak_memory_megabytes)
+"""
+
+
+def test_what_a_process_has_used_includes_its_children() -> None:
+    """The oracles: psutil, and blocks of known size."""
+    began = time.monotonic()
+    wall, cpu, total, own, child = map(float, subprocess.check_output([sys.executable, "-c", USES]).split())
+    assert 0 < wall < time.monotonic() - began + 2 * processes.CLOCK_SECONDS
+    assert cpu == pytest.approx(total, abs=0.1)
+    assert 200 < own < 290 and 300 < child < 400

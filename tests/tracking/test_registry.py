@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from groundup.errors import BadInput
+from groundup.generation.prompts import templates_of
 from groundup.tracking import connect, registry
 
 
@@ -72,3 +73,13 @@ def test_work_that_was_settled_keeps_its_run_and_its_version(store: Any, tmp_pat
     assert registry.made_by(store, name, "c") == registry.Version(name, "1", "c", {})
     keys = [store.client.get_run(one.info.run_id).data.tags["stage_key"] for one in (run, other)]
     assert keys == ["c", "b"]
+
+
+def test_a_prompt_has_a_new_version_only_when_its_text_has_changed(store: Any) -> None:
+    name, text = "test-prompt", templates_of("alpaca_short")["groundup-alpaca_short"]
+    assert text == "### Instruction: {{instruction}}\n### Input: {{input}}\n### Response:"
+    uris = [registry.register_prompt(store, name, template) for template in (text, text, "other", text)]
+    assert uris == [f"prompts:/{name}/{version}" for version in (1, 1, 2, 3)]
+    assert store.client.load_prompt(uris[0]).format(instruction="Say it.", input="tea") == (
+        "### Instruction: Say it.\n### Input: tea\n### Response:"
+    )

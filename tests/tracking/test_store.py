@@ -21,7 +21,8 @@ SOURCE = str(Path(groundup.__file__).parents[1])
 def test_two_processes_create_the_database_at_once(tmp_path: Path) -> None:
     code = (
         "import gc; from pathlib import Path; from groundup.tracking import connect; "
-        "print(connect(Path()).experiment_id, gc.isenabled() and gc.get_freeze_count() > 100_000)"
+        "store = connect(Path()); store.client; "
+        "print(store.experiment_id, gc.isenabled() and gc.get_freeze_count() > 100_000)"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
     started = [

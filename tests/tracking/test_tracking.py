@@ -19,6 +19,7 @@ from groundup.tracking import (
     silent,
     stage_run,
 )
+from groundup.tracking.database import DatabaseRecorder
 
 
 @pytest.fixture
@@ -34,8 +35,7 @@ def runs(store: Any) -> dict[str, Any]:
 
 
 def test_what_a_stage_says_arrives(store: Any, tmp_path: Path) -> None:
-    import pandas
-
+    (tmp_path / "sms.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curve.csv").write_text("step,loss\n")
     (tmp_path / "model.bin").write_bytes(b"hello")
@@ -53,7 +53,7 @@ def test_what_a_stage_says_arrives(store: Any, tmp_path: Path) -> None:
         run.artifact(tmp_path / "plots" / "curve.csv", "single")
         run.text("sample", "samples/one.txt")
         run.pointer(tmp_path / "model.bin", "checkpoint")
-        run.dataset(pandas.DataFrame({"text": ["a", "b"]}), "sms", "data/sms.jsonl", "training")
+        run.reads(tmp_path / "sms.jsonl", "sms", "training")
         run.tag("colour", "blue")
     found = runs(store)["work"]
     assert found.info.status == "FINISHED"
@@ -95,6 +95,17 @@ def test_status_follows_the_exception(store: Any, tmp_path: Path, error: BaseExc
     found = runs(store)["work"]
     assert found.info.status == status
     assert found.info.end_time is not None
+    assert {f"system/{name}" for name in ("wall_seconds", "cpu_seconds", "peak_memory_megabytes")} <= {
+        *found.data.metrics
+    }
+
+
+def test_floating_point_operations_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), stage_run("work", {}, {}, root=tmp_path) as run:
+        run.log_flop(2e15)
+        run.log_flop(3e15)
+        raise ValueError("no")
+    assert runs(store)["work"].data.metrics["system/flop"] == 5e15
 
 
 def test_sigterm_ends_the_run_as_killed(store: Any, tmp_path: Path) -> None:
@@ -260,14 +271,11 @@ def test_silent_run_takes_everything(tmp_path: Path) -> None:
 def test_a_store_that_fails_midway_costs_a_warning(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    def broken(*_: object, **__: object) -> None:
-        raise MlflowException("the server went away\nand more")
+    def broken(*_: object) -> None:
+        raise OSError("the server went away\nand more")
 
     with stage_run("work", {}, {}, root=tmp_path) as run:
-        monkeypatch.setattr(MlflowClient, "log_batch", broken)
+        monkeypatch.setattr(DatabaseRecorder, "metrics", broken)
         run.log({"loss": 1.0}, 1)
         run.flush()
         monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 import math
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from groundup.tracking import Run, connect, delivery, pipeline_run, stage_run, unsent
+from groundup.tracking.database import DatabaseRecorder
 from groundup.tracking.store import Connection
 
 
@@ -33,14 +35,12 @@ def hanging() -> Iterator[str]:
 
 def break_client(patch: pytest.MonkeyPatch) -> None:
     """Let every request that writes to a run fail, as if the server were gone."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-    def gone(*_: object, **__: object) -> None:
-        raise MlflowException("the server went away")
+    def gone(*_: object) -> None:
+        raise sqlite3.OperationalError("the server went away")
 
-    for name in ("log_batch", "set_terminated", "set_tag", "log_text", "log_inputs"):
-        patch.setattr(MlflowClient, name, gone)
+    for name in ("params", "metrics", "end", "tag", "text", "input"):
+        patch.setattr(DatabaseRecorder, name, gone)
 
 
 def history(store: Connection, run_id: str, key: str) -> list[tuple[int, float]]:
@@ -100,20 +100,17 @@ def test_metrics_of_a_short_outage_are_sent_by_the_same_stage(
 def test_a_dead_store_is_asked_once_at_the_end_and_every_loss_is_said(
     store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
     asked = []
 
-    def gone(*_: object, **__: object) -> None:
+    def gone(*_: object) -> None:
         asked.append(time.monotonic())
-        raise MlflowException("the server went away")
+        raise sqlite3.OperationalError("the server went away")
 
     with stage_run("work", {}, {}, root=tmp_path) as run:
         for seed in (1, 2, 3):
             run.log_of_seed(seed)({"loss": 1.0}, 1)
-        for name in ("log_batch", "set_terminated", "set_tag", "create_run"):
-            monkeypatch.setattr(MlflowClient, name, gone)
+        for name in ("metrics", "end", "tag", "create"):
+            monkeypatch.setattr(DatabaseRecorder, name, gone)
         run.tag("colour", "blue")
         run.log_of_seed(4)({"loss": 1.0}, 1)
         run.figures(tmp_path / "model.safetensors", {"loss": 1.0})
@@ -157,12 +154,10 @@ def test_a_request_that_is_refused_is_not_an_outage(
 def test_a_store_that_never_answers_costs_little_time(
     hanging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mlflow import MlflowClient
-
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(delivery, "FLUSH_SECONDS", 0.0)
-    run = Run(Connection(MlflowClient(hanging), hanging, "1", tmp_path), "a" * 32, tmp_path)
+    run = Run(Connection(hanging, "1", tmp_path), "a" * 32, tmp_path)
     started = time.monotonic()
     run.params({"a": {"b": 1}})
     for step in range(200):  # each would try to send
@@ -203,7 +198,7 @@ def test_a_lasting_error_is_told_from_an_outage() -> None:
 
 def test_files_of_another_store_stay(store: Connection, tmp_path: Path) -> None:
     metrics: list[Any] = []
-    other = Connection(None, "http://elsewhere", "1", tmp_path)
+    other = Connection("http://elsewhere", "1", tmp_path)
     file = unsent.keep(other, tmp_path, "b" * 32, metrics, "FINISHED")
     connect(tmp_path)
     assert file.exists()
@@ -214,11 +209,11 @@ def test_a_file_that_another_process_sends_first_is_passed_over(
 ) -> None:
     first, second = (unsent.keep(store, tmp_path, name * 32, [], "FINISHED") for name in "ab")
 
-    def send(run_id: str, status: str, end: int) -> None:
+    def end(_: DatabaseRecorder, run_id: str, status: str, end_time: int) -> None:
         assert run_id == first.stem
         first.unlink()
         second.unlink()
 
-    monkeypatch.setattr(store.client, "set_terminated", send)
+    monkeypatch.setattr(DatabaseRecorder, "end", end)
     unsent.send(store, tmp_path)
     assert files(tmp_path) == []

@@ -31,8 +31,6 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
     Raises:
         BadInput: as `catalogue.fetch` does.
     """
-    import pandas as pd
-
     fetched = fetch(dataset, out, kept=kept, watched=own)
     rows = read_jsonl(out)
     print(f"{out.stem}: {dataset.name}, {len(rows):,} rows, {fetched.bytes:,} bytes, from {fetched.location}")
@@ -40,7 +38,7 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
     run.tag("dataset", dataset.name)
     run.tag("dataset_sha256", fetched.sha256)
     run.tag("location", fetched.location)
-    run.dataset(pd.DataFrame(rows), name=dataset.name, source=fetched.location, context=dataset.role)
+    run.reads(out, dataset.name, dataset.role, rows=rows, source=fetched.location)
 
 
 def download_files(run: Run, names: Mapping[str, str], catalogue: Path, out: Path, kept: Path) -> None:

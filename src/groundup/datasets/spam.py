@@ -30,7 +30,6 @@ Message = dict[str, Any]
 Splits = dict[str, list[Message]]
 
 # of a message in a split; a new one also has the name of its "increment"
-KEYS = ("id", "label", "text", "group")
 SPLITS = ("train", "val", "test", "gate")
 
 BOOK_SEED = 123

@@ -50,3 +50,23 @@ class EvaluateStartsConfig:
     """Number of instructions answered at once."""
     seed: int
     """Seeds the choice of instances."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """The section `ask_judge` of transfer's params.yaml: which model judges answers, and how often."""
+
+    __pydantic_config__ = STRICT
+
+    url: str | None
+    """Base URL, such as http://127.0.0.1:11434/v1 for Ollama; null = no judge."""
+    model: str
+    """Name of the model on that server."""
+    repeats: Annotated[int, Ge(1)]
+    """Number of scores per answer."""
+    instances: Annotated[int, Ge(1)]
+    """Number of answers judged per model, from the first on."""
+    temperature: Annotated[float, Ge(0)]
+    """Sampling temperature of the judge."""
+    timeout_seconds: Annotated[float, Gt(0)]
+    """Longest time to wait for one score."""

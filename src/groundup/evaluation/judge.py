@@ -9,41 +9,19 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import requests
-from annotated_types import Ge, Gt
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from groundup.errors import BadInput
-from groundup.settings import STRICT
+from groundup.evaluation.config import JudgeConfig
 
 KEY = "GROUNDUP_JUDGE_KEY"  # environment variable with the API key, for a service that needs one
 RUBRIC = (
     "Given the instruction `{instruction}`, its input `{input}` and the correct output `{output}`, score the response "
     "`{response}` on a scale from 0 to 100, where 100 is the best score. Respond with the integer number only."
 )
-
-
-@dataclass(frozen=True)
-class JudgeConfig:
-    """The section `ask_judge` of transfer's params.yaml: which model judges answers, and how often."""
-
-    __pydantic_config__ = STRICT
-
-    url: str | None
-    """Base URL, such as http://127.0.0.1:11434/v1 for Ollama; null = no judge."""
-    model: str
-    """Name of the model on that server."""
-    repeats: Annotated[int, Ge(1)]
-    """Number of scores per answer."""
-    instances: Annotated[int, Ge(1)]
-    """Number of answers judged per model, from the first on."""
-    temperature: Annotated[float, Ge(0)]
-    """Sampling temperature of the judge."""
-    timeout_seconds: Annotated[float, Gt(0)]
-    """Longest time to wait for one score."""
 
 
 def judge(rows: Sequence[Mapping[str, Any]], config: JudgeConfig) -> list[list[int]]:

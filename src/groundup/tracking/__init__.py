@@ -3,9 +3,11 @@
 This room does not decide which stages run. While a stage runs, an MLflow error is printed as a warning and does not
 stop it.
 
-MLflow takes seconds to import. Only this room and serving import it, and this room not before a store is opened.
+MLflow takes seconds to import. Only this room and serving import it, and this room not before something is asked of
+MLflow's client; what every stage records goes to the default store without it (database.py).
 """
 
+import os
 import signal
 import sys
 import threading
@@ -19,6 +21,7 @@ from groundup.errors import BadInput
 from groundup.tracking import registry
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.processes import ProcessId
+from groundup.tracking.recorder import Recorder
 from groundup.tracking.run import Run, silent
 from groundup.tracking.store import Connection, connect, create_run, explained, first_line
 
@@ -96,10 +99,11 @@ def stage_run(
             run.tag("error", f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
         finally:
+            run.log_usage()
             run.finish(status)
             if shared and run.connection and run.answers:
                 with run.forgiving():
-                    _end_shared_parent(run.connection.client, shared, name, status)
+                    _end_shared_parent(run.connection.recorder, shared, name, status)
 
 
 def _open(
@@ -169,13 +173,9 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
     """
     if run.connection is None or not run.answers:
         return None
-    client, experiment = run.connection.client, run.connection.experiment_id
+    recorder, experiment = run.connection.recorder, run.connection.experiment_id
     with run.forgiving():
-        wanted = f"tags.kind = 'stage' and tags.stage_key = '{stage_key}' and attributes.status = 'FINISHED'"
-        found = client.search_runs(
-            [experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"]
-        )
-        producer = found[0].info.run_id if found else None
+        producer = recorder.find({"kind": "stage", "stage_key": stage_key}, "FINISHED")
         link = (
             f"[{producer}](#/experiments/{experiment}/runs/{producer})"
             if producer
@@ -189,7 +189,7 @@ def mark_cached(run: Run, stage: str, stage_key: str) -> str | None:
             "mlflow.note.content": f"Nothing to do: DVC has the outputs already. Produced by {link}.",
         }
         marker = create_run(run.connection, f"{stage} (cached)", tags, run.run_id)
-        client.set_terminated(marker, "FINISHED")
+        recorder.end(marker, "FINISHED")
         return producer
     return None
 
@@ -202,11 +202,11 @@ def _shared_parent(
     heading: Callable[[], Heading],
 ) -> str:
     """Return the id of the parent run of all stages that a process starts: the first stage creates it."""
-    wanted = f"tags.kind = 'pipeline' and tags.process = '{process}' and tags.pipeline = '{pipeline}'"
-    found = connection.client.search_runs([connection.experiment_id], wanted, max_results=1)
+    recorder = connection.recorder
+    found = recorder.find({"kind": "pipeline", "process": str(process), "pipeline": pipeline})
     if found:
-        connection.client.update_run(found[0].info.run_id, status="RUNNING")
-        return str(found[0].info.run_id)
+        recorder.reopen(found)
+        return found
     own = ("stage_key", "data.", "mlflow.source.name")  # facts of the stage, not of the pipeline
     kept = {key: value for key, value in tags.items() if not key.startswith(own)}
     shown = heading()
@@ -216,12 +216,12 @@ def _shared_parent(
     return run_id
 
 
-def _end_shared_parent(client: Any, parent: str, stage: str, status: str) -> None:
+def _end_shared_parent(recorder: Recorder, parent: str, stage: str, status: str) -> None:
     """End the parent run after every stage, since any may be the last; once a stage has failed, so has the parent."""
     if status != "FINISHED":
-        client.set_tag(parent, "ended_badly", f"{stage}: {status}")
-    worst = client.get_run(parent).data.tags.get("ended_badly", "FINISHED")
-    client.set_terminated(parent, worst.rsplit(" ", 1)[-1])
+        recorder.tag(parent, "ended_badly", f"{stage}: {status}")
+    worst = recorder.tags(parent).get("ended_badly", "FINISHED")
+    recorder.end(parent, worst.rsplit(" ", 1)[-1])
 
 
 def _status_of(error: BaseException) -> str:
@@ -250,15 +250,30 @@ def _sigterm_raises() -> Iterator[None]:
 
 @contextmanager
 def _system_metrics(run: Run) -> Iterator[None]:
-    """Log the use of processor, memory, disk and network while the block runs; MLflow samples it in a thread."""
+    """Log the use of processor, memory, disk and network while the block runs; MLflow samples it in a thread.
+
+    MLflow is imported for it only after one interval, before which there would be no sample either.
+    """
     if run.connection is None:
         yield
         return
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    connection, monitors = run.connection, list[Any]()
 
-    monitor = SystemMetricsMonitor(run.run_id, tracking_uri=run.connection.uri)
-    monitor.start()
+    def begin() -> None:
+        connection.client  # noqa: B018  # imports MLflow
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run.run_id, tracking_uri=connection.uri)
+        monitor.start()
+        monitors.append(monitor)
+
+    timer = threading.Timer(float(os.environ["MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"]), begin)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        monitor.finish()
+        timer.cancel()
+        timer.join()
+        for monitor in monitors:
+            monitor.finish()

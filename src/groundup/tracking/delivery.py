@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from groundup.tracking import unsent
-from groundup.tracking.store import Connection, first_line
+from groundup.tracking.recorder import Metric
+from groundup.tracking.store import Connection, errors_of_store, first_line
 from groundup.tracking.unsent import BATCH_METRICS
 
 PAUSE_SECONDS = 60.0  # after the first request without an answer; doubled after every further one
 FLUSH_SECONDS = 5.0
 MAX_UNSENT = 100_000  # metrics of a run that are kept for a store that does not answer
 KINDS = {
-    "log_batch": "groups of parameters",
-    "log_artifact": "artifacts",
-    "log_artifacts": "artifacts",
-    "log_table": "artifacts",
-    "log_text": "artifacts",
-    "log_inputs": "datasets",
-    "set_tag": "tags",
+    "params": "groups of parameters",
+    "artifact": "artifacts",
+    "table": "artifacts",
+    "text": "artifacts",
+    "input": "datasets",
+    "model_input": "datasets",
+    "tag": "tags",
 }
 
 
@@ -67,7 +68,7 @@ class Delivery:
     def __init__(self, connection: Connection | None, run_id: str, root: Path, outage: Outage) -> None:
         """Send to the run `run_id`, or nowhere without a connection; unsent metrics are kept in a folder of `root`."""
         self._connection, self._run_id, self._root, self.outage = connection, run_id, root, outage
-        self._metrics: list[Any] = []
+        self._metrics: list[Metric] = []
         self._last_flush = time.monotonic()
         self._lost = Counter[str]()  # number of lost requests or metrics, by kind
 
@@ -76,8 +77,8 @@ class Delivery:
         """Whether the store may be asked; False for a while after a request without an answer."""
         return self.outage.is_over
 
-    def send(self, method: str, *args: Any, **kwargs: Any) -> bool:
-        """Call a method of the MLflow client for this run, if the store may be asked (see `answers`).
+    def send(self, method: str, *args: Any) -> bool:
+        """Call a method of the store's `Recorder` for this run, if the store may be asked (see `answers`).
 
         Returns:
             Whether the store accepted the request; True without a connection.
@@ -86,9 +87,9 @@ class Delivery:
             return True
         if self.answers:
             with self.forgiving():
-                getattr(self._connection.client, method)(self._run_id, *args, **kwargs)
+                getattr(self._connection.recorder, method)(self._run_id, *args)
                 return True
-        if "metrics" not in kwargs and method in KINDS:
+        if method in KINDS:
             self._lost[KINDS[method]] += 1
         return False
 
@@ -98,8 +99,8 @@ class Delivery:
         self._lost[kind] += not ready
         return ready
 
-    def buffer(self, metrics: Sequence[Any]) -> None:
-        """Buffer metrics (MLflow's objects); they are sent in batches every few seconds and at the end."""
+    def buffer(self, metrics: Sequence[Metric]) -> None:
+        """Buffer metrics; they are sent in batches every few seconds and at the end."""
         self._metrics += metrics
         if len(self._metrics) >= BATCH_METRICS or time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
@@ -109,7 +110,7 @@ class Delivery:
         self._last_flush = time.monotonic()
         while self._metrics and self.answers:
             batch = self._metrics[:BATCH_METRICS]
-            taken = self.send("log_batch", metrics=batch)
+            taken = self.send("metrics", batch)
             if taken or self.answers:
                 del self._metrics[:BATCH_METRICS]
                 self._lost["metrics"] += 0 if taken else len(batch)
@@ -120,7 +121,7 @@ class Delivery:
     def end(self, status: str) -> None:
         """Send the buffered metrics and end the run; if the store does not answer, both are left to the next stage."""
         self.flush()
-        ended = self.send("set_terminated", status) if self.answers else False
+        ended = self.send("end", status) if self.answers else False
         if self._connection is not None and not (ended or self.answers):
             path = unsent.keep(self._connection, self._root, self._run_id, self._metrics, status)
             print(
@@ -135,12 +136,10 @@ class Delivery:
     @contextmanager
     def forgiving(self) -> Iterator[None]:
         """Turn errors of the tracking store into warnings, so that they do not stop the stage."""
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
             self.outage.ended()
-        except (MlflowException, OSError) as error:
+        except errors_of_store() as error:
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
             if not unsent.is_lasting(error):
                 self.outage.began()

@@ -6,9 +6,9 @@ Nothing here takes noticeable time or imports torch: facts of torch are recorded
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import psutil
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CPU_INFO = Path("/proc/cpuinfo")
+_FIELD = re.compile("^(Name|Version): *(.*?) *$", re.MULTILINE)  # in the metadata of a distribution
 
 
 def environment() -> dict[str, Any]:
@@ -40,9 +41,11 @@ def packages() -> dict[str, str]:
     """Return the version of every installed distribution by its name in lower case."""
     found = {}
     for one in importlib.metadata.distributions():
-        with suppress(FileNotFoundError):  # an interrupted pip leaves folders without metadata
-            if name := one.metadata["Name"]:
-                found[name] = one.version
+        # `one.metadata` would parse the descriptions too, which takes ten times as long
+        text = one.read_text("METADATA") or one.read_text("PKG-INFO") or ""
+        fields = dict(_FIELD.findall(text.partition("\n\n")[0]))
+        if "Name" in fields:  # an interrupted pip leaves folders without metadata
+            found[fields["Name"]] = fields.get("Version", "")
     return {name.lower(): found[name] for name in sorted(found, key=str.lower)}
 
 

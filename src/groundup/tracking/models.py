@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import md5_of
+from groundup.tracking.recorder import Dataset
 from groundup.tracking.store import Connection
 from groundup.tracking.unsent import BATCH_METRICS
 

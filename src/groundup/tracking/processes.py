@@ -1,18 +1,21 @@
-"""Identify a process uniquely, to find out later whether it is still alive; end processes with their children."""
+"""Identify a process uniquely, measure what it has used, and end processes with their children."""
 
 import os
 import platform
+import resource
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import psutil
 
+STATUS = Path("/proc/self/status")
 # two start times of one process may differ: they are derived from the boot time, which moves when the clock is set
 CLOCK_SECONDS = 2.0
 
@@ -56,6 +59,48 @@ class ProcessId:
 def current() -> ProcessId:
     """Return the calling process."""
     return _identify(psutil.Process())
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has used since it began.
+
+    Attributes:
+        wall_seconds: time since its start.
+        cpu_seconds: time on processors, in user mode and in the kernel, also of its children that have ended.
+        peak_memory_megabytes: its largest resident memory, in millions of bytes.
+        children_peak_memory_megabytes: that of the largest child that has ended, on Linux at least the memory of this
+            process when it started the child; 0 without children.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_megabytes: float
+    children_peak_memory_megabytes: float
+
+
+def used() -> Usage:
+    """Return what the calling process has used."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Usage(
+        time.time() - psutil.Process().create_time(),
+        own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+        (_peak() or _bytes(own.ru_maxrss)) / 1e6,
+        _bytes(children.ru_maxrss) / 1e6,
+    )
+
+
+def _peak() -> int:
+    """Return the largest resident memory of this process in bytes; 0 where the system has no /proc.
+
+    On Linux `ru_maxrss` is at least that of the process that started this one.
+    """
+    lines = STATUS.read_text(encoding="utf-8").splitlines() if STATUS.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def _bytes(maxrss: int) -> int:
+    return maxrss if sys.platform == "darwin" else 1024 * maxrss
 
 
 def user() -> str:

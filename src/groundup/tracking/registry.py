@@ -15,8 +15,8 @@ from typing import Any
 from groundup.errors import BadInput
 from groundup.files import read_json, write_json
 from groundup.tracking import models
-from groundup.tracking.datasets import Dataset
 from groundup.tracking.pointers import ROOT_VARIABLE, WEIGHTS, link_weights, place_in
+from groundup.tracking.recorder import Dataset
 from groundup.tracking.store import Connection, environment, fluent
 
 TRAINED_ON = "trained_on.json"  # in the artifacts of a version, next to the checkpoint's folder
@@ -265,3 +265,16 @@ def _version(found: Any) -> Version:
 def _requirements() -> list[str]:
     """Pin the installed versions, without a build suffix (such as torch's "+cpu")."""
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+def register_prompt(connection: Connection, name: str, template: str) -> str:
+    """Return the URI of a prompt's newest version in MLflow's prompt registry.
+
+    `template`, with variables in double braces, is registered first if it differs from that version.
+    """
+    client = connection.client
+    with fluent(connection):
+        newest = client.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)
+        if newest is None or newest.template != template:
+            newest = client.register_prompt(name, template)
+    return str(newest.uri)

@@ -8,20 +8,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from groundup.errors import BadInput
-from groundup.tracking import evaluations, models, prompts, registry
+from groundup.tracking import evaluations, models, processes, registry
 from groundup.tracking.champions import Champions, Origin, digest
 from groundup.tracking.config import TrackingConfig
-from groundup.tracking.datasets import Dataset, entity_of_file, entity_of_frame
 from groundup.tracking.delivery import Delivery, Outage
 from groundup.tracking.models import Interval
 from groundup.tracking.pointers import md5_of, place_in, stored_form
+from groundup.tracking.recorder import Dataset, Metric, input_of
 from groundup.tracking.store import Connection, create_run
-
-if TYPE_CHECKING:
-    import pandas
 
 BATCH_PARAMS = 100  # MLflow's limit for one log_batch request
 VALUE_CHARACTERS = 6000  # MLflow's limit for the value of a parameter
@@ -59,29 +56,33 @@ class Run:
         self.workspace = workspace or root
         self.name, self.parent, self.config = name, parent, config
         self.steps = 0  # the largest step for which a metric was logged
+        self.flop = 0.0  # see `log_flop`
         self._children: dict[str, Run] = {}
         self._delivery = Delivery(connection, run_id, root, outage or Outage())
         self._send = self._delivery.send
 
     def params(self, sections: Mapping[str, Any]) -> None:
         """Log parameters, sections (dataclasses or mappings) flattened to `section.key`."""
-        if self.connection is None:
-            return
-        from mlflow.entities import Param
-
-        flat = [Param(key, str(value)[:VALUE_CHARACTERS]) for key, value in flatten(sections).items()]
+        flat = [(key, str(value)[:VALUE_CHARACTERS]) for key, value in flatten(sections).items()]
         for start in range(0, len(flat), BATCH_PARAMS):
-            self._send("log_batch", params=flat[start : start + BATCH_PARAMS])
+            self._send("params", dict(flat[start : start + BATCH_PARAMS]))
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics at `step` (optimizer updates); they are sent in batches every few seconds and at the end."""
         if self.connection is None:
             return
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
         self.steps = max(self.steps, step or 0)
         self._delivery.buffer([Metric(key, float(value), now, step or 0) for key, value in metrics.items()])
+
+    def log_flop(self, flop: float) -> None:
+        """Add floating-point operations that the stage has done; their sum is logged when it ends."""
+        self.flop += flop
+
+    def log_usage(self) -> None:
+        """Log time, memory and floating-point operations of the process, which runs nothing but this stage."""
+        usage = {f"system/{name}": value for name, value in asdict(processes.used()).items()}
+        self.log(usage | ({"system/flop": self.flop} if self.flop else {}))
 
     def log_of_seed(self, seed: int) -> Callable[[Mapping[str, float], int | None], None]:
         """Return the `log` of a child run for one seed, so that MLflow's charts draw the curves of all seeds."""
@@ -92,7 +93,9 @@ class Run:
         self.log(metrics)
         if self.connection is not None and self.parent and self._delivery.is_ready_for("headlines"):
             with self.forgiving():
-                models.score(self.connection, self.parent, None, metrics, None)
+                now = int(time.time() * 1000)
+                rows = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+                self.connection.recorder.metrics(self.parent, rows)
 
     def flush(self) -> None:
         """Send the buffered metrics. If the store does not answer, they stay buffered; refused ones are lost."""
@@ -119,10 +122,7 @@ class Run:
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a directory with its content, into the run's artifacts."""
         assert path.exists(), path
-        if path.is_dir():
-            self._send("log_artifacts", str(path), folder or path.name)
-        else:
-            self._send("log_artifact", str(path), folder)
+        self._send("artifact", path, folder or path.name if path.is_dir() else folder)
 
     def report(self, page: Path) -> None:
         """Copy the pipeline's page into the run's artifacts; link to it in the description of the pipeline's run."""
@@ -131,14 +131,15 @@ class Run:
             return
         link = f"#/experiments/{self.connection.experiment_id}/runs/{self.run_id}/artifacts/{page.name}"
         with self.forgiving():
-            note = self.connection.client.get_run(self.parent).data.tags.get("mlflow.note.content", "")
+            recorder = self.connection.recorder
+            note = recorder.tags(self.parent).get("mlflow.note.content", "")
             lines = [line for line in note.splitlines() if not line.startswith("- Report: ")]
             note = "\n".join([*lines, f"- Report: [{page.name}]({link})"])
-            self.connection.client.set_tag(self.parent, "mlflow.note.content", note)
+            recorder.tag(self.parent, "mlflow.note.content", note)
 
     def text(self, text: str, name: str) -> None:
         """Write a small text artifact under `name`, a relative path with a suffix."""
-        self._send("log_text", text, name)
+        self._send("text", text, name)
 
     def table(self, rows: Sequence[Row], name: str) -> None:
         """Write rows as a table that MLflow's pages show and compare; `name` ends in .json."""
@@ -147,23 +148,31 @@ class Run:
             columns = {key: [str(row.get(key, "")) for row in rows] for key in keys}
             with warnings.catch_warnings():  # MLflow's own use of pandas
                 warnings.simplefilter("ignore")
-                self._send("log_table", columns, name)
+                self._send("table", columns, name)
 
-    def dataset(self, frame: "pandas.DataFrame", name: str, source: str, context: str) -> Dataset | None:
-        """Record that the run read or wrote `frame`: its schema, size and digest, but not its rows."""
-        return None if self.connection is None else self._input(entity_of_frame(frame, name, source), context)
-
-    def reads(self, path: Path, name: str, context: str) -> Dataset | None:
-        """Record that the run read a file: its digest and, for JSON Lines, schema and size.
+    def reads(
+        self,
+        path: Path,
+        name: str,
+        context: str,
+        *,
+        rows: Sequence[Row] | None = None,
+        source: str | None = None,
+    ) -> Dataset | None:
+        """Record that the run read or wrote a file: its digest and, for JSON Lines, schema and size, but not its rows.
 
         Args:
             path: the file.
             name: the dataset's name in MLflow.
             context: what the dataset is for, such as "training" or "test".
+            rows: the rows of the file, if the caller has them.
+            source: where the file came from; None: its path.
         """
         if self.connection is None:
             return None
-        return self._input(entity_of_file(path, name, place_in(self.workspace, path)), context)
+        read = input_of(path, name, source or place_in(self.workspace, path), context, rows)
+        self._send("input", read)
+        return Dataset(read.name, read.digest)
 
     def pointer(self, path: Path, name: str) -> None:
         """Record path, size in bytes and MD5 (DVC's hash) of every file of a large output, without copying it."""
@@ -177,7 +186,7 @@ class Run:
 
     def tag(self, key: str, value: object) -> None:
         """Set a tag of the run."""
-        self._send("set_tag", key, str(value))
+        self._send("tag", key, str(value))
 
     def register(
         self,
@@ -218,7 +227,7 @@ class Run:
         limit = float("inf") if self.config is None else self.config.copied_megabytes * 1e6
         revision = self._revision()
         with self.forgiving(), stored_form(checkpoint, self.workspace, limit, revision) as stored:
-            uris = [prompts.register(self.connection, *one) for one in (templates or {}).items()]
+            uris = [registry.register_prompt(self.connection, *one) for one in (templates or {}).items()]
             version = registry.register(
                 self.connection,
                 self.run_id,
@@ -265,13 +274,11 @@ class Run:
         """
         if self.connection is None or not self._delivery.is_ready_for("figures of models"):
             return
-        from mlflow.entities import LoggedModelInput
-
         with self.forgiving():
             model = models.maker_of(self.connection, made)
             models.score(self.connection, self.run_id, model, figures, dataset)
             if model is not None:
-                self._send("log_inputs", models=[LoggedModelInput(model.model_id)])
+                self._send("model_input", model.model_id)
                 models.describe(self.connection, model, card, tags or {})
 
     def evaluation(self, title: str, rows: Sequence[Row], scorers: Sequence[evaluations.Scorer]) -> None:
@@ -295,24 +302,17 @@ class Run:
                 child.params(params)
         return self._children.get(title, silent())
 
-    def _input(self, entity: Any, context: str) -> Dataset:
-        from mlflow.entities import DatasetInput, InputTag
-
-        tag = InputTag("mlflow.data.context", context)
-        self._send("log_inputs", datasets=[DatasetInput(entity, tags=[tag])])
-        return Dataset(entity.name, entity.digest)
-
     def _revision(self) -> str:
         """Return the git revision of the run; empty if it has none."""
         assert self.connection is not None
         with self.forgiving():
-            return str(self.connection.client.get_run(self.run_id).data.tags.get("git.revision", ""))
+            return self.connection.recorder.tags(self.run_id).get("git.revision", "")
         return ""
 
     def _promote_first(self, name: str, version: str) -> None:
         """Make `version` the champion; only warn if that is refused, so that the training is not lost."""
         assert self.connection is not None
-        tags = self.connection.client.get_run(self.run_id).data.tags
+        tags = self.connection.recorder.tags(self.run_id)
         actor, lock = f"stage {tags.get('stage', '')}".strip(), digest(self.root / "dvc.lock")
         origin = Origin(actor, tags.get("git.revision", ""), lock)
         try:

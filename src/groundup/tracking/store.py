@@ -4,11 +4,14 @@ import gc
 import hashlib
 import logging
 import os
+import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +21,9 @@ from filelock import FileLock
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.tracking import processes, unsent
+from groundup.tracking.database import DatabaseRecorder, experiment_of
 from groundup.tracking.processes import ProcessId
+from groundup.tracking.recorder import Recorder
 from groundup.tracking.relocation import ARTIFACTS, database_of, follow
 
 _DEFAULTS = {
@@ -36,12 +41,29 @@ LOCK_SECONDS = 300.0  # opening a store takes seconds, on a busy machine a minut
 
 @dataclass(frozen=True)
 class Connection:
-    """An MLflow client with the experiment to which it writes."""
+    """A store with the experiment to which it writes.
 
-    client: Any  # mlflow.MlflowClient, which is not imported here because that takes seconds
+    Attributes:
+        uri: its address, as in MLFLOW_TRACKING_URI.
+        experiment_id: MLflow's id of the experiment.
+        root: the project's folder.
+        database: the store's SQLite database, if its schema is known, so that stages write to it directly.
+    """
+
     uri: str
     experiment_id: str
-    root: Path  # the project's folder
+    root: Path
+    database: Path | None = None
+
+    @cached_property
+    def client(self) -> Any:
+        """An mlflow.MlflowClient; the first use imports MLflow, which takes seconds."""
+        return _client_of(self.uri)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """What stages record with; it imports MLflow only if the store is not a known database."""
+        return DatabaseRecorder(self, self.database) if self.database else Recorder(self)
 
 
 def set_defaults() -> None:
@@ -77,29 +99,41 @@ def connect(root: Path, *, create: bool = True) -> Connection:
             f"there is no MLflow store at {database}; expected one that `make repro` has made: change to the project's "
             "folder, or point MLFLOW_TRACKING_URI to a store"
         )
+    with explained(uri):
+        with _locked(uri):  # two processes that create the database at once break each other's migration
+            if database:
+                follow(database)
+            known = experiment_of(database, name) if database else None
+            experiment_id, active = known or _experiment_of(_client_of(uri), uri, name)
+        if not active:
+            raise BadInput(
+                f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
+                "MLFLOW_EXPERIMENT_NAME"
+            )
+        direct = database is not None and experiment_of(database, name) is not None
+        connection = Connection(uri, experiment_id, root, database if direct else None)
+        unsent.send(connection, root)
+        _sweep(connection)
+    return connection
+
+
+def _experiment_of(client: Any, uri: str, name: str) -> tuple[str, bool]:
+    """Return the id of an experiment, created if it does not exist, and whether it is active."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        experiment = client.get_experiment(client.create_experiment(name, _artifacts(uri, name)))
+    return str(experiment.experiment_id), experiment.lifecycle_stage == "active"
+
+
+def _client_of(uri: str) -> Any:
+    """Return an mlflow.MlflowClient of a store; an SQLite database is created if it does not exist."""
     _import_mlflow(uri)
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with explained(uri):
-        with _locked(uri):  # two processes that create the database at once break each other's migration
-            if database:
-                follow(database)
-            _make_database(uri)
-            client = MlflowClient(uri, registry_uri=uri)
-            experiment = client.get_experiment_by_name(name)
-            if experiment is None:
-                experiment = client.get_experiment(client.create_experiment(name, _artifacts(uri, name)))
-        if experiment.lifecycle_stage != "active":
-            raise BadInput(
-                f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
-                "MLFLOW_EXPERIMENT_NAME"
-            )
-        connection = Connection(client, uri, experiment.experiment_id, root)
-        unsent.send(connection, root)
-        _sweep(connection)
-    return connection
+    _make_database(uri)
+    return MlflowClient(uri, registry_uri=uri)
 
 
 def _make_database(uri: str) -> None:
@@ -122,12 +156,9 @@ def explained(uri: str) -> Iterator[None]:
     Raises:
         BadInput: the store failed or refused a request.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError  # raised for a file that is not a database
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except errors_of_store() as error:
         cause, remedy = first_line(error), "start that server or"
         if database := database_of(uri):
             remedy = f"check that {database} and {ARTIFACTS}/ in its folder are complete and writable, or"
@@ -135,6 +166,20 @@ def explained(uri: str) -> Iterator[None]:
             f"MLflow at {uri} cannot be used ({cause}); {remedy} point MLFLOW_TRACKING_URI to a store that works "
             "(unset: mlflow.db in the project)"
         ) from error
+
+
+def errors_of_store() -> tuple[type[Exception], ...]:
+    """Return the errors of a store that fails or refuses a request; MLflow is not imported to name its own."""
+    errors: list[type[Exception]] = [OSError, sqlite3.Error]
+    if "mlflow" in sys.modules:
+        from mlflow.exceptions import MlflowException
+
+        errors.append(MlflowException)
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy.exc import SQLAlchemyError  # raised for a file that is not a database
+
+        errors.append(SQLAlchemyError)
+    return tuple(errors)
 
 
 @contextmanager
@@ -183,22 +228,20 @@ def create_run(
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.user": processes.user(), "mlflow.source.type": "LOCAL"}
     everything = {**source, **tags, **nested, "process": str(owner), "host": owner.host}
-    run = connection.client.create_run(connection.experiment_id, tags=everything, run_name=name)
-    return str(run.info.run_id)
+    return connection.recorder.create(name, everything)
 
 
 def _sweep(connection: Connection) -> None:
     """End the runs on this host whose process died without ending them (kill -9), and their parents, as KILLED."""
-    client, host = connection.client, processes.current().host
-    stale = f"attributes.status = 'RUNNING' and tags.host = '{host}'"
-    for run in client.search_runs([connection.experiment_id], stale):
-        dead = not ProcessId.parse(run.data.tags["process"]).is_alive()
+    recorder = connection.recorder
+    for run in recorder.running(processes.current().host):
+        dead = not ProcessId.parse(run.process).is_alive()
         # the process may have ended its run, and then itself, after the search
-        if dead and client.get_run(run.info.run_id).info.status == "RUNNING":
-            client.set_terminated(run.info.run_id, "KILLED")
-            if parent := run.data.tags.get("mlflow.parentRunId"):
-                client.set_tag(parent, "ended_badly", f"{run.info.run_name}: KILLED")
-                client.set_terminated(parent, "KILLED")
+        if dead and recorder.status(run.run_id) == "RUNNING":
+            recorder.end(run.run_id, "KILLED")
+            if run.parent:
+                recorder.tag(run.parent, "ended_badly", f"{run.name}: KILLED")
+                recorder.end(run.parent, "KILLED")
 
 
 def _artifacts(uri: str, experiment: str) -> str | None:
@@ -222,24 +265,32 @@ def _locked(uri: str) -> Iterator[None]:
         yield
 
 
+_importing = threading.RLock()
+# a process that is forked while another thread imports would wait for that import for ever
+os.register_at_fork(
+    before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
+)
+
+
 def _import_mlflow(uri: str) -> None:
     """Import what a store needs; the first time without garbage collection, so that commands take a third less time.
 
     MLflow has 2,000 modules, whose objects live as long as the process. They are frozen, so that later collections,
     also the one at the end of the process, do not visit them.
     """
-    collects = gc.isenabled() and "mlflow" not in sys.modules
-    if collects:
-        gc.disable()
-    try:
-        import mlflow
-
-        if uri.startswith("sqlite"):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (takes a second, so outside the lock)
-    finally:
+    with _importing:
+        collects = gc.isenabled() and "mlflow" not in sys.modules
         if collects:
-            gc.freeze()
-            gc.enable()
+            gc.disable()
+        try:
+            import mlflow
+
+            if uri.startswith("sqlite"):
+                import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        finally:
+            if collects:
+                gc.freeze()
+                gc.enable()
 
 
 def first_line(error: BaseException) -> str:

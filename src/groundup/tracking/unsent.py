@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.files import write_text
+from groundup.tracking.recorder import Metric
 
 if TYPE_CHECKING:
     from groundup.tracking.store import Connection
@@ -20,9 +21,9 @@ FOLDER = Path("data/state/unsent")
 BATCH_METRICS = 1000  # MLflow's limit for one log_batch request
 
 
-def keep(connection: "Connection", root: Path, run_id: str, metrics: Sequence[Any], status: str) -> Path:
-    """Write the metrics (MLflow's objects) and the status of a run that has ended; return the file's path."""
-    lines = [metric.to_dictionary() for metric in metrics]
+def keep(connection: "Connection", root: Path, run_id: str, metrics: Sequence[Metric], status: str) -> Path:
+    """Write the metrics and the status of a run that has ended; return the file's path."""
+    lines: list[dict[str, Any]] = [metric._asdict() for metric in metrics]
     lines.append({"status": status, "end_time": int(time.time() * 1000)})
     path = _folder(connection, root) / f"{run_id}.jsonl"
     write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
@@ -33,7 +34,7 @@ def send(connection: "Connection", root: Path) -> None:
     """Send the metrics and the status of earlier runs that are kept for this store, and delete their files.
 
     Raises:
-        MlflowException: the store does not answer. The files that are not sent yet stay.
+        MlflowException, OSError or sqlite3.Error: the store does not answer. The files that are not sent yet stay.
     """
     for path in sorted(_folder(connection, root).glob("*.jsonl")):
         try:
@@ -46,17 +47,14 @@ def send(connection: "Connection", root: Path) -> None:
 
 def _send(connection: "Connection", run_id: str, text: str) -> None:
     """Send metrics and status of one run; give up if the store refuses them, for example because it has no such run."""
-    from mlflow.entities import Metric
-    from mlflow.exceptions import MlflowException
-
-    *metrics, end = map(json.loads, text.splitlines())
-    client = connection.client
+    *lines, end = map(json.loads, text.splitlines())
+    metrics = [Metric(*(line[field] for field in Metric._fields)) for line in lines]
+    recorder = connection.recorder
     try:
         for start in range(0, len(metrics), BATCH_METRICS):
-            batch = [Metric.from_dictionary(line) for line in metrics[start : start + BATCH_METRICS]]
-            client.log_batch(run_id, metrics=batch)
-        client.set_terminated(run_id, end["status"], end["end_time"])
-    except MlflowException as error:
+            recorder.metrics(run_id, metrics[start : start + BATCH_METRICS])
+        recorder.end(run_id, end["status"], end["end_time"])
+    except Exception as error:
         if not is_lasting(error):
             raise
 

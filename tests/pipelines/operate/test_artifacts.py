@@ -75,7 +75,7 @@ def test_a_server_that_does_not_answer_is_left_alone(
 def test_the_link_to_mlflow_leads_to_its_server_without_a_password(
     uri: str, server: str, tmp_path: Path
 ) -> None:
-    run = Run(Connection(None, uri, "7", tmp_path), "abc", tmp_path)
+    run = Run(Connection(uri, "7", tmp_path), "abc", tmp_path)
     assert artifacts._address(run) == f"{server}/#/experiments/7/runs/abc"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.evaluation.judge import JudgeConfig
+from groundup.evaluation.config import JudgeConfig
 from groundup.evaluation.starting_points import STARTS
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import silent
