@@ -23,7 +23,7 @@ from tqdm import tqdm
 from groundup.files import read_json, write_json
 from tests.benchmarks.runner import ROOT, Row, run
 
-BENCHMARKS = ("training",)
+BENCHMARKS = ("training", "generation", "tokenization", "embeddings", "stages")
 PACKAGES = (
     "torch",
     "transformers",

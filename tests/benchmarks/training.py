@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.benchmarks.runner import Contender, Goal, Row
+from tests.benchmarks.runner import ROOT, Contender, Goal, Row
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"kind": "adamw"},
@@ -148,6 +148,19 @@ def random_batches(shape: Shape) -> Sequence[Any]:
     return torch.randint(0, shape.vocab_size, (8, shape.batch, shape.context + 1)).unbind()
 
 
+def compute_config(threads: int, dtype: str = "auto") -> Any:
+    """Return the ComputeConfig of params.yaml, on the CPU."""
+    import yaml
+    from pydantic import TypeAdapter
+
+    from groundup.training.config import ComputeConfig
+
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["compute"]
+    return TypeAdapter(ComputeConfig).validate_python(
+        {**values, "device": "cpu", "dtype": dtype, "threads": threads}
+    )
+
+
 def transformers(watch: Any, shape: dict[str, int]) -> None:
     """Train GPT-2 of transformers as its documentation does, without dropout."""
     import torch
@@ -184,21 +197,16 @@ def transformers(watch: Any, shape: dict[str, int]) -> None:
 def groundup(watch: Any, shape: dict[str, int], preset: str, optimizer: str, dtype: str) -> None:
     """Train with `fit`, whose `log` is called after each step."""
     import torch
-    import yaml
     from pydantic import TypeAdapter
 
     from groundup.nn.config import ModelParams
     from groundup.nn.decoder import Decoder
-    from groundup.training.config import ComputeConfig, TrainingConfig
+    from groundup.training.config import TrainingConfig
     from groundup.training.devices import pick_device
     from groundup.training.loop import fit
     from groundup.training.objectives import Batch, causal_lm
-    from tests.benchmarks.runner import ROOT
 
-    size = Shape(**shape)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["compute"]
-    values |= {"device": "cpu", "dtype": dtype, "threads": watch.threads}
-    compute = TypeAdapter(ComputeConfig).validate_python(values)
+    size, compute = Shape(**shape), compute_config(watch.threads, dtype)
     pick_device(compute)
     batches = [
         Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()) for tokens in random_batches(size)
