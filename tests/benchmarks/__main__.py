@@ -93,24 +93,25 @@ def describe(result: dict[str, Any]) -> str:
     """Return the result of a row as lines of text."""
     lines = [f"{result['title']} ({result['unit']}, {result['rounds']} rounds)"]
     for name, measured in result["results"].items():
-        parts = [
-            f"{'' if figure == 'speed' else figure + ' '}{of['median']:,.4g} ({of['low']:,.4g}-{of['high']:,.4g})"
-            for figure, of in measured.items()
-        ]
+        parts = [f"{'' if figure == 'speed' else figure + ' '}{shown(of)}" for figure, of in measured.items()]
         lines.append(f"  {name:28} {'   '.join(parts)}")
     lines += [f"  {name:28} {why}" for name, why in result["absent"].items()]
     for goal in result["goals"]:
         if goal["reached"] is None:
             continue
-        reached = (
-            f"{goal['reached']['median']:.2f} ({goal['reached']['low']:.2f}-{goal['reached']['high']:.2f})"
-        )
-        aim = f"{'at most' if goal.get('at_most') else 'at least'} {goal.get('ratio', goal.get('value'))}"
+        aim = f"{'at most' if goal.get('at_most') else 'at least'} {goal.get('ratio', goal.get('value')):.3g}"
         what = f"times {goal['reference']}" if "reference" in goal else goal["figure"]
-        lines.append(
-            f"  {goal['contender']:28} {reached} {what}; goal: {aim}: {'met' if goal['met'] else 'missed'}"
-        )
+        verdict = "met" if goal["met"] else "missed"
+        lines.append(f"  {goal['contender']:28} {shown(goal['reached'])} {what}; goal {aim}: {verdict}")
     return "\n".join(lines)
+
+
+def shown(spread: dict[str, float]) -> str:
+    """Return a median and its range."""
+    median, low, high = (
+        f"{spread[name]:,.{0 if spread['median'] >= 100 else 2}f}" for name in ("median", "low", "high")
+    )
+    return f"{median} ({low} to {high})"
 
 
 def save(file: Path, benchmark: str, results: list[dict[str, Any]], facts: dict[str, Any]) -> None:

@@ -263,6 +263,7 @@ def run(row: Row, threads: int, rounds: int | None, bar: tqdm) -> dict[str, Any]
         "unit": row.unit,
         "rounds": rounds,
         "alike": row.alike,
+        "contenders": [contender.name for contender in row.contenders],
         "ours": [contender.name for contender in row.contenders if contender.ours],
         "results": {
             name: {figure: spread(values) for figure, values in of.items()} for name, of in measured.items()
