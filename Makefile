@@ -76,7 +76,7 @@ endef
 test: $(READY)  ## run all tests, including the end-to-end runs (without them: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
 
-bench: $(READY)  ## compare the speed with other programs, about 15 minutes (one: make bench ARGS="training"; more: ARGS=--help)
+bench: $(READY)  ## compare the speed with other programs (a part: make bench ARGS="training"; more: ARGS=--help)
 	@python -m tests.benchmarks $(ARGS)
 
 bench-peers: $(READY)  ## also install llama.cpp for make bench; it is compiled, which takes long

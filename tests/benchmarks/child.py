@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-WARM_UP = 2  # calls of the work before the first turn
+WARM_UP = 2  # shortest warm-up, in calls; one where a single call is a whole turn
 
 
 class Stopwatch:
@@ -33,7 +33,7 @@ class Stopwatch:
         seconds = time.perf_counter() - self.start
         self.amount += amount
         self.calls += 1
-        if seconds < self.seconds or (not self.warm and self.calls < WARM_UP):
+        if seconds < self.seconds or (self.seconds and not self.warm and self.calls < WARM_UP):
             return
         self.report({"amount": self.amount, "seconds": seconds, **others})
         if not self.commands.readline():

@@ -1,0 +1,92 @@
+"""Requests to one model that arrive while earlier ones are still answered: one after the other, and in one batch.
+
+32 requests arrive eight times as fast as the model can answer them singly. The delay of a request is the time from its
+arrival to its first token; the table has the median over the requests, as a multiple of the same time without other
+requests.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.runner import Contender, Goal, Limit, Row
+
+REQUESTS = 32
+NEW_TOKENS = 32
+LOAD = 8  # requests that arrive in the time that one takes alone
+DELAY = "times the delay alone"
+
+ROWS = (
+    Row(
+        "requests",
+        "32 requests that arrive over time, 124M, prompts of 8 to 128 tokens, 32 new each, default weights of chat",
+        "tokens/s",
+        (
+            Contender("one after the other", f"{__name__}.singly", ours=True),
+            Contender("batched", f"{__name__}.batched", ours=True),
+        ),
+        (
+            Goal("batched", "one after the other", 3.0, "one after the other"),
+            Limit("batched", DELAY, 2.0, at_most=True),
+        ),
+        rounds=3,
+        seconds=0,
+        gigabytes=3,
+    ),
+)
+
+# prompts and their times of arrival -> (number of a request, time) at each new token
+Server = Callable[[Sequence[Sequence[int]], Sequence[float]], Iterator[tuple[int, float]]]
+
+
+def serve(watch: Any, server: Server) -> None:
+    """Measure a server, first with one request at a time, then with all."""
+    from tests.benchmarks.generation import random_prompts
+
+    prompts = random_prompts([8 + 120 * ((7 * i) % REQUESTS) // (REQUESTS - 1) for i in range(REQUESTS)])
+    seconds, delays = zip(*(alone(server, prompt) for prompt in prompts[:8]), strict=True)
+    arrivals = [i * median(seconds) / LOAD for i in range(REQUESTS)]
+    watch()  # that was the warm-up
+    while True:
+        first: dict[int, float] = {}
+        tokens = count()
+        for request, now in server(prompts, arrivals):
+            first.setdefault(request, now - arrivals[request])
+            next(tokens)
+        watch(next(tokens), **{DELAY: median(first.values()) / median(delays)})
+
+
+def alone(server: Server, prompt: Sequence[int]) -> tuple[float, float]:
+    """Return the time of a single request, and the time to its first token."""
+    times = [now for _, now in server([prompt], [0.0])]
+    return times[-1], times[0]
+
+
+def model() -> Any:
+    """Return the model with the default weights of chat."""
+    from groundup.nn.half_precision import to_half_linear
+    from tests.benchmarks.generation import own_model
+
+    return to_half_linear(own_model())
+
+
+def singly(watch: Any) -> None:
+    """Answer one request after the other."""
+    import torch
+
+    from groundup.generation.decoding import stream
+    from groundup.generation.sampling import Sampling
+
+    torch.set_num_threads(watch.threads)
+    decoder = model()
+
+    def server(prompts: Sequence[Sequence[int]], arrivals: Sequence[float]) -> Iterator[tuple[int, float]]:
+        start = time.perf_counter()
+        for number, (prompt, arrival) in enumerate(zip(prompts, arrivals, strict=True)):
+            time.sleep(max(0.0, start + arrival - time.perf_counter()))
+            for _ in stream(decoder, [prompt], max_new_tokens=NEW_TOKENS, sampling=Sampling(), stop_ids=()):
+                yield number, time.perf_counter() - start
+
+    serve(watch, server)
