@@ -1,11 +1,14 @@
 """`python -m tests.benchmarks` (`make bench`): compare groundup's speed with other programs on this machine.
 
-    make bench                                       # everything, about 15 minutes on two cores
-    make bench ARGS="training"                       # one benchmark
+    make bench                                          # everything, 10 to 20 minutes on two cores
+    make bench ARGS="training"                          # one benchmark
     make bench ARGS="training-384 encoding --rounds 9"  # single rows
 
-Other work on the machine falsifies the figures. Results go to reports/benchmarks/, one JSON file per benchmark, with
-versions and processor; rows that did not run keep their earlier figures. `make docs` then writes docs/benchmarks.md.
+`make bench-peers` adds llama.cpp, which is compiled; the other programs are in the project's environment. Tokenization,
+word vectors and stages read the data of `make repro`. Other work on the machine falsifies the figures.
+
+Results go to reports/benchmarks/, one JSON file per benchmark, with versions and processor; rows that did not run keep
+their earlier figures. `make docs` then writes docs/benchmarks.md.
 """
 
 import argparse
@@ -126,9 +129,12 @@ def save(file: Path, benchmark: str, results: list[dict[str, Any]], facts: dict[
 def main() -> None:
     """Run the chosen benchmarks, print their results and write them to files."""
     parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        epilog="\n".join(f"{name}: {', '.join(row.name for row in of)}" for name, of in chosen([]).items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", help="benchmarks or rows (default: all)")
+    parser.add_argument("names", nargs="*", help="benchmarks or rows, as listed below (default: all)")
     parser.add_argument("--rounds", type=int, help="turns of each contender (default: the row's own)")
     cores = psutil.cpu_count(logical=False) or 1
     parser.add_argument(

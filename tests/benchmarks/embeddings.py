@@ -19,6 +19,7 @@ def row(name: str, method: str, title: str) -> Row:
             Contender("groundup", f"{__name__}.word2vec", {"method": method, "by": "train"}, ours=True),
         ),
         (Goal("groundup", "gensim", 1.0, "gensim"),),
+        rounds=5,
         seconds=0,
         gigabytes=2,
     )

@@ -57,6 +57,7 @@ ROWS = (
         "tokens/s",
         contenders(MIXED),
         goals(1.6, 3.0),
+        seconds=0,
         gigabytes=4,
     ),
 )

@@ -81,7 +81,7 @@ class Row:
         contenders: who takes part.
         goals: what groundup should reach.
         rounds: number of turns of each contender.
-        seconds: smallest length of a turn.
+        seconds: smallest length of a turn; 0 where one piece of work takes long enough.
         alike: set allocator and threads of all contenders as the pipelines do; otherwise each runs as in a
             plain script.
         gigabytes: free memory that the contenders need together.
@@ -92,7 +92,7 @@ class Row:
     unit: str
     contenders: tuple[Contender, ...]
     goals: tuple[Goal | Limit, ...] = ()
-    rounds: int = 5
+    rounds: int = 3
     seconds: float = 2.0
     alike: bool = False
     gigabytes: float = 1.0

@@ -20,6 +20,7 @@ ROWS = (
             Contender("groundup", f"{__name__}.train_groundup", ours=True),
         ),
         (Goal("groundup", "tokenizers", 1 / 1.1, "tokenizers"),),
+        rounds=5,
         seconds=0,
     ),
     Row(
@@ -32,6 +33,7 @@ ROWS = (
             Contender("groundup", f"{__name__}.encode_groundup", ours=True),
         ),
         (Limit("groundup", "speed", 18.0), Goal("groundup", "tokenizers", 6.5, "tokenizers")),
+        rounds=5,
         seconds=1,
     ),
 )

@@ -86,7 +86,7 @@ ROWS = (
         "tokens/s",
         variants(WIDE, "auto"),
         goals(("gpt2", 1.5), ("llama", 1.5), ("modern with Muon", 1.5), factor=1.03),
-        gigabytes=6,
+        gigabytes=11,
     ),
     Row(
         "training-384-alike",
@@ -98,7 +98,7 @@ ROWS = (
             Goal("gpt2", "matrix products", 0.85, "matrix products"),
         ),
         alike=True,
-        gigabytes=8,
+        gigabytes=11,
     ),
     Row(
         "training-128-alike",
@@ -106,6 +106,7 @@ ROWS = (
         "tokens/s",
         (*variants(SMALL), peak(SMALL)),
         goals(("gpt2", 1.3), ("llama", 1.3), ("modern with Muon", 1.0), factor=1.18),
+        rounds=5,
         alike=True,
         gigabytes=3,
     ),
@@ -124,7 +125,6 @@ ROWS = (
         "tokens/s",
         variants(GPT2, "auto")[:2],
         goals(("gpt2", 1.2), factor=1.06),
-        rounds=3,
         gigabytes=6,
     ),
     Row(
@@ -133,7 +133,8 @@ ROWS = (
         "tokens/s",
         (peer(GPT2_LONG_STEP), own(GPT2_LONG_STEP, "modern", "muon")),
         goals(("modern with Muon", 1.0), factor=1.06),
-        rounds=3,
+        rounds=2,
+        seconds=0,
         alike=True,
         gigabytes=8,
     ),
