@@ -24,7 +24,7 @@ import psutil
 from tqdm import tqdm
 
 from groundup.files import read_json, write_json
-from tests.benchmarks.runner import ROOT, Row, run
+from tests.benchmarks.runner import ROOT, Row, Unavailable, run
 
 BENCHMARKS = ("training", "generation", "tokenization", "embeddings", "stages")
 PACKAGES = (
@@ -156,7 +156,10 @@ def main() -> None:
         for benchmark, of in rows.items():
             results = []
             for row in of:
-                results.append(run(row, options.threads, options.rounds, bar))
+                try:
+                    results.append(run(row, options.threads, options.rounds, bar))
+                except Unavailable as why:
+                    sys.exit(f"error: {row.name}: {why}")
                 bar.write(describe(results[-1]))
                 save(options.out / f"{benchmark}.json", benchmark, results, facts)
 

@@ -49,7 +49,6 @@ class Goal:
         ratio: at least this many times as fast as the reference.
         reference: the program that the goal names.
         factor: how many times as fast the reference is as `against`, if it is a program that pip does not have.
-        figure: the figure compared.
     """
 
     contender: str
@@ -57,7 +56,6 @@ class Goal:
     ratio: float
     reference: str
     factor: float = 1.0
-    figure: str = "speed"
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,7 @@ class Child:
         """Start the process, and wait until it has warmed up.
 
         Raises:
-            Unavailable: a package or a file that it needs is missing.
-            RuntimeError: it failed; the message is the end of its output.
+            Unavailable: a package or a file that it needs is missing, or it failed.
         """
         task = {
             "function": contender.function,
@@ -165,7 +162,8 @@ class Child:
         if not line:
             self.process.wait()
             self.output.seek(0)
-            raise RuntimeError(self.output.read()[-3000:])
+            last = self.output.read().rstrip().rpartition("\n")[2]
+            raise Unavailable(f"failed: {last or f'exit status {self.process.returncode}'}")
         message = json.loads(line)
         if "missing" in message:
             raise Unavailable(message["missing"])
@@ -221,8 +219,7 @@ def judge(
         )
     else:
         ours, theirs = measured.get(goal.contender), measured.get(goal.against)
-        both = ours and theirs and goal.figure in ours and goal.figure in theirs
-        reached = times_as_fast(ours[goal.figure], theirs[goal.figure], unit) if both else None
+        reached = times_as_fast(ours["speed"], theirs["speed"], unit) if ours and theirs else None
         if reached:
             reached = {name: value / goal.factor for name, value in reached.items()}
         met = reached and reached["median"] >= goal.ratio
@@ -240,13 +237,12 @@ def run(row: Row, threads: int, rounds: int | None, bar: tqdm) -> dict[str, Any]
     try:
         for contender in row.contenders:
             bar.set_postfix_str(f"{row.name}: {contender.name} warms up")
-            if contender.name in absent:
-                continue
             try:
-                children[contender.name] = Child(contender, row, threads)
+                if contender.name not in absent:
+                    children[contender.name] = Child(contender, row, threads)
             except Unavailable as why:
                 absent[contender.name] = str(why)
-            bar.update()
+            bar.update(1 + rounds if contender.name in absent else 1)
 
         def after(name: str) -> None:
             bar.set_postfix_str(f"{row.name}: {name}")
