@@ -18,9 +18,11 @@ def verdicts(row: Mapping[str, Any], contender: str) -> str:
 def _verdict(goal: Mapping[str, Any]) -> str:
     if goal["reached"] is None:
         return "–"
-    what = f"× {goal['reference']}" if "reference" in goal else goal["figure"]
+    what = f" × {goal['reference']}" if "reference" in goal else f" {goal['figure']}"
+    if goal.get("figure") == "speed":  # the column to the left has it
+        what = ""
     aim = f"{'at most' if goal.get('at_most') else 'at least'} {goal.get('ratio', goal.get('value')):.3g}"
-    reached = f"{figure(goal['reached'])} {what}"
+    reached = f"{figure(goal['reached'])}{what}"
     return f"{f'**{reached}**' if goal['met'] else reached}; goal {aim}"
 
 
