@@ -26,7 +26,7 @@ from tqdm import tqdm
 from groundup.files import read_json, write_json
 from tests.benchmarks.runner import ROOT, Row, Unavailable, run
 
-BENCHMARKS = ("training", "generation", "tokenization", "embeddings", "stages")
+BENCHMARKS = ("training", "generation", "batching", "tokenization", "embeddings", "stages")
 PACKAGES = (
     "torch",
     "transformers",

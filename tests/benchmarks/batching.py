@@ -6,6 +6,7 @@ requests.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from statistics import median
@@ -64,23 +65,16 @@ def alone(server: Server, prompt: Sequence[int]) -> tuple[float, float]:
     return times[-1], times[0]
 
 
-def model() -> Any:
-    """Return the model with the default weights of chat."""
-    from groundup.nn.half_precision import to_half_linear
-    from tests.benchmarks.generation import own_model
-
-    return to_half_linear(own_model())
-
-
 def singly(watch: Any) -> None:
     """Answer one request after the other."""
     import torch
 
     from groundup.generation.decoding import stream
     from groundup.generation.sampling import Sampling
+    from tests.benchmarks.generation import own_model, with_default_weights
 
     torch.set_num_threads(watch.threads)
-    decoder = model()
+    decoder = with_default_weights(own_model())
 
     def server(prompts: Sequence[Sequence[int]], arrivals: Sequence[float]) -> Iterator[tuple[int, float]]:
         start = time.perf_counter()
@@ -88,5 +82,33 @@ def singly(watch: Any) -> None:
             time.sleep(max(0.0, start + arrival - time.perf_counter()))
             for _ in stream(decoder, [prompt], max_new_tokens=NEW_TOKENS, sampling=Sampling(), stop_ids=()):
                 yield number, time.perf_counter() - start
+
+    serve(watch, server)
+
+
+def batched(watch: Any) -> None:
+    """Answer all requests in one batch, which they enter when they arrive."""
+    import torch
+
+    from groundup.generation.batcher import Batcher
+    from groundup.generation.sampling import Sampling
+    from tests.benchmarks.generation import own_model, with_default_weights
+
+    torch.set_num_threads(watch.threads)
+    batcher = Batcher(with_default_weights(own_model()))
+
+    def server(prompts: Sequence[Sequence[int]], arrivals: Sequence[float]) -> Iterator[tuple[int, float]]:
+        start = time.perf_counter()
+        coming = deque(enumerate(zip(prompts, arrivals, strict=True)))
+        submitted: dict[int, int] = {}  # the batcher's number of a request -> ours
+        while coming or len(batcher):
+            while coming and coming[0][1][1] <= time.perf_counter() - start:
+                number, (prompt, _) = coming.popleft()
+                request = batcher.submit(prompt, max_new_tokens=NEW_TOKENS, sampling=Sampling(), stop_ids=())
+                submitted[request] = number
+            if not len(batcher):
+                time.sleep(max(0.0, start + coming[0][1][1] - time.perf_counter()))
+            for event in batcher.step():
+                yield submitted[event.request], time.perf_counter() - start
 
     serve(watch, server)

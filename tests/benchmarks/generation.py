@@ -102,18 +102,24 @@ def own_model() -> Any:
     return Decoder(params.config(VOCAB_SIZE)).eval()
 
 
+def with_default_weights(model: Any) -> Any:
+    """Return the model with the weights that `groundup chat` chooses for a model of this size."""
+    from groundup.nn.half_precision import to_half_linear
+
+    return to_half_linear(model)
+
+
 def groundup(watch: Any, lengths: Sequence[int], weights: str = "float32") -> None:
     """Generate with groundup's decoder."""
     import torch
 
     from groundup.generation.decoding import generate
     from groundup.generation.sampling import Sampling
-    from groundup.nn.half_precision import to_half_linear
 
     torch.set_num_threads(watch.threads)
     model, prompts = own_model(), random_prompts(lengths)
     if weights == "default":
-        model = to_half_linear(model)
+        model = with_default_weights(model)
     while True:
         new = generate(model, prompts, max_new_tokens=NEW_TOKENS, sampling=Sampling(), stop_ids=())
         watch(sum(map(len, new)))
