@@ -71,10 +71,10 @@ def singly(watch: Any) -> None:
 
     from groundup.generation.decoding import stream
     from groundup.generation.sampling import Sampling
-    from tests.benchmarks.generation import own_model, with_default_weights
+    from tests.benchmarks.generation import chat_model
 
     torch.set_num_threads(watch.threads)
-    decoder = with_default_weights(own_model())
+    decoder = chat_model()
 
     def server(prompts: Sequence[Sequence[int]], arrivals: Sequence[float]) -> Iterator[tuple[int, float]]:
         start = time.perf_counter()
@@ -92,10 +92,10 @@ def batched(watch: Any) -> None:
 
     from groundup.generation.batcher import Batcher
     from groundup.generation.sampling import Sampling
-    from tests.benchmarks.generation import own_model, with_default_weights
+    from tests.benchmarks.generation import chat_model
 
     torch.set_num_threads(watch.threads)
-    batcher = Batcher(with_default_weights(own_model()))
+    batcher = Batcher(chat_model())
 
     def server(prompts: Sequence[Sequence[int]], arrivals: Sequence[float]) -> Iterator[tuple[int, float]]:
         start = time.perf_counter()

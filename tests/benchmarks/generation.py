@@ -102,11 +102,26 @@ def own_model() -> Any:
     return Decoder(params.config(VOCAB_SIZE)).eval()
 
 
-def with_default_weights(model: Any) -> Any:
-    """Return the model with the weights that `groundup chat` chooses for a model of this size."""
-    from groundup.nn.half_precision import to_half_linear
+def tokenizer() -> Any:
+    """Return a tokenizer for the random model, whose tokens are single bytes and pairs of bytes."""
+    from itertools import islice, product
 
-    return to_half_linear(model)
+    from groundup.tokenizers.bpe import BPETokenizer
+
+    pairs = islice(product(range(256), repeat=2), VOCAB_SIZE - 257)
+    tokens = [*(bytes([byte]) for byte in range(256)), *(bytes(pair) for pair in pairs)]
+    return BPETokenizer({token: i for i, token in enumerate(tokens)}, "gpt2")
+
+
+def chat_model() -> Any:
+    """Return the same model as `groundup chat` loads it by default."""
+    from groundup.checkpoint import save_checkpoint
+    from groundup.cli.main import _language_model
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model"
+        save_checkpoint(file, own_model(), tokenizer())
+        return _language_model(file, None).model
 
 
 def groundup(watch: Any, lengths: Sequence[int], weights: str = "float32") -> None:
@@ -117,28 +132,22 @@ def groundup(watch: Any, lengths: Sequence[int], weights: str = "float32") -> No
     from groundup.generation.sampling import Sampling
 
     torch.set_num_threads(watch.threads)
-    model, prompts = own_model(), random_prompts(lengths)
-    if weights == "default":
-        model = with_default_weights(model)
+    model = chat_model() if weights == "default" else own_model()
+    prompts = random_prompts(lengths)
     while True:
         new = generate(model, prompts, max_new_tokens=NEW_TOKENS, sampling=Sampling(), stop_ids=())
         watch(sum(map(len, new)))
 
 
 def save_gguf(file: Path, kind: str) -> None:
-    """Export groundup's model for llama.cpp, with a vocabulary of single bytes and pairs of bytes."""
-    from itertools import islice, product
-
+    """Export groundup's model for llama.cpp."""
     from groundup.checkpoint import Checkpoint, CheckpointConfig
     from groundup.interop.export_gguf import export_gguf
-    from groundup.tokenizers.bpe import BPETokenizer
 
-    pairs = islice(product(range(256), repeat=2), VOCAB_SIZE - 257)
-    tokens = [*(bytes([byte]) for byte in range(256)), *(bytes(pair) for pair in pairs)]
-    tokenizer = BPETokenizer({token: i for i, token in enumerate(tokens)}, "gpt2")
-    model = own_model()
-    config = CheckpointConfig("decoder", model.config, tokenizer.fingerprint)
-    export_gguf(Checkpoint(model, tokenizer, config), file, kind)
+    model, text = own_model(), tokenizer()
+    export_gguf(
+        Checkpoint(model, text, CheckpointConfig("decoder", model.config, text.fingerprint)), file, kind
+    )
 
 
 def llama_cpp(watch: Any, lengths: Sequence[int], kind: str) -> None:
