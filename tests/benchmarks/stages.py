@@ -23,7 +23,7 @@ INPUTS = ("data/raw", "data/prepared/corpus", "data/prepared/spam", "data/labell
 ROWS = (
     Row(
         "stages",
-        "dvc repro of two light stages",
+        "two light stages, run with dvc repro",
         "s",
         (Contender("groundup", f"{__name__}.repro", ours=True),),
         (Limit("groundup", "seconds of overhead per stage", 2.5, at_most=True),),
