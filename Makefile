@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book back mend test lint ui schedule serve-spam serve-chat docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test bench bench-peers lint ui schedule serve-spam serve-chat docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,12 @@ endef
 
 test: $(READY)  ## run all tests, including the end-to-end runs (without them: make test ARGS="-m 'not slow'")
 	python -m pytest $(ARGS)
+
+bench: $(READY)  ## compare the speed with other programs (a part: make bench ARGS="training"; more: ARGS=--help)
+	@python -m tests.benchmarks $(ARGS)
+
+bench-peers: $(READY)  ## also install llama.cpp for make bench; it is compiled, which takes long
+	python -m pip install --quiet --constraint requirements.lock --no-build-isolation --editable '.[bench]'
 
 lint: $(READY)  ## check style, types and import contracts, and that the generated pages are current
 	ruff check .

@@ -14,6 +14,7 @@ from groundup.evaluation.baselines import TITLES as BASELINES
 from groundup.reports.format import interval, percent
 from groundup.reports.objectives import TITLES as FEW_LABELS
 from groundup.reports.starting_points import TITLES as STARTS
+from pipelines.docs.benchmarks import figure, verdicts
 from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
@@ -26,7 +27,7 @@ from pipelines.schemas import schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
 # generated pages in docs/, each from the template of the same name
-WHOLE = ("results.md", "modules.md", "data.md", "parameters.md", "overview.svg")
+WHOLE = ("results.md", "benchmarks.md", "modules.md", "data.md", "parameters.md", "overview.svg")
 YOURS = ("own", "inbox", "labelled", "windows")  # folders of data/ with a page of their own
 MARKDOWN = ("*.md", "docs/*.md", "data/*.md", *(f"data/{name}/*.md" for name in YOURS))
 BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTALL)
@@ -45,7 +46,13 @@ def generate(root: Path) -> dict[Path, str]:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"interval": interval, "percent": percent, "judged": judged}
+    environment.filters |= {
+        "interval": interval,
+        "percent": percent,
+        "judged": judged,
+        "figure": figure,
+        "verdicts": verdicts,
+    }
     facts = read_facts(root)
     facts["lanes"] = lanes(facts)
     due = {root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE}
@@ -82,6 +89,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {
         **metrics,
+        "benchmarks": read_metrics(root / "reports/benchmarks"),
         "outdated_inputs": outdated_inputs(root),
         "vocab_size": values["tokenizer"]["vocab_size"],
         "few_labels": metrics["study"]["transfer"],
