@@ -109,7 +109,8 @@ def trials(skip: int) -> Iterator[Trial]:
 
 def record(trial: Trial, params: MainParams, difficulty: float) -> RecordedRun:
     """Train and measure one run."""
-    tokenizer, shards = _tokenized(trial.vocab_size)
+    file, shards = tokenized(trial.vocab_size)
+    tokenizer = BPETokenizer.load(file)
     meta = read_meta(shards)
     train, val = (open_shard(shards, split, tokenizer=tokenizer) for split in ("train", "val"))
     context = trial.model.context_length
@@ -162,16 +163,15 @@ def points(losses: Sequence[float], rates: Sequence[float]) -> Iterator[LossPoin
             yield LossPoint(step, full_steps[step - 1], rates[step - 1], round(mean, 4))
 
 
-def _tokenized(vocab_size: int) -> tuple[BPETokenizer, Path]:
-    """Return a tokenizer of this size and its shards of the corpus; they are made once."""
+def tokenized(vocab_size: int) -> tuple[Path, Path]:
+    """Return the file of a tokenizer of this size and its shards of the corpus; they are made once."""
     file, shards = SCRATCH / f"{vocab_size}.json", SCRATCH / str(vocab_size)
     if not file.exists():
         texts = [text_of(messages) for messages in read_documents(CORPUS / "train.jsonl")]
         BPETokenizer.train(texts, vocab_size, pattern="gpt2", special_tokens=("<|endoftext|>",)).save(file)
-    tokenizer = BPETokenizer.load(file)
     if not shards.exists():
-        write_shards(CORPUS, tokenizer, shards)
-    return tokenizer, shards
+        write_shards(CORPUS, BPETokenizer.load(file), shards)
+    return file, shards
 
 
 def main() -> None:
@@ -182,7 +182,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params: MainParams = load_params("main")
     folders = Folders.of(Path("data/prepared"))
-    sizes = {size: bytes_per_token(_tokenized(size)[1]) for size in VOCABULARIES}
+    sizes = {size: bytes_per_token(tokenized(size)[1]) for size in VOCABULARIES}
     facts = gather(folders, vocab_size_of(params.tokenizer), params.finetune_instructions.prompt_style)
     write_json(REFERENCE, as_reference(facts, sizes))
     runs = [] if arguments.again or not RUNS.exists() else read_runs(RUNS)

@@ -22,10 +22,15 @@ def difficulty(train: bytes, test: bytes) -> float:
     corpora of different size can be compared.
 
     Args:
-        train: UTF-8 text, at least one byte.
-        test: UTF-8 text, more than ORDER bytes.
+        train: UTF-8 text.
+        test: UTF-8 text.
+
+    Returns:
+        The bits per byte; 8, those of random bytes, if a text is not longer than a context.
     """
     train, test = train[:TRAIN_BYTES], test[:TEST_BYTES]
+    if min(len(train), len(test)) <= ORDER:
+        return 8.0
     probability = np.full(len(test) - ORDER, 1 / 256)
     for order in range(ORDER + 1):
         contexts, grams = _keys(train, order)

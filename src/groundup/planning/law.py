@@ -331,9 +331,12 @@ def write_law(law: LossLaw, path: Path = LAW) -> None:
 def load_law(path: Path = LAW) -> LossLaw:
     """Read a law that `write_law` wrote, by default the one of this package."""
     values = read_json(path)
-    lists = {name: tuple(values[name]) for name in ("theta", "covariance")}
-    ranges = {name: (low, high) for name, (low, high) in values["ranges"].items()}
-    return LossLaw(**{**values, **lists, "ranges": ranges})
+    tuples = {
+        "theta": tuple(values["theta"]),
+        "covariance": tuple(map(tuple, values["covariance"])),
+        "ranges": {name: tuple(ends) for name, ends in values["ranges"].items()},
+    }
+    return LossLaw(**{**values, **tuples})
 
 
 def write_runs(runs: Sequence[RecordedRun], path: Path) -> None:

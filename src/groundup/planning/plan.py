@@ -154,26 +154,31 @@ def make_plan(
 
 def over_budget(plan: Plan, budget: PlanConfig) -> Iterator[str]:
     """Yield a sentence for each limit of the section `plan` that the run exceeds."""
-    if budget.minutes is not None and plan.seconds > budget.minutes * 60:
-        yield _over("minutes", plan.seconds / 60, budget.minutes, "lower max_steps or make the model smaller")
-    if budget.memory_gigabytes is not None and plan.memory > budget.memory_gigabytes * 1e9:
-        yield _over(
+    for name, found, limit, unit, advice in (
+        (
+            "minutes",
+            plan.seconds / 60,
+            budget.minutes,
+            "minutes",
+            "lower max_steps or make the model smaller",
+        ),
+        (
             "memory_gigabytes",
             plan.memory / 1e9,
             budget.memory_gigabytes,
+            "gigabytes of memory",
             "lower batch_size and raise grad_accum_steps",
-        )
-    if budget.disk_gigabytes is not None and plan.disk > budget.disk_gigabytes * 1e9:
-        yield _over("disk_gigabytes", plan.disk / 1e9, budget.disk_gigabytes, "make the model smaller")
-
-
-def _over(name: str, found: float, limit: float, advice: str) -> str:
-    return (
-        f"the run needs {found:.3g} {name.replace('_', ' of ', 1) if '_' in name else name}".replace(
-            "of gigabytes", "gigabytes"
-        )
-        + f"; plan.{name} is {limit:g}: {advice}, or raise the limit"
-    )
+        ),
+        (
+            "disk_gigabytes",
+            plan.disk / 1e9,
+            budget.disk_gigabytes,
+            "gigabytes of disk",
+            "make the model smaller",
+        ),
+    ):
+        if limit is not None and found > limit:
+            yield f"the run needs {found:.3g} {unit}; plan.{name} is {limit:g}: {advice}, or raise the limit"
 
 
 def _probe(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from groundup.training.config import (
     TrainingConfig,
 )
 
+T = TypeVar("T")
 PROBE_SECONDS = 3.0  # of training in each probe
 MIN_STEPS = 2  # however long they take
 WARM_UP = 2  # steps that are not counted, if there are more
@@ -76,7 +77,7 @@ class Measured:
     state: int
 
 
-def in_child(work: Callable[[], Cost], name: str) -> Cost:
+def in_child(work: Callable[[], T], name: str) -> T:
     """Call `work`, which can be pickled, in a new process, without its progress bars.
 
     Raises:
@@ -93,7 +94,7 @@ def in_child(work: Callable[[], Cost], name: str) -> Cost:
             ) from None
 
 
-def _silently(work: Callable[[], Cost]) -> Cost:
+def _silently(work: Callable[[], T]) -> T:
     with contextlib.redirect_stderr(io.StringIO()):
         return work()
 
@@ -255,7 +256,7 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
         before = min(rows, facts.families[split] * max(config.before_per_family, config.samples))
         for answers, new in ((rows, longest), (before, config.max_new_tokens)):
             seconds += answers / len(prompts) * (reading + new * per_token)
-    return Cost({"answers": seconds}, _peak_memory(), _peak_device_memory())
+    return Cost({"answers": seconds}, peak_memory(), _peak_device_memory())
 
 
 class _Enough(Exception):
@@ -338,10 +339,10 @@ def _limited(seconds: Mapping[str, float], training: TrainingConfig) -> dict[str
 
 def _cost(seconds: Mapping[str, float], model: Any, measured: Measured) -> Cost:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Cost(dict(seconds), _peak_memory(), _peak_device_memory(), measured.state, weights)
+    return Cost(dict(seconds), peak_memory(), _peak_device_memory(), measured.state, weights)
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Return the peak resident memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux's ru_maxrss may be that of the parent process, before the program was started

@@ -5,12 +5,19 @@ Losses that never fall are often noticed days later, because a slowly falling cu
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from tqdm import tqdm
 
+from groundup.nn.config import ModelParams
+from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
+from groundup.planning.facts import bytes_per_token
+from groundup.planning.law import Expected, Shape, load_law
+from groundup.training.config import TrainingConfig
+from groundup.training.shards import decoded_texts, read_meta
+
 Log = Callable[[Mapping[str, float], int], None]
-Expected = Callable[[int], tuple[float, float]]  # steps so far -> lowest and highest expected loss
 FIRST_STEP = 100  # in the first steps, hardly anything has been learned and the law knows little
 WINDOW = 20  # steps whose mean loss is compared
 
@@ -50,3 +57,35 @@ def watched(log: Log, expected: Expected, say: Callable[[str], None] | None = No
             say(message)
 
     return log_and_compare
+
+
+def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Expected:
+    """Return where the law expects the losses of a pretraining: steps so far -> nats per token, low and high.
+
+    Args:
+        tokens: folder of token shards.
+        tokenizer: file of the BPE tokenizer that encoded them.
+        model: architecture and size.
+        training: the schedule.
+
+    Raises:
+        BadInput: the shards are missing or were made with another tokenizer.
+    """
+    meta = read_meta(tokens)
+    hard = difficulty(
+        _first(decoded_texts(tokens, "train", tokenizer), TRAIN_BYTES),
+        _first(decoded_texts(tokens, "val", tokenizer), TEST_BYTES),
+    )
+    size, train_bytes = bytes_per_token(tokens), meta["train"]["message_bytes"]
+    shape = Shape.of(model, training, meta["vocab_size"], size, train_bytes, hard)
+    return load_law().curve(shape, training)
+
+
+def _first(texts: Iterable[str], size: int) -> bytes:
+    """Return the first `size` bytes of texts, one per line."""
+    found = bytearray()
+    for text in texts:
+        found += text.encode() + b"\n"
+        if len(found) >= size:
+            break
+    return bytes(found[:size])
