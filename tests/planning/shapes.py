@@ -33,7 +33,7 @@ def imagined(seed: int) -> tuple[ModelParams, TrainingConfig, Shape]:
     return (
         model,
         training,
-        Shape.of(model, training, vocab_size, 1.1 * np.log10(vocab_size), 2e6, rng.uniform(1.7, 2.3)),
+        Shape.of(model, training, vocab_size, 1.1 * np.log10(vocab_size), 2e7, rng.uniform(1.7, 2.3)),
     )
 
 

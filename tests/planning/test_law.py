@@ -53,8 +53,15 @@ def test_more_of_everything_helps_and_what_was_not_recorded_is_named() -> None:
 
 def test_text_that_repeats_is_worth_less() -> None:
     shape = replace(imagined(100)[2], train_bytes=1e9)
-    known = [bits_of(KNOWN, replace(shape, train_bytes=size)) for size in (1e9, 2e9, 3e5, 1e5)]
+    read = shape.steps * shape.step_bytes
+    known = [bits_of(KNOWN, replace(shape, train_bytes=read / passes)) for passes in (0.5, 1, 2, 4)]
     assert known[0] == known[1] < known[2] < known[3]
+
+
+def test_runs_that_read_the_text_many_times_are_left_out() -> None:
+    runs = [recorded(seed) for seed in range(30)]
+    memorised = replace(runs[0], shape=replace(runs[0].shape, train_bytes=1e3), bits=9.0)
+    assert fit_law([*runs, memorised], "muon") == fit_law(runs, "muon")
 
 
 def test_the_curve_ends_where_the_law_says() -> None:

@@ -1,15 +1,17 @@
 """The loss law: bits per byte on held-out text as a function of the run, fitted to recorded runs.
 
-    bits = difficulty · (E + M + D + C)
-    M = exp(m) · trunk^-alpha                           the model is too small
+    bits = 2.16 · (difficulty / 2.16)^zeta · (E + D · (1 + M) · (1 + C) + R)
     D = exp(d) · updates^-beta · vocabulary^nu · width^omega · layers^lambda        it was trained too little
+    M = exp(m) · trunk^-alpha                           the model is too small
     C = exp(c) · context^-gamma                         it sees too little of the text
+    R = exp(r) · (passes - 1)                           it learns the text by heart
 
-`trunk` is the number of parameters of the blocks, `context` the model's context in bytes. `updates` counts steps in
-steps at the full learning rate, as far as their batches are large enough to count (McCandlish et al. 2018:
-1 / (1 + critical / bytes per step)), and as far as the text does not repeat: every further pass over it is worth less
-(Muennighoff et al. 2023, equation 5). N-gram tables change M, D and nu. The sum of power laws is that of Hoffmann et
-al. 2022, equation 10; `difficulty` carries the law over to another corpus.
+`trunk` is the number of parameters of the blocks, `context` the model's context in bytes, `passes` how often the text
+is read. `updates` counts steps in steps at the full learning rate, as far as their batches are large enough to count
+(McCandlish et al. 2018: 1 / (1 + critical / bytes per step)), and as far as the text does not repeat: every further
+pass over it is worth less (Muennighoff et al. 2023, equation 5). N-gram tables change D, M and R. A floor and power
+laws of model and data are those of Hoffmann et al. 2022; here their product fits better than their sum. `difficulty`
+carries the law over to another corpus.
 
 The parameters have priors: what the recorded runs do not determine stays where the literature has it, and the interval
 is wide where nothing similar was recorded (a Laplace approximation).
@@ -35,25 +37,38 @@ LAW = Path(__file__).with_name("law.json")
 # mean and standard deviation before any run is seen
 PRIORS = {
     "E": (0.3, 0.15),
-    "m": (-2.5, 1.0),
-    "alpha": (0.34, 0.1),
     "d": (1.0, 2.0),
     "beta": (0.4, 0.2),
     "nu": (0.0, 0.3),
     "omega": (0.0, 0.3),
     "lambda": (0.0, 0.3),
+    "m": (-2.5, 1.0),
+    "alpha": (0.34, 0.1),
     "c": (-2.5, 1.0),
-    "gamma": (0.5, 0.2),
+    "gamma": (0.5, 0.15),
+    "r": (-3.0, 1.0),
+    "zeta": (1.0, 0.3),
     "log_critical": (9.0, 1.5),  # bytes per step
-    "log_passes": (2.0, 1.0),  # after which further passes are worth 1/e of the first
-    "ngram_m": (-0.2, 0.3),
     "ngram_d": (0.0, 0.3),
     "ngram_nu": (0.0, 0.3),
+    "ngram_m": (-0.2, 0.3),
+    "ngram_r": (1.0, 1.0),
 }
+USUAL_DIFFICULTY = 2.16  # of the default corpus
+LASTING = 15.4  # passes after which further ones are worth 1/e of the first (Muennighoff et al. 2023)
+FITTED_FROM, FITTED_TO = 100, 2.5  # steps and passes of the runs that the law is fitted to
 SMALLEST_NOISE = 0.005  # standard deviation of log bits between two seeds
 WIDTH = 2.0  # standard deviations on each side of an interval
 CURVE_WIDTH = 4.0  # of the early warning, which must not cry wolf
-RANGES = ("layers", "width", "vocab_size", "context_length", "step_tokens", "steps")  # reported if outside
+RANGES = (
+    "layers",
+    "width",
+    "vocab_size",
+    "context_length",
+    "step_tokens",
+    "steps",
+    "passes",
+)  # reported if outside
 Vector = NDArray[np.float64]
 Expected = Callable[[int], tuple[float, float]]
 
@@ -89,6 +104,16 @@ class Shape:
     bytes_per_token: float
     train_bytes: float
     difficulty: float
+
+    @property
+    def step_bytes(self) -> float:
+        """Bytes of text per step."""
+        return self.step_tokens * self.bytes_per_token
+
+    @property
+    def passes(self) -> float:
+        """How often the text is read."""
+        return self.steps * self.step_bytes / self.train_bytes
 
     @classmethod
     def of(
@@ -157,12 +182,9 @@ def bits_of(theta: Vector, shape: Shape) -> float:
     """Return the bits per byte of a finished run, with the parameters in the order of PRIORS."""
     p = dict(zip(PRIORS, theta.tolist(), strict=True))
     ngram = 1.0 if shape.ngram_rows else 0.0
-    step_bytes = shape.step_tokens * shape.bytes_per_token
-    passes = shape.steps * step_bytes / shape.train_bytes
-    lasting = math.exp(p["log_passes"])
-    worth = 1.0 if passes <= 1 else (1 + lasting * (1 - math.exp(-(passes - 1) / lasting))) / passes
-    updates = shape.full_steps * worth / (1 + math.exp(p["log_critical"]) / step_bytes)
-    small = math.exp(p["m"] + ngram * p["ngram_m"]) * (shape.trunk / 1e6) ** -p["alpha"]
+    more = max(shape.passes - 1, 0.0)
+    worth = 1.0 if not more else (1 + LASTING * (1 - math.exp(-more / LASTING))) / shape.passes
+    updates = shape.full_steps * worth / (1 + math.exp(p["log_critical"]) / shape.step_bytes)
     untrained = (
         math.exp(p["d"] + ngram * p["ngram_d"])
         * updates ** -p["beta"]
@@ -170,8 +192,11 @@ def bits_of(theta: Vector, shape: Shape) -> float:
         * (shape.width / 128) ** p["omega"]
         * (shape.layers / 2) ** p["lambda"]
     )
+    small = math.exp(p["m"] + ngram * p["ngram_m"]) * (shape.trunk / 1e6) ** -p["alpha"]
     short = math.exp(p["c"]) * (shape.context_length * shape.bytes_per_token / 1000) ** -p["gamma"]
-    return float(shape.difficulty * (p["E"] + small + untrained + short))
+    learned_by_heart = math.exp(p["r"] + ngram * p["ngram_r"]) * more
+    hard = USUAL_DIFFICULTY * (shape.difficulty / USUAL_DIFFICULTY) ** p["zeta"]
+    return float(hard * (p["E"] + untrained * (1 + small) * (1 + short) + learned_by_heart))
 
 
 @dataclass(frozen=True)
@@ -209,7 +234,8 @@ class LossLaw:
         return [
             f"{name} {getattr(shape, name):g}"
             for name, (low, high) in self.ranges.items()
-            if not low <= getattr(shape, name) <= high
+            # fewer passes are no reason for doubt
+            if getattr(shape, name) > high or (getattr(shape, name) < low and name != "passes")
         ]
 
     def curve(self, shape: Shape, training: TrainingConfig) -> Expected:
@@ -246,13 +272,16 @@ def nats_per_token(bits: float, shape: Shape) -> float:
 
 
 def fit_law(runs: Sequence[RecordedRun], optimizer: str) -> LossLaw:
-    """Fit the law to recorded runs, at least two, by least squares on the logarithm of their bits.
+    """Fit the law to recorded runs by least squares on the logarithm of their bits.
+
+    At least two runs must have FITTED_FROM steps or more and FITTED_TO passes or fewer; the others are left out.
 
     The noise is estimated from the residuals, and the fit repeated with it. The gap and the noise of the curve come
     from the training losses that the runs recorded on their way.
     """
     from scipy.optimize import least_squares
 
+    runs = [run for run in runs if run.shape.steps >= FITTED_FROM and run.shape.passes <= FITTED_TO]
     mean, deviation = np.array(list(PRIORS.values())).T
     measured = np.log([run.bits for run in runs])
 
@@ -296,6 +325,8 @@ def _with_curve(law: LossLaw, runs: Sequence[RecordedRun]) -> LossLaw:
     for run in runs:
         for point in run.losses:
             so_far = replace(run.shape, steps=point.step, full_steps=point.full_steps)
+            if so_far.passes > 1:
+                continue  # the loss on text that was read before is not that on held-out text
             finished = nats_per_token(bits_of(np.array(law.theta), so_far), so_far)
             if finished < math.log(run.shape.vocab_size):
                 rises.append(math.log(point.loss / finished))
