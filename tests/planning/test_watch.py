@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from groundup.planning.watch import FIRST_STEP, WINDOW, watched
+from groundup.planning.watch import FIRST_STEP, WINDOW, expected_losses, watched
+from tests.pipelines.prepared import MODEL, make_corpus
+from tests.tiny import training_config
 
 
 def losses_of(loss: float, capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str, list[int]]:
@@ -42,3 +46,12 @@ def test_single_steps_and_a_resumed_run_are_not_judged() -> None:
         log({"train/loss": 3.5}, step)
     log({"train/loss": 9.0}, 400)  # one outlier
     assert said == []
+
+
+def test_the_expected_losses_of_a_prepared_corpus(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    training = training_config(max_steps=400)
+    expected = expected_losses(tmp_path / "tokens", tmp_path / "tokenizer.json", MODEL, training)
+    first, last = expected(100), expected(400)
+    assert 0 < last[0] < last[1]
+    assert sum(last) <= sum(first)

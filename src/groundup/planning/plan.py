@@ -1,7 +1,7 @@
 """The plan of a run of the main pipeline: time, peak memory and disk of its stages, and the final bits per byte."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Plan:
         tokens: that the pretraining reads.
         epochs: passes over the training text.
         stages: in running order.
-        bits: final bits per byte; None if the law knows nothing about such a run.
+        bits: final bits per byte.
         assumed: sentences about what the plan does not know.
         warnings: sentences about limits of the section `plan` that the run exceeds.
     """
@@ -149,7 +149,7 @@ def make_plan(
         tuple(assumed),
         (),
     )
-    return Plan(**{**vars(without), "warnings": tuple(over_budget(without, params.plan))})
+    return replace(without, warnings=tuple(over_budget(without, params.plan)))
 
 
 def over_budget(plan: Plan, budget: PlanConfig) -> Iterator[str]:
