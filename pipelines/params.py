@@ -26,6 +26,7 @@ from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig
 from groundup.nn.config import ModelParams
+from groundup.planning.config import PlanConfig
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.bpe import TokenizerConfig
@@ -66,6 +67,7 @@ class MainParams:
     retrain: RetrainConfig
     monitor: MonitorConfig
     tracking: TrackingConfig
+    plan: PlanConfig
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer

@@ -27,6 +27,7 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the checkpoint, its loss curve and its metrics; `contamination` only makes DVC run check_splits first."""
+    from groundup.planning.watch import expected_losses, watched
     from groundup.tasks.pretraining import pretrain_checkpoint
     from groundup.training.resume import clear_states
     from groundup.training.shards import decoded_texts
@@ -34,8 +35,10 @@ def main(
     paths = (tokens, tokenizer, out, curve, state)
     run.reads(tokens / "train.bin", "tokens-train", "training")
     val = run.reads(tokens / "val.bin", "tokens-val", "validation")
+    expected = expected_losses(tokens, tokenizer, model, pretrain.training)
+    log = watched(run.log, expected, lambda warning: run.tag("plan.warning", warning))
     figures = pretrain_checkpoint(
-        *paths, model=model, config=pretrain, compute=compute, log=run.log, show=run.text
+        *paths, model=model, config=pretrain, compute=compute, log=log, show=run.text
     )
     write_json(metrics, figures)
     run.artifact(curve, "curves")

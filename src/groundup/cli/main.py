@@ -8,6 +8,7 @@ import typer
 
 from groundup.cli import registered
 from groundup.cli.label import label
+from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
@@ -28,6 +29,7 @@ in the project's folder, or give --model.
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
   groundup models
+  groundup plan
   groundup doctor
 """
 app = typer.Typer(
@@ -371,7 +373,7 @@ def doctor() -> None:
             typer.echo(f"{folder}: not usable: {error}")
 
 
-for command in (registered.models, registered.promote, registered.rollback, trace, reproduce):
+for command in (registered.models, registered.promote, registered.rollback, trace, reproduce, plan):
     app.command()(command)
 
 

@@ -1,0 +1,383 @@
+"""The loss law: bits per byte on held-out text as a function of the run, fitted to recorded runs.
+
+    bits = 2.16 · (difficulty / 2.16)^zeta · (E + D · (1 + M) · (1 + C) + R)
+    D = exp(d) · updates^-beta · vocabulary^nu · width^omega · layers^lambda        it was trained too little
+    M = exp(m) · trunk^-alpha                           the model is too small
+    C = exp(c) · context^-gamma                         it sees too little of the text
+    R = exp(r) · (passes - 1)                           it learns the text by heart
+
+`trunk` is the number of parameters of the blocks, `context` the model's context in bytes, `passes` how often the text
+is read. `updates` counts steps in steps at the full learning rate, as far as their batches are large enough to count
+(McCandlish et al. 2018: 1 / (1 + critical / bytes per step)), and as far as the text does not repeat: every further
+pass over it is worth less (Muennighoff et al. 2023, equation 5). N-gram tables change D, M and R. A floor and power
+laws of model and data are those of Hoffmann et al. 2022; here their product fits better than their sum. `difficulty`
+carries the law over to another corpus.
+
+The parameters have priors: what the recorded runs do not determine stays where the literature has it, and the interval
+is wide where nothing similar was recorded (a Laplace approximation).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.files import read_json, write_json
+from groundup.nn.config import ModelParams
+from groundup.text.jsonl import read_jsonl, write_jsonl
+from groundup.training.config import TrainingConfig
+from groundup.training.optimizers import lr_scale
+
+LAW = Path(__file__).with_name("law.json")
+# mean and standard deviation before any run is seen
+PRIORS = {
+    "E": (0.3, 0.15),
+    "d": (1.0, 2.0),
+    "beta": (0.4, 0.2),
+    "nu": (0.0, 0.3),
+    "omega": (0.0, 0.3),
+    "lambda": (0.0, 0.3),
+    "m": (-2.5, 1.0),
+    "alpha": (0.34, 0.1),
+    "c": (-2.5, 1.0),
+    "gamma": (0.5, 0.15),
+    "r": (-3.0, 1.0),
+    "zeta": (1.0, 0.3),
+    "log_critical": (9.0, 1.5),  # bytes per step
+    "ngram_d": (0.0, 0.3),
+    "ngram_nu": (0.0, 0.3),
+    "ngram_m": (-0.2, 0.3),
+    "ngram_r": (1.0, 1.0),
+}
+USUAL_DIFFICULTY = 2.16  # of the default corpus
+LASTING = 15.4  # passes after which further ones are worth 1/e of the first (Muennighoff et al. 2023)
+FITTED_FROM, FITTED_TO = 100, 2.5  # steps and passes of the runs that the law is fitted to
+SMALLEST_NOISE = 0.005  # standard deviation of log bits between two seeds
+WIDTH = 2.0  # standard deviations on each side of an interval
+CURVE_WIDTH = 4.0  # of the early warning, which must not cry wolf
+RANGES = (
+    "layers",
+    "width",
+    "vocab_size",
+    "context_length",
+    "step_tokens",
+    "steps",
+    "passes",
+)  # reported if outside
+Vector = NDArray[np.float64]
+Expected = Callable[[int], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the law knows about a run.
+
+    Attributes:
+        layers: number of blocks.
+        width: channels, n_embd.
+        trunk: parameters of the blocks.
+        vocab_size: number of tokens.
+        ngram_rows: rows of an n-gram table; 0 = none.
+        context_length: tokens that the model reads at once.
+        step_tokens: tokens per step.
+        steps: number of steps.
+        full_steps: the sum of the learning rates of all steps, as multiples of the full one.
+        bytes_per_token: UTF-8 bytes per token.
+        train_bytes: size of the training text.
+        difficulty: of the text, see `difficulty`.
+    """
+
+    layers: int
+    width: int
+    trunk: int
+    vocab_size: int
+    ngram_rows: int
+    context_length: int
+    step_tokens: int
+    steps: int
+    full_steps: float
+    bytes_per_token: float
+    train_bytes: float
+    difficulty: float
+
+    @property
+    def step_bytes(self) -> float:
+        """Bytes of text per step."""
+        return self.step_tokens * self.bytes_per_token
+
+    @property
+    def passes(self) -> float:
+        """How often the text is read."""
+        return self.steps * self.step_bytes / self.train_bytes
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelParams,
+        training: TrainingConfig,
+        vocab_size: int,
+        bytes_per_token: float,
+        train_bytes: float,
+        difficulty: float,
+    ) -> "Shape":
+        """Return the shape of a pretraining with these params."""
+        config = model.config(vocab_size)
+        attention = 2 * config.n_embd**2 * (1 + config.n_kv_head / config.n_head)
+        forward = (3 if config.activation == "swiglu" else 2) * config.n_embd * config.hidden
+        return cls(
+            config.n_layer,
+            config.n_embd,
+            round(config.n_layer * (attention + forward)),
+            vocab_size,
+            config.ngram_rows,
+            config.context_length,
+            config.context_length * training.batch_size * training.grad_accum_steps,
+            training.max_steps,
+            sum(schedule(training)),
+            bytes_per_token,
+            train_bytes,
+            difficulty,
+        )
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """A mean training loss in nats per token on the way of a run.
+
+    Attributes:
+        step: steps so far.
+        full_steps: the sum of their learning rates, as multiples of the full one.
+        rate: the learning rate, as a multiple of the full one.
+        loss: the mean of the last steps.
+    """
+
+    step: int
+    full_steps: float
+    rate: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A finished run: its shape, its bits per byte, and training losses on the way."""
+
+    shape: Shape
+    bits: float
+    losses: tuple[LossPoint, ...] = ()
+
+
+def schedule(training: TrainingConfig) -> list[float]:
+    """Return the learning rate of every step, as a multiple of the full one."""
+    steps, optimizer = training.max_steps, training.optimizer
+    warmup = optimizer.warmup_steps / steps
+    return [lr_scale((step + 0.5) / steps, warmup, optimizer.decay) for step in range(steps)]
+
+
+def bits_of(theta: Vector, shape: Shape) -> float:
+    """Return the bits per byte of a finished run, with the parameters in the order of PRIORS."""
+    p = dict(zip(PRIORS, theta.tolist(), strict=True))
+    ngram = 1.0 if shape.ngram_rows else 0.0
+    more = max(shape.passes - 1, 0.0)
+    worth = 1.0 if not more else (1 + LASTING * (1 - math.exp(-more / LASTING))) / shape.passes
+    updates = shape.full_steps * worth / (1 + math.exp(p["log_critical"]) / shape.step_bytes)
+    untrained = (
+        math.exp(p["d"] + ngram * p["ngram_d"])
+        * updates ** -p["beta"]
+        * (shape.vocab_size / 2048) ** (p["nu"] + ngram * p["ngram_nu"])
+        * (shape.width / 128) ** p["omega"]
+        * (shape.layers / 2) ** p["lambda"]
+    )
+    small = math.exp(p["m"] + ngram * p["ngram_m"]) * (shape.trunk / 1e6) ** -p["alpha"]
+    short = math.exp(p["c"]) * (shape.context_length * shape.bytes_per_token / 1000) ** -p["gamma"]
+    learned_by_heart = math.exp(p["r"] + ngram * p["ngram_r"]) * more
+    hard = USUAL_DIFFICULTY * (shape.difficulty / USUAL_DIFFICULTY) ** p["zeta"]
+    return float(hard * (p["E"] + untrained * (1 + small) * (1 + short) + learned_by_heart))
+
+
+@dataclass(frozen=True)
+class LossLaw:
+    """The fitted law.
+
+    Attributes:
+        theta: the parameters, in the order of PRIORS.
+        covariance: of the parameters.
+        noise: standard deviation of the logarithm of a run's bits, given the parameters.
+        gap: how much higher the training loss is at the full learning rate than after it has fallen, as a share.
+        curve_noise: standard deviation of the logarithm of a training loss around the expected curve.
+        ranges: smallest and largest value of what was recorded, by the name in `Shape`.
+        runs: number of recorded runs.
+        optimizer: kind of the optimizer of the recorded runs.
+    """
+
+    theta: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    noise: float
+    gap: float
+    curve_noise: float
+    ranges: Mapping[str, tuple[float, float]]
+    runs: int
+    optimizer: str
+
+    def bits(self, shape: Shape) -> tuple[float, float, float]:
+        """Return the expected bits per byte of a finished run, and an interval of about 95%."""
+        expected = bits_of(np.array(self.theta), shape)
+        factor = math.exp(WIDTH * math.hypot(self._doubt(shape), self.noise))
+        return expected, expected / factor, expected * factor
+
+    def outside(self, shape: Shape) -> list[str]:
+        """Return what is smaller or larger than in every recorded run, such as "vocab_size 50257"."""
+        return [
+            f"{name} {getattr(shape, name):g}"
+            for name, (low, high) in self.ranges.items()
+            # fewer passes are no reason for doubt
+            if getattr(shape, name) > high or (getattr(shape, name) < low and name != "passes")
+        ]
+
+    def curve(self, shape: Shape, training: TrainingConfig) -> Expected:
+        """Return the range in which the training loss is expected: steps so far -> nats per token, low and high.
+
+        The loss after some steps is that of a run which ends there, plus the gap that closes as the learning rate
+        falls. It is at most that of guessing every token.
+        """
+        scales = schedule(training)
+        full_steps = list(accumulate(scales))
+
+        def expected(step: int) -> tuple[float, float]:
+            so_far = replace(shape, steps=step, full_steps=full_steps[step - 1])
+            mean = self._loss(so_far, scales[step - 1])
+            factor = math.exp(CURVE_WIDTH * math.hypot(self._doubt(so_far), self.curve_noise))
+            return mean / factor, min(mean * factor, math.log(shape.vocab_size))
+
+        return expected
+
+    def _loss(self, shape: Shape, scale: float) -> float:
+        """Return the training loss in nats per token at a learning rate `scale` times the full one."""
+        bits = bits_of(np.array(self.theta), shape)
+        return min(nats_per_token(bits, shape) * (1 + self.gap * scale), math.log(shape.vocab_size))
+
+    def _doubt(self, shape: Shape) -> float:
+        """Return the standard deviation of the logarithm of the expected bits."""
+        gradient = _gradient(np.array(self.theta), shape)
+        return math.sqrt(max(float(gradient @ np.array(self.covariance) @ gradient), 0.0))
+
+
+def nats_per_token(bits: float, shape: Shape) -> float:
+    """Convert bits per byte into a loss in nats per token."""
+    return bits * math.log(2) * shape.bytes_per_token
+
+
+def fit_law(runs: Sequence[RecordedRun], optimizer: str) -> LossLaw:
+    """Fit the law to recorded runs by least squares on the logarithm of their bits.
+
+    At least two runs must have FITTED_FROM steps or more and FITTED_TO passes or fewer; the others are left out.
+
+    The noise is estimated from the residuals, and the fit repeated with it. The gap and the noise of the curve come
+    from the training losses that the runs recorded on their way.
+    """
+    from scipy.optimize import least_squares
+
+    runs = [run for run in runs if run.shape.steps >= FITTED_FROM and run.shape.passes <= FITTED_TO]
+    mean, deviation = np.array(list(PRIORS.values())).T
+    measured = np.log([run.bits for run in runs])
+
+    def misfit(theta: Vector) -> Vector:
+        return np.asarray(np.log([bits_of(theta, run.shape) for run in runs]) - measured)
+
+    noise, theta, covariance = 0.02, mean, np.diag(deviation**2)
+    for _ in range(3):
+        # bound now: the noise changes in the next round
+        scaled = partial(_residuals, misfit, mean, deviation, noise)
+        found = least_squares(scaled, theta)
+        theta, covariance = found.x, np.linalg.inv(found.jac.T @ found.jac)
+        determined = len(theta) - float(
+            np.trace(covariance / deviation**2)
+        )  # number of parameters that the runs fit
+        noise = math.sqrt(float(np.sum(misfit(theta) ** 2)) / max(len(runs) - determined, 1.0))
+        noise = max(noise, SMALLEST_NOISE)
+    law = LossLaw(
+        tuple(theta.tolist()),
+        tuple(tuple(row) for row in covariance.tolist()),
+        noise,
+        0.0,
+        noise,
+        {name: _range([getattr(run.shape, name) for run in runs]) for name in RANGES},
+        len(runs),
+        optimizer,
+    )
+    return _with_curve(law, runs)
+
+
+def _residuals(
+    misfit: Callable[[Vector], Vector], mean: Vector, deviation: Vector, noise: float, theta: Vector
+) -> Vector:
+    """Return the standardised residuals of runs and priors."""
+    return np.concatenate([misfit(theta) / noise, (theta - mean) / deviation])
+
+
+def _with_curve(law: LossLaw, runs: Sequence[RecordedRun]) -> LossLaw:
+    """Return the law with the gap and the noise of training losses, from those that the runs recorded."""
+    rises, rates = [], []
+    for run in runs:
+        for point in run.losses:
+            so_far = replace(run.shape, steps=point.step, full_steps=point.full_steps)
+            if so_far.passes > 1:
+                continue  # the loss on text that was read before is not that on held-out text
+            finished = nats_per_token(bits_of(np.array(law.theta), so_far), so_far)
+            if finished < math.log(run.shape.vocab_size):
+                rises.append(math.log(point.loss / finished))
+                rates.append(point.rate)
+    if not rises:
+        return law
+    logs, scales = np.array(rises), np.array(rates)
+    gap = float(logs @ scales / max(scales @ scales, 1e-9))
+    return replace(law, gap=math.expm1(gap), curve_noise=float(np.sqrt(np.mean((logs - gap * scales) ** 2))))
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _gradient(theta: Vector, shape: Shape) -> Vector:
+    """Return the derivative of the logarithm of the bits by each parameter, by central differences."""
+    step = 1e-4
+    return np.array(
+        [
+            (math.log(bits_of(theta + move, shape)) - math.log(bits_of(theta - move, shape))) / (2 * step)
+            for move in step * np.eye(len(theta))
+        ]
+    )
+
+
+def write_law(law: LossLaw, path: Path = LAW) -> None:
+    """Write a law as JSON."""
+    write_json(path, asdict(law))
+
+
+@cache
+def load_law(path: Path = LAW) -> LossLaw:
+    """Read a law that `write_law` wrote, by default the one of this package."""
+    values = read_json(path)
+    tuples = {
+        "theta": tuple(values["theta"]),
+        "covariance": tuple(map(tuple, values["covariance"])),
+        "ranges": {name: tuple(ends) for name, ends in values["ranges"].items()},
+    }
+    return LossLaw(**{**values, **tuples})
+
+
+def write_runs(runs: Sequence[RecordedRun], path: Path) -> None:
+    """Write recorded runs as JSON Lines."""
+    write_jsonl(path, [asdict(run) for run in runs])
+
+
+def read_runs(path: Path) -> list[RecordedRun]:
+    """Read runs that `write_runs` wrote."""
+    return [
+        RecordedRun(Shape(**row["shape"]), row["bits"], tuple(LossPoint(**point) for point in row["losses"]))
+        for row in read_jsonl(path)
+    ]

@@ -1,0 +1,91 @@
+"""An early warning while a training runs: the loss is compared with the one that the plan expected.
+
+Losses that never fall are often noticed days later, because a slowly falling curve looks like learning.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from groundup.nn.config import ModelParams
+from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
+from groundup.planning.facts import bytes_per_token
+from groundup.planning.law import Expected, Shape, load_law
+from groundup.training.config import TrainingConfig
+from groundup.training.shards import decoded_texts, read_meta
+
+Log = Callable[[Mapping[str, float], int], None]
+FIRST_STEP = 100  # in the first steps, hardly anything has been learned and the law knows little
+WINDOW = 20  # steps whose mean loss is compared
+
+
+def watched(log: Log, expected: Expected, say: Callable[[str], None] | None = None) -> Log:
+    """Return a `log` for `fit` that also says, once, if the training loss leaves the expected range.
+
+    The mean loss of the last WINDOW steps is compared, from FIRST_STEP on. Nothing else changes.
+
+    Args:
+        log: receives the metrics as before.
+        expected: steps so far -> lowest and highest expected loss.
+        say: receives the warning in addition to standard error, where it appears above the progress bar.
+    """
+    losses: deque[float] = deque(maxlen=WINDOW)
+    said = False
+
+    def log_and_compare(metrics: Mapping[str, float], step: int) -> None:
+        nonlocal said
+        log(metrics, step)
+        losses.append(metrics["train/loss"])
+        if said or step < FIRST_STEP or len(losses) < WINDOW:
+            return
+        mean = sum(losses) / WINDOW
+        low, high = expected(step)
+        if low <= mean <= high:
+            return
+        said = True
+        check = (
+            "stop and check the learning rates, the data and its tokenizer"
+            if mean > high
+            else "check that the text does not repeat itself and that the targets are not in the input"
+        )
+        message = f"loss {mean:.2f} after {step} steps; the plan expected {low:.2f} to {high:.2f}: {check}"
+        tqdm.write(f"warning: {message}", file=sys.stderr)
+        if say:
+            say(message)
+
+    return log_and_compare
+
+
+def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Expected:
+    """Return where the law expects the losses of a pretraining: steps so far -> nats per token, low and high.
+
+    Args:
+        tokens: folder of token shards.
+        tokenizer: file of the BPE tokenizer that encoded them.
+        model: architecture and size.
+        training: the schedule.
+
+    Raises:
+        BadInput: the shards are missing or were made with another tokenizer.
+    """
+    meta = read_meta(tokens)
+    hard = difficulty(
+        _first(decoded_texts(tokens, "train", tokenizer), TRAIN_BYTES),
+        _first(decoded_texts(tokens, "val", tokenizer), TEST_BYTES),
+    )
+    size, train_bytes = bytes_per_token(tokens), meta["train"]["message_bytes"]
+    shape = Shape.of(model, training, meta["vocab_size"], size, train_bytes, hard)
+    return load_law().curve(shape, training)
+
+
+def _first(texts: Iterable[str], size: int) -> bytes:
+    """Return the first `size` bytes of texts, one per line."""
+    found = bytearray()
+    for text in texts:
+        found += text.encode() + b"\n"
+        if len(found) >= size:
+            break
+    return bytes(found[:size])

@@ -1,0 +1,112 @@
+"""The probes of tiny models: what they count is what the real trainings do. Times depend on the machine."""
+
+import pickle
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from groundup.errors import BadInput
+from groundup.nn.config import LoRAConfig
+from groundup.nn.decoder import Decoder
+from groundup.planning import probe
+from groundup.planning.probe import Cost, in_child
+from groundup.tasks import pretraining
+from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training.resume import Resume
+from tests.pipelines.prepared import MODEL, PRETRAIN
+from tests.planning.tiny_facts import FACTS, INSTRUCTIONS, SPAM
+from tests.tiny import CPU, EVALUATE, training_config
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
+
+
+def test_a_planned_pretraining_has_the_parts_of_a_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = training_config(max_steps=11, eval_interval=4, checkpoint_interval=3)
+    config = replace(PRETRAIN, training=training)
+    cost = probe.pretraining(MODEL, config, CPU, FACTS)
+    assert set(cost.seconds) == {"steps", "evaluation", "saving"}
+
+    saved: list[int] = []
+    evaluated: list[int] = []
+
+    class Counted(Resume):
+        def save(self, *state: Any) -> None:
+            super().save(*state)
+            saved.append(self.path.stat().st_size)
+
+    total_nats = pretraining.total_nats
+
+    def counted(*arguments: Any) -> float:
+        evaluated.append(len(arguments[1]))
+        return total_nats(*arguments)
+
+    monkeypatch.setattr(pretraining, "total_nats", counted)
+    decoder = Decoder(MODEL.config(FACTS.vocab_size))
+    ids = torch.randint(FACTS.vocab_size, (2000,)).numpy().astype("uint16")
+    tokenizer = BPETokenizer.train(["tea and cake and tea and milk"], FACTS.vocab_size)
+    pretraining.pretrain(decoder, tokenizer, ids, ids[:300], config, CPU, resume=Counted(tmp_path))
+    assert len(saved) == probe._saves(training) == 3
+    assert len(evaluated) == probe._evaluations(training) == 3
+    assert cost.state == pytest.approx(saved[0], rel=0.05)  # the history grows
+    assert cost.weights == sum(p.numel() * 4 for p in decoder.parameters())
+    assert cost.memory > cost.weights
+
+
+def test_time_grows_with_the_steps_and_ends_with_max_seconds() -> None:
+    parts = {"steps": 100.0, "evaluation": 10.0}
+    assert probe._limited(parts, training_config()) == parts
+    assert probe._limited(parts, training_config(max_seconds=20.0)) == {"steps": 20.0, "evaluation": 2.0}
+    assert probe._evaluations(training_config(eval_interval=0)) == 1
+    assert probe._saves(training_config(checkpoint_interval=0)) == 0
+
+
+def test_finetuning_and_answering() -> None:
+    spam = probe.spam_finetuning(MODEL, SPAM, CPU, FACTS)
+    one = probe.spam_finetuning(MODEL, replace(SPAM, seeds=(1,)), CPU, FACTS)
+    assert spam.weights == one.weights > 0
+    assert set(spam.seconds) == {"steps", "evaluation", "saving", "features"}
+    instructions = probe.instruction_finetuning(MODEL, INSTRUCTIONS, CPU, FACTS)
+    assert instructions.seconds["steps"] > 0
+    answers = probe.answering(MODEL, EVALUATE, CPU, FACTS)
+    assert answers.seconds["answers"] > 0
+
+
+def test_frozen_blocks_and_adapters_are_probed_as_they_are_trained() -> None:
+    frozen = replace(SPAM, trainable_blocks=0, token_dropout=0.0)
+    assert probe.spam_finetuning(replace(MODEL, dropout=0.0), frozen, CPU, FACTS).seconds["features"] > 0
+    adapters = replace(INSTRUCTIONS, lora=LoRAConfig(2, 4.0, 0.0, ("c_attn",)))
+    saving = replace(adapters, training=training_config(checkpoint_interval=1))
+    full = replace(INSTRUCTIONS, training=training_config(checkpoint_interval=1))
+    states = [probe.instruction_finetuning(MODEL, c, CPU, FACTS).state for c in (saving, full)]
+    assert 0 < states[0] < states[1]  # a state has only what is trained
+
+
+def test_a_child_returns_its_cost_or_its_error() -> None:
+    cost = in_child(partial(probe.answering, MODEL, EVALUATE, CPU, FACTS), "evaluate")
+    assert pickle.loads(pickle.dumps(cost)) == cost
+    assert cost.memory < 2e9
+    wrong = partial(probe.answering, replace(MODEL, n_head=3), EVALUATE, CPU, FACTS)
+    with pytest.raises(BadInput, match="expected n_embd to be a multiple of n_head"):
+        in_child(wrong, "evaluate")
+
+
+def test_a_child_that_is_killed_is_explained() -> None:
+    with pytest.raises(BadInput, match="the probe of pretrain was killed, probably because"):
+        in_child(die, "pretrain")
+
+
+def die() -> Cost:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
