@@ -85,10 +85,11 @@ class TranslationBatch:
 class LinearCrossEntropy(torch.autograd.Function):
     """The sum of cross_entropy(x @ weight.T + bias, targets), without all logits in memory at once.
 
-    The head and the softmax process one chunk of rows at a time. The forward pass computes the gradients
-    while the chunk's logits are still in cache. So it needs one (chunk, V) buffer instead of (N, V) logits
-    and their gradient. Matrix products run in `dtype`; softmax and the sum of the loss are in float32 or
-    wider, and the gradients of `weight` and `bias` are summed in the dtypes of those tensors.
+    The head and the softmax process one chunk of rows at a time. The forward pass computes the gradients too,
+    in the memory of the chunk's logits: log softmax, loss, softmax and gradient take its place one after the
+    other, in two passes. So it needs one (chunk, V) buffer instead of (N, V) logits, their log softmax and
+    its gradient. Matrix products run in `dtype`; softmax and the sum of the loss are in float32 or wider, and
+    the gradients of `weight` and `bias` are summed in the dtypes of those tensors.
     """
 
     @staticmethod
@@ -102,10 +103,14 @@ class LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         label_smoothing: float,
     ) -> Tensor:
-        """Compute the loss (see `linear_cross_entropy`), and save the gradients in `ctx` for `backward`."""
+        """Compute the loss (see `linear_cross_entropy`), and save the gradients in `ctx` for `backward`.
+
+        Every target must be a token.
+        """
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
-        grad_weight = torch.zeros_like(weight) if need_weight else None
+        grad_weight = torch.zeros_like(weight) if need_weight and len(x) != chunk_size else None
         grad_bias = torch.zeros_like(bias) if bias is not None and need_bias else None
+        wide = weight.dtype
         x, weight, precise = x.to(dtype), weight.to(dtype), torch.promote_types(dtype, torch.float32)
         grad_x = torch.empty_like(x) if need_x else None
         total = x.new_zeros((), dtype=precise)
@@ -114,25 +119,25 @@ class LinearCrossEntropy(torch.autograd.Function):
             logits = (x[rows] @ weight.T).to(precise)
             if bias is not None:
                 logits += bias
-            real = targets[rows] != IGNORE_INDEX
-            chosen = targets[rows].clamp(min=0)[:, None]
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            wanted = logits.gather(1, chosen)
+            log_p = torch.log_softmax(logits, dim=-1, out=logits)
+            chosen = targets[rows, None]
+            wanted = log_p.gather(1, chosen)
             if label_smoothing:
-                wanted = wanted.lerp(logits.mean(dim=-1, keepdim=True), label_smoothing)
-            total += ((normaliser - wanted)[:, 0] * real).sum()
+                wanted = wanted.lerp(log_p.mean(dim=-1, keepdim=True), label_smoothing)
+            total -= wanted.sum()
             if need_x or need_weight or need_bias:
-                gradient = logits.sub_(normaliser).exp_()  # softmax
-                gradient.scatter_add_(1, chosen, torch.full_like(normaliser, label_smoothing - 1.0))
+                gradient = log_p.exp_()  # softmax
+                gradient.scatter_add_(1, chosen, torch.full_like(wanted, label_smoothing - 1.0))
                 if label_smoothing:
                     gradient -= label_smoothing / len(weight)
-                gradient = gradient.mul_(real[:, None])
                 if grad_bias is not None:
                     grad_bias += gradient.sum(dim=0)
                 gradient = gradient.type_as(x)
                 if grad_x is not None:
                     torch.mm(gradient, weight, out=grad_x[rows])
-                if grad_weight is not None and grad_weight.dtype == dtype:
+                if need_weight and grad_weight is None:  # the only chunk
+                    grad_weight = (gradient.T @ x).to(wide)
+                elif grad_weight is not None and wide == dtype:
                     grad_weight.addmm_(gradient.T, x[rows])
                 elif grad_weight is not None:
                     grad_weight += gradient.T @ x[rows]
@@ -142,16 +147,23 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the gradients that `forward` computed."""
-        scaled = [None if g is None else g * grad_output.type_as(g) for g in ctx.saved_tensors]
-        return (*scaled, None, None, None, None)
+        """Scale the gradients that `forward` computed; a loss that is itself differentiated has scale 1."""
+        gradients = ctx.saved_tensors
+        if grad_output.device.type != "cpu" or float(grad_output) != 1.0:  # elsewhere, looking costs more
+            gradients = [None if g is None else g * grad_output.type_as(g) for g in gradients]
+        return (*gradients, None, None, None, None)
+
+
+# Rows of logits are processed together as far as they fit: 256 MiB in float32. Few, large chunks are faster, since
+# each one adds to the whole gradient of the head.
+LOGITS_AT_ONCE = 2**26
 
 
 def linear_cross_entropy(
     x: Tensor,
     weight: Tensor,
     targets: Tensor,
-    chunk_size: int = 512,
+    chunk_size: int | None = None,
     *,
     bias: Tensor | None = None,
     label_smoothing: float = 0.0,
@@ -161,17 +173,23 @@ def linear_cross_entropy(
     Args:
         x: (N, C), hidden states.
         weight: (V, C), of the output head.
-        targets: (N,), token ids; rows with IGNORE_INDEX do not count.
-        chunk_size: number of rows whose logits are in memory at once.
+        targets: (N,), token ids; rows with IGNORE_INDEX do not count, and get no logits.
+        chunk_size: largest number of rows whose logits are in memory at once; None: LOGITS_AT_ONCE / V.
         bias: (V,), of the output head; None: it has none.
         label_smoothing: share of the target probability spread evenly over all V tokens (Szegedy et al. 2016).
     """
+    real = targets != IGNORE_INDEX
+    if not bool(real.all()):  # prompts and padding, most of a finetuning batch
+        x, targets = x[real], targets[real]
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     # needs_input_grad in a Function ignores whether gradients are enabled
     if not torch.is_grad_enabled():
         weight, bias = weight.detach(), None if bias is None else bias.detach()
-    return LinearCrossEntropy.apply(x, weight, bias, targets, chunk_size, dtype, label_smoothing)
+    at_once = chunk_size or max(1, LOGITS_AT_ONCE // len(weight))
+    chunks = max(1, -(-len(x) // at_once))
+    even = max(1, -(-len(x) // chunks))
+    return LinearCrossEntropy.apply(x, weight, bias, targets, even, dtype, label_smoothing)
 
 
 def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -181,10 +199,7 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
         The sum over all targets other than IGNORE_INDEX, and their number.
     """
     x, targets = model(batch.idx, documents=batch.documents).flatten(0, 1), batch.targets.flatten()
-    real = targets != IGNORE_INDEX
-    if not bool(real.all()):  # prompts and padding, most of a finetuning batch, need no logits
-        x, targets = x[real], targets[real]
-    return linear_cross_entropy(x, model.lm_head.weight, targets), real.sum()
+    return linear_cross_entropy(x, model.lm_head.weight, targets), (targets != IGNORE_INDEX).sum()
 
 
 def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -214,11 +229,9 @@ def sequence_to_sequence(
     Returns:
         The sum over all targets other than IGNORE_INDEX, and their number.
     """
-    hidden, real = model(batch.source, batch.source_lengths, batch.idx), batch.targets != IGNORE_INDEX
-    loss = linear_cross_entropy(
-        hidden[real], model.decoder.lm_head.weight, batch.targets[real], label_smoothing=label_smoothing
-    )
-    return loss, real.sum()
+    x, targets = model(batch.source, batch.source_lengths, batch.idx).flatten(0, 1), batch.targets.flatten()
+    loss = linear_cross_entropy(x, model.decoder.lm_head.weight, targets, label_smoothing=label_smoothing)
+    return loss, (targets != IGNORE_INDEX).sum()
 
 
 def classification(
