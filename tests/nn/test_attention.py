@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from groundup.nn.attention import (
@@ -9,10 +10,11 @@ from groundup.nn.attention import (
     AttentionContext,
     KVCache,
     Memory,
+    RotatedHeads,
     Trace,
     attend_step_by_step,
 )
-from groundup.nn.rotary import rotary_tables
+from groundup.nn.rotary import rotary_tables, rotate
 from tests.tiny import model_config
 
 B, T, C, H, D = 2, 5, 16, 4, 4
@@ -215,3 +217,26 @@ def test_with_rotary_positions_cross_attention_depends_on_the_distance() -> None
 
     torch.testing.assert_close(read(0, 0), read(30, 30), atol=1e-5, rtol=1e-5)
     assert not torch.isclose(read(0, 0), read(30, 0), atol=1e-5).all()
+
+
+@pytest.mark.parametrize("eps", [None, 1e-2])
+@pytest.mark.parametrize("factor", [1.0, 1.3])  # of yarn, on cosines and sines
+@pytest.mark.parametrize("packed", [False, True])
+def test_rotated_heads_and_their_gradients_equal_the_plain_formula(
+    packed: bool, factor: float, eps: float | None
+) -> None:
+    positions = torch.arange(T) if not packed else torch.stack((torch.arange(T), torch.arange(T) + 3))
+    cos, sin = (factor * table.double() for table in rotary_tables(positions, D, 100.0))
+    x = torch.randn(B, T, 8, D, dtype=torch.float64, requires_grad=True)  # 4 queries, 2 keys, 2 values
+
+    def fast(x: Tensor) -> tuple[Tensor, ...]:
+        return RotatedHeads.apply(x, 2, cos, sin, eps)
+
+    def plain(x: Tensor) -> tuple[Tensor, ...]:
+        q, k, v = (part.transpose(1, 2) for part in x.split((4, 2, 2), dim=2))
+        if eps is not None:
+            q, k = (F.rms_norm(part, (D,), eps=eps) for part in (q, k))
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    torch.testing.assert_close(fast(x), plain(x))
+    assert torch.autograd.gradcheck(fast, (x,))

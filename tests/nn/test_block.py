@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from groundup.nn.attention import AttentionContext
-from groundup.nn.block import Block, activate
+from groundup.nn.block import Block, FusedRMSNorm, SquaredReLU, SwiGLU, activate
 from tests.tiny import model_config
 
 
@@ -34,3 +35,21 @@ def test_a_pre_norm_block_with_zero_projections_is_the_identity() -> None:
     for projection in (block.attn.c_proj, block.mlp.c_proj):
         projection.weight.zero_()
     assert torch.equal(block(x, AttentionContext(None)), x)
+
+
+@pytest.mark.parametrize("gain", [False, True])
+def test_rms_norm_and_its_gradients_equal_those_of_torch(gain: bool) -> None:
+    x, weight = (torch.randn(*shape, 8, dtype=torch.float64, requires_grad=True) for shape in ((3, 5), ()))
+    if gain:
+        torch.testing.assert_close(FusedRMSNorm.apply(x, weight, 1e-2), F.rms_norm(x, (8,), weight, 1e-2))
+        assert torch.autograd.gradcheck(lambda x, weight: FusedRMSNorm.apply(x, weight, 1e-2), (x, weight))
+    else:
+        torch.testing.assert_close(FusedRMSNorm.apply(x, None, 1e-2), F.rms_norm(x, (8,), None, 1e-2))
+        assert torch.autograd.gradcheck(lambda x: FusedRMSNorm.apply(x, None, 1e-2), (x,))
+
+
+@pytest.mark.parametrize("function", [SquaredReLU, SwiGLU])
+def test_gradients_of_activations_equal_finite_differences(function: type[torch.autograd.Function]) -> None:
+    assert torch.autograd.gradcheck(
+        function.apply, (torch.randn(3, 8, dtype=torch.float64, requires_grad=True),)
+    )

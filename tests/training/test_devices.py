@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.training.devices import bf16_is_fast, pick_device
-from tests.tiny import CPU
+from groundup.training.devices import bf16_is_fast, flop_counter, matmul_peak, pick_device
+from groundup.training.objectives import Batch, causal_lm, linear_cross_entropy
+from tests.tiny import CPU, random_decoder
 
 
 def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +27,29 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bfloat16_is_never_automatic_on_a_cpu() -> None:
     assert not bf16_is_fast(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "llama", "modern"])
+def test_counted_flops_are_those_of_the_formula(preset: str) -> None:
+    # 6 per weight and token, 12 L C T per token for attention (Chowdhery et al. 2022, appendix B)
+    model = random_decoder(preset)
+    idx = torch.randint(11, (3, 6))
+    with flop_counter() as counter:
+        loss, _ = causal_lm(model.train(), Batch(idx, idx))
+        loss.backward()
+    weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear))
+    assert counter.get_total_flops() == 6 * weights * idx.numel() + 12 * 2 * 16 * 6 * idx.numel()
+
+
+def test_flops_do_not_depend_on_the_number_of_chunks() -> None:
+    x, weight = torch.randn(12, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True)
+    for chunk_size in (1, 5, 12):
+        with flop_counter() as counter:
+            linear_cross_entropy(x, weight, torch.arange(12) % 5, chunk_size).backward()
+        assert counter.get_total_flops() == 6 * x.numel() * 5
+
+
+def test_the_peak_is_measured_once() -> None:
+    peak = matmul_peak(torch.device("cpu"), torch.float32)
+    assert peak > 0
+    assert matmul_peak(torch.device("cpu"), torch.float32) == peak

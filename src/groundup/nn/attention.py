@@ -6,14 +6,15 @@ channels per head, V tokens in the vocabulary.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from groundup.nn.config import ModelConfig
-from groundup.nn.rotary import rotate
+from groundup.nn.rotary import rotate, rotate_into
 
 
 class KeysValues(NamedTuple):
@@ -164,6 +165,69 @@ def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) ->
     return weights @ v, weights
 
 
+class RotatedHeads(torch.autograd.Function):
+    """The queries, keys and values of a projection: queries and keys normalised (with `eps`), then rotated.
+
+    It computes the same as `F.rms_norm` and `rotate` on queries and on keys, but treats both at once, and
+    writes the three gradients where the projection's backward pass reads them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, n_kv_head: int, cos: Tensor, sin: Tensor, eps: float | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Split, normalise and rotate.
+
+        Args:
+            ctx: of autograd.
+            x: (B, T, H + 2 K, D).
+            n_kv_head: K.
+            cos: (..., 1, T, D / 2), from `rotary_tables`.
+            sin: likewise.
+            eps: of the norm; None: no norm.
+
+        Returns:
+            q (B, H, T, D), k (B, K, T, D) and v (B, K, T, D).
+        """
+        cos, sin = cos.transpose(-3, -2), sin.transpose(-3, -2)  # (..., T, 1, D / 2)
+        qk, v = x[:, :, :-n_kv_head], x[:, :, -n_kv_head:]
+        y = torch.empty(qk.shape, dtype=torch.promote_types(x.dtype, cos.dtype), device=x.device)
+        rotate_into(y, qk, cos, sin)
+        scale = None
+        if eps is not None:
+            norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=y.dtype)
+            scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+            y *= scale
+        y = y.type_as(x)
+        ctx.save_for_backward(cos, sin, scale, None if eps is None else y)
+        q, k = y[:, :, :-n_kv_head], y[:, :, -n_kv_head:]
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Rotate the gradients of q and k back; then for the norm, see `RMSNorm`."""
+        cos, sin, scale, y = ctx.saved_tensors
+        gq, gk, gv = (g.transpose(1, 2) for g in gradients)
+        (B, T, H, D), K = gq.shape, gk.shape[2]
+        result = torch.empty(
+            B, T, H + 2 * K, D, dtype=torch.promote_types(gq.dtype, cos.dtype), device=gq.device
+        )
+        heads = (slice(H), slice(H, H + K))
+        for g, part in zip((gq, gk), heads, strict=True):
+            if y is not None:
+                along = (g * y[:, :, part]).sum(dim=-1, keepdim=True) / D
+                squared = (
+                    cos[..., :1].square() + sin[..., :1].square()
+                )  # 1, or yarn's attention factor squared
+                g = torch.addcmul(g, y[:, :, part], along / squared, value=-1)
+            rotate_into(result[:, :, part], g, cos, -sin)
+        if scale is not None:
+            result[:, :, : H + K] *= scale
+        result[:, :, H + K :] = gv
+        return result.type_as(gq), None, None, None, None
+
+
 class Attention(nn.Module):
     """Multi-head attention: softmax(q kᵀ / sqrt(D)) v in H heads (Vaswani et al. 2017, section 3.2).
 
@@ -214,8 +278,14 @@ class Attention(nn.Module):
         Returns:
             q (B, H, T, D), k (B, K, S, D) and v (B, K, S, D); k and v include the cached past.
         """
-        q, k, v = self._heads(self.c_attn(x), self.n_head, self.n_kv_head, self.n_kv_head)
-        q, k = self._normalise_and_rotate(q, context.rotary), self._normalise_and_rotate(k, context.rotary)
+        x = self.c_attn(x)
+        if context.rotary is not None:
+            eps = self.norm_eps if self.qk_norm else None
+            heads = x.unflatten(-1, (-1, self.head_dim))
+            q, k, v = RotatedHeads.apply(heads, self.n_kv_head, *context.rotary, eps)
+        else:
+            q, k, v = self._heads(x, self.n_head, self.n_kv_head, self.n_kv_head)
+            q, k = self._normalise_and_rotate(q, None), self._normalise_and_rotate(k, None)
         if context.cache is not None and context.positions is not None:
             past_k, past_v = context.cache.append(self.layer, k, v, context.positions, context.end)
             if context.end > x.shape[1]:  # otherwise the cache holds nothing but these keys and values
@@ -235,6 +305,15 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
         """Compute the weighted sums of the values (B, H, T, D), and fill the trace if there is one."""
+        if (
+            q.device.type == "cpu"
+            and q.dtype == torch.bfloat16
+            and q.requires_grad
+            and __import__("os").environ.get("STEP_SDPA")
+        ):
+            # one by one, torch multiplies the kernel's small matrices more slowly in bfloat16 than in float32
+            with torch.autocast("cpu", enabled=False):
+                return self._attend(q.float(), k.float(), v.float(), context).type_as(q)
         trace = context.trace if context.trace is not None and context.trace.attention else None
         # The CPU kernel can share key/value heads itself, faster and with the same bits. It is not used in
         # training, because it sums gradients in another order.

@@ -1,6 +1,11 @@
-"""The device and the precision of a training."""
+"""The device, the precision and the speed of a training."""
+
+import time
+from functools import cache
+from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
@@ -33,7 +38,65 @@ def bf16_is_fast(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def product_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
+    """Return the precision of matrix products that `compute.dtype` means on this device."""
+    bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+    return torch.bfloat16 if bf16 else torch.float32
+
+
 def autocast(compute: ComputeConfig, device: torch.device) -> torch.autocast:
     """Return the autocast context in which matrix products have the precision of `compute.dtype`."""
-    bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
+    bf16 = product_dtype(compute, device) == torch.bfloat16
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return a context that counts the floating-point operations of matrix products and attention, and no others.
+
+    Causal attention counts as if it were full (Chowdhery et al. 2022, appendix B).
+    """
+    ops = torch.ops.aten
+    missing = {  # in torch's own table
+        ops.addmm_: _addmm_flops,
+        ops._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        ops._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    return FlopCounterMode(display=False, custom_mapping=missing)
+
+
+def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **more: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, *others: Any, **more: Any) -> int:
+    return 4 * query.numel() * key[2]  # two products, (B, H, T, D) by (B, H, D, S) and back
+
+
+def _attention_backward_flops(
+    grad: torch.Size, query: torch.Size, key: torch.Size, *others: Any, **more: Any
+) -> int:
+    return 2 * _attention_flops(query, key)
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure how many floating-point operations per second matrix products of this device and dtype reach.
+
+    It takes some tens of milliseconds on a CPU, once per process.
+    """
+    return _matmul_peak(device, dtype, torch.get_num_threads())
+
+
+@cache
+def _matmul_peak(device: torch.device, dtype: torch.dtype, threads: int) -> float:
+    n = 1024 if device.type == "cpu" else 4096
+    matrix = torch.ones(
+        n, n, device=device, dtype=dtype
+    )  # no random numbers, so that the training's stay the same
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        torch.mm(matrix, matrix)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best

@@ -7,6 +7,7 @@ step to micro-batches, and a `log` callable.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
-from groundup.training.devices import autocast
+from groundup.training.devices import autocast, flop_counter, matmul_peak, product_dtype
 from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 
@@ -67,7 +68,9 @@ def fit(
         config: the schedule and the optimizer.
         compute: the precision of matrix products, and whether to use torch.compile.
         seed: seeds dropout; `batches` determines the order of the batches.
-        log: is called with the metrics of each step and the number of steps so far.
+        log: is called with the metrics of each step and the number of steps so far. Two of them describe the speed:
+            tokens_per_second and, without torch.compile, mfu, the model FLOP utilisation: the step's matrix products
+            per second as a share of those that the device reaches (Chowdhery et al. 2022).
         evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on every rank.
         monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
             evaluation, and the rows of evaluations have the step of the best as "best_step" (see `best_row`).
@@ -90,7 +93,7 @@ def fit(
             f"set its patience to null."
         )
     device = next(model.parameters()).device
-    rank = dist.get_rank() if _distributed() else 0
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
     optimizers = make_optimizers(model, config.optimizer)
     state = (resume.load(model, optimizers) if resume else None) or TrainingState()
     if _distributed():
@@ -100,6 +103,8 @@ def fit(
     precision = autocast(compute, device)
     runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
+    peak = matmul_peak(device, product_dtype(compute, device))
+    flops_per_token = None  # counted in the first step
     clock = time.perf_counter()
     with tqdm(
         total=config.max_steps,
@@ -119,7 +124,11 @@ def fit(
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer.decay)
             set_lr(optimizers, scale)
-            loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
+            counter = flop_counter() if flops_per_token is None and not compute.compile else None
+            with counter or nullcontext():
+                loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
+            if counter:
+                flops_per_token = counter.get_total_flops() * ranks / tokens
             gradients = [p.grad for p in parameters if p.grad is not None]
             norm = float(nn.utils.get_total_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
@@ -151,13 +160,14 @@ def fit(
             if _out_of_patience(state, config):
                 row["stopped_early"] = 1
             state.history.append(row)
+            speed = {"tokens_per_second": tokens / seconds}
+            if flops_per_token is not None:
+                speed["mfu"] = flops_per_token * tokens / seconds / (peak * ranks)
             if rank == 0:
-                log(
-                    {k: v for k, v in row.items() if k != "step"} | {"tokens_per_second": tokens / seconds},
-                    state.step,
-                )
+                log({k: v for k, v in row.items() if k != "step"} | speed, state.step)
             bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", refresh=False)
+            mfu = f"{speed['mfu']:.0%}" if "mfu" in speed else "?"
+            bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", mfu=mfu, refresh=False)
             if (
                 resume
                 and rank == 0
