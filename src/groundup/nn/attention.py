@@ -305,15 +305,6 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
         """Compute the weighted sums of the values (B, H, T, D), and fill the trace if there is one."""
-        if (
-            q.device.type == "cpu"
-            and q.dtype == torch.bfloat16
-            and q.requires_grad
-            and __import__("os").environ.get("STEP_SDPA")
-        ):
-            # one by one, torch multiplies the kernel's small matrices more slowly in bfloat16 than in float32
-            with torch.autocast("cpu", enabled=False):
-                return self._attend(q.float(), k.float(), v.float(), context).type_as(q)
         trace = context.trace if context.trace is not None and context.trace.attention else None
         # The CPU kernel can share key/value heads itself, faster and with the same bits. It is not used in
         # training, because it sums gradients in another order.

@@ -206,7 +206,7 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.tokens.scatter_(1, positions, idx)
         config = self.config
-        x = self.wte(idx)
+        x = tokens = self.wte(idx)
         if config.scale_embeddings:
             x = x * config.n_embd**0.5
         if self.wpe is not None:
@@ -217,12 +217,23 @@ class Transformer(nn.Module):
             x = x + self.wse(torch.zeros_like(idx) if segments is None else segments)
         # a key contains the token before it, so a model can copy with one layer instead of two
         if self.shift is not None:
-            previous = self._with_past(idx, context, reach=1)[..., 0]
-            known = (previous < config.vocab_size)[..., None]
-            x = x + self.shift * (self.wte(previous.clamp(max=config.vocab_size - 1)) * known)
+            x = torch.addcmul(x, self.shift, self._previous(idx, tokens, context))
         if self.ngrams is not None:
             x = x + self.ngrams(self._with_past(idx, context, self.ngrams.reach))
         return self.drop(x if self.ln_e is None else self.ln_e(x))
+
+    def _previous(self, idx: Tensor, tokens: Tensor, context: AttentionContext) -> Tensor:
+        """Return the embedding of the token before each token of idx (B, T), 0 before the text: (B, T, C).
+
+        `tokens` (B, T, C) are the embeddings of idx. In most passes they contain the previous ones, which saves the
+        second lookup and its gradient, as large as the table.
+        """
+        assert context.positions is not None
+        if context.cache is None and context.common is None:
+            return F.pad(tokens[:, :-1], (0, 0, 1, 0))
+        before = self._with_past(idx, context, reach=1)[..., 0]
+        known = (before < self.config.vocab_size)[..., None]
+        return self.wte(before.clamp(max=self.config.vocab_size - 1)) * known
 
     def _with_past(self, idx: Tensor, context: AttentionContext, reach: int) -> Tensor:
         """Return each token of idx (B, T) after its `reach` predecessors: (B, T, reach + 1).
