@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.training.devices import bf16_is_fast, flop_counter, matmul_peak, pick_device
+from groundup.training.devices import flop_counter, matmul_peak, pick_device, product_dtype
 from groundup.training.objectives import Batch, causal_lm, linear_cross_entropy
 from tests.tiny import CPU, random_decoder
 
@@ -25,8 +25,17 @@ def test_device_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device(replace(CPU, device="auto")).type == "cuda"
 
 
-def test_bfloat16_is_never_automatic_on_a_cpu() -> None:
-    assert not bf16_is_fast(torch.device("cpu"))
+@pytest.mark.parametrize("amx", [True, False])
+def test_bfloat16_is_automatic_only_for_wide_models_on_cpus_with_amx(
+    amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    cpu, auto = torch.device("cpu"), replace(CPU, dtype="auto")
+    narrow, wide = (torch.nn.Sequential(torch.nn.Linear(n, 4 * n)) for n in (128, 256))
+    assert product_dtype(auto, cpu, narrow) == torch.float32
+    assert product_dtype(auto, cpu, wide) == (torch.bfloat16 if amx else torch.float32)
+    assert product_dtype(CPU, cpu, wide) == torch.float32
+    assert product_dtype(replace(CPU, dtype="bfloat16"), cpu, narrow) == torch.bfloat16
 
 
 @pytest.mark.parametrize("preset", ["gpt2", "llama", "modern"])

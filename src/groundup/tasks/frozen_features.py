@@ -84,7 +84,7 @@ def compute_features(
         for start in range(0, len(order), BATCH_SIZE):
             chosen = order[start : start + BATCH_SIZE]
             idx = pad([ids[i] for i in chosen], 0).to(device)
-            with autocast(compute, device):
+            with autocast(compute, device, trunk):
                 x = trunk.below(
                     idx, blocks, lengths=torch.tensor([lengths[i] for i in chosen], device=device)
                 )

@@ -142,7 +142,7 @@ def with_reference(
     with tqdm(total=len(pairs), desc="reference", unit="pair", disable=None) as bar:
         for start in range(0, len(pairs), batch_size):
             some = pairs[start : start + batch_size]
-            with autocast(compute, device):
+            with autocast(compute, device, model):
                 said = answer_log_probs(model, both_answers(some).to(device)).tolist()
             found += [ScoredPair(pair, *nats) for pair, nats in zip(some, said, strict=True)]
             bar.update(len(some))
@@ -202,7 +202,7 @@ def preference_scores(
         batch = preference_batch(pairs[start : start + batch_size]).to(device)
         both = batch.both
         assert both.documents is not None
-        with autocast(compute, device):
+        with autocast(compute, device, model):
             now = _distributions(model, both)
             with bypassed(model):
                 before = _distributions(model, both)

@@ -30,7 +30,9 @@ class ComputeConfig:
     device: Literal["auto", "cpu", "cuda", "mps"]
     """auto: CUDA, then MPS, then the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"]
-    """Precision of matrix products; auto: bfloat16 on CUDA devices that have it in hardware, else float32."""
+    """Precision of matrix products; auto: bfloat16 on devices that have it in hardware (CUDA, and CPUs with AMX for
+    models of at least 256 channels), else float32.
+    """
     threads: Positive
     """Number of CPU threads. Results are bit-identical only for the same number."""
     compile: bool

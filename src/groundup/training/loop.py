@@ -100,10 +100,10 @@ def fit(
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, 0)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    precision = autocast(compute, device)
+    precision = autocast(compute, device, model)
     runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
-    peak = matmul_peak(device, product_dtype(compute, device))
+    peak = matmul_peak(device, product_dtype(compute, device, model))
     flops_per_token = None  # counted in the first step
     clock = time.perf_counter()
     with tqdm(
