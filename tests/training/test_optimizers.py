@@ -12,6 +12,7 @@ from groundup.training import optimizers
 from groundup.training.config import Decay, OptimizerConfig
 from groundup.training.optimizers import (
     Muon,
+    gradient_norm,
     lr_scale,
     make_optimizers,
     set_lr,
@@ -190,3 +191,18 @@ def test_set_lr_scales_from_the_full_rate() -> None:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 assert group["lr"] == group["max_lr"] * scale
+
+
+def test_gradient_norm_against_float64() -> None:
+    torch.manual_seed(0)
+    gradients = [
+        torch.randn(3, 5),
+        torch.randn(4, 6).T,
+        torch.randn(()),
+        torch.randn(1000, 1000) * 1e-3,
+        torch.randn(7),
+    ]
+    expected = torch.cat([g.double().flatten() for g in gradients]).norm()
+    assert float(gradient_norm(gradients)) == pytest.approx(float(expected), rel=1e-5)
+    assert math.isinf(float(gradient_norm([torch.tensor([1.0, math.inf])])))
+    assert math.isnan(float(gradient_norm([torch.tensor([1.0, math.nan])])))

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import autocast, iteration_dtype
-from groundup.training.optimizers import lr_scale, make_optimizers, set_lr
+from groundup.training.optimizers import gradient_norm, lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 from groundup.training.runtime import keep_pages
 
@@ -123,7 +123,7 @@ def fit(
             set_lr(optimizers, scale)
             loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
             gradients = [p.grad for p in parameters if p.grad is not None]
-            norm = float(nn.utils.get_total_norm(gradients)) / count
+            norm = float(gradient_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
