@@ -1,25 +1,12 @@
-"""Settings of the process that make training fast on CPUs: how OpenMP's threads wait, and how memory is allocated.
+"""How the process of a training allocates memory. How its threads wait is set in groundup/__init__.py.
 
-This module does not import torch: the threads' setting has no effect once torch is imported.
+This module does not import torch.
 """
 
 import ctypes
-import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-
-
-def spin_briefly() -> None:
-    """Let OpenMP threads that wait spin only briefly, unless the user's environment says how they wait.
-
-    By default they spin for long, which takes CPU time from other processes: with one busy process on the machine, a
-    training step took 3 to 10 times as long. Without any spinning, a step takes twice as long on an idle machine. A
-    short spin costs nothing there. Child processes inherit the setting.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # GNU's OpenMP, in torch for Linux: iterations
-        os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's OpenMP, in torch for macOS: milliseconds
 
 
 def keep_pages() -> None:
