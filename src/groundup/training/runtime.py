@@ -13,7 +13,7 @@ def keep_pages() -> None:
     """Let glibc keep freed memory for the next step; it does nothing where there is another C library.
 
     By default glibc returns every freed block of megabytes to the kernel, which clears its pages again when the next
-    step asks for them: a fifth of a training step, a third at 124M parameters. With M_MMAP_MAX = 0 (mallopt(3)), large
+    step asks for them: up to a fifth of a training step. With M_MMAP_MAX = 0 (mallopt(3)), large
     blocks are on the heap, and with this M_TRIM_THRESHOLD, the heap does not shrink. So the process keeps the memory
     of its largest moment until it ends.
     """
