@@ -16,6 +16,6 @@ inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
 # for child processes
 os.environ["PYTHONPATH"] = os.pathsep.join([SOURCE, *inherited])
 
-from groundup.training.runtime import keep_pages  # noqa: E402  # from SOURCE; sets how threads wait, too
+from groundup.training.runtime import keep_pages  # noqa: E402  # from SOURCE
 
 keep_pages()

@@ -12,6 +12,7 @@ from groundup.training import optimizers
 from groundup.training.config import AdamWConfig, Decay, MuonConfig, OptimizerConfig
 from groundup.training.optimizers import (
     Muon,
+    gradient_norm,
     gradient_values,
     lr_scale,
     make_optimizers,
@@ -225,3 +226,18 @@ def test_gradient_values_can_be_scaled_in_place() -> None:
     values.mul_(0.5)
     assert table.weight.grad is not None
     assert table.weight.grad.to_dense()[:, 0].tolist() == [0.0, 0.5, 0.0, 1.0, 0.0]
+
+
+def test_gradient_norm_against_float64() -> None:
+    torch.manual_seed(0)
+    gradients = [
+        torch.randn(3, 5),
+        torch.randn(4, 6).T,
+        torch.randn(()),
+        torch.randn(1000, 1000) * 1e-3,
+        torch.randn(7),
+    ]
+    expected = torch.cat([g.double().flatten() for g in gradients]).norm()
+    assert float(gradient_norm(gradients)) == pytest.approx(float(expected), rel=1e-5)
+    assert math.isinf(float(gradient_norm([torch.tensor([1.0, math.inf])])))
+    assert math.isnan(float(gradient_norm([torch.tensor([1.0, math.nan])])))

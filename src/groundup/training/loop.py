@@ -18,7 +18,7 @@ from tqdm import tqdm
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import autocast, flop_counter, iteration_dtype, matmul_peak, product_dtype
-from groundup.training.optimizers import gradient_values, lr_scale, make_optimizers, set_lr
+from groundup.training.optimizers import gradient_norm, gradient_values, lr_scale, make_optimizers, set_lr
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 from groundup.training.runtime import keep_pages
 
@@ -132,7 +132,7 @@ def fit(
             if counter:
                 flops_per_token = counter.get_total_flops() * ranks / tokens
             gradients = gradient_values(parameters)
-            norm = float(nn.utils.get_total_norm(gradients)) / count
+            norm = float(gradient_norm(gradients)) / count
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "

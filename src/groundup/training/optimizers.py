@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -204,6 +204,18 @@ def _torch_optimizer(
         return torch.optim.Adagrad(groups)
     fused = device.type in ("cpu", "cuda", "mps")
     return torch.optim.AdamW(groups, betas=config.betas, fused=fused)
+
+
+def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all gradients together, a scalar.
+
+    On CPUs, dot products are twice as fast as norms, and more exact for tables of millions of weights.
+    """
+    if any(g.device.type != "cpu" for g in gradients):
+        return nn.utils.get_total_norm(gradients)
+    return (
+        torch.stack([torch.dot(flat, flat).float() for g in gradients for flat in [g.flatten()]]).sum().sqrt()
+    )
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
