@@ -74,6 +74,27 @@ def test_a_batch_gives_the_tokens_of_one_alone() -> None:
         assert generate(model, [prompt], max_new_tokens=9, sampling=alone, stop_ids=[]) == [found[i]]
 
 
+@pytest.mark.parametrize("preset", ["gpt2", "modern", "llama"])
+@torch.inference_mode()
+def test_a_row_of_a_cached_batch_equals_the_row_alone_bit_for_bit(preset: str) -> None:
+    model = to_int8_linear(random_decoder(preset, context_length=99, n_embd=64))
+    prompts = [torch.randint(11, (1, n)) for n in (3, 70, 17, 34, 1, 64)]
+    batch, found = model.empty_cache(6, 99), []
+    for row, prompt in enumerate(prompts):
+        model(prompt, batch.rows(row, row + 1))
+        batch.lengths[row] = prompt.shape[1]
+    for step in range(5):
+        found.append(model(torch.full((6, 1), step), batch))
+        batch.lengths += 1
+    for row, prompt in enumerate(prompts):
+        cache = model.empty_cache(1, prompt.shape[1] + 5)
+        model(prompt, cache)
+        cache.lengths += prompt.shape[1]
+        for step in range(5):
+            assert torch.equal(model(torch.full((1, 1), step), cache)[0], found[step][row])
+            cache.lengths += 1
+
+
 @torch.inference_mode()
 def test_a_weight_that_is_not_finite_stays() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))

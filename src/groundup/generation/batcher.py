@@ -59,10 +59,9 @@ class Batcher:
     `step` is called from one thread, again and again; `submit` and `cancel` may be called from any thread and take
     effect at the next step. The order of arrival decides who enters next.
 
-    A request gets the tokens that it would get alone: its prompt is read in the same pieces, its row sees nothing of
-    the others, and it draws from its own generator. Only the rounding of float sums may depend on the number of rows,
-    since libraries for matrix products choose the order of a sum by the shape; that changes a token only where two
-    are equally good within about 1e-6. Int8Linear sums integers, exactly, for any number of rows.
+    A request gets the tokens that it would get alone, apart from rounding: its prompt is read in the same pieces, its
+    row sees nothing of the others, and it draws from its own generator. Libraries for matrix products choose the order
+    of a float sum by the number of rows, so tokens that are almost equally good may change places.
 
     Row i of the cache belongs to the i-th running request; the row after them, to the request whose prompt is being
     read. If a request leaves, the last one takes its row.

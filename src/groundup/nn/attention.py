@@ -157,6 +157,8 @@ class AttentionContext:
     mask: Tensor | None = None  # (B, 1, T or 1, S), True = visible; None = all, or the past if causal
     memory: Memory | None = None
     trace: Trace | None = None
+    # on a CPU: positions in use of each row, if each row reads one token and the rows differ in length
+    ends: list[int] | None = None
     common: Tensor | None = None  # (B,) length of the prefix that all documents of a packed row share
 
 
@@ -274,7 +276,7 @@ class Attention(nn.Module):
             assert context.memory is not None
             q = self._normalise_and_rotate(self._heads(self.c_q(x), self.n_head)[0], context.rotary)
             k, v = context.memory.layers[self.layer]
-            y = self._attend(q, k, v, replace(context, mask=context.memory.mask, causal=False))
+            y = self._attend(q, k, v, replace(context, mask=context.memory.mask, causal=False, ends=None))
         else:
             y = self._attend(*self.queries_keys_values(x, context), context)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
@@ -337,6 +339,12 @@ class Attention(nn.Module):
             y, weights = attend_step_by_step(q, k, v, past if causal else context.mask)
             (trace.cross_weights if self.cross else trace.weights).append(weights)
             return y
+        if context.ends is not None:
+            # one row at a time: no time goes into padding, and the sums are those of the row alone, bit for bit
+            rows = enumerate(context.ends)
+            parts = [(q[i : i + 1], k[i : i + 1, :, :end], v[i : i + 1, :, :end]) for i, end in rows]
+            shared = k.shape[1] < q.shape[1]
+            return torch.cat([F.scaled_dot_product_attention(*part, enable_gqa=shared) for part in parts])
         return F.scaled_dot_product_attention(
             q,
             k,

@@ -168,15 +168,17 @@ class Transformer(nn.Module):
                 f"the text has {longest} tokens; the model reads at most {self.config.context_length}: "
                 f"shorten the text or train with a larger model.context_length."
             )
-        mask = None
+        mask, ends = None, None
         if before and (T > 1 or shortest < before):  # key j is visible to the query at position p if j <= p
             mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
+            if cache is not None and T == 1 and x.device.type == "cpu":
+                ends = (cache.lengths + 1).tolist()
         elif documents is not None:
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
         return AttentionContext(
-            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, common
+            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, ends, common
         )
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:
