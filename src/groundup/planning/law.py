@@ -211,9 +211,12 @@ class LossLaw:
 
         def expected(step: int) -> tuple[float, float]:
             so_far = replace(shape, steps=step, full_steps=full_steps[step - 1])
-            mean = self._loss(so_far, scales[step - 1])
-            factor = math.exp(CURVE_WIDTH * math.hypot(self._doubt(so_far), self.curve_noise))
-            return mean / factor, min(mean * factor, math.log(shape.vocab_size))
+            # text that was read before is easier than new text, but nobody knows by how much
+            fresh = replace(so_far, train_bytes=max(shape.train_bytes, step * shape.step_bytes))
+            mean = self._loss(fresh, scales[step - 1])
+            factor = math.exp(CURVE_WIDTH * math.hypot(self._doubt(fresh), self.curve_noise))
+            low = mean / factor if so_far.passes <= 1 else 0.0
+            return low, min(mean * factor, math.log(shape.vocab_size))
 
         return expected
 
