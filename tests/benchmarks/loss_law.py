@@ -21,17 +21,8 @@ from groundup.files import write_json
 from groundup.nn.config import ModelParams, NgramConfig
 from groundup.nn.decoder import Decoder
 from groundup.planning.facts import REFERENCE, Folders, as_reference, bytes_per_token, gather
-from groundup.planning.law import (
-    PRIORS,
-    LossPoint,
-    RecordedRun,
-    Shape,
-    fit_law,
-    read_runs,
-    schedule,
-    write_law,
-    write_runs,
-)
+from groundup.planning.fitting import LossPoint, RecordedRun, fit_law, read_runs, write_runs
+from groundup.planning.law import PRIORS, Shape, schedule, write_law
 from groundup.planning.params import vocab_size_of
 from groundup.text.documents import text_of
 from groundup.tokenizers.bpe import BPETokenizer

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from groundup.nn.config import ModelParams, NgramConfig
-from groundup.planning.law import PRIORS, LossPoint, RecordedRun, Shape, bits_of, nats_per_token, schedule
+from groundup.planning.fitting import LossPoint, RecordedRun
+from groundup.planning.law import PRIORS, Shape, bits_of, nats_per_token, schedule
 from groundup.training.config import TrainingConfig
 from tests.tiny import model_params, training_config
 

@@ -4,16 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.planning.law import (
-    bits_of,
-    fit_law,
-    load_law,
-    nats_per_token,
-    read_runs,
-    schedule,
-    write_law,
-    write_runs,
-)
+from groundup.planning.fitting import fit_law, read_runs, write_runs
+from groundup.planning.law import bits_of, load_law, nats_per_token, schedule, write_law
 from tests.planning.shapes import GAP, KNOWN, imagined, recorded
 from tests.tiny import ADAMW, model_params, training_config
 

@@ -38,6 +38,8 @@ def watched(log: Log, expected: Expected, say: Callable[[str], None] | None = No
     def log_and_compare(metrics: Mapping[str, float], step: int) -> None:
         nonlocal said
         log(metrics, step)
+        if "train/loss" not in metrics:  # the final evaluation
+            return
         losses.append(metrics["train/loss"])
         if said or step < FIRST_STEP or len(losses) < WINDOW:
             return
