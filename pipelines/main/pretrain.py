@@ -27,16 +27,13 @@ def main(
     compute: ComputeConfig,
 ) -> None:
     """Write the checkpoint, its loss curve and its metrics; `contamination` only makes DVC run check_splits first."""
-    from groundup.planning.watch import expected_losses, watched
+    from groundup.planning.watch import watched
     from groundup.tasks.pretraining import pretrain_checkpoint
-    from groundup.training.resume import clear_states
-    from groundup.training.shards import decoded_texts
+    from groundup.training import resume, shards
 
     paths = (tokens, tokenizer, out, curve, state)
     run.reads(tokens / "train.bin", "tokens-train", "training")
-    val = run.reads(tokens / "val.bin", "tokens-val", "validation")
-    expected = expected_losses(tokens, tokenizer, model, pretrain.training)
-    log = watched(run.log, expected, lambda warning: run.tag("plan.warning", warning))
+    log = watched(run, tokens, tokenizer, model, pretrain.training)
     figures = pretrain_checkpoint(
         *paths, model=model, config=pretrain, compute=compute, log=log, show=run.text
     )
@@ -50,8 +47,8 @@ def main(
         input_example=["Hi, how are you"],
         params=CONTINUATION_PARAMS,
         metrics={f"val/{name}": figures["val"][name] for name in ("bpb", "loss")},
-        dataset=val,
-        trained_on=fingerprints({"text": text} for text in decoded_texts(tokens, "train", tokenizer)),
+        dataset=run.reads(tokens / "val.bin", "tokens-val", "validation"),
+        trained_on=fingerprints({"text": text} for text in shards.decoded_texts(tokens, "train", tokenizer)),
         card=pretraining_card(figures),
     )
-    clear_states(state)
+    resume.clear_states(state)

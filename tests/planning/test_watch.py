@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.planning.watch import FIRST_STEP, WINDOW, expected_losses, watched
+from groundup.planning.watch import FIRST_STEP, WINDOW, compared, expected_losses
 from tests.pipelines.prepared import MODEL, make_corpus
 from tests.tiny import training_config
 
@@ -11,7 +11,7 @@ def losses_of(loss: float, capsys: pytest.CaptureFixture[str]) -> tuple[list[str
     """Log a constant loss for 300 steps; 3 to 4 is expected."""
     said: list[str] = []
     logged: list[int] = []
-    log = watched(lambda metrics, step: logged.append(step), lambda step: (3.0, 4.0), said.append)
+    log = compared(lambda metrics, step: logged.append(step), lambda step: (3.0, 4.0), said.append)
     for step in range(1, 301):
         log({"train/loss": loss}, step)
     return said, capsys.readouterr().err, logged
@@ -37,11 +37,11 @@ def test_an_expected_loss_is_not_mentioned(capsys: pytest.CaptureFixture[str]) -
 
 def test_single_steps_and_a_resumed_run_are_not_judged() -> None:
     said: list[str] = []
-    log = watched(lambda metrics, step: None, lambda step: (3.0, 4.0), said.append)
+    log = compared(lambda metrics, step: None, lambda step: (3.0, 4.0), said.append)
     for step in range(200, 200 + WINDOW - 1):  # fewer steps than the window since resuming
         log({"train/loss": 9.0}, step)
     assert said == []
-    log = watched(lambda metrics, step: None, lambda step: (3.0, 4.0), said.append)
+    log = compared(lambda metrics, step: None, lambda step: (3.0, 4.0), said.append)
     for step in range(300, 300 + WINDOW):
         log({"train/loss": 3.5}, step)
     log({"train/loss": 9.0}, 400)  # one outlier

@@ -14,6 +14,7 @@ from groundup.nn.config import ModelParams
 from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
 from groundup.planning.facts import bytes_per_token
 from groundup.planning.law import Expected, Shape, load_law
+from groundup.tracking import Run
 from groundup.training.config import TrainingConfig
 from groundup.training.shards import decoded_texts, read_meta
 
@@ -22,7 +23,7 @@ FIRST_STEP = 100  # in the first steps, hardly anything has been learned and the
 WINDOW = 20  # steps whose mean loss is compared
 
 
-def watched(log: Log, expected: Expected, say: Callable[[str], None] | None = None) -> Log:
+def compared(log: Log, expected: Expected, say: Callable[[str], None] | None = None) -> Log:
     """Return a `log` for `fit` that also says, once, if the training loss leaves the expected range.
 
     The mean loss of the last WINDOW steps is compared, from FIRST_STEP on. Nothing else changes.
@@ -59,6 +60,15 @@ def watched(log: Log, expected: Expected, say: Callable[[str], None] | None = No
             say(message)
 
     return log_and_compare
+
+
+def watched(run: Run, tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Log:
+    """Return a `log` for `fit` that logs to a run, compares the loss (see `compared`), and tags the run with a warning.
+
+    The other arguments and errors are those of `expected_losses`.
+    """
+    expected = expected_losses(tokens, tokenizer, model, training)
+    return compared(run.log, expected, lambda warning: run.tag("plan.warning", warning))
 
 
 def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Expected:
