@@ -185,14 +185,13 @@ def _probe(
     params: PlannedParams, facts: Facts, progress: Callable[[Sequence[str]], Iterator[str]]
 ) -> Mapping[str, Cost]:
     """Run the probe of every training stage, one after another."""
-    shared = {"compute": params.compute, "facts": facts}
+    model, compute = params.model, params.compute
+    spam, instructions = params.finetune_spam, params.finetune_instructions
     work: dict[str, Callable[[], Cost]] = {
-        "pretrain": partial(probe.pretraining, params.model, params.pretrain, **shared),
-        "finetune_spam": partial(probe.spam_finetuning, params.model, params.finetune_spam, **shared),
-        "finetune_instructions": partial(
-            probe.instruction_finetuning, params.model, params.finetune_instructions, **shared
-        ),
-        "evaluate": partial(probe.answering, params.model, params.evaluate, **shared),
+        "pretrain": partial(probe.pretraining, model, params.pretrain, compute, facts),
+        "finetune_spam": partial(probe.spam_finetuning, model, spam, compute, facts),
+        "finetune_instructions": partial(probe.instruction_finetuning, model, instructions, compute, facts),
+        "evaluate": partial(probe.answering, model, params.evaluate, compute, facts),
     }
     return {name: probe.in_child(work[name], name) for name in progress(list(work))}
 
