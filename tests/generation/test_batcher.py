@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from threading import Thread
 from typing import Any
 
@@ -164,6 +165,25 @@ def test_requests_come_from_other_threads() -> None:
         thread.join()
     found = run(batcher)
     assert [found[numbers[i]] for i in range(12)] == [alone(model, request) for request in wanted]
+
+
+def test_a_request_may_arrive_while_another_is_cancelled() -> None:
+    batcher = Batcher(random_decoder())
+
+    class Number(int):
+        """When it is compared, another request arrives, as from a thread that runs just then."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            submit(batcher, ([1], 1, Sampling()))
+            return int(self) == other
+
+    batcher._numbers = map(Number, count())  # type: ignore[assignment]
+    numbers = [int(submit(batcher, ([1], 1, Sampling()))) for _ in range(3)]
+    batcher.cancel(numbers[2])
+    events = batcher.step()
+    assert {*numbers} - {int(event.request) for event in events} == {numbers[2]}
 
 
 def test_refuses_a_request_that_cannot_be_answered() -> None:
