@@ -28,14 +28,43 @@ def test_freed_blocks_stay_with_the_process() -> None:
     assert shown in ({"default": "False", "keep": "True"}, {"default": "", "keep": ""})
 
 
-@pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_other_systems_are_left_alone(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+class Glibc:
+    """Stands in for the C library, and records what is set."""
+
+    def __init__(self) -> None:
+        self.settings: list[tuple[int, int]] = []
+
+    def mallopt(self, name: int, value: int) -> None:
+        self.settings.append((name, value))
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", [(-4, 0), (-1, -1)]),  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h, as mallopt(3) says
+        ("darwin", []),
+        ("win32", []),
+    ],
+)
+def test_only_linux_is_set(
+    platform: str, expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Glibc()
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(ctypes, "CDLL", None)  # calling it would raise TypeError
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     runtime.keep_pages()
+    assert library.settings == expected
 
 
-def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_c_library_is_only_asked_whether_it_has_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Musl:
+        def __getattr__(self, name: str) -> None:
+            asked.append(name)
+            raise AttributeError(name)
+
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # as musl, it has no mallopt
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Musl())
     runtime.keep_pages()
+    assert asked == ["mallopt"]

@@ -13,13 +13,13 @@ def keep_pages() -> None:
     """Let glibc keep freed memory for the next step; it does nothing where there is another C library.
 
     By default glibc returns every freed block of megabytes to the kernel, which clears its pages again when the next
-    step asks for them: up to a fifth of a training step. With M_MMAP_MAX = 0 (mallopt(3)), large
-    blocks are on the heap, and with this M_TRIM_THRESHOLD, the heap does not shrink. So the process keeps the memory
-    of its largest moment until it ends.
+    step asks for them: up to a fifth of a training step. With M_MMAP_MAX = 0 (mallopt(3)), large blocks are on the
+    heap, and with M_TRIM_THRESHOLD = -1, the heap never shrinks. So the process keeps the memory of its largest moment
+    until it ends.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_TRIM_THRESHOLD, -1)
