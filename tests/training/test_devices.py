@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
+from groundup.training import devices
 from groundup.training.devices import flop_counter, iteration_dtype, matmul_peak, pick_device, product_dtype
 from groundup.training.objectives import Batch, causal_lm, linear_cross_entropy
 from tests.tiny import CPU, random_decoder
@@ -58,10 +59,18 @@ def test_flops_do_not_depend_on_the_number_of_chunks() -> None:
         assert counter.get_total_flops() == 6 * x.numel() * 5
 
 
-def test_the_peak_is_measured_once() -> None:
-    peak = matmul_peak(torch.device("cpu"), torch.float32)
-    assert peak > 0
-    assert matmul_peak(torch.device("cpu"), torch.float32) == peak
+def test_the_peak_is_measured_again_if_a_step_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, measured = torch.device("cpu"), iter([10.0, 40.0, 20.0])
+    monkeypatch.setattr(devices, "PEAKS", {})
+    monkeypatch.setattr(devices, "_measure_matmul", lambda device, dtype: next(measured))
+    steps = (0.0, 0.0, 9.0, 15.0, 30.0, 50.0, 0.0)
+    found = [matmul_peak(cpu, torch.float32, step) for step in steps]
+    assert found == [10.0, 10.0, 10.0, 40.0, 40.0, 50.0, 50.0]
+
+
+def test_the_measured_peak_of_this_machine() -> None:
+    # from a slow processor to the fastest servers, in operations per second
+    assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32) < 1e15
 
 
 @pytest.mark.parametrize("amx", [True, False])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
+from groundup.training import devices
 from groundup.training.config import ComputeConfig, Decay
 from groundup.training.loop import best_row, fit
 from groundup.training.objectives import Batch, causal_lm
@@ -279,6 +280,17 @@ def test_evaluates_on_schedule_and_at_the_end(interval: int, expected: list[int]
     assert {"train/loss", "lr", "grad_norm", "tokens_seen", "tokens_per_second", "mfu"} <= logged[1].keys()
     assert history[-1]["tokens_seen"] == 12 * 2 * 12
     assert not {"tokens_per_second", "mfu"} & history[-1].keys()  # equal runs, equal rows
+
+
+def test_no_step_uses_more_than_the_peak_if_that_was_measured_on_a_busy_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "PEAKS", {})
+    monkeypatch.setattr(devices, "_measure_matmul", lambda device, dtype: 1.0)
+    logged: list[float] = []
+    train(training_config(), new_model(), log=lambda metrics, step: logged.append(metrics["mfu"]))
+    assert logged[0] == max(logged) == 1.0
+    assert min(logged) > 0
 
 
 def test_gradients_are_clipped_to_the_configured_norm() -> None:

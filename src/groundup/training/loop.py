@@ -70,8 +70,8 @@ def fit(
         compute: the precision of matrix products, and whether to use torch.compile.
         seed: seeds dropout; `batches` determines the order of the batches.
         log: is called with the metrics of each step and the number of steps so far. Two of them describe the speed:
-            tokens_per_second and, without torch.compile, mfu, the model FLOP utilisation: the step's matrix products
-            per second as a share of those that the device reaches (Chowdhery et al. 2022).
+            tokens_per_second and, without torch.compile, mfu, the model FLOP utilisation: operations per second of the
+            step's matrix products as a share of `matmul_peak` (Chowdhery et al. 2022).
         evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on every rank.
         monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
             evaluation, and the rows of evaluations have the step of the best as "best_step" (see `best_row`).
@@ -105,7 +105,8 @@ def fit(
     precision = autocast(compute, device, model)
     runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
-    peak = matmul_peak(device, product_dtype(compute, device, model))
+    products = product_dtype(compute, device, model)
+    peak = matmul_peak(device, products)
     flops_per_token = None  # counted in the first step
     clock = time.perf_counter()
     with tqdm(
@@ -164,7 +165,11 @@ def fit(
             state.history.append(row)
             speed = {"tokens_per_second": tokens / seconds}
             if flops_per_token is not None:
-                speed["mfu"] = flops_per_token * tokens / seconds / (peak * ranks)
+                reached = flops_per_token * tokens / seconds / ranks
+                if reached > peak:
+                    peak = matmul_peak(device, products, at_least=reached)
+                    clock = time.perf_counter()  # measuring does not count as training time
+                speed["mfu"] = reached / peak
             if rank == 0:
                 log({k: v for k, v in row.items() if k != "step"} | speed, state.step)
             bar.update()
