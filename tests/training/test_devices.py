@@ -2,10 +2,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from groundup.errors import BadInput
 from groundup.training import devices
-from groundup.training.devices import flop_counter, iteration_dtype, matmul_peak, pick_device, product_dtype
+from groundup.training.devices import (
+    flop_counter,
+    has_sparse_gradients,
+    iteration_dtype,
+    matmul_peak,
+    pick_device,
+    product_dtype,
+)
 from groundup.training.objectives import Batch, causal_lm, linear_cross_entropy
 from tests.tiny import CPU, random_decoder
 
@@ -66,6 +74,26 @@ def test_the_peak_is_measured_again_if_a_step_was_faster(monkeypatch: pytest.Mon
     steps = (0.0, 0.0, 9.0, 15.0, 30.0, 50.0, 0.0)
     found = [matmul_peak(cpu, torch.float32, step) for step in steps]
     assert found == [10.0, 10.0, 10.0, 40.0, 40.0, 50.0, 50.0]
+
+
+@pytest.mark.parametrize(
+    ("device", "backends", "expected"),
+    [
+        ("cpu", None, True),
+        ("cuda", None, True),
+        ("mps", None, False),
+        ("cuda", "cuda:nccl", False),
+        ("cuda", "cpu:gloo,cuda:nccl", False),
+        ("cpu", "cpu:gloo,cuda:nccl", True),
+        ("cuda", "cpu:gloo,cuda:gloo", True),
+    ],
+)
+def test_where_gradients_can_be_sparse(
+    device: str, backends: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: backends is not None)
+    monkeypatch.setattr(dist, "get_backend_config", lambda: backends)
+    assert has_sparse_gradients(torch.device(device)) == expected
 
 
 def test_the_measured_peak_of_this_machine() -> None:

@@ -218,6 +218,28 @@ def test_with_ngram_lr_only_rows_that_were_read_move_and_as_by_adam(config: Adam
     assert not table.weight.grad.is_sparse  # the next training may want all rows
 
 
+@pytest.mark.parametrize("config", [ADAMW, MUON])
+def test_without_sparse_gradients_ngram_lr_is_the_rate_of_whole_tables(
+    config: AdamWConfig | MuonConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizers, "has_sparse_gradients", lambda device: False)
+    model = random_decoder()
+    assert model.ngrams is not None
+    table = model.ngrams.table
+    before = table.weight.detach().clone()
+    made = make_optimizers(model, replace(config, ngram_lr=0.5, betas=(0.0, 0.0)))
+    idx = torch.tensor([[1, 2, 3, 1, 2, 3]])
+    model.logits(model(idx)).exp().sum().backward()
+    assert table.weight.grad is not None and not table.weight.grad.is_sparse
+    for optimizer in made:
+        optimizer.step()
+    expected = before - 0.5 * table.weight.grad.sign()
+    torch.testing.assert_close(table.weight.detach(), expected, atol=1e-4, rtol=0)
+    set_lr(made, 0.5)
+    rates = [g["lr"] for o in made for g in o.param_groups if any(p is table.weight for p in g["params"])]
+    assert rates == [0.25]
+
+
 def test_gradient_values_can_be_scaled_in_place() -> None:
     table = nn.Embedding(5, 2, sparse=True)
     table(torch.tensor([3, 1, 3])).sum().backward()

@@ -86,6 +86,7 @@ class AdamRates(LearningRates):
     ngram_lr: Rate | None = None
     """Learning rate of the n-gram tables, of which Adam then updates only the rows that a step has read, so that
     large tables cost no time; null or missing = they are updated like the other tables, all rows in every step.
+    Where gradients cannot be sparse (on MPS and with several GPUs), all rows are updated at this rate.
     """
 
 

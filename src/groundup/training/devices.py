@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -63,6 +64,14 @@ def iteration_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype
     """
     bf16 = compute.dtype == "bfloat16" or (compute.dtype == "auto" and bf16_is_fast(device))
     return torch.bfloat16 if bf16 else torch.float32
+
+
+def has_sparse_gradients(device: torch.device) -> bool:
+    """Return whether gradients on this device may be sparse: MPS has none, and NCCL does not sum them over ranks."""
+    over_nccl = (
+        dist.is_available() and dist.is_initialized() and f"{device.type}:nccl" in dist.get_backend_config()
+    )
+    return device.type != "mps" and not over_nccl
 
 
 def autocast(compute: ComputeConfig, device: torch.device, model: nn.Module) -> torch.autocast:

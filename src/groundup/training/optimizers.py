@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from groundup.nn.transformer import NgramEmbedding
 from groundup.training.config import AdagradConfig, AdamRates, Decay, MuonConfig, OptimizerConfig, SGDConfig
+from groundup.training.devices import has_sparse_gradients
 from groundup.training.orthogonal import orthogonalise
 
 Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
@@ -124,17 +125,19 @@ def make_optimizers(
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     ngrams = [m.table for m in model.modules() if isinstance(m, NgramEmbedding)]
-    by_row = isinstance(config, AdamRates) and config.ngram_lr is not None
+    device = next(model.parameters()).device
+    ngram_lr = config.ngram_lr if isinstance(config, AdamRates) else None
+    by_row = ngram_lr is not None and has_sparse_gradients(device)
     for table in ngrams:
         table.sparse = by_row  # the gradient has only the rows that were read
-    read_rows = {id(table.weight) for table in ngrams if by_row}
+    at_ngram_lr = {id(table.weight) for table in ngrams if ngram_lr is not None}
     matrices: dict[int, list[Tensor]] = defaultdict(list)  # by the number of stacked projections
-    embeddings, rows, vectors, heads = [], [], [], []
+    embeddings, ngram_tables, vectors, heads = [], [], [], []
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        if id(p) in read_rows:
-            rows.append(p)
+        if id(p) in at_ngram_lr:
+            ngram_tables.append(p)
         elif id(p) in tables:
             embeddings.append(p)
         elif p.ndim < 2:
@@ -167,11 +170,14 @@ def make_optimizers(
     else:
         flat = [p for group in matrices.values() for p in group]
         groups.append({"params": flat, "lr": config.max_lr, "weight_decay": config.weight_decay})
+    if not by_row:
+        groups.append({"params": ngram_tables, "lr": ngram_lr, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if groups:
-        optimizers.append(_torch_optimizer(groups, config, next(model.parameters()).device))
-    if rows and isinstance(config, AdamRates) and config.ngram_lr is not None:
-        optimizers.append(torch.optim.SparseAdam(rows, config.ngram_lr, config.betas))
+        optimizers.append(_torch_optimizer(groups, config, device))
+    if by_row and ngram_tables:
+        assert isinstance(config, AdamRates) and ngram_lr is not None
+        optimizers.append(torch.optim.SparseAdam(ngram_tables, ngram_lr, config.betas))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["max_lr"] = group["lr"]
@@ -194,6 +200,17 @@ def gradient_values(parameters: Iterable[Tensor]) -> list[Tensor]:
     return found
 
 
+def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all gradients together, a scalar.
+
+    On CPUs, dot products are twice as fast as norms, and more exact for tables of millions of weights.
+    """
+    if any(g.device.type != "cpu" for g in gradients):
+        return nn.utils.get_total_norm(gradients)
+    flat = [g.flatten() for g in gradients]
+    return torch.stack([torch.dot(x, x).float() for x in flat]).sum().sqrt()
+
+
 def _torch_optimizer(
     groups: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
 ) -> torch.optim.Optimizer:
@@ -204,18 +221,6 @@ def _torch_optimizer(
         return torch.optim.Adagrad(groups)
     fused = device.type in ("cpu", "cuda", "mps")
     return torch.optim.AdamW(groups, betas=config.betas, fused=fused)
-
-
-def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the norm of all gradients together, a scalar.
-
-    On CPUs, dot products are twice as fast as norms, and more exact for tables of millions of weights.
-    """
-    if any(g.device.type != "cpu" for g in gradients):
-        return nn.utils.get_total_norm(gradients)
-    return (
-        torch.stack([torch.dot(flat, flat).float() for g in gradients for flat in [g.flatten()]]).sum().sqrt()
-    )
 
 
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None:
