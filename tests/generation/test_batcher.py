@@ -90,10 +90,8 @@ def test_reasons_to_finish() -> None:
     first, second = batcher.step(), batcher.step()
     assert first[:2] == [Event(0, greedy[0], None), Event(1, None, "stop")]
     assert second[0] == Event(0, greedy[1], "length")
-    assert [event.finish for event in (first[2], second[1])] == [
-        None,
-        "length",
-    ]  # the context has 6 positions
+    # the context has 6 positions
+    assert [event.finish for event in (first[2], second[1])] == [None, "length"]
     assert not len(batcher) and batcher.step() == []
 
 
@@ -112,9 +110,8 @@ def test_a_cancelled_request_frees_its_place_and_disturbs_nobody() -> None:
         for event in batcher.step():
             assert event.request not in gone
             found[event.request].append(event.token)
-    for number in sorted(
-        set(numbers) - gone - {1, 2}
-    ):  # those two may have begun before the first step ended
+    # requests 1 and 2 may have got tokens in the first step
+    for number in sorted(set(numbers) - gone - {1, 2}):
         prompt, _, sampling = wanted[number]
         assert found[number] == alone(model, (prompt, 9, sampling))
 

@@ -9,7 +9,7 @@ from groundup.errors import BadInput
 from groundup.generation.sampling import Sampling
 from groundup.nn.transformer import check_finite
 
-# Tokens to sort for nucleus sampling; those that reach top_p are rarely more.
+# Number of tokens that nucleus sampling sorts first; more are rarely needed to reach top_p.
 LIKELY = 512
 
 
@@ -29,9 +29,8 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
     probs = logits.softmax(dim=-1)
     if sampling.top_p < 1:
-        ordered, order = probs.topk(
-            min(LIKELY, probs.shape[-1]), dim=-1
-        )  # sorting all takes ten times as long
+        # sorting all takes ten times as long
+        ordered, order = probs.topk(min(LIKELY, probs.shape[-1]), dim=-1)
         before = ordered.cumsum(dim=-1) - ordered
         if bool((before[..., -1] < sampling.top_p).any()):  # the set may be larger
             ordered, order = probs.sort(dim=-1, descending=True)

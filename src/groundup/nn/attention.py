@@ -95,7 +95,7 @@ class KVCache:
         )
 
     def copy(self, source: "KVCache", origin: int, row: int, n: int) -> None:
-        """Copy the first n positions of row `origin` of a cache, perhaps this one, to `row` of this one, in place."""
+        """Copy the first n positions of row `origin` of `source`, which may be this cache, to `row` of this cache."""
         for mine, theirs in zip((*self.keys, *self.values), (*source.keys, *source.values), strict=True):
             mine[row, :, :n] = theirs[origin, :, :n]
         self.tokens[row, :n] = source.tokens[origin, :n]
@@ -186,8 +186,8 @@ def attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) ->
 class RotatedHeads(torch.autograd.Function):
     """The queries, keys and values of a projection: queries and keys normalised (with `eps`), then rotated.
 
-    It computes the same as `F.rms_norm` and `rotate` on queries and on keys, but treats both at once, and
-    writes the three gradients where the projection's backward pass reads them.
+    It computes the same as `F.rms_norm` and `rotate`, but for queries and keys at once, and writes the three
+    gradients into the one tensor that the projection's backward pass reads.
     """
 
     @staticmethod
@@ -197,12 +197,12 @@ class RotatedHeads(torch.autograd.Function):
         """Split, normalise and rotate.
 
         Args:
-            ctx: of autograd.
+            ctx: autograd's context.
             x: (B, T, H + 2 K, D).
             n_kv_head: K.
             cos: (..., 1, T, D / 2), from `rotary_tables`.
-            sin: likewise.
-            eps: of the norm; None: no norm.
+            sin: (..., 1, T, D / 2), from `rotary_tables`.
+            eps: is added to the mean square by the norm; None: no norm.
 
         Returns:
             q (B, H, T, D), k (B, K, T, D) and v (B, K, T, D).
@@ -224,7 +224,7 @@ class RotatedHeads(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Rotate the gradients of q and k back; then for the norm, see `RMSNorm`."""
+        """Apply the gradient of the norm and the inverse rotation to the gradients of q and k."""
         cos, sin, scale, y = ctx.saved_tensors
         gq, gk, gv = (g.transpose(1, 2) for g in gradients)
         (B, T, H, D), K = gq.shape, gk.shape[2]
@@ -235,9 +235,8 @@ class RotatedHeads(torch.autograd.Function):
         for g, part in zip((gq, gk), heads, strict=True):
             if y is not None:
                 along = (g * y[:, :, part]).sum(dim=-1, keepdim=True) / D
-                squared = (
-                    cos[..., :1].square() + sin[..., :1].square()
-                )  # 1, or yarn's attention factor squared
+                # 1, or yarn's attention factor squared
+                squared = cos[..., :1].square() + sin[..., :1].square()
                 g = torch.addcmul(g, y[:, :, part], along / squared, value=-1)
             rotate_into(result[:, :, part], g, cos, -sin)
         if scale is not None:

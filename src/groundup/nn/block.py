@@ -15,7 +15,7 @@ from groundup.nn.config import ModelConfig
 
 
 class FusedRMSNorm(torch.autograd.Function):
-    """RMS normalisation of x (..., C) in few kernels, for CPUs: torch has one only for other devices.
+    """RMS normalisation of x (..., C) in few kernels, for CPUs; torch has a single kernel on other devices only.
 
     Its gradient is that of layer normalisation, for which torch has a kernel, at mean 0 and without the term
     that comes from subtracting the mean.

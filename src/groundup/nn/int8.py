@@ -25,9 +25,8 @@ class Int8Linear(nn.Module):
         weight = linear.weight.detach().float()
         scales = (weight.abs().amax(dim=1) / LEVELS).clamp(min=torch.finfo(torch.float32).tiny).double()
         zeros = torch.zeros(len(weight), dtype=torch.long)
-        with (
-            warnings.catch_warnings()
-        ):  # torch calls quantised tensors deprecated; nothing else packs for this kernel
+        # torch calls quantised tensors deprecated, but nothing else packs weights for this kernel
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         self.packed: Any = torch.ops.quantized.linear_prepack(rounded, None)

@@ -230,7 +230,6 @@ class Transformer(nn.Module):
         `tokens` (B, T, C) are the embeddings of idx. In most passes they contain the previous ones, which saves the
         second lookup and its gradient, as large as the table.
         """
-        assert context.positions is not None
         if context.cache is None and context.common is None:
             return F.pad(tokens[:, :-1], (0, 0, 1, 0))
         before = self._with_past(idx, context, reach=1)[..., 0]

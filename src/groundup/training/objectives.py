@@ -147,9 +147,9 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the gradients that `forward` computed; a loss that is itself differentiated has scale 1."""
+        """Scale the gradients that `forward` computed; nothing is scaled if the loss itself is differentiated."""
         gradients = ctx.saved_tensors
-        if grad_output.device.type != "cpu" or float(grad_output) != 1.0:  # elsewhere, looking costs more
+        if grad_output.device.type != "cpu" or float(grad_output) != 1.0:  # a GPU would have to be waited for
             gradients = [None if g is None else g * grad_output.type_as(g) for g in gradients]
         return (*gradients, None, None, None, None)
 

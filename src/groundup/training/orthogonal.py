@@ -8,9 +8,9 @@ iterations apply such a polynomial again and again. Three things make them cheap
 - Two polynomials at once are computed from G alone, whose side is the smaller side of X, and X is multiplied once.
 - The bound by which X is divided at the start is tight, so that singular values start close to 1.
 
-Two polynomials so bring the momentum of a training about as close to U Vᵀ as three iterations with the coefficients of
-Jordan et al. 2024, for 13 instead of 27 products of G's size if X is four times as wide as high, and 7 instead of 9 if
-it is square.
+With them, two polynomials bring the momentum of a training about as close to U Vᵀ as three iterations with the
+coefficients of Jordan et al. 2024. If X is four times as wide as high, they take as much time as 13 products of two
+matrices of G's size, instead of 27; if X is square, 7 instead of 9.
 """
 
 import functools
@@ -74,9 +74,8 @@ def _factors(gram: Tensor, quintics: Sequence[Quintic], *, first: bool) -> Tenso
         divisor = (size * bound).sqrt()
     factor = _quintic(gram, square, quintics[0])
     if len(quintics) == 2:
-        gram = factor @ (
-            factor @ gram
-        )  # of the matrices after the first polynomial, since all of these commute
+        # the Gram matrix after the first polynomial, since factor and gram commute
+        gram = factor @ (factor @ gram)
         factor = _quintic(gram, gram @ gram, quintics[1]) @ factor
     return factor if divisor is None else factor / divisor
 
