@@ -100,12 +100,16 @@ def test_status_follows_the_exception(store: Any, tmp_path: Path, error: BaseExc
     }
 
 
-def test_floating_point_operations_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
+def test_floating_point_operations_of_all_trainings_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), stage_run("work", {}, {}, root=tmp_path) as run:
-        run.log_flop(2e15)
-        run.log_flop(3e15)
+        run.log({"loss": 1.0, "flop": 5e14}, 1)
+        run.log({"loss": 1.0, "flop": 15e14}, 2)
+        for seed in (1, 2):
+            run.log_of_seed(seed)({"loss": 1.0, "flop": 15e14}, 1)
         raise ValueError("no")
-    assert runs(store)["work"].data.metrics["system/flop"] == 5e15
+    found = runs(store)["work"].data.metrics
+    assert found["system/flop"] == 5e15
+    assert "flop" not in found
 
 
 def test_sigterm_ends_the_run_as_killed(store: Any, tmp_path: Path) -> None:
