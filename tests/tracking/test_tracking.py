@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -284,6 +285,22 @@ def test_a_store_that_fails_midway_costs_a_warning(
         run.flush()
         monkeypatch.undo()
     assert capsys.readouterr().err == "warning: MLflow could not record this: the server went away\n"
+
+
+def test_system_metrics_that_cannot_begin_cost_a_warning(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = threading.Event()
+
+    def gone(_: str) -> None:
+        asked.set()
+        raise OSError("the store is gone")
+
+    monkeypatch.setattr("groundup.tracking.store._client_of", gone)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    with stage_run("work", {}, {}, root=tmp_path):
+        assert asked.wait(60)
+    assert "warning: MLflow could not record this: the store is gone\n" in capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
