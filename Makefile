@@ -65,7 +65,7 @@ mend: $(READY) .git/HEAD  ## repair what a killed run left behind (make repro, s
 
 # run a pipeline, then show what it spent and what the cache saved, also if a stage has failed
 repro-and-costs = @since=$$(date +%s); echo "$(2)"; $(2); code=$$?; \
-	echo; python -m pipelines.spent $(1) --since $$since || true; exit $$code
+	echo; python -m pipelines.spent $(1) --since $$since $$(test $$code = 0 || echo --stopped) || true; exit $$code
 
 # the commands of repro-<profile>
 define run-profile

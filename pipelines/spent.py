@@ -1,4 +1,4 @@
-"""What a run of a pipeline spent, and what DVC's cache saved: `python -m pipelines.spent main --since SECONDS`.
+"""What the newest run of a pipeline spent, and what DVC's cache saved: `python -m pipelines.spent main`.
 
 Both are read from MLflow, where every stage records its time, processor time, peak memory and floating-point
 operations. What a stage that did not run would have spent is what it spent when it last ran with the same inputs.
@@ -93,7 +93,8 @@ def spent(
         pipeline: a name in PIPELINES.
         since: when the pipeline began, in seconds since the epoch.
         parent: the pipeline's run, if stages of other runs are to be left out.
-        skipped: the stages that did not run, as in `recorded_keys`; None: all others of the pipeline.
+        skipped: the stages that did not have to run, as in `recorded_keys`; None: all others of the pipeline, but
+            none if one has failed, because DVC stops there.
     """
     recorder = connection.recorder
     runs = [
@@ -103,6 +104,8 @@ def spent(
     ]
     ran = [_cost(run.tags["stage"], run.status.lower(), run) for run in runs]
     names = {cost.stage for cost in ran}
+    if skipped is None and any(cost.state != "finished" for cost in ran):
+        skipped = ()
     saved = []
     for stage, key in recorded_keys(root).items():
         dvc_yaml, name = split(stage)
@@ -183,8 +186,15 @@ def _log(run: Run, found: Spent) -> None:
 def main(
     pipeline: Annotated[str, typer.Argument(help=f"One of {', '.join(PIPELINES)}.")] = "main",
     since: Annotated[
-        float | None, typer.Option(help="When the pipeline began, in seconds since the epoch.")
+        float | None,
+        typer.Option(
+            help="When the pipeline began, in seconds since the epoch. [default: when its newest run began]"
+        ),
     ] = None,
+    stopped: Annotated[
+        bool,
+        typer.Option("--stopped", help="An error stopped DVC, so the stages that did not run do not count."),
+    ] = False,
 ) -> None:
     """Print what the stages of a pipeline spent since a time, and what DVC's cache saved."""
     root = workspace()
@@ -193,17 +203,17 @@ def main(
             raise BadInput(f"{pipeline} is not a pipeline; expected one of {', '.join(PIPELINES)}")
         connection = connect(root)
         with explained(connection.uri):
-            began = time.time() if since is None else since
-            found = spent(connection, root, pipeline, began)
-            wanted = {"kind": "pipeline", "pipeline": pipeline}
-            last = connection.recorder.find(wanted) if found.ran else None
-            if last and connection.recorder.run(last).start >= began * 1000:
-                run = Run(connection, last, root)
+            newest = connection.recorder.find({"kind": "pipeline", "pipeline": pipeline})
+            start = connection.recorder.run(newest).start / 1000 if newest else time.time()
+            began = start if since is None else since
+            found = spent(connection, root, pipeline, began, skipped=() if stopped else None)
+            if newest and found.ran and start >= began:
+                run = Run(connection, newest, root)
                 _log(run, found)
                 run.flush()
     except BadInput as error:
         sys.exit(f"error: {error}")
-    print(found.table())
+    print(found.table() if found.ran or found.saved else "No stage ran.")
 
 
 if __name__ == "__main__":

@@ -107,10 +107,14 @@ def test_the_command_logs_in_the_run_of_the_pipeline(store: Any) -> None:
     parent = store.recorder.create("abc", {"kind": "pipeline", "pipeline": "main"})
     finish(store, "quick", parent, "FAILED", wall=2.0, cpu=1.0, memory=30.0)
     shown = CliRunner().invoke(app, ["main", "--since", str(since)])
-    assert "| quick    | failed |" in shown.output
+    assert "| quick   | failed |" in shown.output
+    assert "saved" not in shown.output  # DVC stopped, so the others may have to run
+    assert CliRunner().invoke(app, ["main"]).output == shown.output  # the newest run of the pipeline
     assert store.recorder.run(parent).metrics["system/wall_seconds"] == 2.0
     assert [file.path for file in store.client.list_artifacts(parent)] == ["spent.md"]
     assert CliRunner().invoke(app, ["typo"]).exit_code == 1
+    stopped = CliRunner().invoke(app, ["main", "--since", str(now(store)), "--stopped"])
+    assert stopped.output == "No stage ran.\n"
 
 
 def test_a_run_without_a_store_has_no_costs(tmp_path: Path) -> None:

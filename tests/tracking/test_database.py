@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import groundup
-from groundup.tracking import connect
+from groundup.tracking import connect, stage_run
 from groundup.tracking.database import SCHEMA, DatabaseRecorder, experiment_of
 from groundup.tracking.recorder import Metric, Recorder, input_of
 from groundup.tracking.store import Connection
@@ -203,3 +203,35 @@ def test_a_light_stage_does_not_import_mlflow(store: Connection, tmp_path: Path)
     assert done.stdout == "[]\n"
     [run] = store.client.search_runs([store.experiment_id])
     assert run.info.status == "FINISHED" and run.data.metrics["rows"] == 5
+
+
+def test_what_cannot_be_recorded_does_not_stop_the_stage(
+    store: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stage_run("work", {}, {}, root=tmp_path) as run:
+        run.tag("path", os.fsdecode(b"caf\xe9.txt"))  # not UTF-8
+        run.text(os.fsdecode(b"caf\xe9.txt"), "one.txt")
+        run.tag("colour", "blue")
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as opened, opened:
+            opened.execute("DELETE FROM experiments")  # as `mlflow gc` does
+        run.log_of_seed(1)({"loss": 1.0}, 1)
+    assert capsys.readouterr().err.count("warning: MLflow could not record this") == 3
+    assert store.recorder.status(run.run_id) == "FINISHED"
+    assert store.recorder.tags(run.run_id)["colour"] == "blue"
+
+
+def test_a_deleted_experiment_gets_no_runs(store: Connection) -> None:
+    from mlflow.exceptions import MlflowException
+
+    store.client.delete_experiment(store.experiment_id)
+    with pytest.raises(MlflowException, match="must be in the 'active' state"):
+        store.recorder.create("work", {})
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket/runs?version=2", "mlflow-artifacts:/1", "file:///tmp/a b/"])
+def test_the_folder_of_artifacts_is_where_mlflow_puts_it(store: Connection, folder: str) -> None:
+    made = store.client.create_experiment("elsewhere", folder)
+    elsewhere = Connection(store.uri, made, store.root, store.database)
+    ours, theirs = (recorder.create("work", {}) for recorder in (elsewhere.recorder, Recorder(elsewhere)))
+    found = [store.client.get_run(one).info.artifact_uri.replace(one, "RUN") for one in (ours, theirs)]
+    assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,12 +101,16 @@ def test_status_follows_the_exception(store: Any, tmp_path: Path, error: BaseExc
     }
 
 
-def test_floating_point_operations_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
+def test_floating_point_operations_of_all_trainings_of_a_stage_are_added(store: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), stage_run("work", {}, {}, root=tmp_path) as run:
-        run.log_flop(2e15)
-        run.log_flop(3e15)
+        run.log({"loss": 1.0, "flop": 5e14}, 1)
+        run.log({"loss": 1.0, "flop": 15e14}, 2)
+        for seed in (1, 2):
+            run.log_of_seed(seed)({"loss": 1.0, "flop": 15e14}, 1)
         raise ValueError("no")
-    assert runs(store)["work"].data.metrics["system/flop"] == 5e15
+    found = runs(store)["work"].data.metrics
+    assert found["system/flop"] == 5e15
+    assert "flop" not in found
 
 
 def test_sigterm_ends_the_run_as_killed(store: Any, tmp_path: Path) -> None:
@@ -280,6 +285,22 @@ def test_a_store_that_fails_midway_costs_a_warning(
         run.flush()
         monkeypatch.undo()
     assert capsys.readouterr().err == "warning: MLflow could not record this: the server went away\n"
+
+
+def test_system_metrics_that_cannot_begin_cost_a_warning(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = threading.Event()
+
+    def gone(_: str) -> None:
+        asked.set()
+        raise OSError("the store is gone")
+
+    monkeypatch.setattr("groundup.tracking.store._client_of", gone)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    with stage_run("work", {}, {}, root=tmp_path):
+        assert asked.wait(60)
+    assert "warning: MLflow could not record this: the store is gone\n" in capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)

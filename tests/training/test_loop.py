@@ -277,9 +277,30 @@ def test_evaluates_on_schedule_and_at_the_end(interval: int, expected: list[int]
     assert not model.training
     assert [row["step"] for row in history if "val/loss" in row] == expected
     assert list(logged) == list(range(1, 13))
-    assert {"train/loss", "lr", "grad_norm", "tokens_seen", "tokens_per_second", "mfu"} <= logged[1].keys()
+    assert {"train/loss", "lr", "grad_norm", "tokens_seen", "tokens_per_second", "flop", "mfu"} <= logged[
+        1
+    ].keys()
     assert history[-1]["tokens_seen"] == 12 * 2 * 12
-    assert not {"tokens_per_second", "mfu"} & history[-1].keys()  # equal runs, equal rows
+    assert not {"tokens_per_second", "flop", "mfu"} & history[-1].keys()  # equal runs, equal rows
+
+
+def test_the_floating_point_operations_of_every_step_are_logged() -> None:
+    def squares(model: nn.Linear, batch: Numbers) -> tuple[Tensor, Tensor]:
+        return model(batch.values).square().sum(), torch.tensor(len(batch.values))
+
+    config = training_config(max_steps=4, optimizer=SGD)
+    batch, logged = Numbers(torch.ones(3, 8)), list[float]()
+    fit(
+        nn.Linear(8, 5, bias=False),
+        squares,
+        lambda step: [batch] * (2 if step == 3 else 1),
+        config,
+        CPU,
+        seed=1,
+        log=lambda row, step: logged.append(row["flop"]),
+    )
+    one = 2 * 2 * 3 * 8 * 5  # the outputs and the gradient of the weights: two products of 3, 8 and 5
+    assert logged == [one, one, one, 2 * one]
 
 
 def test_no_step_uses_more_than_the_peak_if_that_was_measured_on_a_busy_machine(

@@ -29,7 +29,6 @@ from groundup.text.overlap import TextIndex, normalise
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]
 
-# of a message in a split; a new one also has the name of its "increment"
 SPLITS = ("train", "val", "test", "gate")
 
 BOOK_SEED = 123

@@ -105,7 +105,7 @@ def _train(
     def log_per_byte(row: Mapping[str, float], step: int) -> None:
         # a token's amount of text depends on the tokenizer, so only losses per byte can be compared
         bits = row["train/loss"] / math.log(2) / bytes_per_token
-        log({"train/bpb": bits, "lr": row["lr"]}, step)
+        log({"train/bpb": bits, "lr": row["lr"], "flop": row.get("flop", 0.0)}, step)
 
     start, busy = time.perf_counter(), time.process_time()
     sizes = (decoder.config.context_length, training.batch_size, training.grad_accum_steps)

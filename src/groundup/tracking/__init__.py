@@ -260,12 +260,13 @@ def _system_metrics(run: Run) -> Iterator[None]:
     connection, monitors = run.connection, list[Any]()
 
     def begin() -> None:
-        connection.client  # noqa: B018  # imports MLflow
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+        with run.forgiving():
+            connection.client  # noqa: B018  # imports MLflow
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        monitor = SystemMetricsMonitor(run.run_id, tracking_uri=connection.uri)
-        monitor.start()
-        monitors.append(monitor)
+            monitor = SystemMetricsMonitor(run.run_id, tracking_uri=connection.uri)
+            monitor.start()
+            monitors.append(monitor)
 
     timer = threading.Timer(float(os.environ["MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"]), begin)
     timer.daemon = True

@@ -13,8 +13,8 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -28,7 +28,7 @@ SCHEMA = "dc11669786a5"  # the last migration of the database (alembic) of MLflo
 BUSY_SECONDS = 60.0  # to wait for another process that writes
 LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
 _KEY = re.compile(r"\w[\w./ -]{0,249}", re.ASCII)
-_LONGEST = 5000  # characters of a value; MLflow shortens or refuses longer ones
+_LONGEST = 5000  # characters of a value that MLflow stores as it is; its limits are 6000 (parameters) and 8000 (tags)
 
 
 class DatabaseRecorder(Recorder):
@@ -40,32 +40,32 @@ class DatabaseRecorder(Recorder):
         self._database = database
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
-        if not _all_plain(tags) or len(name) > 250:
+        folder = self._folder()
+        if folder is None or not name or len(name) > 250 or not _all_plain(tags):
             return super().create(name, tags)
         run_id = uuid.uuid4().hex
-        with self._transaction() as store:
-            [[folder]] = store.execute(
-                "SELECT artifact_location FROM experiments WHERE experiment_id = ?", self._experiment
-            )
-            row = {
-                "run_uuid": run_id,
-                "name": name,
-                "source_type": "UNKNOWN",
-                "source_name": "",
-                "entry_point_name": "",
-                "user_id": tags.get("mlflow.user", "unknown"),
-                "status": "RUNNING",
-                "start_time": _now(),
-                "source_version": "",
-                "lifecycle_stage": "active",
-                "artifact_uri": f"{folder.rstrip('/')}/{run_id}/artifacts",
-                "experiment_id": int(self._connection.experiment_id),
-            }
+        row = {
+            "run_uuid": run_id,
+            "name": name,
+            "source_type": "UNKNOWN",
+            "source_name": "",
+            "entry_point_name": "",
+            "user_id": tags.get("mlflow.user", "unknown"),
+            "status": "RUNNING",
+            "start_time": _now(),
+            "source_version": "",
+            "lifecycle_stage": "active",
+            "artifact_uri": f"{folder.rstrip('/')}/{run_id}/artifacts",
+            "experiment_id": int(self._connection.experiment_id),
+        }
+        everything = {**tags, "mlflow.runName": name}
+        with closing(_open(self._database)) as store:
+            store.execute("BEGIN IMMEDIATE")
             _insert(store, "runs", [row])
-            everything = {**tags, "mlflow.runName": name}
             _insert(
                 store, "tags", [{"key": k, "value": v, "run_uuid": run_id} for k, v in everything.items()]
             )
+            store.execute("COMMIT")
         return run_id
 
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
@@ -233,13 +233,13 @@ class DatabaseRecorder(Recorder):
     def _experiment(self) -> list[int]:
         return [int(self._connection.experiment_id)]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield the database in a transaction, which is undone if the block raises an error."""
-        with closing(_open(self._database)) as store:
-            store.execute("BEGIN IMMEDIATE")
-            yield store
-            store.execute("COMMIT")
+    def _folder(self) -> str | None:
+        """Return the folder of the experiment's artifacts; None without an experiment, or with a folder elsewhere."""
+        query = (
+            "SELECT artifact_location FROM experiments WHERE experiment_id = ? AND lifecycle_stage = 'active'"
+        )
+        [folder] = next(iter(self._rows(query, self._experiment)), [None])
+        return folder if folder and folder.startswith(("file:///", "/")) else None
 
     def _write(self, run_id: str, write: Callable[[sqlite3.Connection], bool]) -> bool:
         """Call `write` in a transaction; undo it and return False if it returns False or the run is unknown."""

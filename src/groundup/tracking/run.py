@@ -56,7 +56,7 @@ class Run:
         self.workspace = workspace or root
         self.name, self.parent, self.config = name, parent, config
         self.steps = 0  # the largest step for which a metric was logged
-        self.flop = 0.0  # see `log_flop`
+        self.flop = 0.0  # of the logged training steps
         self._children: dict[str, Run] = {}
         self._delivery = Delivery(connection, run_id, root, outage or Outage())
         self._send = self._delivery.send
@@ -68,21 +68,24 @@ class Run:
             self._send("params", dict(flat[start : start + BATCH_PARAMS]))
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics at `step` (optimizer updates); they are sent in batches every few seconds and at the end."""
+        """Log metrics at `step` (optimizer updates); they are sent in batches every few seconds and at the end.
+
+        "flop", the floating-point operations of a training step, is only added up; `log_usage` logs the sum.
+        """
         if self.connection is None:
             return
         now = int(time.time() * 1000)
         self.steps = max(self.steps, step or 0)
-        self._delivery.buffer([Metric(key, float(value), now, step or 0) for key, value in metrics.items()])
-
-    def log_flop(self, flop: float) -> None:
-        """Add floating-point operations that the stage has done; their sum is logged when it ends."""
-        self.flop += flop
+        self.flop += metrics.get("flop", 0.0)
+        self._delivery.buffer(
+            [Metric(key, float(value), now, step or 0) for key, value in metrics.items() if key != "flop"]
+        )
 
     def log_usage(self) -> None:
         """Log time, memory and floating-point operations of the process, which runs nothing but this stage."""
         usage = {f"system/{name}": value for name, value in asdict(processes.used()).items()}
-        self.log(usage | ({"system/flop": self.flop} if self.flop else {}))
+        flop = self.flop + sum(child.flop for child in self._children.values())
+        self.log(usage | ({"system/flop": flop} if flop else {}))
 
     def log_of_seed(self, seed: int) -> Callable[[Mapping[str, float], int | None], None]:
         """Return the `log` of a child run for one seed, so that MLflow's charts draw the curves of all seeds."""

@@ -170,7 +170,8 @@ def explained(uri: str) -> Iterator[None]:
 
 def errors_of_store() -> tuple[type[Exception], ...]:
     """Return the errors of a store that fails or refuses a request; MLflow is not imported to name its own."""
-    errors: list[type[Exception]] = [OSError, sqlite3.Error]
+    # UnicodeError: a text that is not UTF-8, such as a file name
+    errors: list[type[Exception]] = [OSError, sqlite3.Error, UnicodeError]
     if "mlflow" in sys.modules:
         from mlflow.exceptions import MlflowException
 

@@ -61,7 +61,7 @@ def _send(connection: "Connection", run_id: str, text: str) -> None:
 
 def is_lasting(error: BaseException) -> bool:
     """Return whether an error means that the store would refuse the request again; if not, it did not answer."""
-    return getattr(error, "error_code", "INTERNAL_ERROR") in {
+    return isinstance(error, UnicodeError) or getattr(error, "error_code", "INTERNAL_ERROR") in {
         *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "INVALID_STATE"),
         *("BAD_REQUEST", "PERMISSION_DENIED", "NOT_FOUND", "FEATURE_DISABLED", "NOT_IMPLEMENTED"),
     }

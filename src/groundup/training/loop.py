@@ -69,9 +69,10 @@ def fit(
         config: the schedule and the optimizer.
         compute: the precision of matrix products, and whether to use torch.compile.
         seed: seeds dropout; `batches` determines the order of the batches.
-        log: is called with the metrics of each step and the number of steps so far. Two of them describe the speed:
-            tokens_per_second and, without torch.compile, mfu, the model FLOP utilisation: operations per second of the
-            step's matrix products as a share of `matmul_peak` (Chowdhery et al. 2022).
+        log: is called with the metrics of each step and the number of steps so far. Some describe the speed:
+            tokens_per_second and, without torch.compile, flop, the floating-point operations of the step's matrix
+            products, and mfu, the model FLOP utilisation: those operations per second as a share of `matmul_peak`
+            (Chowdhery et al. 2022).
         evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on every rank.
         monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
             evaluation, and the rows of evaluations have the step of the best as "best_step" (see `best_row`).
@@ -165,11 +166,12 @@ def fit(
             state.history.append(row)
             speed = {"tokens_per_second": tokens / seconds}
             if flops_per_token is not None:
-                reached = flops_per_token * tokens / seconds / ranks
+                flop = flops_per_token * tokens
+                reached = flop / seconds / ranks
                 if reached > peak:
                     peak = matmul_peak(device, products, at_least=reached)
                     clock = time.perf_counter()  # measuring does not count as training time
-                speed["mfu"] = reached / peak
+                speed |= {"flop": flop, "mfu": reached / peak}
             if rank == 0:
                 log({k: v for k, v in row.items() if k != "step"} | speed, state.step)
             bar.update()

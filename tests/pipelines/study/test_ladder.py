@@ -23,4 +23,4 @@ def test_writes_the_row_and_logs_comparable_metrics(tmp_path: Path) -> None:
     assert params == {"tokenizer": "wordpiece"}
     assert logged["val_bpb"] == pytest.approx(sum(found["val_bpb"].values()) / 2, abs=1e-5)
     assert logged["parameters"] == found["parameters"]
-    assert {"spam_f1", "train/bpb", "tokens_per_second"} <= logged.keys()
+    assert {"spam_f1", "train/bpb", "tokens_per_second", "flop"} <= logged.keys()
