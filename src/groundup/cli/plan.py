@@ -28,10 +28,10 @@ def plan(
         bool, typer.Option("--strict", help="Exit with 1 if the run exceeds a limit of the section plan.")
     ] = False,
 ) -> None:
-    """Predict time, peak memory, disk space and bits per byte of a run before it starts.
+    """Estimate time, peak memory, disk space and bits per byte of a run before it starts.
 
-    A few real steps of each training are timed, which takes about 20 seconds. The bits per byte come from a law that
-    was fitted to recorded runs. The limits are in the section plan of params.yaml.
+    A few real steps of each training are timed, for about 3 seconds each. The bits per byte come from a law that was fitted
+    to recorded runs. docs/usage.md says how exact both are. The limits are in the section plan of params.yaml.
 
     \b
       groundup plan
