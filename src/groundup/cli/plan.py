@@ -1,13 +1,14 @@
 """`groundup plan`: what a run of the main pipeline will take and give, before it starts."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundup.errors import BadInput
+from groundup.cli.trace import project_folder
 
 if TYPE_CHECKING:
     from groundup.planning.plan import Plan
@@ -45,13 +46,9 @@ def plan(
     from groundup.planning.params import read_planned
     from groundup.planning.plan import make_plan
 
-    root = Path()
-    if not (root / "dvc.yaml").is_file():
-        raise BadInput(
-            f"{root.absolute()} has no dvc.yaml; expected the project's folder: change to it and try again."
-        )
+    root = Path(os.path.relpath(project_folder()))  # short in messages
     params = read_planned(root / "params.yaml", overrides or ())
-    folders = Folders.of(PREPARED)
+    folders = Folders.of(root / PREPARED)
 
     def progress(names: Sequence[str]) -> Iterator[str]:
         with tqdm(names, desc="probe", unit="stage", leave=False) as bar:
