@@ -7,8 +7,8 @@
 `make bench-peers` adds llama.cpp, which is compiled; the other programs are in the project's environment. Tokenization,
 word vectors and stages read the data of `make repro`. Other work on the machine falsifies the figures.
 
-Results go to reports/benchmarks/, one JSON file per benchmark, with commit, versions and processor; rows that did not run keep
-their earlier figures. `make docs` then writes docs/benchmarks.md.
+Results go to reports/benchmarks/, one JSON file per benchmark, with commit, versions and processor; rows that did not
+run keep their earlier figures. `make docs` then writes docs/benchmarks.md.
 """
 
 import argparse

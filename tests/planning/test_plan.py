@@ -11,6 +11,7 @@ from groundup.planning.params import PlannedParams
 from groundup.planning.plan import Bits, Plan, PlannedStage, make_plan, over_budget
 from groundup.tokenizers.bpe import BytePairConfig
 from groundup.tracking.config import TrackingConfig
+from groundup.training.config import TrainingConfig
 from tests.pipelines.prepared import MODEL, PRETRAIN
 from tests.planning.tiny_facts import INSTRUCTIONS, SPAM
 from tests.tiny import ADAMW, CPU, EVALUATE, training_config
@@ -87,6 +88,19 @@ def test_another_optimizer_is_mentioned(quick: None, tmp_path: Path) -> None:
     other = replace(PARAMS, pretrain=replace(PRETRAIN, training=training_config(optimizer=ADAMW)))
     found = make_plan(other, Folders.of(tmp_path), tmp_path)
     assert any("adamw may learn slower" in sentence for sentence in found.assumed)
+
+
+def test_what_max_seconds_leaves_out_is_not_planned(quick: None, tmp_path: Path) -> None:
+    def planned(training: TrainingConfig) -> Plan:
+        params = replace(PARAMS, pretrain=replace(PRETRAIN, training=training))
+        return make_plan(params, Folders.of(tmp_path), tmp_path)
+
+    training = training_config(max_steps=10**6, max_seconds=0.5)
+    found = planned(training)
+    assert 0 < found.steps < 10_000
+    assert found.tokens == found.steps * 2 * MODEL.context_length
+    fewer = replace(probe.shortened(training, found.steps), max_seconds=None)
+    assert found.bits == planned(fewer).bits
 
 
 def test_a_limit_becomes_a_warning(quick: None, tmp_path: Path) -> None:

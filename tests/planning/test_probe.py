@@ -19,7 +19,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.resume import Resume
 from tests.pipelines.prepared import MODEL, PRETRAIN
 from tests.planning.tiny_facts import FACTS, INSTRUCTIONS, SPAM
-from tests.tiny import CPU, EVALUATE, training_config
+from tests.tiny import ADAMW, CPU, EVALUATE, training_config
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +61,14 @@ def test_a_planned_pretraining_has_the_parts_of_a_real_one(
     assert cost.memory > cost.weights
 
 
-def test_time_grows_with_the_steps_and_ends_with_max_seconds() -> None:
-    parts = {"steps": 100.0, "evaluation": 10.0}
-    assert probe._limited(parts, training_config()) == parts
-    assert probe._limited(parts, training_config(max_seconds=20.0)) == {"steps": 20.0, "evaluation": 2.0}
+def test_a_training_ends_with_max_seconds() -> None:
+    optimizer = replace(ADAMW, warmup_steps=50)
+    training = training_config(max_steps=100, eval_interval=10, optimizer=optimizer)
+    assert probe._in_time(training, 1.0) == training
+    limited = probe._in_time(replace(training, max_seconds=20.0), 1.0)
+    assert (limited.max_steps, limited.optimizer.warmup_steps) == (20, 10)
+    assert probe._evaluations(limited) == 2
+    assert probe._in_time(replace(training, max_seconds=2000.0), 1.0).max_steps == 100
     assert probe._evaluations(training_config(eval_interval=0)) == 1
     assert probe._saves(training_config(checkpoint_interval=0)) == 0
 

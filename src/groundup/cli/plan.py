@@ -31,8 +31,8 @@ def plan(
 ) -> None:
     """Estimate time, peak memory, disk space and bits per byte of a run before it starts.
 
-    A few real steps of each training are timed, for about 3 seconds each. The bits per byte come from a law that was fitted
-    to recorded runs. docs/usage.md says how exact both are. The limits are in the section plan of params.yaml.
+    A few real steps of each training are timed, for some seconds each. The bits per byte come from a law that was
+    fitted to recorded runs. docs/usage.md says how exact both are. The limits are in the section plan of params.yaml.
 
     \b
       groundup plan

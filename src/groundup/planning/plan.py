@@ -122,7 +122,7 @@ def make_plan(
     costs = _probe(params, facts, progress)
     recorded = recorded_seconds(root)
     stages = tuple(_stages(costs, recorded, facts, params))
-    training = params.pretrain.training
+    training = probe.shortened(params.pretrain.training, costs["pretrain"].steps)
     shape = Shape.of(
         params.model, training, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
     )

@@ -54,6 +54,7 @@ class Cost:
         device_memory: peak memory of the GPU, in bytes; 0 on a CPU.
         state: bytes of the resumable state; 0 if none is saved.
         weights: bytes of the trained model.
+        steps: of the training; fewer than `max_steps` if `max_seconds` ends it earlier.
     """
 
     seconds: Mapping[str, float]
@@ -61,6 +62,7 @@ class Cost:
     device_memory: int = 0
     state: int = 0
     weights: int = 0
+    steps: int = 0
 
     @property
     def total_seconds(self) -> float:
@@ -125,6 +127,7 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
         per_sample = _seconds(
             lambda: generate(decoder, prompts, max_new_tokens=new, sampling=CONTINUATION, stop_ids=())
         )
+    training = _in_time(training, measured.step)
     evaluations = _evaluations(training)
     seconds = {
         "steps": training.max_steps * measured.step,
@@ -132,7 +135,7 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
         + evaluations * per_sample * config.sample_tokens / max(new, 1),
         "saving": measured.save * _saves(training),
     }
-    return _cost(_limited(seconds, training), decoder, measured)
+    return _cost(seconds, decoder, measured, training)
 
 
 def spam_finetuning(
@@ -173,15 +176,15 @@ def spam_finetuning(
     some = texts[: 2 * ANSWERED]
     per_token = _seconds(lambda: predict(classifier, some, blocks=blocks)) / sum(map(len, some))
     tokens = {split: sum(min(n, context) for n in facts.spam[split]) for split in ("val", "test")}
+    training = _in_time(training, measured.step)
     evaluated = _evaluations(training) * tokens["val"] + tokens["val"] + tokens["test"]
     seconds = {
         "steps": training.max_steps * measured.step,
         "evaluation": per_token * evaluated,
         "saving": measured.save * _saves(training),
     }
-    limited = _limited(seconds, training)
-    total = {part: value * len(config.seeds) for part, value in limited.items()}
-    return _cost(total | {"features": feature_seconds}, decoder, measured)
+    total = {part: value * len(config.seeds) for part, value in seconds.items()}
+    return _cost(total | {"features": feature_seconds}, decoder, measured, training)
 
 
 def instruction_finetuning(
@@ -213,12 +216,13 @@ def instruction_finetuning(
     val = examples("val", config.eval_examples)
     some = val[:ANSWERED]
     per_example = _seconds(lambda: answer_loss(decoder, some, training.batch_size)) / len(some)
+    training = _in_time(training, measured.step)
     seconds = {
         "steps": training.max_steps * measured.step,
         "evaluation": _evaluations(training) * per_example * len(val),
         "saving": measured.save * _saves(training),
     }
-    return _cost(_limited(seconds, training), decoder, measured)
+    return _cost(seconds, decoder, measured, training)
 
 
 def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig, facts: Facts) -> Cost:
@@ -331,15 +335,29 @@ def _saves(training: TrainingConfig) -> int:
     return (training.max_steps - 1) // training.checkpoint_interval if training.checkpoint_interval else 0
 
 
-def _limited(seconds: Mapping[str, float], training: TrainingConfig) -> dict[str, float]:
-    """Shorten the parts of a training that ends after `max_seconds` of steps."""
-    share = min(1.0, (training.max_seconds or math.inf) / max(seconds["steps"], 1e-9))
-    return {part: value * share for part, value in seconds.items()}
+def _in_time(training: TrainingConfig, step_seconds: float) -> TrainingConfig:
+    """Return a training with the steps that it makes in `max_seconds`."""
+    if training.max_seconds is None:
+        return training
+    return shortened(training, min(training.max_steps, math.ceil(training.max_seconds / step_seconds)))
 
 
-def _cost(seconds: Mapping[str, float], model: Any, measured: Measured) -> Cost:
+def shortened(training: TrainingConfig, steps: int) -> TrainingConfig:
+    """Return a training that ends after `steps` steps, with the same shares of warm-up and decay.
+
+    So does one that `max_seconds` ends: its learning rates follow the time.
+    """
+    warmup_steps = round(training.optimizer.warmup_steps * steps / training.max_steps)
+    return replace(
+        training, max_steps=steps, optimizer=replace(training.optimizer, warmup_steps=warmup_steps)
+    )
+
+
+def _cost(seconds: Mapping[str, float], model: Any, measured: Measured, training: TrainingConfig) -> Cost:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Cost(dict(seconds), peak_memory(), _peak_device_memory(), measured.state, weights)
+    return Cost(
+        dict(seconds), peak_memory(), _peak_device_memory(), measured.state, weights, training.max_steps
+    )
 
 
 def peak_memory() -> int:
