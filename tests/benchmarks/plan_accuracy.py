@@ -18,7 +18,8 @@ from groundup.nn.config import ModelParams, NgramConfig
 from groundup.planning import probe
 from groundup.planning.facts import Facts, Folders, bytes_per_token, gather
 from groundup.planning.law import Shape, load_law
-from groundup.planning.probe import Cost, in_child, peak_memory
+from groundup.planning.measuring import in_child, peak_memory
+from groundup.planning.probe import Cost
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.training.config import ComputeConfig, PretrainConfig
 from pipelines.params import MainParams, load_params

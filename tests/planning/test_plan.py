@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from groundup.planning import plan, probe
+from groundup.planning import measuring, plan, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Folders
 from groundup.planning.params import PlannedParams
@@ -38,8 +38,8 @@ PLAN = Plan(1000, 10, 100, 0.5, STAGES, Bits(1.7, 1.6, 1.8, "60 recorded runs"),
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probe in this process, as briefly as possible, and look at no store."""
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
-    monkeypatch.setattr(probe, "in_child", lambda work, name: work())
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "in_child", lambda work, name: work())
     monkeypatch.setattr(plan, "recorded_seconds", lambda root: {"validate": 100.0})
 
 

@@ -1,19 +1,15 @@
 """The probes of tiny models: what they count is what the real trainings do. Times depend on the machine."""
 
-import pickle
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
-from groundup.planning import probe
-from groundup.planning.probe import Cost, in_child
+from groundup.planning import measuring, probe
 from groundup.tasks import pretraining
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.resume import Resume
@@ -24,7 +20,7 @@ from tests.tiny import ADAMW, CPU, EVALUATE, training_config
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
 
 
 def test_a_planned_pretraining_has_the_parts_of_a_real_one(
@@ -92,25 +88,3 @@ def test_frozen_blocks_and_adapters_are_probed_as_they_are_trained() -> None:
     full = replace(INSTRUCTIONS, training=training_config(checkpoint_interval=1))
     states = [probe.instruction_finetuning(MODEL, c, CPU, FACTS).state for c in (saving, full)]
     assert 0 < states[0] < states[1]  # a state has only what is trained
-
-
-def test_a_child_returns_its_cost_or_its_error() -> None:
-    cost = in_child(partial(probe.answering, MODEL, EVALUATE, CPU, FACTS), "evaluate")
-    assert pickle.loads(pickle.dumps(cost)) == cost
-    assert cost.memory < 2e9
-    wrong = partial(probe.answering, replace(MODEL, n_head=3), EVALUATE, CPU, FACTS)
-    with pytest.raises(BadInput, match="expected n_embd to be a multiple of n_head"):
-        in_child(wrong, "evaluate")
-
-
-def test_a_child_that_is_killed_is_explained() -> None:
-    with pytest.raises(BadInput, match="the probe of pretrain was killed, probably because"):
-        in_child(die, "pretrain")
-
-
-def die() -> Cost:
-    import os
-    import signal
-
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError

@@ -124,8 +124,7 @@ def gather(folders: Folders, vocab_size: int, prompt_style: str) -> Facts:
         assumed.append(
             f"{folders.instructions} or its tokenizer is not there yet: the default ones are assumed"
         )
-    if of_spam is None or of_instructions is None:
-        usual_scale = usual_bytes_per_token(known["vocab_size"]) / size
+    usual_scale = usual_bytes_per_token(known["vocab_size"]) / size
     spam = _scaled(of_spam, scale) if of_spam else _spread(known["spam"], usual_scale)
     prompts, answers, families = of_instructions or (None, None, known["families"])
     return Facts(

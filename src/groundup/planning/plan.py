@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from groundup.planning import probe
+from groundup.planning import measuring, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Facts, Folders, gather
 from groundup.planning.law import Shape, load_law
@@ -193,7 +193,7 @@ def _probe(
         "finetune_instructions": partial(probe.instruction_finetuning, model, instructions, compute, facts),
         "evaluate": partial(probe.answering, model, params.evaluate, compute, facts),
     }
-    return {name: probe.in_child(work[name], name) for name in progress(list(work))}
+    return {name: measuring.in_child(work[name], name) for name in progress(list(work))}
 
 
 def _stages(
