@@ -103,6 +103,17 @@ def test_what_max_seconds_leaves_out_is_not_planned(quick: None, tmp_path: Path)
     assert found.bits == planned(fewer).bits
 
 
+def test_instructions_that_do_not_fit_into_the_context_are_mentioned(quick: None, tmp_path: Path) -> None:
+    """They would stop the run only after the pretraining."""
+    notes = [
+        make_plan(
+            replace(PARAMS, model=replace(MODEL, context_length=n)), Folders.of(tmp_path), tmp_path
+        ).assumed
+        for n in (16, 512)
+    ]
+    assert [any("raise model.context_length" in note for note in some) for some in notes] == [True, False]
+
+
 def test_a_limit_becomes_a_warning(quick: None, tmp_path: Path) -> None:
     tight = replace(PARAMS, plan=PlanConfig(0.01, None, None))
     assert len(make_plan(tight, Folders.of(tmp_path), tmp_path).warnings) == 1

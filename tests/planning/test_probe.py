@@ -80,6 +80,12 @@ def test_finetuning_and_answering() -> None:
     assert answers.seconds["answers"] > 0
 
 
+def test_an_answer_longer_than_the_context_is_cut() -> None:
+    long = {split: [MODEL.context_length + 5] * len(some) for split, some in FACTS.answers.items()}
+    found = probe.instruction_finetuning(MODEL, INSTRUCTIONS, CPU, replace(FACTS, answers=long))
+    assert found.seconds["steps"] > 0
+
+
 def test_frozen_blocks_and_adapters_are_probed_as_they_are_trained() -> None:
     frozen = replace(SPAM, trainable_blocks=0, token_dropout=0.0)
     assert probe.spam_finetuning(replace(MODEL, dropout=0.0), frozen, CPU, FACTS).seconds["features"] > 0

@@ -78,6 +78,15 @@ class Facts:
         """Number of tokens of its held-out part."""
         return round(self.val_bytes / self.bytes_per_token)
 
+    @property
+    def longest_example(self) -> int:
+        """Number of tokens of the longest instruction with its answer."""
+        return max(
+            prompt + answer
+            for split, prompts in self.prompts.items()
+            for prompt, answer in zip(prompts, self.answers[split], strict=True)
+        )
+
 
 @cache
 def reference() -> dict[str, Any]:

@@ -134,6 +134,12 @@ def make_plan(
         assumed.append(
             f"the loss law has recorded no run with {', '.join(outside)}: its interval is wider there"
         )
+    room = params.model.context_length + 1  # the last token is only a target
+    if facts.longest_example > room:
+        assumed.append(
+            f"the longest instruction has about {facts.longest_example} tokens, of which finetune_instructions "
+            f"accepts {room}: raise model.context_length"
+        )
     if training.optimizer.kind != law.optimizer:
         assumed.append(
             f"the loss law was recorded with {law.optimizer}; {training.optimizer.kind} may learn slower"

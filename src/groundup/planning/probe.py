@@ -165,6 +165,7 @@ def instruction_finetuning(
     def examples(split: str, limit: int | None) -> list[Example]:
         found = []
         for prompt, answer in list(zip(facts.prompts[split], facts.answers[split], strict=True))[:limit]:
+            answer = min(answer, context + 1)
             kept = min(prompt, context + 1 - answer)
             ids = rng.integers(facts.vocab_size, size=kept + answer).tolist()
             found.append(Example(ids, [False] * kept + [True] * answer))
