@@ -25,11 +25,9 @@ from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig, Jud
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig
-from groundup.nn.config import ModelParams
-from groundup.planning.config import PlanConfig
+from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
-from groundup.tokenizers.bpe import TokenizerConfig
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
 from groundup.tracking.config import TrackingConfig
 from groundup.training.config import (
@@ -47,8 +45,8 @@ from groundup.training.config import (
 
 
 @dataclass(frozen=True)
-class MainParams:
-    """The sections of the main pipeline's params.yaml."""
+class MainParams(PlannedParams):
+    """The sections of the main pipeline's params.yaml: those that `groundup plan` reads too, and these."""
 
     __pydantic_config__ = STRICT
 
@@ -57,17 +55,8 @@ class MainParams:
     spam: SpamConfig
     instructions: InstructionsConfig
     inbox: InboxConfig
-    tokenizer: TokenizerConfig
-    model: ModelParams
-    compute: ComputeConfig
-    pretrain: PretrainConfig
-    finetune_spam: SpamTrainingConfig
-    finetune_instructions: InstructionTrainingConfig
-    evaluate: EvaluateConfig
     retrain: RetrainConfig
     monitor: MonitorConfig
-    tracking: TrackingConfig
-    plan: PlanConfig
 
     def __post_init__(self) -> None:
         trainable, blocks = self.finetune_spam.trainable_blocks, self.model.n_layer

@@ -15,6 +15,14 @@ def verdicts(row: Mapping[str, Any], contender: str) -> str:
     return "<br>".join(_verdict(goal) for goal in row["goals"] if goal["contender"] == contender)
 
 
+def code(versions: Mapping[str, str]) -> str:
+    """Format the commit that was measured: "commit 1a2b3c4", with a + if files had changed since."""
+    if "groundup" not in versions:  # the first figures were recorded without it
+        return "*earlier code*"
+    commit, _, changed = versions["groundup"].partition("-")
+    return f"commit {commit[:7]}{'+' if changed else ''}"
+
+
 def _verdict(goal: Mapping[str, Any]) -> str:
     if goal["reached"] is None:
         return "–"

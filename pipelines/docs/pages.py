@@ -14,7 +14,7 @@ from groundup.evaluation.baselines import TITLES as BASELINES
 from groundup.reports.format import interval, percent
 from groundup.reports.objectives import TITLES as FEW_LABELS
 from groundup.reports.starting_points import TITLES as STARTS
-from pipelines.docs.benchmarks import figure, verdicts
+from pipelines.docs.benchmarks import code, figure, verdicts
 from pipelines.docs.catalogue import read_datasets, read_formats
 from pipelines.docs.dag import mermaid, read_dag, table
 from pipelines.docs.parameters import read_parameters
@@ -50,6 +50,7 @@ def generate(root: Path) -> dict[Path, str]:
         "interval": interval,
         "percent": percent,
         "judged": judged,
+        "code": code,
         "figure": figure,
         "verdicts": verdicts,
     }

@@ -51,7 +51,8 @@ def read_parameters(
         definitions = schemas[name]["$defs"]
         values = read_values(root / pipeline.params_yaml)
         sections = files[pipeline.params_yaml] = []
-        for key, schema in schemas[name]["properties"].items():
+        for key in values:
+            schema = schemas[name]["properties"][key]
             chosen, others = _chosen(schema, definitions, values[key])
             sections.append(_section(key, chosen, values[key], others))
             mentioned = {*_mentioned(chosen, definitions), *others}

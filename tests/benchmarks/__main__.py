@@ -7,8 +7,8 @@
 `make bench-peers` adds llama.cpp, which is compiled; the other programs are in the project's environment. Tokenization,
 word vectors and stages read the data of `make repro`. Other work on the machine falsifies the figures.
 
-Results go to reports/benchmarks/, one JSON file per benchmark, with versions and processor; rows that did not run keep
-their earlier figures. `make docs` then writes docs/benchmarks.md.
+Results go to reports/benchmarks/, one JSON file per benchmark, with commit, versions and processor; rows that did not
+run keep their earlier figures. `make docs` then writes docs/benchmarks.md.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import psutil
 from tqdm import tqdm
 
 from groundup.files import read_json, write_json
+from groundup.lineage.repository import revision_of
 from tests.benchmarks.runner import ROOT, Row, Unavailable, run
 
 BENCHMARKS = ("training", "generation", "batching", "tokenization", "embeddings", "stages")
@@ -57,8 +58,10 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that take part; packages that are not installed are left out."""
+    """Return the versions of what takes part: the commit of groundup, and the packages that are installed."""
     found = {"python": platform.python_version()}
+    if commit := revision_of(ROOT):
+        found["groundup"] = commit
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -87,8 +87,7 @@ def trials(skip: int) -> Iterator[Trial]:
         )
         tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** place[7]
         steps = round(tokens / (batch * context))
-        heads = width // 64 or 1
-        heads = heads if width % 64 == 0 else width // 32
+        heads = width // 64 if width % 64 == 0 else width // 32
         ngram = NgramConfig(rows, 32, (2, 3)) if rows else None
         model = ModelParams("modern", context, layers, heads, heads, width, 0.0, ngram)
         trial = Trial(vocab, model, batch, steps, share)

@@ -1,6 +1,6 @@
-"""Compare plans with runs: `python -m tests.benchmarks.plan_accuracy` plans and runs 12 pretrainings.
+"""Compare plans with runs: `python -m tests.benchmarks.plan_accuracy` plans and runs up to 12 pretrainings.
 
-Their values are none of those that the loss law was fitted to. For each, seconds, peak memory and bits per byte are
+None of them is among the runs that the loss law was fitted to. For each, seconds, peak memory and bits per byte are
 planned, then `pretrain_checkpoint` runs in a process of its own and is measured. Needs data/prepared of the default
 pipeline and an otherwise idle machine. The results are added to reports/benchmarks/plan_accuracy.jsonl;
 `--show` only prints the table of what is there, with the bits per byte of the present law.
@@ -18,7 +18,8 @@ from groundup.nn.config import ModelParams, NgramConfig
 from groundup.planning import probe
 from groundup.planning.facts import Facts, Folders, bytes_per_token, gather
 from groundup.planning.law import Shape, load_law
-from groundup.planning.probe import Cost, in_child, peak_memory
+from groundup.planning.measuring import in_child, peak_memory
+from groundup.planning.probe import Cost
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.training.config import ComputeConfig, PretrainConfig
 from pipelines.params import MainParams, load_params

@@ -64,5 +64,19 @@ def test_mistakes(asked: list[PlannedParams], tmp_path: Path, monkeypatch: pytes
     assert "has no dvc.yaml; expected the project's folder" in str(result.exception)
 
 
+def test_a_folder_of_another_pipeline(
+    asked: list[PlannedParams], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a dvc.yaml and a params.yaml too; the plan is that of the project which contains it."""
+    study = tmp_path / "pipelines/study"
+    study.mkdir(parents=True)
+    (tmp_path / ".dvc").mkdir()
+    (study / "dvc.yaml").write_text("stages: {}\n")
+    (study / "params.yaml").write_text("verses: {}\n")
+    monkeypatch.chdir(study)
+    assert CliRunner().invoke(app, ["plan", "-S", "model.n_layer=5"]).exit_code == 0
+    assert asked[0].model.n_layer == 5
+
+
 def test_help_shows_examples() -> None:
     assert "groundup plan -S model.n_layer=4" in CliRunner().invoke(app, ["plan", "--help"]).stdout

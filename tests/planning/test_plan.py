@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from groundup.planning import plan, probe
+from groundup.planning import measuring, plan, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Folders
 from groundup.planning.params import PlannedParams
 from groundup.planning.plan import Bits, Plan, PlannedStage, make_plan, over_budget
 from groundup.tokenizers.bpe import BytePairConfig
 from groundup.tracking.config import TrackingConfig
+from groundup.training.config import TrainingConfig
 from tests.pipelines.prepared import MODEL, PRETRAIN
 from tests.planning.tiny_facts import INSTRUCTIONS, SPAM
 from tests.tiny import ADAMW, CPU, EVALUATE, training_config
@@ -37,8 +38,8 @@ PLAN = Plan(1000, 10, 100, 0.5, STAGES, Bits(1.7, 1.6, 1.8, "60 recorded runs"),
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probe in this process, as briefly as possible, and look at no store."""
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
-    monkeypatch.setattr(probe, "in_child", lambda work, name: work())
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "in_child", lambda work, name: work())
     monkeypatch.setattr(plan, "recorded_seconds", lambda root: {"validate": 100.0})
 
 
@@ -87,6 +88,30 @@ def test_another_optimizer_is_mentioned(quick: None, tmp_path: Path) -> None:
     other = replace(PARAMS, pretrain=replace(PRETRAIN, training=training_config(optimizer=ADAMW)))
     found = make_plan(other, Folders.of(tmp_path), tmp_path)
     assert any("adamw may learn slower" in sentence for sentence in found.assumed)
+
+
+def test_what_max_seconds_leaves_out_is_not_planned(quick: None, tmp_path: Path) -> None:
+    def planned(training: TrainingConfig) -> Plan:
+        params = replace(PARAMS, pretrain=replace(PRETRAIN, training=training))
+        return make_plan(params, Folders.of(tmp_path), tmp_path)
+
+    training = training_config(max_steps=10**6, max_seconds=0.5)
+    found = planned(training)
+    assert 0 < found.steps < 10_000
+    assert found.tokens == found.steps * 2 * MODEL.context_length
+    fewer = replace(probe.shortened(training, found.steps), max_seconds=None)
+    assert found.bits == planned(fewer).bits
+
+
+def test_instructions_that_do_not_fit_into_the_context_are_mentioned(quick: None, tmp_path: Path) -> None:
+    """They would stop the run only after the pretraining."""
+    notes = [
+        make_plan(
+            replace(PARAMS, model=replace(MODEL, context_length=n)), Folders.of(tmp_path), tmp_path
+        ).assumed
+        for n in (16, 512)
+    ]
+    assert [any("raise model.context_length" in note for note in some) for some in notes] == [True, False]
 
 
 def test_a_limit_becomes_a_warning(quick: None, tmp_path: Path) -> None:

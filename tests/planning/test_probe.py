@@ -1,30 +1,26 @@
 """The probes of tiny models: what they count is what the real trainings do. Times depend on the machine."""
 
-import pickle
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig
 from groundup.nn.decoder import Decoder
-from groundup.planning import probe
-from groundup.planning.probe import Cost, in_child
+from groundup.planning import measuring, probe
 from groundup.tasks import pretraining
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.resume import Resume
 from tests.pipelines.prepared import MODEL, PRETRAIN
 from tests.planning.tiny_facts import FACTS, INSTRUCTIONS, SPAM
-from tests.tiny import CPU, EVALUATE, training_config
+from tests.tiny import ADAMW, CPU, EVALUATE, training_config
 
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
 
 
 def test_a_planned_pretraining_has_the_parts_of_a_real_one(
@@ -61,10 +57,14 @@ def test_a_planned_pretraining_has_the_parts_of_a_real_one(
     assert cost.memory > cost.weights
 
 
-def test_time_grows_with_the_steps_and_ends_with_max_seconds() -> None:
-    parts = {"steps": 100.0, "evaluation": 10.0}
-    assert probe._limited(parts, training_config()) == parts
-    assert probe._limited(parts, training_config(max_seconds=20.0)) == {"steps": 20.0, "evaluation": 2.0}
+def test_a_training_ends_with_max_seconds() -> None:
+    optimizer = replace(ADAMW, warmup_steps=50)
+    training = training_config(max_steps=100, eval_interval=10, optimizer=optimizer)
+    assert probe._in_time(training, 1.0) == training
+    limited = probe._in_time(replace(training, max_seconds=20.0), 1.0)
+    assert (limited.max_steps, limited.optimizer.warmup_steps) == (20, 10)
+    assert probe._evaluations(limited) == 2
+    assert probe._in_time(replace(training, max_seconds=2000.0), 1.0).max_steps == 100
     assert probe._evaluations(training_config(eval_interval=0)) == 1
     assert probe._saves(training_config(checkpoint_interval=0)) == 0
 
@@ -80,6 +80,12 @@ def test_finetuning_and_answering() -> None:
     assert answers.seconds["answers"] > 0
 
 
+def test_an_answer_longer_than_the_context_is_cut() -> None:
+    long = {split: [MODEL.context_length + 5] * len(some) for split, some in FACTS.answers.items()}
+    found = probe.instruction_finetuning(MODEL, INSTRUCTIONS, CPU, replace(FACTS, answers=long))
+    assert found.seconds["steps"] > 0
+
+
 def test_frozen_blocks_and_adapters_are_probed_as_they_are_trained() -> None:
     frozen = replace(SPAM, trainable_blocks=0, token_dropout=0.0)
     assert probe.spam_finetuning(replace(MODEL, dropout=0.0), frozen, CPU, FACTS).seconds["features"] > 0
@@ -88,25 +94,3 @@ def test_frozen_blocks_and_adapters_are_probed_as_they_are_trained() -> None:
     full = replace(INSTRUCTIONS, training=training_config(checkpoint_interval=1))
     states = [probe.instruction_finetuning(MODEL, c, CPU, FACTS).state for c in (saving, full)]
     assert 0 < states[0] < states[1]  # a state has only what is trained
-
-
-def test_a_child_returns_its_cost_or_its_error() -> None:
-    cost = in_child(partial(probe.answering, MODEL, EVALUATE, CPU, FACTS), "evaluate")
-    assert pickle.loads(pickle.dumps(cost)) == cost
-    assert cost.memory < 2e9
-    wrong = partial(probe.answering, replace(MODEL, n_head=3), EVALUATE, CPU, FACTS)
-    with pytest.raises(BadInput, match="expected n_embd to be a multiple of n_head"):
-        in_child(wrong, "evaluate")
-
-
-def test_a_child_that_is_killed_is_explained() -> None:
-    with pytest.raises(BadInput, match="the probe of pretrain was killed, probably because"):
-        in_child(die, "pretrain")
-
-
-def die() -> Cost:
-    import os
-    import signal
-
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError

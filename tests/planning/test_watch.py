@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from groundup.planning.watch import FIRST_STEP, WINDOW, compared, expected_losses
+from groundup.planning.watch import FIRST_STEP, WINDOW, compared, expected_losses, watched
+from groundup.tracking import silent
 from tests.pipelines.prepared import MODEL, make_corpus
 from tests.tiny import training_config
 
@@ -47,6 +48,12 @@ def test_single_steps_and_a_resumed_run_are_not_judged() -> None:
     log({"train/loss": 9.0}, 400)  # one outlier
     log({"val/loss": 9.0}, 400)  # the final evaluation
     assert said == []
+
+
+def test_a_training_that_ends_with_max_seconds_is_not_judged(tmp_path: Path) -> None:
+    run = silent()
+    training = training_config(max_steps=100_000, max_seconds=60.0)
+    assert watched(run, tmp_path, tmp_path / "tokenizer.json", MODEL, training) == run.log
 
 
 def test_the_expected_losses_of_a_prepared_corpus(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """`groundup plan`: what a run of the main pipeline will take and give, before it starts."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundup.errors import BadInput
+from groundup.cli.trace import project_folder
 
 if TYPE_CHECKING:
     from groundup.planning.plan import Plan
@@ -28,10 +29,10 @@ def plan(
         bool, typer.Option("--strict", help="Exit with 1 if the run exceeds a limit of the section plan.")
     ] = False,
 ) -> None:
-    """Predict time, peak memory, disk space and bits per byte of a run before it starts.
+    """Estimate time, peak memory, disk space and bits per byte of a run before it starts.
 
-    A few real steps of each training are timed, which takes about 20 seconds. The bits per byte come from a law that
-    was fitted to recorded runs. The limits are in the section plan of params.yaml.
+    A few real steps of each training are timed, for some seconds each. The bits per byte come from a law that was
+    fitted to recorded runs. docs/usage.md says how exact both are. The limits are in the section plan of params.yaml.
 
     \b
       groundup plan
@@ -45,13 +46,9 @@ def plan(
     from groundup.planning.params import read_planned
     from groundup.planning.plan import make_plan
 
-    root = Path()
-    if not (root / "dvc.yaml").is_file():
-        raise BadInput(
-            f"{root.absolute()} has no dvc.yaml; expected the project's folder: change to it and try again."
-        )
+    root = Path(os.path.relpath(project_folder()))  # short in messages
     params = read_planned(root / "params.yaml", overrides or ())
-    folders = Folders.of(PREPARED)
+    folders = Folders.of(root / PREPARED)
 
     def progress(names: Sequence[str]) -> Iterator[str]:
         with tqdm(names, desc="probe", unit="stage", leave=False) as bar:

@@ -46,19 +46,30 @@ def trace(
         typer.echo(f"page written to {html}", err=True)
 
 
-def traced(model: str) -> tuple[Path, "Trace"]:
-    """Return the project that contains the working folder, and the lineage of one of its models.
+def project_folder() -> Path:
+    """Return the project that contains the working folder.
 
     Raises:
-        BadInput: the working folder is not in a project, there is no tracking store, or as for `lineage.trace.trace`.
+        BadInput: the working folder is not in a project.
     """
     from groundup.lineage.locks import workspace
-    from groundup.lineage.trace import trace
-    from groundup.tracking import connect
 
     root = workspace()
     if not (root / "dvc.yaml").is_file():
         raise BadInput(f"{root} has no dvc.yaml; expected the project's folder: change to it and try again.")
+    return root
+
+
+def traced(model: str) -> tuple[Path, "Trace"]:
+    """Return the project that contains the working folder, and the lineage of one of its models.
+
+    Raises:
+        BadInput: there is no tracking store, or as for `project_folder` and `lineage.trace.trace`.
+    """
+    from groundup.lineage.trace import trace
+    from groundup.tracking import connect
+
+    root = project_folder()
     return root, trace(root, connect(root, create=False), model)
 
 

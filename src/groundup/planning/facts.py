@@ -78,6 +78,15 @@ class Facts:
         """Number of tokens of its held-out part."""
         return round(self.val_bytes / self.bytes_per_token)
 
+    @property
+    def longest_example(self) -> int:
+        """Number of tokens of the longest instruction with its answer."""
+        return max(
+            prompt + answer
+            for split, prompts in self.prompts.items()
+            for prompt, answer in zip(prompts, self.answers[split], strict=True)
+        )
+
 
 @cache
 def reference() -> dict[str, Any]:
@@ -124,8 +133,7 @@ def gather(folders: Folders, vocab_size: int, prompt_style: str) -> Facts:
         assumed.append(
             f"{folders.instructions} or its tokenizer is not there yet: the default ones are assumed"
         )
-    if of_spam is None or of_instructions is None:
-        usual_scale = usual_bytes_per_token(known["vocab_size"]) / size
+    usual_scale = usual_bytes_per_token(known["vocab_size"]) / size
     spam = _scaled(of_spam, scale) if of_spam else _spread(known["spam"], usual_scale)
     prompts, answers, families = of_instructions or (None, None, known["families"])
     return Facts(

@@ -27,7 +27,10 @@ GPT2_VOCABULARY = 50_257
 
 @dataclass(frozen=True)
 class PlannedParams:
-    """The sections of params.yaml on which the cost and the loss of a run depend."""
+    """The sections of params.yaml on which the cost and the loss of a run depend.
+
+    The pipeline's own type, MainParams in pipelines/params.py, adds the other sections.
+    """
 
     tokenizer: TokenizerConfig
     model: ModelParams

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from groundup.planning import probe
+from groundup.planning import measuring, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Facts, Folders, gather
 from groundup.planning.law import Shape, load_law
@@ -122,7 +122,7 @@ def make_plan(
     costs = _probe(params, facts, progress)
     recorded = recorded_seconds(root)
     stages = tuple(_stages(costs, recorded, facts, params))
-    training = params.pretrain.training
+    training = probe.shortened(params.pretrain.training, costs["pretrain"].steps)
     shape = Shape.of(
         params.model, training, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
     )
@@ -133,6 +133,12 @@ def make_plan(
     if outside:
         assumed.append(
             f"the loss law has recorded no run with {', '.join(outside)}: its interval is wider there"
+        )
+    room = params.model.context_length + 1  # the last token is only a target
+    if facts.longest_example > room:
+        assumed.append(
+            f"the longest instruction has about {facts.longest_example} tokens, of which finetune_instructions "
+            f"accepts {room}: raise model.context_length"
         )
     if training.optimizer.kind != law.optimizer:
         assumed.append(
@@ -193,7 +199,7 @@ def _probe(
         "finetune_instructions": partial(probe.instruction_finetuning, model, instructions, compute, facts),
         "evaluate": partial(probe.answering, model, params.evaluate, compute, facts),
     }
-    return {name: probe.in_child(work[name], name) for name in progress(list(work))}
+    return {name: measuring.in_child(work[name], name) for name in progress(list(work))}
 
 
 def _stages(

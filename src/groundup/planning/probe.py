@@ -1,32 +1,27 @@
-"""Probes: a few real steps of each training, in a child process of its own, whose peak memory is that of the stage.
+"""Probes: what each training stage takes, estimated from a few of its real steps.
 
 A probe builds the model of the params with random weights, and trains it with `fit` on random tokens in batches of the
 planned shape: time and memory depend on neither the weights nor the text.
 """
 
-import contextlib
-import io
 import math
-import resource
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from groundup.errors import BadInput
 from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelParams
 from groundup.planning.facts import Facts
+from groundup.planning.measuring import (
+    TimedTraining,
+    peak_device_memory,
+    peak_memory,
+    seconds_of,
+    timed_training,
+)
 from groundup.training.config import (
     ComputeConfig,
     InstructionTrainingConfig,
@@ -35,12 +30,6 @@ from groundup.training.config import (
     TrainingConfig,
 )
 
-T = TypeVar("T")
-PROBE_SECONDS = 3.0  # of training in each probe
-MIN_STEPS = 2  # however long they take
-WARM_UP = 2  # steps that are not counted, if there are more
-ENDLESS = 10**9  # steps; so early in its warm-up, a training changes hardly any weight
-SAMPLED_STEPS = 64  # whose batches are counted, for the mean number of tokens per step
 ANSWERED = 64  # prompts at most in the probe of the generation
 
 
@@ -54,6 +43,7 @@ class Cost:
         device_memory: peak memory of the GPU, in bytes; 0 on a CPU.
         state: bytes of the resumable state; 0 if none is saved.
         weights: bytes of the trained model.
+        steps: of the training; fewer than `max_steps` if `max_seconds` ends it earlier.
     """
 
     seconds: Mapping[str, float]
@@ -61,42 +51,12 @@ class Cost:
     device_memory: int = 0
     state: int = 0
     weights: int = 0
+    steps: int = 0
 
     @property
     def total_seconds(self) -> float:
         """Seconds of all parts."""
         return sum(self.seconds.values())
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a few steps of `fit` took: seconds per step of mean length and per save, bytes of the saved state."""
-
-    step: float
-    save: float
-    state: int
-
-
-def in_child(work: Callable[[], T], name: str) -> T:
-    """Call `work`, which can be pickled, in a new process, without its progress bars.
-
-    Raises:
-        BadInput: the process was killed, for lack of memory; or as `work` does.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(_silently, work).result()
-        except BrokenProcessPool:
-            raise BadInput(
-                f"the probe of {name} was killed, probably because this machine has too little memory for it; "
-                f"expected a model and a batch that fit: lower batch_size and raise grad_accum_steps, or make the "
-                f"model smaller."
-            ) from None
-
-
-def _silently(work: Callable[[], T]) -> T:
-    with contextlib.redirect_stderr(io.StringIO()):
-        return work()
 
 
 def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConfig, facts: Facts) -> Cost:
@@ -116,15 +76,16 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     rng = np.random.default_rng(0)
     ids = rng.integers(facts.vocab_size, size=max(facts.train_tokens, context + 1)).astype(np.uint32)
     batches = window_batches(ids, context, training.batch_size, training.grad_accum_steps, seed=0)
-    measured = _train(decoder, causal_lm, batches, training, compute)
+    measured = timed_training(decoder, causal_lm, batches, training, compute, saves=_saves(training) > 0)
     some = ids[: min(len(ids), 16 * context, facts.val_tokens)]
     with torch.inference_mode():
-        per_token = _seconds(lambda: total_nats(decoder, some, 0)) / len(some)
+        per_token = seconds_of(lambda: total_nats(decoder, some, 0)) / len(some)
         prompts = [rng.integers(facts.vocab_size, size=6).tolist() for _ in config.sample_prompts]
         new = min(config.sample_tokens, 12)
-        per_sample = _seconds(
+        per_sample = seconds_of(
             lambda: generate(decoder, prompts, max_new_tokens=new, sampling=CONTINUATION, stop_ids=())
         )
+    training = _in_time(training, measured.step)
     evaluations = _evaluations(training)
     seconds = {
         "steps": training.max_steps * measured.step,
@@ -132,7 +93,7 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
         + evaluations * per_sample * config.sample_tokens / max(new, 1),
         "saving": measured.save * _saves(training),
     }
-    return _cost(_limited(seconds, training), decoder, measured)
+    return _cost(seconds, decoder, measured, training)
 
 
 def spam_finetuning(
@@ -155,11 +116,11 @@ def spam_finetuning(
     blocks, feature_seconds = fixed_blocks(decoder, config), 0.0
     if blocks is not None:
         some = texts[:ANSWERED]
-        per_text = _seconds(lambda: compute_features(decoder, some, blocks, compute)) / len(some)
+        per_text = seconds_of(lambda: compute_features(decoder, some, blocks, compute)) / len(some)
         feature_seconds = per_text * sum(map(len, facts.spam.values()))
         texts = [decoder.wte.weight.new_zeros(n, model.n_embd) for n in lengths]
     classifier = make_classifier(decoder, config)
-    measured = _train(
+    measured = timed_training(
         classifier if blocks is None else Top(classifier, blocks),
         partial(
             objectives.classification,
@@ -169,19 +130,20 @@ def spam_finetuning(
         training_batches(texts, labels, training, 0),
         training,
         compute,
+        saves=_saves(training) > 0,
     )
     some = texts[: 2 * ANSWERED]
-    per_token = _seconds(lambda: predict(classifier, some, blocks=blocks)) / sum(map(len, some))
+    per_token = seconds_of(lambda: predict(classifier, some, blocks=blocks)) / sum(map(len, some))
     tokens = {split: sum(min(n, context) for n in facts.spam[split]) for split in ("val", "test")}
+    training = _in_time(training, measured.step)
     evaluated = _evaluations(training) * tokens["val"] + tokens["val"] + tokens["test"]
     seconds = {
         "steps": training.max_steps * measured.step,
         "evaluation": per_token * evaluated,
         "saving": measured.save * _saves(training),
     }
-    limited = _limited(seconds, training)
-    total = {part: value * len(config.seeds) for part, value in limited.items()}
-    return _cost(total | {"features": feature_seconds}, decoder, measured)
+    total = {part: value * len(config.seeds) for part, value in seconds.items()}
+    return _cost(total | {"features": feature_seconds}, decoder, measured, training)
 
 
 def instruction_finetuning(
@@ -203,22 +165,24 @@ def instruction_finetuning(
     def examples(split: str, limit: int | None) -> list[Example]:
         found = []
         for prompt, answer in list(zip(facts.prompts[split], facts.answers[split], strict=True))[:limit]:
+            answer = min(answer, context + 1)
             kept = min(prompt, context + 1 - answer)
             ids = rng.integers(facts.vocab_size, size=kept + answer).tolist()
             found.append(Example(ids, [False] * kept + [True] * answer))
         return found
 
     batches = completion_batches(examples("train", config.max_examples), training, 0, config.packed_tokens)
-    measured = _train(decoder, causal_lm, batches, training, compute)
+    measured = timed_training(decoder, causal_lm, batches, training, compute, saves=_saves(training) > 0)
     val = examples("val", config.eval_examples)
     some = val[:ANSWERED]
-    per_example = _seconds(lambda: answer_loss(decoder, some, training.batch_size)) / len(some)
+    per_example = seconds_of(lambda: answer_loss(decoder, some, training.batch_size)) / len(some)
+    training = _in_time(training, measured.step)
     seconds = {
         "steps": training.max_steps * measured.step,
         "evaluation": _evaluations(training) * per_example * len(val),
         "saving": measured.save * _saves(training),
     }
-    return _cost(_limited(seconds, training), decoder, measured)
+    return _cost(seconds, decoder, measured, training)
 
 
 def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig, facts: Facts) -> Cost:
@@ -238,7 +202,7 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
     prompts = [rng.integers(facts.vocab_size, size=n).tolist() for n in lengths[:size]]
 
     def answer(new: int) -> float:
-        return _seconds(
+        return seconds_of(
             lambda: generate(decoder, prompts, max_new_tokens=new, sampling=Sampling(), stop_ids=())
         )
 
@@ -256,69 +220,7 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
         before = min(rows, facts.families[split] * max(config.before_per_family, config.samples))
         for answers, new in ((rows, longest), (before, config.max_new_tokens)):
             seconds += answers / len(prompts) * (reading + new * per_token)
-    return Cost({"answers": seconds}, peak_memory(), _peak_device_memory())
-
-
-class _Enough(Exception):
-    """Raised from `log` to end the training of a probe."""
-
-
-def _train(
-    model: Any,
-    objective: Callable[..., Any],
-    batches: Callable[[int], Sequence[Any]],
-    training: TrainingConfig,
-    compute: ComputeConfig,
-) -> Measured:
-    """Train for PROBE_SECONDS, at least MIN_STEPS steps; the state is saved once if the training saves states."""
-    from groundup.training.loop import fit
-    from groundup.training.resume import Resume
-
-    tokens = [sum(batch.tokens for batch in batches(step)) for step in range(SAMPLED_STEPS)]
-    largest = int(np.argmax(tokens))  # comes first, since the peak of memory is that of the largest batch
-    rates: list[float] = []
-    saving = [0.0]
-    start = time.perf_counter()
-
-    class SavedOnce(Resume):
-        def save(self, *state: Any) -> None:
-            if not saving[0]:
-                begin = time.perf_counter()
-                super().save(*state)
-                saving[0] = time.perf_counter() - begin
-
-    def log(metrics: Mapping[str, float], step: int) -> None:
-        rates.append(metrics["tokens_per_second"])
-        if step >= MIN_STEPS and time.perf_counter() - start > PROBE_SECONDS:
-            raise _Enough
-
-    changes: dict[str, Any] = {"max_seconds": None, "eval_interval": 0, "patience": None}
-    with tempfile.TemporaryDirectory() as folder:
-        resume = SavedOnce(Path(folder)) if _saves(training) else None
-        with contextlib.suppress(_Enough):
-            fit(
-                model,
-                objective,
-                lambda step: batches(largest if step == 0 else step % SAMPLED_STEPS),
-                replace(training, max_steps=ENDLESS, checkpoint_interval=1, **changes),
-                compute,
-                seed=0,
-                log=log,
-                resume=resume,
-            )
-        state = resume.path.stat().st_size if resume else 0
-    counted = rates[WARM_UP:] or rates[-1:]
-    return Measured(statistics.mean(tokens) / statistics.median(counted), saving[0], state)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    """Return how long the faster of two calls takes: the first also allocates memory."""
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return Cost({"answers": seconds}, peak_memory(), peak_device_memory())
 
 
 def _evaluations(training: TrainingConfig) -> int:
@@ -331,32 +233,28 @@ def _saves(training: TrainingConfig) -> int:
     return (training.max_steps - 1) // training.checkpoint_interval if training.checkpoint_interval else 0
 
 
-def _limited(seconds: Mapping[str, float], training: TrainingConfig) -> dict[str, float]:
-    """Shorten the parts of a training that ends after `max_seconds` of steps."""
-    share = min(1.0, (training.max_seconds or math.inf) / max(seconds["steps"], 1e-9))
-    return {part: value * share for part, value in seconds.items()}
+def _in_time(training: TrainingConfig, step_seconds: float) -> TrainingConfig:
+    """Return a training with the steps that it makes in `max_seconds`."""
+    if training.max_seconds is None:
+        return training
+    return shortened(training, min(training.max_steps, math.ceil(training.max_seconds / step_seconds)))
 
 
-def _cost(seconds: Mapping[str, float], model: Any, measured: Measured) -> Cost:
+def shortened(training: TrainingConfig, steps: int) -> TrainingConfig:
+    """Return a training that ends after `steps` steps, with the same shares of warm-up and decay.
+
+    So does one that `max_seconds` ends: its learning rates follow the time.
+    """
+    warmup_steps = round(training.optimizer.warmup_steps * steps / training.max_steps)
+    return replace(
+        training, max_steps=steps, optimizer=replace(training.optimizer, warmup_steps=warmup_steps)
+    )
+
+
+def _cost(
+    seconds: Mapping[str, float], model: Any, measured: TimedTraining, training: TrainingConfig
+) -> Cost:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Cost(dict(seconds), peak_memory(), _peak_device_memory(), measured.state, weights)
-
-
-def peak_memory() -> int:
-    """Return the peak resident memory of this process, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's ru_maxrss may be that of the parent process, before the program was started
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _peak_device_memory() -> int:
-    """Return the peak memory of the GPU, in bytes; 0 on a CPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return int(torch.mps.driver_allocated_memory()) if torch.backends.mps.is_available() else 0
+    return Cost(
+        dict(seconds), peak_memory(), peak_device_memory(), measured.state, weights, training.max_steps
+    )

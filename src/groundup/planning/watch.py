@@ -65,8 +65,11 @@ def compared(log: Log, expected: Expected, say: Callable[[str], None] | None = N
 def watched(run: Run, tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Log:
     """Return a `log` for `fit` that logs to a run, compares the loss (see `compared`), and tags the run with a warning.
 
-    The other arguments and errors are those of `expected_losses`.
+    If `max_seconds` may end the training, nothing is compared: its learning rates follow the time, and how much is
+    learned in a number of steps depends on the machine. The other arguments and errors are those of `expected_losses`.
     """
+    if training.max_seconds is not None:
+        return run.log
     expected = expected_losses(tokens, tokenizer, model, training)
     return compared(run.log, expected, lambda warning: run.tag("plan.warning", warning))
 

@@ -1,6 +1,6 @@
 """The table of benchmarks, made of results as the runner writes them."""
 
-from pipelines.docs.benchmarks import figure, verdicts
+from pipelines.docs.benchmarks import code, figure, verdicts
 
 GOAL = {"contender": "gpt2", "against": "transformers", "ratio": 1.2, "reference": "nanoGPT", "factor": 1.03}
 LIMIT = {"contender": "gpt2", "figure": "overhead", "value": 2.5, "at_most": True}
@@ -24,3 +24,10 @@ def test_a_goal_that_is_met_is_bold() -> None:
     )
     assert verdicts(row, "llama") == ""
     assert verdicts({"goals": [{**GOAL, "reached": None, "met": None}]}, "gpt2") == "–"
+
+
+def test_a_row_names_the_code_that_was_measured() -> None:
+    commit = "0123456789" * 4
+    assert code({"python": "3.11.7", "groundup": commit}) == "commit 0123456"
+    assert code({"groundup": f"{commit}-dirty"}) == "commit 0123456+"
+    assert code({"python": "3.11.7"}) == "*earlier code*"

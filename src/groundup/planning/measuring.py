@@ -1,0 +1,143 @@
+"""How a probe measures: in a child process, whose peak memory is that of the stage, by a few real steps of `fit`."""
+
+import contextlib
+import io
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from groundup.errors import BadInput
+from groundup.training.config import ComputeConfig, TrainingConfig
+
+T = TypeVar("T")
+PROBE_SECONDS = 3.0  # of training in each probe
+MIN_STEPS = 2  # however long they take
+WARM_UP = 2  # steps that are not counted, if there are more
+ENDLESS = 10**9  # steps; so early in its warm-up, a training changes hardly any weight
+SAMPLED_STEPS = 64  # whose batches are counted, for the mean number of tokens per step
+
+
+@dataclass(frozen=True)
+class TimedTraining:
+    """What a few steps of `fit` took: seconds per step of mean length and per save, bytes of the saved state."""
+
+    step: float
+    save: float
+    state: int
+
+
+def in_child(work: Callable[[], T], name: str) -> T:
+    """Call `work`, which can be pickled, in a new process, without its progress bars.
+
+    Raises:
+        BadInput: the process was killed, for lack of memory; or as `work` does.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_silently, work).result()
+        except BrokenProcessPool:
+            raise BadInput(
+                f"the probe of {name} was killed, probably because this machine has too little memory for it; "
+                f"expected a model and a batch that fit: lower batch_size and raise grad_accum_steps, or make the "
+                f"model smaller."
+            ) from None
+
+
+def _silently(work: Callable[[], T]) -> T:
+    with contextlib.redirect_stderr(io.StringIO()):
+        return work()
+
+
+class _Enough(Exception):
+    """Raised from `log` to end the training of a probe."""
+
+
+def timed_training(
+    model: Any,
+    objective: Callable[..., Any],
+    batches: Callable[[int], Sequence[Any]],
+    training: TrainingConfig,
+    compute: ComputeConfig,
+    *,
+    saves: bool,
+) -> TimedTraining:
+    """Train for PROBE_SECONDS, at least MIN_STEPS steps; with `saves`, save the state once."""
+    from groundup.training.loop import fit
+    from groundup.training.resume import Resume
+
+    tokens = [sum(batch.tokens for batch in batches(step)) for step in range(SAMPLED_STEPS)]
+    largest = int(np.argmax(tokens))  # comes first, since the peak of memory is that of the largest batch
+    rates: list[float] = []
+    saving = [0.0]
+    start = time.perf_counter()
+
+    class SavedOnce(Resume):
+        def save(self, *state: Any) -> None:
+            if not saving[0]:
+                begin = time.perf_counter()
+                super().save(*state)
+                saving[0] = time.perf_counter() - begin
+
+    def log(metrics: Mapping[str, float], step: int) -> None:
+        rates.append(metrics["tokens_per_second"])
+        if step >= MIN_STEPS and time.perf_counter() - start > PROBE_SECONDS:
+            raise _Enough
+
+    changes: dict[str, Any] = {"max_seconds": None, "eval_interval": 0, "patience": None}
+    with tempfile.TemporaryDirectory() as folder:
+        resume = SavedOnce(Path(folder)) if saves else None
+        with contextlib.suppress(_Enough):
+            fit(
+                model,
+                objective,
+                lambda step: batches(largest if step == 0 else step % SAMPLED_STEPS),
+                replace(training, max_steps=ENDLESS, checkpoint_interval=1, **changes),
+                compute,
+                seed=0,
+                log=log,
+                resume=resume,
+            )
+        state = resume.path.stat().st_size if resume else 0
+    counted = rates[WARM_UP:] or rates[-1:]
+    return TimedTraining(statistics.mean(tokens) / statistics.median(counted), saving[0], state)
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Return how long the faster of two calls takes: the first also allocates memory."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's ru_maxrss may be that of the parent process, before the program was started
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_device_memory() -> int:
+    """Return the peak memory of the GPU, in bytes; 0 on a CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return int(torch.mps.driver_allocated_memory()) if torch.backends.mps.is_available() else 0
