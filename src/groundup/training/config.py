@@ -31,7 +31,7 @@ class ComputeConfig:
     """auto: CUDA, then MPS, then the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"]
     """Precision of matrix products; auto: bfloat16 on devices that have it in hardware (CUDA, and CPUs with AMX for
-    models of at least 256 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
+    models of at least 128 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
     """
     threads: Positive
     """Number of CPU threads. Results are bit-identical only for the same number."""
