@@ -137,12 +137,13 @@ class LinearCrossEntropy(torch.autograd.Function):
                 gradient = gradient.type_as(x)
                 if grad_x is not None:
                     torch.mm(gradient, weight, out=grad_x[rows])
-                if shares is not None and grad_weight is None:  # the only chunk
-                    grad_weight = (gradient.T @ shares).to(wide)
-                elif shares is not None and wide == dtype:
-                    grad_weight.addmm_(gradient.T, shares[rows])
-                elif shares is not None:
-                    grad_weight += gradient.T @ shares[rows]
+                if shares is not None:
+                    if grad_weight is None:  # the only chunk
+                        grad_weight = (gradient.T @ shares).to(wide)
+                    elif wide == dtype:
+                        grad_weight.addmm_(gradient.T, shares[rows])
+                    else:
+                        grad_weight += gradient.T @ shares[rows]
         for grad in (grad_x, grad_bias):
             if grad is not None:
                 grad /= ctx.terms
