@@ -18,6 +18,6 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # GNU's OpenMP, in torch for Linux: rounds
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's OpenMP, in torch for macOS: milliseconds
 
-# Let Linux map tensors of megabytes in pages of 2 MB instead of 4 KB, so that the processor finds them sooner: a step for
-# 16 texts with a cache takes a tenth less time, a training step as long as before.
+# Let Linux map tensors of megabytes in pages of 2 MB instead of 4 KB, so that the processor finds them sooner: a step
+# for 16 texts with a cache takes a tenth less time, a training step as long as before.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
