@@ -126,7 +126,13 @@ def test_cached_equals_uncached(n_kv_head: int) -> None:
         positions = cache.positions(n)
         mask = (torch.arange(start + n) <= positions[:, None, :, None]) if start else None
         context = AttentionContext(
-            rotary_tables(positions, D, 100.0), True, cache, positions, start + n, mask
+            rotary_tables(positions, D, 100.0),
+            True,
+            cache,
+            positions,
+            cache.places(positions),
+            start + n,
+            mask,
         )
         found.append(layer(x[:, start : start + n], context))
         cache.lengths += n

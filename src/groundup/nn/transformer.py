@@ -155,7 +155,8 @@ class Transformer(nn.Module):
         The other arguments and errors are those of `read`.
         """
         T, causal, common = x.shape[1], self.config.causal, None
-        shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
+        known = [0] if cache is None else cache.lengths.tolist()
+        before, places = max(known), None
         if cache is not None:
             positions = cache.positions(T)
         elif documents is not None:
@@ -168,17 +169,30 @@ class Transformer(nn.Module):
                 f"the text has {longest} tokens; the model reads at most {self.config.context_length}: "
                 f"shorten the text or train with a larger model.context_length."
             )
+        if cache is not None:
+            places = cache.places(positions)
         mask, ends = None, None
-        if before and (T > 1 or shortest < before):  # key j is visible to the query at position p if j <= p
-            mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
-            if cache is not None and T == 1 and x.device.type == "cpu":
-                ends = (cache.lengths + 1).tolist()
+        if before and (T > 1 or min(known) < before):
+            if T == 1 and x.device.type == "cpu" and trace is None:
+                ends = [n + 1 for n in known]
+            else:  # key j is visible to the query at position p if j <= p
+                mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
         elif documents is not None:
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
         return AttentionContext(
-            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, ends, common
+            self.rotary(positions),
+            causal,
+            cache,
+            positions,
+            places,
+            before + T,
+            mask,
+            memory,
+            trace,
+            ends,
+            common,
         )
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:
