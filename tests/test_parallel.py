@@ -13,8 +13,19 @@ from groundup.errors import BadInput
 from groundup.parallel import AHEAD, FEW_PARTS, in_parts, map_in_processes, map_in_threads
 from groundup.tokenizers.pretokenization import count_part
 
+OTHERS: set[int] = set()  # processes that other tests left
 MANY = 4 * FEW_PARTS
 PARTS = [[f"part {i} of many"] * (i % 3) for i in range(MANY)]
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(child.pid for child in psutil.Process().children())
+
+
+def own_children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child.pid not in OTHERS]
 
 
 @given(st.lists(st.text(max_size=9)), st.integers(1, 20))
@@ -30,7 +41,7 @@ def test_parts_are_the_texts_in_order(texts: list[str], n_chars: int) -> None:
 def test_processes_give_what_a_loop_gives(n_processes: int) -> None:
     count = partial(count_part, pattern="gpt2")
     assert list(map_in_processes(count, PARTS, n_processes)) == [count(part) for part in PARTS]
-    assert not psutil.Process().children()
+    assert not own_children()
 
 
 def getpid(part: int) -> int:
@@ -46,21 +57,21 @@ def test_an_error_in_a_process_is_raised_here(n_processes: int) -> None:
     parts = [*PARTS, ["half \ud83d"], *PARTS]
     with pytest.raises(BadInput, match="half a surrogate pair"):
         list(map_in_processes(partial(count_part, pattern="gpt2"), parts, n_processes))
-    assert not psutil.Process().children()
+    assert not own_children()
 
 
 def test_a_process_that_dies() -> None:
     parts = [os.getpid()] * MANY
     with pytest.raises(BadInput, match=r"ended early \(exit status 9"):
         list(map_in_processes(die_elsewhere, parts, 2))
-    assert not psutil.Process().children()
+    assert not own_children()
 
 
 def die_elsewhere(first_process: int) -> None:
     if os.getpid() != first_process:
         os._exit(9)
     # leaves parts for the other process
-    for child in psutil.Process().children():
+    for child in own_children():
         child.wait()
 
 
@@ -71,7 +82,7 @@ def test_an_interrupt_leaves_no_process() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(map_in_processes(partial(count_part, pattern="gpt2"), interrupted(), 2))
-    assert not psutil.Process().children()
+    assert not own_children()
 
 
 def test_threads_give_what_a_loop_gives() -> None:
