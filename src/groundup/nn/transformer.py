@@ -44,22 +44,33 @@ class NgramEmbedding(nn.Module):
         """Hash n-grams to rows of the table.
 
         Args:
-            tokens: (B, T, reach + 1), each token after its predecessors.
+            tokens: (..., n), each token after its predecessors, usually reach of them.
 
         Returns:
-            Row numbers (B, T, number of orders).
+            Row numbers (..., number of orders up to n).
         """
-        found = []
+        found, n = [], tokens.shape[-1]
         for i, order in enumerate(self.orders):
+            if order > n:
+                continue
             code = torch.zeros_like(tokens[..., 0])
-            for place in range(self.reach + 1 - order, self.reach + 1):
+            for place in range(n - order, n):
                 code = (code * 1_000_003 + tokens[..., place] + 1) % 2_147_483_647
             found.append(code % self.rows + i * self.rows)
         return torch.stack(found, dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Look up n-gram embeddings: tokens (B, T, reach + 1), each after its predecessors -> (B, T, C)."""
-        return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
+        """Look up n-gram embeddings: tokens (..., n), each after its predecessors -> (..., C).
+
+        Orders above n add nothing; with reach predecessors there are none.
+        """
+        vectors = self.table(self.buckets(tokens)).flatten(-2)
+        known = [i for i, order in enumerate(self.orders) if order <= tokens.shape[-1]]
+        if len(known) == len(self.orders):
+            return self.c_ngram(vectors)
+        return F.linear(
+            vectors, self.c_ngram.weight.unflatten(1, (len(self.orders), -1))[:, known].flatten(1)
+        )
 
 
 def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:

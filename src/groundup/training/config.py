@@ -178,6 +178,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class CountedConfig:
+    """The settings of the first phase of pretraining, on counted contexts (see training/counted.py)."""
+
+    __pydantic_config__ = STRICT
+
+    steps: Positive
+    """Number of steps of the phase."""
+    batch_size: Positive
+    """Contexts per step, each with all tokens that follow it in the text."""
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """The section `pretrain` of params.yaml: how the decoder is trained on the corpus."""
 
@@ -194,6 +206,8 @@ class PretrainConfig:
     """Prompts that the model continues at every evaluation."""
     sample_tokens: Count
     """Number of tokens of each continuation."""
+    counted: CountedConfig | None = None
+    """A first phase that trains embeddings and head on the counts of the text's pairs of tokens; null = none."""
 
 
 @dataclass(frozen=True)
