@@ -1,6 +1,7 @@
 """Pretraining of a decoder from random weights on token shards, and its loss on the val split."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def pretrain(
         val: token ids (N,), of which the first `eval_tokens` are scored.
         config: the schedule, the prompts and the phase on counted contexts, if there is one.
         compute: the precision.
-        log: see `fit`.
+        log: see `fit`; the phase on counted contexts logs its loss and its seconds as step 0.
         show: receives continuations of `sample_prompts` at every evaluation.
         resume: see `fit`.
 
@@ -64,7 +65,7 @@ def pretrain(
     """
     training = config.training
     if config.counted is not None:
-        _pretrain_counted(decoder, train, config, config.counted, compute)
+        log(_pretrain_counted(decoder, train, config, config.counted, compute), 0)
     prompts = tokenizer.encode_batch(list(config.sample_prompts))
 
     def evaluate(step: int) -> dict[str, float]:
@@ -102,14 +103,18 @@ def pretrain(
 
 def _pretrain_counted(
     decoder: Decoder, train: Ids, config: PretrainConfig, counted: CountedConfig, compute: ComputeConfig
-) -> None:
+) -> dict[str, float]:
     """Train the embeddings and the head of a decoder, in place, on the counts of the pairs of tokens in `train`.
 
     The schedule is that of the pretraining, shortened. The phase lasts seconds, so a resumed run repeats it.
+
+    Returns:
+        {"counted/loss": nats per context in the last step, "counted/seconds"}.
     """
+    began = time.perf_counter()
     training, steps = config.training, counted.steps
     warmup = math.ceil(training.optimizer.warmup_steps * steps / training.max_steps)
-    fit(
+    history = fit(
         decoder,
         counted_lm,
         counted_batches(count_contexts(train, decoder.config.vocab_size), counted.batch_size, config.seed),
@@ -127,6 +132,7 @@ def _pretrain_counted(
         log=lambda metrics, step: None,
         description="pretrain on counted contexts",
     )
+    return {"counted/loss": history[-1]["train/loss"], "counted/seconds": time.perf_counter() - began}
 
 
 def pretrain_checkpoint(
