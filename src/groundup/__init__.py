@@ -5,7 +5,8 @@ its docstring says what it is for and what it leaves to others. Below the rooms 
 errors (the one exception for users), files (whole or absent), parallel (one function over the parts of a text) and
 settings (bounded types of values).
 
-Importing it sets how the threads of torch wait, so it has to be imported before torch.
+Importing it sets how the threads of torch wait and how large its pages of memory are, so it has to be imported before
+torch.
 """
 
 import os
@@ -16,3 +17,7 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # GNU's OpenMP, in torch for Linux: rounds
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's OpenMP, in torch for macOS: milliseconds
+
+# Let Linux map tensors of megabytes in pages of 2 MB instead of 4 KB, so that the processor finds them sooner: a step
+# for 16 texts with a cache takes a tenth less time, a training step as long as before.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

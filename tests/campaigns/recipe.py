@@ -9,9 +9,9 @@ val is the held-out text of the pipeline's metrics, so no recipe is chosen on it
 text without 300 conversations, and measured on these. A conversation that shares 13 words with another one is not among
 them: on a plain random sample, memorised text makes the counts of 5-grams look better by 0.13 bits per byte.
 
-Seconds are those of the training steps, without evaluations. Compare them only between runs on one quiet machine. With
---seconds every recipe gets the same time instead of its steps, and warms up for 2% of it; the steps that the best one
-made are then its `max_steps`.
+Seconds are those of the training steps and of the phase on counted contexts, without evaluations. Compare them only
+between runs on one quiet machine. With --seconds every recipe gets the same time of training steps instead of their
+number (a phase comes on top), and warms up for 2% of it; the steps that the best one made are then its `max_steps`.
 """
 
 import argparse
@@ -107,6 +107,7 @@ def measure(folder: Path, params: MainParams) -> dict[str, Any]:
         if "tokens_per_second" in row:
             seconds += (row["tokens_seen"] - seen) / row["tokens_per_second"]
             seen = row["tokens_seen"]
+        seconds += row.get("counted/seconds", 0.0)
 
     with tempfile.TemporaryDirectory() as scratch:
         figures = pretrain_checkpoint(

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -125,7 +126,13 @@ def test_cached_equals_uncached(n_kv_head: int) -> None:
         positions = cache.positions(n)
         mask = (torch.arange(start + n) <= positions[:, None, :, None]) if start else None
         context = AttentionContext(
-            rotary_tables(positions, D, 100.0), True, cache, positions, start + n, mask
+            rotary_tables(positions, D, 100.0),
+            True,
+            cache,
+            positions,
+            cache.places(positions),
+            start + n,
+            mask,
         )
         found.append(layer(x[:, start : start + n], context))
         cache.lengths += n
@@ -187,6 +194,38 @@ def test_the_steps_of_attention_by_hand() -> None:
     mixed, weights = attend_step_by_step(q, k, v, torch.tensor([[True, True], [True, False]]))
     torch.testing.assert_close(weights[0, 0], torch.tensor([[0.25, 0.75], [1.0, 0.0]]))
     torch.testing.assert_close(mixed[0, 0, :, 0], torch.tensor([7.0, 4.0]))
+
+
+@pytest.mark.parametrize("rotary", [True, False])
+def test_short_texts_train_their_attention_in_float32(rotary: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, context = (
+        attention(),
+        AttentionContext(rotary_tables(torch.arange(T), D, 100.0) if rotary else None),
+    )
+    inputs, kernel, used = torch.randn(B, T, C), F.scaled_dot_product_attention, []
+
+    def spy(*args: Tensor, **options: Any) -> Tensor:
+        y = kernel(*args, **options)
+        used.append(y.dtype)
+        return y
+
+    def gradient(short: int, bf16: bool = True) -> Tensor:
+        monkeypatch.setattr("groundup.nn.attention.SHORT", short)
+        x = inputs.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            y = layer(x, context)
+        y.float().square().sum().backward()
+        assert x.grad is not None
+        return x.grad
+
+    expected = gradient(T + 1, bf16=False)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    for short in (T + 1, T):
+        found = gradient(short)
+        assert float((found - expected).norm() / expected.norm()) < 0.02
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        layer(inputs, context)
+    assert used == [torch.float32, torch.bfloat16, torch.bfloat16]
 
 
 @pytest.mark.parametrize("causal", [True, False])

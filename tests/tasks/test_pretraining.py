@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 from groundup.errors import BadInput
 from groundup.tasks.pretraining import Show, pretrain_checkpoint
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.training.config import PretrainConfig
+from groundup.training.config import CountedConfig, PretrainConfig
 from tests.pipelines.prepared import MODEL, PRETRAIN, make_corpus
 from tests.tiny import CPU
 
@@ -57,3 +58,15 @@ def test_tokens_of_another_tokenizer(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="another tokenizer"):
         pretrain(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_phase_on_counted_contexts_comes_first(data: Path, tmp_path: Path) -> None:
+    def losses(name: str, counted: CountedConfig | None) -> list[float]:
+        pretrain(data, tmp_path / name, config=replace(PRETRAIN, counted=counted))
+        with (tmp_path / name / "curve.csv").open() as file:
+            return [float(row["train/loss"]) for row in csv.DictReader(file)]
+
+    phase = CountedConfig(steps=20, batch_size=16)
+    first = losses("first", phase)
+    assert first == losses("again", phase)
+    assert first[0] < losses("without", None)[0] - 0.5

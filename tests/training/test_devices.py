@@ -40,7 +40,7 @@ def test_bfloat16_is_automatic_only_for_wide_models_on_cpus_with_amx(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     cpu, auto = torch.device("cpu"), replace(CPU, dtype="auto")
-    narrow, wide = (torch.nn.Sequential(torch.nn.Linear(n, 4 * n)) for n in (128, 256))
+    narrow, wide = (torch.nn.Sequential(torch.nn.Linear(n, 4 * n)) for n in (64, 128))
     assert product_dtype(auto, cpu, narrow) == torch.float32
     assert product_dtype(auto, cpu, wide) == (torch.bfloat16 if amx else torch.float32)
     assert product_dtype(CPU, cpu, wide) == torch.float32

@@ -76,16 +76,31 @@ class Numbers:
         return Numbers(self.values.to(device))
 
 
-def test_any_batch_with_to_and_tokens_can_be_trained_on() -> None:
-    def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
-        return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
+def squares(model: Doubling, batch: Numbers) -> tuple[Tensor, Tensor]:
+    return ((model.factor - 2) * batch.values).square().sum(), torch.tensor(len(batch.values))
 
+
+def test_any_batch_with_to_and_tokens_can_be_trained_on() -> None:
     config = training_config(max_steps=50, optimizer=replace(SGD, head_lr=0.1, momentum=0.0))
     model = Doubling()
     batch = Numbers(torch.tensor([1.0, 2.0]))
     history = fit(model, squares, lambda step: [batch, batch], config, CPU, seed=1, log=nowhere)
     assert float(model.factor.detach()) == pytest.approx(2.0, abs=1e-2)
     assert history[-1]["tokens_seen"] == 50 * 2 * 3
+
+
+@pytest.mark.parametrize("parts", [[[], [1.0, 2.0, 3.0], [2.0]], [[1.0, 2.0, 3.0], [2.0], []]])
+def test_micro_batches_count_by_their_number_of_terms(parts: list[list[float]]) -> None:
+    config = training_config(max_steps=3, optimizer=replace(SGD, head_lr=0.1, momentum=0.0))
+    found, expected = (
+        fit(Doubling(), squares, lambda step, batches=batches: batches, config, CPU, seed=1, log=nowhere)
+        for batches in (
+            [Numbers(torch.tensor(p)) for p in parts],
+            [Numbers(torch.tensor([1.0, 2.0, 3.0, 2.0]))],
+        )
+    )
+    for name in ("train/loss", "grad_norm"):
+        assert [row[name] for row in found] == pytest.approx([row[name] for row in expected], rel=1e-5)
 
 
 def test_accumulated_gradients_equal_those_of_one_big_batch() -> None:

@@ -48,17 +48,18 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
     return x, weight, targets
 
 
+@pytest.mark.parametrize("factor", [0.3, 1.0, 1 / 7])  # seven targets: the last is the mean
 @pytest.mark.parametrize("chunk_size", [1, 3, N, 100])
 def test_values_and_gradients_equal_those_of_torch(
-    inputs: tuple[Tensor, Tensor, Tensor], chunk_size: int
+    inputs: tuple[Tensor, Tensor, Tensor], chunk_size: int, factor: float
 ) -> None:
     x, weight, targets = inputs
     expected = F.cross_entropy(x @ weight.T, targets, ignore_index=IGNORE_INDEX, reduction="sum")
     found = linear_cross_entropy(x, weight, targets, chunk_size)
     torch.testing.assert_close(found, expected)
     for ours, theirs in zip(
-        torch.autograd.grad(0.3 * found, (x, weight)),
-        torch.autograd.grad(0.3 * expected, (x, weight)),
+        torch.autograd.grad(factor * found, (x, weight)),
+        torch.autograd.grad(factor * expected, (x, weight)),
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from groundup.nn.half_precision import replace_linear
 
 M = TypeVar("M", bound=nn.Module)
+_product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+SMALLEST = 1e-30  # scale of an input that is 0
 LEVELS = 127  # weights and inputs are rounded to -LEVELS .. LEVELS times a scale
 
 
@@ -31,15 +33,14 @@ class Int8Linear(nn.Module):
             rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         self.packed: Any = torch.ops.quantized.linear_prepack(rounded, None)
         self.bias = None if linear.bias is None else linear.bias.detach().float()
-        self.levels = input_levels()
+        self.zero = input_levels() + 1
+        self.step = 1 / input_levels()
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer: x (..., in) float32 -> (..., out) float32."""
-        largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True).clamp_min_(1e-30)
-        y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            x / largest, 1 / self.levels, self.levels + 1, self.packed
-        )
-        return y * largest if self.bias is None else torch.addcmul(self.bias, y, largest)
+        largest = x.abs().amax(dim=-1, keepdim=True).clamp_min_(SMALLEST)
+        y = _product(x / largest, self.step, self.zero, self.packed).mul_(largest)
+        return y if self.bias is None else y.add_(self.bias)
 
 
 def input_levels() -> int:

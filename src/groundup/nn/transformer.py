@@ -44,22 +44,33 @@ class NgramEmbedding(nn.Module):
         """Hash n-grams to rows of the table.
 
         Args:
-            tokens: (B, T, reach + 1), each token after its predecessors.
+            tokens: (..., n), each token after its predecessors, usually reach of them.
 
         Returns:
-            Row numbers (B, T, number of orders).
+            Row numbers (..., number of orders up to n).
         """
-        found = []
+        found, n = [], tokens.shape[-1]
         for i, order in enumerate(self.orders):
+            if order > n:
+                continue
             code = torch.zeros_like(tokens[..., 0])
-            for place in range(self.reach + 1 - order, self.reach + 1):
+            for place in range(n - order, n):
                 code = (code * 1_000_003 + tokens[..., place] + 1) % 2_147_483_647
             found.append(code % self.rows + i * self.rows)
         return torch.stack(found, dim=-1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Look up n-gram embeddings: tokens (B, T, reach + 1), each after its predecessors -> (B, T, C)."""
-        return self.c_ngram(self.table(self.buckets(tokens)).flatten(-2))
+        """Look up n-gram embeddings: tokens (..., n), each after its predecessors -> (..., C).
+
+        Orders above n add nothing; with reach predecessors there are none.
+        """
+        vectors = self.table(self.buckets(tokens)).flatten(-2)
+        known = [i for i, order in enumerate(self.orders) if order <= tokens.shape[-1]]
+        if len(known) == len(self.orders):
+            return self.c_ngram(vectors)
+        return F.linear(
+            vectors, self.c_ngram.weight.unflatten(1, (len(self.orders), -1))[:, known].flatten(1)
+        )
 
 
 def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
@@ -155,7 +166,8 @@ class Transformer(nn.Module):
         The other arguments and errors are those of `read`.
         """
         T, causal, common = x.shape[1], self.config.causal, None
-        shortest, before = (0, 0) if cache is None else map(int, cache.lengths.aminmax())
+        known = [0] if cache is None else cache.lengths.tolist()
+        before, places = max(known), None
         if cache is not None:
             positions = cache.positions(T)
         elif documents is not None:
@@ -168,17 +180,30 @@ class Transformer(nn.Module):
                 f"the text has {longest} tokens; the model reads at most {self.config.context_length}: "
                 f"shorten the text or train with a larger model.context_length."
             )
+        if cache is not None:
+            places = cache.places(positions)
         mask, ends = None, None
-        if before and (T > 1 or shortest < before):  # key j is visible to the query at position p if j <= p
-            mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
-            if cache is not None and T == 1 and x.device.type == "cpu":
-                ends = (cache.lengths + 1).tolist()
+        if before and (T > 1 or min(known) < before):
+            if T == 1 and x.device.type == "cpu" and trace is None:
+                ends = [n + 1 for n in known]
+            else:  # key j is visible to the query at position p if j <= p
+                mask = torch.arange(before + T, device=x.device) <= positions[:, None, :, None]
         elif documents is not None:
             mask = same_document(documents, causal)
         elif lengths is not None and not causal:
             mask = real_tokens(lengths, T)
         return AttentionContext(
-            self.rotary(positions), causal, cache, positions, before + T, mask, memory, trace, ends, common
+            self.rotary(positions),
+            causal,
+            cache,
+            positions,
+            places,
+            before + T,
+            mask,
+            memory,
+            trace,
+            ends,
+            common,
         )
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor, context: AttentionContext) -> Tensor:

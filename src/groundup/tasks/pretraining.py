@@ -1,5 +1,7 @@
 """Pretraining of a decoder from random weights on token shards, and its loss on the val split."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from groundup.nn.config import ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.batching import window_batches
-from groundup.training.config import ComputeConfig, PretrainConfig
+from groundup.training.config import ComputeConfig, CountedConfig, PretrainConfig
+from groundup.training.counted import count_contexts, counted_batches, counted_lm
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
 from groundup.training.loop import Log, fit
@@ -48,9 +51,9 @@ def pretrain(
         tokenizer: of the model, for the continuations.
         train: token ids (N,), as from `open_shard`.
         val: token ids (N,), of which the first `eval_tokens` are scored.
-        config: the schedule and the prompts.
+        config: the schedule, the prompts and the phase on counted contexts, if there is one.
         compute: the precision.
-        log: see `fit`.
+        log: see `fit`; the phase on counted contexts logs its loss and its seconds as step 0.
         show: receives continuations of `sample_prompts` at every evaluation.
         resume: see `fit`.
 
@@ -58,9 +61,11 @@ def pretrain(
         The history of `fit`.
 
     Raises:
-        BadInput: as `window_batches`, `fit` and `generate` do.
+        BadInput: as `count_contexts`, `window_batches`, `fit` and `generate` do.
     """
     training = config.training
+    if config.counted is not None:
+        log(_pretrain_counted(decoder, train, config, config.counted, compute), 0)
     prompts = tokenizer.encode_batch(list(config.sample_prompts))
 
     def evaluate(step: int) -> dict[str, float]:
@@ -94,6 +99,40 @@ def pretrain(
         resume=resume,
         description="pretrain",
     )
+
+
+def _pretrain_counted(
+    decoder: Decoder, train: Ids, config: PretrainConfig, counted: CountedConfig, compute: ComputeConfig
+) -> dict[str, float]:
+    """Train the embeddings and the head of a decoder, in place, on the counts of the pairs of tokens in `train`.
+
+    The schedule is that of the pretraining, shortened. The phase lasts seconds, so a resumed run repeats it.
+
+    Returns:
+        {"counted/loss": nats per context in the last step, "counted/seconds"}.
+    """
+    began = time.perf_counter()
+    training, steps = config.training, counted.steps
+    warmup = math.ceil(training.optimizer.warmup_steps * steps / training.max_steps)
+    history = fit(
+        decoder,
+        counted_lm,
+        counted_batches(count_contexts(train, decoder.config.vocab_size), counted.batch_size, config.seed),
+        replace(
+            training,
+            max_steps=steps,
+            max_seconds=None,
+            eval_interval=0,
+            patience=None,
+            checkpoint_interval=0,
+            optimizer=replace(training.optimizer, warmup_steps=warmup),
+        ),
+        compute,
+        seed=config.seed,
+        log=lambda metrics, step: None,
+        description="pretrain on counted contexts",
+    )
+    return {"counted/loss": history[-1]["train/loss"], "counted/seconds": time.perf_counter() - began}
 
 
 def pretrain_checkpoint(

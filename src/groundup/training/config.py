@@ -31,7 +31,7 @@ class ComputeConfig:
     """auto: CUDA, then MPS, then the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"]
     """Precision of matrix products; auto: bfloat16 on devices that have it in hardware (CUDA, and CPUs with AMX for
-    models of at least 256 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
+    models of at least 128 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
     """
     threads: Positive
     """Number of CPU threads. Results are bit-identical only for the same number."""
@@ -179,6 +179,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class CountedConfig:
+    """The settings of the first phase of pretraining, on counted contexts (see training/counted.py)."""
+
+    __pydantic_config__ = STRICT
+
+    steps: Positive
+    """Number of steps of the phase."""
+    batch_size: Positive
+    """Contexts per step, each with all tokens that follow it in the text."""
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """The section `pretrain` of params.yaml: how the decoder is trained on the corpus."""
 
@@ -195,6 +207,8 @@ class PretrainConfig:
     """Prompts that the model continues at every evaluation."""
     sample_tokens: Count
     """Number of tokens of each continuation."""
+    counted: CountedConfig | None = None
+    """A first phase that trains embeddings and head on the counts of the text's pairs of tokens; null = none."""
 
 
 @dataclass(frozen=True)

@@ -130,18 +130,20 @@ def fit(
             set_lr(optimizers, scale)
             counter = flop_counter() if flops_per_token is None and not compute.compile else None
             with counter or nullcontext():
-                loss, count, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
+                loss, share, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
             if counter:
                 flops_per_token = counter.get_total_flops() * ranks / tokens
             gradients = gradient_values(parameters)
-            norm = float(gradient_norm(gradients)) / count
+            norm = float(gradient_norm(gradients)) * share
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
                     f"expected finite numbers, so this step was not applied: lower optimizer.max_lr or set grad_clip."
                 )
-            # turn the sum into a mean and clip it, in one pass over memory
-            torch._foreach_mul_(gradients, min(1.0, (config.grad_clip or math.inf) / max(norm, 1e-6)) / count)
+            # turn the sum into a mean and clip it, in at most one pass over memory
+            factor = share * min(1.0, (config.grad_clip or math.inf) / max(norm, 1e-6))
+            if factor != 1.0:
+                torch._foreach_mul_(gradients, factor)
             row = {"train/loss": loss, "lr": config.optimizer.max_lr * scale, "grad_norm": norm}
             for optimizer in optimizers:
                 optimizer.step()
@@ -235,23 +237,31 @@ def _gradients(
 ) -> tuple[float, float, int]:
     """Sum the gradients of one training step over its micro-batches and over all ranks.
 
+    They are divided by the number of terms of the first micro-batch on the way: if it is the only one, they are then
+    those of the mean, without another pass over memory. Several ranks would have to agree, so they divide by 1.
+
     Returns:
-        The mean loss, the number of terms and the number of tokens of the whole step.
+        The mean loss, by what the gradients are still to be multiplied, and the number of tokens of the whole step.
     """
     totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
+    first = torch.ones((), device=device) if _distributed() else None
     for batch in micro_batches:
         batch = batch.to(device)
         with precision:
             loss, count = objective(model, batch)
-        loss.backward()
+        if first is None:
+            first = count.to(totals).clamp(min=1.0)
+        (loss / first).backward()
         totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
     if _distributed():
         dist.all_reduce(totals)
         for p in model.parameters():
             if p.grad is not None:
                 dist.all_reduce(p.grad)
-    loss_sum, count_sum, tokens_sum = totals.tolist()
-    return loss_sum / max(count_sum, 1e-9), max(count_sum, 1e-9), int(tokens_sum)
+    assert first is not None
+    (loss_sum, count_sum, tokens_sum), share = totals.tolist(), float(first)
+    count_sum = max(count_sum, 1e-9)
+    return loss_sum / count_sum, share / count_sum, int(tokens_sum)
 
 
 def _distributed() -> bool:

@@ -89,7 +89,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     in the memory of the chunk's logits: log softmax, loss, softmax and gradient take its place one after the
     other, in two passes. So it needs one (chunk, V) buffer instead of (N, V) logits, their log softmax and
     its gradient. Matrix products run in `dtype`; softmax and the sum of the loss are in float32 or wider, and
-    the gradients of `weight` and `bias` are summed in the dtypes of those tensors.
+    the gradients of `weight` and `bias` are summed in the dtypes of those tensors. They are those of the mean, which
+    training minimises, so that the backward pass need not multiply a gradient as large as the head.
     """
 
     @staticmethod
@@ -110,7 +111,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         grad_weight = torch.zeros_like(weight) if need_weight and len(x) != chunk_size else None
         grad_bias = torch.zeros_like(bias) if bias is not None and need_bias else None
-        wide = weight.dtype
+        wide, ctx.terms = weight.dtype, max(len(x), 1)
+        shares = (x / ctx.terms).to(dtype) if need_weight else None  # the factors of the head's gradient
         x, weight, precise = x.to(dtype), weight.to(dtype), torch.promote_types(dtype, torch.float32)
         grad_x = torch.empty_like(x) if need_x else None
         total = x.new_zeros((), dtype=precise)
@@ -135,22 +137,26 @@ class LinearCrossEntropy(torch.autograd.Function):
                 gradient = gradient.type_as(x)
                 if grad_x is not None:
                     torch.mm(gradient, weight, out=grad_x[rows])
-                if need_weight and grad_weight is None:  # the only chunk
-                    grad_weight = (gradient.T @ x).to(wide)
-                elif grad_weight is not None and wide == dtype:
-                    grad_weight.addmm_(gradient.T, x[rows])
-                elif grad_weight is not None:
-                    grad_weight += gradient.T @ x[rows]
+                if shares is not None:
+                    if grad_weight is None:  # the only chunk
+                        grad_weight = (gradient.T @ shares).to(wide)
+                    elif wide == dtype:
+                        grad_weight.addmm_(gradient.T, shares[rows])
+                    else:
+                        grad_weight += gradient.T @ shares[rows]
+        for grad in (grad_x, grad_bias):
+            if grad is not None:
+                grad /= ctx.terms
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the gradients that `forward` computed; nothing is scaled if the loss itself is differentiated."""
-        gradients = ctx.saved_tensors
-        if grad_output.device.type != "cpu" or float(grad_output) != 1.0:  # a GPU would have to be waited for
-            gradients = [None if g is None else g * grad_output.type_as(g) for g in gradients]
+        """Scale the gradients that `forward` computed; those of a mean have scale 1."""
+        gradients, scale = ctx.saved_tensors, grad_output * ctx.terms
+        if scale.device.type != "cpu" or abs(float(scale) - 1.0) > 1e-6:  # a GPU would have to be waited for
+            gradients = [None if g is None else g * scale.type_as(g) for g in gradients]
         return (*gradients, None, None, None, None)
 
 
