@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.nn.transformer import NgramEmbedding
+from groundup.nn.ngrams import NgramEmbedding
 from groundup.training.config import AdagradConfig, AdamRates, Decay, MuonConfig, OptimizerConfig, SGDConfig
 from groundup.training.devices import has_sparse_gradients
 from groundup.training.orthogonal import orthogonalise
