@@ -15,7 +15,7 @@ from groundup.training.orthogonal import orthogonalise
 
 Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
 
-# Adam's decay rate of the squared gradient for rows of n-gram tables: a row is read rarely, so its mean must last longer.
+# Adam's decay rate of the squared gradient for rows of n-gram tables: they are read rarely, so the mean must last long.
 ROW_BETA = 0.999
 BATCH = 2**22  # largest number of weights for which Muon has its temporary matrices in memory at once
 
