@@ -10,6 +10,7 @@ from groundup.nn.config import PRESETS, ModelConfig, ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
+from groundup.nn.ngrams import NgramEmbedding
 from groundup.training.config import (
     AdagradConfig,
     AdamWConfig,
@@ -56,7 +57,7 @@ def model_config(preset: str = "modern", **changes: Any) -> ModelConfig:
         "n_kv_head": 2 if modern else 4,
         "n_embd": 16,
         "dropout": 0.0,
-        "ngram_rows": 23 if modern else 0,
+        "ngram_rows": 300 if modern else 0,
         "ngram_embd": 6 if modern else 0,
         "ngram_orders": (2, 3) if modern else (),
     }
@@ -94,11 +95,15 @@ def random_encoder_decoder(preset: str = "modern", seed: int = 0, **changes: Any
 
 
 def randomised(model: Model, seed: int) -> Model:
-    """Draw all parameters at random; returns the model in evaluation mode."""
+    """Draw all parameters and known n-grams at random; returns the model in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+        for module in model.modules():
+            if isinstance(module, NgramEmbedding):
+                module.learn(torch.randint(module.base - 2, (3000,), generator=generator))
+                module.table.weight[0] = 0.0
     return model.eval()
 
 

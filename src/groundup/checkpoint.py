@@ -144,6 +144,7 @@ def save_checkpoint(
     left_out = tied_names(model)
     if base is not None:
         left_out |= {name for name, p in model.named_parameters() if not p.requires_grad}
+        left_out |= {name for name, _ in model.named_buffers()}
     weights = {
         name: t.detach().cpu().contiguous() for name, t in model.state_dict().items() if name not in left_out
     }

@@ -78,7 +78,7 @@ def test_sizes_and_counts_by_hand():
     assert attn.flops == 2 * (16 * 32 + 16 * 16) + 4 * 12 * 16
     assert (mlp.detail, mlp.parameters, mlp.flops) == ("16 → 64 → 16, relu2", 2 * 16 * 64, 4 * 16 * 64)
     ngrams = stack.embeddings[1]
-    assert (ngrams.detail, ngrams.parameters) == ("46 × 6, → 16", 46 * 6 + 12 * 16)
+    assert (ngrams.detail, ngrams.parameters) == ("300 × 6, → 16", 300 * 6 + 12 * 16)
     assert stack.flops == 2 * 12 * 16 + 2 * (attn.flops + mlp.flops) + 2 * 16 * 11
 
 

@@ -19,31 +19,6 @@ from groundup.nn.transformer import (
 from tests.tiny import model_config, random_decoder, random_encoder
 
 
-def test_ngram_rows_by_hand() -> None:
-    model = Decoder(model_config(vocab_size=11, ngram_rows=23, ngram_orders=(2, 3)))
-    assert model.ngrams is not None
-
-    def row(i: int, *tokens: int) -> int:
-        code = 0
-        for token in tokens:
-            code = (code * 1_000_003 + token + 1) % 2_147_483_647
-        return code % 23 + i * 23
-
-    start = 11  # fills the places before the first token
-    padded = torch.tensor([[start, start, 4, 9, 4]]).unfold(1, 3, 1)  # each token after its two predecessors
-    expected = [
-        [row(0, start, 4), row(1, start, start, 4)],
-        [row(0, 4, 9), row(1, start, 4, 9)],
-        [row(0, 9, 4), row(1, 4, 9, 4)],
-    ]
-    assert model.ngrams.buckets(padded)[0].tolist() == expected
-    with torch.no_grad():
-        vectors = model.ngrams(padded)[0]
-        for found, (bigram, trigram) in zip(vectors, expected, strict=True):
-            concatenated = torch.cat([model.ngrams.table.weight[row] for row in (bigram, trigram)])  # (12,)
-            torch.testing.assert_close(found, model.ngrams.c_ngram.weight @ concatenated)
-
-
 @torch.no_grad()
 def test_token_shift_adds_a_share_of_the_previous_embedding() -> None:
     model = random_decoder(n_layer=1, ngram_rows=0)

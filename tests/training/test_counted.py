@@ -48,6 +48,9 @@ def test_the_loss_and_its_gradients_are_those_of_the_decoder_on_each_place_of_th
     assert model.shift is not None
     torch.nn.init.normal_(model.shift)
     text = torch.randint(5, (60,))
+    if model.ngrams is not None:
+        model.ngrams.learn(text)
+        assert model.ngrams.known >= 20
     loss, count = counted_lm(model, everything(count_contexts(text.numpy(), vocab_size=5)))
     windows = text.unfold(0, 3, 1)
     logits = model.logits(model(windows[:, :2])[:, -1])  # the blocks add nothing yet
@@ -82,14 +85,12 @@ def test_batches_depend_only_on_seed_and_step() -> None:
 
 def test_longer_ngrams_than_a_context_add_nothing() -> None:
     torch.manual_seed(0)
-    model = Decoder(model_config(vocab_size=5, ngram_rows=7, ngram_orders=(3, 2)))
-    ngrams, pairs, triples = (
-        model.ngrams,
-        torch.tensor([[0, 1], [3, 2]]),
-        torch.tensor([[4, 0, 1], [4, 3, 2]]),
-    )
+    ngrams = Decoder(model_config(vocab_size=5, ngram_rows=7, ngram_orders=(3, 2))).ngrams
     assert ngrams is not None
+    ngrams.learn(torch.tensor([4, 0, 1, 4, 0, 1, 3, 2, 3, 2]))
+    pairs, triples = torch.tensor([[0, 1], [3, 2]]), torch.tensor([[4, 0, 1], [4, 3, 2]])
     found = ngrams(pairs)
+    assert bool(found.any(dim=1).all()) and not torch.allclose(found, ngrams(triples))
     with torch.no_grad():
-        ngrams.table.weight[:7] = 0  # the rows of trigrams
+        ngrams.table.weight[ngrams.rows(triples, (3,))] = 0.0
     torch.testing.assert_close(found, ngrams(triples))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,9 @@ def truncate(path: Path) -> None:
 
 def one_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+    data[largest.header_offset + largest.file_size] ^= 1  # in its numbers, not in the padding
     path.write_bytes(data)
 
 

@@ -28,7 +28,10 @@ def stream(vocab_size: int = 11, n: int = 400) -> np.ndarray[Any, Any]:
 
 def new_model(**changes: Any) -> Decoder:
     torch.manual_seed(0)
-    return Decoder(replace(DROPOUT, **changes))
+    model = Decoder(replace(DROPOUT, **changes))
+    assert model.ngrams is not None
+    model.ngrams.learn(torch.from_numpy(stream().astype(np.int64)))
+    return model
 
 
 def batches_of(config: TrainingConfig, ids: np.ndarray[Any, Any] | None = None) -> Batches:

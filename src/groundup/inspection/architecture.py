@@ -14,7 +14,8 @@ from groundup.inspection.stacks import Part, Stack
 from groundup.nn.attention import Attention
 from groundup.nn.block import FeedForward
 from groundup.nn.encoder_decoder import EncoderDecoder
-from groundup.nn.transformer import NgramEmbedding, Transformer
+from groundup.nn.ngrams import NgramEmbedding
+from groundup.nn.transformer import Transformer
 
 TITLES = {
     "wte": "token embedding",

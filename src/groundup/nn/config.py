@@ -139,7 +139,7 @@ class ModelConfig:
     n_kv_head: int
     n_embd: int
     dropout: float
-    ngram_rows: int  # rows of each hashed n-gram embedding table; 0 = none
+    ngram_rows: int  # rows of the table of n-gram embeddings; 0 = none
     ngram_embd: int  # channels of an n-gram vector, before the projection to n_embd
     ngram_orders: tuple[int, ...]  # for example (2, 3): bigrams and trigrams
     position: Literal["learned", "rotary", "sinusoidal"]
@@ -212,6 +212,12 @@ class ModelConfig:
                 f"{list(self.ngram_orders)}; expected 0 rows for no n-gram embedding, or at least 1 row, 1 channel "
                 f"and orders such as [2, 3]: correct them."
             )
+        if self.ngram_rows and (self.vocab_size + 2) ** max(self.ngram_orders) >= 2**63:
+            raise BadInput(
+                f"model: ngram_orders has {max(self.ngram_orders)}, with {self.vocab_size} tokens; expected "
+                f"(vocab_size + 2) ** order below 2**63, so that each n-gram has a number: choose shorter n-grams or "
+                f"fewer tokens."
+            )
         if not 0 <= self.dropout < 1:
             raise BadInput(
                 f"model: dropout is {self.dropout}; expected a share of at least 0 and less than 1: correct it."
@@ -230,12 +236,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class NgramConfig:
-    """The settings of hashed n-gram embeddings, which are added to the token embeddings."""
+    """The settings of n-gram embeddings, which are added to the token embeddings (see nn/ngrams.py)."""
 
     __pydantic_config__ = STRICT
 
     rows: Annotated[int, Ge(1)]
-    """Rows of each hash table."""
+    """Rows of the table: one for each of the most frequent n-grams of the training text, and one for all others."""
     embd: Annotated[int, Ge(1)]
     """Channels of an n-gram vector, before its projection to n_embd."""
     orders: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
@@ -266,7 +272,7 @@ class ModelParams:
     dropout: float
     """Share of activations set to zero in training."""
     ngram: NgramConfig | None = None
-    """Hashed n-gram embeddings, which are added to the token embeddings; null = none."""
+    """Embeddings of frequent n-grams, which are added to the token embeddings; null = none."""
 
     def config(self, vocab_size: int, **changes: Any) -> ModelConfig:
         """Make a ModelConfig from the preset, the size, the options and the vocabulary.

@@ -13,64 +13,11 @@ from groundup.errors import BadInput
 from groundup.nn.attention import AttentionContext, KVCache, Memory, Trace
 from groundup.nn.block import Block, make_norm
 from groundup.nn.config import ModelConfig
+from groundup.nn.ngrams import NgramEmbedding
 from groundup.nn.rotary import rotary_tables
 
 # Special document numbers. PADDING: no document. COMMON: a prefix shared by all documents of the row.
 PADDING, COMMON = -1, -2
-
-
-class NgramEmbedding(nn.Module):
-    """The n-gram embedding: vectors for the last n tokens, looked up by hash at almost no arithmetic cost.
-
-    The vectors of all orders are concatenated and projected to n_embd channels: with the same memory, many
-    narrow rows distinguish more n-grams than few wide ones. Different n-grams may still share a row.
-    Positions before the first token count as the id `vocab_size`.
-
-    Hashed n-gram embeddings are from Bojanowski et al. 2017; modded-nanogpt uses them in language models.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.orders, self.rows = config.ngram_orders, config.ngram_rows
-        self.table = nn.Embedding(self.rows * len(self.orders), config.ngram_embd)
-        self.c_ngram = nn.Linear(config.ngram_embd * len(self.orders), config.n_embd, bias=False)
-
-    @property
-    def reach(self) -> int:
-        """Number of earlier tokens that a vector depends on."""
-        return max(self.orders) - 1
-
-    def buckets(self, tokens: Tensor) -> Tensor:
-        """Hash n-grams to rows of the table.
-
-        Args:
-            tokens: (..., n), each token after its predecessors, usually reach of them.
-
-        Returns:
-            Row numbers (..., number of orders up to n).
-        """
-        found, n = [], tokens.shape[-1]
-        for i, order in enumerate(self.orders):
-            if order > n:
-                continue
-            code = torch.zeros_like(tokens[..., 0])
-            for place in range(n - order, n):
-                code = (code * 1_000_003 + tokens[..., place] + 1) % 2_147_483_647
-            found.append(code % self.rows + i * self.rows)
-        return torch.stack(found, dim=-1)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Look up n-gram embeddings: tokens (..., n), each after its predecessors -> (..., C).
-
-        Orders above n add nothing; with reach predecessors there are none.
-        """
-        vectors = self.table(self.buckets(tokens)).flatten(-2)
-        known = [i for i, order in enumerate(self.orders) if order <= tokens.shape[-1]]
-        if len(known) == len(self.orders):
-            return self.c_ngram(vectors)
-        return F.linear(
-            vectors, self.c_ngram.weight.unflatten(1, (len(self.orders), -1))[:, known].flatten(1)
-        )
 
 
 def sinusoidal_table(positions: Tensor, n_embd: int) -> Tensor:
@@ -342,3 +289,5 @@ def init_weights(model: nn.Module, config: ModelConfig) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
+            if module.padding_idx is not None:
+                nn.init.zeros_(module.weight[module.padding_idx])

@@ -43,7 +43,7 @@ def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     probability, so that they are never sampled.
 
     Raises:
-        BadInput: the model has n-gram embeddings, whose hashes depend on vocab_size and would change.
+        BadInput: the model has n-gram embeddings, whose codes depend on vocab_size and would change.
     """
     if isinstance(model, EncoderDecoder):
         keep_tokens(model.decoder, n)  # the encoder has the same table

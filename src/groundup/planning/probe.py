@@ -1,16 +1,18 @@
 """Probes: what each training stage takes, estimated from a few of its real steps.
 
 A probe builds the model of the params with random weights, and trains it with `fit` on random tokens in batches of the
-planned shape: time and memory depend on neither the weights nor the text.
+planned shape: time and memory depend on neither the weights nor the text, but on how often n-grams repeat.
 """
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelParams
@@ -30,7 +32,11 @@ from groundup.training.config import (
     TrainingConfig,
 )
 
+if TYPE_CHECKING:
+    from groundup.nn.decoder import Decoder
+
 ANSWERED = 64  # prompts at most in the probe of the generation
+LEARNED = 2**19  # tokens whose n-grams the model of a finetuning knows
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,22 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     from groundup.evaluation.language_model import total_nats
     from groundup.generation.decoding import generate
     from groundup.generation.sampling import CONTINUATION
-    from groundup.nn.decoder import Decoder
     from groundup.training.batching import window_batches
-    from groundup.training.devices import pick_device
+    from groundup.training.counted import count_contexts, counted_batches, counted_lm
     from groundup.training.objectives import causal_lm
 
     training, context = config.training, model.context_length
-    decoder = Decoder(model.config(facts.vocab_size)).to(pick_device(compute))
     rng = np.random.default_rng(0)
-    ids = rng.integers(facts.vocab_size, size=max(facts.train_tokens, context + 1)).astype(np.uint32)
+    ids = _random_text(rng, facts.vocab_size, max(facts.train_tokens, context + 1))
+    start = time.perf_counter()
+    decoder = _decoder(model, compute, facts, ids)
+    first_phase = time.perf_counter() - start
+    if config.counted is not None:
+        start = time.perf_counter()
+        counted = counted_batches(count_contexts(ids, facts.vocab_size), config.counted.batch_size, 0)
+        first_phase += time.perf_counter() - start
+        measured = timed_training(decoder, counted_lm, counted, training, compute, saves=False)
+        first_phase += config.counted.steps * measured.step
     batches = window_batches(ids, context, training.batch_size, training.grad_accum_steps, seed=0)
     measured = timed_training(decoder, causal_lm, batches, training, compute, saves=_saves(training) > 0)
     some = ids[: min(len(ids), 16 * context, facts.val_tokens)]
@@ -88,6 +101,7 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     training = _in_time(training, measured.step)
     evaluations = _evaluations(training)
     seconds = {
+        "first phase": first_phase,
         "steps": training.max_steps * measured.step,
         "evaluation": per_token * (evaluations * min(config.eval_tokens, facts.val_tokens) + facts.val_tokens)
         + evaluations * per_sample * config.sample_tokens / max(new, 1),
@@ -100,18 +114,16 @@ def spam_finetuning(
     model: ModelParams, config: SpamTrainingConfig, compute: ComputeConfig, facts: Facts
 ) -> Cost:
     """Probe the stage finetune_spam: all seeds together."""
-    from groundup.nn.decoder import Decoder
     from groundup.tasks.classification import class_weights, make_classifier, predict, training_batches
     from groundup.tasks.frozen_features import Top, compute_features, fixed_blocks
     from groundup.text.labels import LABELS
     from groundup.training import objectives
-    from groundup.training.devices import pick_device
 
     training, context = config.training, model.context_length
-    decoder = Decoder(model.config(facts.vocab_size)).to(pick_device(compute))
     rng = np.random.default_rng(0)
+    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED))
     lengths = [min(n, context) for n in facts.spam["train"]]
-    texts: Any = [rng.integers(facts.vocab_size, size=n).tolist() for n in lengths]
+    texts: Any = [_random_text(rng, facts.vocab_size, n).tolist() for n in lengths]
     labels = [LABELS[int(i)] for i in rng.random(len(texts)) < 0.2]
     blocks, feature_seconds = fixed_blocks(decoder, config), 0.0
     if blocks is not None:
@@ -150,24 +162,22 @@ def instruction_finetuning(
     model: ModelParams, config: InstructionTrainingConfig, compute: ComputeConfig, facts: Facts
 ) -> Cost:
     """Probe the stage finetune_instructions."""
-    from groundup.nn.decoder import Decoder
     from groundup.nn.trainable import freeze_all_but
     from groundup.tasks.instructions import answer_loss, completion_batches
     from groundup.training.batching import Example
-    from groundup.training.devices import pick_device
     from groundup.training.objectives import causal_lm
 
     training, context = config.training, model.context_length
-    decoder = Decoder(model.config(facts.vocab_size)).to(pick_device(compute))
-    freeze_all_but(decoder, config.trainable_blocks, config.lora)
     rng = np.random.default_rng(0)
+    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED))
+    freeze_all_but(decoder, config.trainable_blocks, config.lora)
 
     def examples(split: str, limit: int | None) -> list[Example]:
         found = []
         for prompt, answer in list(zip(facts.prompts[split], facts.answers[split], strict=True))[:limit]:
             answer = min(answer, context + 1)
             kept = min(prompt, context + 1 - answer)
-            ids = rng.integers(facts.vocab_size, size=kept + answer).tolist()
+            ids = _random_text(rng, facts.vocab_size, kept + answer).tolist()
             found.append(Example(ids, [False] * kept + [True] * answer))
         return found
 
@@ -189,11 +199,9 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
     """Probe the generation of the stage evaluate; the rest of the stage is not included."""
     from groundup.generation.decoding import generate
     from groundup.generation.sampling import Sampling
-    from groundup.nn.decoder import Decoder
-    from groundup.training.devices import pick_device
 
-    decoder = Decoder(model.config(facts.vocab_size)).to(pick_device(compute)).eval()
     rng = np.random.default_rng(0)
+    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED)).eval()
     room = model.context_length - config.max_new_tokens
     size = min(config.batch_size, ANSWERED)
     lengths = sorted(min(n, max(room, 1)) for n in facts.prompts["test"])[
@@ -221,6 +229,25 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
         for answers, new in ((rows, longest), (before, config.max_new_tokens)):
             seconds += answers / len(prompts) * (reading + new * per_token)
     return Cost({"answers": seconds}, peak_memory(), peak_device_memory())
+
+
+def _random_text(rng: np.random.Generator, vocab_size: int, tokens: int) -> NDArray[np.uint32]:
+    """Draw tokens, each with a frequency of 1 / rank, so that n-grams repeat about as they do in a text."""
+    chances = np.cumsum(1 / np.arange(1, vocab_size + 1))
+    return np.searchsorted(chances, rng.random(tokens) * chances[-1]).astype(np.uint32)
+
+
+def _decoder(model: ModelParams, compute: ComputeConfig, facts: Facts, text: NDArray[np.uint32]) -> "Decoder":
+    """Build the planned model, which knows the n-grams of a text."""
+    import torch
+
+    from groundup.nn.decoder import Decoder
+    from groundup.training.devices import pick_device
+
+    decoder = Decoder(model.config(facts.vocab_size)).to(pick_device(compute))
+    if decoder.ngrams is not None:
+        decoder.ngrams.learn(torch.from_numpy(text.astype(np.int64)))
+    return decoder
 
 
 def _evaluations(training: TrainingConfig) -> int:

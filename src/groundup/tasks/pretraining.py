@@ -17,6 +17,7 @@ from groundup.generation.decoding import generate
 from groundup.generation.sampling import CONTINUATION
 from groundup.nn.config import ModelParams
 from groundup.nn.decoder import Decoder
+from groundup.nn.ngrams import COUNTED
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.training.batching import window_batches
 from groundup.training.config import ComputeConfig, CountedConfig, PretrainConfig
@@ -64,6 +65,8 @@ def pretrain(
         BadInput: as `count_contexts`, `window_batches`, `fit` and `generate` do.
     """
     training = config.training
+    if decoder.ngrams is not None:
+        decoder.ngrams.learn(torch.from_numpy(train[:COUNTED].astype(np.int64)))
     if config.counted is not None:
         log(_pretrain_counted(decoder, train, config, config.counted, compute), 0)
     prompts = tokenizer.encode_batch(list(config.sample_prompts))

@@ -84,8 +84,8 @@ class AdamRates(LearningRates):
     betas: tuple[Fraction, Fraction]
     """Decay rates of Adam's means of the gradient and of its square."""
     ngram_lr: Rate | None = None
-    """Learning rate of the n-gram tables, of which Adam then updates only the rows that a step has read, so that
-    large tables cost no time; null or missing = they are updated like the other tables, all rows in every step.
+    """Learning rate of the n-gram table, of which Adam then updates only the rows that a step has read, so that
+    a large table costs no time; null or missing = it is updated like the other tables, all rows in every step.
     Where gradients cannot be sparse (on MPS and with several GPUs), all rows are updated at this rate.
     """
 

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.nn.transformer import NgramEmbedding
+from groundup.nn.ngrams import NgramEmbedding
 from groundup.training.config import AdagradConfig, AdamRates, Decay, MuonConfig, OptimizerConfig, SGDConfig
 from groundup.training.devices import has_sparse_gradients
 from groundup.training.orthogonal import orthogonalise
 
 Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
 
+# Adam's decay rate of the squared gradient for rows of n-gram tables: they are read rarely, so the mean must last long.
+ROW_BETA = 0.999
 BATCH = 2**22  # largest number of weights for which Muon has its temporary matrices in memory at once
 
 
@@ -170,14 +172,16 @@ def make_optimizers(
     else:
         flat = [p for group in matrices.values() for p in group]
         groups.append({"params": flat, "lr": config.max_lr, "weight_decay": config.weight_decay})
-    if not by_row:
-        groups.append({"params": ngram_tables, "lr": ngram_lr, "weight_decay": 0.0})
+    if ngram_tables and not by_row:
+        assert isinstance(config, AdamRates)
+        betas = (config.betas[0], ROW_BETA)
+        groups.append({"params": ngram_tables, "lr": ngram_lr, "weight_decay": 0.0, "betas": betas})
     groups = [group for group in groups if group["params"]]
     if groups:
         optimizers.append(_torch_optimizer(groups, config, device))
     if by_row and ngram_tables:
         assert isinstance(config, AdamRates) and ngram_lr is not None
-        optimizers.append(torch.optim.SparseAdam(ngram_tables, ngram_lr, config.betas))
+        optimizers.append(torch.optim.SparseAdam(ngram_tables, ngram_lr, (config.betas[0], ROW_BETA)))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["max_lr"] = group["lr"]
