@@ -8,6 +8,7 @@ src/groundup/planning. A later call adds further runs; `--again` first discards 
 """
 
 import argparse
+import csv
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,10 @@ import numpy as np
 import torch
 
 from groundup.evaluation.language_model import bits_per_byte, total_nats
-from groundup.files import write_json
+from groundup.files import read_json, write_json
 from groundup.nn.config import ModelParams, NgramConfig
 from groundup.nn.decoder import Decoder
-from groundup.planning.facts import REFERENCE, Folders, as_reference, bytes_per_token, gather
+from groundup.planning.facts import REFERENCE, Facts, Folders, as_reference, bytes_per_token, gather
 from groundup.planning.fitting import FITTED_TO, LossPoint, RecordedRun, fit_law, read_runs, write_runs
 from groundup.planning.law import PRIORS, Shape, schedule, write_law
 from groundup.planning.params import vocab_size_of
@@ -34,6 +35,7 @@ from pipelines.params import MainParams, load_params
 
 CORPUS = Path("data/prepared/corpus")
 RUNS = Path("reports/benchmarks/loss_law.jsonl")
+METRICS, CURVE = Path("reports/metrics/pretrain.json"), Path("reports/curves/pretrain.csv")
 SCRATCH = Path("data/state/loss_law")
 SIZES = (512, 1024, 2048, 4096, 8192)  # of the tokenizers whose bytes per token are written down
 VOCABULARIES = (1024, 2048, 2048, 4096, 8192)
@@ -128,7 +130,7 @@ def record(trial: Trial, params: MainParams, difficulty: float) -> RecordedRun:
     nats = total_nats(decoder, val, tokenizer.eot_id)
     shape = Shape.of(
         trial.model,
-        training,
+        config,
         tokenizer.vocab_size,
         meta["train"]["message_bytes"] / meta["train"]["tokens"],
         meta["train"]["message_bytes"] * len(train) / meta["train"]["tokens"],
@@ -138,6 +140,26 @@ def record(trial: Trial, params: MainParams, difficulty: float) -> RecordedRun:
     return RecordedRun(
         shape, bits_per_byte(nats, meta["val"]["message_bytes"]), tuple(points(losses, schedule(training)))
     )
+
+
+def last_pretraining(params: MainParams, facts: Facts) -> RecordedRun | None:
+    """Return the last run of the stage pretrain, which is larger than the trials; None if there is none."""
+    if not (METRICS.exists() and CURVE.exists()):
+        return None
+    with CURVE.open(encoding="utf-8", newline="") as lines:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(lines)]
+    training = params.pretrain.training
+    if len(losses) != training.max_steps:
+        return None
+    shape = Shape.of(
+        params.model,
+        params.pretrain,
+        facts.vocab_size,
+        facts.bytes_per_token,
+        facts.train_bytes,
+        facts.difficulty,
+    )
+    return RecordedRun(shape, read_json(METRICS)["val"]["bpb"], tuple(points(losses, schedule(training))))
 
 
 def points(losses: Sequence[float], rates: Sequence[float]) -> Iterator[LossPoint]:

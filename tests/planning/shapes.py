@@ -7,7 +7,8 @@ import numpy as np
 from groundup.nn.config import ModelParams, NgramConfig
 from groundup.planning.fitting import LossPoint, RecordedRun
 from groundup.planning.law import PRIORS, Shape, bits_of, nats_per_token, schedule
-from groundup.training.config import TrainingConfig
+from groundup.training.config import CountedConfig, TrainingConfig
+from tests.pipelines.prepared import PRETRAIN
 from tests.tiny import model_params, training_config
 
 # other than the means of the priors; such runs end with 1.5 to 2.5 bits per byte
@@ -34,7 +35,14 @@ def imagined(seed: int) -> tuple[ModelParams, TrainingConfig, Shape]:
     return (
         model,
         training,
-        Shape.of(model, training, vocab_size, 1.1 * np.log10(vocab_size), 2e7, rng.uniform(1.7, 2.3)),
+        Shape.of(
+            model,
+            replace(PRETRAIN, training=training, counted=CountedConfig(200, 2048)),
+            vocab_size,
+            1.1 * np.log10(vocab_size),
+            2e7,
+            rng.uniform(1.7, 2.3),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from groundup.planning.fitting import fit_law, read_runs, write_runs
 from groundup.planning.law import bits_of, load_law, nats_per_token, schedule, write_law
+from tests.pipelines.prepared import PRETRAIN
 from tests.planning.shapes import GAP, KNOWN, imagined, recorded
 from tests.tiny import ADAMW, model_params, training_config
 
@@ -104,4 +105,4 @@ def test_a_trunk_has_the_parameters_of_its_blocks() -> None:
         model = model_params(**changes)
         decoder = Decoder(model.config(50))
         matrices = sum(p.numel() for p in decoder.h.parameters() if p.dim() == 2)
-        assert Shape.of(model, training_config(), 50, 3.0, 1e6, 2.0).trunk == matrices
+        assert Shape.of(model, PRETRAIN, 50, 3.0, 1e6, 2.0).trunk == matrices

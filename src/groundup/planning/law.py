@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from groundup.files import read_json, write_json
 from groundup.nn.config import ModelParams
-from groundup.training.config import TrainingConfig
+from groundup.training.config import PretrainConfig, TrainingConfig
 from groundup.training.optimizers import lr_scale
 
 LAW = Path(__file__).with_name("law.json")
@@ -75,6 +75,7 @@ class Shape:
         step_tokens: tokens per step.
         steps: number of steps.
         full_steps: the sum of the learning rates of all steps, as multiples of the full one.
+        counted: contexts read in the first phase, on counted contexts; 0 = no such phase.
         bytes_per_token: UTF-8 bytes per token.
         train_bytes: size of the training text.
         difficulty: of the text, see `difficulty`.
@@ -89,6 +90,7 @@ class Shape:
     step_tokens: int
     steps: int
     full_steps: float
+    counted: int
     bytes_per_token: float
     train_bytes: float
     difficulty: float
@@ -107,14 +109,14 @@ class Shape:
     def of(
         cls,
         model: ModelParams,
-        training: TrainingConfig,
+        pretrain: PretrainConfig,
         vocab_size: int,
         bytes_per_token: float,
         train_bytes: float,
         difficulty: float,
     ) -> "Shape":
         """Return the shape of a pretraining with these params."""
-        config = model.config(vocab_size)
+        config, training, counted = model.config(vocab_size), pretrain.training, pretrain.counted
         attention = 2 * config.n_embd**2 * (1 + config.n_kv_head / config.n_head)
         forward = (3 if config.activation == "swiglu" else 2) * config.n_embd * config.hidden
         return cls(
@@ -127,6 +129,7 @@ class Shape:
             config.context_length * training.batch_size * training.grad_accum_steps,
             training.max_steps,
             sum(schedule(training)),
+            counted.steps * counted.batch_size if counted else 0,
             bytes_per_token,
             train_bytes,
             difficulty,

@@ -123,8 +123,9 @@ def make_plan(
     recorded = recorded_seconds(root)
     stages = tuple(_stages(costs, recorded, facts, params))
     training = probe.shortened(params.pretrain.training, costs["pretrain"].steps)
+    pretrain = replace(params.pretrain, training=training)
     shape = Shape.of(
-        params.model, training, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
+        params.model, pretrain, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
     )
     law = load_law()
     expected, low, high = law.bits(shape)
