@@ -114,12 +114,13 @@ def main() -> None:
     """Measure the trials that have no result yet, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--show", action="store_true", help="only print the table")
+    parser.add_argument("--trials", type=int, default=len(TRIALS), help="how many to measure now")
     arguments = parser.parse_args()
     rows = list(read_jsonl(RESULTS)) if RESULTS.exists() else []
     if not arguments.show:
         params: MainParams = load_params("main")
         facts = gather(Folders.of(Path("data/prepared")), 2048, params.finetune_instructions.prompt_style)
-        for trial in TRIALS[len(rows) :]:
+        for trial in TRIALS[len(rows) :][: arguments.trials]:
             rows.append(compare(trial, params, facts))
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             write_jsonl(RESULTS, rows)

@@ -21,10 +21,10 @@ from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 
 T = TypeVar("T")
-PROBE_SECONDS = 4.0  # of training in each probe
+PROBE_SECONDS = 5.0  # of training in each probe
 MIN_STEPS = 2  # however long they take
 WARM_UP = 2  # steps that are not counted, if there are more
-STRETCHES = 9  # of steps, whose means are compared
+STRETCHES = 9  # of steps, of whose means the middle ones count
 ENDLESS = 10**9  # steps; so early in its warm-up, a training changes hardly any weight
 CALLS = 4  # of other work
 SAMPLED_STEPS = 64  # whose batches are counted, for the mean number of tokens per step
@@ -123,19 +123,20 @@ def timed_training(
                 resume=resume,
             )
         state = resume.path.stat().st_size if saves else 0
-    mean = undisturbed(per_token[WARM_UP:] or per_token[-1:])
+    mean = middle_mean(per_token[WARM_UP:] or per_token[-1:])
     first = ended - start - mean * tokens[largest]
     return TimedTraining(max(first, 0.0), mean * statistics.mean(tokens), saving[0], state)
 
 
-def undisturbed(seconds: Sequence[float]) -> float:
-    """Return the lower quartile of the means of STRETCHES stretches of a series.
+def middle_mean(seconds: Sequence[float]) -> float:
+    """Return the mean of a series without its fastest and its slowest stretches.
 
-    A step that is slow now and then counts, unlike in a median of all steps. Seconds in which other programs disturbed
-    the machine do not, if they are fewer than three quarters.
+    The series is cut into STRETCHES. A step that is slow now and then counts, unlike in a median of all steps; a second
+    in which other programs disturbed the machine does not.
     """
     stretches = np.array_split(np.array(seconds), min(STRETCHES, len(seconds)))
-    return float(np.quantile([stretch.mean() for stretch in stretches], 0.25))
+    means, left_out = sorted(float(stretch.mean()) for stretch in stretches), len(stretches) // 4
+    return statistics.mean(means[left_out : len(means) - left_out])
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
