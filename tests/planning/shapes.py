@@ -14,7 +14,7 @@ from tests.tiny import model_params, training_config
 # other than the means of the priors; such runs end with 1.5 to 2.5 bits per byte
 KNOWN = np.array(
     [
-        {"E": 0.3, "d": -0.9, "beta": 0.25, "m": -3.0, "c": -3.3, "t": -4.0}.get(name, mean + 0.3 * deviation)
+        {"E": 0.5, "d": -0.9, "beta": 0.25, "m": -3.0, "c": -3.3, "t": -4.0}.get(name, mean + 0.3 * deviation)
         for name, (mean, deviation) in PRIORS.items()
     ]
 )

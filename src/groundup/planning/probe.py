@@ -73,13 +73,14 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     from groundup.evaluation.language_model import total_nats
     from groundup.generation.decoding import generate
     from groundup.generation.sampling import CONTINUATION
+    from groundup.nn.ngrams import COUNTED
     from groundup.training.batching import window_batches
     from groundup.training.counted import count_contexts, counted_batches, counted_lm
     from groundup.training.objectives import causal_lm
 
     training, context = config.training, model.context_length
     rng = np.random.default_rng(0)
-    ids = random_text(rng, facts.vocab_size, max(facts.train_tokens, context + 1))
+    ids = random_text(rng, facts.vocab_size, min(max(facts.train_tokens, context + 1), COUNTED))
     start = time.perf_counter()
     decoder = _decoder(model, compute, facts, ids)
     first_phase = time.perf_counter() - start
