@@ -22,7 +22,15 @@ from groundup.evaluation.language_model import bits_per_byte, total_nats
 from groundup.files import read_json, write_json
 from groundup.nn.config import ModelParams, NgramConfig
 from groundup.nn.decoder import Decoder
-from groundup.planning.facts import REFERENCE, Facts, Folders, as_reference, bytes_per_token, gather
+from groundup.planning.facts import (
+    REFERENCE,
+    Facts,
+    Folders,
+    as_reference,
+    bytes_per_token,
+    gather,
+    reference,
+)
 from groundup.planning.fitting import FITTED_TO, LossPoint, RecordedRun, fit_law, read_runs, write_runs
 from groundup.planning.law import PRIORS, Shape, schedule, write_law
 from groundup.planning.params import vocab_size_of
@@ -191,7 +199,9 @@ def main() -> None:
     arguments = parser.parse_args()
     params: MainParams = load_params("main")
     folders = Folders.of(Path("data/prepared"))
-    sizes = {size: bytes_per_token(tokenized(size)[1]) for size in SIZES}
+    # GPT-2's tokenizer is not trained here
+    sizes = {int(size): value for size, value in reference()["bytes_per_token"].items()}
+    sizes |= {size: bytes_per_token(tokenized(size)[1]) for size in SIZES}
     facts = gather(folders, vocab_size_of(params.tokenizer), params.finetune_instructions.prompt_style)
     write_json(REFERENCE, as_reference(facts, sizes))
     runs = [] if arguments.again or not RUNS.exists() else read_runs(RUNS)
