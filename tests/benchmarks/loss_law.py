@@ -46,7 +46,7 @@ RUNS = Path("reports/benchmarks/loss_law.jsonl")
 METRICS, CURVE = Path("reports/metrics/pretrain.json"), Path("reports/curves/pretrain.csv")
 SCRATCH = Path("data/state/loss_law")
 SIZES = (512, 1024, 2048, 4096, 8192)  # of the tokenizers whose bytes per token are written down
-VOCABULARIES = (1024, 2048, 2048, 4096, 8192)
+VOCABULARIES = (1024, 2048, 4096, 8192)
 LAYERS = (1, 2, 2, 3, 4, 6)
 WIDTHS = (64, 96, 128, 160, 192, 256)
 CONTEXTS = (128, 256, 256, 512)
@@ -95,12 +95,11 @@ def trials(recipe: NgramConfig | None, texts: Mapping[int, int], skip: int) -> I
     sequence, found = qmc.Sobol(8, seed=0), 0
     while True:
         place = sequence.random(1)[0]
-        vocab, layers, width, context, batch, rows, share = (
+        vocab, layers, width, context, batch, rows = (
             values[min(int(u * len(values)), len(values) - 1)]
-            for u, values in zip(
-                place, (VOCABULARIES, LAYERS, WIDTHS, CONTEXTS, BATCHES, ROWS, SHARES), strict=False
-            )
+            for u, values in zip(place, (VOCABULARIES, LAYERS, WIDTHS, CONTEXTS, BATCHES, ROWS), strict=False)
         )
+        share = SHARES[min(int(place[6] * len(SHARES)), len(SHARES) - 1)]
         tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** place[7]
         steps = round(tokens / (batch * context))
         heads = width // 64 if width % 64 == 0 else width // 32
@@ -119,8 +118,8 @@ def record(trial: Trial, params: MainParams, difficulty: float) -> RecordedRun:
     file, shards = tokenized(trial.vocab_size)
     tokenizer = BPETokenizer.load(file)
     meta = read_meta(shards)
-    train, val = (open_shard(shards, split, tokenizer=tokenizer) for split in SPLITS)
-    train = train[: max(round(len(train) * trial.share), trial.model.context_length + 1)]
+    whole, val = (open_shard(shards, split, tokenizer=tokenizer) for split in SPLITS)
+    train = whole[: max(round(len(whole) * trial.share), trial.model.context_length + 1)]
     training = replace(
         params.pretrain.training,
         max_steps=trial.steps,
