@@ -14,7 +14,7 @@ from groundup.planning.params import PlannedParams
 from groundup.planning.probe import Cost
 from groundup.planning.recorded import recorded_seconds
 
-START_SECONDS = 5.0  # of every stage: interpreter, imports, opening MLflow, DVC's hashes
+START_SECONDS = 2.0  # of every stage: interpreter, imports, opening MLflow, DVC's hashes
 TRACKING_BYTES = 180_000_000  # what MLflow adds to the memory of a stage
 EVALUATE_SECONDS = 12.0  # of the stage evaluate besides its answers: baselines, bootstrap, recording
 # seconds of the other stages with the default data, used until they have run once: fixed, and per MB of the corpus
@@ -30,7 +30,7 @@ ROUGH = {
     "check_splits": (2.0, 0.3),
     "train_tokenizer": (1.0, 0.1),
     "tokenize": (0.3, 0.1),
-    "report": (10.0, 0.0),
+    "report": (3.0, 0.0),
 }
 
 
