@@ -250,7 +250,11 @@ def _deployment_line(client: SyncPrefectClient, name: str) -> str:
     following = _runs(client, deployment.id, {StateType.SCHEDULED}, FlowRunSort.EXPECTED_START_TIME_ASC)
     others = set(StateType) - {StateType.SCHEDULED}
     before = _runs(client, deployment.id, others, FlowRunSort.EXPECTED_START_TIME_DESC)
-    last = f"last {before.state_name} {_time(before.start_time)}" if before else "never ran"
+    last = (
+        f"last {before.state_name} {_time(before.start_time)}"
+        if before
+        else "has not run since it was deployed"
+    )
     next_run = f"next {_time(following.expected_start_time)}" if following else "no run is scheduled"
     return f"{last}; {'paused' if deployment.paused else next_run}"
 

@@ -72,7 +72,12 @@ def test_from_the_inbox_to_a_second_clone(project: Path, tmp_path: Path) -> None
     before = read_splits(project / "data/prepared/spam", SPLITS)
     tested = before["test"][0]
     good = drop(
-        project, "good.jsonl", *NEW, (tested["text"].upper(), tested["label"]), ("red \x1b[31m", "spam")
+        project,
+        "good.jsonl",
+        *NEW,
+        (tested["text"].upper(), tested["label"]),
+        ("red \x1b[31m", "spam"),
+        ("", "ham"),
     )
     (project / "data/inbox/renamed.csv").write_text("message,label\nhi,ham\n")
     kept = good.read_bytes()
@@ -85,11 +90,12 @@ def test_from_the_inbox_to_a_second_clone(project: Path, tmp_path: Path) -> None
     assert taken.reasons == {
         "copies or near duplicates of evaluation texts": 1,
         "No text contains control characters other than tab and newline.": 1,
+        "Every text contains more than white space.": 1,
     }
     assert waiting(project) == ["README.md"]
     assert (project / f"data/quarantine/{name}.jsonl").read_bytes() == kept
     reasons = json.loads((project / f"data/quarantine/{name}.reasons.json").read_text())
-    assert [row["row"] for row in reasons["rejected_rows"]] == [25, 26]
+    assert [row["row"] for row in reasons["rejected_rows"]] == [25, 26, 27]
     assert (project / "data/quarantine" / f"{refused.name}.csv").exists()
     assert intake.table().count("\n") == 3 and "cash" not in intake.table()
 

@@ -186,9 +186,12 @@ def test_history_is_kept_in_the_project_unless_the_environment_says_otherwise(
 
 
 SCHEDULE = """\
+import signal
 from pipelines import server
 from prefect import flow
 from prefect.schedules import Cron
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests run under nohup
 
 @flow
 def nothing():

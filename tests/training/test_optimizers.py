@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
@@ -194,27 +194,38 @@ def test_set_lr_scales_from_the_full_rate() -> None:
                 assert group["lr"] == group["max_lr"] * scale
 
 
-@pytest.mark.parametrize("config", [ADAMW, MUON])
-def test_with_ngram_lr_only_rows_that_were_read_move_and_as_by_adam(config: AdamWConfig | MuonConfig) -> None:
+IDX = torch.tensor([[1, 2, 3, 1, 2, 3]])
+
+
+def first_step(
+    config: AdamWConfig | MuonConfig,
+) -> tuple[Decoder, nn.Embedding, Tensor, list[torch.optim.Optimizer]]:
+    """Take a step at ngram_lr 0.5 without means; return model, n-gram table, its weight before, optimizers."""
     model = random_decoder()
     assert model.ngrams is not None
     table = model.ngrams.table
     before = table.weight.detach().clone()
     optimizers = make_optimizers(model, replace(config, ngram_lr=0.5, betas=(0.0, 0.0)))
-    idx = torch.tensor([[1, 2, 3, 1, 2, 3]])
-    model.logits(model(idx)).exp().sum().backward()
-    gradients = gradient_values(model.parameters())
-    assert table.weight.grad is not None
-    dense = table.weight.grad.to_dense()
-    assert sum(g.numel() for g in gradients) < sum(p.numel() for p in model.parameters())
+    model.logits(model(IDX)).exp().sum().backward()
     for optimizer in optimizers:
         optimizer.step()
+    assert table.weight.grad is not None
+    return model, table, before, optimizers
+
+
+@pytest.mark.parametrize("config", [ADAMW, MUON])
+def test_with_ngram_lr_only_rows_that_were_read_move_and_as_by_adam(config: AdamWConfig | MuonConfig) -> None:
+    model, table, before, _ = first_step(config)
+    assert table.weight.grad is not None
+    gradients = gradient_values(model.parameters())
+    assert sum(g.numel() for g in gradients) < sum(p.numel() for p in model.parameters())
+    dense = table.weight.grad.to_dense()
     # without means, Adam moves each number by the learning rate, against the sign of its gradient
     torch.testing.assert_close(table.weight.detach(), before - 0.5 * dense.sign(), atol=1e-4, rtol=0)
     assert (dense == 0).all(dim=1).any()
     make_optimizers(model, config)
     model.zero_grad()
-    model(idx).sum().backward()
+    model(IDX).sum().backward()
     assert not table.weight.grad.is_sparse  # the next training may want all rows
 
 
@@ -223,16 +234,8 @@ def test_without_sparse_gradients_ngram_lr_is_the_rate_of_whole_tables(
     config: AdamWConfig | MuonConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimizers, "has_sparse_gradients", lambda device: False)
-    model = random_decoder()
-    assert model.ngrams is not None
-    table = model.ngrams.table
-    before = table.weight.detach().clone()
-    made = make_optimizers(model, replace(config, ngram_lr=0.5, betas=(0.0, 0.0)))
-    idx = torch.tensor([[1, 2, 3, 1, 2, 3]])
-    model.logits(model(idx)).exp().sum().backward()
+    _, table, before, made = first_step(config)
     assert table.weight.grad is not None and not table.weight.grad.is_sparse
-    for optimizer in made:
-        optimizer.step()
     expected = before - 0.5 * table.weight.grad.sign()
     torch.testing.assert_close(table.weight.detach(), expected, atol=1e-4, rtol=0)
     set_lr(made, 0.5)

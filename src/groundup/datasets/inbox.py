@@ -191,9 +191,12 @@ def _refused_if_mostly_bad(outcome: Outcome, config: InboxConfig) -> Outcome:
 
 
 def _expected(name: str, rows: int, config: InboxConfig) -> Dataset:
-    """Return the bands of a file as a dataset of the catalogue."""
+    """Return the bands of a file as a dataset of the catalogue.
+
+    They allow 0 characters: an empty text has its own expectation, and one reason is enough.
+    """
     share = config.spam_share if rows >= config.share_checked_from else None
-    expect = Expect(rows=(1, config.max_rows), text_chars=(1, config.max_chars), spam_share=share)
+    expect = Expect(rows=(1, config.max_rows), text_chars=(0, config.max_chars), spam_share=share)
     return Dataset(name="inbox", role="spam", title=name, licence="", citation="", expect=expect)
 
 

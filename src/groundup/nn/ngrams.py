@@ -20,7 +20,7 @@ class NgramEmbedding(nn.Module):
     channels: with the same memory, many narrow rows hold more n-grams than few wide ones.
 
     Embeddings of n-grams are from Bojanowski et al. 2017; modded-nanogpt uses them in language models. Both hash
-    n-grams to rows, so that rare ones disturb each other. That costs 0.015 bits per byte here (docs/benchmarks.md).
+    n-grams to rows, so that rare ones disturb each other. That costs 0.013 bits per byte here (docs/recipe.md).
     """
 
     codes: (
