@@ -33,7 +33,7 @@ def main(
 
     paths = (tokens, tokenizer, out, curve, state)
     run.reads(tokens / "train.bin", "tokens-train", "training")
-    log = watched(run, tokens, tokenizer, model, pretrain.training)
+    log = watched(run, tokens, tokenizer, model, pretrain)
     figures = pretrain_checkpoint(
         *paths, model=model, config=pretrain, compute=compute, log=log, show=run.text
     )

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from groundup.nn.config import ModelParams, NgramConfig
+from groundup.nn.config import ModelParams
 from groundup.planning import probe
 from groundup.planning.facts import Facts, Folders, bytes_per_token, gather
 from groundup.planning.law import Shape, load_law
@@ -28,17 +28,17 @@ from tests.benchmarks.loss_law import tokenized
 RESULTS = Path("reports/benchmarks/plan_accuracy.jsonl")
 # vocabulary, layers, width, heads, context, batch, steps, rows of n-gram tables
 TRIALS = (
-    (1500, 2, 96, 3, 192, 6, 300, 32768),
+    (1500, 2, 96, 3, 192, 6, 300, 400_000),
     (3000, 1, 160, 5, 256, 8, 120, 0),
-    (2048, 4, 80, 5, 128, 12, 220, 65536),
-    (6000, 1, 64, 1, 384, 4, 250, 32768),
+    (2048, 4, 80, 5, 128, 12, 220, 200_000),
+    (6000, 1, 64, 1, 384, 4, 250, 100_000),
     (1024, 3, 128, 2, 256, 8, 120, 0),
-    (2048, 2, 128, 2, 256, 8, 150, 65536),
-    (3000, 2, 64, 2, 128, 16, 200, 16384),
+    (2048, 2, 128, 2, 256, 8, 150, 400_000),
+    (3000, 2, 64, 2, 128, 16, 200, 50_000),
     (1500, 5, 96, 3, 128, 8, 250, 0),
-    (2048, 1, 224, 7, 256, 6, 130, 32768),
-    (4096, 2, 192, 3, 128, 4, 220, 65536),
-    (1024, 2, 64, 1, 512, 6, 200, 65536),
+    (2048, 1, 224, 7, 256, 6, 130, 200_000),
+    (4096, 2, 192, 3, 128, 4, 220, 100_000),
+    (1024, 2, 64, 1, 512, 6, 200, 50_000),
     (6000, 3, 96, 3, 256, 4, 180, 0),
 )
 
@@ -72,14 +72,15 @@ def measure(
 def compare(trial: tuple[int, ...], params: MainParams, facts: Facts) -> dict[str, Any]:
     """Plan and measure one trial."""
     vocab, layers, width, heads, context, batch, steps, rows = trial
-    ngram = NgramConfig(rows, 32, (2, 3)) if rows else None
+    recipe = params.model.ngram
+    ngram = replace(recipe, rows=rows) if recipe and rows else None
     model = ModelParams("modern", context, layers, heads, heads, width, 0.0, ngram)
     training = replace(params.pretrain.training, batch_size=batch, max_steps=steps)
     config = replace(params.pretrain, training=training)
     own = replace(facts, vocab_size=vocab, bytes_per_token=bytes_per_token(tokenized(vocab)[1]))
     planned = in_child(partial(probe.pretraining, model, config, params.compute, own), "pretrain")
     measured, bits = in_child(partial(measure, model, config, params.compute, vocab), "pretrain")
-    shape = Shape.of(model, training, vocab, own.bytes_per_token, own.train_bytes, own.difficulty)
+    shape = Shape.of(model, config, vocab, own.bytes_per_token, own.train_bytes, own.difficulty)
     return {
         "trial": trial,
         "planned_seconds": planned.total_seconds,
@@ -113,12 +114,13 @@ def main() -> None:
     """Measure the trials that have no result yet, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--show", action="store_true", help="only print the table")
+    parser.add_argument("--trials", type=int, default=len(TRIALS), help="how many to measure now")
     arguments = parser.parse_args()
     rows = list(read_jsonl(RESULTS)) if RESULTS.exists() else []
     if not arguments.show:
         params: MainParams = load_params("main")
         facts = gather(Folders.of(Path("data/prepared")), 2048, params.finetune_instructions.prompt_style)
-        for trial in TRIALS[len(rows) :]:
+        for trial in TRIALS[len(rows) :][: arguments.trials]:
             rows.append(compare(trial, params, facts))
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             write_jsonl(RESULTS, rows)

@@ -7,13 +7,14 @@ import numpy as np
 from groundup.nn.config import ModelParams, NgramConfig
 from groundup.planning.fitting import LossPoint, RecordedRun
 from groundup.planning.law import PRIORS, Shape, bits_of, nats_per_token, schedule
-from groundup.training.config import TrainingConfig
+from groundup.training.config import CountedConfig, TrainingConfig
+from tests.pipelines.prepared import PRETRAIN
 from tests.tiny import model_params, training_config
 
 # other than the means of the priors; such runs end with 1.5 to 2.5 bits per byte
 KNOWN = np.array(
     [
-        {"E": 0.2, "m": -3.0, "d": 0.2, "beta": 0.25, "c": -3.0}.get(name, mean + 0.3 * deviation)
+        {"E": 0.5, "d": -0.9, "beta": 0.25, "m": -3.0, "c": -3.3, "t": -4.0}.get(name, mean + 0.3 * deviation)
         for name, (mean, deviation) in PRIORS.items()
     ]
 )
@@ -34,7 +35,14 @@ def imagined(seed: int) -> tuple[ModelParams, TrainingConfig, Shape]:
     return (
         model,
         training,
-        Shape.of(model, training, vocab_size, 1.1 * np.log10(vocab_size), 2e7, rng.uniform(1.7, 2.3)),
+        Shape.of(
+            model,
+            replace(PRETRAIN, training=training, counted=CountedConfig(200, 2048)),
+            vocab_size,
+            1.1 * np.log10(vocab_size),
+            2e7,
+            rng.uniform(1.7, 2.3),
+        ),
     )
 
 

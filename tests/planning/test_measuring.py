@@ -1,4 +1,4 @@
-"""Work in a child process."""
+"""Work in a child process, and the mean of its times."""
 
 import pickle
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from groundup.errors import BadInput
 from groundup.planning import probe
-from groundup.planning.measuring import in_child
+from groundup.planning.measuring import in_child, middle_mean
 from groundup.planning.probe import Cost
 from tests.pipelines.prepared import MODEL
 from tests.planning.tiny_facts import FACTS
@@ -27,6 +27,13 @@ def test_a_child_returns_its_cost_or_its_error() -> None:
 def test_a_child_that_is_killed_is_explained() -> None:
     with pytest.raises(BadInput, match="the probe of pretrain was killed, probably because"):
         in_child(die, "pretrain")
+
+
+def test_a_slow_step_counts_and_a_disturbed_second_does_not() -> None:
+    assert middle_mean([2.0] * 90) == 2.0
+    assert middle_mean(([1.0] * 9 + [2.0]) * 9) == pytest.approx(1.1)
+    assert middle_mean([1.0] * 70 + [9.0] * 20) == 1.0
+    assert middle_mean([3.0]) == 3.0
 
 
 def die() -> Cost:

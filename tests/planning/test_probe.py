@@ -29,7 +29,7 @@ def test_a_planned_pretraining_has_the_parts_of_a_real_one(
     training = training_config(max_steps=11, eval_interval=4, checkpoint_interval=3)
     config = replace(PRETRAIN, training=training)
     cost = probe.pretraining(MODEL, config, CPU, FACTS)
-    assert set(cost.seconds) == {"first phase", "steps", "evaluation", "saving"}
+    assert set(cost.seconds) == {"first phase", "start", "steps", "evaluation", "saving"}
 
     saved: list[int] = []
     evaluated: list[int] = []
@@ -73,7 +73,7 @@ def test_finetuning_and_answering() -> None:
     spam = probe.spam_finetuning(MODEL, SPAM, CPU, FACTS)
     one = probe.spam_finetuning(MODEL, replace(SPAM, seeds=(1,)), CPU, FACTS)
     assert spam.weights == one.weights > 0
-    assert set(spam.seconds) == {"steps", "evaluation", "saving", "features"}
+    assert set(spam.seconds) == {"start", "steps", "evaluation", "saving", "features"}
     instructions = probe.instruction_finetuning(MODEL, INSTRUCTIONS, CPU, FACTS)
     assert instructions.seconds["steps"] > 0
     answers = probe.answering(MODEL, EVALUATE, CPU, FACTS)

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from groundup.planning.watch import FIRST_STEP, WINDOW, compared, expected_losses, watched
 from groundup.tracking import silent
-from tests.pipelines.prepared import MODEL, make_corpus
+from tests.pipelines.prepared import MODEL, PRETRAIN, make_corpus
 from tests.tiny import training_config
 
 
@@ -53,13 +54,14 @@ def test_single_steps_and_a_resumed_run_are_not_judged() -> None:
 def test_a_training_that_ends_with_max_seconds_is_not_judged(tmp_path: Path) -> None:
     run = silent()
     training = training_config(max_steps=100_000, max_seconds=60.0)
-    assert watched(run, tmp_path, tmp_path / "tokenizer.json", MODEL, training) == run.log
+    pretrain = replace(PRETRAIN, training=training)
+    assert watched(run, tmp_path, tmp_path / "tokenizer.json", MODEL, pretrain) == run.log
 
 
 def test_the_expected_losses_of_a_prepared_corpus(tmp_path: Path) -> None:
     make_corpus(tmp_path)
-    training = training_config(max_steps=400)
-    expected = expected_losses(tmp_path / "tokens", tmp_path / "tokenizer.json", MODEL, training)
+    pretrain = replace(PRETRAIN, training=training_config(max_steps=400))
+    expected = expected_losses(tmp_path / "tokens", tmp_path / "tokenizer.json", MODEL, pretrain)
     (_, first), (low, last) = expected(100), expected(400)
     assert low == 0  # the text is read many times
     assert 0 < last <= first

@@ -14,7 +14,17 @@ from groundup.text.jsonl import read_jsonl, write_jsonl
 FITTED_FROM, FITTED_TO = 100, 2.5  # steps and passes of the runs that the law is fitted to
 SMALLEST_NOISE = 0.005  # standard deviation of log bits between two seeds
 # what is reported if a planned run is outside of what was recorded
-RANGES = ("layers", "width", "vocab_size", "context_length", "step_tokens", "steps", "passes")
+RANGES = (
+    "layers",
+    "width",
+    "vocab_size",
+    "context_length",
+    "step_tokens",
+    "steps",
+    "counted",
+    "train_bytes",
+    "passes",
+)
 
 
 @dataclass(frozen=True)

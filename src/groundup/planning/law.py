@@ -1,17 +1,18 @@
 """The loss law: bits per byte on held-out text as a function of the run, fitted to recorded runs.
 
-    bits = 2.16 · (difficulty / 2.16)^zeta · (E + D · (1 + M) · (1 + C) + R)
-    D = exp(d) · updates^-beta · vocabulary^nu · width^omega · layers^lambda        it was trained too little
-    M = exp(m) · trunk^-alpha                           the model is too small
-    C = exp(c) · context^-gamma                         it sees too little of the text
-    R = exp(r) · (passes - 1)                           it learns the text by heart
+    bits = 2.16 · (difficulty / 2.16)^zeta · (E + D + M + C + T)
+    D = exp(d) · (updates / 100)^-beta · (vocabulary / 2048)^nu · (width / 128)^omega · (layers / 2)^lambda
+                                                        it was trained too little
+    M = exp(m) · (trunk / 1e6)^-alpha                   the model is too small
+    C = exp(c) · (context / 1000)^-gamma                it sees too little of the text
+    T = exp(t) · ((text / 11.4 MB)^-tau - 1)            the text is too short
 
-`trunk` is the number of parameters of the blocks, `context` the model's context in bytes, `passes` how often the text
-is read. `updates` counts steps in steps at the full learning rate, as far as their batches are large enough to count
-(McCandlish et al. 2018: 1 / (1 + critical / bytes per step)), and as far as the text does not repeat: every further
-pass over it is worth less (Muennighoff et al. 2023, equation 5). N-gram tables change D, M and R. A floor and power
-laws of model and data are those of Hoffmann et al. 2022; here their product fits better than their sum. `difficulty`
-carries the law over to another corpus.
+`trunk` is the number of parameters of the blocks, `context` the model's context in bytes. `updates` counts steps in
+steps at the full learning rate, as far as their batches are large enough to count (McCandlish et al. 2018:
+1 / (1 + critical / bytes per step)), and as far as the text does not repeat: every further pass over it is worth less
+(Muennighoff et al. 2023, equation 5). The first phase, on counted contexts, is worth a number of updates. N-gram
+embeddings change D and T. A sum of a floor and power laws is that of Hoffmann et al. 2022. `difficulty` carries the law
+over to another corpus.
 
 The parameters have priors: what the recorded runs do not determine stays where the literature has it, and the interval
 is wide where nothing similar was recorded (a Laplace approximation).
@@ -29,15 +30,16 @@ from numpy.typing import NDArray
 
 from groundup.files import read_json, write_json
 from groundup.nn.config import ModelParams
-from groundup.training.config import TrainingConfig
+from groundup.training.config import PretrainConfig, TrainingConfig
 from groundup.training.optimizers import lr_scale
 
 LAW = Path(__file__).with_name("law.json")
 # mean and standard deviation before any run is seen
 PRIORS = {
     "E": (0.3, 0.15),
-    "d": (1.0, 2.0),
-    "beta": (0.4, 0.2),
+    "d": (-0.5, 1.0),
+    "beta": (0.3, 0.15),
+    "log_start": (4.0, 1.0),  # updates
     "nu": (0.0, 0.3),
     "omega": (0.0, 0.3),
     "lambda": (0.0, 0.3),
@@ -45,15 +47,14 @@ PRIORS = {
     "alpha": (0.34, 0.1),
     "c": (-2.5, 1.0),
     "gamma": (0.5, 0.15),
-    "r": (-3.0, 1.0),
+    "t": (-3.0, 1.0),
+    "tau": (0.4, 0.2),
     "zeta": (1.0, 0.3),
     "log_critical": (9.0, 1.5),  # bytes per step
     "ngram_d": (0.0, 0.3),
-    "ngram_nu": (0.0, 0.3),
-    "ngram_m": (-0.2, 0.3),
-    "ngram_r": (1.0, 1.0),
+    "ngram_t": (0.0, 0.5),
 }
-USUAL_DIFFICULTY = 2.16  # of the default corpus
+USUAL_DIFFICULTY, USUAL_BYTES, USUAL_COUNTED = 2.16, 11.4e6, 409_600  # of the recorded runs
 LASTING = 15.4  # passes after which further ones are worth 1/e of the first (Muennighoff et al. 2023)
 WIDTH = 2.0  # standard deviations on each side of an interval
 CURVE_WIDTH = 4.0  # of the early warning, which must not cry wolf
@@ -75,6 +76,7 @@ class Shape:
         step_tokens: tokens per step.
         steps: number of steps.
         full_steps: the sum of the learning rates of all steps, as multiples of the full one.
+        counted: contexts read in the first phase, on counted contexts; 0 = no such phase.
         bytes_per_token: UTF-8 bytes per token.
         train_bytes: size of the training text.
         difficulty: of the text, see `difficulty`.
@@ -89,6 +91,7 @@ class Shape:
     step_tokens: int
     steps: int
     full_steps: float
+    counted: int
     bytes_per_token: float
     train_bytes: float
     difficulty: float
@@ -107,14 +110,14 @@ class Shape:
     def of(
         cls,
         model: ModelParams,
-        training: TrainingConfig,
+        pretrain: PretrainConfig,
         vocab_size: int,
         bytes_per_token: float,
         train_bytes: float,
         difficulty: float,
     ) -> "Shape":
         """Return the shape of a pretraining with these params."""
-        config = model.config(vocab_size)
+        config, training, counted = model.config(vocab_size), pretrain.training, pretrain.counted
         attention = 2 * config.n_embd**2 * (1 + config.n_kv_head / config.n_head)
         forward = (3 if config.activation == "swiglu" else 2) * config.n_embd * config.hidden
         return cls(
@@ -127,6 +130,7 @@ class Shape:
             config.context_length * training.batch_size * training.grad_accum_steps,
             training.max_steps,
             sum(schedule(training)),
+            counted.steps * counted.batch_size if counted else 0,
             bytes_per_token,
             train_bytes,
             difficulty,
@@ -147,18 +151,19 @@ def bits_of(theta: Vector, shape: Shape) -> float:
     more = max(shape.passes - 1, 0.0)
     worth = 1.0 if not more else (1 + LASTING * (1 - math.exp(-more / LASTING))) / shape.passes
     updates = shape.full_steps * worth / (1 + math.exp(p["log_critical"]) / shape.step_bytes)
+    updates += math.exp(p["log_start"]) * shape.counted / USUAL_COUNTED
     untrained = (
         math.exp(p["d"] + ngram * p["ngram_d"])
-        * updates ** -p["beta"]
-        * (shape.vocab_size / 2048) ** (p["nu"] + ngram * p["ngram_nu"])
+        * (updates / 100) ** -p["beta"]
+        * (shape.vocab_size / 2048) ** p["nu"]
         * (shape.width / 128) ** p["omega"]
         * (shape.layers / 2) ** p["lambda"]
     )
-    small = math.exp(p["m"] + ngram * p["ngram_m"]) * (shape.trunk / 1e6) ** -p["alpha"]
-    short = math.exp(p["c"]) * (shape.context_length * shape.bytes_per_token / 1000) ** -p["gamma"]
-    learned_by_heart = math.exp(p["r"] + ngram * p["ngram_r"]) * more
+    small = math.exp(p["m"]) * (shape.trunk / 1e6) ** -p["alpha"]
+    unseen = math.exp(p["c"]) * (shape.context_length * shape.bytes_per_token / 1000) ** -p["gamma"]
+    short = math.exp(p["t"] + ngram * p["ngram_t"]) * ((shape.train_bytes / USUAL_BYTES) ** -p["tau"] - 1)
     hard = USUAL_DIFFICULTY * (shape.difficulty / USUAL_DIFFICULTY) ** p["zeta"]
-    return float(hard * (p["E"] + untrained * (1 + small) * (1 + short) + learned_by_heart))
+    return float(hard * (p["E"] + untrained + small + unseen + short))
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,27 @@ from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 
 T = TypeVar("T")
-PROBE_SECONDS = 3.0  # of training in each probe
+PROBE_SECONDS = 5.0  # of training in each probe
 MIN_STEPS = 2  # however long they take
 WARM_UP = 2  # steps that are not counted, if there are more
+STRETCHES = 9  # of steps, of whose means the middle ones count
 ENDLESS = 10**9  # steps; so early in its warm-up, a training changes hardly any weight
+CALLS = 4  # of other work
 SAMPLED_STEPS = 64  # whose batches are counted, for the mean number of tokens per step
 
 
 @dataclass(frozen=True)
 class TimedTraining:
-    """What a few steps of `fit` took: seconds per step of mean length and per save, bytes of the saved state."""
+    """What a few steps of `fit` took.
 
+    Attributes:
+        start: seconds before the first step and those by which it was slower: imports, the optimizers' state.
+        step: seconds per step of mean length.
+        save: seconds per save of the state; 0 if none is saved.
+        state: bytes of the saved state.
+    """
+
+    start: float
     step: float
     save: float
     state: int
@@ -78,9 +88,9 @@ def timed_training(
 
     tokens = [sum(batch.tokens for batch in batches(step)) for step in range(SAMPLED_STEPS)]
     largest = int(np.argmax(tokens))  # comes first, since the peak of memory is that of the largest batch
-    rates: list[float] = []
+    per_token: list[float] = []  # seconds
     saving = [0.0]
-    start = time.perf_counter()
+    ended = 0.0  # the first step
 
     class SavedOnce(Resume):
         def save(self, *state: Any) -> None:
@@ -90,33 +100,49 @@ def timed_training(
                 saving[0] = time.perf_counter() - begin
 
     def log(metrics: Mapping[str, float], step: int) -> None:
-        rates.append(metrics["tokens_per_second"])
-        if step >= MIN_STEPS and time.perf_counter() - start > PROBE_SECONDS:
+        nonlocal ended
+        now = time.perf_counter()
+        per_token.append(1 / metrics["tokens_per_second"])
+        ended = ended or now
+        if step >= MIN_STEPS and now - ended > PROBE_SECONDS:
             raise _Enough
 
     changes: dict[str, Any] = {"max_seconds": None, "eval_interval": 0, "patience": None}
     with tempfile.TemporaryDirectory() as folder:
-        resume = SavedOnce(Path(folder)) if saves else None
+        start = time.perf_counter()
+        resume = SavedOnce(Path(folder))
         with contextlib.suppress(_Enough):
             fit(
                 model,
                 objective,
                 lambda step: batches(largest if step == 0 else step % SAMPLED_STEPS),
-                replace(training, max_steps=ENDLESS, checkpoint_interval=1, **changes),
+                replace(training, max_steps=ENDLESS, checkpoint_interval=int(saves), **changes),
                 compute,
                 seed=0,
                 log=log,
                 resume=resume,
             )
-        state = resume.path.stat().st_size if resume else 0
-    counted = rates[WARM_UP:] or rates[-1:]
-    return TimedTraining(statistics.mean(tokens) / statistics.median(counted), saving[0], state)
+        state = resume.path.stat().st_size if saves else 0
+    mean = middle_mean(per_token[WARM_UP:] or per_token[-1:])
+    first = ended - start - mean * tokens[largest]
+    return TimedTraining(max(first, 0.0), mean * statistics.mean(tokens), saving[0], state)
+
+
+def middle_mean(seconds: Sequence[float]) -> float:
+    """Return the mean of a series without its fastest and its slowest stretches.
+
+    The series is cut into STRETCHES. A step that is slow now and then counts, unlike in a median of all steps; a second
+    in which other programs disturbed the machine does not.
+    """
+    stretches = np.array_split(np.array(seconds), min(STRETCHES, len(seconds)))
+    means, left_out = sorted(float(stretch.mean()) for stretch in stretches), len(stretches) // 4
+    return statistics.mean(means[left_out : len(means) - left_out])
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
-    """Return how long the faster of two calls takes: the first also allocates memory."""
+    """Return how long the fastest of CALLS calls takes: the first also allocates memory."""
     times = []
-    for _ in range(2):
+    for _ in range(CALLS):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)

@@ -14,7 +14,7 @@ from groundup.planning.params import PlannedParams
 from groundup.planning.probe import Cost
 from groundup.planning.recorded import recorded_seconds
 
-START_SECONDS = 5.0  # of every stage: interpreter, imports, opening MLflow, DVC's hashes
+START_SECONDS = 2.0  # of every stage: interpreter, imports, opening MLflow, DVC's hashes
 TRACKING_BYTES = 180_000_000  # what MLflow adds to the memory of a stage
 EVALUATE_SECONDS = 12.0  # of the stage evaluate besides its answers: baselines, bootstrap, recording
 # seconds of the other stages with the default data, used until they have run once: fixed, and per MB of the corpus
@@ -30,7 +30,7 @@ ROUGH = {
     "check_splits": (2.0, 0.3),
     "train_tokenizer": (1.0, 0.1),
     "tokenize": (0.3, 0.1),
-    "report": (10.0, 0.0),
+    "report": (3.0, 0.0),
 }
 
 
@@ -123,8 +123,9 @@ def make_plan(
     recorded = recorded_seconds(root)
     stages = tuple(_stages(costs, recorded, facts, params))
     training = probe.shortened(params.pretrain.training, costs["pretrain"].steps)
+    pretrain = replace(params.pretrain, training=training)
     shape = Shape.of(
-        params.model, training, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
+        params.model, pretrain, facts.vocab_size, facts.bytes_per_token, facts.train_bytes, facts.difficulty
     )
     law = load_law()
     expected, low, high = law.bits(shape)

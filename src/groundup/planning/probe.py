@@ -24,6 +24,7 @@ from groundup.planning.measuring import (
     seconds_of,
     timed_training,
 )
+from groundup.planning.random_text import random_text
 from groundup.training.config import (
     ComputeConfig,
     InstructionTrainingConfig,
@@ -72,13 +73,14 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     from groundup.evaluation.language_model import total_nats
     from groundup.generation.decoding import generate
     from groundup.generation.sampling import CONTINUATION
+    from groundup.nn.ngrams import COUNTED
     from groundup.training.batching import window_batches
     from groundup.training.counted import count_contexts, counted_batches, counted_lm
     from groundup.training.objectives import causal_lm
 
     training, context = config.training, model.context_length
     rng = np.random.default_rng(0)
-    ids = _random_text(rng, facts.vocab_size, max(facts.train_tokens, context + 1))
+    ids = random_text(rng, facts.vocab_size, min(max(facts.train_tokens, context + 1), COUNTED))
     start = time.perf_counter()
     decoder = _decoder(model, compute, facts, ids)
     first_phase = time.perf_counter() - start
@@ -87,13 +89,13 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
         counted = counted_batches(count_contexts(ids, facts.vocab_size), config.counted.batch_size, 0)
         first_phase += time.perf_counter() - start
         measured = timed_training(decoder, counted_lm, counted, training, compute, saves=False)
-        first_phase += config.counted.steps * measured.step
+        first_phase += measured.start + config.counted.steps * measured.step
     batches = window_batches(ids, context, training.batch_size, training.grad_accum_steps, seed=0)
     measured = timed_training(decoder, causal_lm, batches, training, compute, saves=_saves(training) > 0)
     some = ids[: min(len(ids), 16 * context, facts.val_tokens)]
     with torch.inference_mode():
         per_token = seconds_of(lambda: total_nats(decoder, some, 0)) / len(some)
-        prompts = [rng.integers(facts.vocab_size, size=6).tolist() for _ in config.sample_prompts]
+        prompts = [_passage(rng, ids, 6) for _ in config.sample_prompts]
         new = min(config.sample_tokens, 12)
         per_sample = seconds_of(
             lambda: generate(decoder, prompts, max_new_tokens=new, sampling=CONTINUATION, stop_ids=())
@@ -102,6 +104,7 @@ def pretraining(model: ModelParams, config: PretrainConfig, compute: ComputeConf
     evaluations = _evaluations(training)
     seconds = {
         "first phase": first_phase,
+        "start": measured.start,
         "steps": training.max_steps * measured.step,
         "evaluation": per_token * (evaluations * min(config.eval_tokens, facts.val_tokens) + facts.val_tokens)
         + evaluations * per_sample * config.sample_tokens / max(new, 1),
@@ -121,9 +124,10 @@ def spam_finetuning(
 
     training, context = config.training, model.context_length
     rng = np.random.default_rng(0)
-    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED))
+    text = random_text(rng, facts.vocab_size, LEARNED)
+    decoder = _decoder(model, compute, facts, text)
     lengths = [min(n, context) for n in facts.spam["train"]]
-    texts: Any = [_random_text(rng, facts.vocab_size, n).tolist() for n in lengths]
+    texts: Any = [_passage(rng, text, n) for n in lengths]
     labels = [LABELS[int(i)] for i in rng.random(len(texts)) < 0.2]
     blocks, feature_seconds = fixed_blocks(decoder, config), 0.0
     if blocks is not None:
@@ -155,7 +159,7 @@ def spam_finetuning(
         "saving": measured.save * _saves(training),
     }
     total = {part: value * len(config.seeds) for part, value in seconds.items()}
-    return _cost(total | {"features": feature_seconds}, decoder, measured, training)
+    return _cost(total | {"start": measured.start, "features": feature_seconds}, decoder, measured, training)
 
 
 def instruction_finetuning(
@@ -169,7 +173,8 @@ def instruction_finetuning(
 
     training, context = config.training, model.context_length
     rng = np.random.default_rng(0)
-    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED))
+    text = random_text(rng, facts.vocab_size, LEARNED)
+    decoder = _decoder(model, compute, facts, text)
     freeze_all_but(decoder, config.trainable_blocks, config.lora)
 
     def examples(split: str, limit: int | None) -> list[Example]:
@@ -177,7 +182,7 @@ def instruction_finetuning(
         for prompt, answer in list(zip(facts.prompts[split], facts.answers[split], strict=True))[:limit]:
             answer = min(answer, context + 1)
             kept = min(prompt, context + 1 - answer)
-            ids = _random_text(rng, facts.vocab_size, kept + answer).tolist()
+            ids = _passage(rng, text, kept + answer)
             found.append(Example(ids, [False] * kept + [True] * answer))
         return found
 
@@ -188,6 +193,7 @@ def instruction_finetuning(
     per_example = seconds_of(lambda: answer_loss(decoder, some, training.batch_size)) / len(some)
     training = _in_time(training, measured.step)
     seconds = {
+        "start": measured.start,
         "steps": training.max_steps * measured.step,
         "evaluation": _evaluations(training) * per_example * len(val),
         "saving": measured.save * _saves(training),
@@ -201,13 +207,14 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
     from groundup.generation.sampling import Sampling
 
     rng = np.random.default_rng(0)
-    decoder = _decoder(model, compute, facts, _random_text(rng, facts.vocab_size, LEARNED)).eval()
+    text = random_text(rng, facts.vocab_size, LEARNED)
+    decoder = _decoder(model, compute, facts, text).eval()
     room = model.context_length - config.max_new_tokens
     size = min(config.batch_size, ANSWERED)
     lengths = sorted(min(n, max(room, 1)) for n in facts.prompts["test"])[
         :: max(1, len(facts.prompts["test"]) // size)
     ]
-    prompts = [rng.integers(facts.vocab_size, size=n).tolist() for n in lengths[:size]]
+    prompts = [_passage(rng, text, n) for n in lengths[:size]]
 
     def answer(new: int) -> float:
         return seconds_of(
@@ -231,10 +238,11 @@ def answering(model: ModelParams, config: EvaluateConfig, compute: ComputeConfig
     return Cost({"answers": seconds}, peak_memory(), peak_device_memory())
 
 
-def _random_text(rng: np.random.Generator, vocab_size: int, tokens: int) -> NDArray[np.uint32]:
-    """Draw tokens, each with a frequency of 1 / rank, so that n-grams repeat about as they do in a text."""
-    chances = np.cumsum(1 / np.arange(1, vocab_size + 1))
-    return np.searchsorted(chances, rng.random(tokens) * chances[-1]).astype(np.uint32)
+def _passage(rng: np.random.Generator, text: NDArray[np.uint32], tokens: int) -> list[int]:
+    """Return some successive tokens of a text."""
+    start = int(rng.integers(max(len(text) - tokens, 0) + 1))
+    found: list[int] = text[start : start + tokens].tolist()
+    return found
 
 
 def _decoder(model: ModelParams, compute: ComputeConfig, facts: Facts, text: NDArray[np.uint32]) -> "Decoder":

@@ -15,7 +15,7 @@ from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
 from groundup.planning.facts import bytes_per_token
 from groundup.planning.law import Expected, Shape, load_law
 from groundup.tracking import Run
-from groundup.training.config import TrainingConfig
+from groundup.training.config import PretrainConfig
 from groundup.training.shards import decoded_texts, read_meta
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -62,26 +62,26 @@ def compared(log: Log, expected: Expected, say: Callable[[str], None] | None = N
     return log_and_compare
 
 
-def watched(run: Run, tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Log:
+def watched(run: Run, tokens: Path, tokenizer: Path, model: ModelParams, pretrain: PretrainConfig) -> Log:
     """Return a `log` for `fit` that logs to a run, compares the loss (see `compared`), and tags the run with a warning.
 
     If `max_seconds` may end the training, nothing is compared: its learning rates follow the time, and how much is
     learned in a number of steps depends on the machine. The other arguments and errors are those of `expected_losses`.
     """
-    if training.max_seconds is not None:
+    if pretrain.training.max_seconds is not None:
         return run.log
-    expected = expected_losses(tokens, tokenizer, model, training)
+    expected = expected_losses(tokens, tokenizer, model, pretrain)
     return compared(run.log, expected, lambda warning: run.tag("plan.warning", warning))
 
 
-def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, training: TrainingConfig) -> Expected:
+def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, pretrain: PretrainConfig) -> Expected:
     """Return where the law expects the losses of a pretraining: steps so far -> nats per token, low and high.
 
     Args:
         tokens: folder of token shards.
         tokenizer: file of the BPE tokenizer that encoded them.
         model: architecture and size.
-        training: the schedule.
+        pretrain: the schedule and the first phase.
 
     Raises:
         BadInput: the shards are missing or were made with another tokenizer.
@@ -92,8 +92,8 @@ def expected_losses(tokens: Path, tokenizer: Path, model: ModelParams, training:
         _first(decoded_texts(tokens, "val", tokenizer), TEST_BYTES),
     )
     size, train_bytes = bytes_per_token(tokens), meta["train"]["message_bytes"]
-    shape = Shape.of(model, training, meta["vocab_size"], size, train_bytes, hard)
-    return load_law().curve(shape, training)
+    shape = Shape.of(model, pretrain, meta["vocab_size"], size, train_bytes, hard)
+    return load_law().curve(shape, pretrain.training)
 
 
 def _first(texts: Iterable[str], size: int) -> bytes:
