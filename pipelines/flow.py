@@ -35,7 +35,7 @@ from groundup.files import read_json
 from groundup.lineage.locks import address, split
 from groundup.tracking import Run, Terminated, connect, mark_cached, pipeline_run, processes
 from pipelines.heading import FlowRun, heading
-from pipelines.lineage import recorded_keys
+from pipelines.lineage import open_repo, recorded_keys, stages_of
 from pipelines.mend import mend
 from pipelines.operate.artifacts import link_report, link_run
 from pipelines.params import PIPELINES
@@ -65,7 +65,8 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
     Raises:
         BadInput: `only` names an unknown stage, or dvc.yaml has an unknown setting for Prefect.
     """
-    graph = Repo(str(root)).index.graph  # an edge leads from a stage to a stage that it depends on
+    with open_repo(root) as repo:
+        graph = repo.index.graph  # an edge leads from a stage to a stage that it depends on
     dvc_yaml = PIPELINES[pipeline].dvc_yaml
     named = {stage for stage in graph if stage.path_in_repo == dvc_yaml}
     if only:
@@ -237,8 +238,7 @@ def _metrics_table(pipeline: str, root: Path) -> str:
 
 def _metrics(pipeline: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return the files that a pipeline lists under `metrics:` in its dvc.yaml, and their contents."""
-    stages = Repo(str(root)).stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml))
-    files = [Path(out.fs_path) for stage in stages for out in stage.outs if out.is_metric]
+    files = [Path(out.fs_path) for stage in stages_of(root, pipeline) for out in stage.outs if out.is_metric]
     return [(str(file.relative_to(root)), read_json(file)) for file in files if file.exists()]
 
 

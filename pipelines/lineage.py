@@ -1,7 +1,8 @@
 """Facts that connect DVC, git and MLflow: stage keys, fingerprints of the data, revision of the code."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from groundup.tracking.champions import Origin, digest
 from pipelines.params import PIPELINES
 
 if TYPE_CHECKING:
+    from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
 # Stages are named as on DVC's command line in the project's folder, such as `download@spam` and
@@ -26,12 +28,30 @@ def project_of(root: Path) -> Path:
     return next((folder for folder in root.parents if folder / ".dvc" / "tmp" in root.parents), root)
 
 
-def find_stage(root: Path, stage: str) -> "PipelineStage":
-    """Load a stage from a new `Repo` of DVC, independently of the working folder."""
+@contextmanager
+def open_repo(root: Path) -> "Iterator[Repo]":
+    """Open a project in DVC, independently of the working folder, and hold DVC's lock on it.
+
+    DVC writes dvc.lock in place, so without the lock a reader may see half of what another stage is writing.
+    """
     from dvc.repo import Repo
 
+    repo = Repo(str(root), _wait_for_lock=True)
+    with repo.lock:
+        yield repo
+
+
+def find_stage(root: Path, stage: str) -> "PipelineStage":
+    """Load a stage from a new `Repo` of DVC, which waits for DVC's lock when it needs it."""
     dvc_yaml, name = split(stage)
-    return Repo(str(root)).stage.load_one(str(root / dvc_yaml), name)
+    with open_repo(root) as repo:
+        return repo.stage.load_one(str(root / dvc_yaml), name)
+
+
+def stages_of(root: Path, pipeline: str) -> "list[PipelineStage]":
+    """Load all stages of a pipeline, as `find_stage` does."""
+    with open_repo(root) as repo:
+        return list(repo.stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml)))
 
 
 def folder_of(root: Path, stage: str) -> Path:
@@ -60,11 +80,12 @@ def recorded_keys(root: Path) -> dict[str, str]:
     from dvc.utils.serialize import load_yaml  # reads 5e-4 as a number, as DVC did when it computed the hash
 
     keys: dict[str, str] = {}
-    for dvc_yaml in (pipeline.dvc_yaml for pipeline in PIPELINES.values()):
-        lock = (root / dvc_yaml).with_suffix(".lock")
-        recorded = load_yaml(str(lock)) if lock.exists() else None
-        stages = (recorded or {}).get("stages") or {}  # a killed run may leave an empty file
-        keys |= {address(dvc_yaml, name): stage_key(entry) for name, entry in stages.items()}
+    with open_repo(root):
+        for dvc_yaml in (pipeline.dvc_yaml for pipeline in PIPELINES.values()):
+            lock = (root / dvc_yaml).with_suffix(".lock")
+            recorded = load_yaml(str(lock)) if lock.exists() else None
+            stages = (recorded or {}).get("stages") or {}  # a killed run may leave an empty file
+            keys |= {address(dvc_yaml, name): stage_key(entry) for name, entry in stages.items()}
     return keys
 
 

@@ -76,7 +76,8 @@ def retrain(
                 with at_most(timeout_hours):
                     refresh(root, run)
                 makers = [contest.made_by for contest in CONTESTS]
-                changed = sorted(map(str, Repo(str(root)).status(targets=makers, with_deps=True)))
+                repo = Repo(str(root), _wait_for_lock=True)
+                changed = sorted(map(str, repo.status(targets=makers, with_deps=True)))
                 if changed or force:
                     report += [f"To run: {', '.join(changed) or 'all stages (forced)'}.", ""]
                     report += pipeline(run, workers, timeout_hours, force=force, stages=makers)

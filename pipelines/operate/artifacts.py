@@ -11,12 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from dvc.repo import Repo
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
 
 from groundup.tracking import Run
-from pipelines.params import PIPELINES
+from pipelines.lineage import stages_of
 
 BAR = re.compile(r"(\d{1,3})%\|")  # a progress bar of tqdm
 BAR_SECONDS = 10.0  # between two updates of a bar; tqdm prints one line per second
@@ -84,8 +83,8 @@ def link_report(run: Run, pipeline: str, root: Path) -> None:
 
 def report_page(pipeline: str, root: Path) -> Path | None:
     """Return the first page that the pipeline's stage `report` writes; None if it does not exist."""
-    stages = Repo(str(root)).stage.load_all(str(root / PIPELINES[pipeline].dvc_yaml))
-    outs = (Path(out.fs_path) for stage in stages if stage.name == "report" for out in stage.outs)
+    stages = (stage for stage in stages_of(root, pipeline) if stage.name == "report")
+    outs = (Path(out.fs_path) for stage in stages for out in stage.outs)
     return next((path for path in outs if path.suffix == ".html" and path.exists()), None)
 
 

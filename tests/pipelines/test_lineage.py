@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from groundup.lineage.locks import address, split, stage_key, workspace
 from pipelines.lineage import (
     find_stage,
     lock_entry,
+    open_repo,
     project_of,
     recorded_keys,
     revision_tags,
@@ -35,6 +37,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", STAGES)
 def test_key_computed_by_the_stage_is_the_key_read_from_the_lock(project: Path, name: str) -> None:
     assert stage_tags(stage_entry(name, project), project)["stage_key"] == recorded_keys(project)[name]
+
+
+def test_a_reader_waits_for_a_stage_that_writes_the_lock_file(project: Path) -> None:
+    lock, key = project / "dvc.lock", recorded_keys(project)["left"]
+    whole = lock.read_text()
+    with ThreadPoolExecutor() as pool:
+        with open_repo(project):
+            lock.write_text("")  # DVC writes it in place
+            entry, keys = pool.submit(stage_entry, "left", project), pool.submit(recorded_keys, project)
+            wait([entry, keys], timeout=0.5)  # a reader without the lock has failed by now
+            lock.write_text(whole)
+        assert stage_key(entry.result()) == keys.result()["left"] == key
 
 
 def test_keys_differ_between_stages(project: Path) -> None:
@@ -117,6 +131,8 @@ def test_workspace_is_the_enclosing_dvc_project_and_a_temporary_one_has_a_projec
 
 
 def test_no_lock_file_yet_or_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\nno_scm = true\n")
     assert recorded_keys(tmp_path) == {}
     (tmp_path / "dvc.lock").touch()
     assert recorded_keys(tmp_path) == {}

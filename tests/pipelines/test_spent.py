@@ -27,6 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.nodeid)
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\nno_scm = true\n")
     (tmp_path / "dvc.lock").write_text(LOCK)
     found = connect(tmp_path)
     finish(found, "long", wall=3700.0, cpu=7000.0, memory=900.0, flop=2e15)
