@@ -3,10 +3,11 @@
 No code in them is run.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -24,6 +25,8 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
+
+Model = TypeVar("Model")
 
 
 def load_model(folder: Path) -> Decoder | Encoder | SequenceClassifier:
@@ -55,19 +58,21 @@ def _load_own(folder: Path, found: dict[str, Any]) -> Decoder | SequenceClassifi
     config, source = from_own(found, str(path)), SafetensorsFolder(folder, lambda name: name)
     check_layers(config, str(folder), len(source.shapes))
     if "score.weight" not in source.shapes:
-        model = empty_model(config)
-        read_weights(model, own(model), source)
-        return model.eval()
-    pooling, labels = found.get("pooling"), labels_of(folder)
+        decoder = _on_meta(lambda: Decoder(config))
+        read_weights(decoder, own(decoder), source)
+        return decoder.eval()
+    pooling: Any = found.get("pooling")
+    labels = labels_of(folder)
     if pooling not in get_args(Pooling) or len(labels) != source.shapes["score.weight"][0]:
         raise BadInput(
             f"{path} has the pooling {pooling!r} and {len(labels)} labels for {source.shapes['score.weight'][0]} "
             f"scores; expected one of {', '.join(get_args(Pooling))}, and a label per score: export the model again."
         )
-    with torch.device("meta"), _NothingDrawn():
-        classifier = SequenceClassifier(Decoder(config), len(labels), pooling)
+    classifier = _on_meta(lambda: SequenceClassifier(Decoder(config), len(labels), pooling))
     layout = {f"trunk.{name}": theirs for name, theirs in own(classifier.trunk).items()}
-    layout |= {f"score.{name}": ForeignTensor((f"score.{name}",)) for name, _ in classifier.score.named_parameters()}
+    layout |= {
+        f"score.{name}": ForeignTensor((f"score.{name}",)) for name, _ in classifier.score.named_parameters()
+    }
     read_weights(classifier, layout, source)
     return classifier.eval()
 
@@ -124,8 +129,12 @@ def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tupl
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:
     """Make a model on the device "meta", whose weights take no memory."""
+    return _on_meta(lambda: Decoder(config) if config.causal else Encoder(config))
+
+
+def _on_meta(make: Callable[[], Model]) -> Model:
     with torch.device("meta"), _NothingDrawn():
-        return Decoder(config) if config.causal else Encoder(config)
+        return make()
 
 
 class _NothingDrawn(TorchFunctionMode):

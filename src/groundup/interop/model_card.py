@@ -8,6 +8,7 @@ from typing import Any
 
 from groundup.checkpoint import TITLES, Checkpoint
 from groundup.errors import BadInput
+from groundup.interop.hub import package
 from groundup.interop.own_config import CLASSES, MODELING
 
 PIPELINES = {"decoder": "text-generation", "encoder": "fill-mask", "classifier": "text-classification"}
@@ -76,16 +77,9 @@ def model_card(name: str, checkpoint: Checkpoint, class_name: str, weights: str,
 
 def _metadata(name: str, checkpoint: Checkpoint, facts: CardFacts) -> str:
     """Return the card's metadata in YAML, with the results in the form that the Hub shows."""
-    try:
-        from huggingface_hub import EvalResult, ModelCardData
-    except ImportError as error:
-        raise BadInput(
-            "the model card needs huggingface_hub, which is not installed: `pip install 'groundup[hub]'`."
-        ) from error
-
-    task = PIPELINES[checkpoint.kind]
+    hub, task = package(), PIPELINES[checkpoint.kind]
     results = [
-        EvalResult(
+        hub.EvalResult(
             task_type=task,
             dataset_type=data,
             dataset_name=data.replace("_", " "),
@@ -103,7 +97,7 @@ def _metadata(name: str, checkpoint: Checkpoint, facts: CardFacts) -> str:
             | ({"source": facts.source} if facts.source else {})
         ]
     ]
-    return ModelCardData(
+    data = hub.ModelCardData(
         library_name="transformers",
         pipeline_tag=task,
         license=facts.licence,
@@ -111,7 +105,8 @@ def _metadata(name: str, checkpoint: Checkpoint, facts: CardFacts) -> str:
         tags=["groundup"],
         model_name=name if results else None,
         eval_results=results or None,
-    ).to_yaml()
+    )
+    return str(data.to_yaml())
 
 
 def _measured(values: Mapping[str, Any]) -> dict[str, tuple[float, tuple[float, float] | None]]:

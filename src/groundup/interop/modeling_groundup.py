@@ -5,6 +5,8 @@ nothing but torch and transformers. Modules and options have the names of ground
 them. Shapes: B sequences, T new positions, C = n_embd channels, D = n_embd / n_head.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,7 +64,7 @@ class GroundupConfig(PreTrainedConfig):
     qk_norm: bool = True
     bias: bool = False
     token_shift: bool = True
-    rope_parameters: dict | None = None
+    rope_parameters: dict[str, Any] | None = None
     tie_word_embeddings: bool = False
     pooling: str = "last"
     initializer_range: float = 0.02
@@ -82,12 +84,12 @@ def make_norm(config: GroundupConfig) -> nn.Module:
 def rotation(config: GroundupConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Return cosines and sines of the angles at positions (B, T), each (B, 1, T, D / 2)."""
     head_dim, factor = config.n_embd // config.n_head, 1.0
-    if config.rope_parameters["rope_type"] == "default":
+    rope = config.rope_parameters or {"rope_type": "default", "rope_theta": 10_000.0}
+    if rope["rope_type"] == "default":
         pairs = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device)
-        frequencies = config.rope_parameters["rope_theta"] ** (-pairs / head_dim)
+        frequencies = rope["rope_theta"] ** (-pairs / head_dim)
     else:
-        initialise = ROPE_INIT_FUNCTIONS[config.rope_parameters["rope_type"]]
-        frequencies, factor = initialise(config, positions.device)
+        frequencies, factor = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, positions.device)
     angles = (positions.float()[..., None] * frequencies).unsqueeze(1)
     return angles.cos() * factor, angles.sin() * factor
 
@@ -118,12 +120,16 @@ def activate(x: Tensor, activation: str) -> Tensor:
 class GroundupNgrams(nn.Module):
     """Vectors of the known n-grams that end at each position."""
 
+    codes: Tensor  # (rows,) in ascending order; the first row is no n-gram
+
     def __init__(self, config: GroundupConfig) -> None:
         super().__init__()
         self.orders, self.base = config.ngram_orders, config.vocab_size + 2
         self.table = nn.Embedding(config.ngram_rows, config.ngram_embd, padding_idx=0)
         self.c_ngram = nn.Linear(config.ngram_embd * len(self.orders), config.n_embd, bias=False)
-        self.register_buffer("codes", torch.full((config.ngram_rows,), UNUSED))  # ascending; row 0 is no n-gram
+        self.register_buffer(
+            "codes", torch.full((config.ngram_rows,), UNUSED)
+        )  # ascending; row 0 is no n-gram
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Look up tokens (B, T, n), each after its predecessors -> (B, T, C)."""
@@ -158,7 +164,7 @@ class GroundupAttention(nn.Module):
         rotary: tuple[Tensor, Tensor] | None,
         mask: Tensor | None,
         cache: Cache | None,
-        **kwargs,
+        **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend: x (B, T, C) -> (B, T, C), and the weights if the implementation returns them."""
         config = self.config
@@ -203,7 +209,7 @@ class GroundupBlock(GradientCheckpointingLayer):
         self.ln_1, self.attn = make_norm(config), GroundupAttention(config, layer)
         self.ln_2, self.mlp = make_norm(config), GroundupMLP(config)
 
-    def forward(self, x: Tensor, *context, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, *context: Any, **kwargs: Any) -> Tensor:
         """Apply the layer: x (B, T, C) -> (B, T, C)."""
         if self.norm_first:
             x = x + self.attn(self.ln_1(x), *context, **kwargs)[0]
@@ -256,7 +262,7 @@ class GroundupModel(GroundupPreTrainedModel):
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Compute the hidden states of input_ids (B, T), which continue the cached text.
 
@@ -266,12 +272,13 @@ class GroundupModel(GroundupPreTrainedModel):
         if use_cache and cache is None:
             cache = DynamicCache(config=self.config)
         past = cache.get_seq_length() if cache is not None else 0
-        padded = attention_mask is not None and attention_mask.dim() == 2
+        real = None
+        if attention_mask is not None and attention_mask.dim() == 2:
+            real = attention_mask[:, -new:].bool()
+            if position_ids is None:
+                position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
         if position_ids is None:
             position_ids = torch.arange(past, past + new, device=input_ids.device)[None]
-            if padded:
-                position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
-        real = attention_mask[:, -new:].bool() if padded else None
         x = self.embed(input_ids, position_ids, self.history(input_ids, real, cache))
         mask = create_causal_mask(self.config, x, attention_mask, cache, position_ids)
         rotary = rotation(self.config, position_ids) if self.config.position == "rotary" else None
@@ -336,7 +343,7 @@ class GroundupForCausalLM(GroundupPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
-        **kwargs,
+        **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Compute the logits (B, T, V) of input_ids (B, T), and the loss if there are labels."""
         found = self.transformer(
@@ -346,7 +353,9 @@ class GroundupForCausalLM(GroundupPreTrainedModel, GenerationMixin):
         logits = self.lm_head(found.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+            )
         return CausalLMOutputWithPast(
             loss, logits, found.past_key_values, found.hidden_states, found.attentions
         )
@@ -372,7 +381,7 @@ class GroundupForSequenceClassification(GroundupPreTrainedModel):
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> SequenceClassifierOutputWithPast:
         """Compute the scores (B, classes) of input_ids (B, T), and the loss if there are labels.
 
