@@ -273,7 +273,10 @@ class GroundupModel(GroundupPreTrainedModel):
             cache = DynamicCache(config=self.config)
         past = cache.get_seq_length() if cache is not None else 0
         real = None
-        if attention_mask is not None and attention_mask.dim() == 2:
+        if attention_mask is not None and attention_mask.dim() == 4:  # made by `generate` for a static cache
+            seen = attention_mask[:, 0, -1, past : past + new]
+            real = seen if seen.dtype == torch.bool else seen == 0
+        elif attention_mask is not None:
             real = attention_mask[:, -new:].bool()
             if position_ids is None:
                 position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
