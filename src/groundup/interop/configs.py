@@ -107,7 +107,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
     architecture = found.get("model_type")
     if architecture not in SIZES:
         raise BadInput(
-            f"{where} describes a model of type {architecture!r}; expected {', '.join(SIZES)}: choose another model."
+            f"{where} describes a model of type {architecture!r}; expected {', '.join(SIZES)}, or a folder that "
+            f"`groundup export` wrote: choose another model."
         )
     sizes = SIZES[architecture]
     problems = [f"{theirs} is missing" for theirs in sizes.values() if not isinstance(found.get(theirs), int)]
