@@ -60,6 +60,8 @@ def twin(model: Any, **facts: Any) -> Any:
 def test_logits_are_equal_alone_cached_and_padded(
     preset: str, changes: dict[str, Any], attention: str
 ) -> None:
+    from transformers import DynamicCache
+
     model = random_decoder(preset, **{**SIZES, **changes})
     theirs, idx = twin(model, attn_implementation=attention), torch.randint(40, (3, 40))
     ours = model.logits(model(idx))
@@ -73,7 +75,10 @@ def test_logits_are_equal_alone_cached_and_padded(
             place = slice(40 - n, 40) if left else slice(n)
             batch[row, place], mask[row, place] = idx[row, :n], 1
         whole = theirs(batch, attention_mask=mask, use_cache=False).logits
-        cache, parts = None, []
+        cache, parts = (
+            (None if left else DynamicCache()),
+            [],
+        )  # with and without the layers that a config names
         for first, last in ((0, 20), (20, 21), (21, 22), (22, 40)):
             step = theirs(
                 batch[:, first:last], attention_mask=mask[:, :last], past_key_values=cache, use_cache=True

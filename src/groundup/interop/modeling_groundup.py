@@ -227,8 +227,6 @@ class GroundupPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["GroundupBlock"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": GroundupBlock, "attentions": GroundupAttention}
 
 
