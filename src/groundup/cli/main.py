@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from groundup.cli import registered
+from groundup.cli import extras, registered
 from groundup.cli.label import label
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
@@ -383,6 +383,11 @@ def main() -> None:
         app()
     except BadInput as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        better = extras.explained(error)
+        if better is error:
+            raise
+        sys.exit(f"error: {better}")
 
 
 def _seed(given: int | None) -> int:
