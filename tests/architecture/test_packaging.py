@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -55,7 +57,7 @@ def bare(*words: str) -> subprocess.CompletedProcess[str]:
     ]
     return subprocess.run(
         [sys.executable, "-c", BARE, ",".join(hidden), *words],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
         check=False,
@@ -70,6 +72,40 @@ def test_the_base_installation_generates_and_names_the_extra_of_other_commands(t
     done = bare("models")
     assert done.returncode == 1
     assert "package mlflow, which is not installed" in done.stderr and "groundup[pipeline]" in done.stderr
+
+
+def test_the_wheel_has_the_package_with_its_data_and_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "source"  # setuptools writes into the folder that it builds
+    package = ROOT / "src" / "groundup"
+    shutil.copytree(package, source / "src" / "groundup", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    build = [
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        str(source),
+    ]
+    subprocess.run([*pip, *build], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+        archive.extractall(tmp_path / "installed")
+    there = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files == {path.relative_to(ROOT / "src").as_posix() for path in there}
+    done = subprocess.run(
+        [sys.executable, "-m", "groundup.cli.main", "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[0] == "groundup"
 
 
 def test_the_lock_has_every_package_but_torch_with_hashes() -> None:
