@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -11,7 +12,7 @@ from torch import nn
 import groundup
 from groundup.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.log_likelihood import log_likelihoods
+from groundup.evaluation.language_model import log_likelihoods
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.model import Model
@@ -208,3 +209,30 @@ def test_a_method_of_another_kind_names_the_kind_that_it_expects(
     with pytest.raises(BadInput, match="is an encoder-decoder"):
         translator.embed(["low"])
     assert repr(translator).startswith("<groundup model: an encoder-decoder (translation)")
+
+
+def test_every_example_of_the_page_runs(
+    tokenizer: BPETokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = Path(__file__).parents[1] / "docs/library.md"
+    sizes = {"vocab_size": tokenizer.vocab_size, "context_length": 128}
+    models = {
+        "models/pretrained": random_decoder(**sizes),
+        "models/instructions": random_decoder(**sizes),
+        "models/spam": SequenceClassifier(random_decoder(**sizes), 2, "mean"),
+        "study/models/translation": random_encoder_decoder(**sizes),
+    }
+    for name, model in models.items():
+        labels = ("ham", "spam") if name.endswith("spam") else ()
+        save_checkpoint(tmp_path / "data" / name, model, tokenizer, labels=labels)
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    found: dict[str, Any] = {}
+    for example in examples:
+        exec(example, found)
+    assert len(examples) == 6 and len(found["texts"]) == 2 and found["best"].total < 0
+    [said] = re.findall(r"# (the model is .*)", page.read_text(encoding="utf-8"))
+    assert capsys.readouterr().out.endswith(f"{said}\n")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from groundup.checkpoint import TITLES, Checkpoint, Kind, load_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.log_likelihood import LogLikelihood, log_likelihoods
+from groundup.evaluation.language_model import LogLikelihood, log_likelihoods
 from groundup.generation.chat_template import Message
 from groundup.generation.decoding import generate_text, stream_text
 from groundup.generation.precision import Weights, rounded_copy
@@ -254,7 +254,7 @@ class Model:
         """Compute how likely a decoder finds a continuation of a context, or several of them.
 
         With an empty context it scores whole texts, of any length. What is read and scored is described in
-        evaluation/log_likelihood.py; it is what lm-evaluation-harness does.
+        evaluation/language_model.py; it is what lm-evaluation-harness does.
 
         Args:
             context: the text that is given; may be empty.
