@@ -2,9 +2,10 @@
 
 No code runs. In case of doubt, a module belongs to the result, the closure: imports inside functions count, and so do
 those in both branches of a condition, the packages that contain a module, and every string that is the dotted name of a
-module. Only imports under `if TYPE_CHECKING:` do not count, and those in the `__getattr__` of a module count only for
-those who use an attribute of it that is no module. The closure is marked as incomplete if a module has a
-syntax error, or imports that its source does not name (`importlib.import_module(name)`, `exec`, pickles).
+module. Only two kinds do not count: imports under `if TYPE_CHECKING:`, and those in a package's `__getattr__`, unless a
+name that is not a module is imported from the package (`from groundup import load`). The closure is marked as
+incomplete if a module has a syntax error, or imports that its source does not name (`importlib.import_module(name)`,
+`exec`, pickles).
 """
 
 import ast
@@ -40,14 +41,17 @@ class Closure:
 
 @dataclass(frozen=True)
 class Imports:
-    """The dotted names that one module may import, not all of them modules; `dynamic`: it may import others too.
+    """The dotted names that one module may import, not all of them modules.
 
-    `late` are those that it imports in its `__getattr__`, which Python calls for attributes that it does not find.
+    Attributes:
+        names: the names.
+        dynamic: whether it may import others too.
+        on_demand: those that are imported in its `__getattr__`.
     """
 
     names: frozenset[str]
     dynamic: bool
-    late: frozenset[str] = frozenset()
+    on_demand: frozenset[str] = frozenset()
 
 
 class Modules:
@@ -91,26 +95,21 @@ class Modules:
     def _imports(self, file: str) -> tuple[dict[str, list[str]], bool]:
         """Return the files that a file may import, by the imported name, and whether it may import others too."""
         imports = imports_of(self.code(file) or b"", _package(file))
-        names = imports.names.union(*map(self._late, imports.names))
+        names = imports.names.union(*map(self._on_demand, imports.names))
         files = {name: files for name in names if (files := self.files(name))}
         # the `__all__` of a package may name more modules
         stars = [name.removesuffix(".*") for name in imports.names if name.endswith(".*")]
         return files, imports.dynamic or any(self._is_package(name) for name in stars)
 
-    def _late(self, name: str) -> frozenset[str]:
-        """Return what a module imports for its attribute `name`; nothing if that is a module, or its file."""
-        module, _, attribute = name.rpartition(".")
-        path = module.replace(".", "/")
-        own = [file for file in self.files(module) if file.endswith((f"{path}.py", f"{path}/__init__.py"))]
-        if (
-            not own
-            or attribute == "__file__"
-            or any(
-                file.endswith((f"/{attribute}.py", f"/{attribute}/__init__.py")) for file in self.files(name)
-            )
-        ):
+    def _on_demand(self, name: str) -> frozenset[str]:
+        """Return what the package that contains `name` imports in `__getattr__`, if `name` is not a module of it."""
+        package = name.rpartition(".")[0]
+        inside = [
+            file for file in self.files(package) if file.endswith(f"{package.replace('.', '/')}/__init__.py")
+        ]
+        if not inside or self.files(name) != self.files(package):
             return frozenset()
-        return frozenset().union(*(imports_of(self.code(file) or b"", _package(file)).late for file in own))
+        return imports_of(self.code(inside[0]) or b"", package).on_demand
 
     def _is_package(self, name: str) -> bool:
         return any(file.endswith(f"{name.replace('.', '/')}/__init__.py") for file in self.files(name))
@@ -125,15 +124,14 @@ def imports_of(source: bytes, package: str) -> Imports:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Imports(frozenset(), dynamic=True)
-    late = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"]
-    tree.body = [node for node in tree.body if node not in late]
     nodes = list(_running(tree))
     names = {name for node in nodes for name in _names(node, package)}
-    names_late = {name for function in late for node in ast.walk(function) for name in _names(node, package)}
-    nodes += [node for function in late for node in ast.walk(function)]
     literal = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _names_its_module(node)}
     dynamic = any(id(node) not in literal and _is_dynamic(node) for node in nodes)
-    return Imports(frozenset(names), dynamic, frozenset(names_late))
+    asked = [node for hook in tree.body if _is_hook(hook) for node in ast.walk(hook)]
+    return Imports(
+        frozenset(names), dynamic, frozenset(name for node in asked for name in _names(node, package))
+    )
 
 
 def _package(file: str) -> str:
@@ -143,7 +141,10 @@ def _package(file: str) -> str:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes of a module that can run: all but those under `if TYPE_CHECKING:`, if it is typing's constant."""
+    """Yield the nodes of a module that can run when it is imported or called.
+
+    Left out are those under `if TYPE_CHECKING:`, if it is typing's constant, and those in `__getattr__`.
+    """
     constant = _is_typings_constant(tree)
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -155,8 +156,15 @@ def _running(tree: ast.Module) -> Iterator[ast.AST]:
         ):
             nodes.extend(node.orelse)
             continue
+        if node in tree.body and _is_hook(node):
+            continue
         yield node
         nodes.extend(ast.iter_child_nodes(node))
+
+
+def _is_hook(node: ast.AST) -> bool:
+    """Return whether a node is a module's `__getattr__`, which runs when a name that the module lacks is asked for."""
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 def _is_typings_constant(tree: ast.Module) -> bool:
@@ -180,10 +188,6 @@ def _names(node: ast.AST, package: str) -> Iterator[str]:
     """Yield the dotted names that a node of a module in `package` may import."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-        # attributes of the other name are not followed, so any of them may be used
-        yield from (f"{alias.name}.__getattr__" for alias in node.names if alias.asname)
-    elif isinstance(node, ast.Attribute) and (name := _dotted(node)):
-        yield name
     elif isinstance(node, ast.ImportFrom):
         parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
         base = ".".join([*parts, *filter(None, [node.module])])
@@ -194,14 +198,6 @@ def _names(node: ast.AST, package: str) -> Iterator[str]:
             yield match[0]
     elif isinstance(node, ast.List | ast.Tuple) and isinstance(module := _started(node.elts), ast.Constant):
         yield f"{module.value!s}.__main__"
-
-
-def _dotted(node: ast.expr) -> str | None:
-    """Return `a.b.c` for an attribute of an attribute of a name; None for attributes of other expressions."""
-    if isinstance(node, ast.Name):
-        return node.id
-    base = _dotted(node.value) if isinstance(node, ast.Attribute) else None
-    return f"{base}.{node.attr}" if base and isinstance(node, ast.Attribute) else None
 
 
 def _is_dynamic(node: ast.AST) -> bool:

@@ -9,7 +9,6 @@ Importing it sets how the threads of torch wait and how large its pages of memor
 torch.
 """
 
-import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -33,5 +32,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 def __getattr__(name: str) -> Any:
     """Import `load` when it is first used: torch takes a second, and most modules need no model."""
     if name == "load":
-        return importlib.import_module("groundup.model").load
+        from groundup.model import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
