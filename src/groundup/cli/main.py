@@ -11,6 +11,7 @@ from groundup.cli.checkpoints import MODELS, STUDY_MODELS, Model, files, in_proj
 from groundup.cli.label import label
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
+from groundup.cli.score import score
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.precision import SMALL, Weights, is_small, round_weights
@@ -30,6 +31,7 @@ in the project's folder, or give --model.
   groundup generate "Last night we"
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
+  groundup score letter.txt
   groundup models
   groundup plan
   groundup doctor
@@ -42,7 +44,6 @@ app = typer.Typer(
 )
 
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
-
 
 Temperature = Annotated[
     float, typer.Option(min=0, help="0 takes the most likely token; higher is more random.")
@@ -108,23 +109,23 @@ def generate(
       groundup generate "Last night we" --samples 3 --verbose
       groundup generate "Last night we" --seed 7 --temperature 0.5
     """
-    from groundup.generation.decoding import stream_text
+    from groundup import model as library
 
-    checkpoint = _language_model(model, weights)
-    tokenizer = checkpoint.tokenizer
+    writer = library.Model(_language_model(model, weights), "float32")  # the weights are rounded already
     first = new_seed() if seed is None else seed
-    for sampling in [Sampling(temperature, top_k, top_p, first + i) for i in range(samples)]:
-        if verbose:
-            typer.echo(f"seed {sampling.seed}", err=True)
-        typer.echo(prompt, nl=False)
-        for piece in stream_text(
-            checkpoint.model,
-            tokenizer,
-            [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
+    for number in range(first, first + samples):
+        pieces = writer.stream(
+            prompt,
             max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            stop_ids=checkpoint.stop_ids,
-        ):
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=number,
+        )
+        if verbose:
+            typer.echo(f"seed {number}", err=True)
+        typer.echo(prompt, nl=False)
+        for piece in pieces:
             typer.echo(piece, nl=False)
         typer.echo("")
 
@@ -232,6 +233,7 @@ def translate(
         typer.echo(text)
 
 
+app.command()(score)
 app.command()(exchange.export)
 app.command("import")(exchange.import_)
 app.command()(exchange.push)
