@@ -166,7 +166,7 @@ def test_answers_stop_where_those_of_transformers_do(tmp_path: Path) -> None:
     served.checkpoint = checkpoint
     assert served.predict(["Say\n\ntea", "Repeat"]) == expected
     chat = Chat(checkpoint, Sampling(), 40)
-    assert chat.conversation is not None and set(ends) <= chat.conversation.stop_ids
+    assert chat.conversation is not None and set(ends) <= set(chat.conversation.stop_ids)
     assert "".join(chat.instructed("Say", "tea")).strip() == expected[0]
 
 
