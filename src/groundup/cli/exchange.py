@@ -135,7 +135,8 @@ def push(
       groundup push exported someone/my-model --private --dry-run
       groundup push data/models/instructions someone/my-model
     """
-    from groundup.interop import hub
+    from groundup.hub.push import prepare
+    from groundup.hub.push import push as send
     from groundup.interop.export_huggingface import export_huggingface
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -144,7 +145,7 @@ def push(
             checkpoint = open_checkpoint(model)
             folder = Path(temporary, Path(repo).name)
             export_huggingface(checkpoint, folder)
-        upload = hub.prepare(folder, repo, private=private, revision=revision)
+        upload = prepare(folder, repo, private=private, revision=revision)
         visible = "private" if private else "public, unless it exists and is private"
         typer.echo(f"to {upload.endpoint}/{repo} ({visible}), branch {revision}:", err=True)
         for name, size in upload.files.items():
@@ -152,4 +153,4 @@ def push(
         if dry_run:
             typer.echo("nothing was sent, because of --dry-run", err=True)
         else:
-            typer.echo(hub.push(upload))
+            typer.echo(send(upload))

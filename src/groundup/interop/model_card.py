@@ -8,7 +8,7 @@ from typing import Any
 
 from groundup.checkpoint import TITLES, Checkpoint
 from groundup.errors import BadInput
-from groundup.interop.hub import package
+from groundup.interop.hub_package import package
 from groundup.interop.own_config import CLASSES, MODELING
 
 PIPELINES = {"decoder": "text-generation", "encoder": "fill-mask", "classifier": "text-classification"}

@@ -3,9 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import BadInput
+from groundup.interop.hub_package import package
 
 HUB = "https://huggingface.co"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json", "README.md")
@@ -37,24 +37,6 @@ class Upload:
             for file in sorted(self.folder.iterdir())
             if file.is_file() and not file.name.startswith(".")
         }
-
-
-def package() -> Any:
-    """Return the package huggingface_hub.
-
-    Raises:
-        BadInput: it is not installed.
-    """
-    try:
-        import huggingface_hub
-        import huggingface_hub.constants
-        import huggingface_hub.errors
-        import huggingface_hub.utils
-    except ImportError as error:
-        raise BadInput(
-            "this needs the package huggingface_hub, which is not installed: `pip install 'groundup[hub]'`."
-        ) from error
-    return huggingface_hub
 
 
 def endpoint() -> str:

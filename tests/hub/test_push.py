@@ -10,7 +10,7 @@ from groundup.cli.main import app
 from groundup.errors import BadInput
 from groundup.interop.export_huggingface import export_huggingface
 from groundup.tokenizers.bpe import BPETokenizer
-from tests.interop.fake_hub import TOKEN, FakeHub
+from tests.hub.fake_uploads import TOKEN, FakeHub
 from tests.tiny import random_decoder
 
 
