@@ -1,8 +1,8 @@
 """Download a model from the Hugging Face Hub, or from the compatible server that the variable HF_ENDPOINT names.
 
 huggingface_hub continues downloads whose connection breaks, and keeps files in its own cache, which other programs
-share. With HF_HUB_OFFLINE=1 or without a network, that cache is used alone. Only safetensors, JSON and tokenizer files are
-downloaded.
+share. With HF_HUB_OFFLINE=1 or without a network, that cache is used alone. Only safetensors, JSON and tokenizer
+files are downloaded.
 """
 
 import os
@@ -142,6 +142,7 @@ def _library(address: str) -> ModuleType:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ModuleNotFoundError as error:
