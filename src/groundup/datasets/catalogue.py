@@ -11,12 +11,13 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from groundup.datasets import locations
+from groundup.datasets.mixtures import Source, check_sources, mixed_limits
 from groundup.datasets.readers import READERS, canonical_lines
 from groundup.errors import BadInput
 from groundup.files import atomic_path
@@ -44,18 +45,28 @@ else:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The section `data` of params.yaml: the catalogue, and one of its datasets for each role."""
+    """The section `data` of params.yaml: the catalogue, and its datasets for each role."""
 
     catalogue: Path
     """The catalogue of datasets."""
-    pretraining: str
-    """A dataset of the catalogue with the role pretraining."""
-    spam: str
-    """A dataset of the catalogue with the role spam."""
-    instructions: str
-    """A dataset of the catalogue with the role instructions."""
+    pretraining: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role pretraining, or a list of datasets to mix (see docs/data.md)."""
+    spam: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role spam, or a list of datasets to mix (see docs/data.md)."""
+    instructions: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role instructions, or a list of datasets to mix (see docs/data.md)."""
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Check lists of datasets.
+
+        Raises:
+            BadInput: the datasets of a role cannot be mixed.
+        """
+        for role in ("pretraining", "spam", "instructions"):
+            if not isinstance(getattr(self, role), str):
+                check_sources(role, getattr(self, role))
 
 
 @dataclass(frozen=True)
@@ -239,21 +250,42 @@ def _contradictions(dataset: Dataset) -> list[str]:
     return problems
 
 
-def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return the dataset that the section `data` of params.yaml names for a role.
+def datasets_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> dict[Dataset, float | None]:
+    """Return the datasets that the section `data` of params.yaml names for a role, with their weights.
 
     Raises:
         BadInput: the catalogue has no such dataset, or the dataset has another role.
     """
-    name: str = getattr(data, role)
+    named: str | tuple[Source, ...] = getattr(data, role)
     fitting = sorted(dataset.name for dataset in catalogue.values() if dataset.role == role)
-    if name not in fitting:
-        found = f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
-        raise BadInput(
-            f"data.{role}: '{name}' {found} {data.catalogue}; expected a dataset with the role {role}: choose one of "
-            f"{', '.join(fitting)}."
-        )
-    return catalogue[name]
+    found = {}
+    for source in (Source(named),) if isinstance(named, str) else named:
+        name = source.dataset
+        if name not in fitting:
+            kind = (
+                f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
+            )
+            raise BadInput(
+                f"data.{role}: '{name}' {kind} {data.catalogue}; expected a dataset with the role {role}: choose one of "
+                f"{', '.join(fitting)}."
+            )
+        found[catalogue[name]] = source.weight
+    return found
+
+
+def mixture(datasets: Mapping[Dataset, float | None]) -> Dataset:
+    """Describe a mixture of datasets as one dataset, with what may be expected of it; a single one is returned."""
+    if len(datasets) == 1:
+        return next(iter(datasets))
+    limits = [dataset.expect for dataset in datasets if dataset.expect]
+    return Dataset(
+        name=" + ".join(dataset.name for dataset in datasets),
+        role=next(iter(datasets)).role,
+        title="; ".join(dataset.title for dataset in datasets),
+        licence="; ".join(dataset.licence for dataset in datasets),
+        citation=" ".join(dataset.citation for dataset in datasets),
+        expect=mixed_limits(limits, None not in datasets.values()) if len(limits) == len(datasets) else None,
+    )
 
 
 def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
