@@ -266,8 +266,8 @@ def datasets_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> 
                 f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
             )
             raise BadInput(
-                f"data.{role}: '{name}' {kind} {data.catalogue}; expected a dataset with the role {role}: choose one of "
-                f"{', '.join(fitting)}."
+                f"data.{role}: '{name}' {kind} {data.catalogue}; expected a dataset with the role {role}: choose one "
+                f"of {', '.join(fitting)}."
             )
         found[catalogue[name]] = source.weight
     return found

@@ -5,6 +5,7 @@ share. With HF_HUB_OFFLINE=1 or without a network, that cache is used alone. Onl
 files are downloaded.
 """
 
+import errno
 import os
 import re
 import sys
@@ -186,7 +187,12 @@ def _explained(address: str) -> Iterator[None]:
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise _Unreachable("HF_HUB_OFFLINE is set") from error
-    except (errors.HTTPError, OSError) as error:  # a connection that fails, breaks off or is too slow
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # of the HTTP library that it uses
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise BadInput(
+                f"{address} cannot be kept in {constants.HF_HUB_CACHE} ({error}); expected a folder with room for it: "
+                f"free some space, or set HF_HOME to another folder."
+            ) from error
         response = getattr(error, "response", None)
         found = f"answered HTTP {response.status_code}" if response is not None else "could not be reached"
         raise _Unreachable(f"the Hub at {constants.ENDPOINT} {found}") from error
