@@ -34,7 +34,7 @@ def rows(data: bytes, name: str, wanted: Sequence[str]) -> Iterator[dict[str, An
             for row in batch.to_pylist():
                 number += 1
                 yield row
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise BadInput(
             f"{name} is damaged after row {number} ({error}); expected a whole Parquet file: write it again."
         ) from error
@@ -51,5 +51,5 @@ def _open(data: bytes, name: str) -> "ParquetFile":
         ) from error
     try:
         return ParquetFile(pyarrow.BufferReader(data))
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise BadInput(f"{name} is not a Parquet file ({error}); expected one: write it again.") from error
