@@ -10,7 +10,7 @@ def main(run: Run, catalogue: Path, out: Path, state: Path, *, pretrained: str) 
 
     `state` keeps an unfinished download. A model on the Hub has to be named by its commit.
     """
-    from groundup.interop.fetching import fetch_published, require_commit
+    from groundup.hub.fetching import fetch_published, require_commit
     from groundup.interop.published import save_published
 
     require_commit(pretrained)

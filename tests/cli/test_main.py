@@ -18,7 +18,7 @@ from groundup.cli.main import MODELS, app
 from groundup.errors import BadInput
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
-from groundup.interop.names import MODELS as PUBLISHED
+from groundup.hub.names import MODELS as PUBLISHED
 from groundup.interop.published import import_model
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
@@ -356,7 +356,7 @@ def test_examples_are_those_of_the_project_of_the_model(
 
 def test_a_published_model_on_a_hub_continues_a_text_and_is_kept(tmp_path: Path) -> None:
     """The first call downloads and imports it; the second, without a network, has the same answer."""
-    from tests.interop.fake_hub import fake_hub
+    from tests.hub.fake_hub import fake_hub
     from tests.interop.published_models import random_llama, save_published
 
     save_published(tmp_path / "model", random_llama())

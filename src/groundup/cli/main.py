@@ -13,8 +13,8 @@ from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
-from groundup.interop.names import EXPECTED, is_published
-from groundup.interop.names import MODELS as PUBLISHED
+from groundup.hub.names import EXPECTED, is_published
+from groundup.hub.names import MODELS as PUBLISHED
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
@@ -354,8 +354,8 @@ def import_(
       groundup import model.gguf model
       groundup chat --model smollm2
     """
+    from groundup.hub.fetching import fetch_published
     from groundup.interop.export_huggingface import refuse_existing
-    from groundup.interop.fetching import fetch_published
     from groundup.interop.published import save_published
 
     refuse_existing(out)
@@ -429,7 +429,7 @@ def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
     if not published and (problem := _no_checkpoint(folder)):
         raise BadInput(problem)
     from groundup.checkpoint import load_checkpoint
-    from groundup.interop.fetching import resolve
+    from groundup.hub.fetching import resolve
 
     return load_checkpoint(resolve(folder) if published else folder, kind=kind)
 

@@ -7,7 +7,7 @@ import yaml
 from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
 from groundup.generation.prompts import CHAT_TEMPLATE
-from groundup.interop.names import MODELS
+from groundup.hub.names import MODELS
 from groundup.tracking import silent
 from pipelines.transfer.published_weights import main
 from tests.interop.published_models import random_llama

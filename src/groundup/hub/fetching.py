@@ -8,9 +8,9 @@ from pathlib import Path
 from groundup.checkpoint import fingerprint
 from groundup.datasets.catalogue import Dataset, fetch, load_catalogue
 from groundup.errors import BadInput
-from groundup.interop import hub
-from groundup.interop.model_cache import cache_folder, cached, entry_name
-from groundup.interop.names import COMMIT, EXPECTED, HUB, MODELS, is_download
+from groundup.hub import downloads as hub
+from groundup.hub.cache import cache_folder, cached, entry_name
+from groundup.hub.names import COMMIT, EXPECTED, HUB, MODELS, is_download
 from groundup.interop.published import Published, load_published, save_published
 
 # data/catalogue.yaml, as it was when groundup was installed

@@ -11,9 +11,10 @@ import torch
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets.catalogue import load_catalogue
 from groundup.errors import BadInput
-from groundup.interop import fetching, model_cache
-from groundup.interop.fetching import fetch_published, require_commit, resolve
-from groundup.interop.names import MODELS
+from groundup.hub import cache as model_cache
+from groundup.hub import fetching
+from groundup.hub.fetching import fetch_published, require_commit, resolve
+from groundup.hub.names import MODELS
 from tests.datasets.gpt2_files import gpt2_catalogue
 from tests.interop.published_models import random_gpt2, random_llama, save_published
 
@@ -115,7 +116,7 @@ def test_a_checkpoint_is_used_in_place_and_other_names_are_refused(tmp_path: Pat
 
 def test_processes_that_need_the_same_model_import_it_once(cache: Path) -> None:
     script = (
-        "import sys, time, os\nfrom pathlib import Path\nfrom groundup.interop.model_cache import cached\n"
+        "import sys, time, os\nfrom pathlib import Path\nfrom groundup.hub.cache import cached\n"
         "def make(out):\n    out.mkdir(); time.sleep(0.3); (out / 'by').write_text(str(os.getpid()))\n"
         "print((cached('model-1', make) / 'by').read_text())"
     )

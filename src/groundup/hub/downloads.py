@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from groundup.errors import BadInput
+from groundup.hub.names import ADDRESS, COMMIT
 from groundup.interop.configs import from_huggingface
 from groundup.interop.import_tokenizer import read_json_object
-from groundup.interop.names import ADDRESS, COMMIT
 from groundup.interop.weights import INDEX, WHOLE
 
 SETTINGS = (

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 from groundup.errors import BadInput
-from groundup.interop import hub
-from tests.interop.fake_hub import FakeHub, fake_hub
+from groundup.hub import downloads as hub
+from tests.hub.fake_hub import FakeHub, fake_hub
 from tests.interop.published_models import random_llama, save_published
 
 ADDRESS = "hf:some/model"
