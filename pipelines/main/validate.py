@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from groundup.datasets.catalogue import DataConfig, dataset_for, load_catalogue
+from groundup.datasets.catalogue import DataConfig, datasets_for, load_catalogue, mixture
 from groundup.files import write_json
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import Run
@@ -29,7 +29,7 @@ def main(
     metrics.unlink(missing_ok=True)
     catalogue = load_catalogue(data.catalogue)
     files = {"pretraining": pretraining, "spam": spam, "instructions": instructions}
-    datasets = {role: dataset_for(role, data, catalogue) for role in files}
+    datasets = {role: mixture(datasets_for(role, data, catalogue)) for role in files}
     report = validate_raw({role: read_jsonl(file) for role, file in files.items()}, datasets)
     counts = summary(report)
     write_json(results, report)

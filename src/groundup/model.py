@@ -21,6 +21,7 @@ from groundup.generation.chat_template import Message
 from groundup.generation.decoding import generate_text, stream_text
 from groundup.generation.precision import Weights, rounded_copy
 from groundup.generation.sampling import CONTINUATION, Sampling, new_seed
+from groundup.hub.fetching import resolve
 from groundup.tasks.classification import Classification, classify
 from groundup.tasks.embedding import embed
 from groundup.tasks.translation import translate
@@ -36,7 +37,7 @@ def load(
     """Load a trained model.
 
     Args:
-        name_or_path: a checkpoint folder.
+        name_or_path: a checkpoint folder, or a published model (see `groundup.hub.fetching.resolve`).
         device: where the model computes; "auto": CUDA, then Apple's MPS, then the CPU.
         weights: those with which a decoder generates (see `round_weights`); everything else is computed with the
             trained ones. None: float16 on a CPU where that is faster, as in the command `chat`.
@@ -48,7 +49,7 @@ def load(
         >>> model = load("data/models/pretrained")  # doctest: +SKIP
         >>> model.generate("Last night we", seed=1)  # doctest: +SKIP
     """
-    return Model(load_checkpoint(Path(name_or_path), find_device(str(device), "device")), weights)
+    return Model(load_checkpoint(resolve(name_or_path), find_device(str(device), "device")), weights)
 
 
 class Model:

@@ -84,7 +84,7 @@ def test_every_stage_logs_an_artifact_or_data_to_mlflow(stage: str) -> None:
     source = stage_file(stage).read_text(encoding="utf-8")
     by_itself = re.search(r"run\.(artifact|pointer|text|dataset)\(", source)
     by_the_library = re.search(
-        r"\b(download|download_files|gate)\(\s*run,", source
+        r"\b(download|download_mixture|download_files|gate)\(\s*run,", source
     )  # these log what they were given
     assert by_itself or by_the_library, "log what the stage wrote: run.artifact(metrics)"
 

@@ -46,13 +46,13 @@ def test_out_and_in_again(format: str, model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["export", "nowhere", "out"], "nowhere has no config.json"),
+        (["export", "nowhere", "out"], "there is no model nowhere; expected"),
         (["export", "{model}", "{model}"], "exists and is not replaced"),
         (["export", "{model}", "out", "--dtype", "q8_0"], "add --format gguf"),
         (["export", "{model}", "out", "--metrics", "nowhere.json"], "nowhere.json cannot be read"),
         (["export", "{model}", "out", "--metrics", "list.json"], "is not a JSON object"),
-        (["import", "nowhere", "out"], "nowhere is neither a folder nor a .gguf file"),
-        (["import", "nowhere.gguf", "out"], "nowhere.gguf does not exist"),
+        (["import", "nowhere", "out"], "nowhere is neither a known model nor an existing path"),
+        (["import", "nowhere.gguf", "out"], "nowhere.gguf is neither a known model"),
         (["import", "nowhere", "{model}"], "exists and is not replaced"),
     ],
 )

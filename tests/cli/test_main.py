@@ -21,6 +21,7 @@ from groundup.errors import BadInput
 from groundup.generation import precision
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
+from groundup.hub.names import MODELS as PUBLISHED
 from groundup.interop.published import import_model
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import PRESETS, ModelConfig
@@ -214,7 +215,7 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["generate", "hello", "--model", "nowhere"], "nowhere has no config.json"),
+        (["generate", "hello", "--model", "nowhere"], "there is no model nowhere; expected"),
         (["generate", "hello", "--model", "{spam}"], "holds a classifier; expected a decoder"),
         (["generate", "", "--model", "{pretrained}"], "a prompt has no tokens"),
         (["generate", "tea " * 200, "--model", "{pretrained}"], "the model reads at most 64"),
@@ -356,12 +357,44 @@ def test_examples_are_those_of_the_project_of_the_model(
     assert cli._instructions(Path("data/models/instructions")) == rows
 
 
-def test_published_models_must_be_imported_first(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    for model in (tmp_path, tmp_path / "model.gguf"):
-        error = CliRunner().invoke(app, ["chat", "--model", str(model)]).exception
-        assert isinstance(error, BadInput) and f"`groundup import {model} FOLDER`" in str(error)
+def test_a_published_model_on_a_hub_continues_a_text_and_is_kept(tmp_path: Path) -> None:
+    """The first call downloads and imports it; the second, without a network, has the same answer."""
+    from tests.hub.fake_hub import fake_hub
+    from tests.interop.published_models import random_llama, save_published
+
+    save_published(tmp_path / "model", random_llama())
+    arguments = ["generate", "low", "--model", "hf:some/model@v1", "--seed", "1", "--max-new-tokens", "4"]
+    own = {
+        "HF_HOME": str(tmp_path / "hf"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "NO_PROXY": "127.0.0.1",
+    }
+    environment = {**os.environ, **own, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+
+    def generate(**variables: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "groundup.cli.main", *arguments]
+        return subprocess.run(command, env=environment | variables, capture_output=True, text=True)
+
+    with fake_hub(tmp_path / "model") as hub:
+        first = generate(HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    second = generate(HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout == second.stdout != ""
+    assert "hf:some/model@v1: 0." in first.stderr and "MB, kept in" in first.stderr and not second.stderr
+
+
+def test_a_downloaded_folder_is_imported_into_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.interop.published_models import random_llama, save_published
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_published(tmp_path / "llama", random_llama())
+    run("generate", "low", "--model", str(tmp_path / "llama"), "--max-new-tokens", "1")
+    [line] = run("models", "--cache").splitlines()
+    name = line.split("\t")[0]
+    assert name.startswith("llama-")
+    assert "removed" in run("models", "--remove", name) and run("models", "--cache") == ""
 
 
 def test_help_lists_the_commands() -> None:
@@ -413,7 +446,10 @@ def test_bash_completes_commands_and_trained_models_and_leaves_other_paths_to_it
         check=True,
     )
     models = "data/models/pretrained data/models/spam"
-    assert told.stdout.splitlines() == ["translate", models, "data/models/spam", "", "", ""]
+    published = " ".join(PUBLISHED)
+    assert told.stdout.splitlines() == [
+        "translate", f"{models} {published}", "data/models/spam", "", published, ""
+    ]  # fmt: skip
 
 
 def test_score_prints_what_the_library_measures(folders: dict[str, Path], tmp_path: Path) -> None:

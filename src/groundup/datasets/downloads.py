@@ -3,10 +3,12 @@
 In a pipeline, only these stages and the judge use the network.
 """
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from groundup.datasets.catalogue import Dataset, Fetched, fetch, load_catalogue
+from groundup.datasets.catalogue import Dataset, Fetched, fetch, load_catalogue, mixture
+from groundup.datasets.mixtures import mix
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.text.jsonl import read_jsonl
@@ -39,6 +41,43 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
     run.tag("dataset_sha256", fetched.sha256)
     run.tag("location", fetched.location)
     run.reads(out, dataset.name, dataset.role, rows=rows, source=fetched.location)
+
+
+def download_mixture(
+    run: Run, datasets: Mapping[Dataset, float | None], own: Path, out: Path, kept: Path
+) -> None:
+    """Fetch the datasets of a role, mix them into the file `out`, and log where they came from.
+
+    A single dataset is written as it is, as `download` does.
+
+    Args:
+        run: the run that logs rows, checksum and locations.
+        datasets: the datasets' entries in the catalogue, with their weights, which are None to use all rows.
+        own: the folder of the user's own files.
+        out: the file to write.
+        kept: folder that keeps the downloaded files, of several datasets in a folder for each.
+
+    Raises:
+        BadInput: as `catalogue.fetch` and `mixtures.mix` do.
+    """
+    if len(datasets) == 1:
+        download(run, next(iter(datasets)), own, out, kept)
+        return
+    weights = {dataset.name: weight for dataset, weight in datasets.items() if weight is not None}
+    with tempfile.TemporaryDirectory(prefix="groundup-") as folder:
+        files = {dataset.name: Path(folder, f"{dataset.name}.jsonl") for dataset in datasets}
+        for dataset in datasets:
+            fetched = fetch(dataset, files[dataset.name], kept=kept / dataset.name, watched=own)
+            run.tag(f"location.{dataset.name}", fetched.location)
+        counts = mix(files, weights or None, out)
+    whole = mixture(datasets)
+    for name, count in counts.items():
+        print(f"{out.stem}: {count:,} rows of {name}")
+    rows = read_jsonl(out)
+    run.log(
+        {"rows": len(rows), "bytes": out.stat().st_size} | {f"rows/{name}": n for name, n in counts.items()}
+    )
+    run.reads(out, whole.name, whole.role, rows=rows, source="mixture")
 
 
 def download_files(run: Run, names: Mapping[str, str], catalogue: Path, out: Path, kept: Path) -> None:

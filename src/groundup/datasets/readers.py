@@ -24,17 +24,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
 from groundup.datasets import bibles
+from groundup.datasets import parquet as parquet_files
 from groundup.datasets.conversations import last_turn
 from groundup.errors import BadInput
 
 Rows = list[dict[str, Any]]
-Reader = Callable[[bytes, str, str], Rows]
+Reader = Callable[[bytes, str, str], Iterable[dict[str, Any]]]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "pretraining": ("id", "messages"),
@@ -204,6 +205,42 @@ def table(data: bytes, role: str, name: str) -> Rows:
     return rows
 
 
+def parquet(data: bytes, role: str, name: str) -> Iterator[dict[str, Any]]:
+    """A Parquet file with the columns that `csv` has; other columns are not read.
+
+    For pretraining, the column `messages` (lists of texts) may replace `text`; for instructions, `messages` (lists of
+    role and content) may replace instruction, input and output, as in `jsonl`. Rows are read one row group at a time.
+    """
+    found = parquet_files.columns(data, name)
+    wanted: tuple[str, ...] = COLUMNS[role]
+    if role == "pretraining" and "messages" not in found:
+        wanted = ("id", "text")
+    elif role == "instructions" and "messages" in found and "instruction" not in found:
+        wanted = ("id", "family", "messages")
+    missing = [c for c in wanted if c not in found and c not in ("id", *OPTIONAL_COLUMNS)]
+    if missing:
+        raise BadInput(
+            f"{name}: found the columns {found}; {role} also needs {missing}: add them to the file."
+        )
+    read = [c for c in wanted if c in found]
+    for number, record in enumerate(parquet_files.rows(data, name, read), start=1):
+        where = f"{name}, row {number}"
+        for column, value in record.items():
+            kinds = {"id": (str, int), "score": (float, int), "messages": (list,)}.get(column, (str,))
+            if not isinstance(value, kinds):
+                raise BadInput(
+                    f"{where}: {column} is {type(value).__name__}; expected {kinds[0].__name__}: correct the file."
+                )
+        row: dict[str, Any] = {"id": f"row-{number:06d}", **OPTIONAL_COLUMNS, **record}
+        row["id"] = str(row["id"])
+        if role == "instructions" and "messages" in row:
+            yield {key: row[key] for key in ("id", "family")} | last_turn(row["messages"], where)
+            continue
+        if role == "pretraining" and "text" in row:
+            row["messages"] = [row["text"]]
+        yield {column: row[column] for column in COLUMNS[role]}
+
+
 @contextmanager
 def csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
     """Yield a reader of a CSV file with a header; a cell may be as long as the file.
@@ -278,29 +315,29 @@ READERS: dict[str, Reader] = {
     "text": text,
     "jsonl": jsonl,
     "csv": table,
+    "parquet": parquet,
     "python_bible": python_bible,
 }
 
 
-def canonical_bytes(rows: Rows, name: str) -> bytes:
+def canonical_lines(rows: Iterable[dict[str, Any]], name: str) -> Iterator[bytes]:
     r"""Serialise rows as JSON Lines in UTF-8, each line ended by "\n"; equal rows give equal bytes.
 
     Raises:
         BadInput: there are no rows, or a string has half of a surrogate pair, which UTF-8 cannot encode.
     """
-    if not rows:
-        raise BadInput(f"{name}: found no rows; expected at least one: add rows.")
-    lines = []
+    number = 0
     for number, row in enumerate(rows, start=1):
         try:
-            lines.append((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8"))
+            yield (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8")
         except UnicodeEncodeError as error:
             half = ord(error.object[error.start])
             raise BadInput(
                 f"{name}, row {number}: found U+{half:04X}, half of a surrogate pair; expected text: repair the "
                 f"source."
             ) from error
-    return b"".join(lines)
+    if not number:
+        raise BadInput(f"{name}: found no rows; expected at least one: add rows.")
 
 
 def decode(data: bytes, name: str) -> str:

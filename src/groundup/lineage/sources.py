@@ -83,8 +83,11 @@ def _names(step: Step, run: RunFacts | None) -> list[str]:
         if file.endswith("catalogue.yaml"):
             return sorted(sections)
         data = sections.get("data")
-        if item and isinstance(data, dict) and isinstance(data.get(item), str):
-            return [data[item]]
+        named = data.get(item) if item and isinstance(data, dict) else None
+        if isinstance(named, str):
+            return [named]
+        if isinstance(named, list):  # datasets that are mixed
+            return [str(source["dataset"]) for source in named]
     return [item]
 
 

@@ -1,12 +1,14 @@
 import http.server
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundup.datasets.catalogue import DataConfig
+from groundup.datasets.mixtures import Source
 from groundup.errors import BadInput
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
@@ -77,6 +79,26 @@ def test_a_second_run_downloads_only_changed_files(data, monkeypatch):
         server.shutdown()
     assert bodies == ["/own/mine.csv"] * 2
     assert made == [2, 2, 2, 3, 3]
+
+
+def test_several_datasets_are_mixed(data, monkeypatch, capsys):
+    tags: dict[str, object] = {}
+    run = silent()
+    monkeypatch.setattr(run, "tag", lambda key, value: tags.update({key: value}))
+    Path("catalogue.yaml").write_text(
+        CATALOGUE + CATALOGUE.replace("mine:", "other:").replace("mine.csv", "other.csv")
+    )
+    Path("own/other.csv").write_text("label,text\nham,one\nham,two\nspam,three\n")
+    mixed = replace(data, spam=(Source("mine", 0.5), Source("other", 0.25)))
+    download.main(run, "spam", Path("own"), Path("raw/spam.jsonl"), Path("kept"), data=mixed)
+    rows = read_jsonl(Path("raw/spam.jsonl"))
+    assert [row["id"].split("/")[0] for row in rows] == ["mine", "mine", "other"]
+    assert tags == {"location.mine": "file:own/mine.csv", "location.other": "file:own/other.csv"}
+    assert "spam: 1 rows of other" in capsys.readouterr().out
+    download.main(run, "spam", Path("own"), Path("raw/1.jsonl"), Path("k"), data=data)
+    alone = replace(data, spam=(Source("mine"),))
+    download.main(run, "spam", Path("own"), Path("raw/2.jsonl"), Path("k"), data=alone)
+    assert Path("raw/1.jsonl").read_bytes() == Path("raw/2.jsonl").read_bytes()
 
 
 def test_unknown_dataset(data):

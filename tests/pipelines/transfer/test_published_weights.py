@@ -7,7 +7,7 @@ import yaml
 from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
 from groundup.generation.prompts import CHAT_TEMPLATE
-from groundup.interop.fetching import MODELS
+from groundup.hub.names import MODELS
 from groundup.tracking import silent
 from pipelines.transfer.published_weights import main
 from tests.interop.published_models import random_llama
@@ -31,9 +31,7 @@ def test_the_checkpoint_computes_and_prompts_like_the_original(tmp_path: Path) -
 
 
 def test_an_unknown_model(tmp_path: Path) -> None:
-    with pytest.raises(
-        BadInput, match=r"pretrained is gpt9, which is neither a known model nor an existing path"
-    ):
+    with pytest.raises(BadInput, match=r"gpt9 is neither a known model nor an existing path"):
         main(silent(), CATALOGUE, tmp_path / "out", tmp_path / "state", pretrained="gpt9")
     assert not (tmp_path / "out").exists()
 

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from groundup.checkpoint import load_checkpoint
 from groundup.datasets.catalogue import load_catalogue
 from groundup.errors import BadInput
-from groundup.interop.fetching import MODELS, fetch_published
+from groundup.hub import cache as model_cache
+from groundup.hub import fetching
+from groundup.hub.fetching import fetch_published, require_commit, resolve
+from groundup.hub.names import MODELS
 from tests.datasets.gpt2_files import gpt2_catalogue
 from tests.interop.published_models import random_gpt2, random_llama, save_published
 
@@ -32,11 +36,11 @@ def test_a_folder_is_read_in_place(tmp_path: Path) -> None:
     assert found.weights == {weights.name: hashlib.sha256(weights.read_bytes()).hexdigest()}
 
 
-@torch.no_grad()
-def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
-    """OpenAI's two files of a tokenizer with 259 tokens, and a model of that size."""
+def gpt2_124m(tmp_path: Path) -> tuple[Any, Path]:
+    """A reference model of GPT-2's layout, and a catalogue that has it as gpt2-124m."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    torch.manual_seed(0)
     reference = GPT2LMHeadModel(GPT2Config(vocab_size=259, n_positions=32, n_layer=1, n_head=2, n_embd=8))
     reference.eval().save_pretrained(tmp_path / "model")
     catalogue = gpt2_catalogue(tmp_path)
@@ -44,23 +48,106 @@ def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
     for entry, name in (("weights", "model.safetensors"), ("config", "config.json")):
         sha256 = hashlib.sha256((tmp_path / "model" / name).read_bytes()).hexdigest()
         place = {"url": f"file:{tmp_path}/model/{name}", "reader": "bytes", "sha256": sha256}
-        rest = {"role": "model", "title": "t", "licence": "l", "citation": "c"}
+        rest = {"role": "model", "title": "t", "licence": "l", "citation": "c", "sha256": sha256}
         entries[f"gpt2_124m_{entry}"] = {**rest, "locations": [place]}
     catalogue.write_text(json.dumps(entries))
+    return reference, catalogue
+
+
+@torch.no_grad()
+def test_gpt2_is_put_together_from_its_files(tmp_path: Path) -> None:
+    """OpenAI's two files of a tokenizer with 259 tokens, and a model of that size."""
+    reference, catalogue = gpt2_124m(tmp_path)
     found = fetch_published("gpt2-124m", catalogue, progress=False)
     idx = torch.randint(259, (1, 32))
     torch.testing.assert_close(found.model.logits(found.model(idx)), reference(idx).logits)
     assert found.tokenizer.encode("low") == [257] and found.chat_template is None
 
+    entries = json.loads(catalogue.read_text())
     del entries["gpt2_124m_config"]
     catalogue.write_text(json.dumps(entries))
     with pytest.raises(BadInput, match="has no entry gpt2_124m_config; gpt2-124m needs it"):
         fetch_published("gpt2-124m", catalogue)
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "groundup" / "models"
+
+
+def test_a_name_is_imported_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, catalogue = gpt2_124m(tmp_path)
+    monkeypatch.setattr(fetching, "CATALOGUE", catalogue)
+    folder = resolve("gpt2-124m", progress=False)
+    assert folder.parent == cache and folder.name.startswith("gpt2-124m-")
+    assert load_checkpoint(folder).config.data == fetch_published("gpt2-124m", catalogue).weights
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert resolve("gpt2-124m") == folder
+    assert [entry.name for entry in model_cache.entries()] == [folder.name]
+    assert model_cache.remove(folder.name) > 0 and not folder.exists()
+    with pytest.raises(BadInput, match="gpt2_124m_weights could not be fetched"):
+        resolve("gpt2-124m", progress=False)
+    assert model_cache.entries() == []
+    with pytest.raises(BadInput, match=r"there is no gpt2 in .*expected one of none"):
+        model_cache.remove("gpt2")
+
+
+def test_a_download_is_imported_again_if_its_bytes_change(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "model"
+    save_published(folder, random_llama())
+    first = resolve(folder, progress=False)
+    assert load_checkpoint(first).prompt_style is not None
+    assert resolve(folder, progress=False) == first
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}')
+    second = resolve(folder, progress=False)
+    assert second != first and load_checkpoint(second).prompt_style is None
+
+
+def test_a_checkpoint_is_used_in_place_and_other_names_are_refused(tmp_path: Path, cache: Path) -> None:
+    save_published(tmp_path / "model", random_llama())
+    fetching.save_published(fetch_published(str(tmp_path / "model")), tmp_path / "ours")
+    assert resolve(tmp_path / "ours") == tmp_path / "ours" and not cache.exists()
+    with pytest.raises(
+        BadInput, match="there is no model smollm; expected a checkpoint folder, smollm2-135m, "
+    ):
+        resolve("smollm")
+
+
+def test_processes_that_need_the_same_model_import_it_once(cache: Path) -> None:
+    script = (
+        "import sys, time, os\nfrom pathlib import Path\nfrom groundup.hub.cache import cached\n"
+        "def make(out):\n    out.mkdir(); time.sleep(0.3); (out / 'by').write_text(str(os.getpid()))\n"
+        "print((cached('model-1', make) / 'by').read_text())"
+    )
+    racers = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(3)]
+    made = {racer.communicate()[0] for racer in racers}
+    assert len(made) == 1 and made != {b""}
+
+
+def test_a_failed_import_leaves_nothing(cache: Path) -> None:
+    def make(out: Path) -> None:
+        out.mkdir()
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(
+        BadInput, match=r"cannot keep the model \(No space left on device\); .*XDG_CACHE_HOME"
+    ):
+        model_cache.cached("model-1", make)
+    assert model_cache.entries() == []
+
+
+def test_a_pipeline_names_a_commit() -> None:
+    require_commit("gpt2-124m")
+    require_commit(f"hf:some/model@{'a' * 40}")
+    for name in ("hf:some/model", "hf:some/model@main"):
+        with pytest.raises(BadInput, match="expected hf:some/model@ and the 40 digits of a commit"):
+            require_commit(name)
+
+
 def test_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"gpt-2, which is neither .*expected smollm2-135m, gpt2-124m, .* or the path"
+        BadInput, match=r"gpt-2 is neither .*expected smollm2-135m, gpt2-124m, .* or the path"
     ):
         fetch_published("gpt-2", tmp_path / "catalogue.yaml")
 
