@@ -3,10 +3,14 @@
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import replace
 
+import torch
+
 from groundup.generation.batcher import Batcher
+from groundup.generation.detokenizer import Detokenizer
 from groundup.generation.sampling import SEEDS, Sampling
 from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import check_finite
 from groundup.tokenizers.loading import Tokenizer
 
 
@@ -50,6 +54,8 @@ def stream(
         )
     while len(batcher):
         events = batcher.step()
+        if any(event.finish == "error" for event in events):
+            check_finite(torch.tensor(torch.nan))
         yield {event.request: event.token for event in events if event.token is not None}
 
 
@@ -71,13 +77,9 @@ def stream_text(
     steps = stream(
         model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
     )
-    new: list[int] = []
-    shown = ""
+    detokenizer = Detokenizer(tokenizer)
     for step in steps:
-        new += step.values()
-        text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
-        yield text[len(shown) :]
-        shown = text
+        yield detokenizer.add(step.values())
 
 
 def generate(

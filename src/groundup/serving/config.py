@@ -1,0 +1,58 @@
+"""The settings of the server: its address, its key and its limits."""
+
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+
+from groundup.errors import BadInput
+
+KEY_VARIABLE = "GROUNDUP_API_KEY"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The settings of the server.
+
+    Raises:
+        BadInput: other machines could reach the server, and it has no API key.
+    """
+
+    host: str = "127.0.0.1"
+    """Address to listen at. Any other than those of this machine's loopback demands an API key."""
+    port: int = 8000
+    """Port to listen at; 0 for any that is free."""
+    api_key: str | None = field(default=None, repr=False)
+    """The key that requests must carry; None: no key."""
+    max_body: int = 2 * 2**20
+    """Largest body of a request, in bytes."""
+    max_running: int = 32
+    """Largest number of texts that one model generates together."""
+    max_waiting: int = 64
+    """Largest number of texts that wait for a place at one model; more are refused with 429."""
+    cache_megabytes: int = 1024
+    """Largest key/value cache of one model. A text that needs more by itself is generated alone."""
+    max_seconds: float = 300.0
+    """Longest time from the arrival of a request to the end of its answer."""
+    drain_seconds: float = 30.0
+    """How long running requests may go on after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        if not self.is_loopback and not self.api_key:
+            raise BadInput(
+                f"the address {self.host} can be reached from other machines, and there is no API key; expected a key: "
+                f"set {KEY_VARIABLE}, give --api-key-file, or listen at 127.0.0.1"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def admits(self, key: str) -> bool:
+        """Return whether a request with this key may be answered; the comparison takes the same time for every key."""
+        return self.api_key is None or hmac.compare_digest(key.encode(), self.api_key.encode())
