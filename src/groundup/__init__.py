@@ -9,7 +9,14 @@ Importing it sets how the threads of torch wait and how large its pages of memor
 torch.
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from groundup.model import load as load
+
+__all__ = ["load"]
 
 # By default OpenMP threads that wait spin for long, which takes CPU time from other processes: with one busy process on
 # the machine, a training step took 3 to 10 times as long. Without any spinning, a step takes twice as long on an idle
@@ -21,3 +28,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
 # Let Linux map tensors of megabytes in pages of 2 MB instead of 4 KB, so that the processor finds them sooner: a step
 # for 16 texts with a cache takes a tenth less time, a training step as long as before.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load` when it is first used: torch takes a second, and most modules need no model."""
+    if name == "load":
+        return importlib.import_module("groundup.model").load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

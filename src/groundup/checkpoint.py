@@ -9,6 +9,7 @@ tokenizer.json      the tokenizer
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,16 @@ class Checkpoint:
     def stop_ids(self) -> tuple[int, ...]:
         """The ids of all tokens that end an answer of the model, in ascending order."""
         return tuple(sorted({self.tokenizer.eot_id, *self.config.stop_ids}))
+
+    @property
+    def answer_ends(self) -> tuple[int, ...]:
+        """The ids of all tokens that end an answer in a conversation.
+
+        With a chat template these are all special tokens, since any of them could begin another message.
+        """
+        special: Mapping[str, int] = getattr(self.tokenizer, "special_tokens", {})
+        more = special.values() if self.config.chat_template else ()
+        return tuple(sorted({*self.stop_ids, *more}))
 
     def prompter(self, style: str | None = None) -> Prompter:
         """Return a prompter for the model.

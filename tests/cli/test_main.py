@@ -16,6 +16,7 @@ from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli import main as cli
 from groundup.cli.main import MODELS, app
 from groundup.errors import BadInput
+from groundup.generation import precision
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.interop.published import import_model
@@ -156,7 +157,7 @@ def test_small_models_are_asked_as_they_were_trained_and_by_one_thread(
         small = cli._language_model(folders["pretrained"], None)
         assert torch.get_num_threads() == 1
         torch.set_num_threads(2)
-        monkeypatch.setattr(cli, "SMALL", 0)
+        monkeypatch.setattr(precision, "SMALL", 0)
         large = cli._language_model(folders["pretrained"], None)
         assert torch.get_num_threads() == 2
     finally:

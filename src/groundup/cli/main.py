@@ -12,7 +12,8 @@ from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
-from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling
+from groundup.generation.precision import SMALL, Weights, is_small, round_weights
+from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling, new_seed
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
-# Up to this number of parameters, the weights fit in a CPU's cache, so that float32 is not slower than float16.
-SMALL = 30_000_000
 
 
 def _trained(incomplete: str) -> list[str]:
@@ -73,8 +72,8 @@ Seed = Annotated[
     int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new seed each time.")
 ]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
-Weights = Annotated[
-    Literal["int8", "float16", "float32"] | None,
+WeightsOption = Annotated[
+    Weights | None,
     typer.Option(
         help="float32 is the model as it was trained; float16 and int8 read a half and a quarter of the memory, on "
         f"CPUs that support them. By default float16 above {SMALL / 1e6:g} million parameters: smaller models gain "
@@ -113,7 +112,7 @@ def generate(
     samples: Annotated[
         int, typer.Option(min=1, help="Number of continuations, with seed, seed + 1, seed + 2, ...")
     ] = 1,
-    weights: Weights = None,
+    weights: WeightsOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print the seed of each continuation to standard error.")
     ] = False,
@@ -129,7 +128,7 @@ def generate(
 
     checkpoint = _language_model(model, weights)
     tokenizer = checkpoint.tokenizer
-    first = _seed(seed)
+    first = new_seed() if seed is None else seed
     for sampling in [Sampling(temperature, top_k, top_p, first + i) for i in range(samples)]:
         if verbose:
             typer.echo(f"seed {sampling.seed}", err=True)
@@ -168,7 +167,7 @@ def chat(
     top_k: TopK = Sampling.top_k,
     top_p: TopP = Sampling.top_p,
     seed: Seed = None,
-    weights: Weights = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Give tasks to a model, or talk with it.
 
@@ -183,7 +182,7 @@ def chat(
     """
     from groundup.cli.chat import Chat
 
-    sampling = Sampling(temperature, top_k, top_p, _seed(seed))
+    sampling = Sampling(temperature, top_k, top_p, new_seed() if seed is None else seed)
     checkpoint = _language_model(model, weights)
     Chat(checkpoint, sampling, max_new_tokens, history, system, examples=_instructions(model)).run()
 
@@ -385,15 +384,6 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-def _seed(given: int | None) -> int:
-    """Return the seed that the user gave, or a new one, short enough to type."""
-    if given is not None:
-        return given
-    import secrets  # takes a tenth of the time of --help
-
-    return secrets.randbelow(1_000_000)
-
-
 def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
     """Load a checkpoint.
 
@@ -445,21 +435,14 @@ def _instructions(model: Path) -> Path:
     return next((place for place in places if place.is_file()), INSTRUCTIONS)
 
 
-def _language_model(folder: Path, weights: str | None) -> "Checkpoint":
+def _language_model(folder: Path, weights: Weights | None) -> "Checkpoint":
     """Load a decoder and prepare it for generating one token at a time."""
     import torch
 
-    from groundup.nn.half_precision import to_half_linear
-    from groundup.nn.int8 import to_int8_linear
-
     checkpoint = _checkpoint(folder, "decoder")
-    small = sum(p.numel() for p in checkpoint.model.parameters()) <= SMALL
-    if small:
+    if is_small(checkpoint.model):
         torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
-    if weights == "float16" or (weights is None and not small):
-        to_half_linear(checkpoint.model)
-    if weights == "int8":
-        to_int8_linear(checkpoint.model)
+    round_weights(checkpoint.model, weights)
     return checkpoint
 
 

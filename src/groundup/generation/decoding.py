@@ -22,6 +22,7 @@ def stream(
     sampling: Sampling,
     stop_ids: Collection[int],
     cache: KVCache | None = None,
+    ended: set[int] | None = None,
 ) -> Iterator[dict[int, int]]:
     """Generate text for a batch of prompts, and yield the new tokens of each step: {row: token}.
 
@@ -36,6 +37,7 @@ def stream(
         stop_ids: tokens that end an answer; they are not yielded.
         cache: for a single prompt, whose first tokens it contains, so that only the rest is computed. It is
             extended in place.
+        ended: rows that the caller adds while it reads the steps leave the batch.
 
     Raises:
         BadInput: a prompt is empty or leaves no space in the context, or the model's logits are not finite.
@@ -53,6 +55,8 @@ def stream(
             stop_ids=stop_ids,
         )
     while len(batcher):
+        while ended:
+            batcher.cancel(ended.pop())
         events = batcher.step()
         if any(event.finish == "error" for event in events):
             check_finite(torch.tensor(torch.nan))
@@ -68,18 +72,51 @@ def stream_text(
     sampling: Sampling,
     stop_ids: Collection[int],
     cache: KVCache | None = None,
+    stop: Sequence[str] = (),
 ) -> Generator[str, None, None]:
     """Generate the answer to one prompt, and yield its text piece by piece.
 
-    The bytes of an incomplete character are not yielded before a later token completes it. The arguments and
-    errors are those of `stream`.
+    The bytes of an incomplete character are not yielded before a later token completes it, and the text ends before
+    the first of the strings `stop`. The other arguments and the errors are those of `stream`.
     """
     steps = stream(
         model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
     )
-    detokenizer = Detokenizer(tokenizer)
+    text = Detokenizer(tokenizer, stop)
     for step in steps:
-        yield detokenizer.add(step.values())
+        yield text.add(step.values())
+        if text.stopped:
+            return
+    if stop:
+        yield text.finish()
+
+
+def generate_text(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    stop: Sequence[str] = (),
+) -> list[str]:
+    """Generate text for a batch of prompts; each text ends before the first of the strings `stop`.
+
+    The other arguments and the errors are those of `stream`.
+    """
+    texts = [Detokenizer(tokenizer, stop) for _ in prompts]
+    ended: set[int] = set()
+    for step in stream(
+        model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, ended=ended
+    ):
+        for row, token in step.items():
+            texts[row].add([token])
+            if texts[row].stopped:
+                ended.add(row)
+    for text in texts:
+        text.finish()
+    return [text.text for text in texts]
 
 
 def generate(

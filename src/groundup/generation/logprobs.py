@@ -12,12 +12,12 @@ class TokenLogprob(NamedTuple):
 
     Attributes:
         token: its id.
-        logprob: natural logarithm of its probability, at temperature 1; None if nothing predicted it.
+        logprob: natural logarithm of its probability, at temperature 1.
         top: the most likely tokens at its place with theirs, most likely first.
     """
 
     token: int
-    logprob: float | None
+    logprob: float
     top: tuple[tuple[int, float], ...]
 
 

@@ -240,6 +240,26 @@ class Prompter:
             0
         ]
 
+    def dialogue(self, messages: Sequence[Message]) -> list[int]:
+        """Return the token ids of a conversation, up to the beginning of the model's next message.
+
+        Without a chat template, each message of the user is an instruction; a blank line separates it from its input.
+
+        Raises:
+            BadInput: the last message is not the user's, the prompt style cannot express the conversation, the
+                template fails, or a message contains a special token.
+        """
+        if not messages or messages[-1]["role"] != "user":
+            raise BadInput(
+                f"the conversation ends with {messages[-1]['role'] if messages else 'nothing'}; expected a message of "
+                "the user, which the model can answer: add one."
+            )
+        if self.style == CHAT_TEMPLATE:
+            return self.conversation(messages)
+        instruction, _, given = messages[-1]["content"].partition("\n\n")
+        [ids] = self.prompts([Request(instruction, given, messages[:-1])])
+        return ids
+
 
 def check_messages(messages: Sequence[Message], tokenizer: BPETokenizer) -> None:
     """Raise BadInput if a message contains a special token, since it could imitate another role."""

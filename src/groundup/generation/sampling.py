@@ -53,6 +53,13 @@ class Sampling:
         return self.temperature < SMALLEST_TEMPERATURE
 
 
+def new_seed() -> int:
+    """Return a random seed that is short enough to type."""
+    import secrets  # takes a tenth of the time of --help
+
+    return secrets.randbelow(1_000_000)
+
+
 CONTINUATION = Sampling(temperature=0.8, top_p=0.95)  # random enough to continue a text without repeating it
 MAX_NEW_TOKENS = 64  # default for the answer to an instruction
 MAX_REPLY_TOKENS = 512  # default for a reply in a conversation, which gets at most half of the context

@@ -16,11 +16,8 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.chat.chat_completion_chunk import ChoiceLogprobs as ChunkLogprobs
 from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
-from groundup.generation.prompts import CHAT_TEMPLATE
-from groundup.generation.prompts import Request as Instruction
 from groundup.generation.sampling import MAX_REPLY_TOKENS, Sampling
 from groundup.serving.answers import ERRORS, EVENTS, Closing, event_stream, json_answer
-from groundup.serving.errors import ApiError
 from groundup.serving.models import Model
 from groundup.serving.replies import Job, Piece, Token, whole
 from groundup.serving.requests import ChatRequest, Message
@@ -45,26 +42,15 @@ async def chat(request: Request, body: ChatRequest, closing: Closing) -> Respons
 def prompt_ids(model: Model, messages: Sequence[Message]) -> list[int]:
     """Return the token ids of a conversation, up to the beginning of the answer.
 
-    A model with a chat template reads the whole conversation. An instruction model answers the last message by itself;
-    if it has an input, a blank line separates it from the instruction.
-
     Raises:
-        ApiError: the model was not trained to answer, or the last message is not the user's.
-        BadInput: the template fails, or a message contains a special token.
+        ApiError: the model was not trained to answer.
+        BadInput: as `Prompter.dialogue` does.
     """
     if not model.chats:
         raise model.unsuitable("a model that was trained to answer (use /v1/completions to continue a text)")
-    if messages[-1].role != "user":
-        raise ApiError(
-            400, f"the last message has the role {messages[-1].role}; expected user", param="messages"
-        )
     check_length(model, [message.text for message in messages])
-    prompter = model.checkpoint.prompter()
-    if prompter.style == CHAT_TEMPLATE:
-        said = [{"role": _role(message), "content": message.text} for message in messages]
-        return prompter.conversation(said)
-    instruction, _, text = messages[-1].text.partition("\n\n")
-    return prompter.prompts([Instruction(instruction, text)])[0]
+    said = [{"role": _role(message), "content": message.text} for message in messages]
+    return model.checkpoint.prompter().dialogue(said)
 
 
 def _role(message: Message) -> str:

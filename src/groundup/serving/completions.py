@@ -7,7 +7,6 @@ from openai.types import Completion, CompletionChoice, CompletionUsage
 from openai.types.completion_choice import Logprobs
 
 from groundup.generation.detokenizer import Detokenizer
-from groundup.generation.logprobs import TokenLogprob
 from groundup.generation.sampling import CONTINUATION, Sampling
 from groundup.serving.answers import ERRORS, EVENTS, Closing, event_stream, json_answer
 from groundup.serving.errors import ApiError
@@ -61,9 +60,9 @@ def _echo(job: Job, index: int) -> Piece:
     text = reader.add(reply.prompt[hidden:]) + reader.finish()
     if not reply.scored_prompt:
         return Piece(index, text)
-    places = [*[0] * hidden, *reader.offsets]
-    scored = [TokenLogprob(reply.prompt[0], None, ()), *reply.scored_prompt]
-    return Piece(index, text, [Token(*one, place=place) for one, place in zip(scored, places, strict=True)])
+    first, *places = [*[0] * hidden, *reader.offsets]
+    tokens = [Token(*one, place=place) for one, place in zip(reply.scored_prompt, places, strict=True)]
+    return Piece(index, text, [Token(reply.prompt[0], None, (), first), *tokens])
 
 
 async def _chunks(

@@ -9,13 +9,12 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from groundup.checkpoint import Checkpoint
+from groundup.generation.precision import is_small
 from groundup.nn.config import ModelConfig
 from groundup.serving.config import ServerConfig
 from groundup.serving.engine import Engine
 from groundup.serving.errors import ApiError, busy
 
-# Up to this number of parameters, waking other threads takes longer than they save.
-SMALL = 30_000_000
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -32,8 +31,7 @@ class Model:
 
     def __init__(self, name: str, version: str, checkpoint: Checkpoint, config: ServerConfig) -> None:
         self.name, self.version, self.checkpoint, self.created = name, version, checkpoint, int(time.time())
-        size = sum(p.numel() for p in checkpoint.model.parameters())
-        self._threads = 1 if size <= SMALL else None
+        self._threads = 1 if is_small(checkpoint.model) else None
         self._limit = config.max_running + config.max_waiting
         self._executor = ThreadPoolExecutor(1, "model", self._limit_threads)
         self._running = 0  # calls of `run`

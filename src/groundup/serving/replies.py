@@ -139,7 +139,7 @@ class Job:
             ApiError: the model cannot generate, or not now.
             BadInput: a prompt does not fit.
         """
-        stop_ids = frozenset(self.model.checkpoint.stop_ids)
+        stop_ids = frozenset(stop_ids)
         self._stream = self.model.engine.submit(
             [
                 Text(reply.prompt, max_new_tokens, sampling, stop_ids, logprobs, score_prompt)

@@ -19,15 +19,24 @@ def pick_device(config: ComputeConfig) -> torch.device:
         BadInput: the machine lacks the device that `config` names.
     """
     torch.set_num_threads(config.threads)
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if config.device == "auto":
-        return torch.device(next(name for name, there in available.items() if there))
+        return best_device()
+    available = _available()
     if not available[config.device]:
         there = ", ".join(name for name, is_there in available.items() if is_there)
         raise BadInput(
             f"compute.device is {config.device}, which this machine lacks; expected auto or one of {there}: choose one."
         )
     return torch.device(config.device)
+
+
+def best_device() -> torch.device:
+    """Return CUDA, Apple's MPS or the CPU: the first that this machine has."""
+    return torch.device(next(name for name, there in _available().items() if there))
+
+
+def _available() -> dict[str, bool]:
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 WIDE = 128  # channels
