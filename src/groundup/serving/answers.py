@@ -40,7 +40,7 @@ async def _events(chunks: AsyncIterator[pydantic.BaseModel]) -> AsyncIterator[st
 
 
 def _dump(answer: pydantic.BaseModel) -> str:
-    return answer.model_dump_json(exclude_unset=True)
+    return answer.model_dump_json(exclude_unset=True, warnings=False)
 
 
 async def _closing() -> AsyncIterator[ExitStack]:

@@ -16,6 +16,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.chat.chat_completion_chunk import ChoiceLogprobs as ChunkLogprobs
 from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
+from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.generation.sampling import MAX_REPLY_TOKENS, Sampling
 from groundup.serving.answers import ERRORS, EVENTS, Closing, event_stream, json_answer
 from groundup.serving.models import Model
@@ -32,15 +33,19 @@ async def chat(request: Request, body: ChatRequest, closing: Closing) -> Respons
     model: Model = request.app.state.models.named(body.model)
     most = body.max_completion_tokens or body.max_tokens or MAX_REPLY_TOKENS
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    job = Job(model, body, [prompt_ids(model, body.messages)], "chatcmpl")
-    closing.enter_context(job.submit(most, Sampling(), logprobs))
+    job = Job(model, body, [prompt_ids(model, body.messages)], "chatcmpl", request.app.state.metrics)
+    closing.enter_context(job)
+    job.submit(most, Sampling(), model.checkpoint.answer_ends, logprobs)
     if body.stream:
         return event_stream(_chunks(job, body), model)
-    return json_answer(_answer(job, await whole(job.pieces()), body), model)
+    return json_answer(_answer(job, await whole(_stripped(job)), body), model)
 
 
 def prompt_ids(model: Model, messages: Sequence[Message]) -> list[int]:
     """Return the token ids of a conversation, up to the beginning of the answer.
+
+    A model without a chat template was trained on single instructions and reads only the last message: with earlier
+    ones before it, the default model solves 59% of its tasks instead of 84%.
 
     Raises:
         ApiError: the model was not trained to answer.
@@ -50,11 +55,25 @@ def prompt_ids(model: Model, messages: Sequence[Message]) -> list[int]:
         raise model.unsuitable("a model that was trained to answer (use /v1/completions to continue a text)")
     check_length(model, [message.text for message in messages])
     said = [{"role": _role(message), "content": message.text} for message in messages]
-    return model.checkpoint.prompter().dialogue(said)
+    prompter = model.checkpoint.prompter()
+    if prompter.style != CHAT_TEMPLATE:
+        said = [*(message for message in said[:-1] if message["role"] == "system"), said[-1]]
+    return prompter.dialogue(said)
 
 
 def _role(message: Message) -> str:
     return "system" if message.role == "developer" else message.role
+
+
+async def _stripped(job: Job) -> AsyncIterator[list[Piece]]:
+    """Leave out the white space with which an answer begins: it belongs to the style of the prompt."""
+    begun: set[int] = set()
+    async for pieces in job.pieces():
+        for piece in pieces:
+            if piece.index not in begun:
+                piece.text = piece.text.lstrip()
+                begun |= {piece.index} if piece.text else set()
+        yield pieces
 
 
 async def _chunks(job: Job, request: ChatRequest) -> AsyncIterator[ChatCompletionChunk]:
@@ -72,7 +91,7 @@ async def _chunks(job: Job, request: ChatRequest) -> AsyncIterator[ChatCompletio
             **({"usage": usage} if with_usage else {}),
         )
 
-    async for pieces in job.pieces():
+    async for pieces in _stripped(job):
         choices = []
         for piece in pieces:
             first = {} if piece.index in begun else {"role": "assistant"}

@@ -26,10 +26,12 @@ async def complete(request: Request, body: CompletionRequest, closing: Closing) 
     most = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     if most == 0 and not body.echo:
         raise ApiError(400, "max_tokens is 0 without echo; expected at least 1", param="max_tokens")
-    job = Job(model, body, encode(model, body.prompt), "cmpl")
+    job = Job(model, body, encode(model, body.prompt), "cmpl", request.app.state.metrics)
     score = bool(body.echo) and (body.logprobs is not None or most == 0)
     default = Sampling() if model.chats else CONTINUATION
-    closing.enter_context(job.submit(most, default, body.logprobs, score))
+    stop_ids = model.checkpoint.stop_ids
+    closing.enter_context(job)
+    job.submit(most, default, stop_ids, body.logprobs, score)
     parts = _echoed(job) if body.echo else job.pieces()
     if body.stream:
         return event_stream(_chunks(job, parts, body), model)

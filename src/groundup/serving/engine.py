@@ -7,7 +7,6 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import torch
 
@@ -30,24 +29,17 @@ class Text:
 
 
 class Stream:
-    """The events of the texts of one request, as they arrive.
-
-    As a context manager it stops the texts that are not finished, so that their places become free.
-    """
+    """The events of the texts of one request, as they arrive; it must be closed."""
 
     def __init__(self, engine: "Engine") -> None:
-        self.rows: dict[
-            int, int
-        ] = {}  # the engine's number of each unfinished text -> its index in the request
+        self.rows: dict[int, int] = {}  # the engine's number of each unfinished text -> its index in the request
         self._engine = engine
         self._events: list[tuple[int, Event]] = []
         self._fault: ApiError | None = None
         self._news = asyncio.Event()
 
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Stop all texts that are not finished, so that their places become free."""
         for index in [*self.rows.values()]:
             self.stop(index)
 
@@ -134,8 +126,8 @@ class Engine:
                 number = self._batcher.submit(**vars(text))
                 stream.rows[number], self._streams[number] = index, stream
         except Exception:
-            with stream:
-                raise
+            stream.close()
+            raise
         self._wake.set()
         return stream
 

@@ -81,10 +81,8 @@ def body_of(error: ApiError) -> bytes:
     kind = TYPES.get(
         error.status_code, "server_error" if error.status_code >= 500 else "invalid_request_error"
     )
-    fault = ErrorObject.model_construct(
-        message=_readable(error.detail), type=kind, param=_readable(error.param), code=error.code
-    )
-    return json.dumps({"error": dict(fault)}).encode()
+    message, param = _readable(error.detail), _readable(error.param)
+    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": error.code}}).encode()
 
 
 def answer(error: ApiError) -> Response:

@@ -28,7 +28,9 @@ ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 OPEN = ("/health", "/ready", "/")  # may be asked without a key, as may what is below /assets/
 ALWAYS = ("/health", "/ready", "/metrics")  # answered while the server is ending
 BODY_SECONDS = 30.0  # how long a client may take to send a body
-DISCARDED = 128 * 2**20  # bytes of a body that is too large that are read, so that the client gets to the answer
+DISCARDED = (
+    128 * 2**20
+)  # bytes of a body that is too large that are read, so that the client gets to the answer
 
 
 @dataclass
@@ -158,7 +160,9 @@ class Guard:
         if path not in OPEN and not path.startswith("/assets/"):
             kind, _, key = headers.get("authorization", "").partition(" ")
             if not config.admits(key.strip() if kind.lower() == "bearer" else ""):
-                message = "the API key is missing or wrong; expected the server's, as in Authorization: Bearer KEY"
+                message = (
+                    "the API key is missing or wrong; expected the server's, as in Authorization: Bearer KEY"
+                )
                 raise ApiError(401, message, code="invalid_api_key")
         if path not in ALWAYS:
             if self._traffic.is_draining:
@@ -224,7 +228,9 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
     except TimeoutError:
         raise ApiError(408, f"the body was not sent within {BODY_SECONDS:g} s; send it faster") from None
     if size > limit:
-        raise ApiError(413, f"the body has more than {limit} bytes, the largest size: send less", code="body_too_large")
+        raise ApiError(
+            413, f"the body has more than {limit} bytes, the largest size: send less", code="body_too_large"
+        )
     return b"".join(parts)
 
 

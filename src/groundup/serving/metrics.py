@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from openai.types import CompletionUsage
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -32,7 +33,9 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._tokens = Counter("groundup_tokens", "Tokens read and written.", ["model", "kind"], registry=self._registry)
+        self._tokens = Counter(
+            "groundup_tokens", "Tokens read and written.", ["model", "kind"], registry=self._registry
+        )
         self._models = models
         self._registry.register(self)  # type: ignore[arg-type]
 
@@ -41,10 +44,10 @@ class Metrics:
         self._requests.labels(route, status or 499).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def count_tokens(self, model: str, read: int, written: int) -> None:
+    def count_tokens(self, model: str, usage: CompletionUsage) -> None:
         """Count the tokens of a request."""
-        self._tokens.labels(model, "prompt").inc(read)
-        self._tokens.labels(model, "generated").inc(written)
+        self._tokens.labels(model, "prompt").inc(usage.prompt_tokens)
+        self._tokens.labels(model, "generated").inc(usage.completion_tokens)
 
     def first_token(self, model: str, seconds: float) -> None:
         """Record how long the first token of an answer took."""
@@ -53,8 +56,12 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """Return what the models do at this moment; called by the registry."""
         running = GaugeMetricFamily("groundup_running", "Texts and calls in progress.", labels=["model"])
-        waiting = GaugeMetricFamily("groundup_waiting", "Texts and calls that wait for a place.", labels=["model"])
-        positions = GaugeMetricFamily("groundup_cache_positions", "Positions in the key/value cache.", labels=["model"])
+        waiting = GaugeMetricFamily(
+            "groundup_waiting", "Texts and calls that wait for a place.", labels=["model"]
+        )
+        positions = GaugeMetricFamily(
+            "groundup_cache_positions", "Positions in the key/value cache.", labels=["model"]
+        )
         for model in self._models:
             for gauge, value in zip((running, waiting, positions), model.gauges, strict=True):
                 gauge.add_metric([model.name], value)

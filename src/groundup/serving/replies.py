@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,7 @@ from groundup.generation.logprobs import TokenLogprob
 from groundup.generation.sampling import SEEDS, Sampling
 from groundup.serving.engine import Stream, Text
 from groundup.serving.errors import internal
+from groundup.serving.metrics import Metrics
 from groundup.serving.models import Model
 from groundup.serving.requests import GenerationRequest
 
@@ -104,34 +105,53 @@ class Reply:
 
 
 class Job:
-    """A request whose texts are being generated.
+    """A request whose texts are generated; as a context manager it stops those that are not finished.
 
     Attributes:
         id: names the answer.
         created: seconds since the epoch.
+        replies: its texts.
     """
 
     def __init__(
-        self, model: Model, request: GenerationRequest, prompts: Sequence[Sequence[int]], prefix: str
+        self,
+        model: Model,
+        request: GenerationRequest,
+        prompts: Sequence[Sequence[int]],
+        prefix: str,
+        metrics: Metrics,
     ) -> None:
         self.model, self.request = model, request
         self.id, self.created = f"{prefix}-{secrets.token_hex(12)}", int(time.time())
-        self._prompts, self._n = prompts, request.n or 1
-        tokenizer, stop = model.checkpoint.tokenizer, request.stop or ()
+        self._began, self._prompts, self._metrics = time.perf_counter(), prompts, metrics
+        n, tokenizer, stop = request.n or 1, model.checkpoint.tokenizer, request.stop or ()
         self.replies = [
-            Reply(i, prompts[i // self._n], Detokenizer(tokenizer, stop))
-            for i in range(len(prompts) * self._n)
+            Reply(i, prompts[i // n], Detokenizer(tokenizer, stop)) for i in range(len(prompts) * n)
         ]
         self._stream: Stream | None = None
 
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._metrics.count_tokens(self.model.name, self.usage)
+
     def submit(
-        self, max_new_tokens: int, default: Sampling, logprobs: int | None = None, score_prompt: bool = False
-    ) -> Stream:
-        """Begin to generate, and return the stream, which must be closed.
+        self,
+        max_new_tokens: int,
+        default: Sampling,
+        stop_ids: Collection[int],
+        logprobs: int | None = None,
+        score_prompt: bool = False,
+    ) -> None:
+        """Begin to generate.
 
         Args:
             max_new_tokens: largest number of new tokens of each text.
             default: the settings that the request leaves out.
+            stop_ids: tokens that end a text.
             logprobs: see `Batcher.submit`.
             score_prompt: see `Batcher.submit`.
 
@@ -139,19 +159,22 @@ class Job:
             ApiError: the model cannot generate, or not now.
             BadInput: a prompt does not fit.
         """
-        stop_ids = frozenset(stop_ids)
+        ends = frozenset(stop_ids)
         self._stream = self.model.engine.submit(
             [
-                Text(reply.prompt, max_new_tokens, sampling, stop_ids, logprobs, score_prompt)
+                Text(reply.prompt, max_new_tokens, sampling, ends, logprobs, score_prompt)
                 for reply, sampling in zip(self.replies, self._samplings(default), strict=True)
             ]
         )
-        return self._stream
 
     async def pieces(self) -> AsyncIterator[list[Piece]]:
         """Yield the pieces of all texts as they arrive; tokens of one text that arrive together are one piece."""
         assert self._stream is not None
+        first = True
         while events := await self._stream.next():
+            if first:
+                self._metrics.first_token(self.model.name, time.perf_counter() - self._began)
+                first = False
             found: dict[int, Piece] = {}
             for index, event in events:
                 piece = found.setdefault(index, Piece(index))

@@ -156,8 +156,8 @@ Texts = Annotated[
 class EmbeddingRequest(_Request):
     """A request for vectors that represent texts."""
 
-    input: str | Annotated[list[str], Len(1, 256)] | TokenIds | Annotated[list[TokenIds], Len(1, 256)]
-    """One text or several, or their token ids."""
+    input: Texts
+    """One text or several."""
     encoding_format: Literal["float", "base64"] | None = None
     """Numbers, or the bytes of little-endian float32."""
     dimensions: None = None
