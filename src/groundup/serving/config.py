@@ -5,6 +5,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from groundup.errors import BadInput
+from groundup.generation.precision import Weights
 
 KEY_VARIABLE = "GROUNDUP_API_KEY"
 
@@ -23,6 +24,8 @@ class ServerConfig:
     """Port to listen at; 0 for any that is free."""
     api_key: str | None = field(default=None, repr=False)
     """The key that requests must carry; None: no key."""
+    weights: Weights | None = None
+    """The precision of decoders; see `round_weights`."""
     max_body: int = 2 * 2**20
     """Largest body of a request, in bytes."""
     max_running: int = 32

@@ -32,7 +32,9 @@ class Stream:
     """The events of the texts of one request, as they arrive; it must be closed."""
 
     def __init__(self, engine: "Engine") -> None:
-        self.rows: dict[int, int] = {}  # the engine's number of each unfinished text -> its index in the request
+        self.rows: dict[
+            int, int
+        ] = {}  # the engine's number of each unfinished text -> its index in the request
         self._engine = engine
         self._events: list[tuple[int, Event]] = []
         self._fault: ApiError | None = None

@@ -82,7 +82,9 @@ def body_of(error: ApiError) -> bytes:
         error.status_code, "server_error" if error.status_code >= 500 else "invalid_request_error"
     )
     message, param = _readable(error.detail), _readable(error.param)
-    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": error.code}}).encode()
+    return json.dumps(
+        {"error": {"message": message, "type": kind, "param": param, "code": error.code}}
+    ).encode()
 
 
 def answer(error: ApiError) -> Response:

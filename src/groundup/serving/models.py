@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from groundup.checkpoint import Checkpoint
-from groundup.generation.precision import is_small
+from groundup.errors import BadInput
+from groundup.generation.precision import is_small, round_weights
 from groundup.nn.config import ModelConfig
 from groundup.serving.config import ServerConfig
 from groundup.serving.engine import Engine
@@ -30,6 +31,14 @@ class Model:
     """
 
     def __init__(self, name: str, version: str, checkpoint: Checkpoint, config: ServerConfig) -> None:
+        """Prepare a checkpoint for requests.
+
+        Args:
+            name: the name.
+            version: the version.
+            checkpoint: the model; if it is a decoder, its weights are rounded as the settings say.
+            config: the settings of the server.
+        """
         self.name, self.version, self.checkpoint, self.created = name, version, checkpoint, int(time.time())
         self._threads = 1 if is_small(checkpoint.model) else None
         self._limit = config.max_running + config.max_waiting
@@ -37,6 +46,7 @@ class Model:
         self._running = 0  # calls of `run`
         self._engine = None
         if checkpoint.kind == "decoder":
+            round_weights(checkpoint.model, config.weights)
             self._engine = Engine(
                 checkpoint.model,
                 max_running=config.max_running,
@@ -119,8 +129,22 @@ class Model:
 class Models:
     """The models by name; each name may change to another version while the server runs."""
 
-    def __init__(self, models: Iterable[Model]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(self, models: Iterable[Model] = ()) -> None:
+        self._models: dict[str, Model] = {}
+        for model in models:
+            self.add(model)
+
+    def add(self, model: Model) -> None:
+        """Add a model.
+
+        Raises:
+            BadInput: there is one with this name.
+        """
+        if model.name in self._models:
+            raise BadInput(
+                f"two models have the name {model.name}; expected different names: give one as NAME=MODEL"
+            )
+        self._models[model.name] = model
 
     def named(self, name: str) -> Model:
         """Return the model that answers to a name.
@@ -140,10 +164,9 @@ class Models:
     def __iter__(self) -> Iterator[Model]:
         return iter([*self._models.values()])
 
-    def replace(self, model: Model) -> Model:
-        """Let another version answer from now on, and return the one that did; it still finishes its requests."""
-        before, self._models[model.name] = self._models[model.name], model
-        return before
+    def replace(self, model: Model) -> None:
+        """Let another version answer from now on; the one that did still finishes its requests."""
+        self._models[model.name] = model
 
 
 def bytes_per_position(config: ModelConfig) -> int:
