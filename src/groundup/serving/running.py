@@ -71,9 +71,12 @@ def listen(config: ServerConfig) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family)
+        listener = socket.create_server((config.host, config.port), family=family)
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"port {config.port} at {config.host} cannot be used ({error}); expected one that is free: choose another, "
             f"as in --port {(config.port + 5) % 65536}"
         ) from error
+    # connections inherit it; otherwise the first token waits for the client to acknowledge the headers, which takes 40 ms
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
