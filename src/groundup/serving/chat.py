@@ -16,7 +16,6 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.chat.chat_completion_chunk import ChoiceLogprobs as ChunkLogprobs
 from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
-from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.generation.sampling import MAX_REPLY_TOKENS, Sampling
 from groundup.serving.answers import ERRORS, EVENTS, Closing, event_stream, json_answer
 from groundup.serving.models import Model
@@ -44,9 +43,6 @@ async def chat(request: Request, body: ChatRequest, closing: Closing) -> Respons
 def prompt_ids(model: Model, messages: Sequence[Message]) -> list[int]:
     """Return the token ids of a conversation, up to the beginning of the answer.
 
-    A model without a chat template was trained on single instructions and reads only the last message: with earlier
-    ones before it, the default model solves 59% of its tasks instead of 84%.
-
     Raises:
         ApiError: the model was not trained to answer.
         BadInput: as `Prompter.dialogue` does.
@@ -55,10 +51,7 @@ def prompt_ids(model: Model, messages: Sequence[Message]) -> list[int]:
         raise model.unsuitable("a model that was trained to answer (use /v1/completions to continue a text)")
     check_length(model, [message.text for message in messages])
     said = [{"role": _role(message), "content": message.text} for message in messages]
-    prompter = model.checkpoint.prompter()
-    if prompter.style != CHAT_TEMPLATE:
-        said = [*(message for message in said[:-1] if message["role"] == "system"), said[-1]]
-    return prompter.dialogue(said)
+    return model.checkpoint.prompter().dialogue(said)
 
 
 def _role(message: Message) -> str:

@@ -77,6 +77,6 @@ def listen(config: ServerConfig) -> socket.socket:
             f"port {config.port} at {config.host} cannot be used ({error}); expected one that is free: choose another, "
             f"as in --port {(config.port + 5) % 65536}"
         ) from error
-    # connections inherit it; otherwise the first token waits for the client to acknowledge the headers, which takes 40 ms
+    # Connections inherit it. Otherwise the first token waits until the client has acknowledged the headers: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
