@@ -61,6 +61,18 @@ class Moderations(BaseModel):
     results: list[Moderation]
 
 
+class Vector(Embedding):
+    """The vector of one text: numbers, or the bytes of little-endian float32 in base64."""
+
+    embedding: list[float] | str  # type: ignore[assignment]
+
+
+class Vectors(CreateEmbeddingResponse):
+    """The vectors of all texts of a request."""
+
+    data: list[Vector]  # type: ignore[assignment]
+
+
 @router.post("/v1/classify", response_model=Classification, responses=ERRORS)
 async def classify(request: Request, body: ClassificationRequest) -> Response:
     """Classify texts, such as messages as ham or spam; a text beyond the context is cut at its end."""
@@ -96,7 +108,7 @@ async def moderate(request: Request, body: ClassificationRequest) -> Response:
     )
 
 
-@router.post("/v1/embeddings", response_model=CreateEmbeddingResponse, responses=ERRORS)
+@router.post("/v1/embeddings", response_model=Vectors, responses=ERRORS)
 async def embed(request: Request, body: EmbeddingRequest) -> Response:
     """Turn texts into vectors: the mean of the last hidden states; a text beyond the context is cut at its end."""
     model: Model = request.app.state.models.named(body.model)
@@ -106,10 +118,10 @@ async def embed(request: Request, body: EmbeddingRequest) -> Response:
     vectors = await model.run(Library(model.checkpoint).embed, body.input)
     rows = [_base64(row) if body.encoding_format == "base64" else row.tolist() for row in vectors]
     tokens = _count(model, body.input)
-    answer = CreateEmbeddingResponse.construct(
+    answer = Vectors(
         object="list",
         model=model.name,
-        data=[Embedding.construct(index=i, object="embedding", embedding=row) for i, row in enumerate(rows)],
+        data=[Vector(index=i, object="embedding", embedding=row) for i, row in enumerate(rows)],
         usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
     )
     return json_answer(answer, model)

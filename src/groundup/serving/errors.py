@@ -10,6 +10,7 @@ import pydantic
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from openai.types.shared import ErrorObject
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from groundup.errors import BadInput
 
@@ -70,8 +71,11 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(400, str(error))
         case RequestValidationError():
             return _invalid(error.errors())
-        case HTTPException():
-            return ApiError(error.status_code, str(error.detail), headers=error.headers)
+        case HTTPException():  # FastAPI's, for a body that it cannot read
+            return ApiError(error.status_code, "the body cannot be read; expected a JSON object in UTF-8")
+        case StarletteHTTPException():  # of a path or a method that does not exist
+            message = f"{error.detail}; GET /openapi.json says what there is"
+            return ApiError(error.status_code, message, headers=error.headers)
         case _:
             return internal()
 

@@ -13,11 +13,10 @@ Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Count = Annotated[int, Ge(0)]
 TokenIds = Annotated[list[Count], Len(1)]
 Seed = Annotated[int, Ge(-(2**63)), Le(2**63 - 1)]
-Stop = Annotated[
-    list[Annotated[str, Len(1, 1000)]],
-    Len(0, 16),
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-]
+OneOrMore = BeforeValidator(
+    lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
+)
+Stop = Annotated[list[Annotated[str, Len(1, 1000)]], Len(0, 16), OneOrMore]
 Nothing = Literal[0] | None
 MOST_TEXTS = 128  # of one request
 
@@ -148,9 +147,7 @@ class ChatRequest(GenerationRequest):
     prompt_cache_key: str | None = None
 
 
-Texts = Annotated[
-    list[str], Len(1, 256), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-]
+Texts = Annotated[list[str], Len(1, 256), OneOrMore]
 
 
 class EmbeddingRequest(_Request):

@@ -25,7 +25,10 @@ def check_length(model: Model, texts: Sequence[str]) -> None:
 
 
 def encode(model: Model, given: str | list[str] | list[int] | list[list[int]]) -> list[list[int]]:
-    """Return the token ids of texts, which may be given as such; a text begins with the model's own first token.
+    """Return the token ids of texts, which may be given as such.
+
+    A text begins with the model's own first token. An empty one is the token that ends texts, after which another
+    begins.
 
     Raises:
         ApiError: a text is far longer than the context.
@@ -40,7 +43,9 @@ def encode(model: Model, given: str | list[str] | list[int] | list[list[int]]) -
             ids.append(item)  # type: ignore[arg-type]
     check_length(model, texts)
     tokenizer = model.checkpoint.tokenizer
-    return ids or [[*tokenizer.prefix_ids, *found] for found in tokenizer.encode_batch(texts)]
+    return ids or [
+        [*tokenizer.prefix_ids, *found] or [tokenizer.eot_id] for found in tokenizer.encode_batch(texts)
+    ]
 
 
 def token_text(model: Model, token: int) -> tuple[str, bytes]:
