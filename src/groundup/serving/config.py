@@ -57,5 +57,8 @@ class ServerConfig:
             return False
 
     def admits(self, key: str) -> bool:
-        """Return whether a request with this key may be answered; the comparison takes the same time for every key."""
-        return self.api_key is None or hmac.compare_digest(key.encode(), self.api_key.encode())
+        """Return whether a request with this key, from a header, may be answered.
+
+        The comparison takes the same time for every key.
+        """
+        return self.api_key is None or hmac.compare_digest(key.encode("latin-1"), self.api_key.encode())

@@ -71,9 +71,9 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(400, str(error))
         case RequestValidationError():
             return _invalid(error.errors())
-        case HTTPException():  # FastAPI's, for a body that it cannot read
-            return ApiError(error.status_code, "the body cannot be read; expected a JSON object in UTF-8")
-        case StarletteHTTPException():  # of a path or a method that does not exist
+        case StarletteHTTPException(status_code=400):  # FastAPI could not read the body
+            return ApiError(400, "the body cannot be read; expected a JSON object in UTF-8")
+        case StarletteHTTPException():  # there is no such path or method
             message = f"{error.detail}; GET /openapi.json says what there is"
             return ApiError(error.status_code, message, headers=error.headers)
         case _:
