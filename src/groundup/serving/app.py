@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from groundup.errors import BadInput
-from groundup.serving import chat, classification, completions
+from groundup.serving import chat, classification, completions, tokenizing
 from groundup.serving.answers import ERRORS
 from groundup.serving.config import ServerConfig
 from groundup.serving.errors import busy, handle
@@ -20,7 +20,7 @@ from groundup.serving.guard import Guard, Traffic
 from groundup.serving.metrics import Metrics
 from groundup.serving.models import Model, Models
 
-ROUTERS = (completions.router, chat.router, classification.router)
+ROUTERS = (completions.router, chat.router, classification.router, tokenizing.router)
 router = APIRouter(responses=ERRORS)
 
 
