@@ -1,9 +1,10 @@
 """`/v1/completions`: continue texts."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from openai.types import Completion, CompletionChoice, CompletionUsage
+from openai.types import Completion, CompletionChoice
 from openai.types.completion_choice import Logprobs
 
 from groundup.generation.detokenizer import Detokenizer
@@ -77,9 +78,7 @@ async def _chunks(
         yield _answer(job, [], request, usage=job.usage)
 
 
-def _answer(
-    job: Job, pieces: Sequence[Piece], request: CompletionRequest, **usage: CompletionUsage | None
-) -> Completion:
+def _answer(job: Job, pieces: Sequence[Piece], request: CompletionRequest, **usage: Any) -> Completion:
     scored = request.logprobs is not None
     return Completion.model_construct(
         id=job.id,

@@ -97,7 +97,11 @@ class Answer:
             return
         body = body_of(error)
         if not self.status:
-            headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+            headers = {
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                **(error.headers or {}),
+            }
             if error.status_code == 401:
                 headers["WWW-Authenticate"] = "Bearer"
             raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
