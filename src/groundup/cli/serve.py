@@ -53,15 +53,11 @@ def serve(
       groundup serve data/transfer/models/dpo --port 8080
       groundup serve models:/groundup-chat@champion models:/groundup-spam@champion
     """
-    try:
-        from groundup.serving.app import make_app
-        from groundup.serving.config import ServerConfig
-        from groundup.serving.loading import load_models
-        from groundup.serving.running import serve as run
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"the server needs the package {error.name}, which is not installed: pip install 'groundup[serve]'"
-        ) from error
+    from groundup.serving.app import make_app
+    from groundup.serving.config import ServerConfig
+    from groundup.serving.loading import load_models
+    from groundup.serving.running import serve as run
+
     config = ServerConfig(
         host=host,
         port=port,

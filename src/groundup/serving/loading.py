@@ -3,18 +3,21 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.checkpoint import WEIGHTS, fingerprint, load_checkpoint
 from groundup.errors import BadInput
 from groundup.serving.config import ServerConfig
-from groundup.serving.following import Follower
 from groundup.serving.models import Model, Models
+
+if TYPE_CHECKING:
+    from groundup.serving.following import Follower
 
 REGISTERED = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))")
 NAMED = re.compile(r"([\w.:-]+)=(.+)", re.DOTALL)
 
 
-def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, list[Follower]]:
+def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, list["Follower"]]:
     """Load models.
 
     Args:
@@ -28,7 +31,8 @@ def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, li
     Raises:
         BadInput: a model does not exist or is damaged, or two have the same name.
     """
-    models, followers = Models(), list[Follower]()
+    followers: list[Follower] = []
+    models = Models()
     for each in wanted:
         given = NAMED.fullmatch(each)
         name, place = given.groups() if given else ("", each)
@@ -47,8 +51,10 @@ def _load_folder(folder: Path, name: str, config: ServerConfig) -> Model:
     return Model(name or folder.resolve().name, version, checkpoint, config)
 
 
-def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> Follower:
-    from groundup.tracking.store import connect  # MLflow takes seconds to import
+def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> "Follower":
+    # the registry needs packages that a server of folders does not
+    from groundup.serving.following import Follower
+    from groundup.tracking.store import connect
 
     match = REGISTERED.fullmatch(uri)
     if match is None:
