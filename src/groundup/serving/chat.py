@@ -1,5 +1,6 @@
 """`/v1/chat/completions`: the next message of a conversation."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ async def chat(request: Request, body: ChatRequest, closing: Closing) -> Respons
     model: Model = request.app.state.models.named(body.model)
     most = body.max_completion_tokens or body.max_tokens or MAX_REPLY_TOKENS
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    job = Job(model, body, [prompt_ids(model, body.messages)], "chatcmpl", request.app.state.metrics)
+    prompt = await asyncio.to_thread(prompt_ids, model, body.messages)
+    job = Job(model, body, [prompt], "chatcmpl", request.app.state.metrics)
     closing.enter_context(job)
     job.submit(most, Sampling(), model.checkpoint.answer_ends, logprobs)
     if body.stream:

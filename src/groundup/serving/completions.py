@@ -1,5 +1,6 @@
 """`/v1/completions`: continue texts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ async def complete(request: Request, body: CompletionRequest, closing: Closing) 
     most = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     if most == 0 and not body.echo:
         raise ApiError(400, "max_tokens is 0 without echo; expected at least 1", param="max_tokens")
-    job = Job(model, body, encode(model, body.prompt), "cmpl", request.app.state.metrics)
+    prompts = await asyncio.to_thread(encode, model, body.prompt)  # long texts would stop the other streams
+    job = Job(model, body, prompts, "cmpl", request.app.state.metrics)
     score = bool(body.echo) and (body.logprobs is not None or most == 0)
     default = Sampling() if model.chats else CONTINUATION
     stop_ids = model.checkpoint.stop_ids
