@@ -12,12 +12,12 @@ from openai.types.create_embedding_response import Usage
 from pydantic import BaseModel
 from torch import Tensor
 
-from groundup.model import Classification as Found
 from groundup.model import Model as Library
 from groundup.serving.answers import ERRORS, json_answer
 from groundup.serving.models import Model
 from groundup.serving.requests import ClassificationRequest, EmbeddingRequest
 from groundup.serving.tokens import check_length
+from groundup.tasks.classification import Classification as Found
 from groundup.tasks.classification import encode_texts
 
 router = APIRouter()
