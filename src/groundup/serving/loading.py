@@ -1,5 +1,6 @@
 """Which models to serve, and loading them: checkpoint folders, and versions of the model registry."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,14 +42,15 @@ def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, li
             followers += [follower] if follower.alias else []
             models.add(follower.load())
         else:
-            models.add(_load_folder(Path(place), name, config))
+            models.add(_load(place, name, config))
     return models, followers
 
 
-def _load_folder(folder: Path, name: str, config: ServerConfig) -> Model:
+def _load(place: str, name: str, config: ServerConfig) -> Model:
+    folder = Path(place)
     checkpoint = load_checkpoint(folder)
     version = fingerprint(folder / WEIGHTS)[:12]
-    return Model(name or folder.resolve().name, version, checkpoint, config)
+    return Model(name or Path(os.path.abspath(place)).name, version, checkpoint, config)
 
 
 def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> "Follower":
