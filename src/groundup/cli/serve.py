@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from groundup.cli.checkpoints import MODELS
 from groundup.errors import BadInput
 from groundup.generation.precision import Weights
 
@@ -87,8 +88,6 @@ def _key(file: Path | None) -> str | None:
 
 
 def _defaults() -> list[str]:
-    from groundup.cli.main import MODELS
-
     found = [str(MODELS / name) for name in DEFAULTS if (MODELS / name / "config.json").is_file()]
     if not found:
         raise BadInput(

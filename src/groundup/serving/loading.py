@@ -1,6 +1,5 @@
 """Which models to serve, and loading them: checkpoint folders, and versions of the model registry."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +49,7 @@ def _load(place: str, name: str, config: ServerConfig) -> Model:
     folder = Path(place)
     checkpoint = load_checkpoint(folder)
     version = fingerprint(folder / WEIGHTS)[:12]
-    return Model(name or Path(os.path.abspath(place)).name, version, checkpoint, config)
+    return Model(name or folder.absolute().name, version, checkpoint, config)
 
 
 def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> "Follower":
