@@ -21,6 +21,8 @@ from groundup.tokenizers.loading import Tokenizer
 
 router = APIRouter(prefix="/inspect", responses=ERRORS)
 Answer = dict[str, Any]
+FIRST = ("gpt2", "wordpiece_4k")  # the best known of the study's tokenizers are shown first
+TITLES = {"gpt2": "GPT-2", "wordpiece": "WordPiece", "bpe": "BPE", "byte": "Bytes and an end", "character": "Characters"}
 
 
 @router.get("/overview")
@@ -108,7 +110,7 @@ def _facts(model: Model) -> Answer:
         "layers": config.model.n_layer,
         "heads": config.model.n_head,
         "context": config.model.context_length,
-        "parameters": sum(p.numel() for p in model.checkpoint.model.parameters()),
+        "parameters": model.parameters,
     }
 
 
@@ -119,15 +121,20 @@ def _cut(text: str, models: Models, study: Study) -> list[Answer]:
         tokenizer = model.checkpoint.tokenizer
         title, _ = found.get(tokenizer.fingerprint, ("", tokenizer))
         found[tokenizer.fingerprint] = (f"{title}, {model.name}".removeprefix(", "), tokenizer)
-    for name in study.tokenizers:
+    for name in sorted(study.tokenizers, key=lambda name: name not in FIRST):
         tokenizer = study.tokenizer(name)
-        found.setdefault(tokenizer.fingerprint, (f"{name} (study)", tokenizer))
+        found.setdefault(tokenizer.fingerprint, (_title(name), tokenizer))
     data = text.encode("utf-8", "replace")
     raw = [{"id": byte, "text": chr(byte) if 32 < byte < 127 else f"{byte:02x}"} for byte in data]
     return [
         *({"name": name, "vocabulary": it.vocab_size, "tokens": _pieces(it, text)} for name, it in found.values()),
-        {"name": "bytes of UTF-8", "vocabulary": 256, "tokens": raw},
+        {"name": "Bytes of UTF-8", "vocabulary": 256, "tokens": raw},
     ]
+
+
+def _title(name: str) -> str:
+    kind, _, size = name.partition("_")
+    return f"{TITLES.get(kind, kind)} {size}".rstrip() + " (study)"
 
 
 def _pieces(tokenizer: Tokenizer, text: str) -> list[Answer]:

@@ -36,7 +36,7 @@ const FITTING = {
 };
 
 function size(parameters) {
-  return parameters < 1e6 ? `${Math.round(parameters / 1e3)}k` : `${(parameters / 1e6).toFixed(1)}M`;
+  return parameters < 1e6 ? `${Math.round(parameters / 1e3)}k` : `${(parameters / 1e6).toFixed(parameters < 1e8 ? 1 : 0)}M`;
 }
 
 /** Fill the choices of models; say what is missing where no model fits. */
@@ -45,6 +45,8 @@ function fillModels(section, overview) {
   for (const [place, select] of selects.entries()) {
     const [fits, otherwise] = FITTING[select.dataset.models];
     const models = overview.models.filter(fits);
+    // a model that was trained to answer says little about other texts
+    if (select.dataset.models !== "chats") models.sort((a, b) => a.chats - b.chats);
     for (const model of models) {
       select.append(el("option", { value: model.name }, `${model.name} (${size(model.parameters)})`));
     }

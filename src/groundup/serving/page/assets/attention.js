@@ -58,11 +58,10 @@ export function setUpAttention(section) {
       cell: (row, column) => {
         const value = weights[row * size + column];
         if (value === 0) return null;
-        const share = percent(value);
-        return { value, text: size <= NUMBERS ? Math.round(100 * value) : "",
-          title: `${label(seen.tokens[row])} looks at ${label(seen.tokens[column])}: ${share}` };
+        return size <= NUMBERS ? { value, text: Math.round(100 * value) } : { value, text: "", name: percent(value) };
       },
       pick: (row, column) => describe(weights, row, column),
+      start: [size - 1, size - 1],
     });
     map.replaceChildren(made.element);
   }
@@ -83,6 +82,7 @@ export function setUpAttention(section) {
     const [layers, count, size] = found.shape;
     seen = { tokens: found.tokens, weights: decode(found.weights), layers, heads: count, size };
     result.hidden = false;
+    heads.classList.toggle("many", count > 4);
     heads.replaceChildren(...Array.from({ length: layers }, (_, layer) =>
       el("div", { class: "layer", role: "group", "aria-label": `Layer ${layer + 1}` },
         el("span", { class: "soft" }, `Layer ${layer + 1}`),

@@ -32,7 +32,7 @@ export function setUpCompare(section, overview) {
     revealed.textContent = "";
     enable(false);
     cards.forEach((card) => { $(card, ".text").textContent = $(card, ".name").textContent = ""; card.classList.remove("won"); });
-    // one after the other, so that the speed does not tell which is which; nothing is shown before both are there
+    // nothing is shown before both are there, since the speed would tell which is which
     await Promise.all(models.map(async (model, place) => {
       const body = { model, messages: [{ role: "user", content: prompt }], temperature: number(form, "temperature") || 0,
         max_completion_tokens: 200 };

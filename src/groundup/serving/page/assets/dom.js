@@ -40,7 +40,10 @@ export function percent(p) {
   return `${(100 * p).toFixed(1)}%`;
 }
 
-export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+export function signed(value) {
+  const size = Math.abs(value).toFixed(2);
+  return size === "0.00" ? size : `${value < 0 ? "−" : "+"}${size}`;
+}
 
 /** Let a form call `work(signal)`, with its button busy, and show what goes wrong. A new call ends the one before. */
 export function handle(form, error, work) {

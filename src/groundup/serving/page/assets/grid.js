@@ -5,14 +5,15 @@ import { el, label } from "/assets/dom.js";
 /**
  * Make a heat map.
  *
- * `cell(row, column)` returns {text, value, title} or null; `value` from 0 to 1 is the colour. `pick(row, column)` is
- * called for the cell in focus, under the pointer or tapped.
+ * `cell(row, column)` returns {text, value, name} or null; `value` from 0 to 1 is the colour, `name` is for screen
+ * readers, if the text does not say enough. `pick(row, column)` is
+ * called for the cell in focus, under the pointer or tapped, and at first for `start`.
  */
-export function heatMap({ caption, corner = "", rows, columns, cell, pick, wide = false }) {
+export function heatMap({ caption, corner = "", rows, columns, cell, pick, start, wide = false }) {
   const cells = rows.map((_, row) => columns.map((_, column) => {
     const found = cell(row, column);
     if (found === null) return el("td", { class: "none" });
-    return el("td", { tabindex: "-1", "aria-label": found.title, "--w": found.value.toFixed(4),
+    return el("td", { tabindex: "-1", "aria-label": found.name, "--w": found.value.toFixed(4),
       "data-value": found.value }, found.text);
   }));
   const heads = columns.map((text) => el("th", { scope: "col" }, el("span", {}, label(text))));
@@ -55,6 +56,6 @@ export function heatMap({ caption, corner = "", rows, columns, cell, pick, wide 
     while (event.key === "End" && c > 0 && cells[r][c].classList.contains("none")) c -= 1;
     choose(r, c, true);
   });
-  choose(rows.length - 1, 0, false);
+  choose(...start, false);
   return { element: el("div", { class: "scroll" }, table), choose };
 }

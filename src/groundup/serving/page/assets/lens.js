@@ -29,12 +29,10 @@ export function setUpLens(section, overview) {
       caption: "What each layer would say", corner: "", rows: names, columns: tokens, wide: true,
       cell: (row, column) => {
         const [best] = layers[row][column].top;
-        return { text: label(best.text), value: best.probability,
-          title: `${names[row]}, at ${label(tokens[column])}: ${label(best.text)}, ${percent(best.probability)}` };
+        return { text: label(best.text), value: best.probability, name: `${label(best.text)} ${percent(best.probability)}` };
       },
-      pick: describe,
+      pick: describe, start: [layers.length - 1, tokens.length - 1],
     }).element);
-    describe(layers.length - 1, tokens.length - 1);
     announce(`${layers.length} rows, ${tokens.length} positions.`);
   });
 }

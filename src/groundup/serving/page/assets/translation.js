@@ -4,6 +4,8 @@ import { ask } from "/assets/api.js";
 import { $, announce, handle, label, percent } from "/assets/dom.js";
 import { heatMap } from "/assets/grid.js";
 
+const NUMBERS = 20; // tokens up to which the cells have numbers
+
 export function setUpTranslation(section) {
   const form = $(section, "form"), result = $(section, ".result"), detail = $(section, ".detail");
 
@@ -14,12 +16,15 @@ export function setUpTranslation(section) {
     $(section, "blockquote").textContent = translation;
     $(section, ".map").replaceChildren(heatMap({
       caption: "Cross-attention", rows, columns,
-      cell: (row, column) => ({ value: weights[row][column], text: columns.length <= 20 ? Math.round(100 * weights[row][column]) : "",
-        title: `${label(rows[row])} looks at ${label(columns[column])}: ${percent(weights[row][column])}` }),
+      cell: (row, column) => {
+        const value = weights[row][column];
+        return columns.length <= NUMBERS ? { value, text: Math.round(100 * value) } : { value, text: "", name: percent(value) };
+      },
       pick: (row, column) => {
         detail.textContent = `While it writes “${label(rows[row])}”, the model looks at “${label(columns[column])}” with ` +
           `${percent(weights[row][column])} of its attention.`;
       },
+      start: [0, 0],
     }).element);
     announce(translation);
   });

@@ -10,6 +10,7 @@ export function setUpWords(section, overview) {
     return;
   }
   select.append(...overview.vectors.map((name) => el("option", { value: name }, name.replaceAll("_", " "))));
+  select.value = overview.vectors.at(-1);
 
   const run = handle(form, $(section, ".error"), async (signal) => {
     const { neighbours } = await ask("/inspect/neighbours", { vectors: select.value, word: word.value }, signal);
