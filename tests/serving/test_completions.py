@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -122,3 +123,21 @@ def test_refusals(server: Running) -> None:
     with pytest.raises(openai.NotFoundError, match="expected one of chat, text, instructed, spam") as missing:
         ask(server, model="gpt-9")
     assert missing.value.code == "model_not_found" and missing.value.param == "model"
+
+
+def test_tokens_of_texts_and_back(server: Running) -> None:
+    tokenizer = server.model("chat").checkpoint.tokenizer
+
+    def post(path: str, **body: Any) -> httpx.Response:
+        return httpx.post(server.url + path, json=body)
+
+    ids = tokenizer.encode("tea ünd")
+    found = post("/tokenize", prompt="tea ünd").json()
+    assert found == {"tokens": ids, "count": len(ids), "max_model_len": 200}
+    assert post("/detokenize", tokens=ids, model="text").json() == {"prompt": "tea ünd"}
+    facts = httpx.get(f"{server.url}/tokenizer_info").json()
+    assert post("/tokenize", prompt=facts["eos_token"]).json()["tokens"] == [tokenizer.eot_id]
+    assert facts["bos_token"] is None and "add_generation_prompt" in facts["chat_template"]
+    assert (
+        post("/detokenize", tokens=[1, 262]).json()["error"]["message"].startswith("found the token id 262")
+    )

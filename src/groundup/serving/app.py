@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from groundup.errors import BadInput
-from groundup.serving import chat, classification, completions
+from groundup.serving import chat, classification, completions, tokenizing
 from groundup.serving.answers import ERRORS
 from groundup.serving.config import ServerConfig
 from groundup.serving.errors import busy, handle
@@ -23,7 +23,7 @@ from groundup.serving.page import files, insides, tasks, texts, votes
 from groundup.serving.page.study import Study
 
 PAGE = (files.router, texts.router, insides.router, tasks.router, votes.router)
-ROUTERS = (completions.router, chat.router, classification.router, *PAGE)
+ROUTERS = (completions.router, chat.router, classification.router, tokenizing.router, *PAGE)
 router = APIRouter(responses=ERRORS)
 
 

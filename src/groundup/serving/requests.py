@@ -18,11 +18,12 @@ OneOrMore = BeforeValidator(
 )
 Stop = Annotated[list[Annotated[str, Len(1, 1000)]], Len(0, 16), OneOrMore]
 Nothing = Literal[0] | None
+STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_TEXTS = 128  # of one request
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     model: str
     """Name of the model; `GET /v1/models` lists them."""
@@ -33,7 +34,7 @@ class _Request(BaseModel):
 class StreamOptions(BaseModel):
     """What a stream says besides the text."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     include_usage: bool = False
     """End with a chunk that has the number of tokens."""
@@ -89,7 +90,7 @@ class CompletionRequest(GenerationRequest):
 class TextPart(BaseModel):
     """A part of a message."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     type: Literal["text"]
     text: str
@@ -98,7 +99,7 @@ class TextPart(BaseModel):
 class Message(BaseModel):
     """A message of a conversation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
@@ -116,7 +117,7 @@ class Message(BaseModel):
 class TextFormat(BaseModel):
     """The only format of answers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     type: Literal["text"]
 

@@ -24,6 +24,17 @@ def check_length(model: Model, texts: Sequence[str]) -> None:
             )
 
 
+def check_ids(model: Model, ids: Sequence[int]) -> None:
+    """Refuse token ids that the model does not have.
+
+    Raises:
+        ApiError: an id is too large.
+    """
+    size = model.checkpoint.tokenizer.vocab_size
+    if max(ids) >= size:
+        raise ApiError(400, f"found the token id {max(ids)}; expected ids from 0 to {size - 1}")
+
+
 def encode(model: Model, given: str | list[str] | list[int] | list[list[int]]) -> list[list[int]]:
     """Return the token ids of texts, which may be given as such.
 

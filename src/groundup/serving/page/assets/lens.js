@@ -13,7 +13,8 @@ export function setUpLens(section, overview) {
     const { tokens, layers } = await ask("/inspect/lens",
       { model: model.name, text: $(form, "[name=text]").value }, signal);
     const names = layers.map((_, n) => (n === 0 ? "embeddings" : `layer ${n}`));
-    const next = model.kind === "decoder" ? "the next token of the text" : "the token of the text";
+    const [next, last] = model.kind === "decoder" ? ["the next token of the text", "the end of the text"]
+      : ["the token of the text", "the end of the text"];
 
     const describe = (row, column) => {
       const { top, text, probability } = layers[row][column];
@@ -22,7 +23,8 @@ export function setUpLens(section, overview) {
         el("ol", { class: "bars" }, ...top.map((one) =>
           el("li", { "--w": one.probability.toFixed(4) }, el("span", {}, label(one.text)),
             el("data", { value: one.probability }, percent(one.probability))))),
-        el("p", { class: "soft" }, `It gives ${next}, `, el("strong", {}, label(text)), `, ${percent(probability)}.`));
+        el("p", { class: "soft" }, `It gives ${column === tokens.length - 1 ? last : next}, `, el("strong", {}, label(text)),
+          ", ", el("data", { value: probability }, percent(probability)), "."));
     };
     result.hidden = false;
     map.replaceChildren(heatMap({
