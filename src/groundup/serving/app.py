@@ -71,8 +71,8 @@ def make_app(
 ) -> FastAPI:
     """Make the application.
 
-    Its state has `models`, `config`, `metrics`, `traffic` and `study`. A route chooses a model by `models.named(name)`; what it
-    raises as BadInput or ApiError becomes an answer in OpenAI's form.
+    Its state has `models`, `config`, `metrics`, `traffic` and `study`. A route chooses a model by `models.named(name)`;
+    what it raises as BadInput or ApiError becomes an answer in OpenAI's form.
 
     Args:
         models: the models; the application starts and closes them.

@@ -15,9 +15,9 @@ from tests.tiny import random_encoder_decoder
 from tests.tiny_translation import tokenizer
 
 
-def translator() -> Checkpoint:
+def translator(context_length: int = 400) -> Checkpoint:
     cutter = tokenizer()
-    model = random_encoder_decoder(vocab_size=cutter.vocab_size, context_length=60)
+    model = random_encoder_decoder(vocab_size=cutter.vocab_size, context_length=context_length)
     config = CheckpointConfig(kind="encoder_decoder", model=model.config, tokenizer=cutter.fingerprint)
     return Checkpoint(model, cutter, config)
 

@@ -13,8 +13,10 @@ from groundup.generation.sampling import Sampling
 from groundup.inspection.continuation import continue_text
 from groundup.inspection.logit_lens import logit_lens
 from groundup.inspection.reading import attention_weights, trace_reading
+from groundup.serving.page.tasks import translated
 from groundup.tasks.leave_one_out import leave_one_out
 from groundup.tasks.translation import attention_of, translate
+from tests.serving.page.conftest import translator as make_translator
 from tests.serving.running import Running
 
 
@@ -85,6 +87,12 @@ def test_spam_translation_and_neighbours_are_those_of_the_library(page: Running)
     near = answer(page, "neighbours", vectors="glove_mix", word=" Coffee", count=3)["neighbours"]
     vectors = WordVectors.load(page.app.state.config.study / "embeddings/glove_mix")
     assert [(one["word"], one["cosine"]) for one in near] == vectors.neighbours("coffee", 3)
+
+
+def test_a_translation_that_fills_the_context_has_no_map() -> None:
+    """The bytes that the random model writes are cut into more tokens when they are read again."""
+    found = translated(make_translator(context_length=60), "And he said unto them, Go ye into all the world.")
+    assert found["translation"] and found["weights"] == []
 
 
 def test_every_tokenizer_cuts_the_text_once(page: Running) -> None:

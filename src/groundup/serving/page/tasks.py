@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from groundup.checkpoint import Checkpoint
+from groundup.errors import BadInput
 from groundup.serving.answers import ERRORS
 from groundup.serving.models import Model
 from groundup.serving.page.requests import MOST_WORDS, NeighboursBody, TextBody
@@ -35,7 +36,7 @@ async def translation(request: Request, body: TextBody) -> dict[str, Any]:
     model: Model = request.app.state.models.named(body.model)
     if model.checkpoint.kind != "encoder_decoder":
         raise model.unsuitable("an encoder-decoder, which translates")
-    return await model.run(_translated, model.checkpoint, body.text)
+    return await model.run(translated, model.checkpoint, body.text)
 
 
 @router.post("/neighbours")
@@ -45,9 +46,15 @@ async def neighbours(request: Request, body: NeighboursBody) -> dict[str, Any]:
     return {"neighbours": [{"word": word, "cosine": cosine} for word, cosine in found]}
 
 
-def _translated(checkpoint: Checkpoint, text: str) -> dict[str, Any]:
+def translated(checkpoint: Checkpoint, text: str) -> dict[str, Any]:
+    """Translate a text, and return the cross-attention, or empty lists if the translation is too long to be read."""
     [found] = translate(checkpoint, [text], beam_size=BEAM_SIZE, length_penalty=LENGTH_PENALTY)
-    seen = attention_of(checkpoint, text, found)
+    try:
+        seen = attention_of(checkpoint, text, found)
+    except (
+        BadInput
+    ):  # a translation may fill the context, and then be cut into more tokens when it is read again
+        return {"translation": found, "rows": [], "columns": [], "weights": []}
     return {
         "translation": found,
         "rows": list(seen.rows),

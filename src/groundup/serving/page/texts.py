@@ -22,7 +22,13 @@ from groundup.tokenizers.loading import Tokenizer
 router = APIRouter(prefix="/inspect", responses=ERRORS)
 Answer = dict[str, Any]
 FIRST = ("gpt2", "wordpiece_4k")  # the best known of the study's tokenizers are shown first
-TITLES = {"gpt2": "GPT-2", "wordpiece": "WordPiece", "bpe": "BPE", "byte": "Bytes and an end", "character": "Characters"}
+TITLES = {
+    "gpt2": "GPT-2",
+    "wordpiece": "WordPiece",
+    "bpe": "BPE",
+    "byte": "Bytes and an end",
+    "character": "Characters",
+}
 
 
 @router.get("/overview")
@@ -127,7 +133,10 @@ def _cut(text: str, models: Models, study: Study) -> list[Answer]:
     data = text.encode("utf-8", "replace")
     raw = [{"id": byte, "text": chr(byte) if 32 < byte < 127 else f"{byte:02x}"} for byte in data]
     return [
-        *({"name": name, "vocabulary": it.vocab_size, "tokens": _pieces(it, text)} for name, it in found.values()),
+        *(
+            {"name": name, "vocabulary": it.vocab_size, "tokens": _pieces(it, text)}
+            for name, it in found.values()
+        ),
         {"name": "Bytes of UTF-8", "vocabulary": 256, "tokens": raw},
     ]
 

@@ -38,7 +38,9 @@ async def vote(request: Request, body: VoteBody) -> dict[str, Any]:
     if not all(model.chats for model in models):
         raise ApiError(400, "both models must be models that answer: choose others", param="models")
     if body.better is not None and not (body.prompt.strip() and all(map(str.strip, body.answers))):
-        raise ApiError(400, "the request or an answer is empty; expected text: vote for a tie", param="answers")
+        raise ApiError(
+            400, "the request or an answer is empty; expected text: vote for a tie", param="answers"
+        )
     file = _file(request)
     await run_in_threadpool(keep_vote, file, body)
     return {"models": await run_in_threadpool(standings, file)}

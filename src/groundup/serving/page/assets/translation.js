@@ -14,7 +14,8 @@ export function setUpTranslation(section) {
       { model: $(form, "select").value, text: $(form, "[name=text]").value }, signal);
     result.hidden = false;
     $(section, "blockquote").textContent = translation;
-    $(section, ".map").replaceChildren(heatMap({
+    $(section, ".looks").hidden = !rows.length;
+    if (rows.length) $(section, ".map").replaceChildren(heatMap({
       caption: "Cross-attention", rows, columns,
       cell: (row, column) => {
         const value = weights[row][column];
