@@ -5,6 +5,7 @@ The oracle of the numbers is the library. axe-core looks for barriers if it is t
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from math import exp
 from typing import Any
 
@@ -20,7 +21,7 @@ from groundup.tasks.leave_one_out import leave_one_out
 from groundup.tasks.translation import attention_of
 from groundup.text.jsonl import read_jsonl
 from tests.clone import ROOT
-from tests.serving.running import Running
+from tests.serving.running import CONFIG, Running, running, tiny_models
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -284,6 +285,18 @@ def test_tabs_without_a_model_say_how_to_get_one(browser: Any, server: Running) 
                 command in tab.locator(".missing").text_content()
                 and not tab.locator("form").first.is_visible()
             )
+
+
+def test_a_server_with_a_key_asks_for_it_once(browser: Any) -> None:
+    config = replace(CONFIG, api_key="s3cret")
+    with running(tiny_models(config), config) as locked, browser.new_context() as context:
+        found = context.new_page()
+        found.goto(locked.url)
+        for key in ("wrong", "s3cret"):
+            found.get_by_label("API key").fill(key)
+            found.get_by_role("button", name="Use it").click()
+        found.wait_for_selector("body[data-ready]")
+        use(open_tab(found, locked, "spam"), "spam")
 
 
 def test_modules_are_small_and_nothing_comes_from_elsewhere() -> None:

@@ -1,5 +1,6 @@
 """What the study has left in its folder, for the page: tokenizers and word vectors, read when they are first used."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Study:
         return _words(self._vectors[name].parent)
 
 
-def _named(folder: Path | None, pattern: str, name) -> dict[str, Path]:  # type: ignore[no-untyped-def]
+def _named(folder: Path | None, pattern: str, name: Callable[[Path], str]) -> dict[str, Path]:
     return {} if folder is None else {name(path): path for path in sorted(folder.glob(pattern))}
 
 

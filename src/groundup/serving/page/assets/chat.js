@@ -133,6 +133,7 @@ export function setUpChat(section, overview) {
   const choose = () => {
     const model = overview.models.find(({ name }) => name === select.value);
     system.disabled = !model?.has_template;
+    $(section, ".system").hidden = system.disabled;
     $(section, ".note").hidden = !system.disabled;
     showTemplate();
   };
