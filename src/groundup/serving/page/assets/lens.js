@@ -35,6 +35,7 @@ export function setUpLens(section, overview) {
       },
       pick: describe, start: [layers.length - 1, tokens.length - 1],
     }).element);
+    map.firstElementChild.scrollLeft = map.firstElementChild.scrollWidth; // to the last token, which is described
     announce(`${layers.length} rows, ${tokens.length} positions.`);
   });
 }
