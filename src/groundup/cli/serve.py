@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from groundup.cli.checkpoints import MODELS
+from groundup.cli.checkpoints import MODELS, STUDY_MODELS
 from groundup.errors import BadInput
 from groundup.generation.precision import Weights
 
+# what the project's pipelines may have trained, by folder; dvc.yaml cannot pass these paths
 DEFAULTS = ("instructions", "spam", "pretrained")  # in data/models
+STUDY_DEFAULTS = ("translation", "masked")  # in data/study/models
+STUDY = Path("data/study")
+VOTES = Path("data/votes/votes.jsonl")  # not in data/own: votes must not make stages stale
 
 
 def serve(
@@ -42,12 +46,15 @@ def serve(
         int, typer.Option(min=0, help="Texts that wait for a model; more are refused.")
     ] = 64,
     max_seconds: Annotated[float, typer.Option(min=1, help="Longest time for one answer.")] = 300.0,
+    votes: Annotated[
+        Path, typer.Option(help="Where the page keeps votes, as preference pairs in JSON Lines.")
+    ] = VOTES,
     drain_seconds: Annotated[float, typer.Option(min=0, help="Time to finish answers after SIGTERM.")] = 30.0,
 ) -> None:
-    """Answer over HTTP with OpenAI's protocol.
+    """Answer over HTTP with OpenAI's protocol, and show a page to play with.
 
-    Chat and text completions, classification, embeddings, metrics. Any client of OpenAI's API works with the base URL
-    http://127.0.0.1:8000/v1.
+    The page is at http://127.0.0.1:8000. Chat and text completions, classification, embeddings, metrics: any client of
+    OpenAI's API works with the base URL http://127.0.0.1:8000/v1.
 
     \b
       groundup serve
@@ -68,6 +75,8 @@ def serve(
         max_waiting=max_waiting,
         max_seconds=max_seconds,
         drain_seconds=drain_seconds,
+        study=STUDY,
+        votes=votes,
     )
     found, followers = load_models(models or _defaults(), config)
     run(make_app(found, config, followers), config)
@@ -88,7 +97,8 @@ def _key(file: Path | None) -> str | None:
 
 
 def _defaults() -> list[str]:
-    found = [str(MODELS / name) for name in DEFAULTS if (MODELS / name / "config.json").is_file()]
+    folders = [*(MODELS / name for name in DEFAULTS), *(STUDY_MODELS / name for name in STUDY_DEFAULTS)]
+    found = [str(folder) for folder in folders if (folder / "config.json").is_file()]
     if not found:
         raise BadInput(
             f"there are no models in {MODELS}; expected some to serve: train them with `make repro`, or give the "

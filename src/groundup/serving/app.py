@@ -19,8 +19,11 @@ from groundup.serving.errors import busy, handle
 from groundup.serving.guard import Guard, Traffic
 from groundup.serving.metrics import Metrics
 from groundup.serving.models import Model, Models
+from groundup.serving.page import files, insides, tasks, texts, votes
+from groundup.serving.page.study import Study
 
-ROUTERS = (completions.router, chat.router, classification.router, tokenizing.router)
+PAGE = (files.router, texts.router, insides.router, tasks.router, votes.router)
+ROUTERS = (completions.router, chat.router, classification.router, tokenizing.router, *PAGE)
 router = APIRouter(responses=ERRORS)
 
 
@@ -68,8 +71,8 @@ def make_app(
 ) -> FastAPI:
     """Make the application.
 
-    Its state has `models`, `config`, `metrics` and `traffic`. A route chooses a model by `models.named(name)`; what it
-    raises as BadInput or ApiError becomes an answer in OpenAI's form.
+    Its state has `models`, `config`, `metrics`, `traffic` and `study`. A route chooses a model by `models.named(name)`;
+    what it raises as BadInput or ApiError becomes an answer in OpenAI's form.
 
     Args:
         models: the models; the application starts and closes them.
@@ -93,6 +96,7 @@ def make_app(
     app = FastAPI(title="groundup", docs_url=None, redoc_url=None, lifespan=lifespan)
     state = app.state
     state.models, state.config, state.metrics, state.traffic = models, config, Metrics(models), Traffic()
+    state.study = Study(config.study)
     for kind in (BadInput, HTTPException, StarletteHTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
     for each in (*ROUTERS, router):

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from groundup.errors import BadInput
 from groundup.generation.precision import Weights
@@ -39,6 +40,10 @@ class ServerConfig:
     """Longest time from the arrival of a request to the end of its answer."""
     drain_seconds: float = 30.0
     """How long running requests may go on after SIGTERM."""
+    study: Path | None = None
+    """The folder of the study, whose tokenizers and word vectors the page shows; None: none."""
+    votes: Path | None = None
+    """JSON Lines file to which the page appends votes, as preference pairs; None: votes are not kept."""
 
     def __post_init__(self) -> None:
         if not self.is_loopback and not self.api_key:

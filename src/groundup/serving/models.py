@@ -28,6 +28,7 @@ class Model:
         version: names the weights in answers: a version of the registry, or a part of their SHA-256.
         checkpoint: the model itself.
         created: when it was loaded, in seconds since the epoch.
+        parameters: their number, before weights are rounded.
     """
 
     def __init__(self, name: str, version: str, checkpoint: Checkpoint, config: ServerConfig) -> None:
@@ -40,6 +41,7 @@ class Model:
             config: the settings of the server.
         """
         self.name, self.version, self.checkpoint, self.created = name, version, checkpoint, int(time.time())
+        self.parameters = sum(p.numel() for p in checkpoint.model.parameters())
         self._threads = 1 if is_small(checkpoint.model) else None
         self._limit = config.max_running + config.max_waiting
         self._executor = ThreadPoolExecutor(1, "model", self._limit_threads)
