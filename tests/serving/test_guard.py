@@ -124,13 +124,11 @@ def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
 def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:
     client = small.client.with_options(api_key=KEY)
     engine = small.model("text").engine
-    first, second = (client.completions.create(**LONG, stream=True) for _ in range(2))
-    next(iter(first))
+    stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
     with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
         client.completions.create(**LONG)
     assert full.value.response.headers["Retry-After"] == "1"
-    first.close()
-    second.close()
+    stream.close()
     small.until(lambda: not len(engine) and not small.app.state.traffic.active)
 
     with pytest.raises(openai.APITimeoutError):  # a request that is not a stream
