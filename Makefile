@@ -27,7 +27,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book back mend test bench bench-peers lint ui schedule serve-spam serve-chat docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book back mend test bench bench-peers lint ui schedule serve serve-spam serve-chat serve-instructions docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -105,11 +105,16 @@ ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port:
 schedule: $(READY) .git/HEAD  ## run the flows that have a schedule (retrain, monitor) until Ctrl-C
 	python -m pipelines.operate serve
 
-serve-spam: $(READY)  ## serve the champion of the spam models over HTTP, and follow promotions (port 5055)
-	python -m groundup.serving.server groundup-spam --port $(or $(PORT),5055)
+serve: $(READY)  ## serve the models in data/models with OpenAI's protocol (port 8000)
+	groundup serve --port $(or $(PORT),8000)
 
-serve-chat: $(READY)  ## serve the champion of the instruction models over HTTP, and follow promotions (port 5056)
-	python -m groundup.serving.server groundup-chat --port $(or $(PORT),5056)
+serve-spam: $(READY)  ## serve the champion of the spam models, and follow promotions (port 5055)
+	groundup serve models:/groundup-spam@champion --port $(or $(PORT),5055)
+
+serve-chat: $(READY)  ## serve the champion of the instruction models, and follow promotions (port 5056)
+	groundup serve models:/groundup-chat@champion --port $(or $(PORT),5056)
+
+serve-instructions: serve-chat  ## the same as serve-chat
 
 clean:  ## remove the environment and the tools' caches; keep data, models, reports and recorded runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dvc_plots build src/*.egg-info

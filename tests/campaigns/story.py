@@ -194,9 +194,9 @@ class Site:
     def ask(self) -> str:
         """Let the server classify two messages; return the version that answered."""
         texts = ["Are we still meeting for lunch?", "You have WON a prize! Call 09061701461 now to claim"]
-        answer = httpx.post(self.url, json={"inputs": texts}, timeout=PATIENCE)
+        answer = httpx.post(self.url, json={"model": SPAM_MODEL, "input": texts}, timeout=PATIENCE)
         answer.raise_for_status()
-        assert [one["label"] in LABELS for one in answer.json()["predictions"]] == [True, True], answer.text
+        assert [one["label"] in LABELS for one in answer.json()["data"]] == [True, True], answer.text
         return answer.headers["X-Model-Version"]
 
     def wait_for(self, version: str) -> float:
@@ -222,8 +222,9 @@ class Site:
     def serve(self) -> None:
         """Start the server, and wait until it answers."""
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}/invocations"
-        command = (sys.executable, "-m", "groundup.serving.server", SPAM_MODEL, "--port", str(port))
+        self.url = f"http://127.0.0.1:{port}/v1/classify"
+        place = f"models:/{SPAM_MODEL}@champion"
+        command = (sys.executable, "-m", "groundup.cli.main", "serve", place, "--port", str(port))
         with open(self.folder / "server.txt", "w", encoding="utf-8") as log:
             self.server = subprocess.Popen(
                 command, cwd=self.clone.path, env=self.clone.environment, stdout=log, stderr=log

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.generation.batcher import Batcher, Event
+from groundup.generation.batch_requests import Event
+from groundup.generation.batcher import Batcher
 from groundup.generation.choosing import choose
+from groundup.generation.decoding import generate
+from groundup.generation.likelihood import score
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
 from tests.tiny import random_decoder
@@ -189,7 +192,74 @@ def test_refuses_a_request_that_cannot_be_answered() -> None:
         ([], 5, "no tokens"),
         ([1] * 12, 5, "reads at most 12"),
         ([1], 0, "at least 1"),
+        ([1, 11], 5, "ids from 1 to 11; expected ids from 0 to 10"),
     ):
         with pytest.raises(BadInput, match=words):
             batcher.submit(prompt, max_new_tokens=most, sampling=Sampling(), stop_ids=[])
     assert len(batcher) == 0
+
+
+@pytest.mark.parametrize("chunk", [4, 256])
+def test_logprobs_of_prompt_and_text_are_those_of_the_whole_text(chunk: int) -> None:
+    model = random_decoder(context_length=40)
+    batcher = Batcher(model, chunk=chunk)
+    wanted = requests(6)
+    for i, (prompt, most, sampling) in enumerate(wanted):
+        batcher.submit(
+            prompt,
+            max_new_tokens=most,
+            sampling=sampling,
+            stop_ids=[],
+            logprobs=i % 3,
+            score_prompt=i % 2 == 0,
+        )
+    batcher.submit([1, 2, 3], max_new_tokens=4, sampling=Sampling(), stop_ids=[])
+    events = defaultdict(list)
+    while len(batcher):
+        for event in batcher.step():
+            events[event.request].append(event)
+    for i, (prompt, _, _) in enumerate(wanted):
+        ids = [*prompt, *(event.token for event in events[i])]
+        [expected] = score(model, [ids], top=3)
+        first, *others = events[i]
+        scored = [*first.prompt, *(event.logprob for event in events[i])]
+        if i % 2:
+            assert first.prompt == ()
+            expected = expected[-len(events[i]) :]
+        assert [one.token for one in scored] == [one.token for one in expected]
+        for one, other in zip(scored, expected, strict=True):
+            assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+            assert [p for _, p in one.top] == pytest.approx([p for _, p in other.top[: i % 3]], abs=1e-4)
+        assert all(event.prompt == () for event in others)
+    assert [event.logprob for event in events[6]] == [None] * 4
+
+
+def test_a_prompt_of_the_whole_context_can_be_scored_without_a_new_token() -> None:
+    model = random_decoder(context_length=12)
+    batcher = Batcher(model, chunk=5)
+    prompt = [i % 11 for i in range(12)]
+    batcher.submit(prompt, max_new_tokens=0, sampling=Sampling(), stop_ids=[], logprobs=1, score_prompt=True)
+    [event] = [event for _ in range(4) for event in batcher.step()]
+    assert event[:4] == (0, None, "length", None) and len(batcher) == 0
+    [expected] = score(model, [prompt])
+    assert [one.logprob for one in event.prompt] == pytest.approx([one.logprob for one in expected], abs=1e-5)
+
+
+def test_scores_that_are_not_finite_end_only_their_text() -> None:
+    model = random_decoder(context_length=40)
+    with torch.no_grad():
+        model.wte.weight[7] = torch.nan
+    batcher = Batcher(model)
+    wanted: list[Request] = [([1, 2], 5, Sampling()), ([3], 5, Sampling(1.0, seed=2))]
+    submit(batcher, wanted[0])
+    submit(batcher, ([7], 5, Sampling()))
+    submit(batcher, wanted[1])
+    found = defaultdict(list)
+    while len(batcher):
+        for event in batcher.step():
+            found[event.request].append(event)
+    assert found[1] == [Event(1, None, "error")]
+    for number, request in zip((0, 2), wanted, strict=True):
+        assert [event.token for event in found[number]] == alone(model, request)
+    with pytest.raises(BadInput, match="not finite"):
+        generate(model, [[7]], max_new_tokens=2, sampling=Sampling(), stop_ids=[])

@@ -27,6 +27,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import registry
 from tests.tiny import model_config
 
+TEA = {"input": [{"role": "user", "content": "Say it.\n\ntea"}], "max_output_tokens": 8}
 TEXTS = ["Are we still meeting for lunch?", "WIN a prize now", "ok"]
 
 
@@ -105,17 +106,25 @@ def test_instruction_model_answers_like_its_checkpoint(
 ) -> None:
     model = load(store, "models:/test-decoder/1")
     checkpoint = load_checkpoint(checkpoints["decoder"])
-    requests = [("Say it.", "tea, red"), ("Why?", "")]
-    asked = ["Say it.\n\ntea, red", "Why?"]
-    greedy = respond(checkpoint, requests, max_new_tokens=8)
-    assert model.predict(asked, params={"max_new_tokens": 8}) == greedy
-    hot = {"max_new_tokens": 8, "temperature": 5.0, "top_k": 50, "top_p": 0.9, "seed": 3}
+    asked = {"input": [{"role": "user", "content": "Say it.\n\ntea, red"}], "max_output_tokens": 8}
+    [greedy] = respond(checkpoint, [("Say it.", "tea, red")], max_new_tokens=8)
+    assert text_of(model.predict(asked)) == greedy
+    parts = [{"type": "input_text", "text": "Say it."}, {"type": "input_text", "text": "\ntea, red"}]
+    assert text_of(model.predict(asked | {"input": [{"role": "user", "content": parts}]})) == greedy
+    *deltas, last = model.predict_stream(asked)
+    assert "".join(event["delta"] for event in deltas).strip() == greedy
+    assert last["item"]["content"][0]["text"].strip() == greedy
+    hot = asked | {"temperature": 5.0, "top_p": 0.9, "custom_inputs": {"top_k": 50, "seed": 3}}
     sampling = Sampling(temperature=5.0, top_k=50, top_p=0.9, seed=3)
-    assert model.predict(asked, params=hot) == respond(
-        checkpoint, requests, max_new_tokens=8, sampling=sampling
-    )
-    assert model.predict(asked, params=hot) != greedy
-    assert {param.name for param in model.metadata.get_params_schema()} == set(INFERENCE_PARAMS)
+    [sampled] = respond(checkpoint, [("Say it.", "tea, red")], max_new_tokens=8, sampling=sampling)
+    assert text_of(model.predict(hot)) == sampled != greedy
+    experiments = [found.experiment_id for found in store.client.search_experiments()]
+    assert not store.client.search_traces(locations=experiments)  # a trace would keep the prompt
+
+
+def text_of(response: dict[str, Any]) -> str:
+    [item] = response["output"]
+    return str(item["content"][0]["text"]).strip()
 
 
 def test_pretrained_model_continues_like_its_checkpoint(
@@ -213,7 +222,7 @@ def test_adapters_are_registered_alone_and_answer_on_their_base(
     assert tags["base.folder"] == str(checkpoints["decoder"])
     expected = respond(load_checkpoint(tmp_path / "adapters"), [("Say it.", "tea")], max_new_tokens=8)
     model = load(store, "models:/test-adapters/1")
-    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    assert [text_of(model.predict(TEA))] == expected
     assert expected != respond(
         load_checkpoint(checkpoints["decoder"]), [("Say it.", "tea")], max_new_tokens=8
     )
@@ -264,11 +273,11 @@ def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("GROUNDUP_ROOT", str(project))
         model = load(store, "models:/test-trial/1")
-        assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+        assert [text_of(model.predict(TEA))] == expected
     (project / "notes").mkdir()
     monkeypatch.chdir(project / "notes")  # any folder of the project
     model = load(store, "models:/test-trial/1")
-    assert model.predict(["Say it.\n\ntea"], params={"max_new_tokens": 8}) == expected
+    assert [text_of(model.predict(TEA))] == expected
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exception, match=f"the model in {tmp_path}/data/base, which does not exist"):
         load(store, "models:/test-trial/1")

@@ -12,6 +12,7 @@ from groundup.cli.label import label
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
 from groundup.cli.score import score
+from groundup.cli.serve import serve
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.precision import SMALL, Weights, is_small, round_weights
@@ -35,6 +36,7 @@ in the project's folder, or give --model.
   groundup score letter.txt
   groundup models
   groundup plan
+  groundup serve
   groundup doctor
 """
 app = typer.Typer(
@@ -271,7 +273,7 @@ def doctor() -> None:
             typer.echo(f"{folder}: not usable: {error}")
 
 
-for command in (registered.models, registered.promote, registered.rollback, trace, reproduce, plan):
+for command in (registered.models, registered.promote, registered.rollback, trace, reproduce, plan, serve):
     app.command()(command)
 
 

@@ -8,49 +8,22 @@ batch by one token. So a long prompt does not stall the others, and a new one wa
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.generation.choosing import check_room, choose
+from groundup.generation.batch_requests import BatchRequest, Event
+from groundup.generation.choosing import check_room, choose_each
+from groundup.generation.logprobs import token_logprobs
 from groundup.generation.sampling import Sampling
 from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
 
 CHUNK = 256  # tokens of a prompt that are read in one pass, which bounds the memory of its attention
 GROWTH = 64  # the capacity of the cache is a multiple of it, so that it seldom grows
-
-
-class Event(NamedTuple):
-    """What a step did for one request.
-
-    Attributes:
-        request: its number, as `submit` returned it.
-        token: the new token; None if it was a stop token.
-        finish: why the text ends here: "stop" for a stop token, "length" for `max_new_tokens` or a full context;
-            None if it goes on.
-    """
-
-    request: int
-    token: int | None
-    finish: Literal["stop", "length"] | None
-
-
-@dataclass(eq=False)  # so that no Python code runs while a request is removed from the queue
-class _Request:
-    number: int
-    prompt: Sequence[int]
-    max_new_tokens: int
-    sampling: Sampling
-    stop_ids: frozenset[int]
-    generator: torch.Generator
-    known: int = 0  # positions in the cache
-    written: int = 0  # tokens chosen
-    last: int = -1  # the last token chosen, which is not in the cache yet
 
 
 class Batcher:
@@ -93,36 +66,61 @@ class Batcher:
             chunk,
         )
         self._cache, self._given = cache, cache
-        self._waiting: deque[_Request] = deque()
-        self._reading: _Request | None = None
-        self._running: list[_Request] = []
+        self._waiting: deque[BatchRequest] = deque()
+        self._reading: BatchRequest | None = None
+        self._running: list[BatchRequest] = []
         self._cancelled: deque[int] = deque()
         self._numbers = count()
         self._read_before = False  # the last step read prompts, so the running texts come next
 
     def submit(
-        self, prompt: Sequence[int], *, max_new_tokens: int, sampling: Sampling, stop_ids: Collection[int]
+        self,
+        prompt: Sequence[int],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling,
+        stop_ids: Collection[int],
+        logprobs: int | None = None,
+        score_prompt: bool = False,
     ) -> int:
         """Add a request, and return its number.
 
         Args:
             prompt: token ids.
-            max_new_tokens: largest number of new tokens, at least 1.
+            max_new_tokens: largest number of new tokens, at least 1; 0 if only the prompt is to be scored.
             sampling: how tokens are chosen.
             stop_ids: tokens that end the text.
+            logprobs: report the log-probability of each token and of this many most likely ones; None: report none.
+            score_prompt: report those of the prompt too; the cache must not contain a part of it.
 
         Raises:
-            BadInput: the prompt is empty or leaves no space in the context, or no new token is wanted.
+            BadInput: the prompt is empty, has an id outside the vocabulary, or leaves no space in the context; or no
+                new token is wanted.
         """
-        if max_new_tokens < 1:
+        config = self.model.config
+        if max_new_tokens < (0 if score_prompt else 1):
             raise BadInput(f"max_new_tokens is {max_new_tokens}; expected at least 1: correct it.")
         if not prompt:
             raise BadInput("a prompt has no tokens; expected at least one: give some text.")
-        check_room(len(prompt), self.model.config.context_length)
+        if not 0 <= min(prompt) <= max(prompt) < config.vocab_size:
+            raise BadInput(
+                f"a prompt has ids from {min(prompt)} to {max(prompt)}; expected ids from 0 to "
+                f"{config.vocab_size - 1}: encode the text with the model's tokenizer."
+            )
+        check_room(len(prompt), config.context_length + (max_new_tokens == 0))
         generator = torch.Generator().manual_seed(sampling.seed)
         number = next(self._numbers)
         self._waiting.append(
-            _Request(number, prompt, max_new_tokens, sampling, frozenset(stop_ids), generator)
+            BatchRequest(
+                number,
+                prompt,
+                max_new_tokens,
+                sampling,
+                frozenset(stop_ids),
+                generator,
+                logprobs,
+                score_prompt,
+            )
         )
         return number
 
@@ -134,15 +132,23 @@ class Batcher:
         """Return the number of requests that are not finished."""
         return len(self._waiting) + len(self._running) + (self._reading is not None)
 
+    @property
+    def waiting(self) -> int:
+        """Number of requests that have no place yet."""
+        return len(self._waiting)
+
+    @property
+    def positions(self) -> int:
+        """Number of positions that the cache has space for, in all rows."""
+        cache = self._cache
+        return 0 if cache is None else cache.tokens.numel()
+
     @torch.inference_mode()
     def step(self) -> list[Event]:
         """Read about `chunk` tokens of new prompts; if there are none, or after that, extend every text by one token.
 
         Returns:
             At most one event per request.
-
-        Raises:
-            BadInput: the model's logits are not finite.
         """
         self._drop_cancelled()
         events: list[Event] = []
@@ -201,9 +207,9 @@ class Batcher:
                 self._reading.known = 0 if self._given is None else int(self._given.lengths[0])
         return self._reading is not None
 
-    def _room(self, request: _Request) -> int:
+    def _room(self, request: BatchRequest) -> int:
         """Return the capacity of the cache that a request needs; its last token is not read."""
-        most = len(request.prompt) + request.max_new_tokens - 1
+        most = len(request.prompt) + max(request.max_new_tokens - 1, 0)
         return min(self.model.config.context_length, -(-most // GROWTH) * GROWTH)
 
     def _reserve(self, rows: int, capacity: int) -> None:
@@ -238,17 +244,23 @@ class Batcher:
         piece = request.prompt[request.known : request.known + self.chunk]
         x = self.model(torch.tensor([list(piece)], device=cache.tokens.device), cache)
         cache.lengths += len(piece)
+        if request.score_prompt:
+            following = request.prompt[request.known + 1 : request.known + 1 + len(piece)]
+            logits = self.model.logits(x[0, : len(following)])
+            request.scored += token_logprobs(logits, following, request.logprobs or 0)
         request.known += len(piece)
         if request.known < len(request.prompt):
             return len(piece), []
         self._reading = None
+        if request.max_new_tokens == 0:
+            return len(piece), [Event(request.number, None, "length", prompt=tuple(request.scored))]
         self._running.append(request)
-        events = self._choose(x[:, -1], [request])
-        if events[0].finish is not None:
+        [event] = self._choose(x[:, -1], [request])
+        if event.finish is not None:
             self._leave(row)
-        return len(piece), events
+        return len(piece), [event._replace(prompt=tuple(request.scored))]
 
-    def _choose(self, x: Tensor, requests: Sequence[_Request]) -> list[Event]:
+    def _choose(self, x: Tensor, requests: Sequence[BatchRequest]) -> list[Event]:
         """Choose the next token of each request from the hidden states (n, C) of its last one."""
         logits = self.model.logits(x)
         # the settings, without the seed, and the rows that have them
@@ -258,12 +270,22 @@ class Batcher:
         events: dict[int, Event] = {}
         for sampling, rows in alike.items():
             some = logits if len(rows) == len(logits) else logits[rows]
-            tokens = choose(some, sampling, [requests[row].generator for row in rows]).tolist()
+            tokens = choose_each(some, sampling, [requests[row].generator for row in rows])
             for row, token in zip(rows, tokens, strict=True):
                 events[row] = self._event(requests[row], token)
+        wanted = [row for row, event in events.items() if event.token is not None]
+        wanted = [row for row in wanted if requests[row].logprobs is not None]
+        if wanted:
+            most = max(requests[row].logprobs or 0 for row in wanted)
+            scored = token_logprobs(logits[wanted], [requests[row].last for row in wanted], most)
+            for row, found in zip(wanted, scored, strict=True):
+                alternatives = found.top[: requests[row].logprobs]
+                events[row] = events[row]._replace(logprob=found._replace(top=alternatives))
         return [events[row] for row in range(len(requests))]
 
-    def _event(self, request: _Request, token: int) -> Event:
+    def _event(self, request: BatchRequest, token: int | None) -> Event:
+        if token is None:
+            return Event(request.number, None, "error")
         request.last = token
         request.written += 1
         if token in request.stop_ids:

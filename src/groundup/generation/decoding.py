@@ -3,11 +3,14 @@
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import replace
 
+import torch
+
 from groundup.generation.batcher import Batcher
 from groundup.generation.detokenizer import Detokenizer
 from groundup.generation.sampling import SEEDS, Sampling
 from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
+from groundup.nn.transformer import check_finite
 from groundup.tokenizers.loading import Tokenizer
 
 RUNNING = 64  # more rows gain little speed, but each takes memory for its keys and values
@@ -59,6 +62,8 @@ def stream(
         while ended:
             batcher.cancel(ended.pop())
         events = batcher.step()
+        if any(event.finish == "error" for event in events):
+            check_finite(torch.tensor(torch.nan))
         yield {event.request: event.token for event in events if event.token is not None}
 
 
@@ -119,6 +124,8 @@ def generate_text(
             texts[row].add([token])
             if texts[row].stopped:
                 ended.add(row)
+    for text in texts:
+        text.finish()
     return [text.text for text in texts]
 
 

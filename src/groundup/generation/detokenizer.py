@@ -14,16 +14,19 @@ class Detokenizer:
     of a stop string until it is one or is not.
 
     Attributes:
-        text: the text so far, including what is held back.
+        text: the complete characters so far, including what is held back for a stop string.
         offsets: where each token begins in the text, in characters.
-        stopped: whether a stop string was found; it is not part of the text.
+        stopped: whether a stop string was found; neither it nor anything after it is part of the text.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
         self.text, self.stopped = "", False
         self.offsets: list[int] = []
-        self._tokenizer, self._stop = tokenizer, [text for text in stop if text]
-        self._ids: list[int] = []
+        self._decode, self._stop = tokenizer.decode, stop
+        # The last token whose text is complete, since it may decide how the next one is written, and those after it;
+        # and the number of characters of their text that are in `text`.
+        self._recent: list[int] = []
+        self._known = 0
         self._shown = 0
 
     def add(self, ids: Iterable[int]) -> str:
@@ -31,27 +34,38 @@ class Detokenizer:
         for token in ids:
             if self.stopped:
                 break
-            self.offsets.append(len(self.text.rstrip(INCOMPLETE)))
-            self._ids.append(token)
-            self.text = self._tokenizer.decode(self._ids)
-            found = [place for place in map(self.text.find, self._stop) if place >= 0]
-            if found:
-                self.text, self.stopped = self.text[: min(found)], True
-        return self._show(self.text if self.stopped else self._certain())
+            self.offsets.append(len(self.text))
+            self._recent.append(token)
+            recent = self._decode(self._recent)
+            if not recent.endswith(INCOMPLETE):
+                self._append(recent[self._known :])
+                self._recent, self._known = [token], len(self._decode([token]))
+        return self._show(0 if self.stopped else self._doubtful())
 
     def finish(self) -> str:
         """Return the text that was held back, now that no more tokens follow."""
-        return self._show(self.text)
+        if not self.stopped:
+            self._append(self._decode(self._recent)[self._known :])
+        return self._show(0)
 
-    def _show(self, text: str) -> str:
-        piece = text[self._shown :]
-        self._shown += len(piece)
+    def _append(self, text: str) -> None:
+        before = len(self.text)
+        self.text += text
+        places = [self.text.find(stop, max(before - len(stop) + 1, 0)) for stop in self._stop]
+        found = [place for place in places if place >= 0]
+        if found:
+            self.text, self.stopped = self.text[: min(found)], True
+
+    def _show(self, held_back: int) -> str:
+        end = max(len(self.text) - held_back, self._shown)
+        piece = self.text[self._shown : end]
+        self._shown = end
         return piece
 
-    def _certain(self) -> str:
-        """Return the text without what further tokens may change."""
-        text = self.text.rstrip(INCOMPLETE)
-        for length in range(min(max(map(len, self._stop), default=1) - 1, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stop):
-                return text[:-length]
-        return text
+    def _doubtful(self) -> int:
+        """Return the length of the longest end of the text with which a stop string begins."""
+        longest = max(map(len, self._stop), default=1) - 1
+        for length in range(min(longest, len(self.text)), 0, -1):
+            if any(stop.startswith(self.text[-length:]) for stop in self._stop):
+                return length
+        return 0

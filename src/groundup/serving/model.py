@@ -1,16 +1,20 @@
-"""The project's models behind MLflow's predict interface: a list of texts in, answers out.
+"""The project's models behind MLflow's interfaces: texts in, answers out.
 
 The folder of a registered model has a copy of this file, the package's source and the checkpoint (the weights or a
 pointer to them). MLflow runs the copy to get its model ("models from code"), so nothing is pickled.
 """
 
 import os
+import uuid
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pydantic
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
+from groundup.errors import BadInput
 from groundup.generation.sampling import CONTINUATION_PARAMS, INFERENCE_PARAMS, Sampling
 from groundup.text.labels import label_of
 from groundup.tracking.pointers import ROOT_VARIABLE, complete
@@ -23,7 +27,11 @@ class Judgement(pydantic.BaseModel):
     spam_probability: float
 
 
-class _Served(mlflow.pyfunc.PythonModel):
+class _Checkpoint:
+    """The checkpoint of a served model."""
+
+    checkpoint: Any
+
     def load_context(self, context: Any) -> None:
         from groundup.checkpoint import load_checkpoint
 
@@ -46,7 +54,7 @@ def _find_base(pointer: Path, model: Path) -> Path:
     return next((root / pointer for root in roots if (root / pointer).is_dir()), given / pointer)
 
 
-class ServedClassifier(_Served):
+class ServedClassifier(_Checkpoint, mlflow.pyfunc.PythonModel):
     """Classifies messages as ham or spam."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Judgement]:
@@ -57,20 +65,72 @@ class ServedClassifier(_Served):
         return [Judgement(label=label_of(p), spam_probability=p) for p in probabilities]
 
 
-class ServedInstructions(_Served):
-    """Answers instructions. If an instruction has an input, a blank line separates them."""
+class ServedInstructions(_Checkpoint, mlflow.pyfunc.ResponsesAgent):
+    """Answers conversations, with MLflow's interface for agents, which is that of OpenAI's responses.
 
-    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
-        """Return one response per instruction, in order; `params` override those in INFERENCE_PARAMS."""
-        from groundup.tasks.instructions import respond
+    A request may also set max_output_tokens, temperature and top_p, and in custom_inputs top_k and seed.
+    """
 
-        requests = [(head, tail) for head, _, tail in (text.partition("\n\n") for text in model_input)]
-        chosen = INFERENCE_PARAMS | (params or {})
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+        """Return the answer to the last message."""
+        events = self.predict_stream(request)
+        return ResponsesAgentResponse(
+            output=[event.item for event in events if event.type == "response.output_item.done"]
+        )
+
+    def predict_stream(
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        """Yield the answer to the last message piece by piece, and at last as a whole."""
+        from groundup.generation.decoding import stream_text
+
+        given = {
+            "max_new_tokens": request.max_output_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+        }
+        chosen = INFERENCE_PARAMS | {name: value for name, value in given.items() if value is not None}
+        chosen |= request.custom_inputs or {}
         max_new_tokens = int(chosen.pop("max_new_tokens"))
-        return respond(self.checkpoint, requests, max_new_tokens=max_new_tokens, sampling=Sampling(**chosen))
+        checkpoint, item, answer = self.checkpoint, f"msg_{uuid.uuid4().hex}", ""
+        for piece in stream_text(
+            checkpoint.model,
+            checkpoint.tokenizer,
+            checkpoint.prompter().dialogue([_message(one.model_dump()) for one in request.input]),
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(**chosen),
+            stop_ids=checkpoint.answer_ends,
+        ):
+            piece = piece if answer else piece.lstrip()
+            if piece:
+                answer += piece
+                yield ResponsesAgentStreamEvent(**self.create_text_delta(piece, item))
+        output = self.create_text_output_item(answer, item)
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=output)
 
 
-class ServedContinuation(_Served):
+for _name in ("predict", "predict_stream"):  # MLflow would keep the conversations in its store, as traces
+    _untraced = mlflow.trace(sampling_ratio_override=0.0)(getattr(ServedInstructions, _name))
+    setattr(ServedInstructions, _name, _untraced)
+
+
+def _message(item: dict[str, Any]) -> dict[str, str]:
+    """Return the role and the text of an item of a conversation.
+
+    Raises:
+        BadInput: it is something else than a message of text.
+    """
+    content = item.get("content")
+    parts = [{"text": content}] if isinstance(content, str) else content or []
+    if "role" not in item or not all(isinstance(part.get("text"), str) for part in parts):
+        raise BadInput(
+            "the conversation has an item that is not a message of text; expected only such: remove it."
+        )
+    role = "system" if item["role"] == "developer" else item["role"]
+    return {"role": role, "content": "\n".join(part["text"] for part in parts)}
+
+
+class ServedContinuation(_Checkpoint, mlflow.pyfunc.PythonModel):
     """Continues texts."""
 
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:

@@ -126,7 +126,7 @@ def register(
             model_config={"kind": kind_of(config), "base": [] if pointer is None else [pointer]},
             code_paths=[str(PACKAGE)],
             pip_requirements=_requirements(),
-            input_example=(input_example, dict(params)) if params else input_example,
+            input_example=_example(config, input_example, params),
             registered_model_name=name,
             prompts=list(prompts) or None,
         )
@@ -145,6 +145,18 @@ def register(
     for tag, value in facts.items():
         client.set_model_version_tag(name, version, tag, value)
     return version
+
+
+def _example(config: Mapping[str, Any], texts: list[str], params: Mapping[str, Any]) -> Any:
+    """Return an example of a request to a model, in the form that serving/model.py expects of its kind."""
+    if kind_of(config) != "decoder":
+        return (texts, dict(params)) if params else texts
+    names = {"max_new_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
+    return {
+        "input": [{"role": "user", "content": texts[0]}],
+        **{names[name]: value for name, value in params.items() if name in names},
+        "custom_inputs": {name: value for name, value in params.items() if name not in names},
+    }
 
 
 def kind_of(config: Mapping[str, Any]) -> str:

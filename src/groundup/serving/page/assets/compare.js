@@ -1,0 +1,68 @@
+// Two models answer blindly; the vote is kept as a preference pair.
+
+import { ask, reply } from "/assets/api.js";
+import { $, $$, announce, el, handle, number } from "/assets/dom.js";
+
+export function setUpCompare(section, overview) {
+  const form = $(section, "form"), result = $(section, ".result"), revealed = $(section, ".revealed");
+  const cards = $$(section, ".answers article"), buttons = $$(section, ".votes button"), standings = $(section, ".standings");
+  const [one, other] = $$(form, "select"), error = $(section, ".error");
+  let asked = null;
+
+  const enable = (on) => buttons.forEach((button) => { button.disabled = !on; });
+
+  function show({ models }) {
+    const names = Object.keys(models);
+    standings.hidden = !names.length;
+    $(standings, "table").replaceChildren(
+      el("thead", {}, el("tr", {}, ...["Model", "Won", "Lost", "Tied"].map((title, n) =>
+        el("th", { scope: "col", class: n ? "n" : null }, title)))),
+      el("tbody", {}, ...names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
+        ...["won", "lost", "tied"].map((key) => el("td", { class: "n" }, String(models[name][key])))))));
+  }
+
+  handle(form, error, async (signal) => {
+    if (one.value === other.value) throw new Error("Choose two different models.");
+    const models = [one.value, other.value];
+    if (crypto.getRandomValues(new Uint8Array(1))[0] % 2) models.reverse();
+    const prompt = $(form, "textarea").value;
+    asked = { prompt, models, answers: ["", ""] };
+    const mine = asked;
+    result.hidden = false;
+    revealed.textContent = "";
+    enable(false);
+    cards.forEach((card) => { $(card, ".text").textContent = $(card, ".name").textContent = ""; card.classList.remove("won"); });
+    // nothing is shown before both are there, since the speed would tell which is which
+    await Promise.all(models.map(async (model, place) => {
+      const body = { model, messages: [{ role: "user", content: prompt }], temperature: number(form, "temperature") || 0,
+        max_completion_tokens: 200 };
+      for await (const piece of reply(body, signal)) mine.answers[place] += piece;
+    }));
+    cards.forEach((card, place) => { $(card, ".text").textContent = mine.answers[place].trim() || "(no answer)"; });
+    enable(overview.keeps_votes);
+    if (!overview.keeps_votes) revealed.textContent = "This server keeps no votes.";
+    announce("Both have answered.");
+  });
+
+  async function vote(better) {
+    enable(false);
+    try {
+      const { models } = await ask("/inspect/votes", { ...asked, better });
+      cards.forEach((card, place) => {
+        $(card, ".name").textContent = asked.models[place];
+        card.classList.toggle("won", place === better);
+      });
+      revealed.textContent = better === null ? `A tie between ${asked.models.join(" and ")}.`
+        : `You prefer ${asked.models[better]} to ${asked.models[1 - better]}.`;
+      show({ models });
+    } catch (problem) {
+      error.textContent = problem.message;
+      error.hidden = false;
+      enable(true);
+    }
+  }
+
+  buttons.forEach((button) => button.addEventListener("click", () =>
+    vote(button.dataset.better === "" ? null : Number(button.dataset.better))));
+  if (overview.keeps_votes) ask("/inspect/votes").then(show, () => {});
+}

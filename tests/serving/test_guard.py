@@ -1,0 +1,170 @@
+"""What reaches the models, and what becomes of everything else: always an answer in OpenAI's form."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from groundup.errors import BadInput
+from groundup.serving.config import ServerConfig
+from tests.serving.running import CONFIG, Running, running, tiny_models
+
+KEY = "s3cret"
+LONG = {"model": "text", "prompt": "tea", "max_tokens": 190, "temperature": 1}
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Running]:
+    """A server with a key and low limits."""
+    config = replace(CONFIG, api_key=KEY, max_running=1, max_waiting=1, max_body=2000)
+    with running(tiny_models(config), config) as found:
+        yield found
+
+
+def post(
+    server: Running, content: Any = None, path: str = "/v1/completions", **headers: str
+) -> httpx.Response:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    given = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    return httpx.post(server.url + path, content=body, headers=given, timeout=60)
+
+
+def refused(response: httpx.Response, status: int, words: str) -> None:
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert (
+        words in error["message"]
+        and "Traceback" not in response.text
+        and "/site-packages" not in response.text
+    )
+    assert len(response.content) < 2500
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not a JSON object"),
+        (b"{", "not valid JSON"),
+        (b"[1]", "JSON object"),
+        (b'"text"', "JSON object"),
+        (b'{"model": "text", "prompt": "\xff"}', "cannot be read"),
+        (b'{"model": "text", "prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "cannot be read"),
+        (b'{"model": "text", "prompt": "\\ud800"}', "half a surrogate pair"),
+        (b'{"model": "text", "prompt": "a", "\\ud800": 1}', "not a JSON object"),
+        (b'{"model": "text", "prompt": "a", "temperature": NaN}', "temperature"),
+        (b'{"model": "text", "prompt": "a", "top_p": Infinity}', "top_p"),
+        (b'{"model": "text", "prompt": "a", "seed": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (b'{"model": "text", "prompt": "a", "' + b"x" * 100_000 + b'": 1}', "unknown parameter xxx"),
+    ],
+)  # fmt: skip
+def test_bodies_that_are_not_requests(server: Running, body: bytes, words: str) -> None:
+    refused(post(server, body), 400, words)
+
+
+def test_other_sites_and_other_forms(server: Running) -> None:
+    good = {"model": "text", "prompt": "a", "max_tokens": 1}
+    assert post(server, good).status_code == 200
+    assert post(server, good, Origin=server.url).status_code == 200
+    for host in ("127.0.0.1", "localhost:1", "[::1]:80"):
+        assert post(server, good, Host=host).status_code == 200
+    refused(post(server, good, Host="rebound.example"), 403, "expected 127.0.0.1")
+    refused(post(server, good, Host="127.0.0.1.example"), 403, "expected 127.0.0.1")
+    refused(post(server, good, Origin="https://site.example"), 403, "site.example")
+    refused(post(server, good, Origin="null"), 403, "null")
+    refused(post(server, good, Content_Type="text/plain"), 400, "Content-Type: application/json")
+    refused(post(server, good, path="/v1/nothing"), 404, "Not Found")
+    refused(httpx.get(f"{server.url}/v1/completions"), 405, "Method Not Allowed")
+    assert not any(name.startswith("access-control") for name in post(server, good).headers)
+
+
+def test_every_answer_has_an_id(server: Running) -> None:
+    assert post(server, {}, X_Request_Id="my-1").headers["X-Request-Id"] == "my-1"
+    made = [post(server, {}, X_Request_Id="x y").headers["X-Request-Id"] for _ in range(2)]
+    assert len({*made, "x y"}) == 3 and all(one.startswith("req_") for one in made)
+
+
+def test_a_key_is_demanded_where_there_is_one(small: Running) -> None:
+    for key in ("", "Bearer", "Bearer wrong", f"Basic {KEY}"):
+        response = post(small, {"model": "text", "prompt": "a"}, Authorization=key)
+        refused(response, 401, "API key")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/health", "/ready")] == [200, 200]
+    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/metrics", "/openapi.json")] == [
+        401,
+        401,
+    ]
+    answer = post(small, {"model": "text", "prompt": "a"}, Authorization=f"Bearer {KEY}")
+    assert answer.status_code == 200
+    assert ServerConfig(api_key="ключ").admits(
+        "ключ".encode().decode("latin-1")
+    )  # as a header's bytes arrive
+    for host in ("0.0.0.0", "192.0.2.1", "::", "example.org"):
+        with pytest.raises(BadInput, match="can be reached from other machines"):
+            ServerConfig(host=host)
+    assert ServerConfig(host="::1").is_loopback and not ServerConfig(host="::", api_key="k").is_loopback
+
+
+def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
+    def parts() -> Iterator[bytes]:
+        for _ in range(50):
+            yield b"x" * 2**20
+
+    key = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    for content in (b"x" * 2001, b"x" * 50_000_000, parts()):
+        refused(
+            httpx.post(f"{small.url}/v1/chat/completions", content=content, headers=key), 413, "2000 bytes"
+        )
+
+
+def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:
+    client = small.client.with_options(api_key=KEY)
+    engine = small.model("text").engine
+    stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
+    with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
+        client.completions.create(**LONG)
+    assert full.value.response.headers["Retry-After"] == "1"
+    stream.close()
+    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+
+    with pytest.raises(openai.APITimeoutError):  # a request that is not a stream
+        client.with_options(timeout=0.05).completions.create(**LONG, n=2)
+    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+    small.until(lambda: not engine.positions)
+
+
+def test_an_answer_takes_no_longer_than_allowed() -> None:
+    config = replace(CONFIG, max_seconds=0.05)
+    with running(tiny_models(config), config) as server:
+        response = post(server, LONG | {"n": 32})
+        refused(response, 504, "longer than 0.05 s")
+        assert response.headers["x-should-retry"] == "false"
+        with pytest.raises(openai.APIError, match=r"longer than 0\.05 s"):
+            list(server.client.completions.create(**LONG, n=32, stream=True))
+        server.until(lambda: not len(server.model("text").engine))
+
+
+def test_metrics_and_log_say_how_much_but_not_what(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+    def read() -> dict[str, float]:
+        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        return {
+            key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+        }
+
+    caplog.set_level("INFO", "groundup.serving")
+    before = read()
+    server.client.completions.create(model="text", prompt="tea tea tea", max_tokens=3, temperature=0)
+    after = read()
+    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    assert grown['groundup_requests_total{route="/v1/completions",status="200"}'] == 1
+    assert grown['groundup_tokens_total{kind="generated",model="text"}'] == 3
+    read_tokens = len(server.model("text").checkpoint.tokenizer.encode("tea tea tea"))
+    assert grown['groundup_tokens_total{kind="prompt",model="text"}'] == read_tokens
+    assert grown['groundup_first_token_seconds_count{model="text"}'] == 1
+    assert after['groundup_running{model="text"}'] == after['groundup_waiting{model="spam"}'] == 0
+    [line] = [record.getMessage() for record in caplog.records if "POST" in record.getMessage()]
+    assert "/v1/completions 200" in line and "tea" not in line
