@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 # the scripts of an environment contain the path of its folder; it is corrected if the project was moved or copied
 MADE_IN := $(shell sed -n '1,2s|^[^/]*\(/.*\)/bin/python.*|\1|p' $(VENV)/bin/pip 2>/dev/null | tail -1)
 MOVED  := $(if $(MADE_IN),$(shell [ "$(MADE_IN)" -ef $(VENV) ] || echo moved))
+# the index of another build of torch, such as https://download.pytorch.org/whl/cpu; nothing else is taken from it
+TORCH_INDEX ?=
 # the environment is made with the first of these on PATH that is new enough, or with another one: make PYTHON=/path/to/python test
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 
@@ -84,7 +86,7 @@ bench: $(READY)  ## compare the speed with other programs (a part: make bench AR
 	@python -m tests.benchmarks $(ARGS)
 
 bench-peers: $(READY)  ## also install llama.cpp for make bench; it is compiled, which takes long
-	python -m pip install --quiet --constraint requirements.lock --no-build-isolation --editable '.[bench]'
+	python -m pip install --quiet --no-build-isolation --editable '.[bench]'
 
 lint: $(READY)  ## check style, types and import contracts, and that the generated pages are current
 	ruff check .
@@ -119,10 +121,9 @@ clean:  ## remove the environment and the tools' caches; keep data, models, repo
 	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: $(READY)  ## update requirements.lock from pyproject.toml (newest versions: make lock ARGS=--upgrade)
-	pip-compile --quiet --extra dev --allow-unsafe --strip-extras --no-annotate --no-header --no-emit-options \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) --output-file requirements.lock pyproject.toml
-	@# the build of torch ("+cpu") depends on the machine and does not belong in the lock; comments are removed too
-	@sed -i.bak -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.bak
+	@# for all platforms and newer Pythons, with the hashes of all files; torch is apart, since its build depends on the machine
+	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --extra dev \
+	  --no-emit-package torch --no-annotate --no-header $(ARGS) --output-file requirements.lock pyproject.toml
 
 plots-template: $(READY)  ## rebuild .dvc/plots/offline.html, with which `dvc plots show` works offline
 	python -m pip install --quiet vl-convert-python==1.9.0.post1
@@ -156,7 +157,9 @@ $(READY): requirements.lock pyproject.toml $(MOVED)
 	  echo "$(VENV) was made in $(MADE_IN): correcting its scripts and its path to the source"; \
 	  rm -f $@; "$(BIN)/python" -c "$$CORRECT_SCRIPTS" "$(MADE_IN)" $(VENV); fi
 	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
+	  $(shell sed -n 's/^ *"\(torch==[^"]*\)",.*/\1/p' pyproject.toml)
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

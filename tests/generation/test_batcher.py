@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.generation.batcher import Batcher, Event
+from groundup.generation.batch_requests import Event
+from groundup.generation.batcher import Batcher
 from groundup.generation.choosing import choose
 from groundup.generation.decoding import generate
 from groundup.generation.likelihood import score

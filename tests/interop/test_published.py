@@ -169,7 +169,7 @@ def test_answers_stop_where_those_of_transformers_do(tmp_path: Path) -> None:
         [item] = served.predict(request).output
         assert item.content[0]["text"].strip() == answer.rstrip("\N{REPLACEMENT CHARACTER}")
     chat = Chat(checkpoint, Sampling(), 40)
-    assert chat.conversation is not None and set(ends) <= chat.conversation.stop_ids
+    assert chat.conversation is not None and set(ends) <= set(chat.conversation.stop_ids)
     assert "".join(chat.instructed("Say", "tea")).strip() == expected[0]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from groundup.cli.checkpoints import MODELS, STUDY_MODELS
 from groundup.errors import BadInput
 from groundup.generation.precision import Weights
 
@@ -60,15 +61,11 @@ def serve(
       groundup serve data/transfer/models/dpo --port 8080
       groundup serve models:/groundup-chat@champion models:/groundup-spam@champion
     """
-    try:
-        from groundup.serving.app import make_app
-        from groundup.serving.config import ServerConfig
-        from groundup.serving.loading import load_models
-        from groundup.serving.running import serve as run
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"the server needs the package {error.name}, which is not installed: pip install 'groundup[serve]'"
-        ) from error
+    from groundup.serving.app import make_app
+    from groundup.serving.config import ServerConfig
+    from groundup.serving.loading import load_models
+    from groundup.serving.running import serve as run
+
     config = ServerConfig(
         host=host,
         port=port,
@@ -100,8 +97,6 @@ def _key(file: Path | None) -> str | None:
 
 
 def _defaults() -> list[str]:
-    from groundup.cli.main import MODELS, STUDY_MODELS
-
     folders = [*(MODELS / name for name in DEFAULTS), *(STUDY_MODELS / name for name in STUDY_DEFAULTS)]
     found = [str(folder) for folder in folders if (folder / "config.json").is_file()]
     if not found:

@@ -8,57 +8,22 @@ batch by one token. So a long prompt does not stall the others, and a new one wa
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.generation.choosing import check_room, choose
-from groundup.generation.logprobs import TokenLogprob, token_logprobs
+from groundup.generation.batch_requests import BatchRequest, Event
+from groundup.generation.choosing import check_room, choose_each
+from groundup.generation.logprobs import token_logprobs
 from groundup.generation.sampling import Sampling
 from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
 
 CHUNK = 256  # tokens of a prompt that are read in one pass, which bounds the memory of its attention
 GROWTH = 64  # the capacity of the cache is a multiple of it, so that it seldom grows
-
-
-class Event(NamedTuple):
-    """What a step did for one request.
-
-    Attributes:
-        request: its number, as `submit` returned it.
-        token: the new token; None if it was a stop token.
-        finish: why the text ends here: "stop" for a stop token, "length" for `max_new_tokens` or a full context,
-            "error" if the model's scores of the next token are not finite; None if it goes on.
-        logprob: of the new token, if the request asked for it.
-        prompt: of each token of the prompt except the first, if the request asked for it; only in its first event.
-    """
-
-    request: int
-    token: int | None
-    finish: Literal["stop", "length", "error"] | None
-    logprob: TokenLogprob | None = None
-    prompt: Sequence[TokenLogprob] = ()
-
-
-@dataclass(eq=False)  # so that no Python code runs while a request is removed from the queue
-class _Request:
-    number: int
-    prompt: Sequence[int]
-    max_new_tokens: int
-    sampling: Sampling
-    stop_ids: frozenset[int]
-    generator: torch.Generator
-    logprobs: int | None = None  # alternatives to report with each new token; None: report nothing
-    score_prompt: bool = False
-    scored: list[TokenLogprob] = field(default_factory=list)  # tokens of the prompt
-    known: int = 0  # positions in the cache
-    written: int = 0  # tokens chosen
-    last: int = -1  # the last token chosen, which is not in the cache yet
 
 
 class Batcher:
@@ -101,9 +66,9 @@ class Batcher:
             chunk,
         )
         self._cache, self._given = cache, cache
-        self._waiting: deque[_Request] = deque()
-        self._reading: _Request | None = None
-        self._running: list[_Request] = []
+        self._waiting: deque[BatchRequest] = deque()
+        self._reading: BatchRequest | None = None
+        self._running: list[BatchRequest] = []
         self._cancelled: deque[int] = deque()
         self._numbers = count()
         self._read_before = False  # the last step read prompts, so the running texts come next
@@ -146,7 +111,7 @@ class Batcher:
         generator = torch.Generator().manual_seed(sampling.seed)
         number = next(self._numbers)
         self._waiting.append(
-            _Request(
+            BatchRequest(
                 number,
                 prompt,
                 max_new_tokens,
@@ -242,7 +207,7 @@ class Batcher:
                 self._reading.known = 0 if self._given is None else int(self._given.lengths[0])
         return self._reading is not None
 
-    def _room(self, request: _Request) -> int:
+    def _room(self, request: BatchRequest) -> int:
         """Return the capacity of the cache that a request needs; its last token is not read."""
         most = len(request.prompt) + max(request.max_new_tokens - 1, 0)
         return min(self.model.config.context_length, -(-most // GROWTH) * GROWTH)
@@ -295,7 +260,7 @@ class Batcher:
             self._leave(row)
         return len(piece), [event._replace(prompt=tuple(request.scored))]
 
-    def _choose(self, x: Tensor, requests: Sequence[_Request]) -> list[Event]:
+    def _choose(self, x: Tensor, requests: Sequence[BatchRequest]) -> list[Event]:
         """Choose the next token of each request from the hidden states (n, C) of its last one."""
         logits = self.model.logits(x)
         # the settings, without the seed, and the rows that have them
@@ -305,7 +270,7 @@ class Batcher:
         events: dict[int, Event] = {}
         for sampling, rows in alike.items():
             some = logits if len(rows) == len(logits) else logits[rows]
-            tokens = _choose_each(some, sampling, [requests[row].generator for row in rows])
+            tokens = choose_each(some, sampling, [requests[row].generator for row in rows])
             for row, token in zip(rows, tokens, strict=True):
                 events[row] = self._event(requests[row], token)
         wanted = [row for row, event in events.items() if event.token is not None]
@@ -318,7 +283,7 @@ class Batcher:
                 events[row] = events[row]._replace(logprob=found._replace(top=alternatives))
         return [events[row] for row in range(len(requests))]
 
-    def _event(self, request: _Request, token: int | None) -> Event:
+    def _event(self, request: BatchRequest, token: int | None) -> Event:
         if token is None:
             return Event(request.number, None, "error")
         request.last = token
@@ -340,16 +305,3 @@ class Batcher:
             self._cache.copy(self._cache, last + 1, last, self._reading.known)
         self._running[row] = self._running[last]
         self._running.pop()
-
-
-def _choose_each(
-    logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
-) -> list[int | None]:
-    """Choose one token per row of logits (n, V); None for a row whose logits are not finite."""
-    try:
-        return choose(logits, sampling, generators).tolist()
-    except BadInput:
-        if len(logits) == 1:
-            return [None]
-        rows = zip(logits.split(1), generators, strict=True)
-        return [_choose_each(row, sampling, [generator])[0] for row, generator in rows]

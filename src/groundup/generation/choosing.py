@@ -72,6 +72,19 @@ def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Genera
     return draw(probabilities(logits.float(), sampling), generators)
 
 
+def choose_each(
+    logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
+) -> list[int | None]:
+    """Choose one token per row of logits (n, V); None for a row whose logits are not finite."""
+    try:
+        return choose(logits, sampling, generators).tolist()
+    except BadInput:
+        if len(logits) == 1:
+            return [None]
+        rows = zip(logits.split(1), generators, strict=True)
+        return [choose_each(row, sampling, [generator])[0] for row, generator in rows]
+
+
 def check_room(tokens: int, context_length: int, what: str = "the prompt") -> None:
     """Raise BadInput if a prompt of `tokens` tokens leaves no space in the context for an answer.
 

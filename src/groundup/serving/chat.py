@@ -1,6 +1,8 @@
 """`/v1/chat/completions`: the next message of a conversation."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from openai.types import CompletionUsage
@@ -32,7 +34,8 @@ async def chat(request: Request, body: ChatRequest, closing: Closing) -> Respons
     model: Model = request.app.state.models.named(body.model)
     most = body.max_completion_tokens or body.max_tokens or MAX_REPLY_TOKENS
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    job = Job(model, body, [prompt_ids(model, body.messages)], "chatcmpl", request.app.state.metrics)
+    prompt = await asyncio.to_thread(prompt_ids, model, body.messages)
+    job = Job(model, body, [prompt], "chatcmpl", request.app.state.metrics)
     closing.enter_context(job)
     job.submit(most, Sampling(), model.checkpoint.answer_ends, logprobs)
     if body.stream:
@@ -74,6 +77,7 @@ async def _chunks(job: Job, request: ChatRequest) -> AsyncIterator[ChatCompletio
     begun: set[int] = set()
 
     def chunk(choices: list[ChunkChoice], usage: CompletionUsage | None = None) -> ChatCompletionChunk:
+        facts: dict[str, Any] = {"usage": usage} if with_usage else {}  # a field that is not set is not sent
         return ChatCompletionChunk(
             id=job.id,
             object="chat.completion.chunk",
@@ -81,13 +85,13 @@ async def _chunks(job: Job, request: ChatRequest) -> AsyncIterator[ChatCompletio
             model=job.model.name,
             system_fingerprint=job.model.version,
             choices=choices,
-            **({"usage": usage} if with_usage else {}),
+            **facts,
         )
 
     async for pieces in _stripped(job):
         choices = []
         for piece in pieces:
-            first = {} if piece.index in begun else {"role": "assistant"}
+            first: dict[str, Any] = {} if piece.index in begun else {"role": "assistant"}
             begun.add(piece.index)
             scores = ChunkLogprobs(content=_scores(job.model, piece.tokens)) if request.logprobs else None
             delta = ChoiceDelta(content=piece.text, **first)

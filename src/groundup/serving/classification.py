@@ -12,12 +12,12 @@ from openai.types.create_embedding_response import Usage
 from pydantic import BaseModel
 from torch import Tensor
 
-from groundup.model import Classification as Found
 from groundup.model import Model as Library
 from groundup.serving.answers import ERRORS, json_answer
 from groundup.serving.models import Model
 from groundup.serving.requests import ClassificationRequest, EmbeddingRequest
 from groundup.serving.tokens import check_length
+from groundup.tasks.classification import Classification as Found
 from groundup.tasks.classification import encode_texts
 
 router = APIRouter()
@@ -78,7 +78,7 @@ async def classify(request: Request, body: ClassificationRequest) -> Response:
     """Classify texts, such as messages as ham or spam; a text beyond the context is cut at its end."""
     model: Model = request.app.state.models.named(body.model)
     found = await _classes(model, body.input)
-    tokens = _count(model, body.input)
+    tokens = await model.run(_count, model, body.input)
     answer = Classification(
         id=f"classify-{secrets.token_hex(12)}",
         object="list",
@@ -117,7 +117,7 @@ async def embed(request: Request, body: EmbeddingRequest) -> Response:
     check_length(model, body.input)
     vectors = await model.run(Library(model.checkpoint).embed, body.input)
     rows = [_base64(row) if body.encoding_format == "base64" else row.tolist() for row in vectors]
-    tokens = _count(model, body.input)
+    tokens = await model.run(_count, model, body.input)
     answer = Vectors(
         object="list",
         model=model.name,

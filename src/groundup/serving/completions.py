@@ -1,9 +1,11 @@
 """`/v1/completions`: continue texts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from openai.types import Completion, CompletionChoice, CompletionUsage
+from openai.types import Completion, CompletionChoice
 from openai.types.completion_choice import Logprobs
 
 from groundup.generation.detokenizer import Detokenizer
@@ -26,7 +28,8 @@ async def complete(request: Request, body: CompletionRequest, closing: Closing) 
     most = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     if most == 0 and not body.echo:
         raise ApiError(400, "max_tokens is 0 without echo; expected at least 1", param="max_tokens")
-    job = Job(model, body, encode(model, body.prompt), "cmpl", request.app.state.metrics)
+    prompts = await asyncio.to_thread(encode, model, body.prompt)  # long texts would stop the other streams
+    job = Job(model, body, prompts, "cmpl", request.app.state.metrics)
     score = bool(body.echo) and (body.logprobs is not None or most == 0)
     default = Sampling() if model.chats else CONTINUATION
     stop_ids = model.checkpoint.stop_ids
@@ -77,9 +80,7 @@ async def _chunks(
         yield _answer(job, [], request, usage=job.usage)
 
 
-def _answer(
-    job: Job, pieces: Sequence[Piece], request: CompletionRequest, **usage: CompletionUsage | None
-) -> Completion:
+def _answer(job: Job, pieces: Sequence[Piece], request: CompletionRequest, **usage: Any) -> Completion:
     scored = request.logprobs is not None
     return Completion.model_construct(
         id=job.id,

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class ServerConfig:
     """The settings of the server.
 
     Raises:
-        BadInput: other machines could reach the server, and it has no API key.
+        BadInput: other machines could reach the server, and it has no API key; or a time is not a number.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +50,12 @@ class ServerConfig:
             raise BadInput(
                 f"the address {self.host} can be reached from other machines, and there is no API key; expected a key: "
                 f"set {KEY_VARIABLE}, give --api-key-file, or listen at 127.0.0.1"
+            )
+
+        if not (math.isfinite(self.max_seconds) and math.isfinite(self.drain_seconds)):
+            raise BadInput(
+                f"the longest times are {self.max_seconds} s for an answer and {self.drain_seconds} s at the end; "
+                f"expected finite numbers: correct them"
             )
 
     @property

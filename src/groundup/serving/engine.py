@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from groundup.generation.batcher import Batcher, Event
+from groundup.generation.batch_requests import Event
+from groundup.generation.batcher import Batcher
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
 from groundup.serving.errors import ApiError, busy, internal, report

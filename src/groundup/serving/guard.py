@@ -33,6 +33,10 @@ DISCARDED = (
 )  # bytes of a body that is too large that are read, so that the client gets to the answer
 
 
+class HungUp(Exception):
+    """The client has closed the connection before the answer was complete."""
+
+
 @dataclass
 class Traffic:
     """The requests that the server is answering.
@@ -93,19 +97,21 @@ class Answer:
 
     async def fail(self, error: ApiError) -> None:
         """Answer with an error; if the answer has begun, end it, with an event if it consists of events."""
-        if self._is_complete:
-            return
+        if self._is_complete or (self.status and not self._is_event_stream):
+            return  # the connection is closed in the middle of an answer, so that the client notices
         body = body_of(error)
         if not self.status:
-            headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+            headers = {
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                **(error.headers or {}),
+            }
             if error.status_code == 401:
                 headers["WWW-Authenticate"] = "Bearer"
             raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             await self.send({"type": "http.response.start", "status": error.status_code, "headers": raw})
-        elif self._is_event_stream:
-            body = b"data: " + body + b"\n\n"
         else:
-            body = b""
+            body = b"data: " + body + b"\n\n"
         await self.send({"type": "http.response.body", "body": body})
 
 
@@ -131,8 +137,8 @@ class Guard:
                 self._check(scope["path"], headers)
                 body = await _read(receive, headers, self._config.max_body)
                 await self._answer(scope, body, receive, answer)
-            except ConnectionError:
-                pass  # the client has hung up
+            except HungUp:
+                pass
             except Exception as error:  # noqa: BLE001  it becomes an answer
                 fault = as_api_error(error)
                 if fault.status_code == 500:
@@ -194,7 +200,7 @@ class Guard:
             if work.done():
                 return work.result()
             if watching.done():
-                raise ConnectionResetError
+                raise HungUp
             message = f"the answer takes longer than {seconds:g} s; ask for less"
             raise ApiError(504, message, code="timeout", headers={"x-should-retry": "false"})
         finally:
@@ -208,7 +214,7 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
 
     Raises:
         ApiError: it is larger than `limit`, or is not sent in time.
-        ConnectionError: the client has hung up.
+        HungUp: the client has hung up.
     """
     parts: list[bytes] = []
     size = 0
@@ -217,7 +223,7 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ConnectionResetError
+                    raise HungUp
                 size += len(message["body"])
                 if size <= limit:
                     parts.append(message["body"])

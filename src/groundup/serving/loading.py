@@ -3,18 +3,21 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.checkpoint import WEIGHTS, fingerprint, load_checkpoint
 from groundup.errors import BadInput
 from groundup.serving.config import ServerConfig
-from groundup.serving.following import Follower
 from groundup.serving.models import Model, Models
+
+if TYPE_CHECKING:
+    from groundup.serving.following import Follower
 
 REGISTERED = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))")
 NAMED = re.compile(r"([\w.:-]+)=(.+)", re.DOTALL)
 
 
-def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, list[Follower]]:
+def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, list["Follower"]]:
     """Load models.
 
     Args:
@@ -28,7 +31,8 @@ def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, li
     Raises:
         BadInput: a model does not exist or is damaged, or two have the same name.
     """
-    models, followers = Models(), list[Follower]()
+    followers: list[Follower] = []
+    models = Models()
     for each in wanted:
         given = NAMED.fullmatch(each)
         name, place = given.groups() if given else ("", each)
@@ -37,18 +41,21 @@ def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, li
             followers += [follower] if follower.alias else []
             models.add(follower.load())
         else:
-            models.add(_load_folder(Path(place), name, config))
+            models.add(_load(place, name, config))
     return models, followers
 
 
-def _load_folder(folder: Path, name: str, config: ServerConfig) -> Model:
+def _load(place: str, name: str, config: ServerConfig) -> Model:
+    folder = Path(place)
     checkpoint = load_checkpoint(folder)
     version = fingerprint(folder / WEIGHTS)[:12]
-    return Model(name or folder.resolve().name, version, checkpoint, config)
+    return Model(name or folder.absolute().name, version, checkpoint, config)
 
 
-def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> Follower:
-    from groundup.tracking.store import connect  # MLflow takes seconds to import
+def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> "Follower":
+    # the registry needs packages that a server of folders does not
+    from groundup.serving.following import Follower
+    from groundup.tracking.store import connect
 
     match = REGISTERED.fullmatch(uri)
     if match is None:

@@ -37,7 +37,7 @@ class Metrics:
             "groundup_tokens", "Tokens read and written.", ["model", "kind"], registry=self._registry
         )
         self._models = models
-        self._registry.register(self)  # type: ignore[arg-type]
+        self._registry.register(self)
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Count a request; the status is 0 if the client hung up before the answer."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from openai.types import CompletionUsage
 
-from groundup.generation.batcher import Event
+from groundup.generation.batch_requests import Event
 from groundup.generation.detokenizer import Detokenizer
 from groundup.generation.logprobs import TokenLogprob
 from groundup.generation.sampling import SEEDS, Sampling

@@ -8,15 +8,26 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, Len
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Count = Annotated[int, Ge(0)]
 TokenIds = Annotated[list[Count], Len(1)]
 Seed = Annotated[int, Ge(-(2**63)), Le(2**63 - 1)]
-OneOrMore = BeforeValidator(
-    lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
-)
-Stop = Annotated[list[Annotated[str, Len(1, 1000)]], Len(0, 16), OneOrMore]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _one_or(several: type[list[str]]) -> BeforeValidator:
+    """Return a validator that takes one text for a list of texts."""
+    return BeforeValidator(_listed, json_schema_input_type=str | several)
+
+
+StopTexts = Annotated[list[Annotated[str, Len(1, 1000)]], Len(0, 16)]
+Stop = Annotated[StopTexts, _one_or(StopTexts)]
+ManyTexts = Annotated[list[str], Len(1, 256)]
+Texts = Annotated[ManyTexts, _one_or(ManyTexts)]
 Nothing = Literal[0] | None
 STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_TEXTS = 128  # of one request
@@ -146,9 +157,6 @@ class ChatRequest(GenerationRequest):
     service_tier: Literal["auto", "default"] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
-
-
-Texts = Annotated[list[str], Len(1, 256), OneOrMore]
 
 
 class EmbeddingRequest(_Request):

@@ -51,7 +51,7 @@ def encode(model: Model, given: str | list[str] | list[int] | list[list[int]]) -
         if isinstance(item, str):
             texts.append(item)
         else:
-            ids.append(item)  # type: ignore[arg-type]
+            ids.append(item)
     check_length(model, texts)
     tokenizer = model.checkpoint.tokenizer
     return ids or [
