@@ -83,6 +83,7 @@ def use(tab: Any, name: str) -> None:
         tab.locator(".template summary").click()
         tab.locator(".read .piece").first.wait_for()
     elif name == "compare":
+        tab.locator("[name=temperature]").fill("0")
         tab.locator("[type=submit]").click()
         tab.locator(".votes button:enabled").first.click()
         tab.locator(".standings td").first.wait_for()
@@ -265,6 +266,7 @@ def test_an_answer_can_be_stopped(wide: Page, page: Running) -> None:
 def test_a_vote_is_kept_and_reveals_the_models(wide: Page, page: Running) -> None:
     tab = open_tab(wide, page, "compare")
     tab.locator("[name=message]").fill("Which one?")
+    tab.locator("[name=temperature]").fill("0")
     tab.locator("[type=submit]").click()
     tab.locator(".votes button:enabled").first.wait_for()
     assert tab.locator(".answers .name").all_text_contents() == ["", ""]
