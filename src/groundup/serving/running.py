@@ -58,7 +58,8 @@ def serve(app: FastAPI, config: ServerConfig) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host
         names = ", ".join(model.name for model in app.state.models)
         place = f"http://{host}:{listener.getsockname()[1]}"
-        print(f"{names}: {place}/v1, with a page at {place} (Ctrl-C ends)", file=sys.stderr, flush=True)
+        print(f"{names}: {place}/v1 (Ctrl-C ends)", file=sys.stderr, flush=True)
+        print(f"A page to play with: {place}", file=sys.stderr, flush=True)
         server = Server(settings, app.state.traffic, config.drain_seconds)
         asyncio.run(server.serve(sockets=[listener]))
 

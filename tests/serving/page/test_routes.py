@@ -120,7 +120,7 @@ def test_every_tokenizer_cuts_the_text_once(page: Running) -> None:
         ("spam", {"model": "spam", "text": "x " * 151}, 400, "151 words"),
         ("spam", {"model": "chat", "text": "x"}, 400, "a classifier of spam"),
         ("continuation", {"model": "chat"}, 400, "either text or ids"),
-        ("continuation", {"model": "chat", "ids": [10**6]}, 400, "tokens"),
+        ("continuation", {"model": "chat", "ids": [10**6]}, 400, "token id 1000000"),
         ("continuation", {"model": "chat", "text": "x" * 300}, 400, "300 tokens"),
         ("continuation", {"model": "spam", "text": "x"}, 400, "decoder"),
         ("prompt", {"model": "text", "messages": [{"role": "user", "content": "x"}]}, 400, "answer"),

@@ -16,7 +16,7 @@ from groundup.serving.errors import ApiError
 from groundup.serving.models import Model, Models
 from groundup.serving.page.requests import ContinuationBody, PromptBody, TokenizersBody
 from groundup.serving.page.study import Study
-from groundup.serving.tokens import encode, token_text
+from groundup.serving.tokens import check_ids, encode, token_text
 from groundup.tokenizers.loading import Tokenizer
 
 router = APIRouter(prefix="/inspect", responses=ERRORS)
@@ -59,9 +59,8 @@ async def continuation(request: Request, body: ContinuationBody) -> Answer:
         raise model.unsuitable("a decoder, which writes text")
     if (body.text is None) == (body.ids is None):
         raise ApiError(400, "expected either text or ids: give one of them", param="text")
-    size = model.checkpoint.tokenizer.vocab_size
-    if body.ids is not None and max(body.ids) >= size:
-        raise ApiError(400, f"ids has {max(body.ids)}; the model has {size} tokens", param="ids")
+    if body.ids is not None:
+        check_ids(model, body.ids)
     sampling = Sampling(temperature=body.temperature, top_p=body.top_p, seed=body.seed)
     ids = body.ids or encode(model, body.text or "")[0]
     found = await model.run(

@@ -40,6 +40,10 @@ export function setUpCompare(section, overview) {
     }));
     cards.forEach((card, place) => { $(card, ".text").textContent = mine.answers[place].trim() || "(no answer)"; });
     enable(overview.keeps_votes);
+    if (overview.keeps_votes && mine.answers.some((answer) => !answer.trim())) {
+      buttons.forEach((button) => { button.disabled = button.dataset.better !== ""; });
+      revealed.textContent = "An answer is empty, which no model can learn from: call it a tie, or ask again.";
+    }
     if (!overview.keeps_votes) revealed.textContent = "This server keeps no votes.";
     announce("Both have answered.");
   });
