@@ -61,7 +61,8 @@ def names(requirements: Iterable[str]) -> set[str]:
 def bare(*words: str, code: str = COMMAND) -> subprocess.CompletedProcess[str]:
     """Run the command, or other code, where only the base installation is."""
     extra = names(r for requirements in project()["optional-dependencies"].values() for r in requirements)
-    extra -= {"filelock", "fsspec", "networkx", "setuptools", "pip"}  # torch needs them, or every environment has them
+    # torch needs them, or every environment has them
+    extra -= {"filelock", "fsspec", "networkx", "setuptools", "pip"}
     hidden = [
         module
         for module, packages in packages_distributions().items()
