@@ -86,7 +86,7 @@ bench: $(READY)  ## compare the speed with other programs (a part: make bench AR
 	@python -m tests.benchmarks $(ARGS)
 
 bench-peers: $(READY)  ## also install llama.cpp for make bench; it is compiled, which takes long
-	python -m pip install --quiet --no-build-isolation --editable '.[bench]'
+	uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --no-build-isolation-package groundup --editable '.[bench]'
 
 lint: $(READY)  ## check style, types and import contracts, and that the generated pages are current
 	ruff check .

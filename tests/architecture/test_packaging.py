@@ -17,8 +17,8 @@ from groundup.tokenizers.bpe import BPETokenizer
 from tests.tiny import random_decoder
 
 ROOT = Path(__file__).resolve().parents[2]
-# hides the modules in its first argument, and runs the command with the others
-BARE = """
+# hides the modules in the first argument; the others are the command's
+HIDE = """
 import sys
 
 hidden, sys.argv = set(sys.argv[1].split(",")), ["groundup", *sys.argv[2:]]
@@ -29,10 +29,22 @@ class Hide:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Hide())
+"""
+COMMAND = """
 import groundup
 from groundup.cli.main import main
 groundup.load
 main()
+"""
+# prints the modules that cannot be imported
+WALK = """
+import importlib, pkgutil
+import groundup
+for module in pkgutil.walk_packages(groundup.__path__, "groundup."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError:
+        print(module.name)
 """
 
 
@@ -46,17 +58,18 @@ def names(requirements: Iterable[str]) -> set[str]:
     return {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in requirements} - {"groundup"}
 
 
-def bare(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command where only the base installation is."""
+def bare(*words: str, code: str = COMMAND) -> subprocess.CompletedProcess[str]:
+    """Run the command, or other code, where only the base installation is."""
     extra = names(r for requirements in project()["optional-dependencies"].values() for r in requirements)
-    extra -= {"filelock", "networkx", "setuptools", "pip"}  # torch needs them, or every environment has them
+    # torch needs them, or every environment has them
+    extra -= {"filelock", "fsspec", "networkx", "setuptools", "pip"}
     hidden = [
         module
         for module, packages in packages_distributions().items()
         if {package.lower().replace("_", "-") for package in packages} & extra
     ]
     return subprocess.run(
-        [sys.executable, "-c", BARE, ",".join(hidden), *words],
+        [sys.executable, "-c", HIDE + code, ",".join(hidden), *words],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
@@ -72,6 +85,15 @@ def test_the_base_installation_generates_and_names_the_extra_of_other_commands(t
     done = bare("models")
     assert done.returncode == 1
     assert "package mlflow, which is not installed" in done.stderr and "groundup[pipeline]" in done.stderr
+
+
+def test_only_rooms_that_belong_to_an_extra_import_more_than_the_base() -> None:
+    done = bare(code=WALK)
+    assert done.returncode == 0, done.stderr
+    rooms = ("groundup.serving.", "groundup.validation.", "groundup.promotion.budget")
+    missing = done.stdout.split()
+    assert "groundup.validation.expectations" in missing  # so that the walk is known to see what is hidden
+    assert [name for name in missing if not name.startswith(rooms)] == []
 
 
 def test_the_wheel_has_the_package_with_its_data_and_nothing_else(tmp_path: Path) -> None:
