@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from groundup.evaluation.metrics import Bootstrap
 from groundup.nn.decoder import Decoder
 from groundup.text.documents import text_of
 from groundup.tokenizers.loading import Tokenizer
@@ -93,6 +95,32 @@ def document_bits(
     n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
     nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)
     return {"bits_per_byte": round(bits_per_byte(nats, n_bytes), 6), "bytes": n_bytes}
+
+
+def bits_of_texts(
+    model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Measure how well a language model predicts texts of one kind, each by itself.
+
+    Args:
+        model: the decoder.
+        tokenizer: the model's tokenizer.
+        texts: the texts, none empty.
+        bootstrap: draws the texts for the interval.
+
+    Returns:
+        "bits_per_byte": {"mean", "low", "high"}; the mean is over all bytes. "texts", "bytes": their numbers.
+    """
+    window = model.config.context_length
+    nats = np.array([nats_of_texts(model, tokenizer, [text], window) for text in texts])
+    n_bytes = np.array([len(text.encode()) for text in texts])
+    draws = bootstrap.resample(
+        n_bytes, nats[None], {"bits": lambda sizes, found, weights: (weights @ found) / (weights @ sizes)}
+    )["bits"] / math.log(2)
+    low, high = bootstrap.interval(draws)
+    mean = bits_per_byte(float(nats.sum()), int(n_bytes.sum()))
+    rounded = {name: round(value, 6) for name, value in {"mean": mean, "low": low, "high": high}.items()}
+    return {"bits_per_byte": rounded, "texts": len(texts), "bytes": int(n_bytes.sum())}
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:

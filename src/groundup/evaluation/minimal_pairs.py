@@ -1,0 +1,107 @@
+"""What a language model knows of grammar: how often it finds the right sentence of a minimal pair more likely."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from groundup.evaluation.ngram_baselines import NgramScores
+from groundup.generation.likelihood import score
+from groundup.nn.decoder import Decoder
+from groundup.tokenizers.loading import Tokenizer
+from groundup.verifiable.exact_match import mean_of, share
+from groundup.verifiable.minimal_pairs import MinimalPair
+
+CHANCE = 0.5
+WORD = re.compile(r"[\w']+")
+LogProbabilities = Callable[[Sequence[str]], Sequence[float]]
+
+
+def of_decoder(model: Decoder, tokenizer: Tokenizer) -> LogProbabilities:
+    """Return the function that computes the log-probability of sentences, each at the beginning of a text."""
+    start = [*tokenizer.prefix_ids] or [tokenizer.eot_id]
+
+    def measure(sentences: Sequence[str]) -> list[float]:
+        ids = [[*start, *some] for some in tokenizer.encode_batch(sentences)]
+        found = score(model, ids, [len(start)] * len(ids), batch_size=128)
+        return [sum(token.logprob for token in tokens) for tokens in found]
+
+    return measure
+
+
+def of_ngrams(counted: NgramScores, tokenizer: Tokenizer) -> LogProbabilities:
+    """Return the function that scores sentences by n-grams, each at the beginning of a text."""
+    start = tokenizer.eot_id
+    return lambda sentences: [
+        counted.log_score([start, *ids], given=1) for ids in tokenizer.encode_batch(sentences)
+    ]
+
+
+def decisions(pairs: Sequence[MinimalPair], measure: LogProbabilities) -> list[bool]:
+    """Return for each pair whether its right sentence is more likely; equal ones count as wrong."""
+    found = measure([text for pair in pairs for text in (pair.good, pair.bad)])
+    return [good > bad for good, bad in zip(found[::2], found[1::2], strict=True)]
+
+
+def accuracies(pairs: Sequence[MinimalPair], right: Sequence[bool]) -> dict[str, float]:
+    """Return the share of right decisions of each phenomenon."""
+    grouped = _grouped(pairs, right)
+    return {name: sum(found) / len(found) for name, found in grouped.items()}
+
+
+def table(
+    pairs: Sequence[MinimalPair], right: Mapping[str, Sequence[bool]], training: Iterable[str]
+) -> dict[str, Any]:
+    """Make the table of all systems.
+
+    Args:
+        pairs: the minimal pairs.
+        right: name of the system -> its decisions.
+        training: the training text, in parts.
+
+    Returns:
+        "chance", "pairs", "leaked": the share of pairs whose right sentence occurs in the training text, as words;
+        "accuracy": {system: the mean of its phenomena}; "phenomena": {name: {"pairs", "leaked", "accuracy": {system:
+        share}}}. Each share is {"mean", "low", "high"} with a 95% interval. Pairs of one template share words, so the
+        intervals are for other sentences of the same templates, not for other templates.
+    """
+    leaked = _occur([pair.good for pair in pairs], training)
+    of_systems = {name: _grouped(pairs, found) for name, found in right.items()}
+    shares = {
+        name: {phenomenon: share(sum(found), len(found)) for phenomenon, found in grouped.items()}
+        for name, grouped in of_systems.items()
+    }
+    phenomena = {
+        phenomenon: {
+            "pairs": len(found),
+            "leaked": round(sum(found) / len(found), 6),
+            "accuracy": {name: shares[name][phenomenon] for name in shares},
+        }
+        for phenomenon, found in _grouped(pairs, leaked).items()
+    }
+    return {
+        "chance": CHANCE,
+        "pairs": len(pairs),
+        "leaked": round(sum(leaked) / len(leaked), 6),
+        "accuracy": {name: mean_of([*of.values()]) for name, of in shares.items()},
+        "phenomena": phenomena,
+    }
+
+
+def _grouped(pairs: Sequence[MinimalPair], values: Sequence[bool]) -> dict[str, list[bool]]:
+    found: dict[str, list[bool]] = defaultdict(list)
+    for pair, value in zip(pairs, values, strict=True):
+        found[pair.phenomenon].append(value)
+    return found
+
+
+def _occur(sentences: Sequence[str], training: Iterable[str]) -> list[bool]:
+    """Return for each sentence whether its words occur in the training text one after the other."""
+    wanted = [_words(sentence) for sentence in sentences]
+    text = " ".join(map(_words, training))
+    return [words in text for words in wanted]
+
+
+def _words(text: str) -> str:
+    """Return a text in small letters with one space around each word, and nothing else."""
+    return f" {' '.join(WORD.findall(text.casefold()))} "
