@@ -2,8 +2,10 @@
 
 No code runs. In case of doubt, a module belongs to the result, the closure: imports inside functions count, and so do
 those in both branches of a condition, the packages that contain a module, and every string that is the dotted name of a
-module. Only imports under `if TYPE_CHECKING:` do not count. The closure is marked as incomplete if a module has a
-syntax error, or imports that its source does not name (`importlib.import_module(name)`, `exec`, pickles).
+module. Only two kinds do not count: imports under `if TYPE_CHECKING:`, and those in a package's `__getattr__`, unless a
+name that is not a module is imported from the package (`from groundup import load`). The closure is marked as
+incomplete if a module has a syntax error, or imports that its source does not name (`importlib.import_module(name)`,
+`exec`, pickles).
 """
 
 import ast
@@ -39,10 +41,17 @@ class Closure:
 
 @dataclass(frozen=True)
 class Imports:
-    """The dotted names that one module may import, not all of them modules; `dynamic`: it may import others too."""
+    """The dotted names that one module may import, not all of them modules.
+
+    Attributes:
+        names: the names.
+        dynamic: whether it may import others too.
+        on_demand: those that are imported in its `__getattr__`.
+    """
 
     names: frozenset[str]
     dynamic: bool
+    on_demand: frozenset[str] = frozenset()
 
 
 class Modules:
@@ -86,10 +95,21 @@ class Modules:
     def _imports(self, file: str) -> tuple[dict[str, list[str]], bool]:
         """Return the files that a file may import, by the imported name, and whether it may import others too."""
         imports = imports_of(self.code(file) or b"", _package(file))
-        files = {name: files for name in imports.names if (files := self.files(name))}
+        names = imports.names.union(*map(self._on_demand, imports.names))
+        files = {name: files for name in names if (files := self.files(name))}
         # the `__all__` of a package may name more modules
         stars = [name.removesuffix(".*") for name in imports.names if name.endswith(".*")]
         return files, imports.dynamic or any(self._is_package(name) for name in stars)
+
+    def _on_demand(self, name: str) -> frozenset[str]:
+        """Return what the package that contains `name` imports in `__getattr__`, if `name` is not a module of it."""
+        package = name.rpartition(".")[0]
+        inside = [
+            file for file in self.files(package) if file.endswith(f"{package.replace('.', '/')}/__init__.py")
+        ]
+        if not inside or self.files(name) != self.files(package):
+            return frozenset()
+        return imports_of(self.code(inside[0]) or b"", package).on_demand
 
     def _is_package(self, name: str) -> bool:
         return any(file.endswith(f"{name.replace('.', '/')}/__init__.py") for file in self.files(name))
@@ -108,7 +128,10 @@ def imports_of(source: bytes, package: str) -> Imports:
     names = {name for node in nodes for name in _names(node, package)}
     literal = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _names_its_module(node)}
     dynamic = any(id(node) not in literal and _is_dynamic(node) for node in nodes)
-    return Imports(frozenset(names), dynamic)
+    asked = [node for hook in tree.body if _is_hook(hook) for node in ast.walk(hook)]
+    return Imports(
+        frozenset(names), dynamic, frozenset(name for node in asked for name in _names(node, package))
+    )
 
 
 def _package(file: str) -> str:
@@ -118,7 +141,10 @@ def _package(file: str) -> str:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes of a module that can run: all but those under `if TYPE_CHECKING:`, if it is typing's constant."""
+    """Yield the nodes of a module that can run when it is imported or called.
+
+    Left out are those under `if TYPE_CHECKING:`, if it is typing's constant, and those in `__getattr__`.
+    """
     constant = _is_typings_constant(tree)
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -130,8 +156,15 @@ def _running(tree: ast.Module) -> Iterator[ast.AST]:
         ):
             nodes.extend(node.orelse)
             continue
+        if node in tree.body and _is_hook(node):
+            continue
         yield node
         nodes.extend(ast.iter_child_nodes(node))
+
+
+def _is_hook(node: ast.AST) -> bool:
+    """Return whether a node is a module's `__getattr__`, which runs when a name that the module lacks is asked for."""
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 def _is_typings_constant(tree: ast.Module) -> bool:

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ from torch import nn
 import groundup
 from groundup.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.language_model import bits_per_byte, total_nats
+from groundup.evaluation.language_model import log_likelihoods
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.model import Model
 from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.int8 import to_int8_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.instructions import respond
+from groundup.text.labels import label_of
 from groundup.tokenizers.bpe import BPETokenizer
 from tests.cli.chat_model import by_hand, chat_checkpoint
 from tests.tiny import random_decoder, random_encoder_decoder
@@ -78,7 +82,15 @@ def test_a_text_ends_before_the_first_stop_string(decoder: Model) -> None:
     expected = [text.partition(stop)[0] for text in whole]
     assert expected[0] != whole[0]
     assert decoder.generate(["lo", "lower low"], stop=[stop], **MORE) == expected
+    assert decoder.generate("lo", stop=stop, **MORE) == expected[0]
     assert "".join(decoder.stream("lo", stop=[stop], **MORE)) == expected[0]
+
+
+def test_texts_of_a_long_list_take_turns(decoder: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = ["lo", "lower low", "w", "est", "low low"]
+    at_once = decoder.generate(prompts, **MORE)
+    monkeypatch.setattr("groundup.generation.decoding.RUNNING", 2)
+    assert decoder.generate(prompts, **MORE) == at_once
 
 
 def test_a_conversation_is_answered_after_the_text_of_the_template() -> None:
@@ -94,7 +106,11 @@ def test_a_conversation_is_answered_after_the_text_of_the_template() -> None:
     special = tokenizer.special_tokens.values()
     [new] = generate(checkpoint.model, [ids], max_new_tokens=8, sampling=Sampling(), stop_ids=[*special])
     assert new
-    assert Model(checkpoint).chat(messages, max_new_tokens=8) == tokenizer.decode(new).strip()
+    model = Model(checkpoint)
+    assert model.chat(messages, max_new_tokens=8) == tokenizer.decode(new).strip()
+    assert "".join(model.stream_chat(messages, max_new_tokens=8)).strip() == model.chat(
+        messages, max_new_tokens=8
+    )
 
 
 def test_an_instruction_and_its_input_are_answered_as_in_evaluation(decoder: Model) -> None:
@@ -103,29 +119,31 @@ def test_an_instruction_and_its_input_are_answered_as_in_evaluation(decoder: Mod
     assert decoder.chat(asked, max_new_tokens=8) == expected
 
 
-@pytest.mark.parametrize("messages", [[], [{"role": "assistant", "content": "low"}]])
-def test_refuses_a_conversation_that_does_not_end_with_the_user(
-    decoder: Model, messages: list[dict[str, str]]
-) -> None:
-    with pytest.raises(BadInput, match="expected a message of the user"):
+@pytest.mark.parametrize(
+    ("messages", "sentence"),
+    [
+        ([], "expected a message of the user"),
+        ([{"role": "assistant", "content": "low"}], "expected a message of the user"),
+        (["low"], "has the message low; expected one such as"),
+        ([{"role": "user", "content": None}], "with one of the roles system, user, assistant"),
+        ([{"role": "poet", "content": "low"}], "with one of the roles system, user, assistant"),
+        ([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], "cannot express"),
+        ([{"role": "user", "content": "low " * 60}], "needs space for an answer"),
+    ],
+)
+def test_refuses_what_is_no_conversation(decoder: Model, messages: Any, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
         decoder.chat(messages)
 
 
-def test_the_log_likelihood_is_the_sum_over_the_tokens_of_the_continuation(decoder: Model) -> None:
-    tokenizer = decoder.checkpoint.tokenizer
-    context, continuation = "low ", "lower"
-    given = tokenizer.encode("low")  # the space belongs to the continuation
-    ids = tokenizer.encode("low lower")
-    logprobs = logits_of(decoder.checkpoint, ids[:-1]).log_softmax(dim=-1)
-    expected = [float(logprobs[i - 1, ids[i]]) for i in range(len(given), len(ids))]
-    found = decoder.log_likelihood(context, continuation)
-    assert [token.logprob for token in found.tokens] == pytest.approx(expected, rel=1e-5)
-    assert found.total == pytest.approx(sum(expected), rel=1e-5)
-    assert not found.is_greedy
-    batch = decoder.log_likelihood([context, ""], [continuation, "l"])
-    assert batch[0].total == pytest.approx(found.total, rel=1e-5)
-    first = logits_of(decoder.checkpoint, [tokenizer.eot_id]).log_softmax(dim=-1)
-    assert batch[1].total == pytest.approx(float(first[0, tokenizer.encode("l")[0]]), rel=1e-5)
+def test_log_likelihoods_are_those_of_evaluation(decoder: Model) -> None:
+    pairs = [("low ", "lower"), ("", "l"), ("", "low lower " * 20)]
+    expected = log_likelihoods(decoder.checkpoint.model, decoder.checkpoint.tokenizer, pairs)
+    assert decoder.log_likelihood(*zip(*pairs, strict=True)) == expected
+    assert decoder.log_likelihood("low ", "lower").total == pytest.approx(expected[0].total, rel=1e-5)
+    assert decoder.bits_per_byte(pairs[2][1]) == pytest.approx(expected[2].bits_per_byte, rel=1e-5)
+    with pytest.raises(BadInput, match="1 contexts and 2 continuations"):
+        decoder.log_likelihood(["low"], ["er", "est"])
 
 
 def test_what_the_model_writes_itself_is_greedy(decoder: Model) -> None:
@@ -143,28 +161,24 @@ def test_what_the_model_writes_itself_is_greedy(decoder: Model) -> None:
     assert [token for token, _ in found[whole[0]].tokens[0].top] == likeliest.indices.tolist()
 
 
-def test_of_a_long_context_the_end_is_read(decoder: Model) -> None:
-    context = "abcdefghij" * 9
-    ids = decoder.checkpoint.tokenizer.encode(context + "l")
-    logprobs = logits_of(decoder.checkpoint, ids[-61:-1])[-1].log_softmax(dim=-1)
-    assert decoder.log_likelihood(context, "l").total == pytest.approx(float(logprobs[ids[-1]]), rel=1e-5)
-    with pytest.raises(BadInput, match="90 tokens; expected 1 to 60"):
-        decoder.log_likelihood("", context)
-
-
-def test_bits_per_byte_of_a_text_that_is_longer_than_the_context(decoder: Model) -> None:
-    text, tokenizer = "low lower " * 20, decoder.checkpoint.tokenizer
-    ids = [*tokenizer.encode(text), tokenizer.eot_id]
-    assert len(ids) > 120
-    nats = total_nats(decoder.checkpoint.model, torch.tensor(ids).numpy(), tokenizer.eot_id)
-    assert decoder.bits_per_byte(text) == pytest.approx(bits_per_byte(nats, len(text)), abs=1e-6)
+def test_rounded_weights_generate_but_do_not_score(decoder: Model) -> None:
+    rounded = Model(decoder.checkpoint, "int8")
+    writer = to_int8_linear(deepcopy(decoder.checkpoint.model))
+    ids = decoder.checkpoint.tokenizer.encode_batch(["lo", "lower low"])
+    sampling = Sampling(temperature=1.0, top_p=0.9, seed=3)
+    new = generate(writer, ids, max_new_tokens=12, sampling=sampling, stop_ids=decoder.checkpoint.stop_ids)
+    texts = [decoder.checkpoint.tokenizer.decode(row) for row in new]
+    assert rounded.generate(["lo", "lower low"], **MORE) == texts
+    assert rounded.log_likelihood("low", "er") == decoder.log_likelihood("low", "er")
+    assert rounded._writer.wte.weight is decoder.checkpoint.model.wte.weight
+    assert Model(decoder.checkpoint)._writer is decoder.checkpoint.model  # small: nothing to gain
 
 
 def test_classes_are_those_of_the_classifier(classifier: Model) -> None:
     texts = ["low", "lower low lower", "x" * 100]
     found = classifier.classify(texts)
+    assert [row.label for row in found] == [label_of(row.probabilities["spam"]) for row in found]
     assert [row.probabilities["spam"] for row in found] == spam_probabilities(classifier.checkpoint, texts)
-    assert all(row.probabilities[row.label] >= 0.5 for row in found)
     assert classifier.classify("low").label == found[0].label
 
 
@@ -187,7 +201,38 @@ def test_a_method_of_another_kind_names_the_kind_that_it_expects(
         decoder.translate("low")
     with pytest.raises(BadInput, match="expected a classifier"):
         decoder.classify("low")
+    with pytest.raises(BadInput, match="device is abacus, which this machine lacks; expected auto or one of"):
+        groundup.load(tmp_path, device="abacus")
     save_checkpoint(tmp_path / "t", random_encoder_decoder(vocab_size=tokenizer.vocab_size), tokenizer)
     translator = Model(load_checkpoint(tmp_path / "t"))
     assert isinstance(translator.translate("low", beam_size=1), str)
+    with pytest.raises(BadInput, match="is an encoder-decoder"):
+        translator.embed(["low"])
     assert repr(translator).startswith("<groundup model: an encoder-decoder (translation)")
+
+
+def test_every_example_of_the_page_runs(
+    tokenizer: BPETokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = Path(__file__).parents[1] / "docs/library.md"
+    sizes = {"vocab_size": tokenizer.vocab_size, "context_length": 128}
+    models = {
+        "models/pretrained": random_decoder(**sizes),
+        "models/instructions": random_decoder(**sizes),
+        "models/spam": SequenceClassifier(random_decoder(**sizes), 2, "mean"),
+        "study/models/translation": random_encoder_decoder(**sizes),
+    }
+    for name, model in models.items():
+        labels = ("ham", "spam") if name.endswith("spam") else ()
+        save_checkpoint(tmp_path / "data" / name, model, tokenizer, labels=labels)
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    found: dict[str, Any] = {}
+    for example in examples:
+        exec(example, found)
+    assert len(examples) == 6 and len(found["texts"]) == 2 and found["best"].total < 0
+    [said] = re.findall(r"# (the model is .*)", page.read_text(encoding="utf-8"))
+    assert capsys.readouterr().out.endswith(f"{said}\n")

@@ -1,15 +1,14 @@
 """A language model from the ground up: text, tokenizers, models, training, generation, evaluation as plain functions.
 
 The library knows no path of the project, no DVC and no Prefect; `pipelines/` runs it. Each package here is a room:
-its docstring says what it is for and what it leaves to others. Below the rooms are modules that all of them use:
-errors (the one exception for users), files (whole or absent), parallel (one function over the parts of a text) and
-settings (bounded types of values).
+its docstring says what it is for and what it leaves to others. `groundup.load` loads a trained model with everything
+that it can do. Below the rooms are modules that all of them use: errors (the one exception for users), files (whole or
+absent), parallel (one function over the parts of a text) and settings (bounded types of values).
 
 Importing it sets how the threads of torch wait and how large its pages of memory are, so it has to be imported before
 torch.
 """
 
-import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -33,5 +32,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 def __getattr__(name: str) -> Any:
     """Import `load` when it is first used: torch takes a second, and most modules need no model."""
     if name == "load":
-        return importlib.import_module("groundup.model").load
+        from groundup.model import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

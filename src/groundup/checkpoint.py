@@ -23,7 +23,8 @@ from torch import nn
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.generation.chat_template import ChatTemplate
-from groundup.generation.prompts import DEFAULT_STYLE, Prompter
+from groundup.generation.prompts import CHAT_TEMPLATE, DEFAULT_STYLE, Prompter
+from groundup.generation.sampling import MAX_NEW_TOKENS, MAX_REPLY_TOKENS
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import LoRAConfig, ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
@@ -108,6 +109,13 @@ class Checkpoint:
         special: Mapping[str, int] = getattr(self.tokenizer, "special_tokens", {})
         more = special.values() if self.config.chat_template else ()
         return tuple(sorted({*self.stop_ids, *more}))
+
+    @property
+    def reply_tokens(self) -> int:
+        """Default for the longest reply, in tokens; in a conversation at most half of the context."""
+        if self.prompt_style != CHAT_TEMPLATE:
+            return MAX_NEW_TOKENS
+        return min(MAX_REPLY_TOKENS, self.config.model.context_length // 2)
 
     def prompter(self, style: str | None = None) -> Prompter:
         """Return a prompter for the model.

@@ -1,5 +1,6 @@
 """The commands on tiny checkpoints with random weights: what is printed, and how mistakes are reported."""
 
+import ast
 import inspect
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from groundup import load
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli import main as cli
 from groundup.cli.main import MODELS, app
@@ -412,3 +414,28 @@ def test_bash_completes_commands_and_trained_models_and_leaves_other_paths_to_it
     )
     models = "data/models/pretrained data/models/spam"
     assert told.stdout.splitlines() == ["translate", models, "data/models/spam", "", "", ""]
+
+
+def test_score_prints_what_the_library_measures(folders: dict[str, Path], tmp_path: Path) -> None:
+    texts = {"one.txt": "tea and cake", "long.txt": "the cat — and the hat\n" * 9}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = [str(tmp_path / name) for name in texts]
+    model = load(folders["pretrained"], device="cpu")
+    found = model.log_likelihood(["", ""], [*texts.values()])
+    rows = [
+        row.split("\t") for row in run("score", *files, "--model", str(folders["pretrained"])).splitlines()
+    ]
+    assert [row[1:] for row in rows] == [
+        [str(len(one.tokens)), str(len(text.encode())), file]
+        for one, text, file in zip(found, texts.values(), files, strict=True)
+    ]
+    assert [float(row[0]) for row in rows] == pytest.approx([one.bits_per_byte for one in found], abs=1e-4)
+    printed = run("score", "--tokens", "--model", str(folders["pretrained"]), stdin=texts["long.txt"])
+    shown = [row.split("\t") for row in printed.splitlines()]
+    expected = [token.logprob for token in found[1].tokens]
+    assert [float(row[0]) for row in shown] == pytest.approx(expected, abs=1e-4)
+    assert [ast.literal_eval(row[1]) for row in shown] == model.checkpoint.tokenizer.pieces(texts["long.txt"])
+    for more, sentence in (([], "standard input is empty"), (["nowhere"], "nowhere cannot be read")):
+        error = CliRunner().invoke(app, ["score", "--model", str(folders["pretrained"]), *more]).exception
+        assert isinstance(error, BadInput) and sentence in str(error)

@@ -71,6 +71,16 @@ def test_both_branches_count_but_not_imports_for_types() -> None:
     assert "doors.py" in reached(guard.replace("from typing import", "from house import"))
 
 
+def test_what_a_package_imports_on_demand_counts_where_it_is_asked_for() -> None:
+    lazy = {
+        "src/house/__init__.py": "def __getattr__(name):\n    from house.doors import oak\n    return oak"
+    }
+    assert reached("import house.nails", lazy) == {"__init__.py", "nails.py"}
+    assert reached("from house import nails", lazy) == {"__init__.py", "nails.py"}
+    assert reached("from house import oak", lazy) == {"__init__.py", "doors.py", "wood.py", "nails.py"}
+    assert "doors.py" in reached("def __getattr__(name):\n    pass\nfrom house import doors")
+
+
 def test_a_string_that_names_a_module_counts() -> None:
     assert "nails.py" in reached('LATE = "house.nails:n"')
     assert "nails.py" in reached('importlib.import_module("house.nails")')

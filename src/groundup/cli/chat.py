@@ -15,7 +15,7 @@ from groundup.cli.trained_tasks import TrainedTasks, trained_tasks
 from groundup.errors import BadInput
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import CHAT_TEMPLATE
-from groundup.generation.sampling import MAX_NEW_TOKENS, MAX_REPLY_TOKENS, SEEDS, Sampling
+from groundup.generation.sampling import SEEDS, Sampling
 
 GREETING_EXAMPLES = 3
 EXAMPLE_WIDTH = 76  # widest example in the greeting, so that it fits a line of a terminal
@@ -104,15 +104,12 @@ class Chat:
         self.checkpoint, self.sampling, self.history, self.lines = checkpoint, sampling, history, Lines()
         self.prompter = checkpoint.prompter()
         self.conversation = None
-        self.max_new_tokens = max_new_tokens or MAX_NEW_TOKENS
+        self.max_new_tokens = max_new_tokens or checkpoint.reply_tokens
         self.trained = TrainedTasks(())
         self._answered: list[tuple[str, str, bool | None]] = []  # cache of `examples`
         self.commands = [name for name in COMMANDS if name not in OF_CONVERSATIONS]
         if self.prompter.style == CHAT_TEMPLATE:
             self.conversation = Conversation(checkpoint)
-            self.max_new_tokens = max_new_tokens or min(
-                MAX_REPLY_TOKENS, checkpoint.model.config.context_length // 2
-            )
             self.commands = [name for name in COMMANDS if name != "/examples"]
             if history is not None and history.exists():
                 self.conversation.messages = load_messages(history)

@@ -33,8 +33,7 @@ class Conversation:
             checkpoint.tokenizer,
             checkpoint.prompter(),
         )
-        # any special token ends the message, since it could begin another one
-        self.stop_ids = {*checkpoint.stop_ids, *checkpoint.tokenizer.special_tokens.values()}
+        self.stop_ids = checkpoint.answer_ends
         self.messages = list(messages)
         self.forgotten = 0
         self._cache: KVCache | None = None  # of the tokens that the model has read and written

@@ -29,6 +29,7 @@ in the project's folder, or give --model.
   groundup generate "Last night we"
   groundup classify "Win a new phone! Text WIN to 80082 now"
   groundup translate "And he said unto them, Go ye into all the world."
+  groundup score letter.txt
   groundup models
   groundup plan
   groundup doctor
@@ -124,23 +125,23 @@ def generate(
       groundup generate "Last night we" --samples 3 --verbose
       groundup generate "Last night we" --seed 7 --temperature 0.5
     """
-    from groundup.generation.decoding import stream_text
+    from groundup import model as library
 
-    checkpoint = _language_model(model, weights)
-    tokenizer = checkpoint.tokenizer
+    writer = library.Model(_language_model(model, weights), "float32")  # the weights are rounded already
     first = new_seed() if seed is None else seed
-    for sampling in [Sampling(temperature, top_k, top_p, first + i) for i in range(samples)]:
-        if verbose:
-            typer.echo(f"seed {sampling.seed}", err=True)
-        typer.echo(prompt, nl=False)
-        for piece in stream_text(
-            checkpoint.model,
-            tokenizer,
-            [*tokenizer.prefix_ids, *tokenizer.encode(prompt)],
+    for number in range(first, first + samples):
+        pieces = writer.stream(
+            prompt,
             max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            stop_ids=checkpoint.stop_ids,
-        ):
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=number,
+        )
+        if verbose:
+            typer.echo(f"seed {number}", err=True)
+        typer.echo(prompt, nl=False)
+        for piece in pieces:
             typer.echo(piece, nl=False)
         typer.echo("")
 
@@ -246,6 +247,47 @@ def translate(
     checkpoint = _checkpoint(model, "encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
         typer.echo(text)
+
+
+@app.command()
+def score(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Texts in UTF-8; by default standard input.", autocompletion=_files),
+    ] = None,
+    model: Model = MODELS / "pretrained",
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Print every token with its log-likelihood instead.")
+    ] = False,
+) -> None:
+    """Measure how well a language model predicts texts, in bits per byte; lower is better.
+
+    Prints bits per byte, tokens, bytes and the name of each file; with --tokens the natural logarithm of each token's
+    probability, and the token.
+
+    \b
+      groundup score letter.txt
+      groundup score letter.txt --tokens | sort -g | head
+    """
+    from groundup.datasets.readers import decode
+    from groundup.evaluation.language_model import log_likelihoods
+
+    names = [str(file) for file in files or [Path("standard input")]]
+    texts = [decode(raw, name) for raw, name in zip(_contents(files), names, strict=True)]
+    for name, text in zip(names, texts, strict=True):
+        if not text:
+            raise BadInput(f"{name} is empty; expected at least one character: give some text.")
+    checkpoint = _checkpoint(model, "decoder")
+    pairs = [("", text) for text in texts]
+    found = log_likelihoods(checkpoint.model, checkpoint.tokenizer, pairs, description="score")
+    for name, text, one in zip(names, texts, found, strict=True):
+        if tokens:
+            for token, piece in zip(one.tokens, checkpoint.tokenizer.pieces(text), strict=True):
+                typer.echo(
+                    f"{token.logprob:.4f}\t{piece!r}"
+                )  # quotes show spaces, escapes control characters
+        else:
+            typer.echo(f"{one.bits_per_byte:.4f}\t{len(one.tokens)}\t{one.n_bytes}\t{name}")
 
 
 @app.command()
@@ -444,6 +486,22 @@ def _language_model(folder: Path, weights: Weights | None) -> "Checkpoint":
         torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
     round_weights(checkpoint.model, weights)
     return checkpoint
+
+
+def _contents(files: list[Path] | None) -> list[bytes]:
+    """Return the contents of files, or of standard input.
+
+    Raises:
+        BadInput: a file cannot be read.
+    """
+    if not files:
+        return [sys.stdin.buffer.read()]
+    try:
+        return [file.read_bytes() for file in files]
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename} cannot be read ({error.strerror}); expected a text file: give another path."
+        ) from error
 
 
 def _lines_of_stdin() -> list[str]:

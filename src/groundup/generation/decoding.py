@@ -10,6 +10,8 @@ from groundup.nn.attention import KVCache
 from groundup.nn.decoder import Decoder
 from groundup.tokenizers.loading import Tokenizer
 
+RUNNING = 64  # more rows gain little speed, but each takes memory for its keys and values
+
 
 def stream(
     model: Decoder,
@@ -20,6 +22,7 @@ def stream(
     stop_ids: Collection[int],
     cache: KVCache | None = None,
     ended: set[int] | None = None,
+    max_running: int | None = None,
 ) -> Iterator[dict[int, int]]:
     """Generate text for a batch of prompts, and yield the new tokens of each step: {row: token}.
 
@@ -35,6 +38,7 @@ def stream(
         cache: for a single prompt, whose first tokens it contains, so that only the rest is computed. It is
             extended in place.
         ended: rows that the caller adds while it reads the steps leave the batch.
+        max_running: largest number of rows at a time; others wait. None: all.
 
     Raises:
         BadInput: a prompt is empty or leaves no space in the context, or the model's logits are not finite.
@@ -42,7 +46,7 @@ def stream(
     if max_new_tokens < 1:
         return
     assert cache is None or len(prompts) == 1
-    batcher = Batcher(model, max_running=max(len(prompts), 1), cache=cache)
+    batcher = Batcher(model, max_running=max_running or max(len(prompts), 1), cache=cache)
     seeds = [SEEDS[(sampling.seed - SEEDS.start + row) % 2**64] for row in range(len(prompts))]
     for prompt, seed in zip(prompts, seeds, strict=True):
         batcher.submit(
@@ -96,14 +100,20 @@ def generate_text(
     stop_ids: Collection[int],
     stop: Sequence[str] = (),
 ) -> list[str]:
-    """Generate text for a batch of prompts; each text ends before the first of the strings `stop`.
+    """Generate text for any number of prompts; each text ends before the first of the strings `stop`.
 
-    The other arguments and the errors are those of `stream`.
+    RUNNING of them are extended at a time. The other arguments and the errors are those of `stream`.
     """
     texts = [Detokenizer(tokenizer, stop) for _ in prompts]
     ended: set[int] = set()
     for step in stream(
-        model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, ended=ended
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        stop_ids=stop_ids,
+        ended=ended,
+        max_running=RUNNING,
     ):
         for row, token in step.items():
             texts[row].add([token])

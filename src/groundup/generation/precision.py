@@ -3,10 +3,12 @@
 This module does not import torch, so that commands show their help quickly.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from torch import nn
+
+    Net = TypeVar("Net", bound=nn.Module)
 
 Weights = Literal["int8", "float16", "float32"]
 # Up to this number of parameters, the weights fit in a CPU's cache, so that float32 is not slower than float16.
@@ -34,3 +36,18 @@ def round_weights(model: "nn.Module", weights: Weights | None) -> None:
         to_int8_linear(model)
     elif weights == "float16" or (weights is None and not is_small(model)):
         to_half_linear(model)
+
+
+def rounded_copy(model: "Net", weights: Weights | None) -> "Net":
+    """Return a copy of a model whose linear layers are rounded; it shares all other parameters with the model.
+
+    The arguments are those of `round_weights`. If nothing is to be rounded, the result is the model itself.
+    """
+    if weights == "float32" or (weights is None and is_small(model)):
+        return model
+    from copy import deepcopy
+
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    copy = deepcopy(model, shared)
+    round_weights(copy, weights)
+    return copy

@@ -15,6 +15,7 @@ from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.loading import Tokenizer
 
 CHAT_TEMPLATE = "chat_template"  # the style of a model that comes with its own template
+ROLES = ("system", "user", "assistant")
 DEFAULT_STYLE = "alpaca_short"  # for a model that was never finetuned with a style
 Turn = tuple[list[int], bool]  # token ids, and whether the model writes them
 
@@ -246,9 +247,19 @@ class Prompter:
         Without a chat template, each message of the user is an instruction; a blank line separates it from its input.
 
         Raises:
-            BadInput: the last message is not the user's, the prompt style cannot express the conversation, the
-                template fails, or a message contains a special token.
+            BadInput: a message has another form, the last one is not the user's, the prompt style cannot express the
+                conversation, the template fails, or a message contains a special token.
         """
+        for message in messages:
+            if not (
+                isinstance(message, Mapping)
+                and message.get("role") in ROLES
+                and isinstance(message.get("content"), str)
+            ):
+                raise BadInput(
+                    f"the conversation has the message {str(message)[:60]}; expected one such as "
+                    f'{{"role": "user", "content": "Hello"}}, with one of the roles {", ".join(ROLES)}: correct it.'
+                )
         if not messages or messages[-1]["role"] != "user":
             raise BadInput(
                 f"the conversation ends with {messages[-1]['role'] if messages else 'nothing'}; expected a message of "

@@ -192,8 +192,21 @@ def predict_spam(
     return [probabilities[spam] for probabilities in predict(model, texts, blocks=blocks)]
 
 
-def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:
-    """Predict the probability of spam of each text with a classifier's checkpoint.
+@dataclass(frozen=True)
+class Classification:
+    """The answer of a classifier to one text.
+
+    Attributes:
+        label: the most likely label; of equally likely ones, the last.
+        probabilities: the probability of each label.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+
+def classify(checkpoint: Checkpoint, texts: Sequence[str]) -> list[Classification]:
+    """Classify each text with a classifier's checkpoint.
 
     Raises:
         BadInput: the checkpoint is not a classifier, or as `predict` does.
@@ -204,7 +217,21 @@ def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[flo
             f"wrote: give another checkpoint."
         )
     ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
-    return predict_spam(checkpoint.model, ids, checkpoint.config.labels)
+    labels = checkpoint.config.labels
+    found = []
+    for row in predict(checkpoint.model, ids):
+        _, best = max((probability, place) for place, probability in enumerate(row))
+        found.append(Classification(labels[best], dict(zip(labels, row, strict=True))))
+    return found
+
+
+def spam_probabilities(checkpoint: Checkpoint, texts: Sequence[str]) -> list[float]:
+    """Predict the probability of spam of each text with a classifier's checkpoint.
+
+    Raises:
+        BadInput: as `classify` does.
+    """
+    return [found.probabilities[SPAM] for found in classify(checkpoint, texts)]
 
 
 @dataclass(frozen=True)

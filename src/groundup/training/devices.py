@@ -19,24 +19,28 @@ def pick_device(config: ComputeConfig) -> torch.device:
         BadInput: the machine lacks the device that `config` names.
     """
     torch.set_num_threads(config.threads)
-    if config.device == "auto":
-        return best_device()
-    available = _available()
-    if not available[config.device]:
-        there = ", ".join(name for name, is_there in available.items() if is_there)
+    return find_device(config.device, "compute.device")
+
+
+def find_device(name: str, setting: str) -> torch.device:
+    """Return the device of a name; "auto" is CUDA, Apple's MPS or the CPU: the first that this machine has.
+
+    `setting` says in the message what has the name.
+
+    Raises:
+        BadInput: the machine lacks the device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [kind for kind, is_there in available.items() if is_there]
+    if name == "auto":
+        return torch.device(there[0])
+    kind, _, index = name.partition(":")  # as in cuda:1
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in there or (index and int(index if index.isdecimal() else count) >= count):
         raise BadInput(
-            f"compute.device is {config.device}, which this machine lacks; expected auto or one of {there}: choose one."
+            f"{setting} is {name}, which this machine lacks; expected auto or one of {', '.join(there)}: choose one."
         )
-    return torch.device(config.device)
-
-
-def best_device() -> torch.device:
-    """Return CUDA, Apple's MPS or the CPU: the first that this machine has."""
-    return torch.device(next(name for name, there in _available().items() if there))
-
-
-def _available() -> dict[str, bool]:
-    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return torch.device(name)
 
 
 WIDE = 128  # channels
