@@ -39,7 +39,7 @@ class EvaluateLanguageConfig:
     __pydantic_config__ = STRICT
 
     pairs: Annotated[int, Ge(1)]
-    """Largest number of minimal pairs per grammatical phenomenon."""
+    """Number of minimal pairs per grammatical phenomenon; some have fewer."""
     ngram: Annotated[int, Ge(1)]
     """Longest n-gram of the language model to compare with, at most what fits in 64 bits."""
     texts: Annotated[int, Ge(1)]

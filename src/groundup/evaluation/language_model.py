@@ -104,7 +104,7 @@ def document_bits(
 def bits_of_texts(
     model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Measure how well a language model predicts texts of one kind, each by itself.
+    """Measure how well a language model predicts texts of one kind, each by itself, without the token that ends it.
 
     Args:
         model: the decoder.
@@ -115,16 +115,19 @@ def bits_of_texts(
     Returns:
         "bits_per_byte": {"mean", "low", "high"}; the mean is over all bytes. "texts", "bytes": their numbers.
     """
-    window = model.config.context_length
-    nats = np.array([nats_of_texts(model, tokenizer, [text], window) for text in texts])
-    n_bytes = np.array([len(text.encode()) for text in texts])
+    scored = log_likelihoods(model, tokenizer, [("", text) for text in texts])
+    bits = np.array([one.bits_per_byte * one.n_bytes for one in scored])
+    n_bytes = np.array([one.n_bytes for one in scored])
     draws = bootstrap.resample(
-        n_bytes, nats[None], {"bits": lambda sizes, found, weights: (weights @ found) / (weights @ sizes)}
-    )["bits"] / math.log(2)
-    low, high = bootstrap.interval(draws)
-    mean = bits_per_byte(float(nats.sum()), int(n_bytes.sum()))
-    rounded = {name: round(value, 6) for name, value in {"mean": mean, "low": low, "high": high}.items()}
-    return {"bits_per_byte": rounded, "texts": len(texts), "bytes": int(n_bytes.sum())}
+        n_bytes, bits[None], {"mean": lambda sizes, found, weights: (weights @ found) / (weights @ sizes)}
+    )
+    low, high = bootstrap.interval(draws["mean"])
+    shares = {"mean": float(bits.sum() / n_bytes.sum()), "low": low, "high": high}
+    return {
+        "bits_per_byte": {name: round(value, 6) for name, value in shares.items()},
+        "texts": len(texts),
+        "bytes": int(n_bytes.sum()),
+    }
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from groundup.evaluation.language_model import log_likelihoods
 from groundup.evaluation.ngram_baselines import NgramScores
-from groundup.generation.likelihood import score
 from groundup.nn.decoder import Decoder
 from groundup.tokenizers.loading import Tokenizer
 from groundup.verifiable.exact_match import mean_of, share
@@ -19,14 +19,9 @@ LogProbabilities = Callable[[Sequence[str]], Sequence[float]]
 
 def of_decoder(model: Decoder, tokenizer: Tokenizer) -> LogProbabilities:
     """Return the function that computes the log-probability of sentences, each at the beginning of a text."""
-    start = [*tokenizer.prefix_ids] or [tokenizer.eot_id]
-
-    def measure(sentences: Sequence[str]) -> list[float]:
-        ids = [[*start, *some] for some in tokenizer.encode_batch(sentences)]
-        found = score(model, ids, [len(start)] * len(ids), batch_size=128)
-        return [sum(token.logprob for token in tokens) for tokens in found]
-
-    return measure
+    return lambda sentences: [
+        found.total for found in log_likelihoods(model, tokenizer, [("", sentence) for sentence in sentences])
+    ]
 
 
 def of_ngrams(counted: NgramScores, tokenizer: Tokenizer) -> LogProbabilities:

@@ -3,6 +3,10 @@
 A language model knows a rule if it finds the first sentence more likely (Linzen et al. 2016; BLiMP, Warstadt et al.
 2020). The sentences are written here, from templates over common words, so no model has been trained on them as a test,
 and a model of a few million parameters knows the words.
+
+Pairs come in twins whose wrong words are right in the other pair: "My boy likes/like music" and "My boys like/likes
+music". So all right sentences together have the words of all wrong ones, and a model that only prefers some words, or
+short sentences, is right in half of the pairs.
 """
 
 import random
@@ -12,45 +16,43 @@ from itertools import product
 
 from groundup.verifiable.words import MEN, WOMEN, article
 
-ANIMALS = tuple("dog cat bird horse cow pig duck bear".split())
+Twins = tuple[tuple[str, str], ...]  # (right, wrong) sentences
+Template = Callable[[], Iterator[Twins]]
+
+ANIMALS = tuple("dog cat bird horse cow pig bear".split())
+THINGS = tuple("book phone key bag cup box map ball clock hat ring".split())
+WITH_AN = ("apple", "egg", "animal", "idea", "answer", "office")
+PLACES = tuple("house school park store office church library".split())
+NAMES = (*MEN[1:6], *WOMEN[1:6])
+MALE = tuple("brother father boy uncle son king".split())
+FEMALE = tuple("sister mother girl aunt daughter queen".split())
 PEOPLE = tuple("boy girl teacher doctor friend brother sister singer driver".split())
-THINGS = tuple("book phone key bag cup box map ball clock pen hat ring".split())
-PLACES = tuple("house school park store office church beach library".split())
-# verb, its form with he or she, and how a sentence with it can go on
+SINGULAR = ("He", "She", "My friend", "My brother")
+PLURAL = ("They", "We", "You", "My friends")
+# plain form, with he or she, in -ing, and how a sentence with it can go on
 VERBS = {
-    "like/likes": ("music", "the beach", "to read", "good food"),
-    "want/wants": ("to go home", "some water", "a new car"),
-    "live/lives": ("in a small town", "near the park", "in the city"),
-    "work/works": ("at the store", "every day", "at home"),
-    "play/plays": ("in the park", "every day", "at school"),
-    "need/needs": ("some help", "more time", "to eat"),
-    "sleep/sleeps": ("at night", "in the house", "all day"),
+    "want wants wanting": ("to go home", "some water", "a new car"),
+    "live lives living": ("in a small town", "near the park", "in the city"),
+    "work works working": ("at the store", "every day", "at home"),
+    "play plays playing": ("in the park", "every day", "with my dog"),
+    "need needs needing": ("some help", "more time", "to eat"),
+    "sleep sleeps sleeping": ("at night", "in the house", "all day"),
 }
-PAST = {
-    "went/goed": ("home last night", "to the store yesterday", "to school last week"),
-    "saw/seed": ("a movie last night", "my friend yesterday", "a dog in the park"),
-    "came/comed": ("home last night", "back yesterday", "to see me last week"),
-    "took/taked": ("my phone yesterday", "the bus last week", "some food last night"),
-    "gave/gived": ("me a book yesterday", "him some money last week", "us some food last night"),
-    "ate/eated": ("some pizza last night", "all of my food yesterday", "bread for dinner"),
-    "made/maked": ("dinner last night", "a cake yesterday", "some coffee for me"),
-    "thought/thinked": ("about it last night", "it was fun", "of you yesterday"),
-    "got/getted": ("a new phone last week", "home late last night", "some coffee yesterday"),
-    "bought/buyed": ("a new car last week", "some food yesterday", "a book for me"),
+# plain form, past, participle, and how a sentence with it can go on
+IRREGULAR = {
+    "go went gone": ("home", "to the store", "to school"),
+    "see saw seen": ("that movie", "my phone", "the new house"),
+    "take took taken": ("my book", "the bus", "some of it"),
+    "eat ate eaten": ("dinner", "the pizza", "all of the food"),
+    "give gave given": ("me a book", "him the money", "us some food"),
+    "write wrote written": ("a book", "to me", "some songs"),
+    "do did done": ("a lot of work", "all of it", "it again"),
+    "know knew known": ("him for years", "about it", "her for a long time"),
 }
-PARTICIPLES = {
-    "eaten/ate": ("dinner", "the pizza", "all of the food"),
-    "seen/saw": ("that movie", "my phone", "the new house"),
-    "gone/went": ("home", "to the store", "to school"),
-    "taken/took": ("my book", "the bus", "some of it"),
-    "written/wrote": ("a book", "to me", "some songs"),
-    "given/gave": ("me a book", "him the money", "up"),
-    "known/knew": ("him for years", "about it", "her for a long time"),
-    "done/did": ("a lot of work", "it before", "all of it"),
-}
-COUNTED = tuple("books friends songs movies dogs games people days".split())
+COUNTED = tuple("books friends songs movies dogs games people".split())
 UNCOUNTED = tuple("water money time food music work".split())
-GAPS = tuple("wants likes bought saw made needs took found".split())
+CASES = ("he him", "they them", "we us", "I me")
+COMPARED = ("old older", "big bigger", "tall taller", "good better", "fast faster", "nice nicer")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class MinimalPair:
 
     Attributes:
         phenomenon: the rule that they test, a name in PHENOMENA.
-        template: which template of the phenomenon they come from; intervals are over templates' sentences.
+        template: which template of the phenomenon they come from.
         good: the sentence that is English.
         bad: the one that is not.
     """
@@ -70,253 +72,221 @@ class MinimalPair:
     bad: str
 
 
-Pairs = Iterator[tuple[str, str]]
-Template = Callable[[], Pairs]
-
-
-def _forms(table: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str, str]]:
-    for forms, rests in table.items():
-        first, second = forms.split("/")
-        for rest in rests:
-            yield first, second, rest
-
-
-def _agreement_singular() -> Pairs:
-    for noun, (plain, with_s, rest) in product(PEOPLE, _forms(VERBS)):
-        yield f"My {noun} {with_s} {rest}.", f"My {noun} {plain} {rest}."
-
-
-def _agreement_plural() -> Pairs:
-    for noun, (plain, with_s, rest) in product(PEOPLE, _forms(VERBS)):
-        yield f"My {noun}s {plain} {rest}.", f"My {noun}s {with_s} {rest}."
-
-
-def _across_singular() -> Pairs:
-    for noun, other, end in product(THINGS, PLACES, ("very old", "really nice", "not mine")):
-        yield (
-            f"The {noun} in the {_plural(other)} is {end}.",
-            f"The {noun} in the {_plural(other)} are {end}.",
-        )
-
-
-def _across_plural() -> Pairs:
-    for noun, other, end in product(THINGS, PLACES, ("very old", "really nice", "not mine")):
-        yield f"The {noun}s in the {other} are {end}.", f"The {noun}s in the {other} is {end}."
-
-
-def _these() -> Pairs:
-    for noun, verb, this in product((*THINGS, *ANIMALS), ("like", "want", "need", "see"), ("these", "those")):
-        yield f"I {verb} {this} {_plural(noun)}.", f"I {verb} {this} {noun}."
-
-
-def _this() -> Pairs:
-    for noun, verb, this in product((*THINGS, *ANIMALS), ("like", "want", "need", "see"), ("this", "that")):
-        yield f"I {verb} {this} {noun} a lot.", f"I {verb} {this} {_plural(noun)} a lot."
-
-
-def _reflexive_gender() -> Pairs:
-    for (own, other, names), verb in product(
-        (("himself", "herself", MEN), ("herself", "himself", WOMEN)), ("hurt", "likes", "asked", "told")
-    ):
-        for name in names:
-            yield f"{name} {verb} {own}.", f"{name} {verb} {other}."
-
-
-def _reflexive_number() -> Pairs:
-    for noun, verb, wrong in product(PEOPLE, ("hurt", "like", "asked", "taught"), ("himself", "herself")):
-        yield f"The {noun}s {verb} themselves.", f"The {noun}s {verb} {wrong}."
-
-
-def _ever() -> Pairs:
-    for negative, positive, rest in product(
-        ("Nobody", "No one"),
-        ("Somebody", "Everybody", "Someone"),
-        (
-            "been to the beach",
-            "seen a bear",
-            "read that book",
-            "gone there",
-            "liked him",
-            "asked me",
-            "done it",
-        ),
-    ):
-        yield f"{negative} has ever {rest}.", f"{positive} has ever {rest}."
-
-
-def _any() -> Pairs:
-    for who, verb, what in product(
-        ("I", "We", "They", "You"),
-        ("have", "want", "need", "see", "know"),
-        ("friends", "books", "dogs", "people"),
-    ):
-        yield f"{who} do not {verb} any {what}.", f"{who} do {verb} any {what}."
-
-
-def _gap() -> Pairs:
-    for who, verb, know in product((*MEN[:5], *WOMEN[:5]), GAPS, ("I know", "You know", "We know")):
-        yield f"{know} what {who} {verb}.", f"{know} that {who} {verb}."
-
-
-def _no_gap() -> Pairs:
-    for who, verb, think in product((*MEN[:5], *WOMEN[:5]), GAPS, ("I think", "I hope", "We think")):
-        yield f"{think} that {who} {verb} it.", f"{think} what {who} {verb} it."
-
-
-def _object_case() -> Pairs:
-    for who, verb, (him, he) in product(
-        (*MEN[:5], *WOMEN[:5]),
-        ("likes", "saw", "asked", "knows", "helped"),
-        (("him", "he"), ("her", "she"), ("them", "they"), ("me", "I")),
-    ):
-        yield f"{who} {verb} {him}.", f"{who} {verb} {he}."
-
-
-def _subject_case() -> Pairs:
-    for (he, him), (past, _, rest) in product(
-        (("he", "him"), ("they", "them"), ("we", "us"), ("I", "me")), _forms(PAST)
-    ):
-        yield f"I think {he} {past} {rest}.", f"I think {him} {past} {rest}."
-
-
-def _past() -> Pairs:
-    for who, (right, wrong, rest) in product(("I", "She", "He", "We", "They"), _forms(PAST)):
-        yield f"{who} {right} {rest}.", f"{who} {wrong} {rest}."
-
-
-def _participle() -> Pairs:
-    for who, (right, wrong, rest) in product(
-        ("I have", "She has", "He has", "We have", "They have"), _forms(PARTICIPLES)
-    ):
-        yield f"{who} {right} {rest}.", f"{who} {wrong} {rest}."
-
-
-def _article() -> Pairs:
-    for verb, noun in product(
-        ("I have", "She has", "I saw", "This is", "I want", "He bought"),
-        (
-            "apple",
-            "egg",
-            "animal",
-            "idea",
-            "answer",
-            "office",
-            "old car",
-            "dog",
-            "phone",
-            "book",
-            "house",
-            "friend",
-            "movie",
-        ),
-    ):
-        right = article(noun)
-        wrong = right.replace("an ", "a ", 1) if right.startswith("an ") else right.replace("a ", "an ", 1)
-        yield f"{verb} {right}.", f"{verb} {wrong}."
-
-
-def _auxiliary() -> Pairs:
-    for noun, (plain, with_s, rest), auxiliary in product(
-        ("She", "He", "My brother", "My friend"), _forms(VERBS), ("can", "will", "does not")
-    ):
-        yield f"{noun} {auxiliary} {plain} {rest}.", f"{noun} {auxiliary} {with_s} {rest}."
-
-
-def _do_number() -> Pairs:
-    for who, (plain, _, rest) in product(("She", "He", "My brother", "My friend"), _forms(VERBS)):
-        yield f"{who} does not {plain} {rest}.", f"{who} do not {plain} {rest}."
-
-
-def _adjective_order() -> Pairs:
-    for verb, color, noun in product(
-        ("I have", "She has", "I saw", "He wants"), ("red", "blue", "new", "big", "old", "nice"), THINGS
-    ):
-        yield f"{verb} a {color} {noun}.", f"{verb} a {noun} {color}."
-
-
-def _question_order() -> Pairs:
-    for word, who, verb in product(
-        ("What", "Where", "Why"), ("you", "they", "we"), ("like", "want", "live", "work", "play")
-    ):
-        yield f"{word} do {who} {verb}?", f"{word} {who} do {verb}?"
-
-
-def _preposition_order() -> Pairs:
-    for who, verb, place in product((*MEN[:4], *WOMEN[:4]), ("is", "was", "works", "plays"), PLACES):
-        yield f"{who} {verb} at the {place}.", f"{who} {verb} the at {place}."
-
-
-def _there() -> Pairs:
-    for noun, place, number in product(ANIMALS, PLACES, ("two", "three", "many", "some")):
-        yield (
-            f"There are {number} {_plural(noun)} in the {place}.",
-            f"There is {number} {_plural(noun)} in the {place}.",
-        )
-
-
-def _quantifier() -> Pairs:
-    for who, counted in product(("I have", "We have", "They have", "You have", "I saw"), COUNTED):
-        yield f"{who} many {counted}.", f"{who} much {counted}."
-    for who, uncounted in product(
-        ("I don't have", "We don't have", "They don't have", "You don't need", "I don't want"), UNCOUNTED
-    ):
-        yield f"{who} much {uncounted}.", f"{who} many {uncounted}."
-
-
-def _comparative() -> Pairs:
-    for (plain, more), who, than in product(
-        (
-            ("old", "older"),
-            ("big", "bigger"),
-            ("tall", "taller"),
-            ("good", "better"),
-            ("fast", "faster"),
-            ("nice", "nicer"),
-        ),
-        ("He is", "She is", "My dog is", "This is", "You are"),
-        ("me", "you", "my brother", "that one"),
-    ):
-        yield f"{who} {more} than {than}.", f"{who} {plain} than {than}."
-
-
-def _plural(noun: str) -> str:
-    return f"{noun}es" if noun.endswith(("x", "ch")) else f"{noun}s"
-
-
-PHENOMENA: dict[str, tuple[Template, ...]] = {
-    "subject and verb": (_agreement_singular, _agreement_plural),
-    "subject and distant verb": (_across_singular, _across_plural),
-    "determiner and noun": (_these, _this),
-    "reflexive": (_reflexive_gender, _reflexive_number),
-    "negative polarity": (_ever, _any),
-    "question gap": (_gap, _no_gap),
-    "case of pronouns": (_object_case, _subject_case),
-    "irregular past": (_past,),
-    "participle": (_participle,),
-    "a or an": (_article,),
-    "auxiliary": (_auxiliary, _do_number),
-    "word order": (_adjective_order, _question_order, _preposition_order),
-    "there is": (_there,),
-    "many or much": (_quantifier,),
-    "comparative": (_comparative,),
-}
-
-
 def minimal_pairs(per_phenomenon: int, seed: int) -> list[MinimalPair]:
-    """Draw minimal pairs of every phenomenon, in equal numbers from its templates.
+    """Draw minimal pairs of every phenomenon, in equal numbers from its templates; twins are drawn together.
 
     Args:
-        per_phenomenon: largest number of pairs of one phenomenon.
+        per_phenomenon: number of pairs of one phenomenon, rounded up to twins of all its templates.
         seed: seeds the choice; equal seeds give equal pairs.
     """
     found = []
     for phenomenon, templates in PHENOMENA.items():
         rng = random.Random(f"{seed} {phenomenon}")
-        share = -(-per_phenomenon // len(templates))
         for number, template in enumerate(templates):
-            pairs = sorted(set(template()))
-            found += [
-                MinimalPair(phenomenon, number, good, bad)
-                for good, bad in rng.sample(pairs, min(share, len(pairs)))
-            ]
+            twins = sorted(set(template()))
+            count = -(-per_phenomenon // (len(templates) * len(twins[0])))
+            for chosen in rng.sample(twins, min(count, len(twins))):
+                found += [MinimalPair(phenomenon, number, good, bad) for good, bad in chosen]
     return found
+
+
+def _verb() -> Iterator[Twins]:
+    for noun, (verb, verbs, _, rest) in product(PEOPLE, _forms(VERBS)):
+        yield _swapped(f"My {noun} {{}} {rest}.", f"My {noun}s {{}} {rest}.", verbs, verb)
+
+
+def _distant_verb() -> Iterator[Twins]:
+    for noun, place, end in product(THINGS, PLACES, ("very old", "really nice", "not mine")):
+        one, many = f"The {noun} near the {_plural(place)}", f"The {_plural(noun)} near the {place}"
+        yield _swapped(f"{one} {{}} {end}.", f"{many} {{}} {end}.", "is", "are")
+
+
+def _there() -> Iterator[Twins]:
+    for noun, place, number in product(ANIMALS, PLACES, ("two", "three", "many")):
+        one, many = article(noun), f"{number} {_plural(noun)}"
+        yield _swapped(f"There {{}} {one} in the {place}.", f"There {{}} {many} in the {place}.", "is", "are")
+
+
+def _these() -> Iterator[Twins]:
+    for noun, (this, these), verb in product(
+        (*THINGS, *ANIMALS), (("this", "these"), ("that", "those")), ("like", "want", "see")
+    ):
+        yield _swapped(f"I {verb} {this} {{}}.", f"I {verb} {these} {{}}.", noun, _plural(noun))
+
+
+def _number() -> Iterator[Twins]:
+    for noun, number, verb in product((*THINGS, *ANIMALS), ("two", "many"), ("have", "saw")):
+        yield _swapped(f"I {verb} one {{}}.", f"I {verb} {number} {{}}.", noun, _plural(noun))
+
+
+def _reflexive_gender() -> Iterator[Twins]:
+    for man, woman, verb in product(MALE, FEMALE, ("hurt", "asked", "saw")):
+        yield _swapped(f"My {man} {verb} {{}}.", f"My {woman} {verb} {{}}.", "himself", "herself")
+
+
+def _reflexive_number() -> Iterator[Twins]:
+    for noun, verb in product((*MALE, *FEMALE), ("hurt", "asked", "saw")):
+        own = "himself" if noun in MALE else "herself"
+        yield _swapped(f"My {noun} {verb} {{}}.", f"My {noun}s {verb} {{}}.", own, "themselves")
+
+
+def _too() -> Iterator[Twins]:
+    for who, what in product(("I", "They", "We"), ("like it", "want to go", "know him", "have one", "live here")):
+        yield _swapped(f"{who} {what} {{}}.", f"{who} don't {what} {{}}.", "too", "either")
+
+
+def _gap() -> Iterator[Twins]:
+    for who, name, verb in product(
+        ("I know", "You know", "We know"), NAMES, "wants bought made needs took found".split()
+    ):
+        yield _swapped(f"{who} what {name} {verb}{{}}.", f"{who} that {name} {verb}{{}}.", "", " it")
+
+
+def _case() -> Iterator[Twins]:
+    for (subject, _object), name, verb in product(map(str.split, CASES), NAMES, ("saw", "asked", "told", "called")):
+        yield _swapped(f"I think {{}} {verb} {name}.", f"I think {name} {verb} {{}}.", subject, _object)
+
+
+def _possessive() -> Iterator[Twins]:
+    for (own, _object), thing, name in product(
+        (("my", "me"), ("his", "him"), ("our", "us"), ("their", "them")), (*THINGS, "dog", "cat"), NAMES[::3]
+    ):
+        yield _swapped(f"{name} saw {{}} {thing}.", f"{name} saw {{}} yesterday.", own, _object)
+
+
+def _participle() -> Iterator[Twins]:
+    for (has, who), (_, past, participle, rest) in product(
+        (("has", "She"), ("has", "He"), ("have", "We"), ("have", "They")), _forms(IRREGULAR)
+    ):
+        yield _swapped(f"{who} {{}} {rest}.", f"{who} {has} {{}} {rest}.", past, participle)
+
+
+def _after_did() -> Iterator[Twins]:
+    for who, (plain, past, _, rest) in product(SINGULAR, _forms(IRREGULAR)):
+        yield _swapped(f"{who} {{}} {rest}.", f"{who} did not {{}} {rest}.", past, plain)
+
+
+def _after_modal() -> Iterator[Twins]:
+    for who, (plain, with_s, _, rest), modal in product(SINGULAR, _forms(VERBS), ("can", "will", "does not")):
+        yield _swapped(f"{who} {{}} {rest}.", f"{who} {modal} {{}} {rest}.", with_s, plain)
+
+
+def _does() -> Iterator[Twins]:
+    for one, many, (plain, _, _, rest) in product(SINGULAR, PLURAL, _forms(VERBS)):
+        yield _swapped(f"{one} {{}} not {plain} {rest}.", f"{many} {{}} not {plain} {rest}.", "does", "do")
+
+
+def _does_too() -> Iterator[Twins]:
+    for one, many, (plain, with_s, _, rest) in product(SINGULAR, PLURAL, _forms(VERBS)):
+        yield _swapped(
+            f"{many} {plain} {rest} and {_inside(one)} {{}} too.",
+            f"{one} {with_s} {rest} and {_inside(many)} {{}} too.",
+            "does",
+            "do",
+        )
+
+
+def _to() -> Iterator[Twins]:
+    for (who, am), (plain, _, ing, rest) in product(
+        (("I", "am"), ("We", "are"), ("They", "are"), ("You", "are")),
+        [forms for forms in _forms(VERBS) if forms[0] in ("live", "work", "play", "sleep")],
+    ):
+        yield _swapped(f"{who} want to {{}} {rest}.", f"{who} {am} {{}} {rest}.", plain, ing)
+
+
+def _article() -> Iterator[Twins]:
+    for verb, vowel, other in product(("I have", "She has", "I saw", "This is"), WITH_AN, (*THINGS, "dog")):
+        yield _swapped(f"{verb} {{}} {other}.", f"{verb} {{}} {vowel}.", "a", "an")
+
+
+def _adjective_order() -> Iterator[Twins]:
+    for verb, adjective, noun in product(
+        ("I have", "She has", "I saw", "He wants"), ("red", "blue", "new", "big", "nice"), THINGS
+    ):
+        yield ((f"{verb} a {adjective} {noun}.", f"{verb} a {noun} {adjective}."),)
+
+
+def _question_order() -> Iterator[Twins]:
+    for (word, verbs), who in product(
+        (("What", "like want need see"), ("Where", "live work play sleep")), ("you", "they", "we")
+    ):
+        for verb in verbs.split():
+            yield ((f"{word} do {who} {verb}?", f"{word} {who} do {verb}?"),)
+
+
+def _preposition_order() -> Iterator[Twins]:
+    for name, verb, place in product(NAMES, ("is", "was", "works", "plays"), PLACES):
+        yield ((f"{name} {verb} at the {place}.", f"{name} {verb} the at {place}."),)
+
+
+def _much() -> Iterator[Twins]:
+    for who, counted, uncounted in product(("I", "We", "They", "You"), COUNTED, UNCOUNTED):
+        yield _swapped(f"{who} don't have {{}} {counted}.", f"{who} don't have {{}} {uncounted}.", "many", "much")
+
+
+def _than() -> Iterator[Twins]:
+    for (plain, more), who, than in product(
+        map(str.split, COMPARED),
+        ("He is", "She is", "My dog is", "You are"),
+        ("me", "my brother", "my friend", "that one"),
+    ):
+        yield _swapped(f"{who} {{}} than {than}.", f"{who} as {{}} as {than}.", more, plain)
+
+
+def _time() -> Iterator[Twins]:
+    for who, (plain, past, _, rest), (before, after) in product(
+        ("I", "She", "We", "They"),
+        _forms(IRREGULAR | {"see saw seen": ("my friend", "that movie"), "know knew known": ()}),
+        (("yesterday", "tomorrow"), ("last week", "next week")),
+    ):
+        yield _swapped(f"{who} {past} {rest} {{}}.", f"{who} will {plain} {rest} {{}}.", before, after)
+
+
+def _swapped(first: str, second: str, right: str, wrong: str) -> Twins:
+    """Fill the gap of two frames: `right` is right in the first one, `wrong` in the second one."""
+    return (first.format(right), first.format(wrong)), (second.format(wrong), second.format(right))
+
+
+def _forms(table: dict[str, tuple[str, ...]]) -> list[tuple[str, str, str, str]]:
+    """Return the three forms of each verb with each of its ends."""
+    found = []
+    for forms, rests in table.items():
+        first, second, third = forms.split()
+        found += [(first, second, third, rest) for rest in rests]
+    return found
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("x", "ch")) else f"{noun}s"
+
+
+def _inside(subject: str) -> str:
+    """Return a subject as it is written inside a sentence."""
+    return subject[0].lower() + subject[1:]
+
+
+PHENOMENA: dict[str, tuple[Template, ...]] = {
+    "subject and verb": (_verb,),
+    "subject and distant verb": (_distant_verb,),
+    "there is": (_there,),
+    "this and these": (_these,),
+    "number and noun": (_number,),
+    "reflexive": (_reflexive_gender, _reflexive_number),
+    "too and either": (_too,),
+    "question gap": (_gap,),
+    "case of pronouns": (_case,),
+    "possessive": (_possessive,),
+    "participle": (_participle,),
+    "verb after did": (_after_did,),
+    "verb after can": (_after_modal,),
+    "verb after to": (_to,),
+    "do and does": (_does,),
+    "ellipsis": (_does_too,),
+    "a and an": (_article,),
+    "word order": (_adjective_order, _question_order, _preposition_order),
+    "many and much": (_much,),
+    "comparative": (_than,),
+    "tense and time": (_time,),
+}
