@@ -42,6 +42,8 @@ def main(
         "ngrams": results.of_ngrams(counted, tokenizer),
     }
     right = {name: results.decisions(pairs, measure) for name, measure in systems.items()}
+    training = decoded_texts(tokens, "train", model / "tokenizer.json")
+    leaked = results.occur_in([pair.good for pair in pairs], training)
     messages = read_splits(spam, ("test",))["test"]
     tasks = read_splits(instructions, ("test",))["test"]
     kinds = {
@@ -52,7 +54,7 @@ def main(
     }
     bootstrap = Bootstrap(evaluate.bootstrap_samples, evaluate.confidence, evaluate.seed)
     found = {
-        "grammar": results.table(pairs, right, decoded_texts(tokens, "train", model / "tokenizer.json")),
+        "grammar": results.table(pairs, right, leaked),
         "texts": {
             name: bits_of_texts(checkpoint.model, tokenizer, texts[: evaluate_language.texts], bootstrap)
             for name, texts in kinds.items()

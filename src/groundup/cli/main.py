@@ -8,6 +8,7 @@ import typer
 
 from groundup.cli import registered
 from groundup.cli.label import label
+from groundup.cli.lm_eval import lm_eval_scores, lm_eval_tasks
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
 from groundup.cli.trace import trace
@@ -414,7 +415,16 @@ def doctor() -> None:
             typer.echo(f"{folder}: not usable: {error}")
 
 
-for command in (registered.models, registered.promote, registered.rollback, trace, reproduce, plan):
+for command in (
+    registered.models,
+    registered.promote,
+    registered.rollback,
+    trace,
+    reproduce,
+    plan,
+    lm_eval_tasks,
+    lm_eval_scores,
+):
     app.command()(command)
 
 

@@ -45,22 +45,21 @@ def accuracies(pairs: Sequence[MinimalPair], right: Sequence[bool]) -> dict[str,
 
 
 def table(
-    pairs: Sequence[MinimalPair], right: Mapping[str, Sequence[bool]], training: Iterable[str]
+    pairs: Sequence[MinimalPair], right: Mapping[str, Sequence[bool]], leaked: Sequence[bool]
 ) -> dict[str, Any]:
     """Make the table of all systems.
 
     Args:
         pairs: the minimal pairs.
         right: name of the system -> its decisions.
-        training: the training text, in parts.
+        leaked: for each pair, whether its right sentence occurs in the training text (see `occur_in`).
 
     Returns:
-        "chance", "pairs", "leaked": the share of pairs whose right sentence occurs in the training text, as words;
-        "accuracy": {system: the mean of its phenomena}; "phenomena": {name: {"pairs", "leaked", "accuracy": {system:
-        share}}}. Each share is {"mean", "low", "high"} with a 95% interval. Pairs of one template share words, so the
-        intervals are for other sentences of the same templates, not for other templates.
+        "chance", "pairs", "leaked": the share of leaked pairs; "accuracy": {system: the mean of its phenomena};
+        "phenomena": {name: {"pairs", "leaked", "accuracy": {system: share}}}. Each share is {"mean", "low", "high"}
+        with a 95% interval. Pairs of one template share words, so the intervals are for other sentences of the same
+        templates, not for other templates.
     """
-    leaked = _occur([pair.good for pair in pairs], training)
     of_systems = {name: _grouped(pairs, found) for name, found in right.items()}
     shares = {
         name: {phenomenon: share(sum(found), len(found)) for phenomenon, found in grouped.items()}
@@ -90,8 +89,13 @@ def _grouped(pairs: Sequence[MinimalPair], values: Sequence[bool]) -> dict[str, 
     return found
 
 
-def _occur(sentences: Sequence[str], training: Iterable[str]) -> list[bool]:
-    """Return for each sentence whether its words occur in the training text one after the other."""
+def occur_in(sentences: Sequence[str], training: Iterable[str]) -> list[bool]:
+    """Return for each sentence whether its words occur in the training text one after the other.
+
+    Args:
+        sentences: the sentences.
+        training: the training text, in parts.
+    """
     wanted = [_words(sentence) for sentence in sentences]
     text = " ".join(map(_words, training))
     return [words in text for words in wanted]

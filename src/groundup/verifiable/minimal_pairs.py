@@ -120,18 +120,20 @@ def _number() -> Iterator[Twins]:
 
 
 def _reflexive_gender() -> Iterator[Twins]:
-    for man, woman, verb in product(MALE, FEMALE, ("hurt", "asked", "saw")):
+    for man, woman, verb in product(MALE, FEMALE, ("hurt", "looked at", "talked about")):
         yield _swapped(f"My {man} {verb} {{}}.", f"My {woman} {verb} {{}}.", "himself", "herself")
 
 
 def _reflexive_number() -> Iterator[Twins]:
-    for noun, verb in product((*MALE, *FEMALE), ("hurt", "asked", "saw")):
+    for noun, verb in product((*MALE, *FEMALE), ("hurt", "looked at", "talked about")):
         own = "himself" if noun in MALE else "herself"
         yield _swapped(f"My {noun} {verb} {{}}.", f"My {noun}s {verb} {{}}.", own, "themselves")
 
 
 def _too() -> Iterator[Twins]:
-    for who, what in product(("I", "They", "We"), ("like it", "want to go", "know him", "have one", "live here")):
+    for who, what in product(
+        ("I", "They", "We"), ("like it", "want to go", "know him", "have one", "live here")
+    ):
         yield _swapped(f"{who} {what} {{}}.", f"{who} don't {what} {{}}.", "too", "either")
 
 
@@ -143,7 +145,9 @@ def _gap() -> Iterator[Twins]:
 
 
 def _case() -> Iterator[Twins]:
-    for (subject, _object), name, verb in product(map(str.split, CASES), NAMES, ("saw", "asked", "told", "called")):
+    for (subject, _object), name, verb in product(
+        map(str.split, CASES), NAMES, ("saw", "asked", "told", "called")
+    ):
         yield _swapped(f"I think {{}} {verb} {name}.", f"I think {name} {verb} {{}}.", subject, _object)
 
 
@@ -221,7 +225,9 @@ def _preposition_order() -> Iterator[Twins]:
 
 def _much() -> Iterator[Twins]:
     for who, counted, uncounted in product(("I", "We", "They", "You"), COUNTED, UNCOUNTED):
-        yield _swapped(f"{who} don't have {{}} {counted}.", f"{who} don't have {{}} {uncounted}.", "many", "much")
+        yield _swapped(
+            f"{who} don't have {{}} {counted}.", f"{who} don't have {{}} {uncounted}.", "many", "much"
+        )
 
 
 def _than() -> Iterator[Twins]:
@@ -257,7 +263,7 @@ def _forms(table: dict[str, tuple[str, ...]]) -> list[tuple[str, str, str, str]]
 
 
 def _plural(noun: str) -> str:
-    if noun.endswith("y"):
+    if noun.endswith("ry"):
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("x", "ch")) else f"{noun}s"
 
