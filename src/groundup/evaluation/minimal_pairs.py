@@ -90,17 +90,20 @@ def _grouped(pairs: Sequence[MinimalPair], values: Sequence[bool]) -> dict[str, 
 
 
 def occur_in(sentences: Sequence[str], training: Iterable[str]) -> list[bool]:
-    """Return for each sentence whether its words occur in the training text one after the other.
+    """Return for each sentence whether its words occur one after the other in a training text.
 
     Args:
         sentences: the sentences.
-        training: the training text, in parts.
+        training: the training texts.
     """
-    wanted = [_words(sentence) for sentence in sentences]
-    text = " ".join(map(_words, training))
-    return [words in text for words in wanted]
-
-
-def _words(text: str) -> str:
-    """Return a text in small letters with one space around each word, and nothing else."""
-    return f" {' '.join(WORD.findall(text.casefold()))} "
+    wanted = [tuple(WORD.findall(sentence.casefold())) for sentence in sentences]
+    shortest = min(map(len, wanted))
+    by_start: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for sentence in wanted:
+        by_start[sentence[:shortest]].add(sentence)
+    found = set()
+    for text in training:
+        words = WORD.findall(text.casefold())
+        for place, start in enumerate(zip(*(words[i:] for i in range(shortest)), strict=False)):
+            found |= {s for s in by_start.get(start, ()) if s == tuple(words[place : place + len(s)])}
+    return [sentence in found for sentence in wanted]

@@ -94,7 +94,8 @@ class NgramScores:
     """A language model of n-grams: scores a text by stupid backoff (Brants et al. 2007).
 
     A token scores its share among the tokens that followed the longest known context, times 0.4 for each token by which
-    that context is shorter than the longest possible one. Scores are no probabilities, but order sentences like them.
+    that context is shorter than the longest possible one. A token that never occurred scores 0.4 times the share of a
+    token that occurred once. Scores are no probabilities, but order sentences like them.
 
     Attributes:
         vocab_size: number of tokens.
@@ -120,14 +121,14 @@ class NgramScores:
         """Score the tokens of a text after the first `given`, at least 1: the sum of the logarithms."""
         stream = np.array([ids], dtype=np.int64)
         contexts = np.full(len(ids) - given, len(self), dtype=np.int64)
-        shares = np.zeros(len(ids) - given)
+        places, shares = np.arange(given, len(ids)), np.zeros(len(ids) - given)
         penalty = np.ones(len(ids) - given)
         for order in range(len(self.tables), 0, -1):
             found = self._counts(order, stream)[given:]
             before = self._counts(order - 1, stream)[given - 1 : -1] if order > 1 else contexts
             new = (shares == 0) & (found > 0)
             shares[new] = (penalty * found / np.maximum(before, 1))[new]
-            penalty *= BACKOFF
+            penalty[places >= order - 1] *= BACKOFF  # before that, the text has no such n-gram
         return float(np.log(np.where(shares > 0, shares, penalty / len(self))).sum())
 
     def __len__(self) -> int:

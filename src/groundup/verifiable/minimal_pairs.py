@@ -132,7 +132,8 @@ def _reflexive_number() -> Iterator[Twins]:
 
 def _too() -> Iterator[Twins]:
     for who, what in product(
-        ("I", "They", "We"), ("like it", "want to go", "know him", "have one", "live here")
+        ("I", "You", "They", "We"),
+        ("like it", "want to go", "know him", "need it", "live here", "work there", "see her", "read books"),
     ):
         yield _swapped(f"{who} {what} {{}}.", f"{who} don't {what} {{}}.", "too", "either")
 
