@@ -165,7 +165,8 @@ def test_no_path_is_written_twice() -> None:
 def test_the_command_line_reads_what_the_stages_write() -> None:
     from typer.main import get_command
 
-    from groundup.cli.main import INSTRUCTIONS, MADE_BY, app
+    from groundup.cli.checkpoints import MADE_BY
+    from groundup.cli.main import INSTRUCTIONS, app
 
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]

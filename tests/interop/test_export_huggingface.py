@@ -45,8 +45,15 @@ MODELS = {
     },
     "llama untied": lambda n: random_decoder(vocab_size=n, tie_embeddings=False, rope_base=500.0, **LLAMA),
     "bert": lambda n: random_encoder("bert", vocab_size=n, **SIZES),
+    "modern": lambda n: random_decoder(vocab_size=n, **SIZES),
+    "transformer": lambda n: random_decoder("transformer", vocab_size=n, **SIZES),
 }
-CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "bert": "BertForMaskedLM"}
+CLASSES = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "bert": "BertForMaskedLM",
+    **dict.fromkeys(["modern", "transformer"], "GroundupForCausalLM"),
+}
 MESSAGES = ["tea and cake", "", "Win £1000 now!!! <|endoftext|> call 0800", "cake\n\n  and 😀" * 9]
 
 
@@ -70,6 +77,8 @@ def classifier(trunk: Any, pooling: Any = "last") -> SequenceClassifier:
 @pytest.mark.parametrize("name", MODELS)
 def test_transformers_computes_the_same(name: str, tokenizer: BPETokenizer, tmp_path: Path) -> None:
     import transformers
+
+    import groundup.interop.transformers  # noqa: F401 - registers our own class
 
     checkpoint = saved(tmp_path / "ours", MODELS[name](tokenizer.vocab_size), tokenizer)
     export_huggingface(checkpoint, tmp_path / "out")
@@ -110,11 +119,17 @@ def test_it_comes_back_bit_for_bit(name: str, tokenizer: BPETokenizer, tmp_path:
     [
         pytest.param(lambda n: classifier(random_decoder("gpt2", vocab_size=n, **SIZES)), id="gpt2"),
         pytest.param(lambda n: classifier(random_decoder(vocab_size=n, **LLAMA)), id="llama"),
+        pytest.param(
+            lambda n: classifier(random_decoder("gpt2", vocab_size=n, **SIZES), "mean"),
+            id="gpt2 in our own class",
+        ),
         pytest.param(lambda n: classifier(random_encoder("bert", vocab_size=n, **SIZES), "first"), id="bert"),
     ],
 )
 def test_classifiers_give_equal_scores(make: Any, tokenizer: BPETokenizer, tmp_path: Path) -> None:
     import transformers
+
+    import groundup.interop.transformers  # noqa: F401 - registers our own class
 
     checkpoint = saved(tmp_path / "ours", make(tokenizer.vocab_size), tokenizer, labels=("ham", "spam"))
     export_huggingface(checkpoint, tmp_path / "out")
@@ -318,9 +333,11 @@ def test_the_model_card(tokenizer: BPETokenizer, tmp_path: Path) -> None:
     import yaml
 
     model = random_decoder("gpt2", vocab_size=tokenizer.vocab_size)
-    data, params = {"corpus/train": "a" * 64}, {"pretrain": {"seed": 1}}
+    data, params = {"corpus/train": "a" * 64, "test": "b" * 64}, {"pretrain": {"seed": 1}}
     checkpoint = saved(tmp_path / "ours", model, tokenizer, data=data, params=params)
-    facts = CardFacts("apache-2.0", 'someone/base: "one"', "c55695a", {"test": {"f1": 0.97123}, "items": 300})
+    f1 = {"mean": 0.97123, "low": 0.95, "high": 0.99}
+    metrics = {"test": {"f1": f1, "texts": 50}, "items": 300, "baselines": {"majority": {"f1": f1}}}
+    facts = CardFacts("apache-2.0", 'someone/base: "one"', "c55695a", metrics, "spam.json, sha256 ab")
     export_huggingface(checkpoint, tmp_path / "small", facts)
     _, head, body = (tmp_path / "small" / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     assert yaml.safe_load(head) == {
@@ -329,12 +346,32 @@ def test_the_model_card(tokenizer: BPETokenizer, tmp_path: Path) -> None:
         "license": "apache-2.0",
         "base_model": 'someone/base: "one"',
         "tags": ["groundup"],
+        "model-index": [
+            {
+                "name": "small",
+                "results": [
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {"name": "test", "type": "test", "revision": "b" * 64},
+                        "metrics": [
+                            {
+                                "type": "f1",
+                                "value": 0.97123,
+                                "name": "f1 (interval 0.95 to 0.99)",
+                                "args": {"low": 0.95, "high": 0.99, "source": "spam.json, sha256 ab"},
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
     }
     parameters = sum(p.numel() for p in model.parameters())
     for words in (
         "# small",
         f"{parameters:,} parameters",
-        "| test f1 | 0.9712 |",
+        "| test f1 | 0.9712 (0.95 to 0.99) |",
+        "Source: spam.json, sha256 ab.",
         "| items | 300 |",
         "a" * 64,
         "c55695a",
@@ -354,7 +391,7 @@ def other(pattern: str) -> BPETokenizer:
     ("model", "pattern", "words"),
     [
         (
-            lambda n: random_decoder(vocab_size=n),
+            lambda n: random_encoder(vocab_size=n),
             "gpt2",
             "no Hugging Face model computes the same as this one",
         ),
@@ -363,9 +400,7 @@ def other(pattern: str) -> BPETokenizer:
             "gpt2",
             "the model is an encoder-dec",
         ),
-        (lambda n: classifier(random_decoder("gpt2", vocab_size=n), "mean"), "gpt2", "has the pooling mean"),
         (lambda n: classifier(random_encoder("bert", vocab_size=n), "max"), "gpt2", "supports only first"),
-        (lambda n: classifier(random_decoder("llama", vocab_size=n), "max"), "gpt2", "has the pooling max"),
         (lambda n: random_decoder("gpt2", vocab_size=n), r"\S+$|\s+|\S", r"reads '\$' differently"),
     ],
 )

@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundup.cli import registered
+from groundup.cli import exchange, registered
+from groundup.cli.checkpoints import MODELS, STUDY_MODELS, Model, files, in_project, open_checkpoint
 from groundup.cli.label import label
 from groundup.cli.lm_eval import lm_eval_scores, lm_eval_tasks
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
+from groundup.cli.score import score
 from groundup.cli.trace import trace
 from groundup.errors import BadInput
 from groundup.generation.precision import SMALL, Weights, is_small, round_weights
@@ -18,7 +20,7 @@ from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY
 from groundup.text.labels import label_of
 
 if TYPE_CHECKING:
-    from groundup.checkpoint import Checkpoint, Kind
+    from groundup.checkpoint import Checkpoint
 
 HELP = """Build a language model from the ground up: use the trained models.
 
@@ -42,26 +44,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Outputs of the pipelines that are read here; dvc.yaml cannot pass these paths.
-MODELS = Path("data/models")
-STUDY_MODELS = Path("data/study/models")
-TRANSFER_MODELS = Path("data/transfer/models")
-MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
 
-
-def _trained(incomplete: str) -> list[str]:
-    """Return the project's model folders that begin with `incomplete`; if there is none, the shell offers files."""
-    found = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
-    return [str(folder) for folder in found if str(folder).startswith(incomplete)]
-
-
-def _files() -> list[str]:
-    """Return no completions, so that the shell completes file names."""
-    return []
-
-
-Model = Annotated[Path, typer.Option(help="Checkpoint folder.", autocompletion=_trained)]
 Temperature = Annotated[
     float, typer.Option(min=0, help="0 takes the most likely token; higher is more random.")
 ]
@@ -155,7 +139,7 @@ def chat(
         Path | None,
         typer.Option(
             help="File of the conversation: continued if it exists, written after every reply.",
-            autocompletion=_files,
+            autocompletion=files,
         ),
     ] = None,
     max_new_tokens: Annotated[
@@ -210,7 +194,7 @@ def classify(
             "there is no message; expected at least one: give it as an argument, as in "
             '`groundup classify "Win a prize"`.'
         )
-    checkpoint = _checkpoint(model, "classifier")
+    checkpoint = open_checkpoint(model, "classifier")
     for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
         typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
 
@@ -245,144 +229,15 @@ def translate(
             "there is no sentence; expected at least one: give it as an argument, as in "
             '`groundup translate "He spake unto them."`.'
         )
-    checkpoint = _checkpoint(model, "encoder_decoder")
+    checkpoint = open_checkpoint(model, "encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
         typer.echo(text)
 
 
-@app.command()
-def score(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Texts in UTF-8; by default standard input.", autocompletion=_files),
-    ] = None,
-    model: Model = MODELS / "pretrained",
-    tokens: Annotated[
-        bool, typer.Option("--tokens", help="Print every token with its log-likelihood instead.")
-    ] = False,
-) -> None:
-    """Measure how well a language model predicts texts, in bits per byte; lower is better.
-
-    Prints bits per byte, tokens, bytes and the name of each file; with --tokens the natural logarithm of each token's
-    probability, and the token.
-
-    \b
-      groundup score letter.txt
-      groundup score letter.txt --tokens | sort -g | head
-    """
-    from groundup.datasets.readers import decode
-    from groundup.evaluation.language_model import log_likelihoods
-
-    names = [str(file) for file in files or [Path("standard input")]]
-    texts = [decode(raw, name) for raw, name in zip(_contents(files), names, strict=True)]
-    for name, text in zip(names, texts, strict=True):
-        if not text:
-            raise BadInput(f"{name} is empty; expected at least one character: give some text.")
-    checkpoint = _checkpoint(model, "decoder")
-    pairs = [("", text) for text in texts]
-    found = log_likelihoods(checkpoint.model, checkpoint.tokenizer, pairs, description="score")
-    for name, text, one in zip(names, texts, found, strict=True):
-        if tokens:
-            for token, piece in zip(one.tokens, checkpoint.tokenizer.pieces(text), strict=True):
-                typer.echo(
-                    f"{token.logprob:.4f}\t{piece!r}"
-                )  # quotes show spaces, escapes control characters
-        else:
-            typer.echo(f"{one.bits_per_byte:.4f}\t{len(one.tokens)}\t{one.n_bytes}\t{name}")
-
-
-@app.command()
-def export(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.", autocompletion=_trained)],
-    out: Annotated[
-        Path,
-        typer.Argument(help="The folder or .gguf file to write; it must not exist.", autocompletion=_files),
-    ],
-    format: Annotated[
-        Literal["huggingface", "gguf"],
-        typer.Option(help="A folder for transformers, or a file for llama.cpp."),
-    ] = "huggingface",
-    dtype: Annotated[
-        Literal["float32", "float16", "q8_0"], typer.Option(help="How a GGUF file stores matrices.")
-    ] = "float32",
-    licence: Annotated[str | None, typer.Option(help="For the model card, such as apache-2.0.")] = None,
-    base: Annotated[
-        str | None, typer.Option(help="For the model card: the published model it was finetuned from.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="For the model card: the git revision of the code.")
-    ] = None,
-    metrics: Annotated[
-        Path | None,
-        typer.Option(help="For the model card: a JSON file of metrics.", autocompletion=_files),
-    ] = None,
-) -> None:
-    """Export a model for transformers or llama.cpp.
-
-    Its tokenizer and chat template are exported too.
-
-    \b
-      groundup export data/transfer/models/lora exported
-      groundup export data/transfer/models/lora model.gguf --format gguf
-    """
-    from groundup.files import read_json
-    from groundup.interop.export_gguf import export_gguf
-    from groundup.interop.export_huggingface import export_huggingface
-    from groundup.interop.model_card import CardFacts
-
-    if format == "huggingface" and dtype != "float32":
-        raise BadInput(
-            f"--dtype {dtype} is only for GGUF; expected float32 for a Hugging Face folder: add --format gguf."
-        )
-    figures: Any = {}
-    if metrics is not None:
-        try:
-            figures = read_json(metrics)
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"--metrics {metrics} cannot be read as JSON ({error}); expected a JSON object: give another file."
-            ) from error
-        if not isinstance(figures, dict):
-            raise BadInput(
-                f"--metrics {metrics} is not a JSON object; expected names with values: correct it."
-            )
-    facts = CardFacts(licence, base, revision, figures)
-    checkpoint = _checkpoint(model)
-    if format == "gguf":
-        export_gguf(checkpoint, out, dtype, facts)
-    else:
-        export_huggingface(checkpoint, out, facts)
-    typer.echo(f"{model} written to {out}", err=True)
-
-
-@app.command("import")
-def import_(
-    source: Annotated[
-        Path, typer.Argument(help="A Hugging Face folder or a .gguf file.", autocompletion=_files)
-    ],
-    out: Annotated[
-        Path,
-        typer.Argument(help="The checkpoint folder to write; it must not exist.", autocompletion=_files),
-    ],
-) -> None:
-    """Import a published model as a checkpoint.
-
-    Architectures: GPT-2, Llama and similar ones, BERT.
-
-    \b
-      groundup import SmolLM2-135M-Instruct smollm2
-      groundup import model.gguf model
-      groundup chat --model smollm2
-    """
-    from groundup.interop.export_huggingface import refuse_existing
-    from groundup.interop.published import import_model
-
-    refuse_existing(out)
-    found = import_model(source, out)
-    size = sum(p.numel() for p in found.model.parameters())
-    typer.echo(
-        f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
-    )
+app.command()(score)
+app.command()(exchange.export)
+app.command("import")(exchange.import_)
+app.command()(exchange.push)
 
 
 @app.command()
@@ -400,7 +255,7 @@ def doctor() -> None:
     )
     typer.echo(f"torch {torch.__version__}, device {device}, {torch.get_num_threads()} CPU threads")
     typer.echo(f"bfloat16 is {'fast' if bf16_is_fast(device) else 'slow: float32 is used'}")
-    if not _in_project():
+    if not in_project():
         typer.echo(
             f"models: none, because {Path.cwd()} is not the project's folder; run groundup doctor there"
         )
@@ -408,7 +263,7 @@ def doctor() -> None:
     trained = [MODELS / name for name in ("pretrained", "spam", "instructions")]
     for folder in [*trained, STUDY_MODELS / "translation"]:
         try:
-            found = _checkpoint(folder)
+            found = open_checkpoint(folder)
             size = sum(p.numel() for p in found.model.parameters())
             typer.echo(f"{folder}: {found.kind}, {size:,} parameters, {found.tokenizer.vocab_size:,} tokens")
         except BadInput as error:
@@ -436,51 +291,6 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-def _checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
-    """Load a checkpoint.
-
-    Raises:
-        BadInput: there is no checkpoint (the message explains how to get one), or as `load_checkpoint` does.
-    """
-    problem = _no_checkpoint(folder)
-    if problem:
-        raise BadInput(problem)
-    from groundup.checkpoint import load_checkpoint
-
-    return load_checkpoint(folder, kind=kind)
-
-
-def _no_checkpoint(folder: Path) -> str | None:
-    """Return why a path is not a checkpoint folder and what to do, as one sentence; None if it looks like one."""
-    if folder.is_file():
-        return f"{folder} is a file; expected a checkpoint folder: make one with `groundup import {folder} FOLDER`."
-    config = folder / "config.json"
-    if config.is_file():
-        if "model_type" in config.read_text(encoding="utf-8", errors="replace"):
-            return (
-                f"{folder} is a Hugging Face folder; expected a checkpoint folder: make one with "
-                f"`groundup import {folder} FOLDER`."
-            )
-        return None
-    for models, command in MADE_BY.items():
-        if folder.parent == models and _in_project():
-            return (
-                f"there is no model in {folder}; train it with `{command}`, or fetch it with `dvc pull {folder}` "
-                f"if a remote has it."
-            )
-    if folder.is_absolute() or _in_project():
-        return f"{folder} has no config.json; expected a checkpoint folder: give another one."
-    return (
-        f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
-        f"give the path of a model (export: the first argument, other commands: --model)."
-    )
-
-
-def _in_project() -> bool:
-    """Return whether this is the project's folder; subfolders have a dvc.yaml too."""
-    return Path("dvc.yaml").is_file() and Path("pipelines").is_dir()
-
-
 def _instructions(model: Path) -> Path:
     """Return the path of the instructions' val.jsonl in the project that contains the model, or else here."""
     places = (folder / INSTRUCTIONS for folder in model.absolute().parents)
@@ -491,27 +301,11 @@ def _language_model(folder: Path, weights: Weights | None) -> "Checkpoint":
     """Load a decoder and prepare it for generating one token at a time."""
     import torch
 
-    checkpoint = _checkpoint(folder, "decoder")
+    checkpoint = open_checkpoint(folder, "decoder")
     if is_small(checkpoint.model):
         torch.set_num_threads(1)  # waking other threads for each token takes longer than the work
     round_weights(checkpoint.model, weights)
     return checkpoint
-
-
-def _contents(files: list[Path] | None) -> list[bytes]:
-    """Return the contents of files, or of standard input.
-
-    Raises:
-        BadInput: a file cannot be read.
-    """
-    if not files:
-        return [sys.stdin.buffer.read()]
-    try:
-        return [file.read_bytes() for file in files]
-    except OSError as error:
-        raise BadInput(
-            f"{error.filename} cannot be read ({error.strerror}); expected a text file: give another path."
-        ) from error
 
 
 def _lines_of_stdin() -> list[str]:

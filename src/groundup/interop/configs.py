@@ -107,7 +107,8 @@ def from_huggingface(found: Facts, where: str) -> tuple[str, ModelConfig]:
     architecture = found.get("model_type")
     if architecture not in SIZES:
         raise BadInput(
-            f"{where} describes a model of type {architecture!r}; expected {', '.join(SIZES)}: choose another model."
+            f"{where} describes a model of type {architecture!r}; expected {', '.join(SIZES)}, or a folder that "
+            f"`groundup export` wrote: choose another model."
         )
     sizes = SIZES[architecture]
     problems = [f"{theirs} is missing" for theirs in sizes.values() if not isinstance(found.get(theirs), int)]
@@ -188,7 +189,7 @@ def _llama(found: Facts, where: str) -> dict[str, Any]:
         "n_kv_head": found.get("num_key_value_heads") or heads,
         "tie_embeddings": found.get("tie_word_embeddings", False),
         "rope_base": float(rope.get("rope_theta") or found.get("rope_theta") or 10_000.0),
-        "rope_scaling": _scaling(rope, found["max_position_embeddings"], where),
+        "rope_scaling": rope_scaling(rope, found["max_position_embeddings"], where),
     }
 
 
@@ -197,7 +198,12 @@ def yarn_attention(factor: float) -> float:
     return 0.1 * math.log(factor) + 1
 
 
-def _scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None:
+def rope_scaling(rope: Facts, context_length: int, where: str) -> RopeScaling | None:
+    """Read `rope_parameters` of a config.json; None: rotary positions are not scaled.
+
+    Raises:
+        BadInput: groundup does not support the kind of scaling.
+    """
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
         return None
@@ -243,15 +249,18 @@ def to_huggingface(config: ModelConfig) -> dict[str, Any]:
         facts |= {
             "num_key_value_heads": config.n_kv_head,
             "tie_word_embeddings": config.tie_embeddings,
-            "rope_parameters": {"rope_theta": config.rope_base, **_rope(config.rope_scaling)},
+            "rope_parameters": rope_parameters(config),
         }
     return {"model_type": architecture, "architectures": [CLASSES[architecture]], "dtype": "float32", **facts}
 
 
-def _rope(scaling: RopeScaling | None) -> dict[str, Any]:
+def rope_parameters(config: ModelConfig) -> dict[str, Any]:
+    """Return how transformers describes a model's rotary positions."""
+    scaling = config.rope_scaling
+    facts: dict[str, Any] = {"rope_theta": config.rope_base, "rope_type": "default"}
     if scaling is None:
-        return {"rope_type": "default"}
-    facts: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+        return facts
+    facts |= {"rope_type": scaling.kind, "factor": scaling.factor}
     if scaling.kind != "linear":
         facts["original_max_position_embeddings"] = scaling.original_context
     if scaling.kind == "llama3":

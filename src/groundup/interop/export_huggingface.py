@@ -1,10 +1,11 @@
 """Export a checkpoint as a Hugging Face folder.
 
-transformers loads the folder and computes equal ids and logits. A checkpoint for which that is impossible is
-refused, with the reason.
+transformers loads the folder and computes equal ids and logits. A decoder that none of its classes computes takes its
+own class along (modeling_groundup.py). A checkpoint for which equality is impossible is refused, with the reason.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.prompts import PROMPT_STYLES
 from groundup.interop.configs import architecture_of, to_huggingface
 from groundup.interop.export_tokenizer import huggingface_document, wordpiece_document
-from groundup.interop.layouts import LAYOUTS
+from groundup.interop.layouts import LAYOUTS, Layout, own
 from groundup.interop.model_card import CardFacts, model_card
-from groundup.nn.config import ModelConfig
+from groundup.interop.own_config import CLASSES, MODELING, OWN, not_expressed, to_own
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
@@ -56,7 +57,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
     """Export a checkpoint as a Hugging Face folder.
 
     The folder has config.json, model.safetensors, the tokenizer, generation_config.json (of a decoder), the
-    chat template (if there is one) and a model card.
+    chat template (if there is one), a model card, and modeling_groundup.py if transformers has no class of its own.
 
     Args:
         checkpoint: the model.
@@ -87,6 +88,8 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
         if checkpoint.kind == "decoder":
             generation = {**ids, "pad_token_id": checkpoint.tokenizer.eot_id, "do_sample": False}
             _write(temporary / "generation_config.json", generation)
+        if config["model_type"] == OWN:
+            shutil.copyfile(MODELING, temporary / MODELING.name)
         if template is not None:
             (temporary / "chat_template.jinja").write_text(template.source, encoding="utf-8")
         card = model_card(
@@ -170,36 +173,50 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, str], 
     return document, names, ids
 
 
+def _architecture(checkpoint: Checkpoint) -> str:
+    """Return the model_type of an export: that of transformers' class that computes the same, or else our own.
+
+    Raises:
+        BadInput: there is none; the message names what is missing.
+    """
+    shape, pooling = checkpoint.config.model, checkpoint.config.pooling
+    if checkpoint.kind == "encoder_decoder":
+        raise BadInput(
+            "the model is an encoder-decoder, which no class of transformers computes: export a decoder, an encoder or "
+            "a classifier."
+        )
+    try:
+        architecture = architecture_of(shape)
+    except BadInput:
+        if not_expressed(shape):
+            raise
+        return OWN
+    needed = "first" if architecture == "bert" else "last"
+    if checkpoint.kind != "classifier" or pooling == needed:
+        return architecture
+    if not_expressed(shape):
+        raise BadInput(
+            f"the classifier has the pooling {pooling}; {CLASSIFIERS[architecture]} supports only {needed}: train with "
+            f"it."
+        )
+    return OWN
+
+
 def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
     """Return config.json and the weights, both in transformers' names.
 
     Raises:
         BadInput: transformers has no class that computes the same.
     """
-    shape = checkpoint.config.model
-    if checkpoint.kind == "encoder_decoder":
-        raise BadInput(
-            "the model is an encoder-decoder, which no class of transformers computes: export a decoder, an encoder or "
-            "a classifier of the presets gpt2, llama and bert."
-        )
-    architecture, config = architecture_of(shape), to_huggingface(shape)
+    architecture, shape = _architecture(checkpoint), checkpoint.config.model
+    if architecture == OWN:
+        return _own_model(checkpoint)
+    config, layout = to_huggingface(shape), LAYOUTS[architecture](shape)
     if checkpoint.kind != "classifier":
-        return config, _weights(checkpoint.model, architecture, shape)
-    labels = checkpoint.config.labels
-    config |= {
-        "architectures": [CLASSIFIERS[architecture]],
-        "id2label": {str(i): label for i, label in enumerate(labels)},
-        "label2id": {label: i for i, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
-    }
-    needed = "first" if architecture == "bert" else "last"
-    if checkpoint.model.pooling != needed:
-        raise BadInput(
-            f"the classifier has the pooling {checkpoint.model.pooling}; {CLASSIFIERS[architecture]} supports only "
-            f"{needed}: train with it."
-        )
+        return config, _weights(checkpoint.model, layout)
+    config |= {"architectures": [CLASSIFIERS[architecture]], **_labels(checkpoint)}
     heads = ("lm_head.", "cls.", "bert.pooler.")  # of the language model; the classifier does not use them
-    trunk = _weights(checkpoint.model.trunk, architecture, shape)
+    trunk = _weights(checkpoint.model.trunk, layout)
     weights = {name: tensor for name, tensor in trunk.items() if not name.startswith(heads)}
     score = {name: tensor.detach() for name, tensor in checkpoint.model.score.named_parameters()}
     if architecture == "bert":
@@ -217,11 +234,35 @@ def _model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
     return config, weights
 
 
-def _weights(trunk: Any, architecture: str, shape: ModelConfig) -> Weights:
+def _own_model(checkpoint: Checkpoint) -> tuple[dict[str, Any], Weights]:
+    """Return config.json and the weights for groundup's own class of transformers."""
+    config, model = to_own(checkpoint.config.model), checkpoint.model
+    if checkpoint.kind != "classifier":
+        return config | {"architectures": [CLASSES["AutoModelForCausalLM"]]}, _weights(model, own(model))
+    config |= {
+        "architectures": [CLASSES["AutoModelForSequenceClassification"]],
+        "pooling": model.pooling,
+        "pad_token_id": bpe_of(checkpoint).eot_id,
+        **_labels(checkpoint),
+    }
+    score = {f"score.{name}": tensor.cpu() for name, tensor in model.score.state_dict().items()}
+    return config, _weights(model.trunk, own(model.trunk)) | score
+
+
+def _labels(checkpoint: Checkpoint) -> dict[str, Any]:
+    labels = checkpoint.config.labels
+    return {
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+    }
+
+
+def _weights(trunk: Any, layout: Layout) -> Weights:
     state = trunk.state_dict()
     return {
         name: tensor.contiguous().cpu()
-        for ours, theirs in LAYOUTS[architecture](shape).items()
+        for ours, theirs in layout.items()
         for name, tensor in theirs.cut(state[ours]).items()
     }
 
@@ -229,10 +270,10 @@ def _weights(trunk: Any, architecture: str, shape: ModelConfig) -> Weights:
 def _padding(checkpoint: Checkpoint, tokenizer: BPETokenizer) -> str:
     """Return the padding token for an exported BPE tokenizer.
 
-    transformers' causal classifiers read the last token that is not padding, so for them the padding token
-    must differ from the one that ends each text.
+    transformers' own causal classifiers read the last token that is not padding, so for them the padding token
+    must differ from the one that ends each text. Other models read the attention mask.
     """
-    if checkpoint.kind != "classifier" or not checkpoint.config.model.causal:
+    if checkpoint.kind != "classifier" or _architecture(checkpoint) in ("bert", OWN):
         return tokenizer.end
     return next((token for token in tokenizer.special_tokens if token != tokenizer.end), PADDING)
 

@@ -1,9 +1,13 @@
-"""Import from folders of Hugging Face models: GPT-2, Llama and similar models, BERT. No code in them is run."""
+"""Import from folders of Hugging Face models: GPT-2, Llama and similar ones, BERT, and models exported from groundup.
 
+No code in them is run.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -12,24 +16,33 @@ from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
 from groundup.interop.configs import from_huggingface
 from groundup.interop.import_tokenizer import eos_token_ids, read_json_object, read_settings
-from groundup.interop.layouts import LAYOUTS
+from groundup.interop.layouts import LAYOUTS, ForeignTensor, own
+from groundup.interop.own_config import OWN, from_own
 from groundup.interop.weights import SafetensorsFolder, check_layers, read_weights
-from groundup.nn.config import ModelConfig
+from groundup.nn.classifier import SequenceClassifier
+from groundup.nn.config import ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
+Model = TypeVar("Model")
 
-def load_model(folder: Path) -> Decoder | Encoder:
+
+def load_model(folder: Path) -> Decoder | Encoder | SequenceClassifier:
     """Load the model of a Hugging Face folder (config.json and safetensors), in float32 and evaluation mode.
+
+    Classifiers are read only if they are in groundup's own class.
 
     Raises:
         BadInput: a file is missing or damaged, the architecture is not supported, or tensors are missing,
             unexpected or have another shape (each is named).
     """
     path = Path(folder) / "config.json"
-    architecture, config = from_huggingface(read_json_object(path), str(path))
+    found = read_json_object(path)
+    if found.get("model_type") == OWN:
+        return _load_own(Path(folder), found)
+    architecture, config = from_huggingface(found, str(path))
     source = SafetensorsFolder(Path(folder), partial(RENAMES[architecture], config))
     if architecture == "bert":  # BertForMaskedLM is saved without a pooler
         config = replace(config, pooler="bert.pooler.dense.weight" in source.shapes)
@@ -37,6 +50,37 @@ def load_model(folder: Path) -> Decoder | Encoder:
     model = empty_model(config)
     read_weights(model, LAYOUTS[architecture](config), source)
     return model.eval()
+
+
+def _load_own(folder: Path, found: dict[str, Any]) -> Decoder | SequenceClassifier:
+    """Load a model in groundup's own class; `found` is the content of config.json."""
+    path = folder / "config.json"
+    config, source = from_own(found, str(path)), SafetensorsFolder(folder, lambda name: name)
+    check_layers(config, str(folder), len(source.shapes))
+    if "score.weight" not in source.shapes:
+        decoder = _on_meta(lambda: Decoder(config))
+        read_weights(decoder, own(decoder), source)
+        return decoder.eval()
+    pooling: Any = found.get("pooling")
+    labels = labels_of(folder)
+    if pooling not in get_args(Pooling) or len(labels) != source.shapes["score.weight"][0]:
+        raise BadInput(
+            f"{path} has the pooling {pooling!r} and {len(labels)} labels for {source.shapes['score.weight'][0]} "
+            f"scores; expected one of {', '.join(get_args(Pooling))}, and a label per score: export the model again."
+        )
+    classifier = _on_meta(lambda: SequenceClassifier(Decoder(config), len(labels), pooling))
+    layout = {f"trunk.{name}": theirs for name, theirs in own(classifier.trunk).items()}
+    layout |= {
+        f"score.{name}": ForeignTensor((f"score.{name}",)) for name, _ in classifier.score.named_parameters()
+    }
+    read_weights(classifier, layout, source)
+    return classifier.eval()
+
+
+def labels_of(folder: Path) -> tuple[str, ...]:
+    """Return the labels of a Hugging Face folder's classifier, in the order of its scores; none of another model."""
+    found = read_json_object(folder / "config.json").get("id2label") or {}
+    return tuple(str(found[str(i)]) for i in range(len(found)))
 
 
 def chat_template(folder: Path) -> ChatTemplate | None:
@@ -85,8 +129,12 @@ def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tupl
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:
     """Make a model on the device "meta", whose weights take no memory."""
+    return _on_meta(lambda: Decoder(config) if config.causal else Encoder(config))
+
+
+def _on_meta(make: Callable[[], Model]) -> Model:
     with torch.device("meta"), _NothingDrawn():
-        return Decoder(config) if config.causal else Encoder(config)
+        return make()
 
 
 class _NothingDrawn(TorchFunctionMode):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.nn.config import ModelConfig
 from groundup.nn.weights import Shape
@@ -149,6 +149,18 @@ def bert(config: ModelConfig) -> Layout:
             )
     layout["lm_head.bias"] = ForeignTensor((f"{head}.bias",))
     return {**layout, **_same(modules, ["weight", "bias"])}
+
+
+def own(model: nn.Module) -> Layout:
+    """Return the layout of groundup's own class of transformers (modeling_groundup.py) with its head.
+
+    Parameters and known n-grams have the names of the checkpoint, those of the trunk after "transformer.".
+    """
+    stored = [name for part in (model.named_parameters(), model.named_buffers()) for name, _ in part]
+    return {
+        name: ForeignTensor((name if name.startswith("lm_head.") else f"transformer.{name}",))
+        for name in stored
+    }
 
 
 LAYOUTS: dict[str, Callable[[ModelConfig], Layout]] = {"gpt2": gpt2, "llama": llama, "bert": bert}

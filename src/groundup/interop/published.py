@@ -11,6 +11,7 @@ from groundup.interop import gguf, huggingface
 from groundup.interop.gguf_file import open_gguf
 from groundup.interop.import_tokenizer import gguf_tokenizer, huggingface_tokenizer
 from groundup.interop.weights import weight_files
+from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.weights import keep_tokens
@@ -22,11 +23,12 @@ from groundup.tokenizers.wordpiece import WordPieceTokenizer
 class Published:
     """A model pretrained elsewhere, with its tokenizer, chat template and stop tokens."""
 
-    model: Decoder | Encoder
+    model: Decoder | Encoder | SequenceClassifier
     tokenizer: BPETokenizer | WordPieceTokenizer
     chat_template: ChatTemplate | None
     weights: dict[str, str]  # file name -> sha256
     stop_ids: tuple[int, ...] = ()  # tokens that end an answer, other than the tokenizer's end of text
+    labels: tuple[str, ...] = ()  # only of a classifier
 
 
 def load_published(path: Path) -> Published:
@@ -60,13 +62,14 @@ def load_published(path: Path) -> Published:
             f"{path} is incomplete, or has an unsupported layout ({type(error).__name__}: {error}); "
             f"download it again, or choose another model."
         ) from error
-    if found.tokenizer.vocab_size > found.model.config.vocab_size:
+    trunk = found.model.trunk if isinstance(found.model, SequenceClassifier) else found.model
+    if found.tokenizer.vocab_size > trunk.config.vocab_size:
         raise BadInput(
-            f"{path} has {found.tokenizer.vocab_size} tokens and {found.model.config.vocab_size} rows of embeddings; "
+            f"{path} has {found.tokenizer.vocab_size} tokens and {trunk.config.vocab_size} rows of embeddings; "
             f"expected one row per token: replace the tokenizer, which is that of another model."
         )
-    if found.tokenizer.vocab_size < found.model.config.vocab_size:
-        keep_tokens(found.model, found.tokenizer.vocab_size)
+    if found.tokenizer.vocab_size < trunk.config.vocab_size:
+        keep_tokens(trunk, found.tokenizer.vocab_size)
     return found
 
 
@@ -90,6 +93,7 @@ def save_published(found: Published, out: Path) -> None:
         prompt_style=CHAT_TEMPLATE if found.chat_template else None,
         chat_template=found.chat_template,
         stop_ids=found.stop_ids,
+        labels=found.labels,
         data=found.weights,
     )
 
@@ -98,7 +102,9 @@ def _from_huggingface(folder: Path) -> Published:
     weights = {file.name: fingerprint(file) for file in weight_files(folder)}
     tokenizer, template = huggingface_tokenizer(folder), huggingface.chat_template(folder)
     ends = huggingface.stop_ids(folder, tokenizer)
-    return Published(huggingface.load_model(folder), tokenizer, template, weights, ends)
+    model = huggingface.load_model(folder)
+    labels = huggingface.labels_of(folder) if isinstance(model, SequenceClassifier) else ()
+    return Published(model, tokenizer, template, weights, ends, labels)
 
 
 def _from_gguf(path: Path) -> Published:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from groundup.errors import BadInput
 from groundup.interop.import_tokenizer import read_json_object
 from groundup.interop.layouts import Layout
+from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
@@ -22,6 +22,7 @@ from groundup.nn.weights import Shape, mismatches
 
 INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of tensors that are not quantised
+CODES = "transformer.ngrams.codes"  # the known n-grams of groundup's own models, which are whole numbers
 
 
 class Source(Protocol):
@@ -120,7 +121,7 @@ class SafetensorsFolder:
                         f"download the folder again."
                     )
                 tensor = opened.get_slice(theirs)
-                if tensor.get_dtype() not in FLOATS:
+                if tensor.get_dtype() not in (("I64",) if name == CODES else FLOATS):
                     raise BadInput(
                         f"{file} stores {theirs} as {tensor.get_dtype()}; expected {', '.join(FLOATS)}: groundup "
                         f"cannot read quantised safetensors, so choose the model that is not quantised."
@@ -148,7 +149,7 @@ def check_layers(config: ModelConfig, where: str, n_tensors: int) -> None:
         )
 
 
-def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> None:
+def read_weights(model: Decoder | Encoder | SequenceClassifier, layout: Layout, source: Source) -> None:
     """Read weights, in float32, into a model made on the device "meta"; each tensor is in memory only once.
 
     Args:
@@ -159,7 +160,8 @@ def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> No
     Raises:
         BadInput: tensors are missing, unexpected or have another shape; the message names all of them.
     """
-    own = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    stored = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    own = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     assert own.keys() == layout.keys(), own.keys() ^ layout.keys()
     wanted: dict[str, Shape] = {}
     for name, theirs in layout.items():
@@ -174,7 +176,8 @@ def read_weights(model: Decoder | Encoder, layout: Layout, source: Source) -> No
     # the largest first: the extra memory for reading it is free again before the others are loaded
     for name, theirs in sorted(layout.items(), key=lambda entry: -math.prod(own[entry[0]])):
         joined = theirs.join([source.tensor(part) for part in theirs.names])
-        weights[name] = joined.to(torch.float32).contiguous()
+        weights[name] = joined.to(stored[name].dtype).contiguous()
     model.load_state_dict(weights, strict=False, assign=True)
-    if model.config.tie_embeddings:
-        model.lm_head.weight = model.wte.weight
+    trunk = model.trunk if isinstance(model, SequenceClassifier) else model
+    if trunk.config.tie_embeddings:
+        trunk.lm_head.weight = trunk.wte.weight
