@@ -15,7 +15,7 @@ KNOWN = {
     ("this and these", "I see those boxes.", "I see those box."),
     ("number and noun", "I saw many keys.", "I saw many key."),
     ("reflexive", "My sister looked at herself.", "My sister looked at himself."),
-    ("reflexive", "My boys hurt themselves.", "My boys hurt himself."),
+    ("reflexive", "My boys laughed at themselves.", "My boys laughed at himself."),
     ("too and either", "They don't know him either.", "They don't know him too."),
     ("question gap", "I know that Tom made it.", "I know that Tom made."),
     ("case of pronouns", "I think they told Mary.", "I think them told Mary."),

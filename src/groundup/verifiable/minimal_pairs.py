@@ -24,8 +24,8 @@ THINGS = tuple("book phone key bag cup box map ball clock hat ring".split())
 WITH_AN = ("apple", "egg", "animal", "idea", "answer", "office")
 PLACES = tuple("house school park store office church library".split())
 NAMES = (*MEN[1:6], *WOMEN[1:6])
-MALE = tuple("brother father boy uncle son king".split())
-FEMALE = tuple("sister mother girl aunt daughter queen".split())
+MALE = tuple("brother father boy uncle son nephew".split())
+FEMALE = tuple("sister mother girl aunt daughter niece".split())
 PEOPLE = tuple("boy girl teacher doctor friend brother sister singer driver".split())
 SINGULAR = ("He", "She", "My friend", "My brother")
 PLURAL = ("They", "We", "You", "My friends")
@@ -44,7 +44,7 @@ IRREGULAR = {
     "see saw seen": ("that movie", "my phone", "the new house"),
     "take took taken": ("my book", "the bus", "some of it"),
     "eat ate eaten": ("dinner", "the pizza", "all of the food"),
-    "give gave given": ("me a book", "him the money", "us some food"),
+    "give gave given": ("her a book", "him the money", "them some food"),
     "write wrote written": ("a book", "to me", "some songs"),
     "do did done": ("a lot of work", "all of it", "it again"),
     "know knew known": ("him for years", "about it", "her for a long time"),
@@ -120,12 +120,12 @@ def _number() -> Iterator[Twins]:
 
 
 def _reflexive_gender() -> Iterator[Twins]:
-    for man, woman, verb in product(MALE, FEMALE, ("hurt", "looked at", "talked about")):
+    for man, woman, verb in product(MALE, FEMALE, ("looked at", "laughed at", "believed in")):
         yield _swapped(f"My {man} {verb} {{}}.", f"My {woman} {verb} {{}}.", "himself", "herself")
 
 
 def _reflexive_number() -> Iterator[Twins]:
-    for noun, verb in product((*MALE, *FEMALE), ("hurt", "looked at", "talked about")):
+    for noun, verb in product((*MALE, *FEMALE), ("looked at", "laughed at", "believed in")):
         own = "himself" if noun in MALE else "herself"
         yield _swapped(f"My {noun} {verb} {{}}.", f"My {noun}s {verb} {{}}.", own, "themselves")
 
