@@ -10,7 +10,7 @@ short sentences, is right in half of the pairs.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -30,7 +30,7 @@ PEOPLE = tuple("boy girl teacher doctor friend brother sister singer driver".spl
 SINGULAR = ("He", "She", "My friend", "My brother")
 PLURAL = ("They", "We", "You", "My friends")
 # plain form, with he or she, in -ing, and how a sentence with it can go on
-VERBS = {
+VERBS: Mapping[str, tuple[str, ...]] = {
     "want wants wanting": ("to go home", "some water", "a new car"),
     "live lives living": ("in a small town", "near the park", "in the city"),
     "work works working": ("at the store", "every day", "at home"),
@@ -39,7 +39,7 @@ VERBS = {
     "sleep sleeps sleeping": ("at night", "in the house", "all day"),
 }
 # plain form, past, participle, and how a sentence with it can go on
-IRREGULAR = {
+IRREGULAR: Mapping[str, tuple[str, ...]] = {
     "go went gone": ("home", "to the store", "to school"),
     "see saw seen": ("that movie", "my phone", "the new house"),
     "take took taken": ("my book", "the bus", "some of it"),
@@ -243,7 +243,7 @@ def _than() -> Iterator[Twins]:
 def _time() -> Iterator[Twins]:
     for who, (plain, past, _, rest), (before, after) in product(
         ("I", "She", "We", "They"),
-        _forms(IRREGULAR | {"see saw seen": ("my friend", "that movie"), "know knew known": ()}),
+        _forms({**IRREGULAR, "know knew known": ()}),
         (("yesterday", "tomorrow"), ("last week", "next week")),
     ):
         yield _swapped(f"{who} {past} {rest} {{}}.", f"{who} will {plain} {rest} {{}}.", before, after)
@@ -254,7 +254,7 @@ def _swapped(first: str, second: str, right: str, wrong: str) -> Twins:
     return (first.format(right), first.format(wrong)), (second.format(wrong), second.format(right))
 
 
-def _forms(table: dict[str, tuple[str, ...]]) -> list[tuple[str, str, str, str]]:
+def _forms(table: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str, str, str]]:
     """Return the three forms of each verb with each of its ends."""
     found = []
     for forms, rests in table.items():
