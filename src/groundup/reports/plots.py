@@ -231,7 +231,7 @@ def grammar(table: Mapping[str, Any]) -> "Figure":
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks(np.arange(0, 1.01, 0.25), [f"{tick:.0%}" for tick in np.arange(0, 1.01, 0.25)])
     axes.grid(False, axis="y")
-    drawing.suptitle("The grammatical sentence is more likely (pairs)", weight="bold", fontsize=12)
+    drawing.suptitle("Grammar: right decisions (pairs)", weight="bold", fontsize=12)
     drawing.legend(loc="outside lower center", ncols=3)
     return drawing
 
@@ -245,16 +245,19 @@ def grammar_learned(rows: Sequence[Mapping[str, float]], chance: float) -> "Figu
         chance: the share of right decisions by chance.
     """
     names = [name for name in rows[0] if name.startswith(GRAMMAR)]
-    columns = 3
+    columns = 2  # three would need letters that are too small for a phone
     lines = max(1, -(-len(names) // columns))
-    drawing, panels = figure(2 * PANEL, 0.6 + 1.5 * lines, lines, columns)
+    drawing, panels = figure(PANEL, 0.8 + 0.9 * lines, columns, lines)
+    steps = (0, max(row["step"] for row in rows))
     for axes, name in zip(panels, names, strict=False):
-        points = [(row["step"], row[name]) for row in rows if not math.isnan(row[name])]
+        points = {row["step"]: row[name] for row in rows if not math.isnan(row[name])}
         axes.axhline(chance, color=SOFT, linestyle="--", linewidth=1)
-        axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[OURS], markersize=4)
-        axes.set_title(name.removeprefix(GRAMMAR), fontsize=10)
+        axes.plot([*points], [*points.values()], "o-", color=COLOURS[OURS], markersize=3, linewidth=1.5)
+        axes.set_title(name.removeprefix(GRAMMAR), fontsize=9)
+        axes.set_xlim(-0.05 * steps[1], 1.05 * steps[1])
+        axes.set_xticks(steps, [f"{step:,.0f}" for step in steps], fontsize=9)
         axes.set_ylim(-0.05, 1.05)
-        axes.set_yticks((0, 0.5, 1), ("0%", "50%", "100%"))
+        axes.set_yticks((0, 0.5, 1), ("0%", "50%", "100%"), fontsize=9)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     drawing.suptitle("Grammar during pretraining, by step", weight="bold", fontsize=12)
