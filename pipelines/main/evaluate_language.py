@@ -26,12 +26,12 @@ def main(
 ) -> None:
     """Write accuracy, chance and leakage of each phenomenon, and bits per byte of texts that nothing was trained on."""
     from groundup.checkpoint import load_checkpoint
-    from groundup.evaluation import minimal_pairs as results
     from groundup.evaluation.language_model import bits_of_texts
     from groundup.evaluation.metrics import Bootstrap
     from groundup.evaluation.ngram_baselines import NgramScores
+    from groundup.grammar import decisions as results
+    from groundup.grammar.minimal_pairs import minimal_pairs
     from groundup.training.devices import pick_device
-    from groundup.verifiable.minimal_pairs import minimal_pairs
 
     checkpoint = load_checkpoint(model, pick_device(compute), "decoder")
     tokenizer = checkpoint.tokenizer

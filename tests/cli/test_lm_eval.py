@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from groundup.cli.main import app
 from groundup.errors import BadInput
-from groundup.evaluation.harness_tasks import task_of
+from groundup.grammar.harness_tasks import task_of
 from groundup.text.jsonl import read_jsonl, write_jsonl
 
 

@@ -26,11 +26,11 @@ def lm_eval_tasks(
         --include_path ../tasks --tasks groundup_grammar --log_samples --output_path ../results
       groundup lm-eval-scores ../results
     """
-    from groundup.evaluation.harness_tasks import GROUP, write_tasks
-    from groundup.evaluation.minimal_pairs import occur_in
+    from groundup.grammar.decisions import occur_in
+    from groundup.grammar.harness_tasks import GROUP, write_tasks
+    from groundup.grammar.minimal_pairs import minimal_pairs
     from groundup.text.documents import text_of
     from groundup.training.shards import read_documents
-    from groundup.verifiable.minimal_pairs import minimal_pairs
 
     drawn = minimal_pairs(pairs, seed)
     leaked = occur_in([pair.good for pair in drawn], map(text_of, read_documents(training)))
@@ -42,7 +42,7 @@ def lm_eval_scores(
     results: Annotated[Path, typer.Argument(help="Folder that lm-eval wrote, with --log_samples.")],
 ) -> None:
     """Show what lm-evaluation-harness found on our minimal pairs, with chance, 95% intervals and leakage."""
-    from groundup.evaluation.harness_tasks import scores
+    from groundup.grammar.harness_tasks import scores
 
     found = scores(results)
     width = max(map(len, found["phenomena"]))

@@ -208,7 +208,7 @@ def grammar(table: Mapping[str, Any]) -> "Figure":
     """Draw the share of right decisions of each grammatical phenomenon, best first; n-grams are hollow.
 
     Args:
-        table: the result of `evaluation.minimal_pairs.table` for the systems "model" and "ngrams".
+        table: the result of `grammar.decisions.table` for the systems "model" and "ngrams".
     """
     found = table["phenomena"]
     order = sorted(found, key=lambda name: -found[name]["accuracy"]["model"]["mean"])

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from groundup.checkpoint import fingerprint, save_checkpoint
 from groundup.evaluation.language_model import bits_per_byte, total_nats
-from groundup.evaluation.minimal_pairs import accuracies, decisions, of_decoder
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import CONTINUATION
+from groundup.grammar.decisions import accuracies, decisions, of_decoder
+from groundup.grammar.minimal_pairs import minimal_pairs
 from groundup.nn.config import ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.nn.ngrams import COUNTED
@@ -29,7 +30,6 @@ from groundup.training.loop import Log, fit
 from groundup.training.objectives import causal_lm
 from groundup.training.resume import Resume
 from groundup.training.shards import SPLITS, open_shard, read_meta
-from groundup.verifiable.minimal_pairs import minimal_pairs
 
 Ids = NDArray[np.unsignedinteger]
 Show = Callable[[str, str], None]  # receives a text and its name

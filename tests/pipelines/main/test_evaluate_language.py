@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from groundup.evaluation.config import EvaluateLanguageConfig
+from groundup.grammar.minimal_pairs import PHENOMENA
 from groundup.text.jsonl import read_jsonl
 from groundup.tracking import silent
-from groundup.verifiable.minimal_pairs import PHENOMENA
 from pipelines.main.evaluate_language import main
 from tests.pipelines.prepared import (
     make_corpus,

@@ -7,10 +7,10 @@ from typing import Any
 
 from groundup.evaluation.language_model import log_likelihoods
 from groundup.evaluation.ngram_baselines import NgramScores
+from groundup.grammar.minimal_pairs import MinimalPair
 from groundup.nn.decoder import Decoder
 from groundup.tokenizers.loading import Tokenizer
 from groundup.verifiable.exact_match import mean_of, share
-from groundup.verifiable.minimal_pairs import MinimalPair
 
 CHANCE = 0.5
 WORD = re.compile(r"[\w']+")

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from groundup.errors import BadInput
-from groundup.evaluation.harness_tasks import GROUP, scores, task_of, write_tasks
 from groundup.evaluation.language_model import log_likelihoods
-from groundup.evaluation.minimal_pairs import decisions, of_decoder, table
+from groundup.grammar.decisions import decisions, of_decoder, table
+from groundup.grammar.harness_tasks import GROUP, scores, task_of, write_tasks
+from groundup.grammar.minimal_pairs import minimal_pairs
 from groundup.interop.export_huggingface import export_huggingface
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.verifiable.minimal_pairs import minimal_pairs
 from tests.interop.test_export_huggingface import saved
 from tests.tiny import random_decoder
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from groundup.evaluation.minimal_pairs import accuracies, decisions, occur_in, of_decoder, of_ngrams, table
 from groundup.evaluation.ngram_baselines import NgramScores
+from groundup.grammar.decisions import accuracies, decisions, occur_in, of_decoder, of_ngrams, table
+from groundup.grammar.minimal_pairs import MinimalPair, minimal_pairs
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.verifiable.minimal_pairs import MinimalPair, minimal_pairs
 from tests.tiny import random_decoder
 
 PAIRS = [

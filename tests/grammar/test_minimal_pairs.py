@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from groundup.verifiable.minimal_pairs import PHENOMENA, minimal_pairs
+from groundup.grammar.minimal_pairs import PHENOMENA, minimal_pairs
 
 KNOWN = {
     ("subject and verb", "My teacher needs to eat.", "My teacher need to eat."),

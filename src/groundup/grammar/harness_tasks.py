@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from groundup.errors import BadInput
-from groundup.evaluation.minimal_pairs import table
 from groundup.files import atomic_path, write_text
+from groundup.grammar.decisions import table
+from groundup.grammar.minimal_pairs import PHENOMENA, MinimalPair
 from groundup.text.jsonl import read_jsonl, write_jsonl
-from groundup.verifiable.minimal_pairs import PHENOMENA, MinimalPair
 
 GROUP = "groundup_grammar"
 
@@ -66,7 +66,7 @@ def scores(results: Path) -> dict[str, Any]:
             several runs, the last one counts.
 
     Returns:
-        As `evaluation.minimal_pairs.table`, for one system: "model".
+        As `grammar.decisions.table`, for one system: "model".
 
     Raises:
         BadInput: there are no answers, or a file does not have answers to these tasks.
