@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from groundup.generation.likelihood import score
 from groundup.generation.logprobs import TokenLogprob
 from groundup.nn.decoder import Decoder
 from groundup.text.documents import text_of
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import HAM, SPAM
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm
+from groundup.training.shards import read_documents
 
 
 @torch.inference_mode()
@@ -127,6 +131,23 @@ def bits_of_texts(
         "bits_per_byte": {name: round(value, 6) for name, value in shares.items()},
         "texts": len(texts),
         "bytes": int(n_bytes.sum()),
+    }
+
+
+def kinds_of_text(corpus: Path, spam: Path, instructions: Path) -> dict[str, list[str]]:
+    """Read held-out texts of several kinds, each in its order: name of the kind -> texts.
+
+    Args:
+        corpus: folder of the conversations' splits.
+        spam: folder of the messages' splits.
+        instructions: folder of the instructions' splits.
+    """
+    messages, tasks = (read_splits(folder, ("test",))["test"] for folder in (spam, instructions))
+    return {
+        "conversations": [text_of(some) for some in read_documents(corpus / "val.jsonl")],
+        "text messages": [row["text"] for row in messages if row["label"] == HAM],
+        "spam": [row["text"] for row in messages if row["label"] == SPAM],
+        "instructions": [f"{row['instruction']} {row['input']}".strip() for row in tasks],
     }
 
 

@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from groundup.evaluation.language_model import log_likelihoods
 from groundup.evaluation.ngram_baselines import NgramScores
 from groundup.grammar.minimal_pairs import MinimalPair
@@ -36,6 +39,33 @@ def decisions(pairs: Sequence[MinimalPair], measure: LogProbabilities) -> list[b
     """Return for each pair whether its right sentence is more likely; equal ones count as wrong."""
     found = measure([text for pair in pairs for text in (pair.good, pair.bad)])
     return [good > bad for good, bad in zip(found[::2], found[1::2], strict=True)]
+
+
+def measure(
+    pairs: Sequence[MinimalPair],
+    model: Decoder,
+    tokenizer: Tokenizer,
+    ids: NDArray[np.unsignedinteger[Any]],
+    longest: int,
+    training: Iterable[str],
+) -> dict[str, Any]:
+    """Measure a decoder, and n-grams beside it.
+
+    Args:
+        pairs: the minimal pairs.
+        model: the decoder.
+        tokenizer: its tokenizer.
+        ids: (N,) the token ids that n-grams are counted on.
+        longest: the longest n-gram.
+        training: the training texts, which are searched for the pairs.
+
+    Returns:
+        The result of `table` for the systems "model" and "ngrams".
+    """
+    counted = NgramScores.fit(ids, tokenizer.vocab_size, longest)
+    systems = {"model": of_decoder(model, tokenizer), "ngrams": of_ngrams(counted, tokenizer)}
+    right = {name: decisions(pairs, system) for name, system in systems.items()}
+    return table(pairs, right, occur_in([pair.good for pair in pairs], training))
 
 
 def accuracies(pairs: Sequence[MinimalPair], right: Sequence[bool]) -> dict[str, float]:
