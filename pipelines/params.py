@@ -21,7 +21,12 @@ from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
 from groundup.errors import BadInput
-from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig, JudgeConfig
+from groundup.evaluation.config import (
+    EvaluateConfig,
+    EvaluateLanguageConfig,
+    EvaluateStartsConfig,
+    JudgeConfig,
+)
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig
@@ -54,6 +59,7 @@ class MainParams(PlannedParams):
     corpus: CorpusConfig
     spam: SpamConfig
     instructions: InstructionsConfig
+    evaluate_language: EvaluateLanguageConfig
     inbox: InboxConfig
     retrain: RetrainConfig
     monitor: MonitorConfig

@@ -9,7 +9,14 @@ import torch
 
 from groundup.checkpoint import Checkpoint, load_checkpoint
 from groundup.errors import BadInput
-from groundup.evaluation.language_model import bits_per_byte, log_likelihoods, nats_of_texts, total_nats
+from groundup.evaluation.language_model import (
+    bits_of_texts,
+    bits_per_byte,
+    log_likelihoods,
+    nats_of_texts,
+    total_nats,
+)
+from groundup.evaluation.metrics import Bootstrap
 from groundup.interop.published import import_model
 from groundup.nn.decoder import Decoder
 from groundup.tokenizers.bpe import BPETokenizer
@@ -155,6 +162,24 @@ def test_equals_the_harness(both: tuple[Checkpoint, Any, Any]) -> None:
     )
     [one] = log_likelihoods(ours.model, ours.tokenizer, [("", LONG)])
     assert len(one.tokens) > 2 * 128 and one.total == pytest.approx(rolling, rel=1e-6)
+
+
+def test_bits_of_texts_are_over_all_bytes(both: tuple[Checkpoint, Any, Any]) -> None:
+    ours, texts = both[0], ["low lower", "naïve", LONG[:700]]
+    found = bits_of_texts(ours.model, ours.tokenizer, texts, Bootstrap(200, 0.95, seed=1))
+    each = [log_likelihoods(ours.model, ours.tokenizer, [("", text)])[0] for text in texts]
+    n_bytes = sum(len(text.encode()) for text in texts)
+    mean = -sum(one.total for one in each) / math.log(2) / n_bytes
+    assert found["bits_per_byte"]["mean"] == pytest.approx(mean, abs=1e-5)
+    assert (found["texts"], found["bytes"]) == (3, n_bytes)
+    lowest, *_, highest = sorted(one.bits_per_byte for one in each)
+    assert (
+        lowest - 1e-5
+        <= found["bits_per_byte"]["low"]
+        < mean
+        < found["bits_per_byte"]["high"]
+        <= highest + 1e-5
+    )
 
 
 def test_a_continuation_needs_a_token(both: tuple[Checkpoint, Any, Any]) -> None:

@@ -1,8 +1,17 @@
 from collections import Counter, defaultdict
 
 import numpy as np
+import pytest
 
-from groundup.evaluation.ngram_baselines import UNKNOWN, BestToken, hidden_token, most_frequent, next_token
+from groundup.evaluation.ngram_baselines import (
+    BACKOFF,
+    UNKNOWN,
+    BestToken,
+    NgramScores,
+    hidden_token,
+    most_frequent,
+    next_token,
+)
 
 V = 7
 STREAM = np.random.default_rng(0).integers(V, size=300).astype(np.uint16)
@@ -55,3 +64,29 @@ def test_a_context_belongs_to_the_guessed_position() -> None:
 
 def test_most_frequent() -> None:
     assert most_frequent(np.array([3, 1, 3, 2], dtype=np.uint16), V) == 3
+
+
+def naive_backoff(stream: list[int], ids: list[int], longest: int) -> float:
+    """Stupid backoff with dictionaries of counts: the logarithm of the score of ids[1:]."""
+    counts = Counter(
+        tuple(stream[i : i + n]) for n in range(1, longest + 1) for i in range(len(stream) - n + 1)
+    )
+
+    def score(token: int, context: tuple[int, ...]) -> float:
+        if not context:
+            return (counts[(token,)] or 1) / len(stream) * (1 if counts[(token,)] else BACKOFF)
+        if counts[(*context, token)]:
+            return counts[(*context, token)] / counts[context]
+        return BACKOFF * score(token, context[1:])
+
+    scored = [score(ids[i], tuple(ids[max(0, i + 1 - longest) : i])) for i in range(1, len(ids))]
+    return float(np.log(scored).sum())
+
+
+def test_stupid_backoff_equals_dictionaries_of_counts() -> None:
+    stream = STREAM[:60].tolist()
+    scores = NgramScores.fit(STREAM[:60], V + 1, 4)  # token 7 never occurs
+    for seed in range(5):
+        ids = np.random.default_rng(seed).integers(V + 1, size=9).tolist()
+        assert scores.log_score(ids, given=1) == pytest.approx(naive_backoff(stream, ids, 4))
+    assert len(NgramScores.fit(STREAM, 2**16, 9).tables) == 3  # 4 tokens of 16 bits do not fit

@@ -21,6 +21,7 @@ PRETRAIN = PretrainConfig(
     eval_tokens=50,
     sample_prompts=("how are", "I"),
     sample_tokens=5,
+    grammar_pairs=2,
 )
 SPAM = SpamTrainingConfig(
     seeds=(1, 2),

@@ -28,6 +28,11 @@ FAMILIES = {
     for i in range(4)
 }
 CURVE = [{"step": s, "train/loss": 9 - s, "val/loss": 8.5 - s if s % 2 else float("nan")} for s in range(4)]
+LEARNED = [{"step": s, "grammar/a and an": s / 4, "grammar/reflexive": float("nan")} for s in range(4)]
+GRAMMAR = {
+    name: {"pairs": 9, "accuracy": {"model": share(mean), "ngrams": share(0.5)}}
+    for name, mean in (("reflexive", 0.4), ("a and an", 1.0))
+}
 FIGURES = {
     "confusion": lambda: plots.confusion_matrix(answers()),
     "roc": lambda: plots.roc(answers()),
@@ -35,6 +40,8 @@ FIGURES = {
     "calibration": lambda: plots.calibration(answers()),
     "scores": lambda: plots.spam_scores(table(answers(), EVALUATE), "mcc"),
     "loss": lambda: plots.loss_curve(CURVE, "Pretraining", "nats per token"),
+    "grammar": lambda: plots.grammar({"chance": 0.5, "phenomena": GRAMMAR}),
+    "grammar learned": lambda: plots.grammar_learned(LEARNED, 0.5),
     "families": lambda: plots.exact_match_by_family(FAMILIES),
 }
 

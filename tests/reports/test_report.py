@@ -9,7 +9,7 @@ METRICS = ("accuracy", "f1", "mcc", "precision", "recall", "roc_auc", "pr_auc", 
 BASELINES = ("majority", "naive_bayes", "logistic_regression", "char_svm")
 PICTURES = (
     "loss_pretraining", "loss_spam", "loss_instructions", "spam_accuracy", "spam_f1", "spam_mcc",
-    "roc", "precision_recall", "confusion", "calibration", "exact_match",
+    "roc", "precision_recall", "confusion", "calibration", "exact_match", "grammar", "grammar_learned",
 )  # fmt: skip
 
 
@@ -19,6 +19,7 @@ def facts():
     part = {"documents": 3, "messages": 9, "message_bytes": 1234}
     split = {"messages": 9, "groups": 9, "ham": 6, "spam": 3}
     pair = {"exact": 0, "normalised": 0, "13-gram": 0}
+    grammar = {"pairs": 1234, "leaked": 0.125, "accuracy": {"model": ENTRY, "ngrams": ENTRY}}
     return {
         "corpus": {"splits": {"train": part, "val": part}, "dropped": {"exact duplicates": 12}},
         "spam_split": {
@@ -33,6 +34,10 @@ def facts():
         },
         "tokens": {"vocab_size": 4096, "val": {"message_bytes": 1000, "tokens": 250}},
         "pretrain": {"val": {"bpb": 1.7, "loss": 3.2}, "tokens": 1_228_800, "parameters": 5_000_000},
+        "language": {
+            "grammar": {**grammar, "chance": 0.5, "phenomena": {"a and an": grammar}},
+            "texts": {"text messages": {"bits_per_byte": ENTRY, "texts": 20, "bytes": 2000}},
+        },
         "contamination": {
             "contaminated": 0,
             "canary": {"exact": True},

@@ -9,6 +9,7 @@ import typer
 from groundup.cli import exchange, extras, registered
 from groundup.cli.checkpoints import MODELS, STUDY_MODELS, Model, files, in_project, open_checkpoint
 from groundup.cli.label import label
+from groundup.cli.lm_eval import lm_eval_scores, lm_eval_tasks
 from groundup.cli.plan import plan
 from groundup.cli.reproduce import reproduce
 from groundup.cli.score import score
@@ -273,7 +274,17 @@ def doctor() -> None:
             typer.echo(f"{folder}: not usable: {error}")
 
 
-for command in (registered.models, registered.promote, registered.rollback, trace, reproduce, plan, serve):
+for command in (
+    registered.models,
+    registered.promote,
+    registered.rollback,
+    trace,
+    reproduce,
+    plan,
+    serve,
+    lm_eval_tasks,
+    lm_eval_scores,
+):
     app.command()(command)
 
 

@@ -33,6 +33,22 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class EvaluateLanguageConfig:
+    """The section `evaluate_language` of params.yaml: how the pretrained model itself is evaluated."""
+
+    __pydantic_config__ = STRICT
+
+    pairs: Annotated[int, Ge(1)]
+    """Number of minimal pairs per grammatical phenomenon; some have fewer."""
+    ngram: Annotated[int, Ge(1)]
+    """Longest n-gram of the language model to compare with, at most what fits in 64 bits."""
+    texts: Annotated[int, Ge(1)]
+    """Number of texts of each kind, for bits per byte."""
+    seed: int
+    """Seeds the choice of the pairs."""
+
+
+@dataclass(frozen=True)
 class EvaluateStartsConfig:
     """The section `evaluate_starts` of the transfer pipeline's params.yaml: how each start is evaluated."""
 

@@ -3,18 +3,24 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from groundup.errors import BadInput
+from groundup.evaluation.metrics import Bootstrap
 from groundup.generation.likelihood import score
 from groundup.generation.logprobs import TokenLogprob
 from groundup.nn.decoder import Decoder
 from groundup.text.documents import text_of
+from groundup.text.jsonl import read_splits
+from groundup.text.labels import HAM, SPAM
 from groundup.tokenizers.loading import Tokenizer
 from groundup.training.objectives import IGNORE_INDEX, Batch, causal_lm
+from groundup.training.shards import read_documents
 
 
 @torch.inference_mode()
@@ -97,6 +103,52 @@ def document_bits(
     n_bytes = sum(len(message.encode()) for messages in documents for message in messages)
     nats = nats_of_texts(model, tokenizer, [*map(text_of, documents)], window)
     return {"bits_per_byte": round(bits_per_byte(nats, n_bytes), 6), "bytes": n_bytes}
+
+
+def bits_of_texts(
+    model: Decoder, tokenizer: Tokenizer, texts: Sequence[str], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Measure how well a language model predicts texts of one kind, each by itself, without the token that ends it.
+
+    Args:
+        model: the decoder.
+        tokenizer: the model's tokenizer.
+        texts: the texts, none empty.
+        bootstrap: draws the texts for the interval.
+
+    Returns:
+        "bits_per_byte": {"mean", "low", "high"}; the mean is over all bytes. "texts", "bytes": their numbers.
+    """
+    scored = log_likelihoods(model, tokenizer, [("", text) for text in texts])
+    bits = np.array([one.bits_per_byte * one.n_bytes for one in scored])
+    n_bytes = np.array([one.n_bytes for one in scored])
+    draws = bootstrap.resample(
+        n_bytes, bits[None], {"mean": lambda sizes, found, weights: (weights @ found) / (weights @ sizes)}
+    )
+    low, high = bootstrap.interval(draws["mean"])
+    shares = {"mean": float(bits.sum() / n_bytes.sum()), "low": low, "high": high}
+    return {
+        "bits_per_byte": {name: round(value, 6) for name, value in shares.items()},
+        "texts": len(texts),
+        "bytes": int(n_bytes.sum()),
+    }
+
+
+def kinds_of_text(corpus: Path, spam: Path, instructions: Path) -> dict[str, list[str]]:
+    """Read held-out texts of several kinds, each in its order: name of the kind -> texts.
+
+    Args:
+        corpus: folder of the conversations' splits.
+        spam: folder of the messages' splits.
+        instructions: folder of the instructions' splits.
+    """
+    messages, tasks = (read_splits(folder, ("test",))["test"] for folder in (spam, instructions))
+    return {
+        "conversations": [text_of(some) for some in read_documents(corpus / "val.jsonl")],
+        "text messages": [row["text"] for row in messages if row["label"] == HAM],
+        "spam": [row["text"] for row in messages if row["label"] == SPAM],
+        "instructions": [f"{row['instruction']} {row['input']}".strip() for row in tasks],
+    }
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:

@@ -5,6 +5,7 @@ in Katz 1987, but without probabilities, since only the best guess counts). Of e
 guesses the one with the smallest id. UNKNOWN marks a token that is missing or hidden.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 UNKNOWN = -1
+BACKOFF = 0.4
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,60 @@ class NgramGuesses:
             guesses = table.look_up(_keys(windows, places, self.vocab_size))
             found = np.where(found == UNKNOWN, guesses, found)
         return found
+
+
+@dataclass(frozen=True)
+class NgramScores:
+    """A language model of n-grams: scores a text by stupid backoff (Brants et al. 2007).
+
+    A token scores its share among the tokens that followed the longest known context, times 0.4 for each token by which
+    that context is shorter than the longest possible one. A token that never occurred scores 0.4 times the share of a
+    token that occurred once. Scores are no probabilities, but order sentences like them.
+
+    Attributes:
+        vocab_size: number of tokens.
+        tables: of each order from 1, the n-grams as numbers, sorted, and how often each occurred.
+    """
+
+    vocab_size: int
+    tables: Sequence[tuple[Ids, Ids]]
+
+    @classmethod
+    def fit(cls, ids: NDArray[np.unsignedinteger[Any]], vocab_size: int, longest: int) -> "NgramScores":
+        """Count the n-grams of a stream of token ids (N,) up to `longest`, or up to what fits in 64 bits."""
+        most = min(longest, int(63 / math.log2(vocab_size)))
+        stream = ids.astype(np.int64)[None]
+        tables = []
+        for order in range(1, most + 1):
+            keys = _keys(stream, tuple(range(1 - order, 1)), vocab_size)[0]
+            codes, counts = np.unique(keys[keys != UNKNOWN], return_counts=True)
+            tables.append((codes, counts))
+        return cls(vocab_size, tables)
+
+    def log_score(self, ids: Sequence[int], given: int) -> float:
+        """Score the tokens of a text after the first `given`, at least 1: the sum of the logarithms."""
+        stream = np.array([ids], dtype=np.int64)
+        contexts = np.full(len(ids) - given, len(self), dtype=np.int64)
+        places, shares = np.arange(given, len(ids)), np.zeros(len(ids) - given)
+        penalty = np.ones(len(ids) - given)
+        for order in range(len(self.tables), 0, -1):
+            found = self._counts(order, stream)[given:]
+            before = self._counts(order - 1, stream)[given - 1 : -1] if order > 1 else contexts
+            new = (shares == 0) & (found > 0)
+            shares[new] = (penalty * found / np.maximum(before, 1))[new]
+            penalty[places >= order - 1] *= BACKOFF  # before that, the text has no such n-gram
+        return float(np.log(np.where(shares > 0, shares, penalty / len(self))).sum())
+
+    def __len__(self) -> int:
+        """Return the number of tokens counted."""
+        return int(self.tables[0][1].sum())
+
+    def _counts(self, order: int, stream: Ids) -> Ids:
+        """Return how often the `order` tokens that end at each position of stream (1, T) occurred: (T,)."""
+        codes, counts = self.tables[order - 1]
+        keys = _keys(stream, tuple(range(1 - order, 1)), self.vocab_size)[0]
+        place = np.searchsorted(codes, keys).clip(max=len(codes) - 1)
+        return np.where(codes[place] == keys, counts[place], 0)
 
 
 def next_token(ids: NDArray[np.unsignedinteger[Any]], vocab_size: int) -> NgramGuesses:

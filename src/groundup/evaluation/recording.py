@@ -34,6 +34,14 @@ def record_spam(run: Run, table: Figures, confidence: float, predictions: Path, 
     )
 
 
+def record_language(run: Run, found: Figures, model: Path) -> None:
+    """Record what the stage evaluate_language found as figures of the model in the folder `model`."""
+    grammar = found["grammar"]
+    each = {f"grammar/{name}": entry["accuracy"]["model"] for name, entry in grammar["phenomena"].items()}
+    bits = {f"bits_per_byte/{name}": entry["bits_per_byte"] for name, entry in found["texts"].items()}
+    run.figures(model / "model.safetensors", {"grammar": grammar["accuracy"]["model"], **each, **bits})
+
+
 def record_instructions(
     run: Run,
     table: Figures,

@@ -1,5 +1,6 @@
 """Draw the pictures of the main report: one panel each, legible on a phone."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from groundup.text.labels import LABELS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+GRAMMAR = "grammar/"  # what the columns of the training curve begin with
 PANEL = 4.6  # inches: three side by side on a page
 MIN_IN_BIN = 5  # the calibration plot leaves out bins with fewer messages, which show only noise
 
@@ -199,6 +201,67 @@ def _points(rows: Sequence[Mapping[str, float]], column: str, seed: float) -> di
     """Return one column of a training curve for one seed: {step: value}, without missing values."""
     own = [row for row in rows if row.get("seed", 0) == seed]
     return {row["step"]: row[column] for row in own if not np.isnan(row.get(column, np.nan))}
+
+
+@styled
+def grammar(table: Mapping[str, Any]) -> "Figure":
+    """Draw the share of right decisions of each grammatical phenomenon, best first; n-grams are hollow.
+
+    Args:
+        table: the result of `grammar.decisions.table` for the systems "model" and "ngrams".
+    """
+    found = table["phenomena"]
+    order = sorted(found, key=lambda name: -found[name]["accuracy"]["model"]["mean"])
+    drawing, [axes] = figure(PANEL, 1.7 + 0.3 * len(order))
+    axes.axvline(table["chance"], color=SOFT, linestyle="--", linewidth=1, label="chance")
+    for place, name in enumerate(order):
+        entry = found[name]["accuracy"]
+        axes.hlines(place, entry["model"]["low"], entry["model"]["high"], color=COLOURS[OURS], linewidth=3)
+        axes.plot(entry["model"]["mean"], place, "o", color=COLOURS[OURS], label=OURS if not place else None)
+        axes.plot(
+            entry["ngrams"]["mean"],
+            place,
+            "o",
+            color=COLOURS["char_svm"],
+            markerfacecolor="none",
+            label="n-grams" if not place else None,
+        )
+    axes.set_yticks(range(len(order)), [f"{name} ({found[name]['pairs']})" for name in order])
+    axes.invert_yaxis()
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks(np.arange(0, 1.01, 0.25), [f"{tick:.0%}" for tick in np.arange(0, 1.01, 0.25)])
+    axes.grid(False, axis="y")
+    drawing.suptitle("Grammar: right decisions (pairs)", weight="bold", fontsize=12)
+    drawing.legend(loc="outside lower center", ncols=3)
+    return drawing
+
+
+@styled
+def grammar_learned(rows: Sequence[Mapping[str, float]], chance: float) -> "Figure":
+    """Draw how the decisions of each grammatical phenomenon change during pretraining, one small panel each.
+
+    Args:
+        rows: rows of the training curve, with "step" and "grammar/<phenomenon>"; nan: no value.
+        chance: the share of right decisions by chance.
+    """
+    names = [name for name in rows[0] if name.startswith(GRAMMAR)]
+    columns = 2  # three would need letters that are too small for a phone
+    lines = max(1, -(-len(names) // columns))
+    drawing, panels = figure(PANEL, 0.8 + 0.9 * lines, columns, lines)
+    steps = (0, max(row["step"] for row in rows))
+    for axes, name in zip(panels, names, strict=False):
+        points = {row["step"]: row[name] for row in rows if not math.isnan(row[name])}
+        axes.axhline(chance, color=SOFT, linestyle="--", linewidth=1)
+        axes.plot([*points], [*points.values()], "o-", color=COLOURS[OURS], markersize=3, linewidth=1.5)
+        axes.set_title(name.removeprefix(GRAMMAR), fontsize=9)
+        axes.set_xlim(-0.05 * steps[1], 1.05 * steps[1])
+        axes.set_xticks(steps, [f"{step:,.0f}" for step in steps], fontsize=9)
+        axes.set_ylim(-0.05, 1.05)
+        axes.set_yticks((0, 0.5, 1), ("0%", "50%", "100%"), fontsize=9)
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    drawing.suptitle("Grammar during pretraining, by step", weight="bold", fontsize=12)
+    return drawing
 
 
 def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -28,11 +28,11 @@ def read_facts(
         spam: folder of the spam splits, with their report.json.
         instructions: folder of the instruction splits, with their report.json.
         tokens: folder of the shards.
-        metrics: folder of pretrain.json, spam.json, instructions.json and contamination.json.
+        metrics: folder of pretrain.json, language.json, spam.json, instructions.json and contamination.json.
         samples: file of sample responses of the instruction model.
     """
     prepared = {"corpus": corpus, "spam_split": spam, "instructions_split": instructions}
-    measured = ("pretrain", "spam", "instructions", "contamination")
+    measured = ("pretrain", "language", "spam", "instructions", "contamination")
     facts = {name: read_json(metrics / f"{name}.json") for name in measured}
     families = facts["instructions"]["families"].items()
     held_out_last = sorted(families, key=lambda item: (item[1]["held_out"], item[0]))
@@ -69,6 +69,8 @@ def draw(facts: Mapping[str, Any], answers: Answers, curves: Path, pictures: Pat
         "loss_pretraining": plots.loss_curve(pretraining, "Pretraining", "nats per token"),
         "loss_spam": plots.loss_curve(spam, "Spam finetuning", "nats per message"),
         "loss_instructions": plots.loss_curve(instructions, "Instruction finetuning", "nats per token"),
+        "grammar": plots.grammar(facts["language"]["grammar"]),
+        "grammar_learned": plots.grammar_learned(pretraining, facts["language"]["grammar"]["chance"]),
         "exact_match": plots.exact_match_by_family(families),
     }.items():
         save(figure, pictures / f"{name}.png")

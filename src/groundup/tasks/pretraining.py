@@ -15,6 +15,8 @@ from groundup.checkpoint import fingerprint, save_checkpoint
 from groundup.evaluation.language_model import bits_per_byte, total_nats
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import CONTINUATION
+from groundup.grammar.decisions import accuracies, decisions, of_decoder
+from groundup.grammar.minimal_pairs import minimal_pairs
 from groundup.nn.config import ModelParams
 from groundup.nn.decoder import Decoder
 from groundup.nn.ngrams import COUNTED
@@ -70,6 +72,7 @@ def pretrain(
     if config.counted is not None:
         log(_pretrain_counted(decoder, train, config, config.counted, compute), 0)
     prompts = tokenizer.encode_batch(list(config.sample_prompts))
+    pairs = minimal_pairs(config.grammar_pairs, config.seed) if config.grammar_pairs else []
 
     def evaluate(step: int) -> dict[str, float]:
         some = val[: config.eval_tokens]
@@ -82,7 +85,9 @@ def pretrain(
         )
         texts = [tokenizer.decode(p + new) for p, new in zip(prompts, continuations, strict=True)]
         show("\n---\n".join(texts), f"samples/step_{step:06d}.txt")
-        return {"val/loss": total_nats(decoder, some, tokenizer.eot_id) / len(some)}
+        right = decisions(pairs, of_decoder(decoder, tokenizer)) if pairs else []
+        grammar = {f"grammar/{name}": found for name, found in accuracies(pairs, right).items()}
+        return {"val/loss": total_nats(decoder, some, tokenizer.eot_id) / len(some), **grammar}
 
     return fit(
         decoder,

@@ -207,6 +207,8 @@ class PretrainConfig:
     """Prompts that the model continues at every evaluation."""
     sample_tokens: Count
     """Number of tokens of each continuation."""
+    grammar_pairs: Count = 0
+    """Number of minimal pairs per grammatical phenomenon that are judged at every evaluation."""
     counted: CountedConfig | None = None
     """A first phase that trains embeddings and head on the counts of the text's pairs of tokens; null = none."""
 

@@ -24,10 +24,10 @@ def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Ch
     right: dict[str, list[bool]] = defaultdict(list)
     for row, response in zip(rows, responses, strict=True):
         right[row["family"]].append(check(row["family"], row["instruction"], row["input"], response))
-    families = {name: _share(sum(right[name]), len(right[name])) for name in sorted(right)}
+    families = {name: share(sum(right[name]), len(right[name])) for name in sorted(right)}
     return {
-        "exact_match": _share(sum(map(sum, right.values())), len(rows)),
-        "macro_exact_match": _mean_of(list(families.values())),
+        "exact_match": share(sum(map(sum, right.values())), len(rows)),
+        "macro_exact_match": mean_of(list(families.values())),
         "instances": len(rows),
         "families": {
             name: {"exact_match": share, "instances": len(right[name])} for name, share in families.items()
@@ -35,8 +35,8 @@ def score(rows: Sequence[Mapping[str, Any]], responses: Sequence[str], check: Ch
     }
 
 
-def _share(right: int, count: int) -> dict[str, float]:
-    """Return right / count with its Wilson interval (Wilson 1927), which is valid for small counts and near 0 and 1."""
+def share(right: int, count: int) -> dict[str, float]:
+    """Return right / count with its 95% interval of Wilson (1927), which is valid for small counts and near 0 and 1."""
     if not count:
         return {"mean": 0.0, "low": 0.0, "high": 1.0}
     from scipy.stats import binomtest  # takes a second to import
@@ -48,7 +48,7 @@ def _share(right: int, count: int) -> dict[str, float]:
     return {"mean": right / count, "low": low, "high": high}
 
 
-def _mean_of(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_of(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean of independent shares with its 95% interval.
 
     The squared distances between the shares and their limits add up (Zou and Donner 2008).

@@ -90,6 +90,15 @@ def make_run(root: Path) -> None:
     write_json(
         root / "metrics/pretrain.json", {"val": {"bpb": 2.0, "loss": 3.0}, "tokens": 100, "parameters": 5}
     )
+    share = {"mean": 0.75, "low": 0.5, "high": 0.875}
+    shares = {"model": share, "ngrams": share}
+    grammar = {"pairs": 4, "leaked": 0.25, "accuracy": shares}
+    phenomena = {"a and an": grammar, "reflexive": grammar}
+    texts = {"spam": {"bits_per_byte": share, "texts": 3, "bytes": 90}}
+    write_json(
+        root / "metrics/language.json",
+        {"grammar": {**grammar, "chance": 0.5, "phenomena": phenomena}, "texts": texts},
+    )
     pair = {"exact": 0, "normalised": 0, "13-gram": 0}
     sets = {"spam/test": {"contaminated": 0, "training": {"corpus": pair}}}
     write_json(
@@ -102,8 +111,12 @@ def make_run(root: Path) -> None:
         ("finetune_instructions", "step"),
     ):
         ones = ",".join("1" for _ in header.split(","))
+        more, values = (
+            (",grammar/a and an,grammar/reflexive", ",0.5,0.75") if name == "pretrain" else ("", "")
+        )
+        empty = "," * more.count(",")
         (root / f"curves/{name}.csv").write_text(
-            f"{header},train/loss,val/loss\n{ones},2.5,\n{ones},2.4,2.6\n"
+            f"{header},train/loss,val/loss{more}\n{ones},2.5,{empty}\n{ones},2.4,2.6{values}\n"
         )
     for name in ("raw", "splits"):
         write_json(root / f"validation/{name}.json", by_hand.report())

@@ -29,11 +29,11 @@ def test_draws_every_picture_and_page_and_the_same_bytes_twice(measured, tmp_pat
         main(silent(), *paths, evaluate=EVALUATE)
     one, two = tmp_path / "one", tmp_path / "two"
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert len(files) == 3 + 13  # three pages, eleven pictures and two tables
+    assert len(files) == 3 + 15  # three pages, thirteen pictures and two tables
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
     page = (one / "report.html").read_text()
-    assert len(Page(page).fetched) == 11
+    assert len(Page(page).fetched) == 13
     assert str(tmp_path) not in page
     decisions = (one / "plots/confusion.csv").read_text().splitlines()
     assert decisions[0] == "seed,actual,predicted"
