@@ -59,7 +59,7 @@ def test_running_answers_are_finished_and_new_requests_refused(project: Path) ->
     ("arguments", "words"),
     [
         ([], "there are no models in data/models"),
-        (["nothing"], "nothing has no config.json"),
+        (["nothing"], "there is no model nothing"),
         (["--host", "0.0.0.0"], "expected a key: set GROUNDUP_API_KEY"),
         (["--api-key-file", "missing"], "missing cannot be read"),
     ],

@@ -105,7 +105,7 @@ def test_what_can_be_named(champions: Champions, tmp_path: Path, monkeypatch: py
         (f"models:/{NAME}/9", "no version 9; expected one of 1, 2, 3"),
         (f"models:/{NAME}@best", "has no best"),
         ("models:/nothing@champion", "no registered model 'nothing'"),
-        ("model9", "has no config.json"),
+        ("model9", "there is no model model9"),
     ):
         with pytest.raises(BadInput, match=words):
             load_models([place], CONFIG)

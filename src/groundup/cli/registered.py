@@ -89,7 +89,7 @@ def models(
 
 def _print_cache(remove: str | None) -> None:
     """Remove one imported model, or list them all."""
-    from groundup.interop import model_cache
+    from groundup.hub import cache as model_cache
 
     if remove is not None:
         typer.echo(f"{remove} removed: {model_cache.remove(remove) / 1e6:,.0f} MB are free again.")

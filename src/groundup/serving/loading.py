@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from groundup.checkpoint import WEIGHTS, fingerprint, load_checkpoint
 from groundup.errors import BadInput
+from groundup.hub.fetching import resolve
 from groundup.serving.config import ServerConfig
 from groundup.serving.models import Model, Models
 
@@ -46,10 +47,10 @@ def load_models(wanted: Sequence[str], config: ServerConfig) -> tuple[Models, li
 
 
 def _load(place: str, name: str, config: ServerConfig) -> Model:
-    folder = Path(place)
+    folder = resolve(place)
     checkpoint = load_checkpoint(folder)
     version = fingerprint(folder / WEIGHTS)[:12]
-    return Model(name or folder.absolute().name, version, checkpoint, config)
+    return Model(name or Path(place).absolute().name, version, checkpoint, config)
 
 
 def _registered(uri: str, name: str, models: Models, config: ServerConfig) -> "Follower":
