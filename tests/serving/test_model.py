@@ -101,9 +101,16 @@ def test_classifier_answers_like_its_checkpoint(
     assert model.metadata.signature is not None and model.metadata.saved_input_example_info is not None
 
 
+def traces(store: Any) -> set[str]:
+    """The ids of all traces in the store."""
+    experiments = [found.experiment_id for found in store.client.search_experiments()]
+    return {found.info.trace_id for found in store.client.search_traces(locations=experiments)}
+
+
 def test_instruction_model_answers_like_its_checkpoint(
     checkpoints: dict[str, Path], registered: dict[str, str], store: Any
 ) -> None:
+    before = traces(store)  # other tests may have recorded some
     model = load(store, "models:/test-decoder/1")
     checkpoint = load_checkpoint(checkpoints["decoder"])
     asked = {"input": [{"role": "user", "content": "Say it.\n\ntea, red"}], "max_output_tokens": 8}
@@ -118,8 +125,7 @@ def test_instruction_model_answers_like_its_checkpoint(
     sampling = Sampling(temperature=5.0, top_k=50, top_p=0.9, seed=3)
     [sampled] = respond(checkpoint, [("Say it.", "tea, red")], max_new_tokens=8, sampling=sampling)
     assert text_of(model.predict(hot)) == sampled != greedy
-    experiments = [found.experiment_id for found in store.client.search_experiments()]
-    assert not store.client.search_traces(locations=experiments)  # a trace would keep the prompt
+    assert traces(store) == before  # a trace would keep the prompt
 
 
 def text_of(response: dict[str, Any]) -> str:
