@@ -11,8 +11,8 @@ EXPECTED = {
     "tokenizer": "train_tokenizer tokenize train_vocabulary",
     "training": "pretrain pretrain_objective finetune_spam finetune_instructions finetune_lora dpo transfer "
     "train_classifiers train_embeddings train_translation random_weights gensim_embeddings",
-    "evaluation": "evaluate report headline compare compare_embeddings compare_tokenizers contextual ladder "
-    "evaluate_translation evaluate_starts explain_transformer ask_judge",
+    "evaluation": "evaluate evaluate_language report headline compare compare_embeddings compare_tokenizers contextual "
+    "ladder evaluate_translation evaluate_starts explain_transformer ask_judge",
 }
 
 

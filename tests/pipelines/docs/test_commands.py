@@ -40,7 +40,7 @@ def test_modules_of_pipelines() -> None:
 
 def test_commands_of_groundup() -> None:
     there = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    named = commands(r"^groundup ([a-z]+)")
+    named = commands(r"^groundup ([a-z][\w-]*)")
     assert named and named <= set(there)
 
 
