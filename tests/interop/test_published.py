@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow.types.responses import ResponsesAgentRequest
 
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli.chat import Chat
@@ -166,7 +167,7 @@ def test_answers_stop_where_those_of_transformers_do(tmp_path: Path) -> None:
     served.checkpoint = checkpoint
     for text, answer in zip(["Say\n\ntea", "Repeat"], expected, strict=True):
         request = {"input": [{"role": "user", "content": text}], "max_output_tokens": 40}
-        [item] = served.predict(request).output
+        [item] = served.predict(ResponsesAgentRequest(**request)).output
         assert item.content[0]["text"].strip() == answer.rstrip("\N{REPLACEMENT CHARACTER}")
     chat = Chat(checkpoint, Sampling(), 40)
     assert chat.conversation is not None and set(ends) <= set(chat.conversation.stop_ids)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -102,7 +103,8 @@ def test_classifier_answers_like_its_checkpoint(
 
 
 def traces(store: Any) -> set[str]:
-    """The ids of all traces in the store."""
+    """The ids of all traces in the store, those of earlier tests that MLflow has yet to write included."""
+    mlflow.flush_trace_async_logging()
     experiments = [found.experiment_id for found in store.client.search_experiments()]
     return {found.info.trace_id for found in store.client.search_traces(locations=experiments)}
 

@@ -4,6 +4,7 @@ The folder of a registered model has a copy of this file, the package's source a
 pointer to them). MLflow runs the copy to get its model ("models from code"), so nothing is pickled.
 """
 
+import inspect
 import os
 import uuid
 from collections.abc import Generator
@@ -110,8 +111,7 @@ class ServedInstructions(_Checkpoint, mlflow.pyfunc.ResponsesAgent):
 
 
 for _name in ("predict", "predict_stream"):  # MLflow would keep the conversations in its store, as traces
-    _untraced = mlflow.trace(sampling_ratio_override=0.0)(getattr(ServedInstructions, _name))
-    setattr(ServedInstructions, _name, _untraced)
+    setattr(ServedInstructions, _name, inspect.unwrap(getattr(ServedInstructions, _name)))
 
 
 def _message(item: dict[str, Any]) -> dict[str, str]:
