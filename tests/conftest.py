@@ -39,6 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, run each file in one of them, all tests of the clone in another, and the slow ones first."""
+    if not config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        in_clone = "clone" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("clone" if in_clone else item.path.relative_to(ROOT).as_posix()))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip if neither the package index nor a mirror has the default corpus."""
