@@ -93,6 +93,15 @@ class PreferenceBatch:
         return PreferenceBatch(self.both.to(device), self.reference.to(device))
 
     @property
+    def rows(self) -> int:
+        """Number of pairs."""
+        return self.both.rows
+
+    def part(self, start: int, stop: int) -> "PreferenceBatch":
+        """Return the pairs from `start` to before `stop`."""
+        return PreferenceBatch(self.both.part(start, stop), self.reference[start:stop])
+
+    @property
     def tokens(self) -> int:
         """Number of tokens read, including both answers."""
         return self.both.tokens
