@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
-from groundup.training.ranks import LOCAL_RANK, started_ranks
+from groundup.training.runtime import LOCAL_RANK, started_ranks
 
 
 def pick_device(config: ComputeConfig) -> torch.device:

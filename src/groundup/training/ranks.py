@@ -15,14 +15,18 @@ import torch.distributed as dist
 from torch import Tensor
 
 from groundup.errors import BadInput
+from groundup.training.runtime import started_ranks
 
-# Names of environment variables. torchrun sets the first three; the last is the file that processes of one machine meet
-# in, instead of at a port.
-RANK, RANKS, LOCAL_RANK, MEETING_FILE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUNDUP_MEETING_FILE"
+# Environment variable: the file that the processes of one machine meet in, instead of at a port
+MEETING_FILE = "GROUNDUP_MEETING_FILE"
 # The other ranks wait while rank 0 evaluates or writes. torchrun, not this limit, notices that a process has died.
 PATIENCE = timedelta(hours=6)
 
 T = TypeVar("T")
+
+
+class PeerLost(BadInput):
+    """Raised in the processes that are left when another one of the training has died."""
 
 
 @runtime_checkable
@@ -40,13 +44,6 @@ class DivisibleBatch(Protocol):
 
 
 B = TypeVar("B")
-
-
-def started_ranks() -> tuple[int, int]:
-    """Return (rank, number of ranks) of a process that torchrun has started; of any other, (0, 1)."""
-    if not {RANK, RANKS, LOCAL_RANK} <= os.environ.keys():
-        return 0, 1
-    return int(os.environ[RANK]), int(os.environ[RANKS])
 
 
 def ranks_of_training() -> tuple[int, int]:
@@ -67,6 +64,7 @@ def joined(device: torch.device) -> Iterator[None]:
 
     Raises:
         BadInput: the device is Apple's MPS, whose tensors cannot be exchanged; or the ranks cannot meet.
+        PeerLost: another process has died.
     """
     rank, ranks = started_ranks()
     if ranks == 1:
@@ -90,6 +88,13 @@ def joined(device: torch.device) -> Iterator[None]:
         ) from error
     try:
         yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise PeerLost(
+            f"process {rank + 1} of {ranks} has lost the connection to another one ({str(error).splitlines()[0]}); "
+            f"expected all of them to finish: run again, which continues from the last saved training state."
+        ) from error
     finally:
         dist.destroy_process_group()
 

@@ -34,10 +34,16 @@ def whole(part: Tensor, like: Tensor) -> Tensor:
 
 
 def part_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return this rank's part of a tensor that all ranks hold, divided like another tensor."""
+    """Return this rank's part of a tensor that all ranks hold, if it is divided like another tensor."""
+    return local(divided(tensor, like))
+
+
+def divided(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor that all ranks hold as one that is divided like another tensor of its shape."""
     if not is_sharded(like):
         return tensor
     from torch.distributed.tensor import DTensor, Replicate
 
-    same = DTensor.from_local(tensor, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
-    return same.redistribute(placements=like.placements).to_local()
+    mesh = like.device_mesh
+    same = DTensor.from_local(tensor.to(mesh.device_type), mesh, [Replicate()] * mesh.ndim, run_check=False)
+    return same.redistribute(placements=like.placements)
