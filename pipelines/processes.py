@@ -103,6 +103,7 @@ def _prepare_environment(folder: Path, threads: int) -> None:
         "NCCL_SOCKET_IFNAME": loopback,
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # torchrun would listen for the processes at a port
         "OMP_NUM_THREADS": str(threads),
+        "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torchrun's own messages, of many lines
     }
 

@@ -65,7 +65,7 @@ class SpreadModel:
             # All parameters are used, as a rule. But without this setting DDP reorders the gradients after the first
             # step, which changes the order of their sums, and a resumed training would end with other bytes.
             self.step = nn.parallel.DistributedDataParallel(
-                self.step, broadcast_buffers=False, init_sync=False, find_unused_parameters=True
+                self.step, forward_sync_buffers=False, init_sync=False, find_unused_parameters=True
             )
         # rank 0 alone evaluates; the others need no room on their device for it
         self._home = self.device if rank == 0 else torch.device("cpu")
