@@ -1,7 +1,7 @@
 """Start a stage on several processes of this machine, and say in one sentence if one of them dies.
 
-torchrun (torch.distributed.run) starts them and ends all of them when one dies. Each runs `python -m pipelines.run` with
-the same arguments. They meet in a file and exchange tensors over the loopback interface, so that no port is opened to
+torchrun (torch.distributed.run) starts them and ends all of them when one dies. Each runs `python -m pipelines.run`
+with the same arguments. They meet in a file and exchange tensors over the loopback interface, so that no port is opened to
 the network. On several machines, torchrun is started by hand: see docs/distributed.md.
 """
 
@@ -42,7 +42,11 @@ def check_stage(pipeline: str, module: str) -> None:
 def wanted(pipeline: str, module: str, sections: Mapping[str, object]) -> int:
     """Return the number of processes that have to be started for a stage; 1: this process runs it itself."""
     compute = sections.get("compute")
-    if RANKS in os.environ or module not in PIPELINES[pipeline].spread or not isinstance(compute, ComputeConfig):
+    if (
+        RANKS in os.environ
+        or module not in PIPELINES[pipeline].spread
+        or not isinstance(compute, ComputeConfig)
+    ):
         return 1
     return compute.processes
 
@@ -135,12 +139,16 @@ def join_parent() -> None:
 def report(error: BadInput) -> None:
     """Hand the sentence of an error to torchrun, and print it in the process of rank 0."""
     rank, _ = started_ranks()
-    if type(error).__name__ == "PeerLost":  # the dead process is the reason; importing the class would import torch
+    if (
+        type(error).__name__ == "PeerLost"
+    ):  # the dead process is the reason; importing the class would import torch
         sys.exit(PEER_LOST)
     if file := os.environ.get(ERROR_FILE):
         with suppress(OSError):
             Path(file).write_text(
-                json.dumps({"message": {"message": str(error), "extraInfo": {"timestamp": str(int(time.time()))}}}),
+                json.dumps(
+                    {"message": {"message": str(error), "extraInfo": {"timestamp": str(int(time.time()))}}}
+                ),
                 encoding="utf-8",
             )
     sys.exit(1 if rank else f"error: {error}")

@@ -92,5 +92,5 @@ def test_only_stages_that_divide_their_batches_run_on_several_processes(
         monkeypatch.setenv(name, value)
     assert processes.wanted("main", "pretrain", sections) == 1  # it is one of them
     processes.check_stage("main", "pretrain")
-    with pytest.raises(BadInput, match="torchrun has started main.evaluate, which runs in one process"):
+    with pytest.raises(BadInput, match=r"torchrun has started main\.evaluate, which runs in one process"):
         processes.check_stage("main", "evaluate")

@@ -39,7 +39,10 @@ def found(folder: Path, alone: dict[str, Found]) -> list[dict[str, Found]]:
     """Train on three ranks; return what each of them has."""
     root = Path(__file__).parents[2]
     subprocess.run(
-        [sys.executable, "-m", "tests.training.on_ranks", folder, str(RANKS)], cwd=root, check=True, timeout=600
+        [sys.executable, "-m", "tests.training.on_ranks", folder, str(RANKS)],
+        cwd=root,
+        check=True,
+        timeout=600,
     )
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
@@ -64,7 +67,8 @@ def assert_same_weights(found: Mapping[str, torch.Tensor], expected: Mapping[str
 
 def rows_of(found: list[dict[str, Found]], name: str) -> list[Any]:
     """Join the rows of all ranks in each micro-batch; where there are fewer rows than ranks, one repeats the first."""
-    joined = [sum(parts, []) for parts in zip(*(rank[name]["rows"] for rank in found), strict=True)]
+    parts = zip(*(rank[name]["rows"] for rank in found), strict=True)
+    joined = [[row for part in of_ranks for row in part] for of_ranks in parts]
     return [rows[1:] if len(rows) == RANKS else rows for rows in joined]
 
 
@@ -111,7 +115,11 @@ def test_parameters_that_an_objective_does_not_use_stay(kind: str, found: list[d
 
 @pytest.mark.parametrize("damage", ["a tensor", "state.json", "a file less", "of another training"])
 def test_a_damaged_state_of_several_processes_is_set_aside(
-    damage: str, found: list[dict[str, Found]], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: str,
+    found: list[dict[str, Found]],
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(folder / "kept_too", tmp_path / "kept")
     resume = state_of(tmp_path / "kept", "fsdp2")
@@ -145,5 +153,7 @@ def test_the_parts_of_counted_contexts_make_up_the_whole() -> None:
 
 def test_more_ranks_than_rows_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ranks_of_training", lambda: (0, 6))
-    with pytest.raises(BadInput, match="6 processes share micro-batches of 5 rows; expected at least one row"):
+    with pytest.raises(
+        BadInput, match="6 processes share micro-batches of 5 rows; expected at least one row"
+    ):
         module.check_rows(5)

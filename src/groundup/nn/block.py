@@ -167,7 +167,9 @@ class Block(nn.Module):
         self.cross_attn = Attention(config, layer, cross=True) if cross else None
         self.ln_2 = make_norm(config)
         self.mlp = FeedForward(config)
-        self.recompute = False  # activation checkpointing: the backward pass computes the layer again (Chen et al. 2016)
+        self.recompute = (
+            False  # activation checkpointing: the backward pass computes the layer again (Chen et al. 2016)
+        )
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """Apply the layer to the residual stream: x (B, T, C) -> (B, T, C)."""

@@ -15,7 +15,7 @@ from groundup.training.runtime import LOCAL_RANK, started_ranks
 
 
 def pick_device(config: ComputeConfig) -> torch.device:
-    """Return the device to train on, and set the number of CPU threads; each rank has a CUDA device of its own.
+    """Return the device to train on, and set the number of CPU threads. Each rank has a CUDA device of its own.
 
     Raises:
         BadInput: the machine lacks the device that `config` names.

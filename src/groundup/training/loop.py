@@ -105,6 +105,7 @@ def fit(
     spread = SpreadModel(model, objective, compute)
     trained = spread.trained
     optimizers = make_optimizers(trained, config.optimizer, iteration_dtype(compute, device))
+    spread.start()
     state = (resume.load(trained, optimizers) if resume else None) or TrainingState()
     parameters = [p for p in trained.parameters() if p.requires_grad]
     precision = autocast(compute, device, model)

@@ -175,9 +175,7 @@ class Resume:
                 _set_aside(path, self.folder / "state.unfit", str(error))
         return None, {}
 
-    def _check_file(
-        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-    ) -> dict[str, Any]:
+    def _check_file(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
         """Return the content of a state that one process has saved.
 
         Raises:

@@ -21,7 +21,9 @@ from groundup.training.config import ComputeConfig
 from groundup.training.ranks import ranks_of_training, sum_over_ranks
 from groundup.training.sharding import local, whole
 
-Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]  # (model, batch) -> (sum of the loss, number of terms)
+Objective = Callable[
+    [Any, Any], tuple[Tensor, Tensor]
+]  # (model, batch) -> (sum of the loss, number of terms)
 
 
 class Step(nn.Module):
@@ -61,14 +63,17 @@ class SpreadModel:
         if self.is_divided:
             _divide(self.step, self.device, self.ranks)
             model.to("cpu")  # until the next evaluation
-        elif self.ranks > 1:
+        # rank 0 alone evaluates; the others need no room on their device for it
+        self._home = self.device if rank == 0 else torch.device("cpu")
+
+    def start(self) -> None:
+        """Let the backward pass sum the gradients; to be called once the optimizers have chosen which are sparse."""
+        if self.ranks > 1 and not self.is_divided:
             # All parameters are used, as a rule. But without this setting DDP reorders the gradients after the first
             # step, which changes the order of their sums, and a resumed training would end with other bytes.
             self.step = nn.parallel.DistributedDataParallel(
                 self.step, forward_sync_buffers=False, init_sync=False, find_unused_parameters=True
             )
-        # rank 0 alone evaluates; the others need no room on their device for it
-        self._home = self.device if rank == 0 else torch.device("cpu")
 
     def summing(self, last: bool) -> AbstractContextManager[None]:
         """Return the context of a micro-batch: with DDP, only the `last` of a step sums gradients over the ranks.
