@@ -1,8 +1,8 @@
 """Start a stage on several processes of this machine, and say in one sentence if one of them dies.
 
 torchrun (torch.distributed.run) starts them and ends all of them when one dies. Each runs `python -m pipelines.run`
-with the same arguments. They meet in a file and exchange tensors over the loopback interface, so that no port is opened to
-the network. On several machines, torchrun is started by hand: see docs/distributed.md.
+with the same arguments. They meet in a file and exchange tensors over the loopback interface, so that no port is open
+to the network. On several machines, torchrun is started by hand: see docs/distributed.md.
 """
 
 import ctypes

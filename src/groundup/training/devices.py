@@ -27,8 +27,8 @@ def pick_device(config: ComputeConfig) -> torch.device:
     number = int(os.environ[LOCAL_RANK])
     if number >= torch.cuda.device_count():
         raise BadInput(
-            f"process {number + 1} of this machine has no GPU, of which there are {torch.cuda.device_count()}; expected "
-            f"at most one process per GPU: lower compute.processes or --nproc-per-node."
+            f"process {number + 1} of this machine has no GPU, since it has {torch.cuda.device_count()}; expected at "
+            f"most one process per GPU: lower compute.processes or --nproc-per-node."
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
