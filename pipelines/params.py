@@ -129,6 +129,7 @@ class Pipeline:
     borrowed: tuple[str, ...] = ()  # sections that come from the main params.yaml
     # stages that may run at the same time; more than 1 only if no stage is timed and all fit into memory
     workers: int = 1
+    spread: tuple[str, ...] = ()  # stages that train on `compute.processes` processes
 
     @property
     def dvc_yaml(self) -> str:
@@ -143,10 +144,15 @@ class Pipeline:
 
 # The other pipelines start from the outputs of the main one.
 PIPELINES = {
-    "main": Pipeline(".", MainParams, workers=2),
+    "main": Pipeline(
+        ".", MainParams, workers=2, spread=("pretrain", "finetune_spam", "finetune_instructions")
+    ),
     "study": Pipeline("pipelines/study", StudyParams, borrowed=("compute",)),
     "transfer": Pipeline(
-        "pipelines/transfer", TransferParams, borrowed=("compute", "pretrain", "finetune_spam", "evaluate")
+        "pipelines/transfer",
+        TransferParams,
+        borrowed=("compute", "pretrain", "finetune_spam", "evaluate"),
+        spread=("finetune_lora", "dpo", "train_classifiers"),
     ),
 }
 

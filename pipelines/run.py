@@ -29,7 +29,10 @@ import groundup
 from groundup.errors import BadInput
 from groundup.lineage.locks import address, workspace
 from groundup.lineage.records import log_changes, log_entry, log_environment
-from groundup.tracking import Terminated, processes, stage_run
+from groundup.tracking import Run, Terminated, silent, stage_run
+from groundup.tracking.processes import command, nearest_ancestor
+from groundup.training.runtime import started_ranks
+from pipelines import processes
 from pipelines.heading import heading
 from pipelines.lineage import project_of, revision_tags, stage_entry, stage_tags
 from pipelines.params import PIPELINES, load_params, tracking_config
@@ -52,15 +55,21 @@ def run_stage(stage: str, words: list[str]) -> None:
     """
     pipeline, _, module = stage.partition(".")
     root = workspace()
+    processes.join_parent()
     try:
         _check_code(root)
         main = _main_of(stage)
+        processes.check_stage(pipeline, module)
         # in DVC's name of the stage, the part before the colon depends on the folder in which dvc was started
         name = os.environ.get("DVC_STAGE", module).rpartition(":")[2]
         arguments = _arguments(main, name, words, PIPELINES[pipeline].dvc_yaml)
-        _work(main, name, stage, arguments, _sections(main, pipeline, root), root)
+        sections = _sections(main, pipeline, root)
+        if (number := processes.wanted(pipeline, module, sections)) > 1:
+            processes.start(number, sections["compute"].threads, stage, words)
+        else:
+            _work(main, name, stage, arguments, sections, root)
     except BadInput as error:
-        sys.exit(f"error: {error}")
+        processes.report(error)
     except Terminated:
         sys.exit(143)
     except KeyboardInterrupt:
@@ -104,7 +113,10 @@ def _work(
     sections: Mapping[str, Any],
     root: Path,
 ) -> None:
-    """Call the stage inside its MLflow run."""
+    """Call the stage inside its MLflow run; on several processes, the one of rank 0 has it."""
+    if started_ranks()[0]:
+        _together(main, silent(), arguments, sections)
+        return
     pipeline = stage.partition(".")[0]
     parent = os.environ.get(PARENT_VARIABLE)
     in_dvc = "DVC_STAGE" in os.environ
@@ -113,7 +125,7 @@ def _work(
         of_dvc = address(PIPELINES[pipeline].dvc_yaml, name)
         entry = stage_entry(of_dvc, root)
         tags |= stage_tags(entry, root)
-    dvc = processes.nearest_ancestor("dvc") if in_dvc and not parent else None
+    dvc = nearest_ancestor("dvc") if in_dvc and not parent else None
     with stage_run(
         name,
         sections,
@@ -123,7 +135,7 @@ def _work(
         parent_run_id=parent,
         pipeline=pipeline,
         process=dvc,
-        heading=lambda: heading(root, pipeline, processes.command(dvc) if dvc else ""),
+        heading=lambda: heading(root, pipeline, command(dvc) if dvc else ""),
         config=tracking_config(root),
     ) as run:
         if in_dvc:
@@ -131,9 +143,23 @@ def _work(
         if tags.get("git.revision", "").endswith("-dirty"):
             log_changes(run, root)
         try:
-            main(run, *arguments, **sections)
+            _together(main, run, arguments, sections)
         finally:
             log_environment(run)
+
+
+def _together(
+    main: Callable[..., None], run: Run, arguments: list[Path | str], sections: Mapping[str, Any]
+) -> None:
+    """Call the stage; if torchrun has started this process, together with the others."""
+    if started_ranks()[1] == 1:
+        main(run, *arguments, **sections)
+        return
+    from groundup.training.devices import pick_device
+    from groundup.training.ranks import joined
+
+    with joined(pick_device(sections["compute"])):
+        main(run, *arguments, **sections)
 
 
 def _check_code(root: Path) -> None:

@@ -1,14 +1,12 @@
 import math
 import random
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from groundup.errors import BadInput
@@ -345,45 +343,6 @@ def test_gradients_are_clipped_to_the_configured_norm() -> None:
             _, history = train(training_config(max_steps=1, grad_clip=clip, optimizer=ADAMW))
     assert seen[0] == pytest.approx(history[0]["grad_norm"], rel=1e-4)
     assert seen[1] == pytest.approx(0.01, rel=1e-3)
-
-
-def train_as_rank(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    rendezvous = f"file://{folder}/rendezvous"
-    dist.init_process_group(
-        "gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    optimizer = replace(ADAMW, ngram_lr=0.01)
-    config = training_config(max_steps=4, batch_size=2, checkpoint_interval=2, optimizer=optimizer)
-    model = new_model(dropout=0.0)
-    if rank:  # fit makes the ranks equal, whatever they start with
-        torch.nn.init.ones_(model.wte.weight)
-    logged: list[int] = []
-    resume = Resume(folder / f"state_{rank}")
-    _, history = train(config, model, log=lambda metrics, step: logged.append(step), resume=resume)
-    torch.save({"model": model.state_dict(), "history": history, "logged": logged}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
-def test_two_ranks_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
-    other = torch.multiprocessing.get_context("spawn").Process(target=train_as_rank, args=(1, tmp_path))
-    other.start()
-    train_as_rank(0, tmp_path)
-    other.join()
-    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    config = training_config(max_steps=4, batch_size=4, optimizer=replace(ADAMW, ngram_lr=0.01))
-    model, history = train(config, new_model(dropout=0.0))
-    assert ranks[0]["history"] == ranks[1]["history"]
-    assert [row["train/loss"] for row in ranks[0]["history"]] == pytest.approx(
-        [row["train/loss"] for row in history], abs=1e-6
-    )
-    assert [row["tokens_seen"] for row in ranks[0]["history"]] == [row["tokens_seen"] for row in history]
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(ranks[0]["model"][name], ranks[1]["model"][name])
-        torch.testing.assert_close(ranks[0]["model"][name], tensor, atol=1e-4, rtol=1e-3)
-    assert [rank["logged"] for rank in ranks] == [[1, 2, 3, 4], []]
-    assert (tmp_path / "state_0").exists()
-    assert not (tmp_path / "state_1").exists()
 
 
 def test_trains_in_bfloat16_with_float32_weights() -> None:

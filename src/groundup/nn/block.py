@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from groundup.nn.attention import Attention, AttentionContext
 from groundup.nn.config import ModelConfig
@@ -166,9 +167,17 @@ class Block(nn.Module):
         self.cross_attn = Attention(config, layer, cross=True) if cross else None
         self.ln_2 = make_norm(config)
         self.mlp = FeedForward(config)
+        self.recompute = (
+            False  # activation checkpointing: the backward pass computes the layer again (Chen et al. 2016)
+        )
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """Apply the layer to the residual stream: x (B, T, C) -> (B, T, C)."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._apply_layer, x, context, use_reentrant=False)  # type: ignore[no-any-return]
+        return self._apply_layer(x, context)
+
+    def _apply_layer(self, x: Tensor, context: AttentionContext) -> Tensor:
         if self.norm_first:
             x = x + self.attn(self.ln_1(x), context)
             if self.cross_attn is not None and self.ln_cross is not None:

@@ -135,6 +135,11 @@ def make_plan(
         assumed.append(
             f"the loss law has recorded no run with {', '.join(outside)}: its interval is wider there"
         )
+    if params.compute.processes > 1:
+        assumed.append(
+            f"times and memory are those of one process; {params.compute.processes} train in less time and take more "
+            f"memory together, how much depends on the machine"
+        )
     room = params.model.context_length + 1  # the last token is only a target
     if facts.longest_example > room:
         assumed.append(

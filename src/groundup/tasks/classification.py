@@ -29,6 +29,7 @@ from groundup.training.config import ComputeConfig, SpamTrainingConfig, Training
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
 from groundup.training.loop import Log, best_row, fit
+from groundup.training.ranks import only_first_continues
 from groundup.training.resume import Resume
 
 SPLITS = ("train", "val", "test")
@@ -359,6 +360,7 @@ def train_classifiers(
         return Resume(state / f"seed_{seed}", config=config, compute=compute, data=data, seed=seed)
 
     found = finetune_seeds(base, splits, config, compute, log=log, resume=resume)
+    only_first_continues()
     partial_weights = config.lora or (config.trainable_blocks is not None and not standalone)
     save_checkpoint(
         out,

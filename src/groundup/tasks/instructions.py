@@ -30,6 +30,7 @@ from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
 from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import Batch, causal_lm
+from groundup.training.ranks import only_first_continues
 from groundup.training.resume import Resume
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
@@ -203,6 +204,7 @@ def finetune_checkpoint(
         resume=Resume(state, config=config, compute=compute, data=data),
         description="finetune_instructions",
     )
+    only_first_continues()
     save_checkpoint(
         out,
         base.model,

@@ -33,6 +33,7 @@ from groundup.training.curves import write_curve
 from groundup.training.devices import autocast, pick_device
 from groundup.training.loop import Log, best_row, fit
 from groundup.training.objectives import IGNORE_INDEX, Batch
+from groundup.training.ranks import only_first_continues
 from groundup.training.resume import Resume
 
 CHOSEN = 0  # document number of the chosen answer; that of the rejected answer is 1
@@ -91,6 +92,15 @@ class PreferenceBatch:
     def to(self, device: torch.device) -> "PreferenceBatch":
         """Return the same batch on another device."""
         return PreferenceBatch(self.both.to(device), self.reference.to(device))
+
+    @property
+    def rows(self) -> int:
+        """Number of pairs."""
+        return self.both.rows
+
+    def part(self, start: int, stop: int) -> "PreferenceBatch":
+        """Return the pairs from `start` to before `stop`."""
+        return PreferenceBatch(self.both.part(start, stop), self.reference[start:stop])
 
     @property
     def tokens(self) -> int:
@@ -326,6 +336,7 @@ def finetune_checkpoint(
     data["reference"] = fingerprint(reference / "model.safetensors")
     resume = Resume(state, config=config, compute=compute, data=data)
     history = finetune(base.model, train, val, config, compute, log=log, resume=resume, description="dpo")
+    only_first_continues()
     save_checkpoint(
         out,
         base.model,

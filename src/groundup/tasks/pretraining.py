@@ -28,6 +28,7 @@ from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
 from groundup.training.loop import Log, fit
 from groundup.training.objectives import causal_lm
+from groundup.training.ranks import only_first_continues
 from groundup.training.resume import Resume
 from groundup.training.shards import SPLITS, open_shard, read_meta
 
@@ -185,6 +186,7 @@ def pretrain_checkpoint(
     data = {split: fingerprint(tokens / f"{split}.bin") for split in SPLITS}
     resume = Resume(state, model=decoder.config, pretrain=config, compute=compute, data=data)
     history = pretrain(decoder, vocabulary, train, val, config, compute, log=log, show=show, resume=resume)
+    only_first_continues()
     last = history[-1]
     nats = total_nats(decoder, val, vocabulary.eot_id)
     final = {"val/loss": nats / len(val), "val/bpb": bits_per_byte(nats, n_bytes)}

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 
@@ -62,7 +61,7 @@ def window_batches(
         seed: seeds the order and the offsets.
 
     Returns:
-        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
+        A function from the step (from 0) to its micro-batches.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.
@@ -86,10 +85,9 @@ def window_batches(
         return ids[start : start + context_length + 1].astype(np.int64)
 
     def batches(step: int) -> list[Batch]:
-        rank, ranks = process_rank()
         found = []
         for micro_step in range(grad_accum_steps):
-            first = ((step * grad_accum_steps + micro_step) * ranks + rank) * batch_size
+            first = (step * grad_accum_steps + micro_step) * batch_size
             rows = torch.from_numpy(np.stack([read(first + i) for i in range(batch_size)]))
             found.append(Batch(rows[:, :-1], rows[:, 1:]))
         return found
@@ -118,7 +116,7 @@ def sorted_batches(
         seed: seeds the order.
 
     Returns:
-        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
+        A function from the step (from 0) to its micro-batches.
 
     Raises:
         BadInput: there are no examples.
@@ -131,13 +129,12 @@ def sorted_batches(
         return np.random.default_rng([seed, epoch]).permutation(len(lengths))
 
     def batches(step: int) -> list[B]:
-        rank, ranks = process_rank()
-        size = batch_size * grad_accum_steps * ranks
+        size = batch_size * grad_accum_steps
         positions = range(step * size, (step + 1) * size)
         chosen = [int(order(p // len(lengths))[p % len(lengths)]) for p in positions]
         chosen.sort(key=lambda i: lengths[i])
         micro_batches = [chosen[start : start + batch_size] for start in range(0, size, batch_size)]
-        return [collate(examples) for examples in micro_batches[rank::ranks]]
+        return [collate(examples) for examples in micro_batches]
 
     return batches
 
@@ -244,10 +241,3 @@ def first_fit_decreasing(sizes: Sequence[int], room: int) -> list[list[int]]:
         bins[place].append(item)
         left[place] -= sizes[item]
     return bins
-
-
-def process_rank() -> tuple[int, int]:
-    """Return the rank of this process and the number of ranks in distributed training; otherwise (0, 1)."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

@@ -3,7 +3,7 @@
 This module does not import torch, so importing it is quick.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -34,9 +34,23 @@ class ComputeConfig:
     models of at least 128 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
     """
     threads: Positive
-    """Number of CPU threads. Results are bit-identical only for the same number."""
+    """Number of CPU threads of each process. Results are bit-identical only for the same number."""
     compile: bool
     """Use torch.compile: it takes about a minute at the start, then steps are faster."""
+    # How a training is spread changes no result but for rounding, so that a state is continued however it was saved:
+    # `Resume` names states after the text of this object, in which these fields are left out.
+    processes: Positive = field(default=1, repr=False)
+    """Number of processes on this machine that train together, each with its share of the rows of every micro-batch;
+    on GPUs, one per GPU. See docs/distributed.md, also for several machines.
+    """
+    distributed: Literal["ddp", "fsdp2"] = field(default="ddp", repr=False)
+    """How several processes hold the model. ddp: each has all of it; fsdp2: each has a part of the weights, gradients
+    and optimizer states, for models that do not fit otherwise.
+    """
+    activation_checkpointing: bool = field(default=False, repr=False)
+    """Compute the activations of each layer again in the backward pass instead of keeping them: less memory, a third
+    more time.
+    """
 
 
 @dataclass(frozen=True)

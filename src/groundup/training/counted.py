@@ -68,6 +68,23 @@ class CountedBatch:
         return CountedBatch(*(tensor.to(device) for tensor in vars(self).values()))
 
     @property
+    def rows(self) -> int:
+        """Number of contexts."""
+        return len(self.idx)
+
+    def part(self, start: int, stop: int) -> "CountedBatch":
+        """Return the contexts from `start` to before `stop`."""
+        bounds = [*self.starts.tolist(), len(self.following)]
+        pairs = slice(bounds[start], bounds[stop])
+        return CountedBatch(
+            self.idx[start:stop],
+            self.starts[start:stop] - bounds[start],
+            self.following[pairs],
+            self.shares[pairs],
+            self.weights[start:stop],
+        )
+
+    @property
     def tokens(self) -> int:
         """Number of contexts, each of which is one position of the model."""
         return len(self.idx)

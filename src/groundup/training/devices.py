@@ -1,5 +1,6 @@
 """The device, the precision and the speed of a training."""
 
+import os
 import time
 from typing import Any
 
@@ -10,16 +11,27 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
+from groundup.training.runtime import LOCAL_RANK, started_ranks
 
 
 def pick_device(config: ComputeConfig) -> torch.device:
-    """Return the device to train on, and set the number of CPU threads.
+    """Return the device to train on, and set the number of CPU threads. Each rank has a CUDA device of its own.
 
     Raises:
         BadInput: the machine lacks the device that `config` names.
     """
     torch.set_num_threads(config.threads)
-    return find_device(config.device, "compute.device")
+    device = find_device(config.device, "compute.device")
+    if device.type != "cuda" or started_ranks()[1] == 1:
+        return device
+    number = int(os.environ[LOCAL_RANK])
+    if number >= torch.cuda.device_count():
+        raise BadInput(
+            f"process {number + 1} of this machine has no GPU, since it has {torch.cuda.device_count()}; expected at "
+            f"most one process per GPU: lower compute.processes or --nproc-per-node."
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def find_device(name: str, setting: str) -> torch.device:

@@ -8,27 +8,29 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.devices import autocast, flop_counter, iteration_dtype, matmul_peak, product_dtype
 from groundup.training.optimizers import gradient_norm, gradient_values, lr_scale, make_optimizers, set_lr
+from groundup.training.ranks import check_rows, of_first, ranks_of_training, share_of, slowest, sum_over_ranks
 from groundup.training.resume import Resume, TrainingState, load_trained, trained_weights
 from groundup.training.runtime import keep_pages
+from groundup.training.spreading import Objective, SpreadModel
 
-# (model, batch) -> (sum of the loss, number of terms)
-Objective = Callable[[Any, Any], tuple[Tensor, Tensor]]
 Log = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingBatch(Protocol):
-    """The part of a micro-batch that the training loop uses; the objective uses the rest."""
+    """The part of a micro-batch that the training loop uses; the objective uses the rest.
+
+    On several ranks it must also be a `DivisibleBatch`.
+    """
 
     @property
     def tokens(self) -> int:
@@ -57,23 +59,25 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a model in place: run the training loop.
 
-    If torch.distributed is initialised, all ranks start from the weights of rank 0 and stay equal; rank 0
-    logs and saves.
+    On several ranks (see `joined`), all start from the weights of rank 0 and end with equal weights. Each computes its
+    share of the rows of every micro-batch, so the number of ranks does not change what a step reads. Rank 0 evaluates,
+    logs and shows the progress.
 
     Args:
         model: the model; only its parameters that require gradients are trained.
         objective: (model, batch) -> (sum of the loss, number of terms).
         batches: step (from 0) -> its micro-batches. It must be a pure function, so that a resumed run
-            continues with the same batches. If there are several ranks, it returns the share of the calling
-            one.
+            continues with the same batches, and all ranks divide the same ones.
         config: the schedule and the optimizer.
-        compute: the precision of matrix products, and whether to use torch.compile.
-        seed: seeds dropout; `batches` determines the order of the batches.
+        compute: the precision of matrix products, whether to use torch.compile and to recompute activations, and how
+            ranks hold the model.
+        seed: seeds dropout, which differs between ranks; `batches` determines the order of the batches.
         log: is called with the metrics of each step and the number of steps so far. Some describe the speed:
             tokens_per_second and, without torch.compile, flop, the floating-point operations of the step's matrix
             products, and mfu, the model FLOP utilisation: those operations per second as a share of `matmul_peak`
             (Chowdhery et al. 2022).
-        evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on every rank.
+        evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on rank 0, with the current
+            weights in `model`.
         monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
             evaluation, and the rows of evaluations have the step of the best as "best_step" (see `best_row`).
             If training stopped because the metric no longer improved, the last row has "stopped_early".
@@ -87,24 +91,24 @@ def fit(
     Raises:
         BadInput: the loss or a gradient is not finite; it is raised before the update, so the last saved
             state can still be used. Or `config` has patience, but there is no evaluation, or it does not
-            return `monitor`.
+            return `monitor`. Or there are more ranks than rows in a micro-batch.
     """
     if config.patience is not None and evaluate is None:
         raise BadInput(
             f"{description}: patience is {config.patience}, but this training evaluates nothing that could improve: "
             f"set its patience to null."
         )
+    check_rows(config.batch_size)
     keep_pages()
     device = next(model.parameters()).device
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
-    optimizers = make_optimizers(model, config.optimizer, iteration_dtype(compute, device))
-    state = (resume.load(model, optimizers) if resume else None) or TrainingState()
-    if _distributed():
-        for tensor in model.state_dict().values():
-            dist.broadcast(tensor, 0)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    rank, ranks = ranks_of_training()
+    spread = SpreadModel(model, objective, compute)
+    trained = spread.trained
+    optimizers = make_optimizers(trained, config.optimizer, iteration_dtype(compute, device))
+    spread.start()
+    state = (resume.load(trained, optimizers) if resume else None) or TrainingState()
+    parameters = [p for p in trained.parameters() if p.requires_grad]
     precision = autocast(compute, device, model)
-    runnable: Any = torch.compile(model) if compute.compile else model
     warmup = config.optimizer.warmup_steps / config.max_steps
     products = product_dtype(compute, device, model)
     peak = matmul_peak(device, products)
@@ -119,7 +123,7 @@ def fit(
         disable=rank > 0,
     ) as bar:
         while not _finished(state, config):
-            model.train()
+            trained.train()
             # dropout depends on the step and the rank
             torch.manual_seed(((seed * 1_000_003 + state.step) * 1_009 + rank) % 2**63)
             # the middle of the step, so that no step has rate 0
@@ -130,11 +134,12 @@ def fit(
             set_lr(optimizers, scale)
             counter = flop_counter() if flops_per_token is None and not compute.compile else None
             with counter or nullcontext():
-                loss, share, tokens = _gradients(runnable, objective, batches(state.step), device, precision)
+                loss, share, tokens = _gradients(spread, batches(state.step), precision)
             if counter:
-                flops_per_token = counter.get_total_flops() * ranks / tokens
+                counted = torch.tensor(counter.get_total_flops(), dtype=torch.float32, device=device)
+                flops_per_token = float(sum_over_ranks(counted)) / tokens
             gradients = gradient_values(parameters)
-            norm = float(gradient_norm(gradients)) * share
+            norm = float(spread.norm(gradient_norm(gradients))) * share
             if not math.isfinite(loss) or not math.isfinite(norm):
                 raise BadInput(
                     f"{description}: the loss is {loss} and the gradient norm {norm} at step {state.step + 1}; "
@@ -152,16 +157,15 @@ def fit(
             state.tokens_seen += tokens
             row |= {"step": state.step, "tokens_seen": state.tokens_seen}
             now = time.perf_counter()
-            seconds, clock = _slowest(now - clock, device), now
+            seconds, clock = slowest(now - clock, device), now
             state.seconds += seconds
             if evaluate and (
                 _finished(state, config) or (config.eval_interval and state.step % config.eval_interval == 0)
             ):
-                model.eval()
-                with torch.inference_mode():
-                    row |= {name: float(value) for name, value in evaluate(state.step).items()}
-                if config.patience is not None:
-                    _keep_best(state, model, row, monitor, mode)
+                with spread.whole():
+                    row |= _evaluated(model, evaluate, state.step, rank)
+                    if config.patience is not None:
+                        _keep_best(state, model, row, monitor, mode)
                 clock = time.perf_counter()  # evaluation does not count as training time
             if _out_of_patience(state, config):
                 row["stopped_early"] = 1
@@ -181,18 +185,18 @@ def fit(
             bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{tokens / seconds:.0f}", mfu=mfu, refresh=False)
             if (
                 resume
-                and rank == 0
                 and not _finished(state, config)
                 and config.checkpoint_interval
                 and state.step % config.checkpoint_interval == 0
             ):
-                resume.save(state, model, optimizers)
+                resume.save(state, trained, optimizers)
                 clock = time.perf_counter()  # saving does not count either
         if _out_of_patience(state, config):
             bar.set_postfix_str(
                 f"stopped early: {monitor} was best at step {state.best_step} and has not improved in the "
                 f"{state.waited} evaluations since"
             )
+    spread.leave()
     if state.best_weights:
         load_trained(model, state.best_weights)
     model.eval()
@@ -207,6 +211,18 @@ def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """
     step = history[-1].get("best_step", history[-1]["step"])
     return next(row for row in history if row["step"] == step)
+
+
+def _evaluated(
+    model: nn.Module, evaluate: Callable[[int], Mapping[str, float]], step: int, rank: int
+) -> dict[str, float]:
+    """Evaluate a model on rank 0; return its metrics on every rank."""
+    model.eval()
+    row: dict[str, float] = {}
+    if rank == 0:
+        with torch.inference_mode():
+            row = {name: float(value) for name, value in evaluate(step).items()}
+    return of_first(row)
 
 
 def _keep_best(
@@ -229,52 +245,35 @@ def _keep_best(
 
 
 def _gradients(
-    model: nn.Module,
-    objective: Objective,
-    micro_batches: Sequence[TrainingBatch],
-    device: torch.device,
-    precision: torch.autocast,
+    spread: SpreadModel, micro_batches: Sequence[TrainingBatch], precision: torch.autocast
 ) -> tuple[float, float, int]:
     """Sum the gradients of one training step over its micro-batches and over all ranks.
 
     They are divided by the number of terms of the first micro-batch on the way: if it is the only one, they are then
-    those of the mean, without another pass over memory. Several ranks would have to agree, so they divide by 1.
+    those of the mean, without another pass over memory. Several ranks would have to agree, so they divide by 1; DDP and
+    FSDP2 divide by the number of ranks.
 
     Returns:
         The mean loss, by what the gradients are still to be multiplied, and the number of tokens of the whole step.
     """
+    device = spread.device
     totals = torch.zeros(3, device=device, dtype=torch.float32)  # loss sum, count, tokens
-    first = torch.ones((), device=device) if _distributed() else None
-    for batch in micro_batches:
+    first = torch.ones((), device=device) if spread.ranks > 1 else None
+    for number, whole in enumerate(micro_batches, start=1):
+        batch, counts = share_of(whole)
         batch = batch.to(device)
-        with precision:
-            loss, count = objective(model, batch)
-        if first is None:
-            first = count.to(totals).clamp(min=1.0)
-        (loss / first).backward()
-        totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
-    if _distributed():
-        dist.all_reduce(totals)
-        for p in model.parameters():
-            if p.grad is not None:
-                dist.all_reduce(p.grad)
+        with spread.summing(number == len(micro_batches)):
+            with precision:
+                loss, count = spread.step(batch)
+            if first is None:
+                first = count.to(totals).clamp(min=1.0)
+            (loss / first if counts else loss * 0.0).backward()
+        if counts:
+            totals += torch.stack([loss.detach().float(), count.to(totals), totals.new_tensor(batch.tokens)])
     assert first is not None
-    (loss_sum, count_sum, tokens_sum), share = totals.tolist(), float(first)
+    (loss_sum, count_sum, tokens_sum), share = sum_over_ranks(totals).tolist(), float(first) * spread.ranks
     count_sum = max(count_sum, 1e-9)
     return loss_sum / count_sum, share / count_sum, int(tokens_sum)
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _slowest(seconds: float, device: torch.device) -> float:
-    """Return the longest time of all ranks, so that all of them exhaust a time budget after the same step."""
-    if not _distributed():
-        return seconds
-    longest = torch.tensor(seconds, device=device)
-    dist.all_reduce(longest, dist.ReduceOp.MAX)
-    return float(longest)
 
 
 def _finished(state: TrainingState, config: TrainingConfig) -> bool:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
-from groundup.training.batching import Batches, process_rank, window_batches
+from groundup.training.batching import Batches, window_batches
 from groundup.training.config import MaskingConfig
 from groundup.training.objectives import IGNORE_INDEX, Batch
 
@@ -142,7 +142,7 @@ def masked_windows(
         seed: seeds the order, the offsets and the choice of tokens.
 
     Returns:
-        A function from the step (from 0) to its micro-batches, for the rank of the calling process.
+        A function from the step (from 0) to its micro-batches.
 
     Raises:
         BadInput: the stream is shorter than one window and its next token.
@@ -150,7 +150,7 @@ def masked_windows(
     windows = window_batches(ids, context_length, batch_size, grad_accum_steps, seed)
 
     def batches(step: int) -> list[Batch]:
-        rng = np.random.default_rng([seed, step, process_rank()[0]])
+        rng = np.random.default_rng([seed, step, 0])
         found = []
         for batch in windows(step):
             text = batch.idx.numpy()

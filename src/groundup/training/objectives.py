@@ -46,6 +46,21 @@ class Batch:
         )
 
     @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.idx)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Return the rows from `start` to before `stop`."""
+        lengths, documents = self.lengths, self.documents
+        return Batch(
+            self.idx[start:stop],
+            self.targets[start:stop],
+            None if lengths is None else lengths[start:stop],
+            None if documents is None else documents[start:stop],
+        )
+
+    @property
     def tokens(self) -> int:
         """Number of tokens, without padding if `lengths` is given."""
         return self.idx.numel() if self.lengths is None else int(self.lengths.sum())
@@ -75,6 +90,15 @@ class TranslationBatch:
             self.idx.to(device),
             self.targets.to(device),
         )
+
+    @property
+    def rows(self) -> int:
+        """Number of pairs."""
+        return len(self.idx)
+
+    def part(self, start: int, stop: int) -> "TranslationBatch":
+        """Return the pairs from `start` to before `stop`."""
+        return TranslationBatch(*(tensor[start:stop] for tensor in vars(self).values()))
 
     @property
     def tokens(self) -> int:

@@ -12,6 +12,7 @@ from groundup.nn.ngrams import NgramEmbedding
 from groundup.training.config import AdagradConfig, AdamRates, Decay, MuonConfig, OptimizerConfig, SGDConfig
 from groundup.training.devices import has_sparse_gradients
 from groundup.training.orthogonal import orthogonalise
+from groundup.training.sharding import is_sharded, local, part_of, whole
 
 Matrix = tuple[Tensor, dict[str, Any]]  # a weight matrix and its parameter group
 
@@ -80,17 +81,22 @@ class Muon(torch.optim.Optimizer):
         for (p, group), direction in zip(batch, directions, strict=True):
             _, rows, columns = direction.shape
             scale = max(1.0, rows / columns) ** 0.5
+            own = local(p)
             if group["weight_decay"]:
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.add_(direction.view_as(p), alpha=-group["lr"] * scale)
+                own.mul_(1 - group["lr"] * group["weight_decay"])
+            own.add_(part_of(direction.view(p.shape), p), alpha=-group["lr"] * scale)
 
     def _momentum(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        """Add the gradient of a matrix to its momentum; return Nesterov's momentum, (parts, rows, columns)."""
+        """Add the gradient of a matrix to its momentum; return Nesterov's momentum, (parts, rows, columns).
+
+        A matrix that is divided among ranks has to be made orthogonal as a whole, so each rank gathers its momentum.
+        """
         if "momentum_buffer" not in self.state[p]:
             self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         assert p.grad is not None
-        buffer = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-        return p.grad.lerp(buffer, group["momentum"]).view(group["parts"], -1, p.shape[1])
+        gradient = local(p.grad)
+        buffer = local(self.state[p]["momentum_buffer"]).lerp_(gradient, 1 - group["momentum"])
+        return whole(gradient.lerp(buffer, group["momentum"]), p).view(group["parts"], -1, p.shape[1])
 
 
 def _batches(matrices: list[Matrix]) -> Iterator[list[Matrix]]:
@@ -129,7 +135,8 @@ def make_optimizers(
     ngrams = [m.table for m in model.modules() if isinstance(m, NgramEmbedding)]
     device = next(model.parameters()).device
     ngram_lr = config.ngram_lr if isinstance(config, AdamRates) else None
-    by_row = ngram_lr is not None and has_sparse_gradients(device)
+    divided = any(is_sharded(table.weight) for table in ngrams)
+    by_row = ngram_lr is not None and has_sparse_gradients(device) and not divided
     for table in ngrams:
         table.sparse = by_row  # the gradient has only the rows that were read
     at_ngram_lr = {id(table.weight) for table in ngrams if ngram_lr is not None}
@@ -192,7 +199,8 @@ def gradient_values(parameters: Iterable[Tensor]) -> list[Tensor]:
     """Return the gradients of those parameters that have one, to be measured and scaled in place.
 
     A table that is updated by row has a sparse gradient. Its rows are summed here, so that each occurs once, and
-    their values are returned (rows that were read, channels).
+    their values are returned (rows that were read, channels). Of a gradient that is divided among ranks, the part of
+    this rank is returned.
     """
     found = []
     for p in parameters:
@@ -200,7 +208,7 @@ def gradient_values(parameters: Iterable[Tensor]) -> list[Tensor]:
             p.grad = p.grad.coalesce()
             found.append(p.grad.values())
         elif p.grad is not None:
-            found.append(p.grad)
+            found.append(local(p.grad))
     return found
 
 

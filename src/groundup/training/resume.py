@@ -17,8 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import groundup
+from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.text.source import package_fingerprint
+from groundup.training import shared_state
+from groundup.training.ranks import of_first, ranks_of_training
+from groundup.training.sharding import divided
 
 PACKAGE = Path(groundup.__file__ or "").parent
 
@@ -51,7 +55,7 @@ def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     own = trained_weights(model)
     assert own.keys() == weights.keys(), own.keys() ^ weights.keys()
     for name, tensor in own.items():
-        tensor.copy_(weights[name])
+        tensor.copy_(divided(weights[name], tensor))
 
 
 class Resume:
@@ -64,6 +68,9 @@ class Resume:
 
     The state does not contain frozen weights: the caller restores them. A folder has the state of one
     training: saving removes the states of earlier ones.
+
+    One process saves a file, several save a folder together (see shared_state.py). Any number of processes continues
+    either, because nothing in a state depends on how many they were.
     """
 
     def __init__(self, folder: Path, **identity: Any) -> None:
@@ -71,51 +78,138 @@ class Resume:
         text = json.dumps([identity, code, torch.__version__], sort_keys=True, default=str)
         self.folder = Path(folder)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        self.path = self.folder / f"{self.fingerprint[:16]}.pt"
+        self.path = self.folder / f"{self.fingerprint[:16]}.pt"  # of one process
 
     def save(
         self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
-        """Save the state of a training: everything that `load` restores."""
-        content = {
-            "state": vars(state),
-            "model": trained_weights(model),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        }
-        record = {"fingerprint": self.fingerprint, "digest": _digest(content), **content}
-        with atomic_path(self.path) as temporary, open(temporary, "wb") as file, _without_crc32():
-            torch.save(record, file)
-        for stale in self.folder.glob("*.pt"):
-            if stale != self.path and stale.is_file():
-                stale.unlink()
+        """Save the state of a training: everything that `load` restores. Every rank has to call it."""
+        rank, ranks = ranks_of_training()
+        if ranks > 1:
+            saved = self._save_folder(state, model, optimizers)
+        else:
+            saved = self.path
+            content = {
+                "state": vars(state),
+                "model": trained_weights(model),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            }
+            record = {"fingerprint": self.fingerprint, "digest": _digest(content), **content}
+            with atomic_path(self.path) as temporary, open(temporary, "wb") as file, _without_crc32():
+                torch.save(record, file)
+        if rank == 0:
+            for stale in [*self.folder.glob("*.pt"), *self.folder.glob("*.state")]:
+                if stale != saved:
+                    _remove(stale)
+
+    def _save_folder(
+        self, state: TrainingState, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> Path:
+        """Save the state as a new folder, which all ranks write; return it."""
+        path = self.folder / f"{self.fingerprint[:16]}_{state.step:08d}.state"
+        weights, names = trained_weights(model), _names(model)
+        best, scalars = state.best_weights, {k: v for k, v in vars(state).items() if k != "best_weights"}
+        groups = shared_state.groups_of(optimizers, names)
+        record = {"fingerprint": self.fingerprint, "state": scalars, "groups": groups}
+        with atomic_path(path) if ranks_of_training()[0] == 0 else contextlib.nullcontext() as temporary:
+            if temporary is not None:
+                temporary.mkdir()
+            shared_state.write_folder(of_first(temporary), record, weights, optimizers, names, best)
+        return path
 
     def load(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState | None:
         """Restore model and optimizers in place, if there is a saved state that can be used.
 
-        A state that cannot be used is renamed, with a warning on stderr, so that it does not block later runs.
+        A state that cannot be used is renamed, with a warning on stderr, so that it does not block later runs. Rank 0
+        decides for all ranks.
 
         Returns:
             The rest of the state; None if no state can be used, and then model and optimizers are unchanged.
+
+        Raises:
+            BadInput: rank 0 has found a state that this rank does not see.
+        """
+        rank, _ = ranks_of_training()
+        path, found = self._newest(model, optimizers) if rank == 0 else (None, {})
+        path, record = of_first((path, found if path and path.suffix == ".state" else {}))
+        if path is None:
+            return None
+        if not path.exists():
+            raise BadInput(
+                f"process {rank} finds no training state {path}, from which the first process continues; expected a "
+                f"folder that all machines share: mount it on all of them."
+            )
+        if path.suffix == ".state":
+            weights, names = trained_weights(model), _names(model)
+            best = shared_state.read_tensors(path, record, weights, optimizers, names)
+            return TrainingState(**record["state"], best_weights=best)
+        saved = found or self._read()
+        load_trained(model, saved["model"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            for index, slots in state["state"].items():
+                for name, value in slots.items():
+                    if isinstance(value, Tensor) and value.shape == parameters[index].shape:
+                        slots[name] = divided(value, parameters[index])
+            optimizer.load_state_dict(state)
+        return TrainingState(**saved["state"])
+
+    def _newest(
+        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> tuple[Path | None, dict[str, Any]]:
+        """Return the newest state that can be used, and the content of the file or the folder's record.
+
+        States that cannot be used are set aside.
         """
         for folder in (self.folder, *self.folder.parents):
             if folder.is_file():
                 _set_aside(folder, folder.with_name(f"{folder.name}.unfit"), "it is a file, not a folder")
-        if not os.path.lexists(self.path):
-            return None
+        found = [*self.folder.glob(f"{self.fingerprint[:16]}_*.state")]
+        found += [self.path] if os.path.lexists(self.path) else []
+        for path in sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True):
+            try:
+                if path.suffix == ".state":
+                    return path, self._check_folder(path, model, optimizers)
+                return path, self._check_file(model, optimizers)
+            except _Unfit as error:
+                _set_aside(path, self.folder / "state.unfit", str(error))
+        return None, {}
+
+    def _check_file(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
+        """Return the content of a state that one process has saved.
+
+        Raises:
+            _Unfit: the file is damaged, or not a state of this training.
+        """
+        saved = self._read()
+        _compare("the model", _shapes(trained_weights(model)), _shapes(saved["model"]))
+        best = saved["state"]["best_weights"]
+        if best:
+            _compare("the best weights", _shapes(trained_weights(model)), _shapes(best))
+        _compare_optimizers(optimizers, saved["optimizers"])
+        return saved
+
+    def _check_folder(
+        self, path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> dict[str, Any]:
+        """Return the record of a state that several processes have saved.
+
+        Raises:
+            _Unfit: the folder is damaged, or not a state of this training.
+        """
         try:
-            saved = self._read()
-            _compare("the model", _shapes(trained_weights(model)), _shapes(saved["model"]))
-            best = saved["state"]["best_weights"]
-            if best:
-                _compare("the best weights", _shapes(trained_weights(model)), _shapes(best))
-            _compare_optimizers(optimizers, saved["optimizers"])
-        except _Unfit as error:
-            _set_aside(self.path, self.folder / "state.unfit", str(error))
-            return None
-        load_trained(model, saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        return TrainingState(**saved["state"])
+            record = shared_state.read_record(path)
+        except Exception as error:  # noqa: BLE001  damaged bytes can fail in any way
+            raise _Unfit(f"it cannot be read ({type(error).__name__}: {error})") from None
+        if record["fingerprint"] != self.fingerprint:
+            raise _Unfit("another training saved it")
+        ours = _shapes(trained_weights(model))
+        _compare("the model", ours, shared_state.shapes(record, "model"))
+        if best := shared_state.shapes(record, "best"):
+            _compare("the best weights", ours, best)
+        if record["groups"] != shared_state.groups_of(optimizers, _names(model)):
+            raise _Unfit("its optimizer groups the parameters differently")
+        return record
 
     def _read(self) -> dict[str, Any]:
         """Read the file of a saved state and return its content.
@@ -142,18 +236,31 @@ class Resume:
 
     def clear(self) -> None:
         """Delete the saved state of a training, once its result is stored."""
-        self.path.unlink(missing_ok=True)
+        for path in (self.path, *self.folder.glob(f"{self.fingerprint[:16]}_*.state")):
+            _remove(path)
         with contextlib.suppress(OSError):  # another process may be writing here
             self.folder.rmdir()
 
 
 def clear_states(folder: Path) -> None:
     """Delete the states of all trainings below `folder`, once their results are stored."""
-    for path in [*folder.rglob("*.pt")]:
-        path.unlink(missing_ok=True)
+    for path in [*folder.rglob("*.pt"), *folder.rglob("*.state")]:
+        _remove(path)
     for emptied in sorted((p for p in [folder, *folder.rglob("*")] if p.is_dir()), reverse=True):
         with contextlib.suppress(OSError):  # another process may be writing here
             emptied.rmdir()
+
+
+def _names(model: nn.Module) -> dict[Tensor, str]:
+    return {p: name for name, p in model.named_parameters()}
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder; a folder in place of a file is no state, and stays."""
+    if path.suffix == ".state":
+        shutil.rmtree(path, ignore_errors=True)
+    elif not path.is_dir():
+        path.unlink(missing_ok=True)
 
 
 class _Unfit(Exception):

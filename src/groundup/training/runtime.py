@@ -1,10 +1,14 @@
-"""How the process of a training allocates memory. How its threads wait is set in groundup/__init__.py.
+"""How the process of a training allocates memory, and which process of a training on many it is.
 
-This module does not import torch.
+How its threads wait is set in groundup/__init__.py. This module does not import torch.
 """
 
 import ctypes
+import os
 import sys
+
+# Environment variables that torchrun sets
+RANK, RANKS, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -23,3 +27,10 @@ def keep_pages() -> None:
     if mallopt:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def started_ranks() -> tuple[int, int]:
+    """Return (rank, number of ranks) of a process that torchrun has started; of any other, (0, 1)."""
+    if not {RANK, RANKS, LOCAL_RANK} <= os.environ.keys():
+        return 0, 1
+    return int(os.environ[RANK]), int(os.environ[RANKS])
