@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from groundup.cluster import ClusterConfig
 from groundup.datasets.catalogue import DataConfig, StudyDataConfig
 from groundup.datasets.corpus import CorpusConfig
 from groundup.datasets.inbox import InboxConfig
@@ -57,6 +58,8 @@ class MainParams(PlannedParams):
 
     data: DataConfig
     corpus: CorpusConfig
+    cluster: ClusterConfig
+    """Where the parts of a corpus are computed. No stage depends on it, since it does not change what they write."""
     spam: SpamConfig
     instructions: InstructionsConfig
     evaluate_language: EvaluateLanguageConfig
