@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from groundup.cluster import ClusterConfig
 from groundup.datasets.catalogue import DataConfig, StudyDataConfig
 from groundup.datasets.corpus import CorpusConfig
 from groundup.datasets.inbox import InboxConfig
@@ -31,6 +30,7 @@ from groundup.evaluation.config import (
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig
+from groundup.parallel.cluster import ClusterConfig
 from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from groundup.cluster import ClusterConfig
 from groundup.corpora.preparing import prepare
 from groundup.datasets.corpus import CorpusConfig
+from groundup.parallel.cluster import ClusterConfig
 from groundup.tracking import Run
 
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.cluster import DaskConfig, ProcessesConfig
 from groundup.corpora import preparing
 from groundup.datasets.corpus import CorpusConfig
 from groundup.errors import BadInput
 from groundup.files import read_json
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig
 from groundup.text import runs
 from groundup.text.documents import text_of
 from groundup.text.jsonl import read_splits, write_jsonl

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.cluster import DaskConfig, ProcessesConfig, map_parts
 from groundup.corpora.survey import Survey
 from groundup.datasets.corpus import DOMINANT, NUMERIC, CorpusConfig
 from groundup.errors import BadInput
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
 from groundup.text.runs import Joined, Numbers, SortedRun, links, load, merge, ranges, repeats, save
 
 Mask = npt.NDArray[np.bool_]

@@ -15,12 +15,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from groundup.cluster import DaskConfig, ProcessesConfig, map_parts
 from groundup.corpora.decisions import CUT, SIDES, Reducer, are_numeric, drop_duplicates, sample, split
 from groundup.corpora.survey import NOTE, Survey, Surveyor
 from groundup.datasets.corpus import BLANK_MESSAGES, CorpusConfig, clean, cut_into_splits
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
 from groundup.text.duplicates import check_loss
 from groundup.text.shards import COMPRESSED, Part, line_of, parts_of, read_part, writing
 

@@ -1,8 +1,8 @@
 import json
 from itertools import chain
 
-from groundup.cluster import ProcessesConfig
 from groundup.datasets.corpus import CorpusConfig
+from groundup.parallel.cluster import ProcessesConfig
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import silent
 from pipelines.main.prepare_corpus import main

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from groundup.cluster import DaskConfig, ProcessesConfig, map_parts
 from groundup.errors import BadInput
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
 
 
 def square(part: int) -> int:

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt
 from pydantic import Discriminator
 
 from groundup.errors import BadInput
-from groundup.parallel import AHEAD, map_in_processes
+from groundup.parallel.local import AHEAD, map_in_processes
 from groundup.settings import STRICT
 
 if TYPE_CHECKING:
