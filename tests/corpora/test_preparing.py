@@ -1,3 +1,4 @@
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -7,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.corpora import preparing
-from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.corpus import CorpusConfig, NearDuplicates
 from groundup.errors import BadInput
 from groundup.files import read_json
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig
 from groundup.text import runs
 from groundup.text.documents import text_of
 from groundup.text.jsonl import read_splits, write_jsonl
-from groundup.text.overlap import TextIndex, normalise
+from groundup.text.overlap import TextIndex, ngrams, normalise
 from groundup.text.shards import line_of, writing
 from tests.corpora import generated, in_memory
 
@@ -29,6 +30,7 @@ def config(**changes):
                 "gate_fraction": 0,
                 "min_messages": 1,
                 "min_chars": 1,
+                "near_duplicates": None,
                 "max_documents": None,
                 "max_dropped_share": 1,
                 "shard_megabytes": None,
@@ -294,6 +296,50 @@ def test_many_parts_and_ranges_give_what_one_gives(small_parts):
     numbers = [row | {"messages": [f"{i} and {i % 7} are {i * i}"]} for i, row in enumerate(ROWS)]
     assert prepare_splits(numbers, whole)[1]["digits_count"]
     prepare_splits(ROWS, config(max_documents=99, min_chars=90, min_messages=2))
+
+
+def words_changed(rng, text, count):
+    """Replace every n-th word, so that `count` words are new."""
+    words = text.split()
+    for place in range(count):
+        words[(2 * place + 1) * len(words) // (2 * count)] = generated.sentence(rng, 1)
+    return " ".join(words)
+
+
+def runs_of_words(row):
+    return ngrams(text_of(row["messages"]), 5, keep_digits=True)
+
+
+def test_near_duplicates_are_those_that_a_comparison_of_all_pairs_finds(small_parts):
+    """One word of 60 changed leaves 51 of 61 runs of 5 words in common, four leave 36 of 76."""
+    rng = random.Random(2)
+    texts = [generated.sentence(rng, 60) for _ in range(60)]
+    texts += [words_changed(rng, text, 1) for text in texts[::2]] + [
+        words_changed(rng, text, 4) for text in texts[1::2]
+    ]
+    texts += [
+        "too short",
+        "too short, too",
+        "much too short",
+        *(f"price {i} of a day {i}" for i in range(20)),
+    ]
+    rng.shuffle(texts)
+    rows = documents(*texts)
+    kept = []
+    for row in rows:
+        mine = runs_of_words(row)
+        near = (len(mine & theirs) / (len(mine | theirs) or 1) for theirs in map(runs_of_words, kept))
+        if max(near, default=0) < 0.7:
+            kept.append(row)
+    assert len(rows) - len(kept) == 30
+    for place in (HERE, ProcessesConfig("processes", 2, 16)):
+        with tempfile.TemporaryDirectory() as name:
+            write_jsonl(Path(name, "raw.jsonl"), rows)
+            limits = config(near_duplicates=NearDuplicates(0.7, 5))
+            report = preparing.prepare(Path(name, "raw.jsonl"), limits, Path(name, "out"), place)
+            splits = read_splits(Path(name, "out"), preparing.SPLITS)
+        assert report["dropped"] == {"near duplicates": 30}
+        assert splits == in_memory.prepare(kept, config())[0]
 
 
 @pytest.mark.parametrize("shard_megabytes", [None, 1])

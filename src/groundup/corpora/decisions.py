@@ -17,6 +17,7 @@ from groundup.corpora.survey import Survey
 from groundup.datasets.corpus import DOMINANT, NUMERIC, CorpusConfig
 from groundup.errors import BadInput
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
+from groundup.text.minhash import near_links
 from groundup.text.runs import Joined, Numbers, SortedRun, links, load, merge, ranges, repeats, save
 
 Mask = npt.NDArray[np.bool_]
@@ -45,6 +46,17 @@ class Reducer:
             groups = merge(groups, found)
         return groups
 
+    def near(self, surveys: Sequence[Survey], alive: Mask, similarity: float) -> Mask:
+        """Return which living documents (D,) are near duplicates of an earlier one."""
+        files = {survey.part.number: survey.signatures for survey in surveys}
+        compare = partial(near_links, files, similarity)
+        groups = np.arange(len(alive))
+        for found in map_parts(
+            compare, self.ranges([r for s in surveys for r in s.bands], alive), self.cluster
+        ):
+            groups = merge(groups, found)
+        return groups != np.arange(len(alive))
+
     def among(self, hashes: npt.NDArray[np.uint64], runs: Sequence[SortedRun], alive: Mask) -> Mask:
         """Return which hashes (D,) are in the runs of living documents."""
         path = self.scratch / "hashes.npy"
@@ -58,20 +70,16 @@ def _present(path: Path, joined: Joined) -> npt.NDArray[np.uint64]:
     return np.intersect1d(np.load(path, mmap_mode="r"), load(joined)[0])
 
 
-def drop_duplicates(notes: Notes, alive: Mask) -> tuple[Mask, Counter[str]]:
+def drop_duplicates(notes: Notes) -> tuple[Mask, Counter[str]]:
     """Keep the first of all documents whose keys are equal (see `duplicates.key_of`).
 
     Returns:
         The documents that stay alive (D,), and reason -> number of documents dropped.
     """
-    numbers = np.flatnonzero(alive)
-    found = notes[numbers]
-    again = repeats(found["key2"], found["key"])
-    exact = repeats(found["text"], found["key2"], found["key"])
-    alive = alive.copy()
-    alive[numbers[again]] = False
+    again = repeats(notes["key2"], notes["key"])
+    exact = repeats(notes["text"], notes["key2"], notes["key"])
     counts = {"exact duplicates": int(exact.sum()), "normalised duplicates": int((again & ~exact).sum())}
-    return alive, Counter(counts)
+    return ~again, Counter(counts)
 
 
 def sample(notes: Notes, alive: Mask, limit: int | None) -> Mask:

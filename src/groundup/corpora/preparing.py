@@ -105,9 +105,14 @@ def _decide(
     config = surveyor.config
     read = sum(survey.read for survey in surveys)
     dropped = sum((survey.dropped for survey in surveys), Counter[str]())
-    lengths = [len(survey.notes) for survey in surveys]
     notes = np.concatenate([np.empty(0, NOTE), *(survey.notes for survey in surveys)])
-    alive, duplicates = drop_duplicates(notes, np.ones(len(notes), dtype=bool))
+    offsets = np.cumsum([0, *(len(survey.notes) for survey in surveys)])
+    first = {survey.part.number: int(offset) for survey, offset in zip(surveys, offsets, strict=False)}
+    reducer = Reducer(surveyor.scratch, cluster, first)
+    alive, duplicates = drop_duplicates(notes)
+    if config.near_duplicates:
+        near = reducer.near(surveys, alive, config.near_duplicates.similarity)
+        alive, duplicates["near duplicates"] = alive & ~near, int(near.sum())
     if not alive.any():
         raise BadInput(
             f"the corpus is empty: none of {read} document(s) is left (dropped: {dict(dropped)}); "
@@ -119,9 +124,6 @@ def _decide(
     if are_numeric(notes, alive)[1]:
         again = replace(surveyor, keep_digits=True)
         surveys = [*map_parts(again, [survey.part for survey in surveys], cluster)]
-    offsets = np.cumsum([0, *lengths])
-    first = {survey.part.number: int(offset) for survey, offset in zip(surveys, offsets, strict=False)}
-    reducer = Reducer(surveyor.scratch, cluster, first)
     sides, facts = split(notes, alive, surveys, reducer, config)
     report = {
         "read": read,

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from groundup.datasets.corpus import CorpusConfig, clean, size_of, unit_hash
 from groundup.errors import BadInput
-from groundup.text import runs
+from groundup.text import minhash, runs
 from groundup.text.documents import Document, text_of
 from groundup.text.overlap import N, WordNumbers, normalise, normalise_key, window_hashes
-from groundup.text.runs import SortedRun, write_run
+from groundup.text.runs import SortedRun, save, write_run
 from groundup.text.shards import Part, read_part
 
 # What is noted of a document. Hashes have 64 bits; the key has 128, because equal keys drop a document. Others only
@@ -48,6 +48,8 @@ class Survey:
     )  # of the documents kept, in order
     windows: list[SortedRun] = field(default_factory=list)  # of 13 words
     messages: list[SortedRun] = field(default_factory=list)  # of documents with several
+    bands: list[SortedRun] = field(default_factory=list)  # of signatures, if near duplicates are dropped
+    signatures: Path = Path()  # a row for each document
     columns: tuple[str, ...] = ()
     damage: str = ""  # why the shard cannot be used
 
@@ -73,6 +75,7 @@ class Surveyor:
     def _read(self, part: Part, found: Survey) -> None:
         windows = Pairs(self, part, f"windows{self.keep_digits:d}", found.windows)
         messages = Pairs(self, part, f"messages{self.keep_digits:d}", found.messages)
+        near = Signer(self, part, found) if self.config.near_duplicates and not self.keep_digits else None
         notes, n_documents, vocabulary = [np.empty(0, NOTE)], 0, WordNumbers()
         for batch in self._batches(part, found):
             both = [normalise_key(text_of(document["messages"])) for document in batch]
@@ -88,11 +91,15 @@ class Surveyor:
                 normalise(message, keep_digits=self.keep_digits) for of_one in several for message in of_one
             ]
             messages.add(digests(parts)[:, 0], owners + n_documents)
+            if near:
+                near.add([key for key, _ in both], n_documents, vocabulary)
             n_documents += len(batch)
             if len(vocabulary) > FORGET:
                 vocabulary.clear()
         windows.close()
         messages.close()
+        if near:
+            near.close()
         found.notes = np.concatenate(notes)
 
     def _batches(self, part: Part, found: Survey) -> Iterator[list[Document]]:
@@ -153,6 +160,32 @@ class Pairs:
             hashes, documents = np.concatenate(self._hashes), np.concatenate(self._documents)
             self._runs.append(write_run(path, self._part.number, hashes, documents))
         self._hashes, self._documents = [], []
+
+
+class Signer:
+    """The signatures of the documents of a part, for near duplicates."""
+
+    def __init__(self, surveyor: Surveyor, part: Part, found: Survey) -> None:
+        assert surveyor.config.near_duplicates
+        self._config, self._found = surveyor.config.near_duplicates, found
+        self._bands = Pairs(surveyor, part, "bands", found.bands)
+        self._signatures = [np.empty((0, minhash.HASHES), np.uint32)]
+        found.signatures = surveyor.scratch / f"signatures-{part.name}.npy"
+
+    def add(self, keys: Sequence[str], first: int, vocabulary: WordNumbers) -> None:
+        """Add documents, the first of which has the number `first`."""
+        hashes, owners = window_hashes(keys, self._config.words, vocabulary)
+        signed, numbers = minhash.signatures(hashes, owners, len(keys))
+        of_all = np.zeros((len(keys), minhash.HASHES), np.uint32)
+        of_all[numbers] = signed
+        self._signatures.append(of_all)
+        bands = minhash.bands(signed, self._config.similarity)
+        self._bands.add(bands.ravel(), np.repeat(numbers + first, bands.shape[1]))
+
+    def close(self) -> None:
+        """Write what is in memory."""
+        self._bands.close()
+        save(self._found.signatures, np.concatenate(self._signatures))
 
 
 def digests(texts: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -22,6 +22,22 @@ NUMERIC = 0.5  # if a larger share of the documents differ from others only in n
 
 
 @dataclass(frozen=True)
+class NearDuplicates:
+    """Which documents count as near duplicates: those that share most of their runs of a few words.
+
+    Letter case, punctuation and white space are ignored. Of documents that are similar to each other, directly or
+    through others, the first is kept. The similarity is estimated from 128 hashes (see text/minhash.py).
+    """
+
+    __pydantic_config__ = STRICT
+
+    similarity: Annotated[float, Gt(0), Le(1)]
+    """Runs that two documents share, as a share of the runs of both together (Jaccard similarity)."""
+    words: Annotated[int, Ge(1)]
+    """Words per run. Documents with fewer words are no near duplicates."""
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """The section `corpus` of params.yaml: how the pretraining corpus is filtered and split."""
 
@@ -35,6 +51,8 @@ class CorpusConfig:
     """Documents with fewer messages are dropped."""
     min_chars: Annotated[int, Ge(1)]
     """Documents with fewer characters, of all messages together, are dropped."""
+    near_duplicates: NearDuplicates | None
+    """Drop near duplicates too; null = drop only documents that are equal, exactly or but for case and punctuation."""
     max_documents: Annotated[int, Ge(1)] | None
     """Keep a random sample of this many documents after deduplication; null = all."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]

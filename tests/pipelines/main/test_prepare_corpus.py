@@ -16,6 +16,7 @@ def test_writes_the_same_folder_twice(tmp_path):
         gate_fraction=0.2,
         min_messages=1,
         min_chars=1,
+        near_duplicates=None,
         max_documents=None,
         max_dropped_share=1,
         shard_megabytes=None,
