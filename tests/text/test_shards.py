@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.text.jsonl import read_jsonl
+from groundup.text.jsonl import SAMPLE, read_jsonl, read_sample
 from groundup.text.shards import Part, parts_of, read_part, shards_of, writing
 
 LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=12)
@@ -63,3 +63,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
             raise RuntimeError
         assert (tmp_path / name).read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_sample_has_the_beginning_of_every_whole_shard(tmp_path: Path) -> None:
+    for name in "abc":
+        lines = [json.dumps({name: i}) + "\n" for i in range(2 * SAMPLE)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    (tmp_path / "b.jsonl").write_bytes(b"{\n")
+    assert read_sample(tmp_path) == [{name: i} for name in "ac" for i in range(SAMPLE)]
+    assert len(read_sample(tmp_path / "a.jsonl")) == 2 * SAMPLE
+    for name in "ac":
+        (tmp_path / f"{name}.jsonl").unlink()
+    with pytest.raises(BadInput, match=r"b\.jsonl, line 1"):
+        read_sample(tmp_path)

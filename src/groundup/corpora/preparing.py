@@ -4,7 +4,6 @@ The first pass surveys the parts, the reductions decide from what it noted, and 
 """
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -50,15 +49,17 @@ def prepare(
     """
     _check_fractions(config)
     parts = parts_of(raw, PART_BYTES if config.shard_megabytes is None else config.shard_megabytes * 10**6)
-    with atomic_path(out) as folder, tempfile.TemporaryDirectory(dir=out.parent, prefix=".corpus-") as name:
-        folder.mkdir()
-        surveyor = Surveyor(config, Path(name), cluster.memory_megabytes * 10**6)
+    with atomic_path(out) as folder:
+        scratch = folder / "scratch"  # the next run removes it if this process is killed
+        scratch.mkdir(parents=True)
+        surveyor = Surveyor(config, scratch, cluster.memory_megabytes * 10**6)
         surveys = [*map_parts(surveyor, parts, cluster)]
         damaged = _check_shards(surveys, config)
         surveys = [survey for survey in surveys if survey.part.shard not in damaged]
         sides, report = _decide(surveys, surveyor, cluster)
         tasks = zip([survey.part for survey in surveys], sides, strict=True)
-        counts = _gather(map_parts(Writer(config, Path(name)), tasks, cluster), folder, config)
+        counts = _gather(map_parts(Writer(config, scratch), tasks, cluster), folder, config)
+        shutil.rmtree(scratch)
         report["splits"] = {name: dict(counts[name]) for name in SPLITS}
         if damaged:
             report["damaged"] = {shard.name: message for shard, message in damaged.items()}

@@ -5,11 +5,15 @@ module reads a file, it may also be a folder of shards (see `shards`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
 from groundup.text.shards import Part, line_of, read_part, shards_of
+
+SAMPLE = 1000
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -29,6 +33,25 @@ def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """
     for shard in shards_of(Path(path)):
         yield from read_part(Part(0, shard, 0, None))
+
+
+def read_sample(path: Path) -> list[dict[str, Any]]:
+    """Read all rows of a file; of a folder of shards, the first SAMPLE of each, without those that cannot be read.
+
+    Raises:
+        BadInput: as `read_jsonl` does for a file; no shard can be read.
+    """
+    if not Path(path).is_dir():
+        return read_jsonl(path)
+    rows: list[dict[str, Any]] = []
+    for shard in shards_of(Path(path)):
+        try:
+            rows += [*islice(iterate_jsonl(shard), SAMPLE)]
+        except BadInput as error:  # the stage that reads all of it decides what to do about it
+            damage = error
+    if not rows:
+        raise damage
+    return rows
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -202,7 +202,7 @@ def input_of(
     """Return MLflow's record of a file: its digest and, for JSON Lines, schema and size.
 
     Args:
-        path: the file.
+        path: the file, or a folder of shards.
         name: the dataset's name.
         location: where it is, or where it came from.
         context: what the dataset is for, such as "training" or "test".
@@ -212,7 +212,7 @@ def input_of(
         BadInput: the file has the suffix .jsonl but is not valid JSON Lines.
     """
     digest = md5_of(path)[:DIGEST_CHARACTERS]
-    if path.suffix != ".jsonl":
+    if path.suffix != ".jsonl" or path.is_dir():  # a folder of shards is not read again
         return Input(name, digest, location, context, None, None)
     n_rows, columns = _columns(iterate_jsonl(path) if rows is None else rows)
     profile = json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(columns)})
