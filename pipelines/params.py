@@ -30,6 +30,7 @@ from groundup.evaluation.config import (
 from groundup.evaluation.tokenizer_results import CompareTokenizersConfig
 from groundup.inspection.config import ExplainConfig
 from groundup.monitoring.config import MonitorConfig
+from groundup.parallel.cluster import ClusterConfig
 from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
@@ -57,6 +58,8 @@ class MainParams(PlannedParams):
 
     data: DataConfig
     corpus: CorpusConfig
+    cluster: ClusterConfig
+    """Where the parts of a corpus are computed. No stage depends on it, since it does not change what they write."""
     spam: SpamConfig
     instructions: InstructionsConfig
     evaluate_language: EvaluateLanguageConfig

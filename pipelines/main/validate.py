@@ -4,7 +4,7 @@ from pathlib import Path
 
 from groundup.datasets.catalogue import DataConfig, datasets_for, load_catalogue, mixture
 from groundup.files import write_json
-from groundup.text.jsonl import read_jsonl
+from groundup.text.jsonl import read_sample
 from groundup.tracking import Run
 from groundup.validation.results import gate, summary
 
@@ -30,7 +30,7 @@ def main(
     catalogue = load_catalogue(data.catalogue)
     files = {"pretraining": pretraining, "spam": spam, "instructions": instructions}
     datasets = {role: mixture(datasets_for(role, data, catalogue)) for role in files}
-    report = validate_raw({role: read_jsonl(file) for role, file in files.items()}, datasets)
+    report = validate_raw({role: read_sample(file) for role, file in files.items()}, datasets)
     counts = summary(report)
     write_json(results, report)
     run.artifact(results, "validation")

@@ -89,9 +89,9 @@ def function_of(stage: str) -> ast.FunctionDef:
 
 
 def sections_of(stage: str) -> set[str]:
-    """Return the sections that a stage takes from the runner."""
+    """Return the sections on which a stage depends; `cluster` only says where its parts are computed."""
     parameters = inspect.signature(main_of(stage)).parameters.values()
-    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"cluster"}
 
 
 def values(pipeline: Pipeline) -> dict[str, Any]:

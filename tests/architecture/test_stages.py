@@ -271,6 +271,7 @@ def test_every_section_of_params_has_a_reader() -> None:
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith(("params.", "load_params(")):
                 read.add(("params.yaml", node.attr))
     read.add(("params.yaml", "tracking"))  # the runner reads it for every stage; no stage depends on it
+    read.add(("params.yaml", "cluster"))  # stages read it, but none depends on it
     read.add(("params.yaml", "plan"))  # `groundup plan` reads it
     there = {
         (pipeline.params_yaml, section) for pipeline in PIPELINES.values() for section in values(pipeline)

@@ -51,6 +51,24 @@ def test_next_location_serves_when_one_fails(tmp_path, caplog):
     assert "skipped file:" in caplog.text and "gone.txt" in caplog.text
 
 
+def test_a_folder_of_shards_is_copied_as_it_is(tmp_path):
+    own = tmp_path / "own" / "books"
+    own.mkdir(parents=True)
+    for name in ("b.jsonl", "a.jsonl"):
+        (own / name).write_bytes(CANONICAL if name == "b.jsonl" else b"{")  # damage is left to prepare_corpus
+    place = Location(url=f"file:{own}", reader="jsonl")
+    dataset, out = story(sha256=None, locations=(place,)), tmp_path / "raw.jsonl"
+    fetched = fetch(dataset, out, watched=tmp_path / "own")
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == {"a.jsonl": b"{", "b.jsonl": CANONICAL}
+    assert fetched.bytes == len(CANONICAL) + 1
+    with pytest.raises(BadInput, match=r"outside .*/elsewhere, where changes are noticed"):
+        fetch(dataset, out, watched=tmp_path / "elsewhere")
+    with pytest.raises(
+        BadInput, match="is a folder of shards; expected the role pretraining, the reader jsonl"
+    ):
+        fetch(dataclasses.replace(dataset, role="spam"), out, watched=tmp_path / "own")
+
+
 def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(
         locations.subprocess,

@@ -29,7 +29,7 @@ def test_invalid_patterns_are_refused(pattern: str, sentence: str) -> None:
 def test_parts_and_processes_do_not_change_the_counts(
     n_processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.parallel.PART_CHARS", 50)
+    monkeypatch.setattr("groundup.parallel.local.PART_CHARS", 50)
     rng = random.Random(1)
     texts = ["".join(rng.choice("ab '\n9é🙂") for _ in range(rng.choice([0, 1, 9, 70]))) for _ in range(200)]
     expected = Counter(word for text in texts for word in split_words(compile_pattern("gpt2"), text))

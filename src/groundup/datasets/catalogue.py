@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from groundup.datasets.readers import READERS, canonical_lines
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.settings import STRICT
+from groundup.text.shards import shards_of
 
 _log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # names of datasets are also names of files
@@ -334,6 +336,8 @@ def fetch(
     _require_watched(dataset, watched)
     if dataset.generate is not None:
         return _write(dataset, _generated(dataset.generate, dataset.name), out, "generated")
+    if folder := _folder_of_shards(dataset):
+        return _copy_shards(dataset, folder, out)
     reasons = []
     at_hand = {
         place: locations.kept_bytes(kept, place.sha256, dataset.max_bytes) for place in dataset.locations
@@ -376,6 +380,34 @@ def _require_watched(dataset: Dataset, watched: Path | None) -> None:
                 f"{dataset.name}: {place.url} is outside {watched}, where changes are noticed; move the file there "
                 f"and correct its url in the catalogue, or add the file's sha256 to its location."
             )
+
+
+def _folder_of_shards(dataset: Dataset) -> Path | None:
+    """Return the user's folder of shards if the only location is one."""
+    scheme, _, path = dataset.locations[0].place.partition(":")
+    folder = Path(path).expanduser()
+    if scheme != "file" or len(dataset.locations) > 1 or not folder.is_dir():
+        return None
+    if dataset.role != "pretraining" or dataset.locations[0].reader != "jsonl" or dataset.sha256:
+        raise BadInput(
+            f"{dataset.name}: {folder} is a folder of shards; expected the role pretraining, the reader jsonl and no "
+            f"sha256: correct the entry, or name a file."
+        )
+    return folder
+
+
+def _copy_shards(dataset: Dataset, folder: Path, out: Path) -> Fetched:
+    """Copy shards as they are: prepare_corpus reads them, and names those that are damaged."""
+    hashed, size = hashlib.sha256(), 0
+    shards = shards_of(folder)
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        for shard in shards:
+            copy = Path(shutil.copyfile(shard, temporary / shard.name))
+            with open(copy, "rb") as file:
+                hashed.update(f"{shard.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            size += copy.stat().st_size
+    return Fetched(location=dataset.locations[0].url, bytes=size, sha256=hashed.hexdigest())
 
 
 def _normal(path: Path) -> Path:

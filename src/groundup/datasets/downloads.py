@@ -11,7 +11,7 @@ from groundup.datasets.catalogue import Dataset, Fetched, fetch, load_catalogue,
 from groundup.datasets.mixtures import mix
 from groundup.errors import BadInput
 from groundup.files import atomic_path
-from groundup.text.jsonl import read_jsonl
+from groundup.text.shards import shards_of
 from groundup.tracking import Run
 
 # GPT-2's vocabulary: OpenAI's file name -> name in the catalogue
@@ -34,13 +34,18 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
         BadInput: as `catalogue.fetch` does.
     """
     fetched = fetch(dataset, out, kept=kept, watched=own)
-    rows = read_jsonl(out)
-    print(f"{out.stem}: {dataset.name}, {len(rows):,} rows, {fetched.bytes:,} bytes, from {fetched.location}")
-    run.log({"rows": len(rows), "bytes": fetched.bytes})
+    if out.is_dir():
+        counts = {"shards": len(shards_of(out))}
+    else:
+        with open(out, "rb") as file:
+            counts = {"rows": sum(1 for _ in file)}
+    found = "".join(f", {number:,} {name}" for name, number in counts.items())
+    print(f"{out.stem}: {dataset.name}{found}, {fetched.bytes:,} bytes, from {fetched.location}")
+    run.log(counts | {"bytes": fetched.bytes})
     run.tag("dataset", dataset.name)
     run.tag("dataset_sha256", fetched.sha256)
     run.tag("location", fetched.location)
-    run.reads(out, dataset.name, dataset.role, rows=rows, source=fetched.location)
+    run.reads(out, dataset.name, dataset.role, source=fetched.location)
 
 
 def download_mixture(
@@ -73,11 +78,9 @@ def download_mixture(
     whole = mixture(datasets)
     for name, count in counts.items():
         print(f"{out.stem}: {count:,} rows of {name}")
-    rows = read_jsonl(out)
-    run.log(
-        {"rows": len(rows), "bytes": out.stat().st_size} | {f"rows/{name}": n for name, n in counts.items()}
-    )
-    run.reads(out, whole.name, whole.role, rows=rows, source="mixture")
+    total = {"rows": sum(counts.values()), "bytes": out.stat().st_size}
+    run.log(total | {f"rows/{name}": n for name, n in counts.items()})
+    run.reads(out, whole.name, whole.role, source="mixture")
 
 
 def download_files(run: Run, names: Mapping[str, str], catalogue: Path, out: Path, kept: Path) -> None:

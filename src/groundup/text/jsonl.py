@@ -1,15 +1,19 @@
 """JSON Lines: the format of all raw and prepared text.
 
-A prepared dataset is a folder with one file per split, and report.json with the counts of its preparation.
+A prepared dataset is a folder with one file per split, and report.json with the counts of its preparation. Where this
+module reads a file, it may also be a folder of shards (see `shards`).
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
+from groundup.text.shards import Part, line_of, read_part, shards_of
+
+SAMPLE = 1000
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -27,35 +31,33 @@ def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         BadInput: as `read_jsonl` does.
     """
-    if not Path(path).exists():
-        raise BadInput(f"{path} does not exist; expected a JSON Lines file: run the stage that makes it.")
-    with open(path, "rb") as file:
-        lines = (line for ended in file for line in ended.splitlines())
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise BadInput(
-                    f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start} is not UTF-8; "
-                    f"save the file as UTF-8 and run again."
-                ) from error
-            except json.JSONDecodeError as error:
-                raise BadInput(
-                    f"{path}, line {number}: {error.msg} at column {error.colno}; expected one JSON object per line: "
-                    f"correct the line."
-                ) from error
-            if not isinstance(row, dict):
-                raise BadInput(
-                    f"{path}, line {number}: found {type(row).__name__}; expected one JSON object per line: correct it."
-                )
-            yield row
+    for shard in shards_of(Path(path)):
+        yield from read_part(Part(0, shard, 0, None))
+
+
+def read_sample(path: Path) -> list[dict[str, Any]]:
+    """Read all rows of a file; of a folder of shards, the first SAMPLE of each, without those that cannot be read.
+
+    Raises:
+        BadInput: as `read_jsonl` does for a file; no shard can be read.
+    """
+    if not Path(path).is_dir():
+        return read_jsonl(path)
+    rows: list[dict[str, Any]] = []
+    for shard in shards_of(Path(path)):
+        try:
+            rows += [*islice(iterate_jsonl(shard), SAMPLE)]
+        except BadInput as error:  # the stage that reads all of it decides what to do about it
+            damage = error
+    if not rows:
+        raise damage
+    return rows
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object per line, atomically; equal rows give equal bytes."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(map(line_of, rows))
 
 
 def read_splits(folder: Path, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.files import write_text
-from groundup.parallel import in_parts, map_in_threads
+from groundup.parallel.local import in_parts, map_in_threads
 from groundup.settings import STRICT
 from groundup.tokenizers.counting import count_words
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes

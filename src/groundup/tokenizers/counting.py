@@ -6,7 +6,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from groundup.parallel import in_parts, map_in_processes
+from groundup.parallel.local import in_parts, map_in_processes
 from groundup.tokenizers.pretokenization import compile_pattern, count_part
 
 

@@ -24,7 +24,10 @@ ROOT_VARIABLE = "GROUNDUP_ROOT"
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 of a file, in hex, which is also DVC's name for its content."""
+    """Return the MD5 of a file, in hex, which is also DVC's name for its content; of a folder, that of its files'."""
+    if path.is_dir():
+        together = "".join(f"{file.name} {md5_of(file)}\n" for file in sorted(path.iterdir()))
+        return hashlib.md5(together.encode(), usedforsecurity=False).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

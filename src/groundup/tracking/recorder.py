@@ -4,11 +4,12 @@ Datasets are identified, as in MLflow, by name and digest. Their rows are not co
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from groundup.text.jsonl import read_jsonl
+from groundup.text.jsonl import iterate_jsonl
 from groundup.tracking.pointers import md5_of
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def input_of(
     """Return MLflow's record of a file: its digest and, for JSON Lines, schema and size.
 
     Args:
-        path: the file.
+        path: the file, or a folder of shards.
         name: the dataset's name.
         location: where it is, or where it came from.
         context: what the dataset is for, such as "training" or "test".
@@ -211,32 +212,34 @@ def input_of(
         BadInput: the file has the suffix .jsonl but is not valid JSON Lines.
     """
     digest = md5_of(path)[:DIGEST_CHARACTERS]
-    if path.suffix != ".jsonl":
+    if path.suffix != ".jsonl" or path.is_dir():  # a folder of shards is not read again
         return Input(name, digest, location, context, None, None)
-    rows = list(read_jsonl(path) if rows is None else rows)
-    columns = _columns(rows)
-    profile = json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)})
+    n_rows, columns = _columns(iterate_jsonl(path) if rows is None else rows)
+    profile = json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(columns)})
     return Input(name, digest, location, context, json.dumps({"mlflow_colspec": columns}), profile)
 
 
 _TYPES = {bool: "boolean", int: "long", float: "double"}
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return name and type of each column, and whether every row has a value, in MLflow's form.
+def _columns(rows: Iterable[Mapping[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of rows, and name and type of each column and whether every row has a value, in MLflow's form.
 
     Lists and mappings count as strings.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Counter[str]] = {}
+    n_rows = 0
     for row in rows:
+        n_rows += 1
         for key, value in row.items():
-            types = found.setdefault(key, [])
+            types = found.setdefault(key, Counter())
             if value is not None:
-                types.append(_TYPES.get(type(value), "string"))
-    return [
-        {"type": _type_of(set(types)), "name": key, "required": len(types) == len(rows)}
+                types[_TYPES.get(type(value), "string")] += 1
+    columns = [
+        {"type": _type_of(set(types)), "name": key, "required": types.total() == n_rows}
         for key, types in found.items()
     ]
+    return n_rows, columns
 
 
 def _type_of(types: set[str]) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
-from groundup.parallel import in_parts, map_in_threads
+from groundup.parallel.local import in_parts, map_in_threads
 from groundup.text.documents import text_of
 from groundup.text.jsonl import iterate_jsonl
 from groundup.tokenizers.bpe import ENCODED_CHARS, BPETokenizer

@@ -2,6 +2,7 @@ import json
 from itertools import chain
 
 from groundup.datasets.corpus import CorpusConfig
+from groundup.parallel.cluster import ProcessesConfig
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import silent
 from pipelines.main.prepare_corpus import main
@@ -15,12 +16,16 @@ def test_writes_the_same_folder_twice(tmp_path):
         gate_fraction=0.2,
         min_messages=1,
         min_chars=1,
+        near_duplicates=None,
         max_documents=None,
         max_dropped_share=1,
+        shard_megabytes=None,
+        damaged_shards="refuse",
         seed=1,
     )
     for out in ("one", "two"):
-        main(silent(), tmp_path / "raw.jsonl", tmp_path / "absent.json", tmp_path / out, corpus=config)
+        paths = tmp_path / "raw.jsonl", tmp_path / "absent.json", tmp_path / out
+        main(silent(), *paths, corpus=config, cluster=ProcessesConfig("processes", None, 16))
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == ["gate.jsonl", "report.json", "train.jsonl", "val.jsonl"]
     for name in names:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.parallel import AHEAD, FEW_PARTS, in_parts, map_in_processes, map_in_threads
+from groundup.parallel.local import AHEAD, FEW_PARTS, in_parts, map_in_processes, map_in_threads
 from groundup.tokenizers.pretokenization import count_part
 
 OTHERS: set[int] = set()  # processes that other tests left

@@ -125,7 +125,7 @@ class Worker:
         """Start the process. It ends when this one does, however that happens, since its connection is then closed."""
         self._connection, other = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from groundup.parallel import serve; serve({other.fileno()})"],
+            [sys.executable, "-c", f"from groundup.parallel.local import serve; serve({other.fileno()})"],
             stdin=subprocess.DEVNULL,
             pass_fds=[other.fileno()],
             process_group=0,  # Ctrl-C reaches this process only, which then ends the other

@@ -1,0 +1,209 @@
+"""The first map: clean the documents of a part, and note of each what the decisions about the corpus need."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.datasets.corpus import CorpusConfig, clean, size_of, unit_hash
+from groundup.errors import BadInput
+from groundup.text import minhash, runs
+from groundup.text.documents import Document, text_of
+from groundup.text.overlap import N, WordNumbers, normalise, normalise_key, window_hashes
+from groundup.text.runs import SortedRun, save, write_run
+from groundup.text.shards import Part, read_part
+
+# What is noted of a document. Hashes have 64 bits; the key has 128, because equal keys drop a document. Others only
+# keep documents together, where an accidental equality does no harm.
+NOTE = np.dtype(
+    [
+        ("key", "<u8"),
+        ("key2", "<u8"),
+        ("text", "<u8"),  # of the text as it is
+        ("words", "<u8"),  # of the normalised text, which ignores numbers
+        ("size", "<i8"),
+        ("coin", "<f8"),  # decides the split
+        ("key_coin", "<f8"),  # decides it where documents differ only in numbers
+        ("sample", "<f8"),
+    ]
+)
+BATCH_CHARS = 2**20  # texts whose words are hashed together
+FORGET = 2**20  # words whose hashes are remembered
+
+
+@dataclass
+class Survey:
+    """What is known of a part."""
+
+    part: Part
+    read: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    notes: npt.NDArray[Any] = field(
+        default_factory=lambda: np.empty(0, NOTE)
+    )  # of the documents kept, in order
+    windows: list[SortedRun] = field(default_factory=list)  # of 13 words
+    messages: list[SortedRun] = field(default_factory=list)  # of documents with several
+    bands: list[SortedRun] = field(default_factory=list)  # of signatures, if near duplicates are dropped
+    signatures: Path = Path()  # a row for each document
+    columns: tuple[str, ...] = ()
+    damage: str = ""  # why the shard cannot be used
+
+
+@dataclass(frozen=True)
+class Surveyor:
+    """The function that surveys a part: it is sent to workers."""
+
+    config: CorpusConfig
+    scratch: Path
+    memory: int  # bytes
+    keep_digits: bool = False
+
+    def __call__(self, part: Part) -> Survey:
+        """Return what is known of a part, and write its runs."""
+        found = Survey(part)
+        try:
+            self._read(part, found)
+        except BadInput as error:
+            return Survey(part, damage=str(error))
+        return found
+
+    def _read(self, part: Part, found: Survey) -> None:
+        windows = Pairs(self, part, f"windows{self.keep_digits:d}", found.windows)
+        messages = Pairs(self, part, f"messages{self.keep_digits:d}", found.messages)
+        near = Signer(self, part, found) if self.config.near_duplicates and not self.keep_digits else None
+        notes, n_documents, vocabulary = [np.empty(0, NOTE)], 0, WordNumbers()
+        for batch in self._batches(part, found):
+            both = [normalise_key(text_of(document["messages"])) for document in batch]
+            notes.append(self._notes(batch, *zip(*both, strict=True)))
+            normal = [words for _, words in both] if not self.keep_digits else [key for key, _ in both]
+            hashes, owners = window_hashes(normal, N, vocabulary)
+            windows.add(hashes, owners + n_documents)
+            several = [document["messages"] for document in batch if len(document["messages"]) > 1]
+            owners = np.repeat(
+                [i for i, document in enumerate(batch) if len(document["messages"]) > 1], [*map(len, several)]
+            )
+            parts = [
+                normalise(message, keep_digits=self.keep_digits) for of_one in several for message in of_one
+            ]
+            messages.add(digests(parts)[:, 0], owners + n_documents)
+            if near:
+                near.add([key for key, _ in both], n_documents, vocabulary)
+            n_documents += len(batch)
+            if len(vocabulary) > FORGET:
+                vocabulary.clear()
+        windows.close()
+        messages.close()
+        if near:
+            near.close()
+        found.notes = np.concatenate(notes)
+
+    def _batches(self, part: Part, found: Survey) -> Iterator[list[Document]]:
+        """Yield the clean documents of a part in lists of about a million characters."""
+        batch: list[Document] = []
+        size = 0
+        for row in read_part(part, problem_of):
+            found.columns = found.columns or tuple(sorted(row))
+            found.read += 1
+            if document := clean(row, self.config, found.dropped):
+                batch.append(document)
+                size += size_of(document)
+            if size >= BATCH_CHARS:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _notes(
+        self, batch: Sequence[Document], keys: Sequence[str], words: Sequence[str]
+    ) -> npt.NDArray[Any]:
+        texts = [text_of(document["messages"]) for document in batch]
+        seed = self.config.seed
+        notes = np.empty(len(batch), NOTE)
+        notes["key"], notes["key2"] = digests(keys).T
+        notes["text"], notes["words"] = digests(texts)[:, 0], digests(words)[:, 0]
+        notes["size"] = [size_of(document) for document in batch]
+        notes["coin"] = [unit_hash(seed, "corpus val", text) for text in words]
+        notes["key_coin"] = [
+            coin if key == text else unit_hash(seed, "corpus val", key)
+            for key, text, coin in zip(keys, words, notes["coin"].tolist(), strict=True)
+        ]
+        sampled = self.config.max_documents is not None
+        notes["sample"] = [unit_hash(seed, "sample", text) for text in texts] if sampled else 0
+        return notes
+
+
+class Pairs:
+    """Pairs (hash, document) of a part, written as runs that fit into memory."""
+
+    def __init__(self, surveyor: Surveyor, part: Part, name: str, written: list[SortedRun]) -> None:
+        self._limit = surveyor.memory // runs.PAIR_BYTES
+        self._path, self._part, self._runs = surveyor.scratch / f"{name}-{part.name}", part, written
+        self._hashes: list[npt.NDArray[np.uint64]] = []
+        self._documents: list[npt.NDArray[np.int64]] = []
+
+    def add(self, hashes: npt.NDArray[np.uint64], documents: npt.NDArray[np.int64]) -> None:
+        """Add pairs."""
+        self._hashes.append(hashes)
+        self._documents.append(documents)
+        if sum(map(len, self._hashes)) >= self._limit:
+            self.close()
+
+    def close(self) -> None:
+        """Write the pairs that are in memory."""
+        if any(map(len, self._hashes)):
+            path = Path(f"{self._path}-{len(self._runs):04d}")
+            hashes, documents = np.concatenate(self._hashes), np.concatenate(self._documents)
+            self._runs.append(write_run(path, self._part.number, hashes, documents))
+        self._hashes, self._documents = [], []
+
+
+class Signer:
+    """The signatures of the documents of a part, for near duplicates."""
+
+    def __init__(self, surveyor: Surveyor, part: Part, found: Survey) -> None:
+        assert surveyor.config.near_duplicates
+        self._config, self._found = surveyor.config.near_duplicates, found
+        self._bands = Pairs(surveyor, part, "bands", found.bands)
+        self._signatures = [np.empty((0, minhash.HASHES), np.uint32)]
+        found.signatures = surveyor.scratch / f"signatures-{part.name}.npy"
+
+    def add(self, keys: Sequence[str], first: int, vocabulary: WordNumbers) -> None:
+        """Add documents, the first of which has the number `first`."""
+        hashes, owners = window_hashes(keys, self._config.words, vocabulary)
+        signed, numbers = minhash.signatures(hashes, owners, len(keys))
+        of_all = np.zeros((len(keys), minhash.HASHES), np.uint32)
+        of_all[numbers] = signed
+        self._signatures.append(of_all)
+        bands = minhash.bands(signed, self._config.similarity)
+        self._bands.add(bands.ravel(), np.repeat(numbers + first, bands.shape[1]))
+
+    def close(self) -> None:
+        """Write what is in memory."""
+        self._bands.close()
+        save(self._found.signatures, np.concatenate(self._signatures))
+
+
+def digests(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return 128 bits of the hash of each text, (texts, 2)."""
+    hashed = (blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
+    return np.frombuffer(b"".join(hashed), "<u8").reshape(-1, 2)
+
+
+def problem_of(row: dict[str, Any]) -> str:
+    """Return what is wrong with a row of the raw corpus; "" if nothing is."""
+    messages = row.get("messages")
+    if (
+        isinstance(row.get("id"), str)
+        and isinstance(messages, list)
+        and all(isinstance(m, str) for m in messages)
+    ):
+        return ""
+    return (
+        "the row is not a document; expected an id and a list of strings called messages: correct the shard, or "
+        "download it again."
+    )
