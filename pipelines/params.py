@@ -17,6 +17,7 @@ from groundup.datasets.inbox import InboxConfig
 from groundup.datasets.instructions import InstructionsConfig
 from groundup.datasets.preferences import PairsConfig
 from groundup.datasets.spam import SpamConfig
+from groundup.datasets.talks import RehearsalTextsConfig
 from groundup.datasets.verses import VersesConfig
 from groundup.embeddings.config import CompareEmbeddingsConfig, EmbeddingsConfig
 from groundup.embeddings.contextual import ContextualConfig
@@ -39,8 +40,8 @@ from groundup.tracking.config import TrackingConfig
 from groundup.training.config import (
     ComputeConfig,
     EvaluateTranslationConfig,
-    InstructionTrainingConfig,
     LadderConfig,
+    LoRATrainingConfig,
     ObjectivesConfig,
     PreferenceConfig,
     PretrainConfig,
@@ -113,7 +114,8 @@ class TransferParams:
     pretrained: str
     """The model to start from: smollm2-135m, gpt2-124m, gpt2-355m, gpt2-774m, gpt2-1558m, or the path of a Hugging Face
     folder or a GGUF file."""
-    finetune_lora: InstructionTrainingConfig
+    rehearsal: RehearsalTextsConfig
+    finetune_lora: LoRATrainingConfig
     preferences: PairsConfig
     dpo: PreferenceConfig
     book_spam: SpamConfig

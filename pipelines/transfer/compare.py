@@ -38,6 +38,7 @@ def main(
     found = starting_points.table(measured, answers, evaluate)
     found["book"] = starting_points.book_accuracy(of_book, evaluate) | {"leakage": leakage(book_splits)}
     found["gains"] = starting_points.gains(answered, starting_points.right_answers(answered), evaluate)
+    found["questions"] = starting_points.question_answers(measured)
     found["judge"] = read_json(judge)
     write_json(metrics, found)
     figures_of_all = starting_points.headline(found)

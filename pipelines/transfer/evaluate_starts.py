@@ -1,4 +1,4 @@
-"""Measure a start before its spam finetuning: bits per byte, and exact match on verifiable tasks."""
+"""Measure a start before its spam finetuning: bits per byte, exact match on verifiable tasks, questions answered."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from groundup.text.jsonl import read_splits, write_jsonl
 from groundup.tracking import Run
 from groundup.training.config import ComputeConfig
 from groundup.training.shards import read_documents
+
+TASKS = 3  # number of solved tasks that begin the conversations of the second round of questions
 
 
 def main(
@@ -22,10 +24,10 @@ def main(
     evaluate_starts: EvaluateStartsConfig,
     compute: ComputeConfig,
 ) -> None:
-    """Measure the model on held-out conversations, on unseen task instances and on held-out task families."""
+    """Measure the model on held-out conversations, unseen task instances, held-out families and fifty questions."""
     from groundup.checkpoint import load_checkpoint
     from groundup.evaluation.language_model import document_bits
-    from groundup.tasks.instruction_responses import answer_sample
+    from groundup.tasks.instruction_responses import answer_questions, answer_sample
     from groundup.training.devices import pick_device
 
     checkpoint = load_checkpoint(model, pick_device(compute), "decoder")
@@ -35,7 +37,9 @@ def main(
         **document_bits(checkpoint.model, checkpoint.tokenizer, documents, evaluate_starts.window),
     }
     answers: list[dict[str, Any]] = []
-    for name, rows in read_splits(instructions, ("test", "held_out")).items():
+    splits = read_splits(instructions, ("test", "held_out"))
+    found["questions"] = answer_questions(checkpoint, splits["test"][:TASKS], evaluate_starts)
+    for name, rows in splits.items():
         run.reads(instructions / f"{name}.jsonl", f"instructions-{name}", "test")
         answered, found[name] = answer_sample(checkpoint, rows, evaluate_starts, description=f"answer {name}")
         answers += [{**row, "split": name, "response": response} for row, response in answered]

@@ -5,7 +5,7 @@ from pathlib import Path
 from groundup.generation.prompts import templates_of
 from groundup.generation.sampling import INFERENCE_PARAMS
 from groundup.tracking import Run
-from groundup.training.config import ComputeConfig, InstructionTrainingConfig
+from groundup.training.config import ComputeConfig, LoRATrainingConfig
 
 MODEL_NAME = "groundup-published-chat"  # do not rename: users have it in their model registries
 
@@ -14,11 +14,12 @@ def main(
     run: Run,
     published: Path,
     instructions: Path,
+    rehearsal: Path,
     out: Path,
     curve: Path,
     state: Path,
     *,
-    finetune_lora: InstructionTrainingConfig,
+    finetune_lora: LoRATrainingConfig,
     compute: ComputeConfig,
 ) -> None:
     """Write the adapters, which name their base model; with `lora: null`, write a whole finetuned model."""
@@ -28,7 +29,9 @@ def main(
     paths = (published, instructions, out, curve, state)
     run.reads(instructions / "train.jsonl", "instructions-train", "training")
     val = run.reads(instructions / "val.jsonl", "instructions-val", "validation")
-    val_loss = finetune_checkpoint(*paths, config=finetune_lora, compute=compute, log=run.log)
+    val_loss = finetune_checkpoint(
+        *paths, config=finetune_lora, compute=compute, log=run.log, rehearsal=rehearsal
+    )
     run.artifact(curve, "curves")
     run.pointer(out / "model.safetensors", "checkpoint")
     run.register(

@@ -3,7 +3,15 @@ import pytest
 
 from groundup.evaluation.baselines import NAMES, Predictions
 from groundup.evaluation.spam_results import Answers
-from groundup.evaluation.starting_points import STARTS, book_accuracy, gains, headline, right_answers, table
+from groundup.evaluation.starting_points import (
+    STARTS,
+    book_accuracy,
+    gains,
+    headline,
+    question_answers,
+    right_answers,
+    table,
+)
 from tests.tiny import EVALUATE
 
 TRUTH = np.array([1, 0, 1, 0, 0, 0, 1, 0, 0, 0])
@@ -19,7 +27,14 @@ def answers(wrong: int) -> Answers:
 
 def scored(share: float, bits: float) -> dict[str, object]:
     entry = {"exact_match": {"mean": share, "low": share - 0.1, "high": share + 0.1}, "instances": 10}
-    return {"parameters": 1_000_000, "bits_per_byte": bits, "bytes": 100, "test": entry, "held_out": entry}
+    return {
+        "parameters": 1_000_000,
+        "bits_per_byte": bits,
+        "bytes": 100,
+        "test": entry,
+        "held_out": entry,
+        "questions": None,
+    }
 
 
 def test_the_table_by_hand() -> None:
@@ -68,3 +83,18 @@ def test_gains_are_paired_by_instance() -> None:
     assert result["lora - published"]["held_out"]["mean"] == 0.25
     moved = result["dpo - lora"]["held_out"]
     assert moved["mean"] == 0 and moved["low"] < 0 < moved["high"]
+
+
+def test_answers_of_chat_models_side_by_side() -> None:
+    rounds = {"right": {}, "sentences": {}, "instances": 1}
+    said = {
+        name: {"fresh": {**rounds, "answers": [{"question": "Where?", "answer": name, "right": name == "a"}]}}
+        for name in ("a", "b")
+    }
+    scores: dict[str, dict[str, object]] = {name: {"questions": found} for name, found in said.items()}
+    assert question_answers({**scores, "c": {"questions": None}}) == [
+        {
+            "question": "Where?",
+            "answers": {"a": {"answer": "a", "right": True}, "b": {"answer": "b", "right": False}},
+        }
+    ]

@@ -10,6 +10,15 @@ def entry(mean: float) -> dict[str, float]:
     return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
 
 
+CHAT = ("published", "lora", "dpo")
+
+
+def asked(name: str) -> dict[str, Any] | None:
+    """Both rounds of questions to a chat model."""
+    shares = {"right": entry(0.5), "sentences": entry(0.9), "instances": 50}
+    return {"fresh": shares, "after_tasks": {**shares, "sentences": entry(0.3)}} if name in CHAT else None
+
+
 def found() -> dict[str, Any]:
     """Each start is better than the previous one; only the gain of LoRA on unseen instances is significant."""
     gain, none = {"mean": 0.2, "low": 0.1, "high": 0.3}, {"mean": 0.0, "low": -0.1, "high": 0.1}
@@ -20,6 +29,7 @@ def found() -> dict[str, Any]:
                 "bits_per_byte": 3.0 - 0.1 * i,
                 "test": {"exact_match": entry(0.1 * i + 0.1)},
                 "held_out": {"exact_match": entry(0.05 * i + 0.1)},
+                "questions": asked(name),
                 "spam": {"f1": entry(0.9 + 0.01 * i), "mcc": entry(0.8 + 0.01 * i)},
                 "spam_difference": {
                     "f1": {**(gain if name == "dpo" else none), "significant": name == "dpo"}
@@ -32,6 +42,12 @@ def found() -> dict[str, Any]:
             "lora - published": {"test": gain, "held_out": none},
             "dpo - lora": {"test": none, "held_out": none},
         },
+        "questions": [
+            {
+                "question": "And of Italy?",
+                "answers": {name: {"answer": f"{name}: Rome", "right": name != "lora"} for name in CHAT},
+            }
+        ],
         "judge": {"judge": None, "scores": {}},
         "book": {
             "accuracy": entry(0.976),

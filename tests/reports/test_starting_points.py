@@ -30,7 +30,10 @@ def test_every_start_has_a_title() -> None:
 
 def test_every_start_has_a_row_in_the_order_of_the_titles(plots: Path) -> None:
     """The order in the metrics file does not matter."""
-    page = Page(render(json.loads(json.dumps(found(), sort_keys=True)), plots))
+    figures = found()
+    for row in figures["starts"].values():
+        row["questions"] = None  # their tables follow
+    page = Page(render(json.loads(json.dumps(figures, sort_keys=True)), plots))
     assert page.text_of("td")[:: len(page.text_of("th"))] == [*TITLES.values()]
     assert page.text_of("td")[-7:-3] == [TITLES["dpo"], "1.0 M", "2.500", "60.0% (59.0%–61.0%)"]
 
@@ -56,9 +59,19 @@ def test_a_judge_has_a_column_of_its_own(plots: Path) -> None:
     figures = found()
     scores = {name: {"mean": 10.0 * i, "apart": float(i), "instances": 9} for i, name in enumerate(STARTS)}
     figures["judge"] = {"judge": "wise", "scores": scores}
+    for row in figures["starts"].values():
+        row["questions"] = None  # their tables follow
     page = render(figures, plots)
     assert Page(page).text_of("th")[-1] == "score by wise" and Page(page).text_of("td")[-1] == "50.0 of 100"
     assert "wise as judge: two of its scores for the same answer are up to 5.0 points apart" in text_of(page)
+
+
+def test_chat_models_have_a_table_of_their_answers_to_questions(plots: Path) -> None:
+    said = text_of(render(found(), plots))
+    row = "50.0% (49.0%–51.0%) 90.0% (89.0%–91.0%) 50.0% (49.0%–51.0%) 30.0% (29.0%–31.0%)"
+    for name in ("published", "lora", "dpo"):
+        assert f"{TITLES[name]} {row}" in said
+    assert "And of Italy? ✓ published: Rome ✗ lora: Rome ✓ dpo: Rome" in said
 
 
 @pytest.mark.filterwarnings("error")

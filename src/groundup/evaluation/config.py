@@ -62,6 +62,8 @@ class EvaluateStartsConfig:
     """Number of instances of each split of the instructions, in proportion to the size of each family."""
     max_new_tokens: Annotated[int, Ge(1)]
     """Largest number of tokens of a response to an instruction."""
+    question_tokens: Annotated[int, Ge(1)]
+    """Largest number of tokens of an answer to one of the questions in conversations (evaluation/questions.py)."""
     batch_size: Annotated[int, Ge(1)]
     """Number of instructions answered at once."""
     seed: int

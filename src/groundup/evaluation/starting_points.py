@@ -40,7 +40,8 @@ def table(
         "starts": {name: row}. "baseline": {metric: {"mean", "low", "high"}} of BASELINE, for METRICS.
 
         A row has "parameters", "bits_per_byte" and "bytes"; "test" and "held_out", each {"exact_match",
-        "instances"}; "spam": {metric: {"mean", "low", "high"}}; and "spam_difference": {metric: {"mean",
+        "instances"}; "questions", None or {"fresh", "after_tasks"}, each with the shares "right" and "sentences";
+        "spam": {metric: {"mean", "low", "high"}}; and "spam_difference": {metric: {"mean",
         "low", "high", "significant"}}, the paired difference from the baseline.
     """
     bootstrap = Bootstrap(config.bootstrap_samples, config.confidence, config.seed)
@@ -55,11 +56,41 @@ def table(
                 key: {k: scores[name][key][k] for k in ("exact_match", "instances")}
                 for key in ("test", "held_out")
             },
+            "questions": _without_answers(scores[name]["questions"]),
             "spam": {metric: of_spam["test"][metric] for metric in METRICS},
             "spam_difference": {metric: gaps[metric] for metric in METRICS},
         }
         found["baseline"] = {metric: of_spam["baselines"][BASELINE][metric] for metric in METRICS}
     return found
+
+
+def _without_answers(questions: Mapping[str, Figures] | None) -> dict[str, Any] | None:
+    """Return the shares of each round of questions; None for a model that holds no conversations."""
+    if questions is None:
+        return None
+    return {
+        name: {key: found[key] for key in ("right", "sentences", "instances")}
+        for name, found in questions.items()
+    }
+
+
+def question_answers(scores: Mapping[str, Figures]) -> list[dict[str, Any]]:
+    """Return how each chat model answered each question in a fresh conversation.
+
+    Returns:
+        One row per question: {"question", "answers": {name of the start: {"answer", "right"}}}.
+    """
+    answers = {name: row["questions"]["fresh"]["answers"] for name, row in scores.items() if row["questions"]}
+    return [
+        {
+            "question": of_question[0]["question"],
+            "answers": {
+                name: {"answer": row["answer"], "right": row["right"]}
+                for name, row in zip(answers, of_question, strict=True)
+            },
+        }
+        for of_question in zip(*answers.values(), strict=True)
+    ]
 
 
 def book_accuracy(book: Answers, config: EvaluateConfig) -> dict[str, Any]:

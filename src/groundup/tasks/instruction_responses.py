@@ -6,9 +6,12 @@ from typing import Any
 
 from groundup.checkpoint import Checkpoint, load_checkpoint
 from groundup.datasets.subsets import sample_families
+from groundup.datasets.talks import task_turns
+from groundup.evaluation import questions
 from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
-from groundup.generation.prompts import Request
+from groundup.generation.chat_template import Message
+from groundup.generation.prompts import CHAT_TEMPLATE, Request
 from groundup.generation.sampling import Sampling
 from groundup.tasks.instructions import respond
 from groundup.training.config import ComputeConfig
@@ -117,4 +120,43 @@ def answers_of(
             description=f"answer {name}",
         )
         for name, part in rows.items()
+    }
+
+
+def answer_questions(
+    checkpoint: Checkpoint, solved: Sequence[Row], config: EvaluateStartsConfig
+) -> dict[str, Any] | None:
+    """Ask a chat model the questions of `evaluation.questions`, greedily.
+
+    Args:
+        checkpoint: the model.
+        solved: instruction rows, which begin the conversations of the second round, with their solutions.
+        config: numbers of tokens, and of questions answered at once.
+
+    Returns:
+        {"fresh", "after_tasks"}, each as `questions.ask` returns it; None if the model has no chat template, and so
+        holds no conversations.
+
+    Raises:
+        BadInput: the checkpoint is not a decoder, or a conversation does not fit its context.
+    """
+    if checkpoint.config.chat_template is None:
+        return None
+
+    def ask(before: Sequence[Message], description: str) -> dict[str, Any]:
+        return questions.ask(
+            lambda asked: respond(
+                checkpoint,
+                [Request(question, history=history) for history, question in asked],
+                max_new_tokens=config.question_tokens,
+                batch_size=config.batch_size,
+                style=CHAT_TEMPLATE,
+                description=description,
+            ),
+            before,
+        )
+
+    return {
+        "fresh": ask([], "answer questions"),
+        "after_tasks": ask(task_turns(solved), "answer questions after tasks"),
     }

@@ -1,7 +1,8 @@
 """Instructions: finetuning of a pretrained decoder to follow them, and answering them with the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
 from groundup.nn.trainable import freeze_all_but
+from groundup.tasks.rehearsal import encode_rehearsal
 from groundup.text.jsonl import read_splits
 from groundup.training.batching import (
     Batches,
@@ -25,13 +27,20 @@ from groundup.training.batching import (
     packed_completion_batch,
     sorted_batches,
 )
-from groundup.training.config import ComputeConfig, InstructionTrainingConfig, TrainingConfig
+from groundup.training.config import (
+    ComputeConfig,
+    InstructionTrainingConfig,
+    LoRATrainingConfig,
+    TrainingConfig,
+)
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
-from groundup.training.loop import Log, best_row, fit
+from groundup.training.loop import Log, TrainingBatch, best_row, fit
 from groundup.training.objectives import Batch, causal_lm
 from groundup.training.ranks import only_first_continues
+from groundup.training.rehearsal import Rehearsed, causal_lm_with_rehearsal, mean_divergence
 from groundup.training.resume import Resume
+from groundup.training.spreading import Objective
 
 Row = Mapping[str, Any]  # id, family, instruction, input, output, perhaps history
 
@@ -116,6 +125,7 @@ def finetune(
     compute: ComputeConfig,
     *,
     description: str,
+    rehearsed: Rehearsed | None = None,
     log: Log = lambda metrics, step: None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
@@ -128,11 +138,12 @@ def finetune(
         config: settings of the finetuning.
         compute: the precision.
         description: see `fit`.
+        rehearsed: texts whose predictions should not change; it requires adapters. None: there are none.
         log: see `fit`.
         resume: see `fit`.
 
     Returns:
-        The history of `fit`.
+        The history of `fit`; with `rehearsed`, evaluations also have "val/divergence", in nats per token.
 
     Raises:
         BadInput: as `freeze_all_but`, `completion_batches` and `fit` do.
@@ -141,15 +152,29 @@ def finetune(
     freeze_all_but(model, config.trainable_blocks, config.lora)
     training = config.training
     scored = val[: config.eval_examples]
+    objective: Objective = causal_lm
+    batches: Callable[[int], Sequence[TrainingBatch]] = completion_batches(
+        train, training, config.seed, config.packed_tokens
+    )
+    if rehearsed:
+        objective = partial(causal_lm_with_rehearsal, weight=rehearsed.config.weight)
+        batches = rehearsed.added_to(batches, training.grad_accum_steps, config.seed)
+
+    def evaluate(step: int) -> dict[str, float]:
+        found = {"val/loss": answer_loss(model, scored, training.batch_size)}
+        if rehearsed:
+            found["val/divergence"] = mean_divergence(model, rehearsed.val, rehearsed.config.batch_size)
+        return found
+
     return fit(
         model,
-        causal_lm,
-        completion_batches(train, training, config.seed, config.packed_tokens),
+        objective,
+        batches,
         training,
         compute,
         seed=config.seed,
         log=log,
-        evaluate=lambda step: {"val/loss": answer_loss(model, scored, training.batch_size)},
+        evaluate=evaluate,
         resume=resume,
         description=description,
     )
@@ -165,6 +190,7 @@ def finetune_checkpoint(
     config: InstructionTrainingConfig,
     compute: ComputeConfig,
     log: Log,
+    rehearsal: Path | None = None,
 ) -> float:
     """Finetune the decoder of a checkpoint on instructions; write the new checkpoint and the loss curve.
 
@@ -177,6 +203,7 @@ def finetune_checkpoint(
         config: settings of the finetuning.
         compute: device and precision.
         log: see `fit`.
+        rehearsal: folder of texts to rehearse, for a `config` that has settings of it; None: there is none.
 
     Returns:
         The loss of the finetuned model on the first `eval_examples` of "val", in nats per answer token.
@@ -194,6 +221,12 @@ def finetune_checkpoint(
     examples = _checked_examples(base, instructions, config)
     data = {split: fingerprint(instructions / f"{split}.jsonl") for split in examples}
     data["pretrained"] = fingerprint(pretrained / "model.safetensors")
+    rehearsed = None
+    if isinstance(config, LoRATrainingConfig) and config.rehearsal and rehearsal:
+        texts = read_splits(rehearsal, ("train", "val"))
+        data |= {f"rehearsal_{split}": fingerprint(rehearsal / f"{split}.jsonl") for split in texts}
+        train, val = (encode_rehearsal(base.prompter(config.prompt_style), rows) for rows in texts.values())
+        rehearsed = Rehearsed(train, val, config.rehearsal)
     history = finetune(
         base.model,
         examples["train"],
@@ -203,6 +236,7 @@ def finetune_checkpoint(
         log=log,
         resume=Resume(state, config=config, compute=compute, data=data),
         description="finetune_instructions",
+        rehearsed=rehearsed,
     )
     only_first_continues()
     save_checkpoint(

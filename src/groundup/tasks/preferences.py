@@ -32,7 +32,7 @@ from groundup.training.config import ComputeConfig, PreferenceConfig
 from groundup.training.curves import write_curve
 from groundup.training.devices import autocast, pick_device
 from groundup.training.loop import Log, best_row, fit
-from groundup.training.objectives import IGNORE_INDEX, Batch
+from groundup.training.objectives import IGNORE_INDEX, Batch, token_distributions
 from groundup.training.ranks import only_first_continues
 from groundup.training.resume import Resume
 
@@ -120,14 +120,7 @@ def both_answers(pairs: Sequence[Preference]) -> Batch:
 
 def answer_log_probs(model: Decoder, batch: Batch) -> Tensor:
     """Compute the log p of the chosen and the rejected answers, summed over their tokens, in nats: (P, 2)."""
-    return _sums(_distributions(model, batch), batch)
-
-
-def _distributions(model: Decoder, batch: Batch) -> Tensor:
-    """Compute log p over the vocabulary at the N positions that have a target: (N, V)."""
-    assert batch.documents is not None
-    hidden = model(batch.idx, documents=batch.documents)[batch.targets != IGNORE_INDEX]
-    return model.logits(hidden).float().log_softmax(dim=-1)
+    return _sums(token_distributions(model, batch), batch)
 
 
 def _sums(distributions: Tensor, batch: Batch) -> Tensor:
@@ -213,9 +206,9 @@ def preference_scores(
         both = batch.both
         assert both.documents is not None
         with autocast(compute, device, model):
-            now = _distributions(model, both)
+            now = token_distributions(model, both)
             with bypassed(model):
-                before = _distributions(model, both)
+                before = token_distributions(model, both)
         said = _sums(now, both)
         losses += _losses(said, batch, beta, nll_weight).tolist()
         gains = torch.cat([gains, (said - batch.reference).cpu()])

@@ -282,6 +282,39 @@ class InstructionTrainingConfig:
 
 
 @dataclass(frozen=True)
+class RehearsalConfig:
+    """How a finetuning rehearses texts, so that the model does not forget how it wrote them (training/rehearsal.py)."""
+
+    __pydantic_config__ = STRICT
+
+    weight: Annotated[float, Gt(0)]
+    """Weight of the divergence from the model's earlier predictions, in nats per token, beside the loss of the task."""
+    batch_size: Positive
+    """Number of texts per micro-batch, beside the examples of the task."""
+
+
+@dataclass(frozen=True)
+class LoRATrainingConfig(InstructionTrainingConfig):
+    """The section `finetune_lora` of the params.yaml of transfer.
+
+    Raises:
+        BadInput: `rehearsal` is given without `lora`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    rehearsal: RehearsalConfig | None
+    """Rehearse conversations and other texts; null = learn only the tasks, and forget how to talk."""
+
+    def __post_init__(self) -> None:
+        if self.rehearsal and not self.lora:
+            raise BadInput(
+                "finetune_lora.rehearsal is given, but lora is null; expected adapters, since only the model without "
+                "them tells what to keep: set rehearsal to null too, or give lora."
+            )
+
+
+@dataclass(frozen=True)
 class PreferenceConfig:
     """The settings of direct preference optimisation: the section `dpo` of the params.yaml of transfer."""
 

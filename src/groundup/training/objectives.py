@@ -232,6 +232,12 @@ def causal_lm(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     return linear_cross_entropy(x, model.lm_head.weight, targets), (targets != IGNORE_INDEX).sum()
 
 
+def token_distributions(model: Decoder, batch: Batch) -> Tensor:
+    """Compute log p over the vocabulary at the N positions that have a target: (N, V)."""
+    hidden = model(batch.idx, documents=batch.documents)[batch.targets != IGNORE_INDEX]
+    return model.logits(hidden).float().log_softmax(dim=-1)
+
+
 def masked_lm(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """Compute the loss of masked language modelling: -log p(targets[b, t] | idx[b]) in nats.
 

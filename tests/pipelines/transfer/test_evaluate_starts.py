@@ -14,7 +14,6 @@ from tests.tiny import CPU
 
 @pytest.mark.parametrize("model", ["published", "lora"])
 def test_bits_and_answers(model: str, tmp_path: Path) -> None:
-    make_corpus(tmp_path)
     make_published(tmp_path)
     make_lora(tmp_path)
     paths = (tmp_path / name for name in (model, "corpus", "instructions", "responses.jsonl", "scores.json"))
@@ -32,3 +31,17 @@ def test_bits_and_answers(model: str, tmp_path: Path) -> None:
     right = sum(row["response"].strip(" .") == row["output"] for row in rows)
     assert found["test"]["exact_match"]["mean"] == right / 2
     assert found["held_out"]["instances"] == 0
+    for questions in (found["questions"]["fresh"], found["questions"]["after_tasks"]):
+        assert questions["instances"] == len(questions["answers"]) == 50
+        assert all(row["question"] and isinstance(row["answer"], str) for row in questions["answers"])
+
+
+def test_a_model_without_a_chat_template_is_asked_no_questions(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    make_published(tmp_path, "gpt2")
+    paths = (
+        tmp_path / name for name in ("published", "corpus", "instructions", "responses.jsonl", "scores.json")
+    )
+    main(silent(), *paths, evaluate_starts=SCORE, compute=CPU)
+    found = read_json(tmp_path / "scores.json")
+    assert isinstance(found, dict) and found["questions"] is None

@@ -48,7 +48,7 @@ def test_the_loss_on_unseen_answers_falls(folder: Path) -> None:
 
 def test_without_adapters_the_last_blocks_are_finetuned_and_the_whole_model_is_saved(tmp_path: Path) -> None:
     make_published(tmp_path)
-    make_lora(tmp_path, replace(FINETUNE_LORA, lora=None, trainable_blocks=1))
+    make_lora(tmp_path, replace(FINETUNE_LORA, lora=None, rehearsal=None, trainable_blocks=1))
     published, tuned = (load_checkpoint(tmp_path / name) for name in ("published", "lora"))
     assert tuned.config.base is None and tuned.config.lora is None
     changed = {
@@ -71,3 +71,13 @@ def test_an_encoder_cannot_follow_instructions(tmp_path: Path) -> None:
     make_published(tmp_path, "bert")
     with pytest.raises(BadInput, match="which cannot generate text; expected a decoder: set pretrained"):
         make_lora(tmp_path)
+
+
+def test_rehearsal_needs_adapters() -> None:
+    with pytest.raises(BadInput, match="rehearsal is given, but lora is null; expected adapters"):
+        replace(FINETUNE_LORA, lora=None)
+
+
+def test_the_divergence_on_rehearsed_texts_is_recorded(folder: Path) -> None:
+    seen = [row["val/divergence"] for row in read_curve(folder / "lora.csv")]
+    assert seen[-1] > 0

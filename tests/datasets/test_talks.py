@@ -1,0 +1,28 @@
+from groundup.datasets.talks import FOLLOW_UPS, OPENINGS, THINGS, openings, task_turns
+from groundup.evaluation.questions import PAIRS
+
+
+def test_pairs_of_questions_are_seeded_and_repeat_only_when_all_have_occurred() -> None:
+    count = len(THINGS) * len(OPENINGS) * len(FOLLOW_UPS)
+    pairs = openings(count + 1, seed=1)
+    assert len(set(pairs)) == count and pairs[-1] == pairs[0]
+    assert pairs[:5] == openings(5, seed=1) != openings(5, seed=2)
+
+
+def test_nothing_that_is_asked_in_the_evaluation_is_rehearsed() -> None:
+    rehearsed = {question for pair in openings(10_000, seed=1) for question in pair}
+    asked = {question for pair in PAIRS for question, _ in pair}
+    assert len(asked) == 50 and not rehearsed & asked
+
+
+def test_solved_tasks_as_messages() -> None:
+    rows = [
+        {"instruction": "Say the last word.", "input": "red tea", "output": "tea"},
+        {"instruction": "Say hello.", "input": "", "output": "hello"},
+    ]
+    assert task_turns(rows) == [
+        {"role": "user", "content": "Say the last word.\n\nred tea"},
+        {"role": "assistant", "content": "tea"},
+        {"role": "user", "content": "Say hello."},
+        {"role": "assistant", "content": "hello"},
+    ]
