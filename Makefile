@@ -3,6 +3,7 @@ SHELL  := /bin/bash
 VENV   ?= .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 READY  := $(VENV)/.ready
+PIP    := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
 # the scripts of an environment contain the path of its folder; it is corrected if the project was moved or copied
 MADE_IN := $(shell sed -n '1,2s|^[^/]*\(/.*\)/bin/python.*|\1|p' $(VENV)/bin/pip 2>/dev/null | tail -1)
 MOVED  := $(if $(MADE_IN),$(shell [ "$(MADE_IN)" -ef $(VENV) ] || echo moved))
@@ -30,7 +31,7 @@ export TIKTOKEN_CACHE_DIR :=
 .PHONY: help repro study transfer status repro-book back mend test bench bench-peers lint ui schedule serve serve-spam serve-chat serve-instructions docs clean lock plots-template
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 repro: $(READY) .git/HEAD  ## run the stages of the main pipeline that are not up to date
 	@python -m pipelines.mend
@@ -157,10 +158,18 @@ $(READY): requirements.lock pyproject.toml $(MOVED)
 	  echo "$(VENV) was made in $(MADE_IN): correcting its scripts and its path to the source"; \
 	  rm -f $@; "$(BIN)/python" -c "$$CORRECT_SCRIPTS" "$(MADE_IN)" $(VENV); fi
 	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
+	@# uv installs them many times faster, but knows only pip's index of all its configuration: what it cannot install, pip does
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock >"$(VENV)/uv.txt"; \
+	index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.index-url 2>/dev/null)}; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
+	if [ -z "$$PIP_NO_INDEX$$("$(BIN)/python" -m pip config get global.no-index 2>/dev/null)" ] && \
+	  $(PIP) --no-deps --require-hashes --requirement "$(VENV)/uv.txt" && \
+	  "$(BIN)/python" -m uv pip install --quiet --python "$(BIN)/python" --no-deps --require-hashes --requirement requirements.lock; \
+	then :; else echo "Installing with pip instead of uv, which takes longer"; \
+	  $(PIP) --no-deps --require-hashes --requirement requirements.lock; fi
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
 	  $(shell sed -n 's/^ *"\(torch==[^"]*\)",.*/\1/p' pyproject.toml)
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: moved identity

@@ -1,4 +1,4 @@
-"""The Makefile corrects environments in moved folders and requires a git identity for experiments."""
+"""The Makefile installs with uv or else pip, corrects moved environments, and requires a git identity."""
 
 import os
 import shutil
@@ -107,3 +107,41 @@ def test_a_profile_s_lines_and_the_user_s_become_arguments_of_dvc(tmp_path: Path
         *("run", "--name", "toy", "-S", "spam=null", "-S", "spam={protocol: book}", "-S", "betas=[0.9,0.98]"),
         *("-S", "a=[1, 2]"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "variables", "expected"),
+    [
+        ("", {}, ["uv.txt", "uv https://pip.example/simple"]),
+        ("", {"PIP_INDEX_URL": "https://env.example/"}, ["uv.txt", "uv https://env.example/"]),
+        ("", {"UV_DEFAULT_INDEX": "https://uv.example/"}, ["uv.txt", "uv https://uv.example/"]),
+        ("", {"PIP_NO_INDEX": "1"}, ["requirements.lock"]),
+        ("uv.txt", {}, ["uv.txt", "requirements.lock"]),
+        ("uv pip", {}, ["uv.txt", "uv https://pip.example/simple", "requirements.lock"]),
+    ],
+)
+def test_uv_installs_the_lock_from_pip_s_index_or_else_pip_does(
+    tmp_path: Path, breaks: str, variables: dict[str, str], expected: list[str]
+) -> None:
+    folder = tmp_path / "a folder"
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('    "torch==2.13.0",\n')
+    (folder / "requirements.lock").write_text("a==1 \\\n    --hash=x\nuv==2 \\\n    --hash=y\nz==3\n")
+    python.write_text(f"""#!/bin/sh
+case "$*" in
+  *"config get global.index-url") echo https://pip.example/simple; exit;;
+  *"config get"*) exit 1;;
+  *"--requirement .venv/uv.txt") cat .venv/uv.txt >> lock; echo uv.txt >> log;;
+  "-m uv pip"*) echo "uv $UV_DEFAULT_INDEX" >> log;;
+  *"-m pip install"*"--requirement requirements.lock") echo requirements.lock >> log;;
+esac
+case "{breaks or "nothing"}" in nothing) ;; *) case "$*" in *"{breaks}"*) exit 1;; esac;; esac
+""")
+    python.chmod(0o755)
+    done = make(folder, ".venv/.ready", **variables)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "log").read_text().splitlines() == expected
+    if "uv.txt" in expected:
+        assert (folder / "lock").read_text() == "uv==2 \\\n    --hash=y\n"
+    assert ("instead of uv" in done.stdout) == (expected[-1] == "requirements.lock")

@@ -41,7 +41,11 @@ def lm_eval_tasks(
 def lm_eval_scores(
     results: Annotated[Path, typer.Argument(help="Folder that lm-eval wrote, with --log_samples.")],
 ) -> None:
-    """Show what lm-evaluation-harness found on our minimal pairs, with chance, 95% intervals and leakage."""
+    """Show what lm-evaluation-harness found on our minimal pairs, with chance, 95% intervals and leakage.
+
+    \b
+      groundup lm-eval-scores ../results
+    """
     from groundup.grammar.harness_tasks import scores
 
     found = scores(results)

@@ -60,7 +60,7 @@ TopP = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Equal seeds give equal text; by default a new seed each time.")
 ]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest text that is added, in tokens.")]
 WeightsOption = Annotated[
     Weights | None,
     typer.Option(
@@ -246,7 +246,11 @@ app.command()(exchange.push)
 
 @app.command()
 def doctor() -> None:
-    """Show facts about this machine and the project's models."""
+    """Show facts about this machine and the project's models.
+
+    \b
+      groundup doctor
+    """
     import platform
 
     import torch
