@@ -70,10 +70,14 @@ def test_other_sites_and_other_forms(server: Running) -> None:
     good = {"model": "text", "prompt": "a", "max_tokens": 1}
     assert post(server, good).status_code == 200
     assert post(server, good, Origin=server.url).status_code == 200
-    for host in ("127.0.0.1", "localhost:1", "[::1]:80"):
+    for host in ("127.0.0.1", "LocalHost:1", "[::1]:80", "127.0.0.2:80"):
         assert post(server, good, Host=host).status_code == 200
     refused(post(server, good, Host="rebound.example"), 403, "expected 127.0.0.1")
     refused(post(server, good, Host="127.0.0.1.example"), 403, "expected 127.0.0.1")
+    for host in ("", "[", "[::1", "[fe80::1]", "evil.example@", "\u0661.0.0.1"):
+        response = httpx.post(f"{server.url}/v1/completions", json=good, headers={b"Host": host.encode()})
+        refused(response, 403, "expected 127.0.0.1")
+    refused(post(server, good, Origin="http://["), 403, "http://[")
     refused(post(server, good, Origin="https://site.example"), 403, "site.example")
     refused(post(server, good, Origin="null"), 403, "null")
     refused(post(server, good, Content_Type="text/plain"), 400, "Content-Type: application/json")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from groundup.serving.config import ServerConfig
+from groundup.serving.config import ServerConfig, names_loopback
 from groundup.serving.errors import ApiError, as_api_error, body_of, busy, report
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Guard:
             # a page of another site whose name was made to mean this machine (DNS rebinding)
             raise ApiError(403, f"the request is for the host {host!r}; expected 127.0.0.1 or localhost")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _address(origin) != host:
             raise ApiError(403, f"the request comes from a page of {origin!r}; expected one of this server")
         if path not in OPEN and not path.startswith("/assets/"):
             kind, _, key = headers.get("authorization", "").partition(" ")
@@ -240,6 +240,17 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def _address(origin: str) -> str | None:
+    """Return the host and port of an Origin header; None if it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _is_local(host: str) -> bool:
     """Return whether a Host header names this machine's loopback."""
-    return urlsplit(f"//{host}").hostname in ("localhost", "127.0.0.1", "::1") if host.isascii() else False
+    try:
+        return names_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
