@@ -1,6 +1,8 @@
 """What reaches the models, and what becomes of everything else: always an answer in OpenAI's form."""
 
+import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +12,11 @@ import openai
 import pytest
 
 from groundup.errors import BadInput
+from groundup.serving import guard
 from groundup.serving.config import ServerConfig
+from groundup.serving.guard import Guard, Traffic
+from groundup.serving.metrics import Metrics
+from groundup.serving.models import Models
 from tests.serving.running import CONFIG, Running, running, tiny_models
 
 KEY = "s3cret"
@@ -123,6 +129,47 @@ def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
         refused(
             httpx.post(f"{small.url}/v1/chat/completions", content=content, headers=key), 413, "2000 bytes"
         )
+
+
+def test_a_body_without_end_is_not_read_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "DISCARDED", 2**20)
+    config = server.app.state.config
+    chunk = b"%x\r\n" % config.max_body + b"x" * config.max_body + b"\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 60) as client:
+        client.sendall(
+            b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk
+        )
+        client.sendall(b"1\r\nx\r\n")
+        said = b"".join(iter(lambda: client.recv(65536), b""))  # until the server closes the connection
+    assert b" 413 " in said and b"connection: close" in said
+
+
+def test_a_client_that_reads_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ERROR_SECONDS", 0.05)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+
+    async def main() -> None:
+        never = asyncio.Event()
+        asked = iter([{"type": "http.request", "body": b""}])
+
+        async def receive() -> Any:
+            return next(asked, None) or await never.wait()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await never.wait()  # what was sent before still waits for the client
+
+        traffic = Traffic()
+        front = Guard(answer, replace(CONFIG, max_seconds=0.05), traffic, Metrics(Models()))
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+        await front(scope, receive, send)
+        assert traffic.active == 0
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:

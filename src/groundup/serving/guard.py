@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +28,12 @@ ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 OPEN = ("/health", "/ready", "/")  # may be asked without a key, as may what is below /assets/
 ALWAYS = ("/health", "/ready", "/metrics")  # answered while the server is ending
 BODY_SECONDS = 30.0  # how long a client may take to send a body
+ERROR_SECONDS = 5.0  # how long a client may take to read an error
 DISCARDED = (
     128 * 2**20
 )  # bytes of a body that is too large that are read, so that the client gets to the answer
+
+CLOSING = {"Connection": "close"}  # otherwise the server would read the rest of the body, however long
 
 
 class HungUp(Exception):
@@ -143,7 +146,9 @@ class Guard:
                 fault = as_api_error(error)
                 if fault.status_code == 500:
                     report(error, f"request {request_id}")
-                await answer.fail(fault)
+                with suppress(TimeoutError):  # a client that reads nothing keeps no place
+                    async with asyncio.timeout(ERROR_SECONDS):
+                        await answer.fail(fault)
         seconds = time.perf_counter() - began
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.count(route, answer.status, seconds)
@@ -232,10 +237,14 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
                 if not message.get("more_body") or size > DISCARDED:
                     break
     except TimeoutError:
-        raise ApiError(408, f"the body was not sent within {BODY_SECONDS:g} s; send it faster") from None
+        late = f"the body was not sent within {BODY_SECONDS:g} s; send it faster"
+        raise ApiError(408, late, headers=CLOSING) from None
     if size > limit:
         raise ApiError(
-            413, f"the body has more than {limit} bytes, the largest size: send less", code="body_too_large"
+            413,
+            f"the body has more than {limit} bytes, the largest size: send less",
+            code="body_too_large",
+            headers=CLOSING if message.get("more_body") else None,
         )
     return b"".join(parts)
 
