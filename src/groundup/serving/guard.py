@@ -234,7 +234,7 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
                     parts.append(message["body"])
                 else:
                     parts.clear()
-                if not message.get("more_body") or size > DISCARDED:
+                if not message.get("more_body") or size > max(limit, DISCARDED):
                     break
     except TimeoutError:
         late = f"the body was not sent within {BODY_SECONDS:g} s; send it faster"
