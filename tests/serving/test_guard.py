@@ -1,6 +1,8 @@
 """What reaches the models, and what becomes of everything else: always an answer in OpenAI's form."""
 
+import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +12,11 @@ import openai
 import pytest
 
 from groundup.errors import BadInput
+from groundup.serving import guard
 from groundup.serving.config import ServerConfig
+from groundup.serving.guard import Guard, Traffic
+from groundup.serving.metrics import Metrics
+from groundup.serving.models import Models
 from tests.serving.running import CONFIG, Running, running, tiny_models
 
 KEY = "s3cret"
@@ -70,10 +76,14 @@ def test_other_sites_and_other_forms(server: Running) -> None:
     good = {"model": "text", "prompt": "a", "max_tokens": 1}
     assert post(server, good).status_code == 200
     assert post(server, good, Origin=server.url).status_code == 200
-    for host in ("127.0.0.1", "localhost:1", "[::1]:80"):
+    for host in ("127.0.0.1", "LocalHost:1", "[::1]:80", "127.0.0.2:80"):
         assert post(server, good, Host=host).status_code == 200
     refused(post(server, good, Host="rebound.example"), 403, "expected 127.0.0.1")
     refused(post(server, good, Host="127.0.0.1.example"), 403, "expected 127.0.0.1")
+    for host in ("", "[", "[::1", "[fe80::1]", "evil.example@", "\u0661.0.0.1"):
+        response = httpx.post(f"{server.url}/v1/completions", json=good, headers={b"Host": host.encode()})
+        refused(response, 403, "expected 127.0.0.1")
+    refused(post(server, good, Origin="http://["), 403, "http://[")
     refused(post(server, good, Origin="https://site.example"), 403, "site.example")
     refused(post(server, good, Origin="null"), 403, "null")
     refused(post(server, good, Content_Type="text/plain"), 400, "Content-Type: application/json")
@@ -119,6 +129,47 @@ def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
         refused(
             httpx.post(f"{small.url}/v1/chat/completions", content=content, headers=key), 413, "2000 bytes"
         )
+
+
+def test_a_body_without_end_is_not_read_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "DISCARDED", 0)
+    config = server.app.state.config
+    chunk = b"%x\r\n" % config.max_body + b"x" * config.max_body + b"\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 60) as client:
+        client.sendall(
+            b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk
+        )
+        client.sendall(b"1\r\nx\r\n")
+        said = b"".join(iter(lambda: client.recv(65536), b""))  # until the server closes the connection
+    assert b" 413 " in said and b"connection: close" in said
+
+
+def test_a_client_that_reads_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ERROR_SECONDS", 0.05)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+
+    async def main() -> None:
+        never = asyncio.Event()
+        asked = iter([{"type": "http.request", "body": b""}])
+
+        async def receive() -> Any:
+            return next(asked, None) or await never.wait()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await never.wait()  # what was sent before still waits for the client
+
+        traffic = Traffic()
+        front = Guard(answer, replace(CONFIG, max_seconds=0.05), traffic, Metrics(Models()))
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+        await front(scope, receive, send)
+        assert traffic.active == 0
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:

@@ -107,7 +107,8 @@ class Batcher:
                 f"a prompt has ids from {min(prompt)} to {max(prompt)}; expected ids from 0 to "
                 f"{config.vocab_size - 1}: encode the text with the model's tokenizer."
             )
-        check_room(len(prompt), config.context_length + (max_new_tokens == 0))
+        if max_new_tokens or len(prompt) > config.context_length:
+            check_room(len(prompt), config.context_length)
         generator = torch.Generator().manual_seed(sampling.seed)
         number = next(self._numbers)
         self._waiting.append(

@@ -61,12 +61,7 @@ class ServerConfig:
     @property
     def is_loopback(self) -> bool:
         """Whether only programs on this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return names_loopback(self.host)
 
     def admits(self, key: str) -> bool:
         """Return whether a request with this key, from a header, may be answered.
@@ -74,3 +69,13 @@ class ServerConfig:
         The comparison takes the same time for every key.
         """
         return self.api_key is None or hmac.compare_digest(key.encode("latin-1"), self.api_key.encode())
+
+
+def names_loopback(host: str) -> bool:
+    """Return whether a host name or address is one of this machine's loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from groundup.checkpoint import load_checkpoint
 from groundup.errors import BadInput
 from groundup.serving.config import ServerConfig
+from groundup.serving.errors import report
 from groundup.serving.models import Model, Models
 from groundup.tracking import registry
 from groundup.tracking.store import Connection, explained
@@ -81,7 +82,10 @@ class Follower:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            await self.update()
+            try:
+                await self.update()
+            except Exception as error:  # noqa: BLE001  whatever it is, the alias is read again
+                report(error, f"following {self.registered}")
 
     async def update(self) -> None:
         """Read the aliases, load what is missing, let the alias's version answer, and close what nobody uses."""
@@ -93,15 +97,16 @@ class Follower:
         if chosen is None:
             return self._say(f"warning: {self.registered} has no {self.alias}; {self._state}")
         kept = {chosen} | ({aliases.get(registry.PREVIOUS)} if self.alias == registry.CHAMPION else set())
+        # before another one answers: a request that has just chosen the old one may still be read
+        for version, model in [*self._loaded.items()]:
+            if version not in kept and model is not self.models.named(self.name) and model.is_idle:
+                self._loaded.pop(version).close()
         for version in sorted(version for version in kept - self._loaded.keys() if version):
             if time.monotonic() >= self._failed.get(version, 0.0):
                 await self._add(version)
         if chosen in self._loaded and self.models.named(self.name) is not self._loaded[chosen]:
             self.models.replace(self._loaded[chosen])
             self._say(f"{self.name}: version {chosen} answers now")
-        for version, model in [*self._loaded.items()]:
-            if version not in kept and model is not self.models.named(self.name) and model.is_idle:
-                self._loaded.pop(version).close()
         return None
 
     async def _add(self, version: str) -> None:

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from groundup.serving.config import ServerConfig
+from groundup.serving.config import ServerConfig, names_loopback
 from groundup.serving.errors import ApiError, as_api_error, body_of, busy, report
 
 log = logging.getLogger(__name__)
@@ -28,9 +28,12 @@ ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 OPEN = ("/health", "/ready", "/")  # may be asked without a key, as may what is below /assets/
 ALWAYS = ("/health", "/ready", "/metrics")  # answered while the server is ending
 BODY_SECONDS = 30.0  # how long a client may take to send a body
+ERROR_SECONDS = 5.0  # how long a client may take to read an error
 DISCARDED = (
     128 * 2**20
 )  # bytes of a body that is too large that are read, so that the client gets to the answer
+
+CLOSING = {"Connection": "close"}  # otherwise the server would read the rest of the body, however long
 
 
 class HungUp(Exception):
@@ -143,7 +146,9 @@ class Guard:
                 fault = as_api_error(error)
                 if fault.status_code == 500:
                     report(error, f"request {request_id}")
-                await answer.fail(fault)
+                with suppress(TimeoutError):  # a client that reads nothing keeps no place
+                    async with asyncio.timeout(ERROR_SECONDS):
+                        await answer.fail(fault)
         seconds = time.perf_counter() - began
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.count(route, answer.status, seconds)
@@ -161,7 +166,7 @@ class Guard:
             # a page of another site whose name was made to mean this machine (DNS rebinding)
             raise ApiError(403, f"the request is for the host {host!r}; expected 127.0.0.1 or localhost")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _address(origin) != host:
             raise ApiError(403, f"the request comes from a page of {origin!r}; expected one of this server")
         if path not in OPEN and not path.startswith("/assets/"):
             kind, _, key = headers.get("authorization", "").partition(" ")
@@ -229,17 +234,32 @@ async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
                     parts.append(message["body"])
                 else:
                     parts.clear()
-                if not message.get("more_body") or size > DISCARDED:
+                if not message.get("more_body") or size > max(limit, DISCARDED):
                     break
     except TimeoutError:
-        raise ApiError(408, f"the body was not sent within {BODY_SECONDS:g} s; send it faster") from None
+        late = f"the body was not sent within {BODY_SECONDS:g} s; send it faster"
+        raise ApiError(408, late, headers=CLOSING) from None
     if size > limit:
         raise ApiError(
-            413, f"the body has more than {limit} bytes, the largest size: send less", code="body_too_large"
+            413,
+            f"the body has more than {limit} bytes, the largest size: send less",
+            code="body_too_large",
+            headers=CLOSING if message.get("more_body") else None,
         )
     return b"".join(parts)
 
 
+def _address(origin: str) -> str | None:
+    """Return the host and port of an Origin header; None if it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _is_local(host: str) -> bool:
     """Return whether a Host header names this machine's loopback."""
-    return urlsplit(f"//{host}").hostname in ("localhost", "127.0.0.1", "::1") if host.isascii() else False
+    try:
+        return names_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False

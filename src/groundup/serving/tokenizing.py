@@ -1,5 +1,6 @@
 """`/tokenize`, `/detokenize` and `/tokenizer_info`, as vLLM has them: lm-evaluation-harness needs no tokenizer then."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -42,10 +43,9 @@ async def tokenize(request: Request, body: TokenizeRequest) -> dict[str, Any]:
     model = _model(request, body.model)
     check_length(model, [body.prompt])
     tokenizer = model.checkpoint.tokenizer
-    if isinstance(tokenizer, BPETokenizer):
-        [ids] = tokenizer.encode_batch([body.prompt], allow_special=True)
-    else:
-        [ids] = tokenizer.encode_batch([body.prompt])
+    special = {"allow_special": True} if isinstance(tokenizer, BPETokenizer) else {}
+    # long texts would stop the streams
+    [ids] = await asyncio.to_thread(tokenizer.encode_batch, [body.prompt], **special)
     ids = [*(tokenizer.prefix_ids if body.add_special_tokens else ()), *ids]
     return {"tokens": ids, "count": len(ids), "max_model_len": model.checkpoint.config.model.context_length}
 
@@ -55,7 +55,7 @@ async def detokenize(request: Request, body: DetokenizeRequest) -> dict[str, str
     """Return the text of tokens."""
     model = _model(request, body.model)
     check_ids(model, body.tokens)
-    return {"prompt": model.checkpoint.tokenizer.decode(body.tokens)}
+    return {"prompt": await asyncio.to_thread(model.checkpoint.tokenizer.decode, body.tokens)}
 
 
 @router.get("/tokenizer_info")

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from groundup.datasets.preferences import JudgedPairsConfig, split_pairs
+from groundup.errors import BadInput
 from groundup.serving.page.requests import VoteBody
 from groundup.serving.page.votes import keep_vote, standings, ties_of
 from groundup.tasks.preferences import preferences
@@ -53,6 +54,31 @@ def test_votes_are_pairs_that_dpo_can_be_trained_on(tmp_path: Path) -> None:
     assert chat.tokenizer.decode(first.chosen).startswith(splits["train"][0]["chosen"])
 
 
+def test_a_vote_has_a_line_of_its_own_and_damage_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "votes.jsonl"
+    keep_vote(file, body(0, 0))
+    file.write_bytes(file.read_bytes().rstrip())  # as some editors leave it
+    keep_vote(file, body(1, 1))
+    assert [row["chosen"] for row in read_jsonl(file)] == ["a b 0", "b a"]
+    for place, line in (
+        (file, '{"chosen": "a", "models": ["a", "b"]}'),
+        (file, '{"chosen_model": null, "rejected_model": "b"}'),
+        (ties_of(file), '{"chosen_model": "a", "rejected_model": "b"}'),
+        (ties_of(file), '{"models": [[], "b"]}'),
+    ):
+        place.write_text(line, encoding="utf-8")
+        with pytest.raises(BadInput, match="vote 1: found no names of two models"):
+            standings(file)
+        place.unlink()
+    (tmp_path / "folder.jsonl").mkdir()
+    for write_or_read in (lambda path: keep_vote(path, body(0, 0)), standings):
+        with pytest.raises(BadInput, match="another --votes FILE"):
+            write_or_read(tmp_path / "folder.jsonl")
+    (tmp_path / "plain").touch()
+    with pytest.raises(BadInput, match="cannot be kept"):
+        keep_vote(tmp_path / "plain/votes.jsonl", body(0, 0))
+
+
 def test_votes_over_http(page: Running) -> None:
     def vote(**changes: Any) -> httpx.Response:
         said = body(1, 1).model_dump() | changes
@@ -62,6 +88,7 @@ def test_votes_over_http(page: Running) -> None:
     assert vote().json()["models"]["instructed"]["won"] == before["won"] + 1
     assert vote(models=["chat", "spam"]).json()["error"]["param"] == "models"
     assert vote(models=["chat"]).status_code == 400
+    assert "of one model" in vote(models=["chat", "chat"]).json()["error"]["message"]
     assert vote(answers=["", "b"]).json()["error"]["param"] == "answers"
     assert vote(better=2).status_code == 400
 

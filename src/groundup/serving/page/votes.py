@@ -5,6 +5,7 @@ say nothing that a model could learn from, so they are kept in a file of their o
 """
 
 import json
+import os
 import threading
 import uuid
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
+from groundup.errors import BadInput
 from groundup.serving.answers import ERRORS
 from groundup.serving.errors import ApiError
 from groundup.serving.models import Model
@@ -41,13 +43,22 @@ async def vote(request: Request, body: VoteBody) -> dict[str, Any]:
         raise ApiError(
             400, "the request or an answer is empty; expected text: vote for a tie", param="answers"
         )
+    if body.models[0] == body.models[1]:
+        raise ApiError(
+            400, "both answers are of one model; expected two models: choose another", param="models"
+        )
     file = _file(request)
+    await run_in_threadpool(standings, file)  # a damaged file is refused before anything is added
     await run_in_threadpool(keep_vote, file, body)
     return {"models": await run_in_threadpool(standings, file)}
 
 
 def keep_vote(file: Path, body: VoteBody) -> None:
-    """Append a vote to the file of pairs, or a tie to the file beside it."""
+    """Append a vote to the file of pairs, or a tie to the file beside it.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
     instruction, _, given = body.prompt.partition("\n\n")  # as `Prompter.dialogue` reads it
     row: dict[str, Any] = {
         "id": uuid.uuid4().hex,
@@ -61,28 +72,61 @@ def keep_vote(file: Path, body: VoteBody) -> None:
         for key, place in (("chosen", body.better), ("rejected", 1 - body.better)):
             row |= {key: body.answers[place], f"{key}_model": body.models[place]}
     line = json.dumps(row, ensure_ascii=False) + "\n"
-    with _one_at_a_time:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(ties_of(file) if body.better is None else file, "a", encoding="utf-8", newline="\n") as out:
-            out.write(line)
+    place = ties_of(file) if body.better is None else file
+    try:
+        with _one_at_a_time:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with open(place, "ab+") as out:
+                size = out.seek(0, os.SEEK_END)
+                out.seek(max(size - 1, 0))
+                begin = (
+                    b"\n" if out.read() not in (b"", b"\n") else b""
+                )  # an editor may have left out the last one
+                out.write(begin + line.encode())
+    except OSError as error:
+        raise BadInput(
+            f"the vote cannot be kept in {place} ({error.strerror}); make it writable, or start the "
+            "server with another --votes FILE."
+        ) from error
 
 
 def standings(file: Path) -> dict[str, dict[str, int]]:
     """Count wins, losses and ties of each model.
 
     Raises:
-        BadInput: a file has a line that is not JSON.
+        BadInput: a file cannot be read, or has a line that is not a vote.
     """
     won, lost, tied = Counter[str](), Counter[str](), Counter[str]()
-    for row in read_jsonl(file) if file.exists() else []:
-        won[row["chosen_model"]] += 1
-        lost[row["rejected_model"]] += 1
-    for row in read_jsonl(ties_of(file)) if ties_of(file).exists() else []:
-        tied.update(row["models"])
+    for winner, loser in _names(file, tied=False):
+        won[winner] += 1
+        lost[loser] += 1
+    for names in _names(ties_of(file), tied=True):
+        tied.update(names)
     return {
         name: {"won": won[name], "lost": lost[name], "tied": tied[name]}
         for name in sorted({*won, *lost, *tied})
     }
+
+
+def _names(file: Path, *, tied: bool) -> list[list[str]]:
+    """Read the names of the two models of each vote."""
+    try:
+        rows = read_jsonl(file) if file.exists() else []
+    except OSError as error:
+        raise BadInput(
+            f"the votes in {file} cannot be read ({error.strerror}); expected a file of votes: make it readable, or "
+            "start the server with another --votes FILE."
+        ) from error
+    found = []
+    for number, row in enumerate(rows, start=1):
+        names = row.get("models") if tied else [row.get("chosen_model"), row.get("rejected_model")]
+        if not (isinstance(names, list) and len(names) == 2 and all(isinstance(name, str) for name in names)):
+            raise BadInput(
+                f"{file}, vote {number}: found no names of two models; expected a vote of the page: remove it, or "
+                "start the server with another --votes FILE."
+            )
+        found.append(names)
+    return found
 
 
 def ties_of(file: Path) -> Path:

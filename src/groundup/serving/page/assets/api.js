@@ -1,11 +1,12 @@
 // Requests to the server, which is the one that has sent this page.
 
 const KEY = "groundup-key";
+const BROKEN = "The server has ended before the answer was complete. Is `groundup serve` still running?";
 let key = sessionStorage.getItem(KEY);
 
 async function send(path, body, signal) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  if (key) headers.Authorization = `Bearer ${key}`;
+  if (key) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}`; // as bytes
   let response;
   try {
     response = await fetch(path, {
@@ -40,8 +41,10 @@ export async function* events(path, body, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+    const { value, done } = await reader.read().catch((problem) => {
+      throw problem.name === "AbortError" ? problem : new Error(BROKEN);
+    });
+    if (done) throw new Error(BROKEN);
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
     for (const part of parts) {

@@ -54,7 +54,7 @@ function fillModels(section, overview) {
     if (!models.length) lacks(section, otherwise);
     else if (models.length < selects.length) {
       lacks(section, "A comparison needs two models that answer. Start the server with both, as in " +
-        "`groundup serve data/models/instructions data/transfer/models/dpo` (`make transfer` trains the second).");
+        "`groundup serve data/models/instructions smollm2-135m`, which fetches the second at its first use.");
     }
   }
 }

@@ -86,7 +86,7 @@ export function setUpChat(section, overview) {
         stop.hidden = true;
         send.disabled = false;
         list.removeAttribute("aria-busy");
-        draw();
+        if (!$(list, "textarea")) draw(); // else a message is being edited
         showTemplate();
         if (document.activeElement === document.body) box.focus();
       }

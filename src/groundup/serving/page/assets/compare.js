@@ -50,19 +50,21 @@ export function setUpCompare(section, overview) {
 
   async function vote(better) {
     enable(false);
+    const mine = asked;
     try {
-      const { models } = await ask("/inspect/votes", { ...asked, better });
+      const { models } = await ask("/inspect/votes", { ...mine, better });
+      show({ models });
+      if (mine !== asked) return; // the cards are those of the next comparison, whose models stay hidden
       cards.forEach((card, place) => {
-        $(card, ".name").textContent = asked.models[place];
+        $(card, ".name").textContent = mine.models[place];
         card.classList.toggle("won", place === better);
       });
-      revealed.textContent = better === null ? `A tie between ${asked.models.join(" and ")}.`
-        : `You prefer ${asked.models[better]} to ${asked.models[1 - better]}.`;
-      show({ models });
+      revealed.textContent = better === null ? `A tie between ${mine.models.join(" and ")}.`
+        : `You prefer ${mine.models[better]} to ${mine.models[1 - better]}.`;
     } catch (problem) {
       error.textContent = problem.message;
       error.hidden = false;
-      enable(true);
+      if (mine === asked) enable(true);
     }
   }
 

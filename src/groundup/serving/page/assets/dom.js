@@ -27,7 +27,9 @@ export function announce(text) {
 
 /** The text of a token with its invisible characters made visible; empty tokens too. */
 export function visible(text) {
-  return text === "" ? "∅" : text.replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+  return text === "" ? "∅" : text.replaceAll("\n", "⏎").replaceAll("\t", "⇥")
+    // control characters and those that change the direction of text, among others
+    .replace(/[\p{Cc}\p{Cf}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
 
 /** A token in a table or a list, where a space at its edge must be seen. */
