@@ -50,7 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         in_clone = "clone" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("clone" if in_clone else item.path.relative_to(ROOT).as_posix()))
+        item.add_marker(
+            pytest.mark.xdist_group("clone" if in_clone else item.path.relative_to(ROOT).as_posix())
+        )
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

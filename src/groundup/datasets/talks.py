@@ -36,48 +36,112 @@ class RehearsalTextsConfig:
     """Number of questions answered at once."""
 
 
-THINGS = (
-    "rivers", "mountains", "volcanoes", "deserts", "forests", "islands", "clouds", "storms", "stars", "the moon",
-    "horses", "owls", "whales", "ants", "butterflies", "penguins", "elephants", "sharks", "frogs", "bears",
-    "bread", "cheese", "rice", "coffee", "chocolate", "apples", "soup", "salt", "honey", "potatoes",
-    "trains", "bridges", "ships", "bicycles", "aeroplanes", "clocks", "books", "mirrors", "cameras", "telephones",
-    "music", "football", "painting", "dancing", "chess", "gardening", "cooking", "reading", "swimming", "writing",
-)  # fmt: skip
-OPENINGS = (
+# kind of thing -> the things, and questions about them that have a short answer, as most tasks do
+KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "animals": (
+        (
+            "horses",
+            "owls",
+            "whales",
+            "ants",
+            "butterflies",
+            "penguins",
+            "elephants",
+            "sharks",
+            "frogs",
+            "bears",
+        ),
+        ("Where do {} live?", "What do {} eat?", "How old can {} become?", "How many kinds of {} are there?"),
+    ),
+    "food": (
+        ("bread", "cheese", "rice", "coffee", "chocolate", "soup", "salt", "honey", "butter", "sugar"),
+        (
+            "Where does {} come from?",
+            "Which country is known for {}?",
+            "What is {} made of?",
+            "Is {} healthy?",
+        ),
+    ),
+    "inventions": (
+        (
+            "trains",
+            "bridges",
+            "ships",
+            "bicycles",
+            "aeroplanes",
+            "clocks",
+            "books",
+            "mirrors",
+            "cameras",
+            "telephones",
+        ),
+        ("Who invented {}?", "When were {} invented?", "What are {} used for?", "How much do {} cost?"),
+    ),
+    "nature": (
+        (
+            "rivers",
+            "mountains",
+            "volcanoes",
+            "deserts",
+            "forests",
+            "islands",
+            "clouds",
+            "storms",
+            "stars",
+            "lakes",
+        ),
+        (
+            "Where are the largest {}?",
+            "What are {} made of?",
+            "How do {} come about?",
+            "How many {} are there?",
+        ),
+    ),
+    "activities": (
+        (
+            "music",
+            "football",
+            "painting",
+            "dancing",
+            "chess",
+            "gardening",
+            "cooking",
+            "reading",
+            "swimming",
+            "writing",
+        ),
+        (
+            "How many people does {} take?",
+            "What do I need for {}?",
+            "Who is famous for {}?",
+            "Is {} difficult?",
+        ),
+    ),
+}
+OPENINGS = (  # questions about anything, with longer answers
     "What can you tell me about {}?",
-    "Why do people like {}?",
     "Tell me something surprising about {}.",
-    "What should a child know about {}?",
     "Can you explain {} to me in a few words?",
-    "I would like to learn more about {}. Where do I start?",
     "Write two sentences about {}.",
-    "What is the best thing about {}?",
-    "Do you like {}?",
-    "Where would I find out about {}?",
-    "My friend talks about {} all the time. What should I ask her?",
-    "Write a short poem about {}.",
 )
-FOLLOW_UPS = (
-    "And what about {}?",
+FOLLOW_UPS = (  # the first ones are about another thing of the same kind
     "And {}?",
-    "What do they have to do with {}?",
+    "And what about {}?",
     "Is it the same with {}?",
     "Can you say that in other words?",
     "Why is that?",
-    "Can you give me an example?",
     "Thank you! What else should I know?",
-    "Is that really true?",
-    "How would you explain that to a friend?",
 )
 
 
 def openings(count: int, seed: int) -> list[tuple[str, str]]:
     """Return `count` pairs of a question and the one that follows it; pairs repeat only once all have occurred."""
     pairs = [
-        (first.format(thing), then.format(THINGS[(n + shift) % len(THINGS)]))
+        (first.format(thing), then.format(things[(n + shift) % len(things)]))
+        for things, questions in KINDS.values()
         for shift, then in enumerate(FOLLOW_UPS, start=1)
-        for n, thing in enumerate(THINGS)
-        for first in OPENINGS
+        for n, thing in enumerate(things)
+        for first in (*questions, *OPENINGS)
     ]
     order = np.random.default_rng(seed).permutation(len(pairs))
     return [pairs[order[i % len(pairs)]] for i in range(count)]
