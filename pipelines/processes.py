@@ -7,7 +7,6 @@ to the network. On several machines, torchrun is started by hand: see docs/distr
 
 import ctypes
 import json
-import logging
 import os
 import signal
 import socket
@@ -71,15 +70,14 @@ def start(processes: int, threads: int, stage: str, words: list[str]) -> None:
             f"slower; lower compute.threads or compute.processes.",
             file=sys.stderr,
         )
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         _prepare_environment(Path(folder), threads)
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.run import parse_args, run
+
         meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={folder}/agents", "--rdzv-conf=store_type=file"]
-        options = [*meeting, "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", "--log-dir", folder]
+        options = [*meeting, "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", f"--log-dir={folder}"]
         try:
             run(parse_args([*options, "-m", "pipelines.run", stage, *words]))
         except SignalException as error:
@@ -95,7 +93,7 @@ def start(processes: int, threads: int, stage: str, words: list[str]) -> None:
 
 
 def _prepare_environment(folder: Path, threads: int) -> None:
-    """Set the variables that the processes inherit."""
+    """Set the variables that the processes inherit, and those that torchrun's modules read when they are imported."""
     loopback = next(
         name
         for name, addresses in psutil.net_if_addrs().items()
@@ -108,7 +106,7 @@ def _prepare_environment(folder: Path, threads: int) -> None:
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # torchrun would listen for the processes at a port
         "OMP_NUM_THREADS": str(threads),
         "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
-        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torchrun's own messages, of many lines
+        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torchrun's own messages have many lines
     }
 
 
