@@ -21,7 +21,7 @@ import psutil
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
-from groundup.training.runtime import RANKS, started_ranks
+from groundup.training.runtime import MEETING_FILE, RANKS, started_ranks
 from pipelines.params import PIPELINES
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -100,7 +100,7 @@ def _prepare_environment(folder: Path, threads: int) -> None:
         if any(a.family == socket.AF_INET and a.address == "127.0.0.1" for a in addresses)
     )
     os.environ |= {
-        "GROUNDUP_MEETING_FILE": str(folder / "processes"),
+        MEETING_FILE: str(folder / "processes"),
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # torchrun would listen for the processes at a port

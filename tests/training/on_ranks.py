@@ -17,8 +17,9 @@ from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.counted import count_contexts, counted_batches, counted_lm
 from groundup.training.loop import fit
 from groundup.training.objectives import Batch, causal_lm
-from groundup.training.ranks import MEETING_FILE, joined, ranks_of_training
+from groundup.training.ranks import joined, ranks_of_training
 from groundup.training.resume import Resume
+from groundup.training.runtime import MEETING_FILE
 from tests.tiny import ADAMW, CPU, MUON, training_config
 from tests.training.toy import Interrupted, batches_of, new_model, stream
 
