@@ -7,7 +7,6 @@ to the network. On several machines, torchrun is started by hand: see docs/distr
 
 import ctypes
 import json
-import logging
 import os
 import signal
 import socket
@@ -22,7 +21,7 @@ import psutil
 
 from groundup.errors import BadInput
 from groundup.training.config import ComputeConfig
-from groundup.training.runtime import RANKS, started_ranks
+from groundup.training.runtime import MEETING_FILE, RANKS, started_ranks
 from pipelines.params import PIPELINES
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -71,15 +70,14 @@ def start(processes: int, threads: int, stage: str, words: list[str]) -> None:
             f"slower; lower compute.threads or compute.processes.",
             file=sys.stderr,
         )
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         _prepare_environment(Path(folder), threads)
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.run import parse_args, run
+
         meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={folder}/agents", "--rdzv-conf=store_type=file"]
-        options = [*meeting, "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", "--log-dir", folder]
+        options = [*meeting, "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", f"--log-dir={folder}"]
         try:
             run(parse_args([*options, "-m", "pipelines.run", stage, *words]))
         except SignalException as error:
@@ -95,20 +93,20 @@ def start(processes: int, threads: int, stage: str, words: list[str]) -> None:
 
 
 def _prepare_environment(folder: Path, threads: int) -> None:
-    """Set the variables that the processes inherit."""
+    """Set the variables that the processes inherit, and those that torchrun's modules read when they are imported."""
     loopback = next(
         name
         for name, addresses in psutil.net_if_addrs().items()
         if any(a.family == socket.AF_INET and a.address == "127.0.0.1" for a in addresses)
     )
     os.environ |= {
-        "GROUNDUP_MEETING_FILE": str(folder / "processes"),
+        MEETING_FILE: str(folder / "processes"),
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # torchrun would listen for the processes at a port
         "OMP_NUM_THREADS": str(threads),
         "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
-        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torchrun's own messages, of many lines
+        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torchrun's own messages have many lines
     }
 
 

@@ -17,14 +17,16 @@ from groundup.training.config import ComputeConfig, TrainingConfig
 from groundup.training.counted import count_contexts, counted_batches, counted_lm
 from groundup.training.loop import fit
 from groundup.training.objectives import Batch, causal_lm
-from groundup.training.ranks import MEETING_FILE, joined, ranks_of_training
+from groundup.training.ranks import joined, ranks_of_training
 from groundup.training.resume import Resume
+from groundup.training.runtime import MEETING_FILE
 from tests.tiny import ADAMW, CPU, MUON, training_config
 from tests.training.toy import Interrupted, batches_of, new_model, stream
 
-STOP = 7  # the step in which a training is interrupted; a state is saved after every second one
+STEPS, STOP = 8, 5  # the step in which a training is interrupted; a state is saved after every second one
 # With more iterations, Muon would enlarge the rounding errors of directions in which a gradient hardly points.
 CONFIG = training_config(
+    max_steps=STEPS,
     batch_size=5,
     grad_accum_steps=2,
     eval_interval=3,

@@ -174,7 +174,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """Apply the layer to the residual stream: x (B, T, C) -> (B, T, C)."""
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._apply_layer, x, context, use_reentrant=False)  # type: ignore[no-any-return]
+            result: Tensor = checkpoint(self._apply_layer, x, context, use_reentrant=False)
+            return result
         return self._apply_layer(x, context)
 
     def _apply_layer(self, x: Tensor, context: AttentionContext) -> Tensor:

@@ -22,10 +22,11 @@ from groundup.training.batching import Batches, window_batches
 from groundup.training.config import ComputeConfig, ObjectivesConfig
 from groundup.training.curves import write_curve
 from groundup.training.devices import pick_device
-from groundup.training.loop import Log, Objective, fit
+from groundup.training.loop import Log, fit
 from groundup.training.objectives import IGNORE_INDEX, causal_lm, masked_lm
 from groundup.training.resume import Resume
 from groundup.training.shards import SPLITS, open_shard
+from groundup.training.spreading import Objective
 
 OBJECTIVES = ("causal", "masked")
 Stream = NDArray[np.unsignedinteger[Any]]  # token ids (N,)

@@ -15,10 +15,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.training.runtime import started_ranks
+from groundup.training.runtime import MEETING_FILE, started_ranks
 
-# Environment variable: the file that the processes of one machine meet in, instead of at a port
-MEETING_FILE = "GROUNDUP_MEETING_FILE"
 # The other ranks wait while rank 0 evaluates or writes. torchrun, not this limit, notices that a process has died.
 PATIENCE = timedelta(hours=6)
 

@@ -111,8 +111,9 @@ class Resume:
         best, scalars = state.best_weights, {k: v for k, v in vars(state).items() if k != "best_weights"}
         groups = shared_state.groups_of(optimizers, names)
         record = {"fingerprint": self.fingerprint, "state": scalars, "groups": groups}
-        with atomic_path(path) if ranks_of_training()[0] == 0 else contextlib.nullcontext() as temporary:
-            if temporary is not None:
+        is_first = ranks_of_training()[0] == 0
+        with atomic_path(path) if is_first else contextlib.nullcontext(path) as temporary:
+            if is_first:
                 temporary.mkdir()
             shared_state.write_folder(of_first(temporary), record, weights, optimizers, names, best)
         return path

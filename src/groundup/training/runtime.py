@@ -9,6 +9,8 @@ import sys
 
 # Environment variables that torchrun sets
 RANK, RANKS, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+# Environment variable with the file in which the processes of one machine meet, instead of at a port
+MEETING_FILE = "GROUNDUP_MEETING_FILE"
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 

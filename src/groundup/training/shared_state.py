@@ -4,6 +4,7 @@ torch.distributed.checkpoint writes it: each rank its own parts of the tensors, 
 cannot run code. The file state.json has everything else, and the digests of the other files.
 """
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import file_digest
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.files import read_json, write_json
+from groundup.files import read_json, write_text
 from groundup.training.ranks import ranks_of_training
 
 STATE = "state.json"
@@ -37,18 +38,21 @@ def write_folder(
         names: the name of each trained weight.
         best: the weights of the best evaluation, empty if there is none.
     """
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     slots = dict(_slots(optimizers, names))
     tensors = {f"model/{name}": tensor for name, tensor in weights.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
     tensors |= {name: value for name, value in slots.items() if isinstance(value, Tensor)}
     numbers = {name: value for name, value in slots.items() if not isinstance(value, Tensor)}
-    dcp.save(dict(tensors), storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    save(dict(tensors), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
     if ranks_of_training()[0] == 0:
         shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
         files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-        write_json(folder / STATE, {**record, "slots": numbers, "tensors": shapes, "files": files})
+        # not sorted: the columns of a curve have the order of the rows in it
+        text = json.dumps({**record, "slots": numbers, "tensors": shapes, "files": files})
+        write_text(folder / STATE, text)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -76,7 +80,8 @@ def read_tensors(
     Returns:
         The weights of the best evaluation, whole.
     """
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     def place(name: str) -> Tensor:
         """Return a tensor to read into: of a weight or its slots, divided like the weight."""
@@ -92,8 +97,8 @@ def read_tensors(
     tensors = {name: place(name) for name in record["tensors"]}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as intended, with one rank
-        reader = dcp.HuggingFaceStorageReader(str(folder))
-        dcp.load(tensors, storage_reader=reader, no_dist=ranks_of_training()[1] == 1)
+        reader = HuggingFaceStorageReader(str(folder))
+        load(tensors, storage_reader=reader, no_dist=ranks_of_training()[1] == 1)
     slots = {**record["slots"], **tensors}
     for number, optimizer in enumerate(optimizers):
         groups = optimizer.state_dict()["param_groups"]

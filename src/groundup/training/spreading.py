@@ -59,7 +59,8 @@ class SpreadModel:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
         self.trained = deepcopy(model) if self.is_divided else model
-        self.step: Any = Step(torch.compile(self.trained) if compute.compile else self.trained, objective)
+        runnable: Any = torch.compile(self.trained) if compute.compile else self.trained
+        self.step: Any = Step(runnable, objective)
         if self.is_divided:
             _divide(self.step, self.device, self.ranks)
             model.to("cpu")  # until the next evaluation
@@ -82,7 +83,8 @@ class SpreadModel:
         """
         if self.ranks == 1 or self.is_divided or last:
             return nullcontext()
-        return self.step.no_sync()  # type: ignore[no-any-return]
+        unsummed: AbstractContextManager[None] = self.step.no_sync()
+        return unsummed
 
     @contextmanager
     def whole(self) -> Iterator[nn.Module]:
