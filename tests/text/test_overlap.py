@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.text import overlap as contamination
-from groundup.text.overlap import TextIndex, find_contamination, linked_groups, ngrams, normalise
+from groundup.text.overlap import (
+    TextIndex,
+    find_contamination,
+    joined,
+    linked_groups,
+    ngrams,
+    normalise,
+    without_digits,
+)
 
 LONG = "please send the small green parcel to my aunt in leeds before friday at noon thanks"
 
@@ -38,6 +46,13 @@ def test_the_ascii_shortcut_equals_the_general_way(text, keep_digits):
     folded = text.casefold()
     words = contamination._WORD.findall(folded if keep_digits else contamination._DIGIT.sub("0", folded))
     assert normalise(text, keep_digits=keep_digits) == (" ".join(words) or "".join(text.casefold().split()))
+
+
+@given(st.lists(st.text(st.sampled_from("aB1٣ ①_-\u0301é\n."), max_size=5), max_size=4))
+def test_lines_and_digits_may_be_normalised_apart(lines):
+    parts = [normalise(line, keep_digits=True) for line in lines]
+    assert joined(parts) == normalise("\n".join(lines), keep_digits=True)
+    assert without_digits(joined(parts)) == normalise("\n".join(lines))
 
 
 def test_keep_digits_distinguishes_sums():

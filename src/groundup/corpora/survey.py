@@ -14,7 +14,7 @@ from groundup.datasets.corpus import CorpusConfig, clean, size_of, unit_hash
 from groundup.errors import BadInput
 from groundup.text import minhash, runs
 from groundup.text.documents import Document, text_of
-from groundup.text.overlap import N, WordNumbers, normalise, normalise_key, window_hashes
+from groundup.text.overlap import N, WordNumbers, joined, normalise, window_hashes, without_digits
 from groundup.text.runs import SortedRun, save, write_run
 from groundup.text.shards import Part, read_part
 
@@ -78,21 +78,17 @@ class Surveyor:
         near = Signer(self, part, found) if self.config.near_duplicates and not self.keep_digits else None
         notes, n_documents, vocabulary = [np.empty(0, NOTE)], 0, WordNumbers()
         for batch in self._batches(part, found):
-            both = [normalise_key(text_of(document["messages"])) for document in batch]
-            notes.append(self._notes(batch, *zip(*both, strict=True)))
-            normal = [words for _, words in both] if not self.keep_digits else [key for key, _ in both]
-            hashes, owners = window_hashes(normal, N, vocabulary)
+            lines = [[normalise(m, keep_digits=True) for m in document["messages"]] for document in batch]
+            keys = [joined(of_one) for of_one in lines]
+            words = [without_digits(key) for key in keys]
+            notes.append(self._notes(batch, keys, words))
+            hashes, owners = window_hashes(keys if self.keep_digits else words, N, vocabulary)
             windows.add(hashes, owners + n_documents)
-            several = [document["messages"] for document in batch if len(document["messages"]) > 1]
-            owners = np.repeat(
-                [i for i, document in enumerate(batch) if len(document["messages"]) > 1], [*map(len, several)]
-            )
-            parts = [
-                normalise(message, keep_digits=self.keep_digits) for of_one in several for message in of_one
-            ]
-            messages.add(digests(parts)[:, 0], owners + n_documents)
+            several = [(i, line) for i, of_one in enumerate(lines) if len(of_one) > 1 for line in of_one]
+            texts = [line if self.keep_digits else without_digits(line) for _, line in several]
+            messages.add(digests(texts)[:, 0], np.array([i for i, _ in several], np.int64) + n_documents)
             if near:
-                near.add([key for key, _ in both], n_documents, vocabulary)
+                near.add(keys, n_documents, vocabulary)
             n_documents += len(batch)
             if len(vocabulary) > FORGET:
                 vocabulary.clear()

@@ -48,12 +48,14 @@ def normalise(text: str, *, keep_digits: bool = False) -> str:
     return " ".join(words) if words else "".join(text.split())
 
 
-def normalise_key(text: str) -> tuple[str, str]:
-    """Return the normalised text with its digits, and without them, faster than two calls of `normalise`."""
-    key = normalise(text, keep_digits=True)
-    if key.isascii():
-        return key, key.translate(_ZEROS)
-    return key, _DIGIT.sub("0", key)
+def without_digits(key: str) -> str:
+    """Return what `normalise` gives, from what it gives with `keep_digits`."""
+    return key.translate(_ZEROS) if key.isascii() else _DIGIT.sub("0", key)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Return the normalised text of some lines from the normalised lines."""
+    return " ".join(part for part in parts if part[:1].isalnum()) or "".join(parts)
 
 
 def ngrams(text: str, n: int = N, *, keep_digits: bool = False) -> set[str]:
