@@ -43,45 +43,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let pytest-xdist run each file in one process, and all tests of the clone in one."""
+    in_clone = "clone" in getattr(item, "fixturenames", ())
+    group = "clone" if in_clone else item.path.relative_to(ROOT).as_posix()
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, run each file in one of them, all tests of the clone in one, and the slow ones first."""
-    if not config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        in_clone = "clone" in getattr(item, "fixturenames", ())
-        item.add_marker(
-            pytest.mark.xdist_group("clone" if in_clone else item.path.relative_to(ROOT).as_posix())
-        )
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-@pytest.fixture(scope="session")
-def dask_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a Dask cluster with two workers on this machine."""
-    with local_dask(tmp_path_factory.mktemp("dask")) as cluster:
-        yield cluster.scheduler_address
-
-
-@pytest.fixture
-def own_dask(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Return a function that starts a Dask cluster for one test; it takes the number of workers."""
-    with ExitStack() as stack:
-        yield lambda n_workers=2: stack.enter_context(local_dask(tmp_path / "dask", n_workers))
-
-
-def local_dask(folder: Path, n_workers: int = 2) -> Any:
-    """Start a Dask cluster on the loopback interface."""
-    from distributed import LocalCluster
-
-    return LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        local_directory=str(folder),
-        silence_logs=logging.CRITICAL,
-    )
+    """With several processes, start the slow tests first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
