@@ -320,3 +320,49 @@ def test_a_missing_adapter_is_named(tokenizer: BPETokenizer, tmp_path: Path) -> 
     save_file(weights, tmp_path / "adapted/model.safetensors")
     with pytest.raises(BadInput, match=r"missing h\.0\.attn\.c_attn\.lora_a"):
         load_checkpoint(tmp_path / "adapted")
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"n_layer": 10**9}, "tensors for the 1000000000 layers"),
+        ({"n_embd": 10**9}, "weights do not match"),
+        ({"ngram_rows": 10**12}, "weights do not match"),
+    ],
+)
+def test_refuses_a_config_of_huge_size_before_it_takes_memory(
+    folder: Path, size: dict[str, int], message: str
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] |= size
+    (folder / "config.json").write_text(json.dumps(config))
+    before = torch.get_rng_state()
+    with pytest.raises(BadInput, match=message):
+        load_checkpoint(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_refuses_a_base_that_leads_back(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    weights = fingerprint(folder / "model.safetensors")
+    for one, base in (("model", "../other"), ("other", "../model")):
+        config = json.loads((tmp_path / one / "config.json").read_text())
+        config["base"] = {"folder": base, "weights": weights}
+        (tmp_path / one / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="leads back to itself"):
+        load_checkpoint(folder)
+
+
+def test_refuses_an_adapter_of_huge_rank_before_it_takes_memory(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "base", decoder(tokenizer, "gpt2"), tokenizer)
+    model, lora = load_checkpoint(tmp_path / "base").model, LoRAConfig(2, 4.0, 0.0, ("c_attn",))
+    add_adapters(model, lora)
+    save_checkpoint(tmp_path / "lora", model, tokenizer, base=tmp_path / "base", lora=lora)
+    assert load_checkpoint(tmp_path / "lora").config.lora == lora
+    config = json.loads((tmp_path / "lora" / "config.json").read_text())
+    config["lora"]["rank"] = 10**12
+    (tmp_path / "lora" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="no adapter of the rank 1000000000000"):
+        load_checkpoint(tmp_path / "lora")

@@ -31,7 +31,7 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
-from groundup.nn.weights import keep_tokens, mismatches, shapes_of
+from groundup.nn.weights import Shape, keep_tokens, mismatches, on_meta, shapes_of
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
@@ -197,18 +197,7 @@ def load_checkpoint(
             or of another shape, or the tokenizer or the base is not the one of the training.
     """
     folder = Path(folder)
-    for name in ("config.json", WEIGHTS, "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise BadInput(
-                f"{folder} has no {name}; expected a checkpoint folder written by groundup: {_restore(folder)}."
-            )
-    try:
-        config = TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
-    except ValidationError as error:
-        raise BadInput(
-            f"{folder}/config.json does not describe a checkpoint of this version of groundup: {describe(error)}; "
-            f"train or import the model again."
-        ) from error
+    config = _read_config(folder)
     if kind is not None and config.kind != kind:
         raise BadInput(f"{folder} holds {TITLES[config.kind]}; expected {TITLES[kind]}: give another folder.")
     tokenizer = load_tokenizer(folder / "tokenizer.json")
@@ -217,7 +206,11 @@ def load_checkpoint(
             f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint[:12]}; the model was trained with "
             f"{config.tokenizer[:12]}: {_restore(folder)}."
         )
-    model = _build(config) if config.base is None else _build_on(config.base, config, folder, base)
+    if config.base is None:
+        _require_size(config, folder)
+        model = _build(config)
+    else:
+        model = _build_on(config.base, config, folder, base)
     load_weights(model, folder / WEIGHTS, partial=config.base is not None)
     merge_and_unload(model)
     model.requires_grad_(True)  # add_adapters has frozen the base
@@ -226,6 +219,55 @@ def load_checkpoint(
     if trunk.config.vocab_size > tokenizer.vocab_size:
         keep_tokens(trunk, tokenizer.vocab_size)
     return Checkpoint(model.to(device).eval(), tokenizer, replace(config, model=trunk.config))
+
+
+def _read_config(folder: Path) -> CheckpointConfig:
+    for name in ("config.json", WEIGHTS, "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise BadInput(
+                f"{folder} has no {name}; expected a checkpoint folder written by groundup: {_restore(folder)}."
+            )
+    try:
+        return TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
+    except ValidationError as error:
+        raise BadInput(
+            f"{folder}/config.json does not describe a checkpoint of this version of groundup: {describe(error)}; "
+            f"train or import the model again."
+        ) from error
+
+
+def _require_size(config: CheckpointConfig, folder: Path) -> None:
+    """Raise BadInput if the weights do not fit the config, before memory is taken for what the config names."""
+    found = _shapes(folder / WEIGHTS)
+    if config.model.n_layer + config.model.n_encoder_layer > len(found):  # so many layers could take forever
+        raise BadInput(
+            f"{folder} has {len(found)} tensors for the {config.model.n_layer} layers of its config; expected more "
+            f"tensors: {_restore(folder)}."
+        )
+    _compare(on_meta(lambda: _build(config)), found, folder, partial=False)
+
+
+def _shapes(file: Path) -> dict[str, Shape]:
+    """Return the shapes of the tensors of a safetensors file: name -> shape."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BadInput(f"{file} is damaged ({error}); {_restore(file.parent)}.") from error
+
+
+def _compare(model: nn.Module, found: Mapping[str, Shape], folder: Path, partial: bool) -> None:
+    """Raise BadInput if the tensors `found` in a folder are not those of the model; `partial` as in `load_weights`."""
+    tied = tied_names(model)
+    wanted = {
+        name: shape
+        for name, shape in shapes_of(model.state_dict()).items()
+        if name in found or not (name in tied or (partial and not name.endswith(ADDED)))
+    }
+    if problems := mismatches(wanted, found):
+        raise BadInput(
+            f"{folder}: the weights do not match the model's config: {'; '.join(problems)}; {_restore(folder)}."
+        )
 
 
 def _build(config: CheckpointConfig) -> nn.Module:
@@ -251,6 +293,7 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
             f"{folder} was trained on a model with fingerprint {base.weights[:12]}; {place} holds {found[:12]}: "
             f"{_restore_base(place, folder)}."
         )
+    _require_end(folder, place)
     trunk = load_checkpoint(place).model
     # older checkpoints count the padding rows of the token table, which are now dropped
     if trunk.config != replace(
@@ -261,11 +304,32 @@ def _build_on(base: Base, config: CheckpointConfig, folder: Path, given: Path | 
             f"{_restore_base(place, folder)}."
         )
     if config.lora is not None:
+        shapes = _shapes(folder / WEIGHTS).items()
+        if not any(config.lora.rank in shape for name, shape in shapes if name.endswith(ADAPTER)):
+            raise BadInput(
+                f"{folder} has no adapter of the rank {config.lora.rank} of its config; expected one: "
+                f"{_restore(folder)}."
+            )
         add_adapters(trunk, config.lora)
     return (
         SequenceClassifier(trunk, len(config.labels), config.pooling)
         if config.kind == "classifier"
         else trunk
+    )
+
+
+def _require_end(folder: Path, place: Path) -> None:
+    """Raise BadInput if the bases of a checkpoint, of which `place` is the first, lead back to one of them."""
+    seen, base = {folder.resolve()}, place
+    while base.resolve() not in seen:
+        seen.add(base.resolve())
+        below = _read_config(base).base
+        if below is None:
+            return
+        base = Path(os.path.normpath(base / below.folder))
+    raise BadInput(
+        f"{folder} was trained on {base}, by its config, which leads back to itself; expected a base that is complete: "
+        f"{_restore(folder)}."
     )
 
 
@@ -288,24 +352,12 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
         BadInput: the file is damaged, or tensors are missing, unexpected or of another shape; the message
             names each.
     """
+    found, own = _shapes(file), model.state_dict()
+    _compare(model, found, file.parent, partial)
     try:
-        with safe_open(file, framework="pt") as opened:
-            found = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-            own, tied = model.state_dict(), tied_names(model)
-            wanted = {
-                name: shape
-                for name, shape in shapes_of(own).items()
-                if name in found or not (name in tied or (partial and not name.endswith(ADDED)))
-            }
-            problems = mismatches(wanted, found)
-            if problems:
-                raise BadInput(
-                    f"{file.parent}: the weights do not match the model's config: {'; '.join(problems)}; "
-                    f"{_restore(file.parent)}."
-                )
-            with torch.no_grad():
-                for name in found:
-                    own[name].copy_(opened.get_tensor(name))
+        with safe_open(file, framework="pt") as opened, torch.no_grad():
+            for name in found:
+                own[name].copy_(opened.get_tensor(name))
     except SafetensorError as error:
         raise BadInput(f"{file} is damaged ({error}); {_restore(file.parent)}.") from error
 

@@ -475,3 +475,25 @@ def test_score_prints_what_the_library_measures(folders: dict[str, Path], tmp_pa
     for more, sentence in (([], "standard input is empty"), (["nowhere"], "nowhere cannot be read")):
         error = CliRunner().invoke(app, ["score", "--model", str(folders["pretrained"]), *more]).exception
         assert isinstance(error, BadInput) and sentence in str(error)
+
+
+@torch.no_grad()
+def test_escape_sequences_are_shown_and_not_executed(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In prompts, answers of a model whose most likely token is always ESC, messages, file names and errors."""
+    found = load_checkpoint(folders["pretrained"])
+    [escape] = found.tokenizer.encode("\x1b")
+    found.model.ln_f.weight.zero_()
+    found.model.ln_f.bias.copy_(100 * found.model.wte.weight[escape])
+    save_checkpoint(tmp_path / "model", found.model, found.tokenizer, prompt_style="alpaca_short")
+    chosen, red = ("--model", str(tmp_path / "model"), "--temperature", "0"), "\x1b[31m"
+    options = (*chosen, "--max-new-tokens", "2")
+    assert run("generate", f"{red}tea\u00a0\t", *options) == "\\x1b[31mtea\u00a0\t\\x1b\\x1b\n"
+    assert run("chat", *options, stdin="tea\n\n") == "\\x1b\\x1b\n"
+    assert "\\x1b[31m" in run("classify", red, "--model", str(folders["spam"]))
+    (tmp_path / red).write_text("tea")
+    assert run("score", str(tmp_path / red), *chosen[:2]).endswith("\\x1b[31m\n")
+    monkeypatch.setattr(sys, "argv", ["groundup", "score", f"nowhere{red}"])
+    with pytest.raises(SystemExit, match=r"^error: nowhere\\x1b\[31m cannot be read"):
+        cli.main()

@@ -2,13 +2,14 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from groundup.cli.main import app
+from groundup.cli.main import app, main
 from groundup.errors import BadInput
 from groundup.tracking import connect, registry
 from tests.campaigns.ledger import add_model
@@ -121,6 +122,17 @@ def test_mistakes_are_one_sentence(project: Any, tmp_path: Path, monkeypatch: py
     assert f"there is no MLflow store at {tmp_path / 'mlflow.db'}; expected" in refused("models")
     assert not (tmp_path / "mlflow.db").exists()
     assert registry.champion(project, name) is None
+
+
+def test_the_extra_is_named_where_there_is_neither_mlflow_nor_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    for arguments in (["models"], ["promote", "groundup-spam"], ["rollback", "groundup-spam"]):
+        monkeypatch.setattr(sys, "argv", ["groundup", *arguments])
+        with pytest.raises(SystemExit, match=r"the package mlflow, .*pip install 'groundup\[pipeline\]'"):
+            main()
 
 
 def test_help_shows_examples() -> None:

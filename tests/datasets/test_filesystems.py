@@ -118,5 +118,5 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: p
         return load(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(BadInput, match="gs:// needs the package gcsfs; pip install gcsfs"):
+    with pytest.raises(BadInput, match="gs:// needs a package that is not installed; pip install 'gcsfs'"):
         get(tmp_path, "gs://own/talk.jsonl")

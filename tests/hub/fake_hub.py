@@ -25,6 +25,7 @@ class FakeHub:
         requests: method and path of every request, with its Range.
         breaks: file name -> number of bytes after which the connection breaks, once.
         down: answer every request with HTTP 503.
+        html: answer every request with a page.
     """
 
     url: str
@@ -34,6 +35,7 @@ class FakeHub:
     requests: list[str] = field(default_factory=list)
     breaks: dict[str, int] = field(default_factory=dict)
     down: bool = False
+    html: bool = False
 
     def files(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
@@ -52,6 +54,8 @@ def fake_hub(folder: Path) -> Iterator[FakeHub]:
             hub.requests.append(f"{self.command} {path} {self.headers.get('Range') or ''}".strip())
             if hub.down:
                 return self.answer(503, b"")
+            if hub.html:
+                return self.answer(200, b"<html>welcome</html>")
             api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?", path)
             file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
             repo, revision = (api[1], api[3] or "main") if api else (file[1], file[2]) if file else ("", "")

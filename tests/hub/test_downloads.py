@@ -5,12 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
+from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.hub import downloads as hub
+from groundup.interop.export_huggingface import export_huggingface
+from groundup.interop.published import load_published
+from groundup.tokenizers.bpe import BPETokenizer
 from tests.hub.fake_hub import FakeHub, fake_hub
 from tests.interop.published_models import random_llama, save_published
+from tests.tiny import random_decoder
 
 ADDRESS = "hf:some/model"
 
@@ -138,3 +144,36 @@ def test_shards_are_chosen_by_their_index() -> None:
     names = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     every = [*names, "consolidated.safetensors", "model.safetensors.index.json", "tokenizer.json", "x/y.json"]
     assert sorted(hub._wanted(every, ADDRESS)) == sorted({*every} - {"consolidated.safetensors", "x/y.json"})
+
+
+def test_a_hub_that_answers_nonsense(server: FakeHub, tmp_path: Path) -> None:
+    """A commit that is a path, also in the cache, and an answer that is not JSON."""
+    server.refs["main"] = "../../../outside"
+    with pytest.raises(BadInput, match="does not answer as a Hub, and no earlier download"):
+        fetch()
+    reference = tmp_path / "hub" / "models--some--model" / "refs" / "main"
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    for damaged in ("", "../../../outside"):
+        reference.write_text(damaged)
+        with pytest.raises(BadInput, match="no earlier download"):
+            fetch()
+    server.refs["main"], server.html = "a" * 40, True
+    with pytest.raises(BadInput, match="does not answer as a Hub"):
+        fetch()
+
+
+def test_an_export_of_groundup_is_downloaded_from_the_hub(server: FakeHub, tmp_path: Path) -> None:
+    tokenizer = BPETokenizer.train(["tea and cake"], 262)
+    model = random_decoder(vocab_size=tokenizer.vocab_size)
+    save_checkpoint(tmp_path / "own", model, tokenizer)
+    export_huggingface(load_checkpoint(tmp_path / "own"), tmp_path / "exported")
+    server.folder = tmp_path / "exported"
+    found = load_published(fetch()).model
+    assert all(torch.equal(p, model.get_parameter(name)) for name, p in found.named_parameters())
+
+
+def test_names_of_files_are_no_patterns(server: FakeHub) -> None:
+    """A file [m]odel… would fetch model…, and * everything."""
+    (server.folder / "model.safetensors").rename(server.folder / "*.safetensors")
+    assert sorted(path.suffix for path in fetch().rglob("*.safetensors")) == [".safetensors"]
+    assert not any("onnx" in request for request in server.requests)

@@ -114,6 +114,40 @@ def test_a_checkpoint_is_used_in_place_and_other_names_are_refused(tmp_path: Pat
         resolve("smollm")
 
 
+def test_a_name_that_no_path_can_have(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match=r"cannot be read .*expected smollm2-135m"):
+        resolve("a" * 5000)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as for a user without an entry in passwd
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(BadInput, match="expected HOME or XDG_CACHE_HOME"):
+        resolve("smollm2-135m")
+
+
+def test_a_disk_that_fills_up_while_weights_are_written(tmp_path: Path, cache: Path) -> None:
+    """With a limit on the size of files, which is met by the weights: those of safetensors are written in Rust."""
+    save_published(tmp_path / "model", random_llama())
+    code = """
+import resource, signal, sys
+from groundup.errors import BadInput
+from groundup.hub.fetching import resolve
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    resolve(sys.argv[1], progress=False)
+except BadInput as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model")], capture_output=True, text=True, check=True
+    )
+    assert "cannot keep the model" in done.stdout and "set XDG_CACHE_HOME" in done.stdout
+    assert not model_cache.entries()
+
+
 def test_processes_that_need_the_same_model_import_it_once(cache: Path) -> None:
     script = (
         "import sys, time, os\nfrom pathlib import Path\nfrom groundup.hub.cache import cached\n"

@@ -89,8 +89,14 @@ def test_what_the_hub_refuses_is_one_sentence(
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_stranger")
     with pytest.raises(BadInput, match=r"refused to store someone/model \(.*401.*check HF_TOKEN"):
         run(exported, "someone/model")
-    with pytest.raises(BadInput, match="is not a repository's name"):
-        run(exported, "model")
+    for name in ("model", "", "someone/..", "a/b/c"):  # before the model is loaded
+        with pytest.raises(BadInput, match="is not a repository's name"):
+            run(exported / "nowhere", name)
+    monkeypatch.setenv("HF_TOKEN", "hf_planted\x01secret")
+    with pytest.raises(
+        BadInput, match=r"^the token for \S+ has characters that no token has; [^:]+: copy it again\.$"
+    ):
+        run(exported, "someone/model")
     (exported / "model.safetensors").unlink()
     with pytest.raises(
         BadInput, match=r"has no model\.safetensors; expected a folder that `groundup export`"

@@ -16,6 +16,7 @@ from groundup.errors import BadInput
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.generation.sampling import SEEDS, Sampling
+from groundup.text.printable import TEXT, printable
 
 GREETING_EXAMPLES = 3
 EXAMPLE_WIDTH = 76  # widest example in the greeting, so that it fits a line of a terminal
@@ -167,7 +168,7 @@ class Chat:
         with closing(pieces):
             try:
                 for piece in pieces:
-                    print(piece, end="", flush=True)
+                    print(printable(piece, TEXT), end="", flush=True)
                 print()
             except KeyboardInterrupt:
                 print(flush=True)
@@ -307,4 +308,4 @@ class Chat:
 
 def say(text: str) -> None:
     """Print something that is not a reply, to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text, TEXT), file=sys.stderr, flush=True)

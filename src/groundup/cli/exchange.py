@@ -146,10 +146,11 @@ def push(
       groundup push exported someone/my-model --private --dry-run
       groundup push data/models/instructions someone/my-model
     """
-    from groundup.hub.push import prepare
+    from groundup.hub.push import prepare, require_name
     from groundup.hub.push import push as send
     from groundup.interop.export_huggingface import export_huggingface
 
+    require_name(repo)
     with tempfile.TemporaryDirectory() as temporary:
         folder = model
         if not is_download(model):

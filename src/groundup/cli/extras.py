@@ -1,7 +1,7 @@
 """Packages that are installed only with an extra of groundup, such as `pip install 'groundup[pipeline]'`."""
 
 import re
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 
 from groundup.errors import BadInput
 
@@ -12,7 +12,11 @@ def explained(error: ModuleNotFoundError) -> BadInput | ModuleNotFoundError:
     """Return an error that says which extra has the missing module; the error itself if none has it."""
     module = (error.name or "").partition(".")[0]
     distribution = DISTRIBUTIONS.get(module, module.replace("_", "-"))
-    for requirement in requires("groundup") or ():
+    try:
+        requirements = requires("groundup") or ()
+    except PackageNotFoundError:  # run from the source without an installation
+        return error
+    for requirement in requirements:
         found = re.fullmatch(rf"{re.escape(distribution)}\b[^;]*;.*extra == ['\"](\w+)['\"]", requirement)
         if found:
             return BadInput(

@@ -19,6 +19,7 @@ from groundup.errors import BadInput
 from groundup.generation.precision import SMALL, Weights, is_small, round_weights
 from groundup.generation.sampling import CONTINUATION, MAX_NEW_TOKENS, MAX_REPLY_TOKENS, Sampling, new_seed
 from groundup.text.labels import label_of
+from groundup.text.printable import TEXT, printable
 
 if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
@@ -128,9 +129,9 @@ def generate(
         )
         if verbose:
             typer.echo(f"seed {number}", err=True)
-        typer.echo(prompt, nl=False)
+        typer.echo(printable(prompt, TEXT), nl=False)
         for piece in pieces:
-            typer.echo(piece, nl=False)
+            typer.echo(printable(piece, TEXT), nl=False)
         typer.echo("")
 
 
@@ -200,7 +201,7 @@ def classify(
         )
     checkpoint = open_checkpoint(model, "classifier")
     for message, probability in zip(messages, spam_probabilities(checkpoint, messages), strict=True):
-        typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{message}")
+        typer.echo(f"{label_of(probability)}\t{probability:.3f}\t{printable(message, TEXT)}")
 
 
 app.command()(label)
@@ -235,7 +236,7 @@ def translate(
         )
     checkpoint = open_checkpoint(model, "encoder_decoder")
     for text in translations(checkpoint, sentences, beam_size=beam_size, length_penalty=length_penalty):
-        typer.echo(text)
+        typer.echo(printable(text, TEXT))
 
 
 app.command()(score)
@@ -297,7 +298,7 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error), TEXT)}")
     except ModuleNotFoundError as error:
         better = extras.explained(error)
         if better is error:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,6 +165,8 @@ def _require_name(model: str) -> None:
 def _connect() -> "Connection":
     from groundup.tracking.store import connect
 
+    if find_spec("mlflow") is None:  # even where there is no store, which could not be read anyway
+        raise ModuleNotFoundError("there is no mlflow", name="mlflow")
     return connect(Path.cwd(), create=False)
 
 

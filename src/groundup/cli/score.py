@@ -8,6 +8,7 @@ import typer
 
 from groundup.cli.checkpoints import MODELS, Model, files, open_checkpoint
 from groundup.errors import BadInput
+from groundup.text.printable import printable
 
 
 def score(
@@ -43,7 +44,7 @@ def score(
                     f"{token.logprob:.4f}\t{piece!r}"
                 )  # quotes show spaces, escapes control characters
         else:
-            typer.echo(f"{one.bits_per_byte:.4f}\t{len(one.tokens)}\t{one.n_bytes}\t{name}")
+            typer.echo(f"{one.bits_per_byte:.4f}\t{len(one.tokens)}\t{one.n_bytes}\t{printable(name)}")
 
 
 def _contents(files: list[Path] | None) -> list[bytes]:

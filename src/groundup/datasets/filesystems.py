@@ -7,8 +7,8 @@ from pathlib import Path
 
 from groundup.errors import BadInput
 
-# scheme -> the package to install
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "hf": "huggingface_hub"}
+# scheme -> what pip has to install
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "hf": "groundup[hub]"}
 CHUNK_BYTES = 1 << 20
 
 
@@ -44,9 +44,12 @@ def stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[st
     scheme = url.partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        package = PACKAGES[scheme]
-        raise BadInput(f"{scheme}:// needs the package {package}; pip install {package} ({error})") from error
+    except ImportError as error:
+        raise BadInput(
+            f"{scheme}:// needs a package that is not installed; pip install '{PACKAGES[scheme]}'"
+        ) from error
+    except (ValueError, LookupError) as error:
+        raise BadInput(f"it is not an address of {scheme}:// ({error}); correct it") from error
     try:
         filesystem.invalidate_cache()
         size, version = filesystem.info(path).get("size"), filesystem.ukey(path)
@@ -79,4 +82,6 @@ def stream(url: str, part: Path, max_bytes: int, progress: bool, unless: dict[st
     except PermissionError as error:
         raise BadInput(f"access was denied ({error}); set the credentials that {scheme}:// needs") from error
     except Exception as error:
-        raise TryAgain(f"{type(error).__name__}: {error}") from error
+        # HTTP libraries quote a token that they cannot send
+        told = "" if "Bearer " in str(error) else f": {error}"
+        raise TryAgain(f"{type(error).__name__}{told}") from error

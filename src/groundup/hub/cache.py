@@ -25,8 +25,17 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache, which need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Return the folder of the cache, which need not exist.
+
+    Raises:
+        BadInput: the user has no home, as in a container that runs as an unknown user.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise BadInput(
+            "there is no home for the cache of models; expected HOME or XDG_CACHE_HOME: set one to a folder."
+        ) from error
     return Path(base) / "groundup" / "models"
 
 
@@ -48,6 +57,7 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
         BadInput: the folder cannot be written; otherwise as `make` does.
     """
     from filelock import FileLock
+    from safetensors import SafetensorError
 
     target = cache_folder() / name
     if target.is_dir():
@@ -60,9 +70,10 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
                     make(temporary)
     except BadInput:
         raise
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter if the weights cannot be written
+        reason = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"{target.parent} cannot keep the model ({error.strerror or error}); expected a folder with room for it: "
+            f"{target.parent} cannot keep the model ({reason}); expected a folder with room for it: "
             f"free some space (groundup models --cache), or set XDG_CACHE_HOME to another folder."
         ) from error
     return target

@@ -6,17 +6,17 @@ files are downloaded.
 """
 
 import errno
-import os
+import glob
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 
 from groundup.errors import BadInput
 from groundup.hub.names import ADDRESS, COMMIT
-from groundup.interop.configs import from_huggingface
+from groundup.interop.hub_package import package
+from groundup.interop.huggingface import read_config
 from groundup.interop.import_tokenizer import read_json_object
 from groundup.interop.weights import INDEX, WHOLE
 
@@ -35,6 +35,7 @@ SETTINGS = (
 MAIN = (WHOLE, INDEX, "model-*.safetensors")  # usual names of weights
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 TIMEOUT_SECONDS = 10
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
 
 
 def parse(address: str) -> tuple[str, str | None]:
@@ -63,7 +64,7 @@ def commit_of(address: str) -> tuple[str, str]:
     repo, revision = parse(address)
     if revision is not None and COMMIT.fullmatch(revision):
         return repo, revision
-    hub = _library(address)
+    hub = package()
     ref = (
         Path(hub.constants.HF_HUB_CACHE)
         / f"models--{repo.replace('/', '--')}"
@@ -73,17 +74,20 @@ def commit_of(address: str) -> tuple[str, str]:
     try:
         with _explained(address):
             found = str(hub.HfApi().model_info(repo, revision=revision, timeout=TIMEOUT_SECONDS).sha)
+            if not COMMIT.fullmatch(found):
+                raise ValueError(f"{found!r} is no commit")
             ref.parent.mkdir(parents=True, exist_ok=True)
             ref.write_text(found)  # where huggingface_hub notes it too
             return repo, found
     except _Unreachable as error:
-        if not ref.is_file():
+        kept = ref.read_text().strip() if ref.is_file() else ""
+        if not COMMIT.fullmatch(kept):
             raise BadInput(
                 f"{address}: {error}, and no earlier download of it is in {ref.parents[1]}."
             ) from error
         if not hub.constants.is_offline_mode():
             print(f"{address}: {error}; using the commit that was downloaded before", file=sys.stderr)
-        return repo, ref.read_text().strip()
+        return repo, kept
 
 
 def download(address: str, repo: str, commit: str, *, progress: bool = True) -> Path:
@@ -103,7 +107,7 @@ def download(address: str, repo: str, commit: str, *, progress: bool = True) -> 
             the cache; the model has no safetensors file; or groundup cannot compute its architecture, which is found
             before weights are downloaded.
     """
-    hub = _library(address)
+    hub = package()
     (hub.utils.enable_progress_bars if progress else hub.utils.disable_progress_bars)()
     try:
         with _explained(address):
@@ -111,11 +115,13 @@ def download(address: str, repo: str, commit: str, *, progress: bool = True) -> 
             sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
             names = _wanted(sizes, address)
             first = hub.snapshot_download(repo, revision=commit, allow_patterns=["config.json"])
-            from_huggingface(read_json_object(Path(first) / "config.json"), address)
+            read_config(read_json_object(Path(first) / "config.json"), address)
             if progress:
                 size, place = sum(sizes[name] for name in names) / 1e6, hub.constants.HF_HUB_CACHE
                 print(f"{address}: {size:,.1f} MB, kept in {place}", file=sys.stderr)
-            return Path(hub.snapshot_download(repo, revision=commit, allow_patterns=names))
+            return Path(
+                hub.snapshot_download(repo, revision=commit, allow_patterns=[*map(glob.escape, names)])
+            )
     except _Unreachable as error:
         try:
             return Path(
@@ -132,26 +138,6 @@ def download(address: str, repo: str, commit: str, *, progress: bool = True) -> 
 
 class _Unreachable(Exception):
     """The Hub could not be asked; the message is the reason."""
-
-
-def _library(address: str) -> ModuleType:
-    """Import huggingface_hub, which takes a part of a second, without its telemetry.
-
-    Raises:
-        BadInput: it is not installed.
-    """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        import huggingface_hub
-        import huggingface_hub.constants
-        import huggingface_hub.errors
-        import huggingface_hub.utils
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"{address} needs the package huggingface_hub, which is not installed; expected it for models on the Hub: "
-            f"pip install 'groundup[hub]'"
-        ) from error
-    return huggingface_hub
 
 
 @contextmanager
@@ -188,7 +174,7 @@ def _explained(address: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled as error:
         raise _Unreachable("HF_HUB_OFFLINE is set") from error
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # of the HTTP library that it uses
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if getattr(error, "errno", None) in NO_ROOM:
             raise BadInput(
                 f"{address} cannot be kept in {constants.HF_HUB_CACHE} ({error}); expected a folder with room for it: "
                 f"free some space, or set HF_HOME to another folder."
@@ -196,6 +182,8 @@ def _explained(address: str) -> Iterator[None]:
         response = getattr(error, "response", None)
         found = f"answered HTTP {response.status_code}" if response is not None else "could not be reached"
         raise _Unreachable(f"the Hub at {constants.ENDPOINT} {found}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _Unreachable(f"{constants.ENDPOINT} does not answer as a Hub") from error
 
 
 def _wanted(names: Iterable[str], address: str) -> list[str]:

@@ -10,6 +10,8 @@ Nothing here imports torch, so that the shell can complete names quickly.
 import re
 from pathlib import Path
 
+from groundup.errors import BadInput
+
 GPT2_TOKENIZER = {"merges.txt": "gpt2_vocab_bpe", "vocab.json": "gpt2_encoder_json"}
 # name -> {file name: name in the catalogue}
 MODELS = {
@@ -36,8 +38,17 @@ def is_published(name: str) -> bool:
 
 
 def is_download(path: Path) -> bool:
-    """Return whether a path is that of a GGUF file or of a Hugging Face folder, whose config.json has a model_type."""
-    if path.suffix == ".gguf" and path.is_file():
-        return True
+    """Return whether a path is that of a GGUF file or of a Hugging Face folder, whose config.json has a model_type.
+
+    Raises:
+        BadInput: the path cannot be read.
+    """
     config = path / "config.json"
-    return config.is_file() and '"model_type"' in config.read_text(encoding="utf-8", errors="replace")
+    try:
+        if path.suffix == ".gguf" and path.is_file():
+            return True
+        return config.is_file() and '"model_type"' in config.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:  # no permission, or the name is too long
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); expected {EXPECTED}: give another one."
+        ) from error

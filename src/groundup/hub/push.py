@@ -1,6 +1,7 @@
 """Send an exported folder to the Hugging Face Hub or to a compatible endpoint, in one commit."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,19 +45,13 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
 
 
-def prepare(folder: Path, repo: str, *, private: bool, revision: str) -> Upload:
-    """Check what would be sent. Nothing is sent.
+def require_name(repo: str) -> None:
+    """Check the name of a repository.
 
     Raises:
-        BadInput: the folder is not a complete export, or the repository's name is not one.
+        BadInput: it is not owner/name, or the package huggingface_hub is not installed.
     """
     hub = package()
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise BadInput(
-            f"{folder} has no {', '.join(missing)}; expected a folder that `groundup export` wrote, or a checkpoint: "
-            f"give another one."
-        )
     try:
         hub.utils.validate_repo_id(repo)
     except hub.errors.HFValidationError as error:
@@ -65,6 +60,20 @@ def prepare(folder: Path, repo: str, *, private: bool, revision: str) -> Upload:
         ) from error
     if repo.count("/") != 1:
         raise BadInput(f"{repo} is not a repository's name; expected owner/name: correct it.")
+
+
+def prepare(folder: Path, repo: str, *, private: bool, revision: str) -> Upload:
+    """Check what would be sent. Nothing is sent.
+
+    Raises:
+        BadInput: the folder is not a complete export.
+    """
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise BadInput(
+            f"{folder} has no {', '.join(missing)}; expected a folder that `groundup export` wrote, or a checkpoint: "
+            f"give another one."
+        )
     return Upload(folder, repo, private, revision, endpoint())
 
 
@@ -88,6 +97,11 @@ def push(upload: Upload) -> str:
         raise BadInput(
             f"there is no token for {upload.endpoint}; expected one that may write to {upload.repo}: set HF_TOKEN, or "
             f"log in with `hf auth login`."
+        )
+    if not re.fullmatch(r"[!-~]+", token):  # the HTTP library would refuse it, and quote it
+        raise BadInput(
+            f"the token for {upload.endpoint} has characters that no token has; expected letters, digits and signs "
+            f"without spaces: copy it again."
         )
     if upload.endpoint != HUB:
         hub.constants.HF_HUB_DISABLE_XET = (

@@ -3,14 +3,10 @@
 No code in them is run.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
-
-import torch
-from torch.overrides import TorchFunctionMode
+from typing import Any, get_args
 
 from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
@@ -23,10 +19,9 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig, Pooling
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
+from groundup.nn.weights import on_meta
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
-
-Model = TypeVar("Model")
 
 
 def load_model(folder: Path) -> Decoder | Encoder | SequenceClassifier:
@@ -40,9 +35,9 @@ def load_model(folder: Path) -> Decoder | Encoder | SequenceClassifier:
     """
     path = Path(folder) / "config.json"
     found = read_json_object(path)
-    if found.get("model_type") == OWN:
-        return _load_own(Path(folder), found)
-    architecture, config = from_huggingface(found, str(path))
+    architecture, config = read_config(found, str(path))
+    if architecture == OWN:
+        return _load_own(Path(folder), found, config)
     source = SafetensorsFolder(Path(folder), partial(RENAMES[architecture], config))
     if architecture == "bert":  # BertForMaskedLM is saved without a pooler
         config = replace(config, pooler="bert.pooler.dense.weight" in source.shapes)
@@ -52,13 +47,38 @@ def load_model(folder: Path) -> Decoder | Encoder | SequenceClassifier:
     return model.eval()
 
 
-def _load_own(folder: Path, found: dict[str, Any]) -> Decoder | SequenceClassifier:
+def read_config(found: dict[str, Any], where: str) -> tuple[str, ModelConfig]:
+    """Read config.json of a Hugging Face folder.
+
+    Args:
+        found: its content.
+        where: its path, for messages.
+
+    Returns:
+        The architecture ("gpt2", "llama", "bert", or "groundup" for its own class) and the config.
+
+    Raises:
+        BadInput: the architecture is not supported, or a value is missing or wrong.
+    """
+    try:
+        if found.get("model_type") == OWN:
+            return OWN, from_own(found, where)
+        return from_huggingface(found, where)
+    except BadInput:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise BadInput(
+            f"{where} has a value that is missing or of a wrong type ({type(error).__name__}: {error}); expected the "
+            f"config.json of a model: download it again, or choose another model."
+        ) from error
+
+
+def _load_own(folder: Path, found: dict[str, Any], config: ModelConfig) -> Decoder | SequenceClassifier:
     """Load a model in groundup's own class; `found` is the content of config.json."""
-    path = folder / "config.json"
-    config, source = from_own(found, str(path)), SafetensorsFolder(folder, lambda name: name)
+    path, source = folder / "config.json", SafetensorsFolder(folder, lambda name: name)
     check_layers(config, str(folder), len(source.shapes))
     if "score.weight" not in source.shapes:
-        decoder = _on_meta(lambda: Decoder(config))
+        decoder = on_meta(lambda: Decoder(config))
         read_weights(decoder, own(decoder), source)
         return decoder.eval()
     pooling: Any = found.get("pooling")
@@ -68,7 +88,7 @@ def _load_own(folder: Path, found: dict[str, Any]) -> Decoder | SequenceClassifi
             f"{path} has the pooling {pooling!r} and {len(labels)} labels for {source.shapes['score.weight'][0]} "
             f"scores; expected one of {', '.join(get_args(Pooling))}, and a label per score: export the model again."
         )
-    classifier = _on_meta(lambda: SequenceClassifier(Decoder(config), len(labels), pooling))
+    classifier = on_meta(lambda: SequenceClassifier(Decoder(config), len(labels), pooling))
     layout = {f"trunk.{name}": theirs for name, theirs in own(classifier.trunk).items()}
     layout |= {
         f"score.{name}": ForeignTensor((f"score.{name}",)) for name, _ in classifier.score.named_parameters()
@@ -129,21 +149,7 @@ def stop_ids(folder: Path, tokenizer: BPETokenizer | WordPieceTokenizer) -> tupl
 
 def empty_model(config: ModelConfig) -> Decoder | Encoder:
     """Make a model on the device "meta", whose weights take no memory."""
-    return _on_meta(lambda: Decoder(config) if config.causal else Encoder(config))
-
-
-def _on_meta(make: Callable[[], Model]) -> Model:
-    with torch.device("meta"), _NothingDrawn():
-        return make()
-
-
-class _NothingDrawn(TorchFunctionMode):
-    """Leaves parameters uninitialised: on "meta", random initialisation would load the compiler (seconds, 70 MB)."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
+    return on_meta(lambda: Decoder(config) if config.causal else Encoder(config))
 
 
 # Functions from the name of a tensor in a file to the name that transformers uses today, or None if it is no weight.

@@ -1,9 +1,12 @@
-"""Compare the tensors of a file with those of a model, and remove padding rows from the token table."""
+"""Make models without weights, compare their tensors with a file's, and remove padding rows from the token table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from groundup.errors import BadInput
 from groundup.nn.decoder import Decoder
@@ -11,6 +14,7 @@ from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 
 Shape = tuple[int, ...]
+Model = TypeVar("Model")
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
@@ -66,3 +70,18 @@ def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
 
 def _first_rows(parameter: Tensor, n: int) -> nn.Parameter:
     return nn.Parameter(parameter.detach()[:n], requires_grad=parameter.requires_grad)
+
+
+def on_meta(make: Callable[[], Model]) -> Model:
+    """Make a model on the device "meta": it has names and shapes, but its weights take no memory or random numbers."""
+    with torch.device("meta"), _NothingDrawn():
+        return make()
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves parameters uninitialised: on "meta", random initialisation would load the compiler (seconds, 70 MB)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
