@@ -57,6 +57,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def dask_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a Dask cluster with two workers on this machine."""
+    with local_dask(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def own_dask(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts a Dask cluster for one test; it takes the number of workers."""
+    with ExitStack() as stack:
+        yield lambda n_workers=2: stack.enter_context(local_dask(tmp_path / "dask", n_workers))
+
+
+def local_dask(folder: Path, n_workers: int = 2) -> Any:
+    """Start a Dask cluster on the loopback interface."""
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(folder),
+        silence_logs=logging.CRITICAL,
+    )
+
+
+@pytest.fixture(scope="session")
 def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip if neither the package index nor a mirror has the default corpus."""
     mirror = os.environ.get("GROUNDUP_MIRROR", "")
