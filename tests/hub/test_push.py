@@ -102,6 +102,7 @@ def test_what_the_hub_refuses_is_one_sentence(
         BadInput, match=r"has no model\.safetensors; expected a folder that `groundup export`"
     ):
         run(exported, "someone/model")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_a_stranger")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (exported / "model.safetensors").touch()
     with pytest.raises(BadInput, match="could not be reached"):
