@@ -81,7 +81,7 @@ set -f; eval set -- $$(sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$$/d' -e "
 endef
 
 test: $(READY)  ## run all tests, including the end-to-end runs (without them: make test ARGS="-m 'not slow'")
-	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY)  ## compare the speed with other programs (a part: make bench ARGS="training"; more: ARGS=--help)
 	@python -m tests.benchmarks $(ARGS)

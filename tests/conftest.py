@@ -43,11 +43,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let pytest-xdist run each file in one process, and all tests of the clone in one."""
-    in_clone = "clone" in getattr(item, "fixturenames", ())
-    group = "clone" if in_clone else item.path.relative_to(ROOT).as_posix()
-    item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes, run each file in one of them, and the end-to-end runs in one, since they share a clone."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "end to end" if file.endswith("end_to_end.py") else file
+
+    return Files(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -72,20 +72,19 @@ def keep_vote(file: Path, body: VoteBody) -> None:
         for key, place in (("chosen", body.better), ("rejected", 1 - body.better)):
             row |= {key: body.answers[place], f"{key}_model": body.models[place]}
     line = json.dumps(row, ensure_ascii=False) + "\n"
-    place = ties_of(file) if body.better is None else file
+    kept_in = ties_of(file) if body.better is None else file
     try:
         with _one_at_a_time:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with open(place, "ab+") as out:
+            kept_in.parent.mkdir(parents=True, exist_ok=True)
+            with open(kept_in, "ab+") as out:
                 size = out.seek(0, os.SEEK_END)
                 out.seek(max(size - 1, 0))
-                begin = (
-                    b"\n" if out.read() not in (b"", b"\n") else b""
-                )  # an editor may have left out the last one
+                # an editor may have left out the last line break
+                begin = b"\n" if out.read() not in (b"", b"\n") else b""
                 out.write(begin + line.encode())
     except OSError as error:
         raise BadInput(
-            f"the vote cannot be kept in {place} ({error.strerror}); make it writable, or start the "
+            f"the vote cannot be kept in {kept_in} ({error.strerror}); make it writable, or start the "
             "server with another --votes FILE."
         ) from error
 
