@@ -44,11 +44,5 @@ def main(
     figures_of_all = starting_points.headline(found)
     write_json(headline, figures_of_all)
     run.headline(figures_of_all)
-    for name, row in found["starts"].items():
-        figures = {
-            "bits_per_byte": row["bits_per_byte"],
-            "exact_match": row["test"]["exact_match"]["mean"],
-            "spam_f1": row["spam"]["f1"]["mean"],
-        }
-        run.log({f"{name}/{key}": value for key, value in figures.items()})
+    run.log(starting_points.figures_by_start(found))
     run.artifact(metrics)

@@ -118,12 +118,16 @@ def classes(kind: Any) -> Iterator[type]:
 
 
 def unread(kinds: set[type], reads: Reads) -> list[str]:
-    """Return the fields that no code reads, except discriminators, which pydantic reads."""
+    """Return the fields that no code reads, except discriminators, which pydantic reads.
+
+    A field that a class inherits may be read as one of the class that defines it.
+    """
     return sorted(
         f"{kind.__name__}.{field.name}"
         for kind in kinds
         for field in fields(kind)
-        if field.name not in DISCRIMINATORS and (name_of(kind), field.name) not in reads
+        if field.name not in DISCRIMINATORS
+        and not any((name_of(base), field.name) in reads for base in kind.__mro__ if is_dataclass(base))
     )
 
 

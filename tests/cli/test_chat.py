@@ -17,6 +17,7 @@ from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.text.jsonl import write_jsonl
+from groundup.text.printable import TEXT, printable
 from groundup.verifiable.tasks import generate as generate_tasks
 from tests.cli.chat_model import by_hand, chat_checkpoint
 
@@ -52,7 +53,7 @@ def test_replies_go_out_and_the_rest_to_standard_error(talk: Any) -> None:
     first = reply(checkpoint, by_hand(("user", "tea")))
     prompt = by_hand(("user", "tea"), ("assistant", first), ("user", "tea"))
     second = reply(checkpoint, prompt, Sampling(temperature=2, seed=1))  # the seed of the second reply
-    assert out == f"{first}\n{second}\n"
+    assert out == printable(f"{first}\n{second}\n", TEXT)
     assert err.count("> ") == 5
     assert "Temperature 2, top_p 1." in err
 
@@ -225,9 +226,8 @@ def test_a_model_without_instructions_says_so(talk: Any) -> None:
 def test_each_reply_has_the_next_seed(talk: Any) -> None:
     out, err = talk("/seed 7", "/temperature 2", "tea", "/reset", "tea", "/seed", "/seed x")
     checkpoint, prompt = chat_checkpoint(), by_hand(("user", "tea"))
-    assert out == "".join(
-        reply(checkpoint, prompt, Sampling(temperature=2, seed=seed)) + "\n" for seed in (7, 8)
-    )
+    replies = [reply(checkpoint, prompt, Sampling(temperature=2, seed=seed)) for seed in (7, 8)]
+    assert out == "".join(f"{printable(text, TEXT)}\n" for text in replies)
     assert "The next reply has the seed 9." in err
     assert "/seed x is not a whole number" in err
 

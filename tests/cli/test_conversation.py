@@ -191,7 +191,7 @@ def test_damaged_histories(tmp_path: Path, lines: str, words: str) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="has no shard"):
         load_messages(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):

@@ -32,6 +32,7 @@ from groundup.nn.int8 import to_int8_linear
 from groundup.tasks.classification import spam_probabilities
 from groundup.tasks.translation import translate
 from groundup.text.labels import LABELS
+from groundup.text.printable import TEXT, printable
 from groundup.tokenizers.bpe import BPETokenizer
 from pipelines.params import load_params
 from tests.interop.published_models import random_llama, save_published
@@ -101,7 +102,8 @@ def test_generate_prints_the_prompt_and_what_the_library_generates(
         sampling=Sampling(0.9, 0, 0.8, 3),
         stop_ids=[tokenizer.eot_id],
     )
-    assert printed == "tea and" + tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}") + "\n"
+    text = tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+    assert printed == f"tea and{printable(text, TEXT)}\n"
     assert run("generate", "tea and", *options) == printed
 
 
@@ -486,6 +488,7 @@ def test_escape_sequences_are_shown_and_not_executed(
     [escape] = found.tokenizer.encode("\x1b")
     found.model.ln_f.weight.zero_()
     found.model.ln_f.bias.copy_(100 * found.model.wte.weight[escape])
+    found.model.wte.weight[escape] *= 10
     save_checkpoint(tmp_path / "model", found.model, found.tokenizer, prompt_style="alpaca_short")
     chosen, red = ("--model", str(tmp_path / "model"), "--temperature", "0"), "\x1b[31m"
     options = (*chosen, "--max-new-tokens", "2")

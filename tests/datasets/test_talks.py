@@ -1,5 +1,5 @@
 from groundup.datasets.talks import FOLLOW_UPS, KINDS, OPENINGS, openings, task_turns
-from groundup.evaluation.questions import PAIRS
+from groundup.verifiable.questions import PAIRS
 
 
 def test_pairs_of_questions_are_seeded_and_repeat_only_when_all_have_occurred() -> None:

@@ -7,7 +7,7 @@ EXPECTED = {
     "raw data": "download download_vocabulary download_preferences published_weights",
     "validation": "validate check_splits check_verses",
     "preparation": "prepare_corpus prepare_spam prepare_instructions prepare_verses prepare_preferences "
-    "prepare_book_spam",
+    "prepare_book_spam prepare_rehearsal",
     "tokenizer": "train_tokenizer tokenize train_vocabulary",
     "training": "pretrain pretrain_objective finetune_spam finetune_instructions finetune_lora dpo transfer "
     "train_classifiers train_embeddings train_translation random_weights gensim_embeddings",

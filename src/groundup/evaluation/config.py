@@ -63,7 +63,7 @@ class EvaluateStartsConfig:
     max_new_tokens: Annotated[int, Ge(1)]
     """Largest number of tokens of a response to an instruction."""
     question_tokens: Annotated[int, Ge(1)]
-    """Largest number of tokens of an answer to one of the questions in conversations (evaluation/questions.py)."""
+    """Largest number of tokens of an answer to one of the questions in conversations (verifiable/questions.py)."""
     batch_size: Annotated[int, Ge(1)]
     """Number of instructions answered at once."""
     seed: int

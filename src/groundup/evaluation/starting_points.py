@@ -170,3 +170,20 @@ def headline(found: Figures) -> dict[str, float]:
         "held_out": lora["held_out"]["exact_match"]["mean"],
     }
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def figures_by_start(found: Figures) -> dict[str, float]:
+    """Return the figures of every start that MLflow shows as metrics: "start/figure" -> value.
+
+    Args:
+        found: the result of `table`.
+    """
+    return {
+        f"{name}/{key}": value
+        for name, row in found["starts"].items()
+        for key, value in (
+            ("bits_per_byte", row["bits_per_byte"]),
+            ("exact_match", row["test"]["exact_match"]["mean"]),
+            ("spam_f1", row["spam"]["f1"]["mean"]),
+        )
+    }

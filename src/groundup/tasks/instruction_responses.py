@@ -7,7 +7,6 @@ from typing import Any
 from groundup.checkpoint import Checkpoint, load_checkpoint
 from groundup.datasets.subsets import sample_families
 from groundup.datasets.talks import task_turns
-from groundup.evaluation import questions
 from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.instruction_results import Responses, first_of_each_family
 from groundup.generation.chat_template import Message
@@ -16,7 +15,7 @@ from groundup.generation.sampling import Sampling
 from groundup.tasks.instructions import respond
 from groundup.training.config import ComputeConfig
 from groundup.training.devices import pick_device
-from groundup.verifiable import exact_match
+from groundup.verifiable import exact_match, questions
 from groundup.verifiable.answers import check_for
 
 Row = Mapping[str, Any]

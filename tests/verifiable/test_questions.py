@@ -1,6 +1,6 @@
 import pytest
 
-from groundup.evaluation.questions import PAIRS, ask, is_right
+from groundup.verifiable.questions import PAIRS, ask, is_right
 
 
 def test_a_model_that_knows_the_words_but_answers_in_one() -> None:
