@@ -34,9 +34,7 @@ def test_writes_the_canonical_file_and_logs_where_it_came_from(data, monkeypatch
     run = silent()
     monkeypatch.setattr(run, "log", lambda metrics, step=None: logged.update(metrics))
     monkeypatch.setattr(run, "tag", lambda key, value: logged.update({key: value}))
-    monkeypatch.setattr(
-        run, "reads", lambda path, name, context, *, rows, source: logged.update(read=len(rows))
-    )
+    monkeypatch.setattr(run, "reads", lambda path, name, context, *, source: logged.update(read=path))
     download.main(run, "spam", Path("own"), Path("raw/spam.jsonl"), Path("kept"), data=data)
     assert [row["label"] for row in read_jsonl(Path("raw/spam.jsonl"))] == ["ham", "spam"]
     assert logged.pop("dataset_sha256")
@@ -45,7 +43,7 @@ def test_writes_the_canonical_file_and_logs_where_it_came_from(data, monkeypatch
         "bytes": Path("raw/spam.jsonl").stat().st_size,
         "dataset": "mine",
         "location": "file:own/mine.csv",
-        "read": 2,
+        "read": Path("raw/spam.jsonl"),
     }
     assert "spam: mine, 2 rows" in capsys.readouterr().out
 
