@@ -163,7 +163,7 @@ def test_a_hub_that_answers_nonsense(server: FakeHub, tmp_path: Path) -> None:
 
 
 def test_an_export_of_groundup_is_downloaded_from_the_hub(server: FakeHub, tmp_path: Path) -> None:
-    tokenizer = BPETokenizer.train(["tea and cake"], 262)
+    tokenizer = BPETokenizer.train(["tea and cake", "cake and tea"], 262)
     model = random_decoder(vocab_size=tokenizer.vocab_size)
     save_checkpoint(tmp_path / "own", model, tokenizer)
     export_huggingface(load_checkpoint(tmp_path / "own"), tmp_path / "exported")
