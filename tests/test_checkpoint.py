@@ -326,7 +326,8 @@ def test_a_missing_adapter_is_named(tokenizer: BPETokenizer, tmp_path: Path) -> 
     ("size", "message"),
     [
         ({"n_layer": 10**9}, "tensors for the 1000000000 layers"),
-        ({"n_embd": 10**9}, "weights do not match"),
+        ({"n_embd": 10**9}, "a size that no model has"),
+        ({"n_embd": 10**5}, "weights do not match"),
         ({"ngram_rows": 10**12}, "weights do not match"),
     ],
 )

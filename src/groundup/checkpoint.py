@@ -244,7 +244,14 @@ def _require_size(config: CheckpointConfig, folder: Path) -> None:
             f"{folder} has {len(found)} tensors for the {config.model.n_layer} layers of its config; expected more "
             f"tensors: {_restore(folder)}."
         )
-    _compare(on_meta(lambda: _build(config)), found, folder, partial=False)
+    try:
+        model = on_meta(lambda: _build(config))
+    except RuntimeError as error:  # a tensor with more bytes than 64 bits can count
+        raise BadInput(
+            f"{folder}/config.json names a size that no model has ({error}); expected that of the weights: "
+            f"{_restore(folder)}."
+        ) from error
+    _compare(model, found, folder, partial=False)
 
 
 def _shapes(file: Path) -> dict[str, Shape]:

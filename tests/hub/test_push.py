@@ -97,6 +97,7 @@ def test_what_the_hub_refuses_is_one_sentence(
         BadInput, match=r"^the token for \S+ has characters that no token has; [^:]+: copy it again\.$"
     ):
         run(exported, "someone/model")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     (exported / "model.safetensors").unlink()
     with pytest.raises(
         BadInput, match=r"has no model\.safetensors; expected a folder that `groundup export`"
