@@ -4,7 +4,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
 from groundup.errors import BadInput
 from groundup.training.batching import (
@@ -21,12 +20,6 @@ from groundup.training.batching import (
 from groundup.training.objectives import IGNORE_INDEX, Batch
 
 LENGTHS = [3, 9, 1, 4, 4, 7, 2, 8, 5, 6, 3]
-
-
-def ranks(monkeypatch: pytest.MonkeyPatch, rank: int, of: int) -> None:
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_rank", lambda: rank)
-    monkeypatch.setattr(dist, "get_world_size", lambda: of)
 
 
 def names(chosen: Sequence[int]) -> Batch:
@@ -69,27 +62,6 @@ def test_batches_are_pure_functions_of_step_and_seed() -> None:
     for step in range(9):  # one is asked for all steps in order, the other backwards
         assert torch.equal(pure[0](step)[0].idx, pure[1](step)[0].idx)
         pure[1](8 - step)
-
-
-@pytest.mark.parametrize("kind", ["windows", "examples"])
-def test_ranks_together_read_the_same_examples_as_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(batch_size: int, accumulate: int, step: int) -> list[tuple[int, ...]]:
-        if kind == "windows":
-            batches = window_batches(np.arange(200), 7, batch_size, accumulate, seed=1)
-        else:
-            batches = sorted_batches(LENGTHS, names, batch_size, accumulate, seed=1)
-        return [tuple(row) for batch in batches(step) for row in batch.idx.tolist()]
-
-    for step in range(8):
-        alone = read(2, 4, step)
-        shared = []
-        for rank in range(2):
-            with monkeypatch.context() as patch:
-                ranks(patch, rank, 2)
-                shared.append(read(2, 2, step))
-        assert Counter(shared[0]) + Counter(shared[1]) == Counter(alone)
-        if kind == "windows" and step < 3:  # within an epoch no two ranks read the same window
-            assert not set(shared[0]) & set(shared[1])
 
 
 def test_refuses_a_text_shorter_than_a_window() -> None:

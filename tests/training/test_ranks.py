@@ -13,6 +13,7 @@ import torch
 from groundup.errors import BadInput
 from groundup.training import ranks as module
 from groundup.training.counted import count_contexts, counted_batches
+from groundup.training.objectives import Batch
 from groundup.training.resume import Resume
 from tests.training.on_ranks import STEPS, STOP, TRAININGS, state_of, train, train_on_counts
 from tests.training.toy import stream
@@ -150,6 +151,22 @@ def test_the_parts_of_counted_contexts_make_up_the_whole() -> None:
     for name in ("idx", "following", "shares", "weights"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
     assert [int(part.starts[0]) for part in parts] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 5, 7])
+def test_the_shares_of_the_ranks_make_up_the_micro_batch(ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = torch.arange(5)
+    whole = Batch(numbers[:, None], numbers, numbers + 1, numbers[:, None])
+    shares = []
+    for rank in range(ranks):
+        monkeypatch.setattr(module, "ranks_of_training", lambda rank=rank: (rank, ranks))
+        part, counts = module.share_of(whole)
+        assert part.rows >= 1  # so that every rank can run the model
+        if counts:
+            shares.append(part)
+    for name in ("idx", "targets", "lengths", "documents"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in shares]), getattr(whole, name))
+    assert max(part.rows for part in shares) - min(part.rows for part in shares) <= 1
 
 
 def test_more_ranks_than_rows_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
