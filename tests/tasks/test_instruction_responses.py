@@ -33,7 +33,7 @@ def test_a_sample_of_the_rows_is_answered_and_scored(tmp_path: Path) -> None:
     rows = read_splits(tmp_path / "instructions", ("test",))["test"]
     n = len({row["family"] for row in rows})
     config = EvaluateStartsConfig(
-        conversations=1, window=1, instances=n, max_new_tokens=3, batch_size=2, seed=1
+        conversations=1, window=1, instances=n, max_new_tokens=3, question_tokens=1, batch_size=2, seed=1
     )
     model = load_checkpoint(tmp_path / "finetuned")
     answered, found = answer_sample(model, rows, config, description="test")

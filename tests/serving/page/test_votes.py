@@ -71,9 +71,10 @@ def test_a_vote_has_a_line_of_its_own_and_damage_is_explained(tmp_path: Path) ->
             standings(file)
         place.unlink()
     (tmp_path / "folder.jsonl").mkdir()
-    for write_or_read in (lambda path: keep_vote(path, body(0, 0)), standings):
-        with pytest.raises(BadInput, match="another --votes FILE"):
-            write_or_read(tmp_path / "folder.jsonl")
+    with pytest.raises(BadInput, match="another --votes FILE"):
+        keep_vote(tmp_path / "folder.jsonl", body(0, 0))
+    with pytest.raises(BadInput, match=r"folder\.jsonl has no shard"):
+        standings(tmp_path / "folder.jsonl")
     (tmp_path / "plain").touch()
     with pytest.raises(BadInput, match="cannot be kept"):
         keep_vote(tmp_path / "plain/votes.jsonl", body(0, 0))
