@@ -90,7 +90,9 @@ def test_values_that_load_are_valid_in_other_variants_too() -> None:
 
 def test_fields_are_described_inherited_ones_too_and_have_no_titles() -> None:
     found = schema("main")["$defs"]
-    assert found["ComputeConfig"]["properties"]["threads"]["description"].startswith("Number of CPU threads.")
+    assert found["ComputeConfig"]["properties"]["threads"]["description"].startswith(
+        "Number of CPU threads of each process."
+    )
     assert found["MuonConfig"]["properties"]["momentum"]["description"] == "Momentum of Muon."
     for kind in ("AdamWConfig", "MuonConfig", "SGDConfig", "AdagradConfig"):
         assert (
