@@ -277,7 +277,8 @@ def test_standard_input_that_is_no_text(
 def test_translate_prints_what_the_library_translates(folders: dict[str, Path]) -> None:
     checkpoint = load_checkpoint(folders["translation"])
     texts = ["tea and milk", "the cat"]
-    expected = "\n".join(translate(checkpoint, texts, beam_size=2, length_penalty=0.5)) + "\n"
+    translated = translate(checkpoint, texts, beam_size=2, length_penalty=0.5)
+    expected = printable("\n".join(translated), TEXT) + "\n"
     options = ("--model", str(folders["translation"]), "--beam-size", "2", "--length-penalty", "0.5")
     assert run("translate", *texts, *options) == expected
     assert run("translate", *options, stdin="tea and milk\n\nthe cat\n") == expected
