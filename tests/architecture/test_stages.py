@@ -52,6 +52,17 @@ HEAVY = {
 each_pipeline = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=list(PIPELINES))
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a git repository")
+def test_git_ignores_what_dvc_keeps_in_its_cache() -> None:
+    cached = {out for stanza in stanzas() for out in stanza.cached}
+    ignored = subprocess.run(
+        ["git", "check-ignore", *sorted(cached)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert set(ignored.stdout.split()) == cached, (
+        "add these to the .gitignore beside them, and git rm --cached"
+    )
+
+
 def test_stages_are_in_running_order() -> None:
     made: set[str] = set()
     outputs = {out for stanza in stanzas() for out in stanza.outputs}
