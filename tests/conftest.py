@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.clone import ROOT, Clone, profile
@@ -29,6 +31,9 @@ os.environ |= {
     "DO_NOT_TRACK": "true",
 }
 
+# these need the clone that test_end_to_end.py makes
+WAIT_FOR_THE_CLONE = {"test_study_end_to_end.py", "test_transfer_end_to_end.py"}
+
 settings.register_profile("groundup", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("groundup")
 
@@ -43,23 +48,21 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes, run each file in one of them, and the end-to-end runs, which share a clone, in one."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Files(LoadFileScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "end to end" if file.endswith("end_to_end.py") else file
-
-    return Files(config, log)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several processes, start the slow tests first."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """With several processes, start the slow tests first, but those that wait for the clone after some quick ones."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    first, waiting, quick = [], [], []
+    for item in items:
+        if item.path not in slow:
+            quick.append(item)
+        elif item.path.name in WAIT_FOR_THE_CLONE:
+            waiting.append(item)
+        else:
+            first.append(item)
+    third = len(quick) // 3
+    items[:] = [*first, *quick[:third], *waiting, *quick[third:]]
 
 
 @pytest.fixture(scope="session")
@@ -116,14 +119,21 @@ def corpus_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def clone(corpus_is_reachable: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the flow has run the tiny profile, with the results committed."""
+    """A clone in which the flow has run the tiny profile, with the results committed; all test processes share it."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a git repository, so it cannot be cloned")
-    folder = tmp_path_factory.mktemp("end-to-end")
-    project = Clone(folder / "clone", folder / "prefect")
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.path)], check=True)
-    project.change(profile("tiny"))
-    project.commit("tiny profile")
-    project.run(sys.executable, "-m", "pipelines.flow")
-    project.commit("results of the tiny profile")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all processes
+    project = Clone(folder / "end-to-end" / "clone", folder / "end-to-end" / "prefect")
+    made = folder / "end-to-end" / "made"
+    with FileLock(folder / "end-to-end.lock"):
+        if not made.exists():
+            shutil.rmtree(made.parent, ignore_errors=True)  # another process could not make it
+            subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.path)], check=True)
+            project.change(profile("tiny"))
+            project.commit("tiny profile")
+            project.run(sys.executable, "-m", "pipelines.flow")
+            project.commit("results of the tiny profile")
+            made.touch()
     return project

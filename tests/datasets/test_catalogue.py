@@ -209,6 +209,7 @@ def test_catalogue_of_the_project():
         "instruction_data": "instructions",
         "instruction_preferences": "preferences",
         "verifiable": "instructions",
+        "verifiable_few": "instructions",
         "wordsim353": "word_pairs",
         "simlex999": "word_pairs",
         "google_analogies": "analogies",
