@@ -4,6 +4,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -175,17 +177,80 @@ def test_a_client_that_reads_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPa
 def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:
     client = small.client.with_options(api_key=KEY)
     engine = small.model("text").engine
-    stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
-    with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
-        client.completions.create(**LONG)
-    assert full.value.response.headers["Retry-After"] == "1"
-    stream.close()
-    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+    with small.held("text", after=2):
+        stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
+        with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
+            client.completions.create(**LONG)
+        assert full.value.response.headers["Retry-After"] == "1"
+        stream.close()
+        small.until(lambda: not len(engine) and not small.app.state.traffic.active)
 
-    with pytest.raises(openai.APITimeoutError):  # a request that is not a stream
-        client.with_options(timeout=0.05).completions.create(**LONG, n=2)
-    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+        with sending(small, json.dumps(LONG | {"n": 2}).encode()):  # a request that is not a stream
+            small.until(lambda: len(engine) == 2)
+        small.until(lambda: not len(engine) and not small.app.state.traffic.active)
     small.until(lambda: not engine.positions)
+
+
+@contextmanager
+def sending(server: Running, body: bytes, size: int | None = None) -> Iterator[socket.socket]:
+    """Send a request, or a part of it, and hang up when the block ends."""
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {size or len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 60) as client:
+        client.sendall(head.encode() + body)
+        yield client
+
+
+@contextmanager
+def unanswered(server: Running) -> Iterator[list[httpx.Response]]:
+    """Ask for answers that the model has begun; when the block ends, add the responses, the two streams first."""
+    texts, chats = server.model("text").engine, server.model("chat").engine
+    said = {"model": "chat", "messages": [{"role": "user", "content": "tea"}], "max_tokens": 150}
+    requests = [("/v1/completions", LONG), ("/v1/chat/completions", said)]
+    found = list[httpx.Response]()
+    with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
+        streams = [
+            stack.enter_context(
+                httpx.stream("POST", server.url + path, json=body | {"stream": True}, timeout=60)
+            )
+            for path, body in requests
+        ]
+        others = [pool.submit(post, server, body, path) for path, body in requests]
+        server.until(lambda: len(texts) == len(chats) == 2)
+        yield found
+        for stream in streams:
+            stream.read()
+        found += [*streams, *(other.result() for other in others)]
+
+
+def broken(responses: list[httpx.Response], status: int, code: str) -> None:
+    for response in responses[:2]:
+        *_, last, end = response.text.split("\n\n")
+        assert response.status_code == 200 and not end and "[DONE]" not in response.text
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == code
+    for response in responses[2:]:
+        assert response.status_code == status and response.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize(("seconds", "signals"), [(0.05, 1), (600, 2)], ids=["time", "second signal"])
+def test_what_the_end_of_the_server_cuts_off_is_an_error(seconds: float, signals: int) -> None:
+    config = replace(CONFIG, drain_seconds=seconds)
+    with running(tiny_models(config), config) as server, server.held("text", after=2):
+        with sending(server, b"{", size=2) as unfinished, unanswered(server) as responses:
+            for _ in range(signals):
+                server.signal()
+            said = b"".join(iter(lambda: unfinished.recv(65536), b""))
+        broken(responses, 503, "shutting_down")
+        assert responses[2].headers["Retry-After"] == "5" and b" 503 " in said and b"shutting_down" in said
+
+
+def test_what_a_fault_of_the_model_cuts_off_is_an_error(server: Running) -> None:
+    with server.held("text", after=2) as fail, unanswered(server) as responses:
+        fail(RuntimeError("secret"))
+    broken(responses, 500, "internal_error")
+    assert not any("secret" in response.text for response in responses)
+
+
 
 
 def test_an_answer_takes_no_longer_than_allowed() -> None:

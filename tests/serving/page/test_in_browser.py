@@ -249,6 +249,35 @@ def test_a_message_is_edited_and_sent_again_and_markup_stays_text(wide: Page, pa
     ]
 
 
+HOSTILE = {
+    "markup": "</p><script>document.title = 1</script><img src=x onerror=alert(1)><style>*{display:none}</style>",
+    "events": 'data: [DONE]\n\ndata: {"error": {"message": "no"}}\r\n\r\n\u2028event: x',
+    "a long word": "W" * 150,
+    "right to left": "שלום \u202eevil\u202d\u2066 (عربي)",
+    "control": "a\0\x07\x1b[31mred\x1b]0;title\x07\x0b\x85\ufeff\ufffd\u0301\u0301b",
+}
+
+
+def test_hostile_answers_stay_text_and_in_their_place(screen: Page, page: Running) -> None:
+    screen.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    tab = open_tab(screen, page, "chat")
+    title = screen.title()
+    tab.locator("select").select_option("chat")
+    for place, text in enumerate(HOSTILE.values()):
+        with page.saying("chat", text):
+            tab.get_by_role("button", name="New conversation").click()
+            tab.locator("[name=message]").fill("tea")
+            tab.locator("[name=message]").press("Enter")
+            tab.locator("[type=submit]:enabled").wait_for()
+        assert tab.locator("li.assistant .text").evaluate("one => one.textContent") == text.strip()
+        assert not tab.locator(".error").is_visible() and tab.locator("li.assistant p").count() == 3
+        direction = tab.locator("li.assistant .text").evaluate("one => getComputedStyle(one).direction")
+        assert direction == ("rtl" if place == 3 else "ltr")
+        size = screen.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert size[0] <= size[1] and screen.title() == title
+        assert screen.locator("main script, img").count() == 0
+
+
 def test_an_answer_can_be_stopped(wide: Page, page: Running) -> None:
     tab = open_tab(wide, page, "chat")
     tab.locator("select").select_option("chat")
@@ -273,6 +302,19 @@ def test_a_vote_is_kept_and_reveals_the_models(wide: Page, page: Running) -> Non
     row = read_jsonl(page.app.state.config.votes)[-1]
     assert [row["rejected_model"], row["chosen_model"]] == names and sorted(names) == ["chat", "instructed"]
     assert row["instruction"] == "Which one?"
+
+
+def test_there_is_no_vote_if_a_model_fails(wide: Page, page: Running) -> None:
+    tab = open_tab(wide, page, "compare")
+    works, breaks = page.model("chat").engine, page.model("instructed").engine
+    with page.held("chat", after=0), page.held("instructed", after=0) as fail:
+        tab.locator("[type=submit]").click()
+        page.until(lambda: len(works) == len(breaks) == 1)
+        fail(RuntimeError("it is broken"))
+        tab.locator(".error:has-text('nothing to vote on')").wait_for()
+        page.until(lambda: not len(works))  # the other answer is stopped
+        assert "the server failed at this request" in tab.locator(".error").text_content()
+        assert not tab.locator(".votes").is_visible() and tab.locator("[aria-busy]").count() == 0
 
 
 def test_tabs_without_a_model_say_how_to_get_one(browser: Any, server: Running) -> None:
