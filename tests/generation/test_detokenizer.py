@@ -36,7 +36,17 @@ def pieces(detokenizer: Detokenizer, ids: list[int]) -> list[str]:
 
 
 BYTES = st.sampled_from(  # of characters that are cut off, too long, repeated, or U+FFFD itself
-    [b"a", b"\x80", b"\xc3", b"\xe6\x97", b"\xf0\x9f", b"\xf0\x9f\x8d\xb5", b"\xed\xa0\x80", b"\xef\xbf\xbd", b"\xff"]
+    [
+        b"a",
+        b"\x80",
+        b"\xc3",
+        b"\xe6\x97",
+        b"\xf0\x9f",
+        b"\xf0\x9f\x8d\xb5",
+        b"\xed\xa0\x80",
+        b"\xef\xbf\xbd",
+        b"\xff",
+    ]
 )
 
 

@@ -10,6 +10,8 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import httpx
+import pytest
 import torch
 import uvicorn
 from fastapi import FastAPI
@@ -26,6 +28,7 @@ from tests.cli.chat_model import chat_checkpoint
 from tests.tiny import random_decoder, randomised
 
 CONFIG = ServerConfig(port=0)
+ONE_REQUEST = httpx.Limits(max_keepalive_connections=0)
 
 
 class Running:
@@ -33,6 +36,7 @@ class Running:
 
     Attributes:
         url: its address.
+        http: a client for it, with a new connection for each request.
         client: OpenAI's client for it, which does not repeat requests.
         app: the application.
         server: what answers the connections.
@@ -43,7 +47,10 @@ class Running:
 
     def __init__(self, app: FastAPI, server: Server, port: int) -> None:
         self.app, self.server, self.url = app, server, f"http://127.0.0.1:{port}"
-        self.client = OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)
+        self.http = httpx.Client(base_url=self.url, verify=False, limits=ONE_REQUEST, timeout=60)
+        self.client = OpenAI(
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60, http_client=self.http
+        )
 
     def model(self, name: str) -> Model:
         found: Model = self.app.state.models.named(name)
@@ -81,16 +88,14 @@ class Running:
         checkpoint, steps = self.model(name).checkpoint, itertools.count()
         ids = [*checkpoint.tokenizer.encode(text), checkpoint.tokenizer.eot_id]
 
-        def choose(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
-            chosen = torch.full_like(logits, -1e4)
+        def logits(x: torch.Tensor) -> torch.Tensor:
+            chosen = torch.full((*x.shape[:-1], checkpoint.tokenizer.vocab_size), -1e4)
             chosen[..., ids[min(next(steps), len(ids) - 1)]] = 0
             return chosen
 
-        hook = checkpoint.model.register_forward_hook(choose)
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checkpoint.model, "logits", logits)
             yield
-        finally:
-            hook.remove()
 
     def until(self, condition: Callable[[], Any]) -> None:
         """Wait until something is the case."""
@@ -123,6 +128,7 @@ def running(
             found.until(lambda: server.started)
             yield found
         finally:
+            found.http.close()
             server.should_exit = True
             thread.join()
 

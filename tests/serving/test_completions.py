@@ -59,7 +59,7 @@ def test_sampled_texts_have_seeds_in_a_row(server: Running) -> None:
 
 def test_a_text_ends_before_a_stop_string_also_across_tokens(server: Running) -> None:
     [whole] = alone(server, PROMPTS[:1])
-    for start in range(1, 9):
+    for start in (1, 6):
         stop = whole[start : start + 3]  # every token of this model is one character
         expected = whole[: whole.index(stop)]
         for stream in (False, True):
@@ -129,13 +129,13 @@ def test_tokens_of_texts_and_back(server: Running) -> None:
     tokenizer = server.model("chat").checkpoint.tokenizer
 
     def post(path: str, **body: Any) -> httpx.Response:
-        return httpx.post(server.url + path, json=body)
+        return server.http.post(path, json=body)
 
     ids = tokenizer.encode("tea ünd")
     found = post("/tokenize", prompt="tea ünd").json()
     assert found == {"tokens": ids, "count": len(ids), "max_model_len": 200}
     assert post("/detokenize", tokens=ids, model="text").json() == {"prompt": "tea ünd"}
-    facts = httpx.get(f"{server.url}/tokenizer_info").json()
+    facts = server.http.get("/tokenizer_info").json()
     assert post("/tokenize", prompt=facts["eos_token"]).json()["tokens"] == [tokenizer.eot_id]
     assert facts["bos_token"] is None and "add_generation_prompt" in facts["chat_template"]
     assert (

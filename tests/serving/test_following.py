@@ -1,5 +1,6 @@
 """The server follows an alias of the registry: the version that it names answers, and no request is lost."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def champions(tmp_path_factory: pytest.TempPathFactory) -> Champions:
     """A store with two versions of a model; a third has lost its weights."""
     root = tmp_path_factory.mktemp("followed")
     store = tracking.connect(root)
-    for seed in range(3):
+    for seed in range(2):
         checkpoint, folder = chat_checkpoint(seed), root / f"model{seed}"
         save_checkpoint(
             folder,
@@ -35,10 +36,17 @@ def champions(tmp_path_factory: pytest.TempPathFactory) -> Champions:
             prompt_style=checkpoint.config.prompt_style,
             chat_template=checkpoint.config.chat_template,
         )
-        with tracking.stage_run(f"stage{seed}", {}, {"stage_key": f"k{seed}"}, root=root) as run:
-            run.register(folder, NAME, input_example=["tea"], params=INFERENCE_PARAMS, metrics={})
-    source = Path(store.client.get_model_version_download_uri(NAME, "3").removeprefix("file://"))
-    next(source.rglob("model.safetensors")).unlink()
+    with tracking.stage_run("stage", {}, {"stage_key": "k"}, root=root) as run:
+        run.register(root / "model0", NAME, input_example=["tea"], params=INFERENCE_PARAMS, metrics={})
+    # copies with other weights, since registering is slow
+    first = Path(store.client.get_model_version_download_uri(NAME, "1").removeprefix("file://"))
+    for number in (2, 3):
+        copy = shutil.copytree(first, root / f"version{number}")
+        weights = next(copy.rglob("model.safetensors"))
+        weights.unlink()
+        if number == 2:
+            shutil.copy(root / "model1/model.safetensors", weights)
+        store.client.create_model_version(NAME, str(copy), run.run_id)
     return Champions(store)
 
 

@@ -38,7 +38,7 @@ def post(
 ) -> httpx.Response:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     given = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return httpx.post(server.url + path, content=body, headers=given, timeout=60)
+    return server.http.post(path, content=body, headers=given)
 
 
 def refused(response: httpx.Response, status: int, words: str) -> None:
@@ -83,14 +83,14 @@ def test_other_sites_and_other_forms(server: Running) -> None:
     refused(post(server, good, Host="rebound.example"), 403, "expected 127.0.0.1")
     refused(post(server, good, Host="127.0.0.1.example"), 403, "expected 127.0.0.1")
     for host in ("", "[", "[::1", "[fe80::1]", "evil.example@", "\u0661.0.0.1"):
-        response = httpx.post(f"{server.url}/v1/completions", json=good, headers={b"Host": host.encode()})
+        response = server.http.post("/v1/completions", json=good, headers={b"Host": host.encode()})
         refused(response, 403, "expected 127.0.0.1")
     refused(post(server, good, Origin="http://["), 403, "http://[")
     refused(post(server, good, Origin="https://site.example"), 403, "site.example")
     refused(post(server, good, Origin="null"), 403, "null")
     refused(post(server, good, Content_Type="text/plain"), 400, "Content-Type: application/json")
     refused(post(server, good, path="/v1/nothing"), 404, "Not Found")
-    refused(httpx.get(f"{server.url}/v1/completions"), 405, "Method Not Allowed")
+    refused(server.http.get("/v1/completions"), 405, "Method Not Allowed")
     assert not any(name.startswith("access-control") for name in post(server, good).headers)
 
 
@@ -105,8 +105,8 @@ def test_a_key_is_demanded_where_there_is_one(small: Running) -> None:
         response = post(small, {"model": "text", "prompt": "a"}, Authorization=key)
         refused(response, 401, "API key")
         assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/health", "/ready")] == [200, 200]
-    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/metrics", "/openapi.json")] == [
+    assert [small.http.get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+    assert [small.http.get(path).status_code for path in ("/metrics", "/openapi.json")] == [
         401,
         401,
     ]
@@ -128,9 +128,7 @@ def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
 
     key = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     for content in (b"x" * 2001, b"x" * 50_000_000, parts()):
-        refused(
-            httpx.post(f"{small.url}/v1/chat/completions", content=content, headers=key), 413, "2000 bytes"
-        )
+        refused(small.http.post("/v1/chat/completions", content=content, headers=key), 413, "2000 bytes")
 
 
 def test_a_body_without_end_is_not_read_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,9 +208,7 @@ def unanswered(server: Running) -> Iterator[list[httpx.Response]]:
     found = list[httpx.Response]()
     with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
         streams = [
-            stack.enter_context(
-                httpx.stream("POST", server.url + path, json=body | {"stream": True}, timeout=60)
-            )
+            stack.enter_context(server.http.stream("POST", path, json=body | {"stream": True}))
             for path, body in requests
         ]
         others = [pool.submit(post, server, body, path) for path, body in requests]
@@ -251,8 +247,6 @@ def test_what_a_fault_of_the_model_cuts_off_is_an_error(server: Running) -> None
     assert not any("secret" in response.text for response in responses)
 
 
-
-
 def test_an_answer_takes_no_longer_than_allowed() -> None:
     config = replace(CONFIG, max_seconds=0.05)
     with running(tiny_models(config), config) as server:
@@ -266,7 +260,7 @@ def test_an_answer_takes_no_longer_than_allowed() -> None:
 
 def test_metrics_and_log_say_how_much_but_not_what(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     def read() -> dict[str, float]:
-        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        lines = server.http.get("/metrics").text.splitlines()
         return {
             key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
         }

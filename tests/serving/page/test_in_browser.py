@@ -30,6 +30,7 @@ TABS = ("chat", "completion", "attention", "lens", "tokenizers", "spam", "transl
 # a server that never answers
 NEVER = """void (window.fetch = (_, { signal }) =>
   new Promise((_, refuse) => signal.addEventListener('abort', () => refuse(signal.reason))))"""
+TIMEOUT = 60_000  # milliseconds; a machine may be overloaded
 Page = Any  # playwright has types, but may be absent
 
 
@@ -49,7 +50,7 @@ def screen(request: pytest.FixtureRequest, browser: Any, page: Running) -> Itera
     width, theme = request.param
     context = browser.new_context(viewport={"width": width, "height": 740}, color_scheme=theme)
     found, wrong = context.new_page(), list[str]()
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(TIMEOUT)
     found.on("console", lambda said: wrong.append(said.text))
     found.on("pageerror", lambda error: wrong.append(str(error)))
     found.on("request", lambda sent: None if sent.url.startswith(page.url) else wrong.append(sent.url))
@@ -110,7 +111,7 @@ def test_every_tab_can_be_used_and_has_no_barriers(screen: Page, page: Running) 
 def wide(browser: Any, page: Running) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         found = context.new_page()
-        found.set_default_timeout(20_000)
+        found.set_default_timeout(TIMEOUT)
         yield found
 
 
@@ -320,6 +321,7 @@ def test_there_is_no_vote_if_a_model_fails(wide: Page, page: Running) -> None:
 def test_tabs_without_a_model_say_how_to_get_one(browser: Any, server: Running) -> None:
     with browser.new_context() as context:
         found = context.new_page()
+        found.set_default_timeout(TIMEOUT)
         for name, command in (("translation", "make study"), ("words", "make study")):
             tab = open_tab(found, server, name)
             assert (
@@ -332,6 +334,7 @@ def test_a_server_with_a_key_asks_for_it_once(browser: Any) -> None:
     config = replace(CONFIG, api_key="s3cret")
     with running(tiny_models(config), config) as locked, browser.new_context() as context:
         found = context.new_page()
+        found.set_default_timeout(TIMEOUT)
         found.goto(locked.url)
         for key in ("wrong", "s3cret"):
             found.get_by_label("API key").fill(key)
