@@ -9,6 +9,8 @@ import pytest
 from groundup.generation.decoding import generate
 from groundup.generation.likelihood import score
 from groundup.generation.sampling import Sampling
+from groundup.serving import chat, completions
+from groundup.serving.models import Model
 from tests.serving.running import Running
 
 PROMPTS = ["tea and", "cake"]
@@ -96,6 +98,27 @@ def test_scores_of_prompt_and_text_are_those_of_the_library(server: Running) -> 
     only = ask(server, prompt=[ids], logprobs=1, echo=True, max_tokens=0).choices[0]
     assert only.text == choice.text and only.finish_reason == "length"
     assert only.logprobs.token_logprobs[1:] == pytest.approx(found.token_logprobs[1:], abs=1e-4)
+
+
+@pytest.mark.parametrize(("module", "reader"), [(completions, "encode"), (chat, "prompt_ids")])
+def test_a_model_is_in_use_while_a_prompt_is_read(
+    server: Running, monkeypatch: pytest.MonkeyPatch, module: Any, reader: str
+) -> None:
+    """Otherwise it might be closed, if the alias that names it moves."""
+    read, seen = getattr(module, reader), list[bool]()
+
+    def reading(model: Model, *prompt: Any) -> Any:
+        seen.append(model.is_idle)
+        return read(model, *prompt)
+
+    monkeypatch.setattr(module, reader, reading)
+    if module is chat:
+        said: Any = [{"role": "user", "content": "tea"}]
+        server.client.chat.completions.create(model="chat", messages=said, max_completion_tokens=1)
+    else:
+        ask(server)
+    assert seen == [False]
+    server.until(lambda: all(model.is_idle for model in server.app.state.models))
 
 
 def test_usage_at_the_end_of_a_stream(server: Running) -> None:

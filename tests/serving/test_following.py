@@ -1,5 +1,6 @@
 """The server follows an alias of the registry: the version that it names answers, and no request is lost."""
 
+import asyncio
 import shutil
 import threading
 from pathlib import Path
@@ -83,6 +84,28 @@ def test_a_moved_alias_loses_no_request(
                 client.join()
         assert "version 1 keeps answering" in printed and "chat: version 2 answers now" in printed
         assert len({*answers}) == 2 and {version for version, _ in answers} == {"1", "2"}
+
+
+def test_a_version_that_fails_in_an_unknown_way_is_not_tried_each_second(
+    champions: Champions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, client = Models(), champions.connection.client
+    client.set_registered_model_alias(NAME, "trial", "1")
+    follower = Follower(champions.connection, NAME, "trial", None, "chat", models, CONFIG)
+    models.add(follower.load())
+    client.set_registered_model_alias(NAME, "trial", "2")
+    tried = list[str]()
+
+    def fail(number: str) -> None:
+        tried.append(number)
+        raise MemoryError
+
+    monkeypatch.setattr(follower, "_load", fail)
+    with pytest.raises(MemoryError):
+        asyncio.run(follower.update())
+    asyncio.run(follower.update())
+    assert tried == ["2"] and models.named("chat").version == "1"
+    models.named("chat").close()
 
 
 def ask(server: Running) -> tuple[str, str]:

@@ -31,7 +31,8 @@ class Server(uvicorn.Server):
             self._draining = loop.create_task(self._drain(sig))
             loop.call_soon_threadsafe(lambda: None)  # a signal does not wake the loop
             return
-        if self.started:
+        if self._draining is not None:
+            self._draining.cancel()
             asyncio.get_running_loop().call_soon_threadsafe(self._traffic.end)
         super().handle_exit(sig, frame)
 

@@ -250,30 +250,30 @@ def test_a_message_is_edited_and_sent_again_and_markup_stays_text(wide: Page, pa
     ]
 
 
-HOSTILE = {
-    "markup": "</p><script>document.title = 1</script><img src=x onerror=alert(1)><style>*{display:none}</style>",
-    "events": 'data: [DONE]\n\ndata: {"error": {"message": "no"}}\r\n\r\n\u2028event: x',
-    "a long word": "W" * 150,
-    "right to left": "שלום \u202eevil\u202d\u2066 (عربي)",
-    "control": "a\0\x07\x1b[31mred\x1b]0;title\x07\x0b\x85\ufeff\ufffd\u0301\u0301b",
-}
+HOSTILE = (  # markup and what ends an event; a long word and control characters; text from right to left
+    "</p><script>document.title = 1</script><img src=x onerror=alert(1)><style>*{display:none}</style>"
+    'data: [DONE]\n\ndata: {"error": {"message": "no"}}\r\n\r\n\u2028event: x',
+    "W" * 120 + "\0\x07\x1b[31mred\x1b]0;title\x07\x0b\x85\ufeff\ufffd\u0301\u0301b",
+    "שלום \u202eevil\u202d\u2066 (عربي)",
+)
 
 
+@pytest.mark.parametrize("screen", [(375, "dark")], indirect=True, ids=["phone-dark"])
 def test_hostile_answers_stay_text_and_in_their_place(screen: Page, page: Running) -> None:
     screen.on("dialog", lambda dialog: pytest.fail(dialog.message))
     tab = open_tab(screen, page, "chat")
     title = screen.title()
     tab.locator("select").select_option("chat")
-    for place, text in enumerate(HOSTILE.values()):
+    for text in HOSTILE:
         with page.saying("chat", text):
             tab.get_by_role("button", name="New conversation").click()
             tab.locator("[name=message]").fill("tea")
             tab.locator("[name=message]").press("Enter")
             tab.locator("[type=submit]:enabled").wait_for()
-        assert tab.locator("li.assistant .text").evaluate("one => one.textContent") == text.strip()
+        assert tab.locator("li.assistant .text").evaluate("one => one.textContent") == text
         assert not tab.locator(".error").is_visible() and tab.locator("li.assistant p").count() == 3
         direction = tab.locator("li.assistant .text").evaluate("one => getComputedStyle(one).direction")
-        assert direction == ("rtl" if place == 3 else "ltr")
+        assert direction == ("rtl" if text is HOSTILE[-1] else "ltr")
         size = screen.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert size[0] <= size[1] and screen.title() == title
         assert screen.locator("main script, img").count() == 0
