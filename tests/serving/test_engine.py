@@ -102,6 +102,8 @@ def test_closing_ends_what_runs() -> None:
         engine.close()
         with pytest.raises(ApiError) as caught:
             await waiting
-        assert caught.value.status_code == 503
+        with pytest.raises(ApiError) as refused:
+            engine.submit([text(1)])
+        assert caught.value.status_code == refused.value.status_code == 503
 
     run(random_decoder(context_length=40), work)

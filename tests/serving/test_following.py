@@ -1,5 +1,7 @@
 """The server follows an alias of the registry: the version that it names answers, and no request is lost."""
 
+import asyncio
+import shutil
 import threading
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def champions(tmp_path_factory: pytest.TempPathFactory) -> Champions:
     """A store with two versions of a model; a third has lost its weights."""
     root = tmp_path_factory.mktemp("followed")
     store = tracking.connect(root)
-    for seed in range(3):
+    for seed in range(2):
         checkpoint, folder = chat_checkpoint(seed), root / f"model{seed}"
         save_checkpoint(
             folder,
@@ -35,10 +37,17 @@ def champions(tmp_path_factory: pytest.TempPathFactory) -> Champions:
             prompt_style=checkpoint.config.prompt_style,
             chat_template=checkpoint.config.chat_template,
         )
-        with tracking.stage_run(f"stage{seed}", {}, {"stage_key": f"k{seed}"}, root=root) as run:
-            run.register(folder, NAME, input_example=["tea"], params=INFERENCE_PARAMS, metrics={})
-    source = Path(store.client.get_model_version_download_uri(NAME, "3").removeprefix("file://"))
-    next(source.rglob("model.safetensors")).unlink()
+    with tracking.stage_run("stage", {}, {"stage_key": "k"}, root=root) as run:
+        run.register(root / "model0", NAME, input_example=["tea"], params=INFERENCE_PARAMS, metrics={})
+    # copies with other weights, since registering is slow
+    first = Path(store.client.get_model_version_download_uri(NAME, "1").removeprefix("file://"))
+    for number in (2, 3):
+        copy = shutil.copytree(first, root / f"version{number}")
+        weights = next(copy.rglob("model.safetensors"))
+        weights.unlink()
+        if number == 2:
+            shutil.copy(root / "model1/model.safetensors", weights)
+        store.client.create_model_version(NAME, str(copy), run.run_id)
     return Champions(store)
 
 
@@ -75,6 +84,28 @@ def test_a_moved_alias_loses_no_request(
                 client.join()
         assert "version 1 keeps answering" in printed and "chat: version 2 answers now" in printed
         assert len({*answers}) == 2 and {version for version, _ in answers} == {"1", "2"}
+
+
+def test_a_version_that_fails_in_an_unknown_way_is_not_tried_each_second(
+    champions: Champions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, client = Models(), champions.connection.client
+    client.set_registered_model_alias(NAME, "trial", "1")
+    follower = Follower(champions.connection, NAME, "trial", None, "chat", models, CONFIG)
+    models.add(follower.load())
+    client.set_registered_model_alias(NAME, "trial", "2")
+    tried = list[str]()
+
+    def fail(number: str) -> None:
+        tried.append(number)
+        raise MemoryError
+
+    monkeypatch.setattr(follower, "_load", fail)
+    with pytest.raises(MemoryError):
+        asyncio.run(follower.update())
+    asyncio.run(follower.update())
+    assert tried == ["2"] and models.named("chat").version == "1"
+    models.named("chat").close()
 
 
 def ask(server: Running) -> tuple[str, str]:

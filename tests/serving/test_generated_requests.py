@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,12 +12,13 @@ from tests.serving.running import Running
 MODELS = ["chat", "text", "instructed", "spam"]
 
 
-def test_no_request_is_a_fault_of_the_server(server: Running) -> None:
+@pytest.mark.parametrize("number", [20, pytest.param(500, marks=pytest.mark.slow)])
+def test_no_request_is_a_fault_of_the_server(server: Running, number: int) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 12
 
-    @settings(max_examples=80, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=number, suppress_health_check=list(HealthCheck), deadline=None)
     @given(
         case=st.one_of([operation.as_strategy() for operation in operations]), name=st.sampled_from(MODELS)
     )

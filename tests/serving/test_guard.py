@@ -4,6 +4,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +38,7 @@ def post(
 ) -> httpx.Response:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     given = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return httpx.post(server.url + path, content=body, headers=given, timeout=60)
+    return server.http.post(path, content=body, headers=given)
 
 
 def refused(response: httpx.Response, status: int, words: str) -> None:
@@ -81,14 +83,14 @@ def test_other_sites_and_other_forms(server: Running) -> None:
     refused(post(server, good, Host="rebound.example"), 403, "expected 127.0.0.1")
     refused(post(server, good, Host="127.0.0.1.example"), 403, "expected 127.0.0.1")
     for host in ("", "[", "[::1", "[fe80::1]", "evil.example@", "\u0661.0.0.1"):
-        response = httpx.post(f"{server.url}/v1/completions", json=good, headers={b"Host": host.encode()})
+        response = server.http.post("/v1/completions", json=good, headers={b"Host": host.encode()})
         refused(response, 403, "expected 127.0.0.1")
     refused(post(server, good, Origin="http://["), 403, "http://[")
     refused(post(server, good, Origin="https://site.example"), 403, "site.example")
     refused(post(server, good, Origin="null"), 403, "null")
     refused(post(server, good, Content_Type="text/plain"), 400, "Content-Type: application/json")
     refused(post(server, good, path="/v1/nothing"), 404, "Not Found")
-    refused(httpx.get(f"{server.url}/v1/completions"), 405, "Method Not Allowed")
+    refused(server.http.get("/v1/completions"), 405, "Method Not Allowed")
     assert not any(name.startswith("access-control") for name in post(server, good).headers)
 
 
@@ -103,8 +105,8 @@ def test_a_key_is_demanded_where_there_is_one(small: Running) -> None:
         response = post(small, {"model": "text", "prompt": "a"}, Authorization=key)
         refused(response, 401, "API key")
         assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/health", "/ready")] == [200, 200]
-    assert [httpx.get(f"{small.url}{path}").status_code for path in ("/metrics", "/openapi.json")] == [
+    assert [small.http.get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+    assert [small.http.get(path).status_code for path in ("/metrics", "/openapi.json")] == [
         401,
         401,
     ]
@@ -126,9 +128,7 @@ def test_a_large_body_is_refused_without_being_kept(small: Running) -> None:
 
     key = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     for content in (b"x" * 2001, b"x" * 50_000_000, parts()):
-        refused(
-            httpx.post(f"{small.url}/v1/chat/completions", content=content, headers=key), 413, "2000 bytes"
-        )
+        refused(small.http.post("/v1/chat/completions", content=content, headers=key), 413, "2000 bytes")
 
 
 def test_a_body_without_end_is_not_read_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,17 +175,76 @@ def test_a_client_that_reads_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPa
 def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> None:
     client = small.client.with_options(api_key=KEY)
     engine = small.model("text").engine
-    stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
-    with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
-        client.completions.create(**LONG)
-    assert full.value.response.headers["Retry-After"] == "1"
-    stream.close()
-    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+    with small.held("text", after=2):
+        stream = client.completions.create(**LONG, n=2, stream=True)  # one text runs, the other waits
+        with pytest.raises(openai.RateLimitError, match="too many requests wait") as full:
+            client.completions.create(**LONG)
+        assert full.value.response.headers["Retry-After"] == "1"
+        stream.close()
+        small.until(lambda: not len(engine) and not small.app.state.traffic.active)
 
-    with pytest.raises(openai.APITimeoutError):  # a request that is not a stream
-        client.with_options(timeout=0.05).completions.create(**LONG, n=2)
-    small.until(lambda: not len(engine) and not small.app.state.traffic.active)
+        with sending(small, json.dumps(LONG | {"n": 2}).encode()):  # a request that is not a stream
+            small.until(lambda: len(engine) == 2)
+        small.until(lambda: not len(engine) and not small.app.state.traffic.active)
     small.until(lambda: not engine.positions)
+
+
+@contextmanager
+def sending(server: Running, body: bytes, size: int | None = None) -> Iterator[socket.socket]:
+    """Send a request, or a part of it, and hang up when the block ends."""
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {size or len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 60) as client:
+        client.sendall(head.encode() + body)
+        yield client
+
+
+@contextmanager
+def unanswered(server: Running) -> Iterator[list[httpx.Response]]:
+    """Ask for answers that the model has begun; when the block ends, add the responses, the two streams first."""
+    texts, chats = server.model("text").engine, server.model("chat").engine
+    said = {"model": "chat", "messages": [{"role": "user", "content": "tea"}], "max_tokens": 150}
+    requests = [("/v1/completions", LONG), ("/v1/chat/completions", said)]
+    found = list[httpx.Response]()
+    with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
+        streams = [
+            stack.enter_context(server.http.stream("POST", path, json=body | {"stream": True}))
+            for path, body in requests
+        ]
+        others = [pool.submit(post, server, body, path) for path, body in requests]
+        server.until(lambda: len(texts) == len(chats) == 2)
+        yield found
+        for stream in streams:
+            stream.read()
+        found += [*streams, *(other.result() for other in others)]
+
+
+def broken(responses: list[httpx.Response], status: int, code: str) -> None:
+    for response in responses[:2]:
+        *_, last, end = response.text.split("\n\n")
+        assert response.status_code == 200 and not end and "[DONE]" not in response.text
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == code
+    for response in responses[2:]:
+        assert response.status_code == status and response.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize(("seconds", "signals"), [(0.05, 1), (600, 2)], ids=["time", "second signal"])
+def test_what_the_end_of_the_server_cuts_off_is_an_error(seconds: float, signals: int) -> None:
+    config = replace(CONFIG, drain_seconds=seconds)
+    with running(tiny_models(config), config) as server, server.held("text", after=2):
+        with sending(server, b"{", size=2) as unfinished, unanswered(server) as responses:
+            for _ in range(signals):
+                server.signal()
+            said = b"".join(iter(lambda: unfinished.recv(65536), b""))
+        broken(responses, 503, "shutting_down")
+        assert responses[2].headers["Retry-After"] == "5" and b" 503 " in said and b"shutting_down" in said
+
+
+def test_what_a_fault_of_the_model_cuts_off_is_an_error(server: Running) -> None:
+    with server.held("text", after=2) as fail, unanswered(server) as responses:
+        fail(RuntimeError("secret"))
+    broken(responses, 500, "internal_error")
+    assert not any("secret" in response.text for response in responses)
 
 
 def test_an_answer_takes_no_longer_than_allowed() -> None:
@@ -201,7 +260,7 @@ def test_an_answer_takes_no_longer_than_allowed() -> None:
 
 def test_metrics_and_log_say_how_much_but_not_what(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     def read() -> dict[str, float]:
-        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        lines = server.http.get("/metrics").text.splitlines()
         return {
             key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
         }

@@ -173,82 +173,55 @@ def test_pretrained_model_continues_like_its_checkpoint(
     assert "test-continue" in store.client.get_run(run.run_id).data.tags["mlflow.linkedPrompts"]
 
 
-def test_large_weights_are_loaded_from_the_project(
-    checkpoints: dict[str, Path], store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_later_version_waits_and_loads_large_weights_from_the_project(
+    checkpoints: dict[str, Path],
+    registered: dict[str, str],
+    store: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import mlflow
-
+    name = "test-classifier"
+    first = registry.champion(store, name)
+    assert first is not None and first.version == "1"
+    assert first.stage_key == "key-classifier" and first.metrics == {"mcc": 0.5}
     project = tmp_path / "project"
     shutil.copytree(checkpoints["classifier"], project / "data/models/spam")
     (project / ".dvc").mkdir()
     monkeypatch.chdir(project)
     config = tracking.TrackingConfig(copied_megabytes=0.001, evaluated_per_family=0)
     with tracking.stage_run("spam", {}, {"stage_key": "large"}, root=project, config=config) as run:
-        run.register(
-            project / "data/models/spam", "test-large", input_example=TEXTS[:1], params={}, metrics={}
-        )
-    stored = Path(mlflow.artifacts.download_artifacts("models:/test-large/1", dst_path=str(tmp_path / "m")))
+        run.register(project / "data/models/spam", name, input_example=TEXTS[:1], params={}, metrics={})
+    assert registry.champion(store, name) == first
+    stored = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/2", dst_path=str(tmp_path / "m")))
     assert not list(stored.rglob("*.safetensors"))
     expected = spam_probabilities(load_checkpoint(checkpoints["classifier"]), TEXTS)
 
     moved = project.rename(tmp_path / "moved")
     monkeypatch.chdir(moved)
-    answers = load(store, "models:/test-large/1").predict(TEXTS)
+    answers = load(store, f"models:/{name}/2").predict(TEXTS)
     assert [answer.spam_probability for answer in answers] == pytest.approx(expected, abs=1e-6)
-    made = registry.made_by(store, "test-large", "large")
-    assert made is not None
+    made = registry.made_by(store, name, "large")
+    assert made is not None and made.version == "2"
+    assert registry.made_by(store, name, "unknown") is None
+    assert registry.champion(store, "no-such-model") is None
     fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
     assert spam_probabilities(load_checkpoint(fetched), TEXTS) == pytest.approx(expected, abs=1e-6)
 
     (moved / "data/models/spam/model.safetensors").unlink()
     with pytest.raises(BadInput, match=r"dvc pull data/models/spam$"):
-        load(store, "models:/test-large/1")
+        load(store, f"models:/{name}/2")
+    store.client.set_registered_model_alias(name, "champion", "2")
+    assert registry.champion(store, name) == made
+    store.client.set_registered_model_alias(name, "champion", "1")
 
 
-def test_adapters_are_registered_alone_and_answer_on_their_base(
-    checkpoints: dict[str, Path], store: Any, tmp_path: Path
-) -> None:
-    import mlflow
-
-    base = load_checkpoint(checkpoints["decoder"])
-    lora = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn",))
-    add_adapters(base.model, lora)
-    for tensor in adapter_weights(base.model).values():
-        torch.nn.init.normal_(tensor)
-    facts: dict[str, Any] = {"prompt_style": "alpaca_short", "lora": lora, "base": checkpoints["decoder"]}
-    save_checkpoint(tmp_path / "adapters", base.model, base.tokenizer, **facts)
-    with tracking.stage_run("adapters", {}, {"stage_key": "key"}, root=tmp_path) as run:
-        version = run.register(
-            tmp_path / "adapters",
-            "test-adapters",
-            input_example=TEXTS[:1],
-            params=INFERENCE_PARAMS,
-            metrics={"val_loss": 1.0},
-        )
-    assert version == "1"
-    tags = store.client.get_model_version("test-adapters", version).tags
-    assert tags["base.folder"] == str(checkpoints["decoder"])
-    expected = respond(load_checkpoint(tmp_path / "adapters"), [("Say it.", "tea")], max_new_tokens=8)
-    model = load(store, "models:/test-adapters/1")
-    assert [text_of(model.predict(TEA))] == expected
-    assert expected != respond(
-        load_checkpoint(checkpoints["decoder"]), [("Say it.", "tea")], max_new_tokens=8
-    )
-    folder = Path(
-        mlflow.artifacts.download_artifacts("models:/test-adapters/1", dst_path=str(tmp_path / "m"))
-    )
-    stored = load_file(folder / "artifacts/adapters/model.safetensors")
-    assert all(name.endswith(("lora_a", "lora_b")) for name in stored)
-    newest = registry.made_by(store, "test-adapters", "key")
-    assert newest is not None
-    fetched = registry.fetch_checkpoint(store, newest, tmp_path / "fetched")
-    assert respond(load_checkpoint(fetched), [("Say it.", "tea")], max_new_tokens=8) == expected
-
-
-def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
+def test_adapters_made_in_a_temporary_workspace_outlive_it_and_wait(
     checkpoints: dict[str, Path], store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The base is found in the project, wherever it is now; an experiment is not champion before it is applied."""
+    """Adapters are registered alone. Their base is found in the project, wherever it is now.
+
+    An experiment is not champion before it is applied.
+    """
     project = tmp_path / "project"
     workspace = project / ".dvc/tmp/exps/tmpabc"
     for folder in (project, workspace):
@@ -292,6 +265,11 @@ def test_a_model_made_in_a_temporary_workspace_outlives_it_and_waits(
     described = Path(store.client.get_model_version_download_uri("test-trial", "1").removeprefix("file://"))
     flavor = yaml.safe_load((described / "MLmodel").read_text())["flavors"]["python_function"]
     assert flavor["config"]["base"] == ["data/base"]
+    stored = load_file(described / "artifacts/adapters/model.safetensors")
+    assert all(name.endswith(("lora_a", "lora_b")) for name in stored)
+    assert expected != respond(
+        load_checkpoint(checkpoints["decoder"]), [("Say it.", "tea")], max_new_tokens=8
+    )
     pointer = store.client.download_artifacts(run.run_id, "pointers/base.json", str(tmp_path))
     assert [fact["path"] for fact in json.loads(Path(pointer).read_text())] == ["data/base/config.json"]
 
@@ -321,27 +299,3 @@ def test_model_folder_explains_itself_and_holds_no_pickle(
     requirements = (folder / "requirements.txt").read_text().split()
     assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
     assert all("==" in line and "+" not in line for line in requirements)
-
-
-def test_first_version_serves_and_later_ones_wait(
-    checkpoints: dict[str, Path], registered: dict[str, str], store: Any, tmp_path: Path
-) -> None:
-    first = registry.champion(store, "test-classifier")
-    assert first is not None and first.version == "1"
-    assert first.stage_key == "key-classifier" and first.metrics == {"mcc": 0.5}
-    with tracking.stage_run("again", {}, {"stage_key": "another"}, root=tmp_path) as run:
-        second = run.register(
-            checkpoints["classifier"], "test-classifier", input_example=TEXTS[:1], params={}, metrics={}
-        )
-    assert second == "2"
-    assert registry.champion(store, "test-classifier") == first
-    made = registry.made_by(store, "test-classifier", "another")
-    assert made is not None and made.version == "2"
-    assert registry.made_by(store, "test-classifier", "unknown") is None
-    assert registry.champion(store, "no-such-model") is None
-    fetched = registry.fetch_checkpoint(store, made, tmp_path / "fetched")
-    assert json.loads((fetched / "config.json").read_text())["kind"] == "classifier"
-    load_checkpoint(fetched)
-    store.client.set_registered_model_alias("test-classifier", "champion", "2")
-    assert registry.champion(store, "test-classifier") == made
-    store.client.set_registered_model_alias("test-classifier", "champion", "1")

@@ -15,7 +15,7 @@ from groundup.errors import BadInput
 from groundup.serving import chat, classification, completions, tokenizing
 from groundup.serving.answers import ERRORS
 from groundup.serving.config import ServerConfig
-from groundup.serving.errors import busy, handle
+from groundup.serving.errors import handle, shutting_down
 from groundup.serving.guard import Guard, Traffic
 from groundup.serving.metrics import Metrics
 from groundup.serving.models import Model, Models
@@ -56,7 +56,7 @@ async def health() -> dict[str, str]:
 async def ready(request: Request) -> dict[str, str]:
     """Say whether the server takes requests."""
     if request.app.state.traffic.is_draining:
-        raise busy("the server is shutting down", "shutting_down", 503, 5)
+        raise shutting_down()
     return {"status": "ok"}
 
 

@@ -32,6 +32,7 @@ router = APIRouter()
 async def chat(request: Request, body: ChatRequest, closing: Closing) -> Response:
     """Answer the last message of a conversation."""
     model: Model = request.app.state.models.named(body.model)
+    closing.enter_context(model.in_use())
     most = body.max_completion_tokens or body.max_tokens or MAX_REPLY_TOKENS
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     prompt = await asyncio.to_thread(prompt_ids, model, body.messages)

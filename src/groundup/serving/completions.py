@@ -25,6 +25,7 @@ router = APIRouter()
 async def complete(request: Request, body: CompletionRequest, closing: Closing) -> Response:
     """Continue one text or several."""
     model: Model = request.app.state.models.named(body.model)
+    closing.enter_context(model.in_use())
     most = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     if most == 0 and not body.echo:
         raise ApiError(400, "max_tokens is 0 without echo; expected at least 1", param="max_tokens")

@@ -14,7 +14,7 @@ from groundup.generation.batch_requests import Event
 from groundup.generation.batcher import Batcher
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
-from groundup.serving.errors import ApiError, busy, internal, report
+from groundup.serving.errors import ApiError, busy, internal, report, shutting_down
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,11 @@ class Engine:
         """Begin to generate texts.
 
         Raises:
-            ApiError: too many texts wait.
+            ApiError: too many texts wait, or the engine is closed.
             BadInput: as `Batcher.submit` does; then none of the texts is generated.
         """
+        if self._closed:
+            raise shutting_down()
         if len(texts) > self._capacity:
             raise ApiError(400, f"the request asks for {len(texts)} texts; expected at most {self._capacity}")
         if len(self._streams) + len(texts) > self._capacity:
@@ -160,7 +162,7 @@ class Engine:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._fail(busy("the server is shutting down; repeat the request later", "shutting_down", 503))
+        self._fail(shutting_down())
 
     def _new_batcher(self) -> Batcher:
         return Batcher(self._model, max_running=self._max_running, max_positions=self._max_positions)

@@ -57,6 +57,11 @@ def busy(message: str, code: str, status: int = 429, seconds: int = 1) -> ApiErr
     return ApiError(status, message, code=code, headers={"Retry-After": str(seconds)})
 
 
+def shutting_down() -> ApiError:
+    """Return the error for a request that a server which is ending does not answer, or not to its end."""
+    return busy("the server is shutting down; repeat the request later", "shutting_down", 503, 5)
+
+
 def internal() -> ApiError:
     """Return the error for a fault of the server, which says nothing about it; the log has more."""
     return ApiError(500, "the server failed at this request; its log says why", code="internal_error")
@@ -67,6 +72,8 @@ def as_api_error(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
+        case RuntimeError(__cause__=HTTPException() | BadInput() as fault):
+            return as_api_error(fault)  # Starlette raises it if the answer has begun
         case BadInput():
             return ApiError(400, str(error))
         case RequestValidationError():

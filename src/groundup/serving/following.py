@@ -97,7 +97,6 @@ class Follower:
         if chosen is None:
             return self._say(f"warning: {self.registered} has no {self.alias}; {self._state}")
         kept = {chosen} | ({aliases.get(registry.PREVIOUS)} if self.alias == registry.CHAMPION else set())
-        # before another one answers: a request that has just chosen the old one may still be read
         for version, model in [*self._loaded.items()]:
             if version not in kept and model is not self.models.named(self.name) and model.is_idle:
                 self._loaded.pop(version).close()
@@ -112,8 +111,10 @@ class Follower:
     async def _add(self, version: str) -> None:
         try:
             model = await asyncio.to_thread(self._load, version)
-        except BadInput as error:
+        except Exception as error:
             self._failed[version] = time.monotonic() + RETRY_SECONDS
+            if not isinstance(error, BadInput):
+                raise  # it is reported, but not once a second
             self._say(
                 f"warning: version {version} of {self.registered} cannot be loaded: {error} {self._state}"
             )

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundup.serving.config import ServerConfig, names_loopback
-from groundup.serving.errors import ApiError, as_api_error, body_of, busy, report
+from groundup.serving.errors import ApiError, as_api_error, body_of, busy, report, shutting_down
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,13 @@ class Traffic:
     Attributes:
         active: their number.
         is_draining: whether new ones are refused, since the server is ending.
+        idle: set when there are none.
     """
 
     active: int = 0
     is_draining: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _limits: set[asyncio.Timeout] = field(default_factory=set)  # one per request that is being answered
 
     @asynccontextmanager
     async def counted(self) -> AsyncIterator[None]:
@@ -65,14 +67,40 @@ class Traffic:
             if not self.active:
                 self.idle.set()
 
+    @asynccontextmanager
+    async def unless_ended(self) -> AsyncIterator[None]:
+        """Answer a request, until `end` is called.
+
+        Raises:
+            ApiError: it was called.
+        """
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._limits.add(limit)
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise shutting_down() from None
+            raise
+        finally:
+            self._limits.discard(limit)
+
+    def end(self) -> None:
+        """End all requests with an error."""
+        if self.active:
+            log.warning("%d requests are ended unanswered", self.active)
+        while self._limits:
+            self._limits.pop().reschedule(0)
+
     async def drain(self, seconds: float) -> None:
-        """Refuse new requests, and wait until the others are answered, at most for some seconds."""
+        """Refuse new requests, and wait until the others are answered; after some seconds, end them."""
         self.is_draining = True
         if self.active:
             try:
                 await asyncio.wait_for(self.idle.wait(), seconds)
             except TimeoutError:
-                log.warning("%d requests are ended unanswered", self.active)
+                self.end()
 
 
 class Answer:
@@ -138,8 +166,9 @@ class Guard:
         async with self._traffic.counted():
             try:
                 self._check(scope["path"], headers)
-                body = await _read(receive, headers, self._config.max_body)
-                await self._answer(scope, body, receive, answer)
+                async with self._traffic.unless_ended():
+                    body = await _read(receive, headers, self._config.max_body)
+                    await self._answer(scope, body, receive, answer)
             except HungUp:
                 pass
             except Exception as error:  # noqa: BLE001  it becomes an answer
@@ -177,7 +206,7 @@ class Guard:
                 raise ApiError(401, message, code="invalid_api_key")
         if path not in ALWAYS:
             if self._traffic.is_draining:
-                raise busy("the server is shutting down; repeat the request later", "shutting_down", 503, 5)
+                raise shutting_down()
             if self._traffic.active > self._most:
                 raise busy("the server answers too many requests; repeat this one later", "server_full")
 

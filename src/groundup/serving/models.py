@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -46,6 +47,7 @@ class Model:
         self._limit = config.max_running + config.max_waiting
         self._executor = ThreadPoolExecutor(1, "model", self._limit_threads)
         self._running = 0  # calls of `run`
+        self._users = 0  # requests that have chosen the model
         self._engine = None
         if checkpoint.kind == "decoder":
             round_weights(checkpoint.model, config.weights)
@@ -77,7 +79,7 @@ class Model:
     @property
     def is_idle(self) -> bool:
         """Whether no request uses the model."""
-        return not self._running and not (self._engine and len(self._engine))
+        return not self._users and not self._running and not (self._engine and len(self._engine))
 
     @property
     def gauges(self) -> tuple[int, int, int]:
@@ -101,6 +103,15 @@ class Model:
         """Start the engine, for the running event loop."""
         if self._engine is not None:
             self._engine.start()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the model while a request is read that is to be answered by it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that computes with the model, in a thread; calls for one model run one after the other.

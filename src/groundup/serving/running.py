@@ -26,12 +26,15 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; called at a signal."""
-        if self._draining is not None or not self.started:
-            super().handle_exit(sig, frame)
+        if self._draining is None and self.started:
+            loop = asyncio.get_running_loop()
+            self._draining = loop.create_task(self._drain(sig))
+            loop.call_soon_threadsafe(lambda: None)  # a signal does not wake the loop
             return
-        loop = asyncio.get_running_loop()
-        self._draining = loop.create_task(self._drain(sig))
-        loop.call_soon_threadsafe(lambda: None)  # a signal does not wake the loop
+        if self._draining is not None:
+            self._draining.cancel()
+            asyncio.get_running_loop().call_soon_threadsafe(self._traffic.end)
+        super().handle_exit(sig, frame)
 
     async def _drain(self, sig: int) -> None:
         await self._traffic.drain(self._drain_seconds)

@@ -30,6 +30,7 @@ TABS = ("chat", "completion", "attention", "lens", "tokenizers", "spam", "transl
 # a server that never answers
 NEVER = """void (window.fetch = (_, { signal }) =>
   new Promise((_, refuse) => signal.addEventListener('abort', () => refuse(signal.reason))))"""
+TIMEOUT = 60_000  # milliseconds; a machine may be overloaded
 Page = Any  # playwright has types, but may be absent
 
 
@@ -49,7 +50,7 @@ def screen(request: pytest.FixtureRequest, browser: Any, page: Running) -> Itera
     width, theme = request.param
     context = browser.new_context(viewport={"width": width, "height": 740}, color_scheme=theme)
     found, wrong = context.new_page(), list[str]()
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(TIMEOUT)
     found.on("console", lambda said: wrong.append(said.text))
     found.on("pageerror", lambda error: wrong.append(str(error)))
     found.on("request", lambda sent: None if sent.url.startswith(page.url) else wrong.append(sent.url))
@@ -110,7 +111,7 @@ def test_every_tab_can_be_used_and_has_no_barriers(screen: Page, page: Running) 
 def wide(browser: Any, page: Running) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         found = context.new_page()
-        found.set_default_timeout(20_000)
+        found.set_default_timeout(TIMEOUT)
         yield found
 
 
@@ -249,6 +250,35 @@ def test_a_message_is_edited_and_sent_again_and_markup_stays_text(wide: Page, pa
     ]
 
 
+HOSTILE = (  # markup and what ends an event; a long word and control characters; text from right to left
+    "</p><script>document.title = 1</script><img src=x onerror=alert(1)><style>*{display:none}</style>"
+    'data: [DONE]\n\ndata: {"error": {"message": "no"}}\r\n\r\n\u2028event: x',
+    "W" * 120 + "\0\x07\x1b[31mred\x1b]0;title\x07\x0b\x85\ufeff\ufffd\u0301\u0301b",
+    "שלום \u202eevil\u202d\u2066 (عربي)",
+)
+
+
+@pytest.mark.parametrize("screen", [(375, "dark")], indirect=True, ids=["phone-dark"])
+def test_hostile_answers_stay_text_and_in_their_place(screen: Page, page: Running) -> None:
+    screen.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    tab = open_tab(screen, page, "chat")
+    title = screen.title()
+    tab.locator("select").select_option("chat")
+    for text in HOSTILE:
+        with page.saying("chat", text):
+            tab.get_by_role("button", name="New conversation").click()
+            tab.locator("[name=message]").fill("tea")
+            tab.locator("[name=message]").press("Enter")
+            tab.locator("[type=submit]:enabled").wait_for()
+        assert tab.locator("li.assistant .text").evaluate("one => one.textContent") == text
+        assert not tab.locator(".error").is_visible() and tab.locator("li.assistant p").count() == 3
+        direction = tab.locator("li.assistant .text").evaluate("one => getComputedStyle(one).direction")
+        assert direction == ("rtl" if text is HOSTILE[-1] else "ltr")
+        size = screen.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert size[0] <= size[1] and screen.title() == title
+        assert screen.locator("main script, img").count() == 0
+
+
 def test_an_answer_can_be_stopped(wide: Page, page: Running) -> None:
     tab = open_tab(wide, page, "chat")
     tab.locator("select").select_option("chat")
@@ -275,9 +305,23 @@ def test_a_vote_is_kept_and_reveals_the_models(wide: Page, page: Running) -> Non
     assert row["instruction"] == "Which one?"
 
 
+def test_there_is_no_vote_if_a_model_fails(wide: Page, page: Running) -> None:
+    tab = open_tab(wide, page, "compare")
+    works, breaks = page.model("chat").engine, page.model("instructed").engine
+    with page.held("chat", after=0), page.held("instructed", after=0) as fail:
+        tab.locator("[type=submit]").click()
+        page.until(lambda: len(works) == len(breaks) == 1)
+        fail(RuntimeError("it is broken"))
+        tab.locator(".error:has-text('nothing to vote on')").wait_for()
+        page.until(lambda: not len(works))  # the other answer is stopped
+        assert "the server failed at this request" in tab.locator(".error").text_content()
+        assert not tab.locator(".votes").is_visible() and tab.locator("[aria-busy]").count() == 0
+
+
 def test_tabs_without_a_model_say_how_to_get_one(browser: Any, server: Running) -> None:
     with browser.new_context() as context:
         found = context.new_page()
+        found.set_default_timeout(TIMEOUT)
         for name, command in (("translation", "make study"), ("words", "make study")):
             tab = open_tab(found, server, name)
             assert (
@@ -290,6 +334,7 @@ def test_a_server_with_a_key_asks_for_it_once(browser: Any) -> None:
     config = replace(CONFIG, api_key="s3cret")
     with running(tiny_models(config), config) as locked, browser.new_context() as context:
         found = context.new_page()
+        found.set_default_timeout(TIMEOUT)
         found.goto(locked.url)
         for key in ("wrong", "s3cret"):
             found.get_by_label("API key").fill(key)

@@ -21,7 +21,7 @@ from tests.serving.running import Running
 
 
 def post(server: Running, path: str, **body: Any) -> httpx.Response:
-    return httpx.post(f"{server.url}/inspect/{path}", json=body)
+    return server.http.post(f"/inspect/{path}", json=body)
 
 
 def answer(server: Running, path: str, **body: Any) -> Any:

@@ -83,9 +83,9 @@ def test_a_vote_has_a_line_of_its_own_and_damage_is_explained(tmp_path: Path) ->
 def test_votes_over_http(page: Running) -> None:
     def vote(**changes: Any) -> httpx.Response:
         said = body(1, 1).model_dump() | changes
-        return httpx.post(f"{page.url}/inspect/votes", json=said)
+        return page.http.post("/inspect/votes", json=said)
 
-    before = httpx.get(f"{page.url}/inspect/votes").json()["models"].get("instructed", {"won": 0})
+    before = page.http.get("/inspect/votes").json()["models"].get("instructed", {"won": 0})
     assert vote().json()["models"]["instructed"]["won"] == before["won"] + 1
     assert vote(models=["chat", "spam"]).json()["error"]["param"] == "models"
     assert vote(models=["chat"]).status_code == 400
@@ -95,13 +95,13 @@ def test_votes_over_http(page: Running) -> None:
 
 
 def test_without_a_file_there_are_no_votes(server: Running) -> None:
-    found = httpx.get(f"{server.url}/inspect/votes")
+    found = server.http.get("/inspect/votes")
     assert found.status_code == 404 and "--votes" in found.json()["error"]["message"]
-    assert not httpx.get(f"{server.url}/inspect/overview").json()["keeps_votes"]
+    assert not server.http.get("/inspect/overview").json()["keeps_votes"]
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/app.js", "/assets/style.css"])
 def test_the_page_needs_no_key(page: Running, path: str) -> None:
-    found = httpx.get(page.url + path)
+    found = page.http.get(path)
     assert found.status_code == 200 and "script-src 'self'" in found.headers["content-security-policy"]
-    assert httpx.get(f"{page.url}/assets/..%2Findex.html").status_code == 404
+    assert page.http.get("/assets/..%2Findex.html").status_code == 404

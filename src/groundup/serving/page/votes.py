@@ -96,10 +96,12 @@ def standings(file: Path) -> dict[str, dict[str, int]]:
         BadInput: a file cannot be read, or has a line that is not a vote.
     """
     won, lost, tied = Counter[str](), Counter[str](), Counter[str]()
-    for winner, loser in _names(file, tied=False):
+    with _one_at_a_time:  # otherwise half a vote of another tab may be read
+        pairs, ties = _names(file, tied=False), _names(ties_of(file), tied=True)
+    for winner, loser in pairs:
         won[winner] += 1
         lost[loser] += 1
-    for names in _names(ties_of(file), tied=True):
+    for names in ties:
         tied.update(names)
     return {
         name: {"won": won[name], "lost": lost[name], "tied": tied[name]}

@@ -17,7 +17,7 @@ export function setUpChat(section, overview) {
   };
 
   function edit(place, item) {
-    const area = el("textarea", { rows: 3, "aria-label": "Your message" });
+    const area = el("textarea", { rows: 3, dir: "auto", "aria-label": "Your message" });
     area.value = messages[place].content;
     const again = () => {
       if (!area.value.trim()) return;
@@ -40,8 +40,8 @@ export function setUpChat(section, overview) {
     list.replaceChildren(...messages.map(({ role, content, model, stopped }, place) => {
       const item = el("li", { class: role },
         el("p", { class: "who soft" }, role === "user" ? "You" : model),
-        el("p", { class: "text" }, content),
-        stopped ? el("p", { class: "soft" }, "Stopped.") : null,
+        el("p", { class: "text", dir: "auto" }, content),
+        stopped ? el("p", { class: "soft" }, stopped) : null,
         el("p", { class: "actions" }));
       if (role === "user") {
         $(item, ".actions").append(el("button", { type: "button", class: "quiet",
@@ -71,7 +71,7 @@ export function setUpChat(section, overview) {
       }
       announce(`${answer.model}: ${answer.content}`);
     } catch (problem) {
-      answer.stopped = true;
+      answer.stopped = problem.name === "AbortError" ? "Stopped." : "Broken off: the answer is not complete.";
       if (problem.name !== "AbortError") {
         error.textContent = problem.message;
         error.hidden = false;

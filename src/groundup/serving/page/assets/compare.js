@@ -27,7 +27,8 @@ export function setUpCompare(section, overview) {
     if (crypto.getRandomValues(new Uint8Array(1))[0] % 2) models.reverse();
     const prompt = $(form, "textarea").value;
     asked = { prompt, models, answers: ["", ""] };
-    const mine = asked;
+    const mine = asked, pair = new AbortController();
+    signal.addEventListener("abort", () => pair.abort());
     result.hidden = false;
     revealed.textContent = "";
     enable(false);
@@ -36,8 +37,13 @@ export function setUpCompare(section, overview) {
     await Promise.all(models.map(async (model, place) => {
       const body = { model, messages: [{ role: "user", content: prompt }], temperature: number(form, "temperature") || 0,
         max_completion_tokens: 200 };
-      for await (const piece of reply(body, signal)) mine.answers[place] += piece;
-    }));
+      for await (const piece of reply(body, pair.signal)) mine.answers[place] += piece;
+    })).catch((problem) => {
+      pair.abort(); // the other answer, which nobody can compare
+      if (problem.name === "AbortError") throw problem;
+      result.hidden = true;
+      throw new Error(`One of the two models has failed, so there is nothing to vote on; ask again. It says: ${problem.message}`);
+    });
     cards.forEach((card, place) => { $(card, ".text").textContent = mine.answers[place].trim() || "(no answer)"; });
     enable(overview.keeps_votes);
     if (overview.keeps_votes && mine.answers.some((answer) => !answer.trim())) {
