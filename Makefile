@@ -55,7 +55,7 @@ transfer: $(READY) .git/HEAD  ## finetune a downloaded model on the same tasks, 
 	@python -m pipelines.way_back to-commit
 
 status: $(READY) .git/HEAD  ## show what changed since the last run; study and transfer only if they ran here
-	@dvc status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
+	@python -m pipelines.status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
 repro-book: $(READY) .git/HEAD identity  ## run with the book's settings, as the DVC experiment "book" (overwrites params.yaml and the outputs)
 	$(run-profile)

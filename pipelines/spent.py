@@ -15,6 +15,7 @@ import typer
 
 from groundup.errors import BadInput
 from groundup.lineage.locks import split, workspace
+from groundup.text.counts import counted
 from groundup.tracking import Run, connect, explained
 from groundup.tracking.recorder import Ended
 from groundup.tracking.store import Connection
@@ -136,7 +137,7 @@ def _sum(costs: Sequence[Cost], state: str) -> Cost:
     """Return the sums of several stages, and the largest of their peaks of memory."""
     memory = [cost.memory for cost in costs if cost.memory is not None]
     return Cost(
-        f"{len(costs)} stages" if len(costs) != 1 else "1 stage",
+        counted(len(costs), "stage"),
         state,
         _total(cost.wall for cost in costs),
         _total(cost.cpu for cost in costs),

@@ -182,6 +182,8 @@ def test_refuses_a_config_that_does_not_describe_a_checkpoint(
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_refuses_a_folder_that_lacks_a_file(folder: Path, name: str) -> None:
+    with pytest.raises(BadInput, match=f"{name} is a file; expected the folder of a checkpoint"):
+        load_checkpoint(folder / name)
     (folder / name).unlink()
     with pytest.raises(BadInput, match=f"has no {name}"):
         load_checkpoint(folder)
@@ -329,10 +331,12 @@ def test_a_missing_adapter_is_named(tokenizer: BPETokenizer, tmp_path: Path) -> 
         ({"n_embd": 10**9}, "a size that no model has"),
         ({"n_embd": 10**5}, "weights do not match"),
         ({"ngram_rows": 10**12}, "weights do not match"),
+        ({"context_length": 10**9, "position": "rotary"}, "expected at most 16777216"),
+        ({"n_layer": "1"}, r"model\.n_layer: Input should be a valid integer"),
     ],
 )
 def test_refuses_a_config_of_huge_size_before_it_takes_memory(
-    folder: Path, size: dict[str, int], message: str
+    folder: Path, size: dict[str, Any], message: str
 ) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["model"] |= size

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.files import atomic_path, read_json, write_json, write_text
+from groundup import files
+from groundup.errors import BadInput
+from groundup.files import atomic_path, held, read_json, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -160,4 +162,28 @@ def test_texts_and_json(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"b": [1.5, None], "a": "ü"}
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == (
         '{\n  "a": "ü",\n  "b": [\n    1.5,\n    null\n  ]\n}\n'
+    )
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    place = tmp_path / "lock"
+    refused = pytest.raises(BadInput, match=r"waited 0 s .* to count, .* holds .*lock")
+    with held(place, "count", 1), refused, held(place, "count", 0):
+        pass
+    with held(place, "count", 0):
+        pass
+
+
+def test_a_wait_is_announced_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(files, "QUIET_SECONDS", 0.01)
+    place = tmp_path / "lock"
+    with held(place, "open the store", 300):
+        assert capsys.readouterr().err == ""
+        with pytest.raises(BadInput), held(place, "open the store", 0.05):
+            pass
+    assert (
+        capsys.readouterr().err
+        == f"note: waiting for another process to open the store, for at most 0.05 seconds (lock: {place})\n"
     )

@@ -17,10 +17,9 @@ from typing import Any, Literal
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.files import atomic_path
 from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.prompts import CHAT_TEMPLATE, DEFAULT_STYLE, Prompter
@@ -31,7 +30,7 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
-from groundup.nn.weights import Shape, keep_tokens, mismatches, on_meta, shapes_of
+from groundup.nn.weights import Shape, keep_tokens, mismatches, on_meta, save_weights, shapes_of
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
@@ -146,6 +145,9 @@ def save_checkpoint(
         base: the checkpoint of the frozen weights; only the other weights are written, with a reference to
             it.
         facts: the fields of CheckpointConfig that cannot be derived from `model` and `tokenizer`.
+
+    Raises:
+        OSError: the folder cannot be written, as on a full disk.
     """
     if base is not None:
         place = os.path.relpath(Path(base).resolve(), Path(folder).resolve())
@@ -169,7 +171,7 @@ def save_checkpoint(
     }
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        save_file(weights, temporary / WEIGHTS)
+        save_weights(weights, temporary / WEIGHTS)
         text = json.dumps(asdict(config), indent=2, sort_keys=True, ensure_ascii=False)
         (temporary / "config.json").write_text(text + "\n", encoding="utf-8")
         tokenizer.save(temporary / "tokenizer.json")
@@ -222,13 +224,18 @@ def load_checkpoint(
 
 
 def _read_config(folder: Path) -> CheckpointConfig:
+    if folder.is_file():
+        raise BadInput(f"{folder} is a file; expected the folder of a checkpoint: give the folder.")
     for name in ("config.json", WEIGHTS, "tokenizer.json"):
         if not (folder / name).is_file():
             raise BadInput(
                 f"{folder} has no {name}; expected a checkpoint folder written by groundup: {_restore(folder)}."
             )
     try:
-        return TypeAdapter(CheckpointConfig).validate_json((folder / "config.json").read_bytes())
+        found = (folder / "config.json").read_bytes()
+        return TypeAdapter(CheckpointConfig).validate_json(
+            found, strict=True
+        )  # a size is no text: "2" is no 2
     except ValidationError as error:
         raise BadInput(
             f"{folder}/config.json does not describe a checkpoint of this version of groundup: {describe(error)}; "
@@ -248,7 +255,7 @@ def _require_size(config: CheckpointConfig, folder: Path) -> None:
         model = on_meta(lambda: _build(config))
     except RuntimeError as error:  # a tensor with more bytes than 64 bits can count
         raise BadInput(
-            f"{folder}/config.json names a size that no model has ({error}); expected that of the weights: "
+            f"{folder}/config.json names a size that no model has ({first_line(error)}); expected that of the weights: "
             f"{_restore(folder)}."
         ) from error
     _compare(model, found, folder, partial=False)

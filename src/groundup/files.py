@@ -1,15 +1,21 @@
-"""Atomic writing: files are whole or absent, even if the process dies."""
+"""Atomic writing, with files whole or absent even if the process dies, and locks between processes."""
 
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
+
+from groundup.errors import BadInput
+
+QUIET_SECONDS = 5.0  # a wait that takes longer is reported
 
 
 @contextmanager
@@ -42,6 +48,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
         _put_back_or_remove(aside, target)
 
 
+def require_no_folder(path: Path) -> None:
+    """Raise BadInput if the file to write, which a user has named, is a folder, which would be replaced as a whole."""
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; expected a file to write: give the path of a file.")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic_path(path) as temporary:
@@ -56,6 +68,41 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def held(path: Path, purpose: str, seconds: float) -> Iterator[None]:
+    """Hold a lock, which is a file, while the block runs.
+
+    Args:
+        path: the file; its folder exists.
+        purpose: what the lock is for, to complete "waiting for another process to", such as "open the store".
+        seconds: the longest wait.
+
+    Raises:
+        BadInput: another process has held the lock all the time, as one does that was suspended.
+        OSError: the file cannot be made.
+    """
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=min(QUIET_SECONDS, seconds))
+        except Timeout:
+            limit = f"{seconds / 60:.0f} minutes" if seconds > 120 else f"{seconds:g} seconds"
+            print(
+                f"note: waiting for another process to {purpose}, for at most {limit} (lock: {path})",
+                file=sys.stderr,
+            )
+            lock.acquire(timeout=seconds)
+    except Timeout:
+        raise BadInput(
+            f"waited {seconds:g} s for another process to {purpose}, which still holds {path}; expected it to end: end "
+            f"or resume that process, and try again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _put_back_or_remove(aside: Path, target: Path) -> None:

@@ -191,9 +191,11 @@ def test_damaged_histories(tmp_path: Path, lines: str, words: str) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="has no shard"):
-        load_messages(tmp_path)
     (tmp_path / "file").write_text("")
+    for use in (load_messages, lambda folder: save_messages(folder, TALK)):
+        with pytest.raises(BadInput, match=r"is a folder; expected a (JSON Lines )?file"):
+            use(tmp_path)
+    assert (tmp_path / "file").exists()
     with pytest.raises(BadInput, match="cannot be written"):
         save_messages(tmp_path / "file" / "talk.jsonl", TALK)
 

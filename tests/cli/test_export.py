@@ -1,6 +1,7 @@
 """The commands export and import."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,28 @@ def test_out_and_in_again(format: str, model: Path, tmp_path: Path) -> None:
     assert again.tokenizer.fingerprint == ours.tokenizer.fingerprint
     state = ours.model.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in again.model.state_dict().items())
+
+
+@pytest.mark.parametrize("command", ["export", "gguf", "import"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    command: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a limit on the size of files, which the weights meet."""
+    out = tmp_path / ("out.gguf" if command == "gguf" else "out")
+    arguments: list[Path | str] = [command, model, out]
+    if command == "gguf":
+        arguments = ["export", model, out, "--format", "gguf"]
+    if command == "import":
+        run("export", model, tmp_path / "folder")
+        arguments = ["import", tmp_path / "folder", out]
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        error = CliRunner().invoke(app, [str(argument) for argument in arguments]).exception
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert isinstance(error, BadInput) and f"{out} cannot be written (File too large)" in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"] * (command == "import")
 
 
 @pytest.mark.parametrize(

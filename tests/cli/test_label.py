@@ -69,7 +69,7 @@ def test_the_least_sure_comes_first_and_answers_are_saved(messages: Path, model:
     assert places == sorted(places)
     assert "expected one of s, spam, h" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("3 labels in ")
-    assert result.stdout.splitlines()[-1].endswith("1 messages remain.")
+    assert result.stdout.splitlines()[-1].endswith(" 1 message remains.")
     # what was labelled is not asked again; what was skipped is
     again = ask(messages, model, "s\ns\n")
     assert "2 of 5 messages to label" in again.stdout and "0 messages remain" in again.stdout

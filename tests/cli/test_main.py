@@ -1,6 +1,7 @@
 """The commands on tiny checkpoints with random weights: what is printed, and how mistakes are reported."""
 
 import ast
+import errno
 import inspect
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from groundup import load
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.cli import main as cli
+from groundup.cli.checkpoints import fitting_names
 from groundup.cli.main import MODELS, app
 from groundup.errors import BadInput
 from groundup.generation import precision
@@ -228,50 +230,38 @@ def test_chat_answers_until_quit(folders: dict[str, Path]) -> None:
     ],
 )
 def test_mistakes_are_one_sentence_and_a_failure(
-    folders: dict[str, Path], arguments: list[str], sentence: str
+    folders: dict[str, Path], arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [a.format(**folders) for a in arguments]
-    result = subprocess.run(
-        [sys.executable, "-m", "groundup.cli.main", *command], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ") and sentence in last
-    assert "Traceback" not in result.stderr
+    monkeypatch.setattr(sys, "argv", ["groundup", *(a.format(**folders) for a in arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = str(ended.value.code)
+    assert said.startswith("error: ") and sentence in said and "\n" not in said
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "sentence"),
+    ("stdin", "sentence"),
     [
-        (
-            ["classify", "--model", "{spam}"],
-            b"fine\nna\xefve\n",
-            "standard input, line 2: byte 0xef is not UTF-8",
-        ),
-        (
-            ["chat", "--model", "{instructions}"],
-            b"na\xefve\n",
-            "standard input has the byte 0xef, which is not utf-8",
-        ),
-        (["classify", "--model", "{spam}"], b" \n", "there is no message"),
+        (b"fine\nna\xefve\n", "standard input, line 2: byte 0xef is not UTF-8"),
+        (b" \n", "there is no message"),
     ],
 )
-def test_standard_input_that_is_no_text(
-    folders: dict[str, Path], arguments: list[str], stdin: bytes, sentence: str
-) -> None:
-    command = [
-        sys.executable,
-        "-X",
-        "utf8",
-        "-m",
-        "groundup.cli.main",
-        *(a.format(**folders) for a in arguments),
-    ]
+def test_messages_that_are_no_text(folders: dict[str, Path], stdin: bytes, sentence: str) -> None:
+    error = CliRunner().invoke(app, ["classify", "--model", str(folders["spam"])], input=stdin).exception
+    assert isinstance(error, BadInput) and sentence in str(error)
+
+
+def test_a_chat_that_is_no_text_ends_with_a_sentence_and_no_traceback(folders: dict[str, Path]) -> None:
+    options = ["-X", "utf8", "-m", "groundup.cli.main", "chat", "--model", str(folders["instructions"])]
     environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
-    result = subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment)
+    result = subprocess.run(
+        [sys.executable, *options], input=b"na\xefve\n", capture_output=True, check=False, env=environment
+    )
     last = result.stderr.decode().strip().splitlines()[-1]
-    assert result.returncode == 1 and last.startswith("error: ") and sentence in last
-    assert b"Traceback" not in result.stderr
+    assert result.returncode == 1 and last.startswith("error: ")
+    assert (
+        "standard input has the byte 0xef, which is not utf-8" in last and b"Traceback" not in result.stderr
+    )
 
 
 def test_translate_prints_what_the_library_translates(folders: dict[str, Path]) -> None:
@@ -394,10 +384,48 @@ def test_a_downloaded_folder_is_imported_into_the_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     save_published(tmp_path / "llama", random_llama())
     run("generate", "low", "--model", str(tmp_path / "llama"), "--max-new-tokens", "1")
-    [line] = run("models", "--cache").splitlines()
+    listed = CliRunner().invoke(app, ["models", "--cache"])
+    [line] = listed.stdout.splitlines()
     name = line.split("\t")[0]
+    assert listed.stderr.startswith("1 imported model in ")
     assert name.startswith("llama-")
     assert "removed" in run("models", "--remove", name) and run("models", "--cache") == ""
+
+
+def test_help_offers_models_that_can_do_it(folders: dict[str, Path]) -> None:
+    for command, offered, kind in (
+        ("generate", True, "decoder"),
+        ("classify", False, "classifier"),
+        ("translate", False, "translation"),
+    ):
+        said = " ".join(run(command, "--help").split())
+        assert ("smollm2-135m" in said.partition("--model")[2]) == offered
+        with pytest.raises(BadInput) as refused:
+            CliRunner().invoke(app, [command, "tea", "--model", "nowhere"], catch_exceptions=False)
+        assert ("smollm2-135m" in str(refused.value)) == offered and (offered or kind in str(refused.value))
+        if not offered:
+            with pytest.raises(BadInput, match="smollm2-135m is a language model; expected the checkpoint"):
+                CliRunner().invoke(app, [command, "tea", "--model", "smollm2-135m"], catch_exceptions=False)
+
+
+def test_completion_offers_models_that_can_do_it(project: Path) -> None:
+    for name, kind in (("spam", "classifier"), ("pretrained", "decoder")):
+        (MODELS / name).mkdir(parents=True)
+        (MODELS / name / "config.json").write_text(f'{{"kind": "{kind}"}}')
+    assert fitting_names("", "classifier") == ["data/models/spam"]
+    assert fitting_names("", "decoder") == ["data/models/pretrained", *PUBLISHED]
+    assert fitting_names("") == ["data/models/pretrained", "data/models/spam", *PUBLISHED]
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "talk.jsonl")
+
+    monkeypatch.setattr("groundup.cli.main.app", full)
+    with pytest.raises(SystemExit, match=r"^error: talk\.jsonl cannot be read or written \(No space left"):
+        cli.main()
 
 
 def test_help_lists_the_commands() -> None:

@@ -258,10 +258,15 @@ def test_jsonl_of_conversations():
 
 def parquet(rows: list[dict], **options) -> bytes:
     import pyarrow
+
+    return parquet_of(pyarrow.Table.from_pylist(rows), **options)
+
+
+def parquet_of(table, **options) -> bytes:
     from pyarrow.parquet import write_table
 
     out = io.BytesIO()
-    write_table(pyarrow.Table.from_pylist(rows), out, **options)
+    write_table(table, out, **options)
     return out.getvalue()
 
 
@@ -306,3 +311,50 @@ def test_parquet_holds_one_row_group_in_memory():
     before = pyarrow.total_allocated_bytes()
     peak = max(pyarrow.total_allocated_bytes() for _ in READERS["parquet"](data, "pretraining", "f"))
     assert peak - before < 8_000_000  # of 20 MB of text
+
+
+def test_a_name_that_occurs_twice_is_refused():
+    import pyarrow
+
+    twice = pyarrow.table([["hi"], ["ham"], ["you"]], names=["text", "label", "text"])
+    for reader, data, found in (
+        ("csv", b"text,label,text\nhi,ham,you\n", "two columns with the same name, 'text'"),
+        ("parquet", parquet_of(twice), "two columns with the same name, 'text'"),
+        (
+            "jsonl",
+            b'{"text": "a", "label": "ham"}\n{"text": "hi", "label": "ham", "text": "you"}\n',
+            "f, line 2: found",
+        ),
+    ):
+        with pytest.raises(BadInput, match=found):
+            [*READERS[reader](data, "spam", "f")]
+
+
+def test_a_score_is_a_number():
+    def read(reader: str, data: bytes):
+        return [*READERS[reader](data, "word_pairs", "f")]
+
+    pair = {"word1": "tea", "word2": "cup", "score": 7.5}
+    lines = json.dumps(pair).encode()
+    found = [
+        read("parquet", parquet([pair])),
+        read("csv", b"word1,word2,score\ntea,cup,7.5\n"),
+        read("jsonl", lines),
+    ]
+    assert [rows[0]["score"] for rows in found] == [7.5] * 3
+    for wrong in (True, "high", None, float("nan")):
+        for reader, data in (
+            ("jsonl", json.dumps(pair | {"score": wrong}).encode()),
+            ("parquet", parquet([pair | {"score": wrong}])),
+            ("csv", f"word1,word2,score\ntea,cup,{wrong}\n".encode()),
+        ):
+            with pytest.raises(BadInput, match="score is "):
+                read(reader, data)
+
+
+def test_a_damaged_page_of_parquet_is_one_sentence():
+    whole = parquet([{"label": "ham", "text": f"{n} " * 50} for n in range(2000)], compression="zstd")
+    broken = whole[:200] + bytes(200) + whole[400:]
+    with pytest.raises(BadInput, match=r"^f is damaged after row .*: write it again\.$") as error:
+        [*READERS["parquet"](broken, "spam", "f")]
+    assert "\n" not in str(error.value)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +28,7 @@ class FakeHub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}  # of git LFS, by sha256
         self.requests: list[str] = []
+        self.breaks_at = ""  # part of the path of requests in whose body the connection breaks
 
     @property
     def address(self) -> str:
@@ -45,6 +47,10 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_GET
 
     def _handle(self) -> None:
+        if self.server.breaks_at and self.server.breaks_at in self.path:
+            self.rfile.read(10)
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = self._chunks()

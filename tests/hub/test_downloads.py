@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from huggingface_hub import constants
 from groundup.checkpoint import load_checkpoint, save_checkpoint
 from groundup.errors import BadInput
 from groundup.hub import downloads as hub
+from groundup.hub.fetching import resolve
 from groundup.interop.export_huggingface import export_huggingface
 from groundup.interop.published import load_published
 from groundup.tokenizers.bpe import BPETokenizer
@@ -177,3 +179,16 @@ def test_names_of_files_are_no_patterns(server: FakeHub) -> None:
     (server.folder / "model.safetensors").rename(server.folder / "*.safetensors")
     assert sorted(path.suffix for path in fetch().rglob("*.safetensors")) == [".safetensors"]
     assert not any("onnx" in request for request in server.requests)
+
+
+def test_two_that_fetch_the_same_model_download_and_import_it_once(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads: a lock of the file system excludes them as it does two processes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    address = f"{ADDRESS}@{'a' * 40}"
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: resolve(address, progress=False), range(2))
+    assert first == second and load_checkpoint(first).kind == "decoder"
+    assert sum(asked.startswith("GET") and "safetensors" in asked for asked in server.requests) == 1
+    assert [path.name for path in first.parent.glob("[!.]*")] == [first.name]

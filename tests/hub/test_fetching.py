@@ -1,5 +1,6 @@
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -130,21 +131,13 @@ def test_a_name_that_no_path_can_have(cache: Path, monkeypatch: pytest.MonkeyPat
 def test_a_disk_that_fills_up_while_weights_are_written(tmp_path: Path, cache: Path) -> None:
     """With a limit on the size of files, which is met by the weights: those of safetensors are written in Rust."""
     save_published(tmp_path / "model", random_llama())
-    code = """
-import resource, signal, sys
-from groundup.errors import BadInput
-from groundup.hub.fetching import resolve
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    resolve(sys.argv[1], progress=False)
-except BadInput as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model")], capture_output=True, text=True, check=True
-    )
-    assert "cannot keep the model" in done.stdout and "set XDG_CACHE_HOME" in done.stdout
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(BadInput, match=r"cannot keep the model \(File too large\); .*set XDG_CACHE_HOME"):
+            resolve(tmp_path / "model", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert not model_cache.entries()
 
 

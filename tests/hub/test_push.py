@@ -108,3 +108,21 @@ def test_what_the_hub_refuses_is_one_sentence(
     (exported / "model.safetensors").touch()
     with pytest.raises(BadInput, match="could not be reached"):
         run(exported, "someone/model")
+
+
+@pytest.mark.parametrize("place", ["/lfs/", "/commit/"])
+def test_a_push_that_breaks_off_commits_nothing_and_can_be_repeated(
+    place: str, hub: FakeHub, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)  # between its tries
+    hub.breaks_at = place
+    with pytest.raises(
+        BadInput, match=r"broke off, .*; a commit is whole or absent there: .* push again\.$"
+    ) as error:
+        run(exported, "someone/model")
+    assert "\n" not in str(error.value)
+    assert not hub.repositories["someone/model"].branches["main"]
+    hub.breaks_at = ""
+    run(exported, "someone/model")
+    files = hub.repositories["someone/model"].branches["main"]
+    assert files["model.safetensors"] == (exported / "model.safetensors").read_bytes()

@@ -221,6 +221,7 @@ def test_a_damaged_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
         ({"id2label": {"0": "ham"}}, "and 1 labels for 2 scores"),
         ({"norm": "batchnorm"}, "norm"),
         ({"n_head": None}, "n_head"),
+        ({"n_layer": str(good["n_layer"])}, "n_layer: Input should be a valid integer"),
         ({"ngram_rows": 7}, "transformer.ngrams.codes is"),
     ):
         config.write_text(json.dumps({**good, **change}))

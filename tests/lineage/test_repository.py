@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from groundup.errors import BadInput
+from groundup.lineage import repository
 from groundup.lineage.repository import (
     apply,
     commits,
@@ -93,3 +95,13 @@ def test_without_changes_without_utf8_or_without_git_there_is_no_patch(folder: P
     git(folder, "checkout", "-q", ".")
     assert uncommitted(folder) == ""
     assert commits(tmp_path.parent, "a.txt") == []
+
+
+def test_a_git_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git_that_hangs = tmp_path / "git"
+    git_that_hangs.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    git_that_hangs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(repository, "GIT_SECONDS", 0.2)
+    with pytest.raises(BadInput, match=r"waited 0\.2 s for `git rev-parse HEAD` in "):
+        revision_of(tmp_path)

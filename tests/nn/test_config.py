@@ -21,6 +21,7 @@ from tests.tiny import model_config, model_params
         ({"ngram_embd": 0}, "ngram_embd 0"),
         ({"ngram_orders": (2, 4), "vocab_size": 60_000}, "ngram_orders has 4, with 60000 tokens"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"context_length": 10**9}, "context_length is 1000000000; expected at most 16777216"),
         ({"n_encoder_layer": -1}, "n_encoder_layer -1"),
         ({"n_encoder_layer": 1, "causal": False}, "causal False"),
         ({"n_segments": 2}, "n_segments 2 with causal true"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import BadInput
-from groundup.text.jsonl import read_jsonl, read_splits, write_jsonl, write_splits
+from groundup.text.jsonl import read_jsonl, read_jsonl_file, read_splits, write_jsonl, write_splits
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -49,6 +49,13 @@ def test_names_the_bad_line(tmp_path: Path, content: bytes, words: str) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         read_jsonl(tmp_path / "a")
+
+
+def test_a_folder_is_a_corpus_but_not_a_file(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"a": 1}])
+    assert read_jsonl(tmp_path) == read_jsonl_file(tmp_path / "a.jsonl") == [{"a": 1}]
+    with pytest.raises(BadInput, match="is a folder; expected a JSON Lines file"):
+        read_jsonl_file(tmp_path)
 
 
 def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_appending_threads_wait_for_each_other(ledger: Ledger) -> None:
 def test_a_lock_that_is_not_released_is_reported(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("groundup.tracking.ledger.LOCK_SECONDS", 0.1)
     waiting = Ledger(ledger.path)
-    refused = pytest.raises(BadInput, match="has been locked by another process")
+    refused = pytest.raises(BadInput, match=r"waited 0\.1 s for another process to promote or roll back")
     with ledger.locked(), refused, waiting.locked():
         pass
 

@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,7 @@ def test_two_processes_create_the_database_at_once(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal
+from contextlib import closing
 from pathlib import Path
 from groundup.tracking import connect
 import sqlalchemy
@@ -87,9 +90,9 @@ def test_ctrl_c_ends_the_wait_for_the_lock(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             waiting.wait(0.3)
         waiting.send_signal(signal.SIGINT)
-        printed, complaint = waiting.communicate(timeout=10)
+        printed, complaint = waiting.communicate(timeout=120)
     assert printed == "" and complaint.endswith("KeyboardInterrupt\n")
-    freed = subprocess.run(command, env=os.environ | {"PYTHONPATH": SOURCE}, **pipes, timeout=10)
+    freed = subprocess.run(command, env=os.environ | {"PYTHONPATH": SOURCE}, **pipes, timeout=120)
     assert freed.stdout == "waits\nhas it\n"
 
 
@@ -104,8 +107,27 @@ def test_a_lock_that_is_never_released_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
-    with _locked(os.environ["MLFLOW_TRACKING_URI"]), pytest.raises(BadInput, match=r"lock .* could not be"):
+    refused = pytest.raises(
+        BadInput, match=r"waited 0\.1 s for another process to open the MLflow store sqlite"
+    )
+    with _locked(os.environ["MLFLOW_TRACKING_URI"]), refused:
         connect(tmp_path)
+
+
+def test_a_process_that_writes_without_end_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.tracking.database.BUSY_SECONDS", 0.05)
+    uri, connection = os.environ["MLFLOW_TRACKING_URI"], connect(tmp_path)
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")  # as a process that was suspended while it wrote
+        with pytest.raises(BadInput, match=r"waited 0\.05 s for another process that writes to .*mlflow\.db"):
+            connect(tmp_path)
+        with (
+            pytest.raises(BadInput, match=r"database is locked\); end the process that writes"),
+            explained(uri),
+        ):
+            connection.recorder.tags("a run")
 
 
 def test_artifacts_are_in_the_folder_of_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

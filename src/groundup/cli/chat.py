@@ -16,6 +16,7 @@ from groundup.errors import BadInput
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.generation.sampling import SEEDS, Sampling
+from groundup.text.counts import counted
 from groundup.text.printable import TEXT, printable
 
 GREETING_EXAMPLES = 3
@@ -130,9 +131,8 @@ class Chat:
             self.greet()
         else:
             if self.conversation.messages:
-                say(
-                    f"{self.history or 'The conversation'}: {len(self.conversation.messages)} messages so far."
-                )
+                found = counted(len(self.conversation.messages), "message")
+                say(f"{self.history or 'The conversation'}: {found} so far.")
             say("Ctrl-C stops a reply, /help lists commands, Ctrl-D ends.")
         while (line := self.lines.read("> " if self.conversation else "instruction> ")) is not None:
             try:
@@ -195,7 +195,8 @@ class Chat:
                 say(f"  {row['instruction']} {row['input']}".rstrip())
             say("It answers each by itself. Type an instruction, Enter, and its input (if any).")
         else:
-            say(f"This small model was trained on {len(self.trained.rows)} kinds of short tasks, such as:")
+            kinds = counted(len(self.trained.rows), "kind")
+            say(f"This small model was trained on {kinds} of short tasks, such as:")
             shown = [task for task, _, right in self.examples() if right and len(task) <= EXAMPLE_WIDTH]
             for task in shown[:GREETING_EXAMPLES]:
                 say(f"  {task}")
@@ -302,7 +303,7 @@ class Chat:
                 raise BadInput("/save has no file; expected one, as in /save talk.jsonl.")
             else:
                 save_messages(Path(argument), talk.messages)
-                say(f"{len(talk.messages)} messages written to {argument}.")
+                say(f"{counted(len(talk.messages), 'message')} written to {argument}.")
         return True
 
 

@@ -1,5 +1,6 @@
 """Where the commands find models, and what they say if there is none."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 MODELS = Path("data/models")
 STUDY_MODELS = Path("data/study/models")
 TRANSFER_MODELS = Path("data/transfer/models")
+# what fits --model of a command, by the kind of model that it needs; the published models by name are all decoders
+FITTING: dict["Kind | None", str] = {
+    "classifier": "the checkpoint folder of a classifier, or one that `groundup export` wrote: a Hugging Face folder "
+    "or hf:org/name@revision",
+    "encoder_decoder": "the checkpoint folder of a translation model",
+}
 MADE_BY = {MODELS: "make repro", STUDY_MODELS: "make study", TRANSFER_MODELS: "make transfer"}
 
 
@@ -24,8 +31,24 @@ def model_names(incomplete: str) -> list[str]:
 
     If there is none, the shell offers files.
     """
-    folders = (config.parent for models in MADE_BY for config in sorted(models.glob("*/config.json")))
-    return [name for name in (*map(str, folders), *PUBLISHED) if name.startswith(incomplete)]
+    return fitting_names(incomplete)
+
+
+def fitting_names(incomplete: str, kind: "Kind | None" = None) -> list[str]:
+    """Return what `model_names` does, without models of another kind than `kind`."""
+    configs = (config for models in MADE_BY for config in sorted(models.glob("*/config.json")))
+    folders = [str(config.parent) for config in configs if kind is None or _kind_of(config) in (None, kind)]
+    published = PUBLISHED if kind in (None, "decoder") else ()
+    return [name for name in (*folders, *published) if name.startswith(incomplete)]
+
+
+def _kind_of(config: Path) -> "Kind | None":
+    """Return the kind of model in a checkpoint's config.json; None if the file does not say."""
+    try:
+        kind: Kind = json.loads(config.read_bytes())["kind"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return kind
 
 
 def files() -> list[str]:
@@ -38,7 +61,21 @@ Model = Annotated[
     typer.Option(
         help=f"Checkpoint folder, or a published model: {next(iter(PUBLISHED))}, hf:org/name@revision, a Hugging Face "
         "folder or a .gguf file.",
-        autocompletion=model_names,
+        autocompletion=lambda incomplete: fitting_names(incomplete, "decoder"),
+    ),
+]
+Classifier = Annotated[
+    Path,
+    typer.Option(
+        help=f"{FITTING['classifier'].removeprefix('the ').capitalize()}.",
+        autocompletion=lambda incomplete: fitting_names(incomplete, "classifier"),
+    ),
+]
+Translator = Annotated[
+    Path,
+    typer.Option(
+        help=f"{FITTING['encoder_decoder'].removeprefix('the ').capitalize()}.",
+        autocompletion=lambda incomplete: fitting_names(incomplete, "encoder_decoder"),
     ),
 ]
 
@@ -51,7 +88,11 @@ def open_checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
             do.
     """
     published = is_published(str(folder))
-    if not published and (problem := _no_checkpoint(folder)):
+    if str(folder) in PUBLISHED and kind in FITTING:  # before it is downloaded
+        raise BadInput(f"{folder} is a language model; expected {FITTING[kind]}: give another one.")
+    if not published and (
+        problem := _no_checkpoint(folder, FITTING.get(kind, f"a checkpoint folder, {EXPECTED}"))
+    ):
         raise BadInput(problem)
     from groundup.checkpoint import load_checkpoint
     from groundup.hub.fetching import resolve
@@ -59,10 +100,10 @@ def open_checkpoint(folder: Path, kind: "Kind | None" = None) -> "Checkpoint":
     return load_checkpoint(resolve(folder) if published else folder, kind=kind)
 
 
-def _no_checkpoint(folder: Path) -> str | None:
+def _no_checkpoint(folder: Path, expected: str) -> str | None:
     """Return why a path is not a checkpoint folder and what to do, as one sentence; None if it looks like one."""
     if folder.is_file():
-        return f"{folder} is a file; expected a checkpoint folder, {EXPECTED}: give another one."
+        return f"{folder} is a file; expected {expected}: give another one."
     if (folder / "config.json").is_file():
         return None
     for models, command in MADE_BY.items():
@@ -72,13 +113,12 @@ def _no_checkpoint(folder: Path) -> str | None:
                 f"if a remote has it."
             )
     if folder.parent == Path() and not folder.exists():
-        return f"there is no model {folder}; expected a checkpoint folder, {EXPECTED}: correct the name."
+        return f"there is no model {folder}; expected {expected}: correct the name."
     if folder.is_absolute() or in_project():
         return f"{folder} has no config.json; expected a checkpoint folder: give another one."
     return (
-        f"{folder.absolute()} has no config.json; expected a checkpoint folder: change to the project's folder, or "
-        f"give the path of a model or the name of a published one, such as {next(iter(PUBLISHED))} (export: the first "
-        f"argument, other commands: --model)."
+        f"{folder.absolute()} has no config.json; expected {expected}: change to the project's folder, or give one of "
+        f"these (export: the first argument, other commands: --model)."
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from groundup.checkpoint import Checkpoint
 from groundup.errors import BadInput
+from groundup.files import require_no_folder
 from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import Prompter, check_messages
 from groundup.generation.sampling import Sampling
 from groundup.nn.attention import KVCache
-from groundup.text.jsonl import read_jsonl, write_jsonl
+from groundup.text.jsonl import read_jsonl_file, write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.pretokenization import check_text
 
@@ -155,7 +156,7 @@ def load_messages(path: Path) -> list[Said]:
         BadInput: the file cannot be read, is damaged, is not a conversation, or ends with a message of the user.
     """
     try:
-        messages = read_jsonl(path)
+        messages = read_jsonl_file(path)
     except OSError as error:
         raise BadInput(
             f"{path} cannot be read ({error.strerror}); give the file of a conversation."
@@ -181,6 +182,7 @@ def save_messages(path: Path, messages: Sequence[Said]) -> None:
     Raises:
         BadInput: the file cannot be written.
     """
+    require_no_folder(path)
     try:
         write_jsonl(path, messages)
     except OSError as error:

@@ -1,6 +1,8 @@
 """The commands that move models between groundup and other programs: export, import, push."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,10 +75,11 @@ def export(
     source = f"{metrics.name}, sha256 {fingerprint(metrics)}" if metrics is not None else None
     facts = CardFacts(licence, base, revision, figures, source)
     checkpoint = open_checkpoint(model)
-    if format == "gguf":
-        export_gguf(checkpoint, out, dtype, facts)
-    else:
-        export_huggingface(checkpoint, out, facts)
+    with _writing(out):
+        if format == "gguf":
+            export_gguf(checkpoint, out, dtype, facts)
+        else:
+            export_huggingface(checkpoint, out, facts)
     typer.echo(f"{model} written to {out}", err=True)
 
 
@@ -111,7 +114,8 @@ def import_(
 
     refuse_existing(out)
     found = fetch_published(str(source))
-    save_published(found, out)
+    with _writing(out):
+        save_published(found, out)
     size = sum(p.numel() for p in found.model.parameters())
     typer.echo(
         f"{source}: {size:,} parameters, {found.tokenizer.vocab_size:,} tokens, written to {out}", err=True
@@ -156,7 +160,8 @@ def push(
         if not is_download(model):
             checkpoint = open_checkpoint(model)
             folder = Path(temporary, Path(repo).name)
-            export_huggingface(checkpoint, folder)
+            with _writing(folder):
+                export_huggingface(checkpoint, folder)
         upload = prepare(folder, repo, private=private, revision=revision)
         visible = "private" if private else "public, unless it exists and is private"
         typer.echo(f"to {upload.endpoint}/{repo} ({visible}), branch {revision}:", err=True)
@@ -166,3 +171,19 @@ def push(
             typer.echo("nothing was sent, because of --dry-run", err=True)
         else:
             typer.echo(send(upload))
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn an error of the system, such as a full disk, into one sentence.
+
+    Raises:
+        BadInput: `out` cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{out} cannot be written ({error.strerror or error}); expected a folder with room for the model: free "
+            f"some space, or give another path."
+        ) from error

@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 from groundup.text.jsonl import write_jsonl
 from groundup.text.labels import HAM, SPAM, THRESHOLD
 from groundup.text.printable import printable
@@ -77,7 +78,7 @@ def label(
     probabilities = spam_probabilities(load_checkpoint(model, kind="classifier"), texts)
     queue = most_useful(texts, probabilities, labelled(inbox))
     typer.echo(
-        f"{len(queue):,} of {len(texts):,} messages to label; the others are labelled or near duplicates."
+        f"{len(queue):,} of {counted(len(texts), 'message')} to label; the others are labelled or near duplicates."
     )
     session = Session(queue, inbox)
     try:
@@ -267,4 +268,5 @@ class Session:
         """Return one line: number of labels, their file, and number of messages without an answer."""
         count = len(self.rows(self.answers))
         where = f" in {self.file}; take them in with `python -m pipelines.inbox`" if count else ""
-        return f"{count:,} labels{where}. {self.left():,} messages remain."
+        left = self.left()
+        return f"{counted(count, 'label')}{where}. {counted(left, 'message')} {'remains' if left == 1 else 'remain'}."

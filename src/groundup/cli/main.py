@@ -1,5 +1,6 @@
 """The command `groundup`: use the trained models from a terminal."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli import exchange, extras, registered
-from groundup.cli.checkpoints import MODELS, STUDY_MODELS, Model, files, in_project, open_checkpoint
+from groundup.cli.checkpoints import (
+    MODELS,
+    STUDY_MODELS,
+    Classifier,
+    Model,
+    Translator,
+    files,
+    in_project,
+    open_checkpoint,
+)
 from groundup.cli.label import label
 from groundup.cli.lm_eval import lm_eval_scores, lm_eval_tasks
 from groundup.cli.plan import plan
@@ -49,6 +59,8 @@ app = typer.Typer(
 )
 
 INSTRUCTIONS = Path("data/prepared/instructions/val.jsonl")  # has examples of the instruction model's tasks
+# errors of the system at a place that a user can correct or choose
+PLACES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR}
 
 Temperature = Annotated[
     float, typer.Option(min=0, help="0 takes the most likely token; higher is more random.")
@@ -183,7 +195,7 @@ def classify(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Messages; by default one per line of standard input.")
     ] = None,
-    model: Model = MODELS / "spam",
+    model: Classifier = MODELS / "spam",
 ) -> None:
     """Classify messages as ham or spam, with the probability of spam.
 
@@ -212,7 +224,7 @@ def translate(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Sentences; by default one per line of standard input.")
     ] = None,
-    model: Model = STUDY_MODELS / "translation",
+    model: Translator = STUDY_MODELS / "translation",
     beam_size: Annotated[
         int, typer.Option(min=1, help="Partial translations kept at each step; 1 is greedy.")
     ] = 4,
@@ -299,6 +311,14 @@ def main() -> None:
         app()
     except BadInput as error:
         sys.exit(f"error: {printable(str(error), TEXT)}")
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        place = printable(str(error.filename or "a file"), "")
+        sys.exit(
+            f"error: {place} cannot be read or written ({error.strerror}); expected a place with room for it, and "
+            f"access to it: correct this, or give another path."
+        )
     except ModuleNotFoundError as error:
         better = extras.explained(error)
         if better is error:

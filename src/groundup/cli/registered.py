@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 
 if TYPE_CHECKING:
     from groundup.tracking.champions import Champions, Origin
@@ -41,19 +42,25 @@ def models(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     cache: Annotated[
-        bool, typer.Option("--cache", help="List the published models that were imported, with their sizes.")
+        bool,
+        typer.Option(
+            "--cache", help="List the published models that commands have imported, with their sizes."
+        ),
     ] = False,
     remove: Annotated[
-        str | None, typer.Option("--remove", help="With --cache: remove this imported model.")
+        str | None,
+        typer.Option("--remove", metavar="NAME", help="Remove an imported model, by its name in --cache."),
     ] = None,
 ) -> None:
     """List the versions of the registered models: their aliases, when they were made, and their metrics.
 
-    With --cache, list the published models that commands have fetched by name and imported.
+    With --cache, list the published models that commands have fetched by name and imported. They are fetched again when
+    they are used again, so --remove only frees space.
 
     \b
       groundup models
       groundup models --cache
+      groundup models --remove smollm2-135m-0123456789ab
       groundup models groundup-spam --ledger
       groundup models --verify
     """
@@ -98,7 +105,7 @@ def _print_cache(remove: str | None) -> None:
     found = model_cache.entries()
     for entry in found:
         typer.echo(f"{entry.name}\t{entry.bytes / 1e6:,.0f} MB")
-    typer.echo(f"{len(found)} imported models in {model_cache.cache_folder()}", err=True)
+    typer.echo(f"{counted(len(found), 'imported model')} in {model_cache.cache_folder()}", err=True)
 
 
 def promote(
@@ -216,7 +223,8 @@ def _verify(champions: "Champions", named: Sequence[str]) -> None:
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{champions.ledger.path}: {len(champions.ledger.entries())} entries, intact and as in MLflow")
+    entries = counted(len(champions.ledger.entries()), "entry", "entries")
+    typer.echo(f"{champions.ledger.path}: {entries}, intact and as in MLflow")
 
 
 def _versions(connection: "Connection", model: str | None) -> dict[str, list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 
 if TYPE_CHECKING:
     from groundup.lineage.trace import Trace
@@ -35,9 +36,12 @@ def trace(
       groundup trace groundup-spam/3 --html lineage.html
       groundup trace data/models/spam --json
     """
+    from groundup.files import require_no_folder, write_text
+
+    if html:
+        require_no_folder(html)
     facts = traced(model)[1].as_json()
     if html:
-        from groundup.files import write_text
         from groundup.reports.lineage import render_page
 
         write_text(html, render_page(facts))
@@ -135,8 +139,9 @@ def _machine(environment: Mapping[str, Any] | None, requirements: Sequence[str])
         gpus = ", ".join(torch["gpus"]) or "no GPU"
         yield f"              {torch['threads']} threads of torch, {torch['instructions']}, {gpus}"
     packages = environment["packages"]
+    others = counted(len(packages), "package")
     named = [f"{name} {packages[name]}" for name in ("torch", "numpy", "safetensors") if name in packages]
-    yield f"  software    Python {environment['python']}, {', '.join(named)}; {len(packages)} packages in --json"
+    yield f"  software    Python {environment['python']}, {', '.join(named)}; {others} in --json"
 
 
 def _step(step: Mapping[str, Any], numbers: Mapping[str, int], raw: Any) -> Iterator[str]:
@@ -150,7 +155,8 @@ def _step(step: Mapping[str, Any], numbers: Mapping[str, int], raw: Any) -> Iter
     yield f"      ├─ key       {step['key']}, in {step['source']}"
     outside = [item for item in step["data"] if item["made_by"] not in numbers]
     rows = [("reads", item["path"], item["hash"]) for item in outside]
-    rows += [("code", f"{len(step['code'])} files and folders", "hashes in --json")] if step["code"] else []
+    code = counted(len(step["code"]), "file or folder", "files and folders")
+    rows += [("code", code, "hashes in --json")] if step["code"] else []
     rows += [("writes", item["path"], item["hash"]) for item in step["outs"]]
     figures = _figures(step["phase"], run["metrics"]) if run else ""
     tails = [f"{kind:<9} {path}  {md5}" for kind, path, md5 in rows]

@@ -11,6 +11,7 @@ from groundup.datasets.catalogue import Dataset, Fetched, fetch, load_catalogue,
 from groundup.datasets.mixtures import mix
 from groundup.errors import BadInput
 from groundup.files import atomic_path
+from groundup.text.counts import counted
 from groundup.text.shards import shards_of
 from groundup.tracking import Run
 
@@ -39,7 +40,7 @@ def download(run: Run, dataset: Dataset, own: Path, out: Path, kept: Path) -> No
     else:
         with open(out, "rb") as file:
             counts = {"rows": sum(1 for _ in file)}
-    found = "".join(f", {number:,} {name}" for name, number in counts.items())
+    found = "".join(f", {counted(number, name[:-1])}" for name, number in counts.items())
     print(f"{out.stem}: {dataset.name}{found}, {fetched.bytes:,} bytes, from {fetched.location}")
     run.log(counts | {"bytes": fetched.bytes})
     run.tag("dataset", dataset.name)
@@ -77,7 +78,7 @@ def download_mixture(
         counts = mix(files, weights or None, out)
     whole = mixture(datasets)
     for name, count in counts.items():
-        print(f"{out.stem}: {count:,} rows of {name}")
+        print(f"{out.stem}: {counted(count, 'row')} of {name}")
     total = {"rows": sum(counts.values()), "bytes": out.stat().st_size}
     run.log(total | {f"rows/{name}": n for name, n in counts.items()})
     run.reads(out, whole.name, whole.role, source="mixture")

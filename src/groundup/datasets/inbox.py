@@ -24,6 +24,7 @@ from groundup.datasets.instructions import prompt_of, training_texts
 from groundup.datasets.messages import SHOWN, read_rows, shown
 from groundup.errors import BadInput
 from groundup.settings import STRICT
+from groundup.text.counts import counted
 from groundup.text.documents import text_of
 from groundup.text.duplicates import key_of
 from groundup.text.jsonl import read_jsonl, read_splits
@@ -119,7 +120,7 @@ def labelled_rows(data: bytes, name: str) -> tuple[list[Message], tuple[str, ...
         raise BadInput(f"{name}: found no rows; expected at least one, with text and label: add rows.")
     unknown = Counter(shown(row.get("label")) for row in rows if row.get("label") not in LABELS)
     if unknown:
-        found = ", ".join(f"{label} ({count:,} rows)" for label, count in unknown.most_common(SHOWN))
+        found = ", ".join(f"{label} ({counted(count, 'row')})" for label, count in unknown.most_common(SHOWN))
         raise BadInput(f"{name}: found the labels {found}; expected {' or '.join(LABELS)}: correct them.")
     if other := sorted({shown(row["split"]) for row in rows if row.get("split") not in (None, "", *GROWING)}):
         raise BadInput(

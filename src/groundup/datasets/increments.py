@@ -13,7 +13,7 @@ from typing import Any
 
 from groundup.errors import BadInput
 from groundup.text.duplicates import key_of
-from groundup.text.jsonl import read_jsonl
+from groundup.text.jsonl import read_jsonl_file
 from groundup.text.labels import LABELS
 from groundup.text.near_duplicates import NearIndex, near_groups
 from groundup.text.overlap import TextIndex
@@ -99,7 +99,7 @@ def read_increments(folder: Path) -> list[Message]:
     """
     rows = []
     for path in sorted(folder.glob("*.jsonl")):
-        for number, row in enumerate(read_jsonl(path), start=1):
+        for number, row in enumerate(read_jsonl_file(path), start=1):
             whole = all(isinstance(row.get(key), str) for key in ("id", "text"))
             if not whole or row.get("label") not in LABELS or row.get("split") not in GROWING:
                 raise BadInput(

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from groundup.datasets.catalogue import Dataset
-from groundup.datasets.readers import READERS, csv_rows
+from groundup.datasets.readers import READERS, csv_rows, require_distinct
 from groundup.errors import BadInput
 from groundup.text.labels import LABELS
 from groundup.text.printable import printable
@@ -116,7 +116,6 @@ def read_rows(data: bytes, name: str, required: Sequence[str] = ("text",)) -> tu
 def _csv(data: bytes, name: str) -> tuple[Rows, list[str]]:
     with csv_rows(data, name) as reader:
         columns = list(reader.fieldnames or ())
-        _require_distinct(columns, name)
         rows: Rows = []
         for row in reader:
             if None in row or None in row.values():
@@ -136,7 +135,7 @@ def _parquet(data: bytes, name: str) -> tuple[Rows, list[str]]:
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
         columns = list(file.schema_arrow.names)
-        _require_distinct(columns, name)
+        require_distinct(columns, name)
         table = file.read(columns=[column for column in columns if column in COLUMNS])
         for field in table.schema:
             kind = field.type.value_type if types.is_dictionary(field.type) else field.type
@@ -152,11 +151,6 @@ def _parquet(data: bytes, name: str) -> tuple[Rows, list[str]]:
         raise BadInput(
             f"{name}: cannot be read ({type(error).__name__}); expected Parquet with text in UTF-8: write it again."
         ) from error
-
-
-def _require_distinct(columns: Sequence[str], name: str) -> None:
-    if len(set(columns)) < len(columns):
-        raise BadInput(f"{name}: found two columns with the same name; expected each name once: rename one.")
 
 
 def shown(value: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -36,7 +36,8 @@ def rows(data: bytes, name: str, wanted: Sequence[str]) -> Iterator[dict[str, An
                 yield row
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise BadInput(
-            f"{name} is damaged after row {number} ({error}); expected a whole Parquet file: write it again."
+            f"{name} is damaged after row {number} ({first_line(error)}); expected a whole Parquet file: write it "
+            f"again."
         ) from error
 
 
@@ -52,4 +53,6 @@ def _open(data: bytes, name: str) -> "ParquetFile":
     try:
         return ParquetFile(pyarrow.BufferReader(data))
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise BadInput(f"{name} is not a Parquet file ({error}); expected one: write it again.") from error
+        raise BadInput(
+            f"{name} is not a Parquet file ({first_line(error)}); expected one: write it again."
+        ) from error

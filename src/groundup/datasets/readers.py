@@ -23,8 +23,10 @@ docs/data.md.
 import csv
 import io
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
@@ -156,12 +158,14 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
         if line.strip():
             where = f"{name}, line {number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_distinct)
             except json.JSONDecodeError as error:
                 raise BadInput(
                     f"{where}: {error.msg} at column {error.colno}; expected one JSON object per line: correct the "
                     f"line."
                 ) from error
+            except BadInput as error:
+                raise BadInput(f"{where}: {error}") from error
             except (ValueError, RecursionError) as error:
                 raise BadInput(
                     f"{where}: found a number with too many digits, or too many brackets within brackets; expected one "
@@ -174,8 +178,32 @@ def jsonl(data: bytes, role: str, name: str) -> Rows:
             if role == "instructions" and "messages" in row:
                 named = {"id": f"row-{len(rows) + 1:06d}", "family": OPTIONAL_COLUMNS["family"], **row}
                 row = {key: named[key] for key in ("id", "family")} | last_turn(row["messages"], where)
+            if "score" in row and "score" in COLUMNS[role]:
+                row["score"] = _number(row["score"], where)
             rows.append(row)
     return rows
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the names and values of a JSON object, of whose equal names Python would keep the last in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise BadInput(
+            f"found the name {names.most_common(1)[0][0]!r} twice in an object; expected each name once: remove one."
+        )
+    return found
+
+
+def _number(value: Any, where: str) -> int | float:
+    """Return a score as a number; a text is that of a CSV file."""
+    try:
+        number = value if isinstance(value, int) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise BadInput(f"{where}: score is {str(value)[:40]!r}; expected a number: correct the file.")
+    return number
 
 
 def table(data: bytes, role: str, name: str) -> Rows:
@@ -201,6 +229,8 @@ def table(data: bytes, role: str, name: str) -> Rows:
             row: dict[str, Any] = {"id": f"row-{number:06d}", **OPTIONAL_COLUMNS, **record}
             if role == "pretraining":
                 row["messages"] = [row["text"]]
+            if role == "word_pairs":
+                row["score"] = _number(row["score"], f"{name}, line {reader.line_num}")
             rows.append({column: row[column] for column in COLUMNS[role]})
     return rows
 
@@ -212,6 +242,7 @@ def parquet(data: bytes, role: str, name: str) -> Iterator[dict[str, Any]]:
     role and content) may replace instruction, input and output, as in `jsonl`. Rows are read one row group at a time.
     """
     found = parquet_files.columns(data, name)
+    require_distinct(found, name)
     wanted: tuple[str, ...] = COLUMNS[role]
     if role == "pretraining" and "messages" not in found:
         wanted = ("id", "text")
@@ -227,12 +258,14 @@ def parquet(data: bytes, role: str, name: str) -> Iterator[dict[str, Any]]:
         where = f"{name}, row {number}"
         for column, value in record.items():
             kinds = {"id": (str, int), "score": (float, int), "messages": (list,)}.get(column, (str,))
-            if not isinstance(value, kinds):
+            if not isinstance(value, kinds) or isinstance(value, bool):
                 raise BadInput(
                     f"{where}: {column} is {type(value).__name__}; expected {kinds[0].__name__}: correct the file."
                 )
         row: dict[str, Any] = {"id": f"row-{number:06d}", **OPTIONAL_COLUMNS, **record}
         row["id"] = str(row["id"])
+        if "score" in record:
+            row["score"] = _number(row["score"], where)
         if role == "instructions" and "messages" in row:
             yield {key: row[key] for key in ("id", "family")} | last_turn(row["messages"], where)
             continue
@@ -241,18 +274,28 @@ def parquet(data: bytes, role: str, name: str) -> Iterator[dict[str, Any]]:
         yield {column: row[column] for column in COLUMNS[role]}
 
 
+def require_distinct(columns: Sequence[str], name: str) -> None:
+    """Raise BadInput if two columns of the file `name` have the same name: a reader would keep only the last."""
+    if len(set(columns)) < len(columns):
+        twice = Counter(columns).most_common(1)[0][0]
+        raise BadInput(
+            f"{name}: found two columns with the same name, {twice[:40]!r}; expected each name once: rename one."
+        )
+
+
 @contextmanager
 def csv_rows(data: bytes, name: str) -> Iterator["csv.DictReader[str]"]:
     """Yield a reader of a CSV file with a header; a cell may be as long as the file.
 
     Raises:
-        BadInput: a line is not valid CSV (the message names the line).
+        BadInput: a line is not valid CSV (the message names the line), or two columns have the same name.
     """
     text = decode(data, name)
     # The limit holds for the whole process, and the default fails at 131,072 characters: read every table through here.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        require_distinct(reader.fieldnames or (), name)
         yield reader
     except csv.Error as error:
         raise BadInput(

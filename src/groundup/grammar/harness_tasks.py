@@ -14,7 +14,7 @@ from groundup.errors import BadInput
 from groundup.files import atomic_path, write_text
 from groundup.grammar.decisions import table
 from groundup.grammar.minimal_pairs import PHENOMENA, MinimalPair
-from groundup.text.jsonl import read_jsonl, write_jsonl
+from groundup.text.jsonl import read_jsonl_file, write_jsonl
 
 GROUP = "groundup_grammar"
 
@@ -85,7 +85,7 @@ def scores(results: Path) -> dict[str, Any]:
 def _answers(results: Path, phenomenon: str) -> list[dict[str, Any]]:
     """Return the last run's answers to the pairs of a phenomenon; none if there was no run."""
     files = sorted(results.rglob(f"samples_{task_of(phenomenon)}_[0-9]*.jsonl"), key=lambda file: file.name)
-    rows = read_jsonl(files[-1]) if files else []
+    rows = read_jsonl_file(files[-1]) if files else []
     for row in rows:
         if "acc" not in row or row.get("doc", {}).keys() != {
             "phenomenon",

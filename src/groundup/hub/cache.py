@@ -13,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from groundup.errors import BadInput
-from groundup.files import atomic_path
+from groundup.files import atomic_path, held
+
+LOCK_SECONDS = 3600.0  # for the download and import of a large model by another process
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,24 @@ def entry_name(name: str, facts: Iterable[str]) -> str:
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Return the folder of the entry `name`; if it is missing, `make` writes it at the path that it is given.
 
-    If several processes need the same entry, one makes it while the others wait.
+    If several processes need the same entry, one makes it while the others wait, for at most LOCK_SECONDS.
 
     Raises:
         BadInput: the folder cannot be written; otherwise as `make` does.
     """
-    from filelock import FileLock
-    from safetensors import SafetensorError
-
     target = cache_folder() / name
     if target.is_dir():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.parent / f".{name}.lock"):
+        with held(target.parent / f".{name}.lock", f"download and import {name}", LOCK_SECONDS):
             if not target.is_dir():
                 with atomic_path(target) as temporary:
                     make(temporary)
     except BadInput:
         raise
-    except (OSError, SafetensorError) as error:  # the latter if the weights cannot be written
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise BadInput(
             f"{target.parent} cannot keep the model ({reason}); expected a folder with room for it: "
             f"free some space (groundup models --cache), or set XDG_CACHE_HOME to another folder."

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from groundup.errors import BadInput
+from groundup.files import write_text
 from groundup.hub.names import ADDRESS, COMMIT
 from groundup.interop.hub_package import package
 from groundup.interop.huggingface import read_config
-from groundup.interop.import_tokenizer import read_json_object
+from groundup.interop.json_files import read_json_object
 from groundup.interop.weights import INDEX, WHOLE
 
 SETTINGS = (
@@ -76,8 +77,7 @@ def commit_of(address: str) -> tuple[str, str]:
             found = str(hub.HfApi().model_info(repo, revision=revision, timeout=TIMEOUT_SECONDS).sha)
             if not COMMIT.fullmatch(found):
                 raise ValueError(f"{found!r} is no commit")
-            ref.parent.mkdir(parents=True, exist_ok=True)
-            ref.write_text(found)  # where huggingface_hub notes it too
+            write_text(ref, found)  # where huggingface_hub notes it too
             return repo, found
     except _Unreachable as error:
         kept = ref.read_text().strip() if ref.is_file() else ""

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.interop.hub_package import package
 
 HUB = "https://huggingface.co"
@@ -125,8 +125,8 @@ def push(upload: Upload) -> str:
         raise
     except hub.errors.HfHubHTTPError as error:
         raise BadInput(
-            f"{upload.endpoint} refused to store {upload.repo} ({_reason(error)}); expected a token that may write "
-            f"there: check HF_TOKEN, the name, and the address in HF_ENDPOINT."
+            f"{upload.endpoint} refused to store {upload.repo} ({first_line(error)}); expected a token that may "
+            f"write there: check HF_TOKEN, the name, and the address in HF_ENDPOINT."
         ) from error
     except (
         httpx2.HTTPError,
@@ -136,13 +136,11 @@ def push(upload: Upload) -> str:
         ValueError,
         KeyError,
     ) as error:
+        # an error while a large file is sent is the cause of a RuntimeError that only names the file
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         raise BadInput(
-            f"{upload.endpoint} could not be reached or does not answer as a Hub ({type(error).__name__}: {error}); "
-            f"check the network, and the address in HF_ENDPOINT."
+            f"{upload.endpoint} could not be reached, broke off, or does not answer as a Hub ({type(cause).__name__}: "
+            f"{first_line(cause)}); a commit is whole or absent there: check the network, and the address in "
+            f"HF_ENDPOINT, and push again."
         ) from error
     return str(made.commit_url)
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error of the Hub, which is followed by advice and ids."""
-    return str(error).strip().splitlines()[0]

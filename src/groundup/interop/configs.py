@@ -4,9 +4,10 @@ A value that groundup's models do not support would change the computation, so i
 optional value has Hugging Face's default.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -167,7 +168,8 @@ def checked(values: Mapping[str, Any], where: str) -> ModelConfig:
             f"a default, or add the value of published models to PLAIN in interop/configs.py."
         )
     try:
-        return TypeAdapter(ModelConfig).validate_python(values)
+        # as JSON, since without it pydantic demands a ModelConfig or takes the text "2" for a number
+        return TypeAdapter(ModelConfig).validate_json(json.dumps(values, default=asdict), strict=True)
     except ValidationError as error:
         raise BadInput(
             f"{where} describes a model that groundup does not support: {describe(error)}; download it again, or "

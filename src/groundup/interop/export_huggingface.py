@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint
@@ -23,6 +22,7 @@ from groundup.interop.export_tokenizer import huggingface_document, wordpiece_do
 from groundup.interop.layouts import LAYOUTS, Layout, own
 from groundup.interop.model_card import CardFacts, model_card
 from groundup.interop.own_config import CLASSES, MODELING, OWN, not_expressed, to_own
+from groundup.nn.weights import save_weights
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tokenizers.wordpiece import WordPieceTokenizer
 
@@ -81,7 +81,7 @@ def export_huggingface(checkpoint: Checkpoint, out: Path, facts: CardFacts | Non
     }
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        save_weights(weights, temporary / "model.safetensors", {"format": "pt"})
         _write(temporary / "config.json", {**config, **ids})
         _write(temporary / "tokenizer.json", document)
         _write(temporary / "tokenizer_config.json", tokenizer_config)

@@ -120,7 +120,7 @@ def read_config(file: GGUFFile) -> ModelConfig:
     return checked(
         {
             **shared_fields("llama"),
-            "vocab_size": tensors["token_embd.weight"].shape[0],
+            "vocab_size": int(tensors["token_embd.weight"].shape[0]),
             "n_kv_head": int(facts.get("llama.attention.head_count_kv", sizes["n_head"])),
             **sizes,
             "tie_embeddings": "output.weight" not in tensors,

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.generation.chat_template import ChatTemplate
 from groundup.interop.configs import from_huggingface
-from groundup.interop.import_tokenizer import eos_token_ids, read_json_object, read_settings
+from groundup.interop.json_files import eos_token_ids, read_json_object, read_settings
 from groundup.interop.layouts import LAYOUTS, ForeignTensor, own
 from groundup.interop.own_config import OWN, from_own
 from groundup.interop.weights import SafetensorsFolder, check_layers, read_weights
@@ -68,8 +68,8 @@ def read_config(found: dict[str, Any], where: str) -> tuple[str, ModelConfig]:
         raise
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise BadInput(
-            f"{where} has a value that is missing or of a wrong type ({type(error).__name__}: {error}); expected the "
-            f"config.json of a model: download it again, or choose another model."
+            f"{where} has a value that is missing or of a wrong type ({type(error).__name__}: {first_line(error)}); "
+            f"expected the config.json of a model: download it again, or choose another model."
         ) from error
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import regex
 
 from groundup.errors import BadInput
+from groundup.interop.json_files import eos_token_ids, named_tokens, read_json_object, read_settings
+from groundup.interop.old_vocabulary import BERT_SETTINGS, is_old, read_old_files
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from groundup.tokenizers.likelihood import CONTINUES
 from groundup.tokenizers.normalization import Normalization, WordSplit
@@ -70,8 +72,8 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
             support.
     """
     folder = Path(folder)
-    config, old = read_settings(folder), _is_old(folder)
-    found = _old_files(folder, config) if old else read_json_object(folder / "tokenizer.json")
+    config, old = read_settings(folder), is_old(folder)
+    found = read_old_files(folder, config) if old else read_json_object(folder / "tokenizer.json")
     model, where = found.get("model") or {}, str(folder / "tokenizer.json")
     kind = model.get("type") or _kind(model)
     if kind == "WordPiece":
@@ -128,22 +130,6 @@ def huggingface_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer:
     return tokenizer
 
 
-def _is_old(folder: Path) -> bool:
-    """Return whether the folder has the older vocabulary files instead of tokenizer.json."""
-    old = any((folder / name).is_file() for name in ("vocab.txt", "merges.txt"))
-    return old and not (folder / "tokenizer.json").is_file()
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings in special_tokens_map.json and tokenizer_config.json of a Hugging Face folder.
-
-    Both files are optional. If both have a setting, tokenizer_config.json wins.
-    """
-    paths = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
-    found = [entry for path in paths if path.is_file() for entry in read_json_object(path).items()]
-    return {key: value for key, value in found if value is not None}
-
-
 def _kind(model: Mapping[str, Any]) -> str | None:
     """Return the type of a tokenizer model by its fields, for files that do not name it.
 
@@ -152,86 +138,6 @@ def _kind(model: Mapping[str, Any]) -> str | None:
     if "merges" in model:
         return "BPE"
     return "WordPiece" if "max_input_chars_per_word" in model else None
-
-
-def _old_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the equivalent of tokenizer.json for GPT-2's vocab.json and merges.txt, or for BERT's vocab.txt.
-
-    Raises:
-        BadInput: a file is missing or damaged, or the files are those of another model.
-    """
-    path = folder / "config.json"
-    model_type = read_json_object(path).get("model_type") if path.is_file() else None
-    name = str(config.get("tokenizer_class") or f"{model_type} of config.json").removesuffix("Fast")
-    try:
-        if name in ("BertTokenizer", "bert of config.json") and (folder / "vocab.txt").is_file():
-            return _old_bert(_lines(folder / "vocab.txt"), config)
-        if name in ("GPT2Tokenizer", "gpt2 of config.json"):
-            more = folder / "added_tokens.json"
-            return _old_gpt2(
-                read_json_object(folder / "vocab.json"),
-                [line for line in _lines(folder / "merges.txt") if not line.startswith("#version")],
-                read_json_object(more) if more.is_file() else {},
-                config,
-            )
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{folder}: the vocabulary cannot be read ({error}); download it again.") from error
-    raise BadInput(
-        f"{folder} has no tokenizer.json, and its vocabulary is that of {name}; expected tokenizer.json, vocab.json "
-        f"and merges.txt of GPT-2, or vocab.txt of BERT: save the tokenizer again with transformers."
-    )
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a file; `splitlines` would also split at characters that are tokens."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-
-
-def _old_gpt2(
-    vocabulary: dict[str, Any], merges: list[str], more: dict[str, Any], config: Mapping[str, Any]
-) -> dict[str, Any]:
-    special = {*_named(config), END_OF_TEXT}
-    whole = {token: i for token, i in vocabulary.items() if token in special} | more
-    byte_level = {"type": "ByteLevel", "add_prefix_space": bool(config.get("add_prefix_space"))}
-    begins = {"type": f"add_bos_token {config['add_bos_token']}"} if config.get("add_bos_token") else None
-    return {
-        "added_tokens": [
-            {"id": i, "content": token, "special": token in special} for token, i in whole.items()
-        ],
-        "pre_tokenizer": byte_level,
-        "post_processor": begins,  # `_begin` refuses add_bos_token
-        "decoder": byte_level,
-        "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
-    }
-
-
-def _old_bert(tokens: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "normalizer": {
-            "type": "BertNormalizer" if config.get("do_basic_tokenize", True) else None,
-            **{theirs: config[ours] for ours, theirs in BERT_SETTINGS.items() if ours in config},
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "cls": ["[CLS]"], "sep": ["[SEP]"]},
-        "decoder": {"type": "WordPiece", "prefix": CONTINUES},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": config.get("unk_token", "[UNK]"),
-            "continuing_subword_prefix": CONTINUES,
-            "max_input_chars_per_word": 100,
-            "vocab": {token: i for i, token in enumerate(tokens)},
-        },
-    }
-
-
-def _named(config: Mapping[str, Any]) -> set[str]:
-    """Return the tokens to which tokenizer_config.json gives a role, such as eos_token."""
-    found = [value for name, value in config.items() if name.endswith("_token")]
-    for name in ("additional_special_tokens", "extra_special_tokens"):
-        more = config.get(name) or []
-        found += more.values() if isinstance(more, dict) else more
-    contents = [token.get("content") if isinstance(token, dict) else token for token in found]
-    return {content for content in contents if isinstance(content, str)}
 
 
 def _added_tokens(
@@ -258,7 +164,7 @@ def _added_tokens(
             f"{where} has the token {alone[0]!r} with single_word, which is matched only as a separate word; expected "
             f"tokens that are matched everywhere: choose another model."
         )
-    named = _named(config)
+    named = named_tokens(config)
     special = {
         content: token["id"] for content, token in entries.items() if token.get("special") or content in named
     }
@@ -327,14 +233,6 @@ def _begin(post_processor: Mapping[str, Any] | None, end: str | None, where: str
         f"{where} adds tokens to each text by {steps}; expected TemplateProcessing with at most one token before the "
         f"text, and at most {end!r} after it: choose another model."
     )
-
-
-# setting in tokenizer_config.json -> setting of the normalizer in tokenizer.json, which it overrides in transformers
-BERT_SETTINGS = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
 
 
 def _wordpiece(found: Mapping[str, Any], config: Mapping[str, Any], where: str) -> WordPieceTokenizer:
@@ -509,45 +407,3 @@ def _pattern(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
         f"{where} splits text by {shown}; expected GPT-2's pattern, with or without separate digits, or one regular "
         f"expression: choose another model."
     )
-
-
-def eos_token_ids(path: Path) -> list[int]:
-    """Return the eos ids in a config.json or generation_config.json; the list may be empty.
-
-    Raises:
-        BadInput: the file is damaged, or its eos_token_id is neither an id nor a list of ids.
-    """
-    found = read_json_object(path).get("eos_token_id") if path.is_file() else None
-    ids = found if isinstance(found, list) else [] if found is None else [found]
-    if not all(type(i) is int for i in ids):
-        raise BadInput(
-            f"{path} has eos_token_id {found!r}; expected an id or a list of ids: download it again."
-        )
-    return ids
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file.
-
-    Raises:
-        BadInput: the file is missing, cannot be read, or is not a JSON object.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(
-            f"{path} does not exist; expected a file of a Hugging Face model: check the folder."
-        ) from error
-    except OSError as error:
-        raise BadInput(
-            f"{path} cannot be read ({error.strerror}); expected a readable file: check its permissions."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{path} is not JSON ({error}); expected a file of a Hugging Face model: download it again."
-        ) from error
-    if not isinstance(found, dict):
-        raise BadInput(
-            f"{path} is not a JSON object; expected a file of a Hugging Face model: download it again."
-        )
-    return found

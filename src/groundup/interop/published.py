@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.checkpoint import fingerprint, save_checkpoint
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.generation.chat_template import ChatTemplate
 from groundup.generation.prompts import CHAT_TEMPLATE
 from groundup.interop import gguf, huggingface
@@ -59,7 +59,7 @@ def load_published(path: Path) -> Published:
         OSError,
     ) as error:  # a field is missing or invalid
         raise BadInput(
-            f"{path} is incomplete, or has an unsupported layout ({type(error).__name__}: {error}); "
+            f"{path} is incomplete, or has an unsupported layout ({type(error).__name__}: {first_line(error)}); "
             f"download it again, or choose another model."
         ) from error
     trunk = found.model.trunk if isinstance(found.model, SequenceClassifier) else found.model

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from groundup.errors import BadInput
-from groundup.interop.import_tokenizer import read_json_object
+from groundup.interop.json_files import read_json_object
 from groundup.interop.layouts import Layout
 from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig

@@ -1,10 +1,15 @@
 """Questions to git: files of earlier commits, and what has not been committed."""
 
 import hashlib
+import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from groundup.errors import BadInput
+
+GIT_SECONDS = 300.0  # the longest wait for git, which takes a second, on a busy machine a minute
 # files that stages write; changes in them are not changes of the code
 NOT_CODE = (":!*dvc.lock", ":!reports")
 
@@ -15,11 +20,29 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def git_bytes(root: Path, *arguments: str) -> bytes:
-    """Return the output of a git command; empty if it fails or there is no git."""
+    """Return the output of a git command; empty if it fails or there is no git.
+
+    Raises:
+        BadInput: git does not end, as when the disk of the repository does not answer.
+    """
     try:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True).stdout
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=GIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BadInput(
+            f"waited {GIT_SECONDS:g} s for `git {shlex.join(arguments)}` in {root}; expected an answer in seconds: try "
+            "the command there, and run again when it answers"
+        ) from error
     except (OSError, subprocess.CalledProcessError):
         return b""
+    return done.stdout
 
 
 def revision_of(root: Path) -> str:

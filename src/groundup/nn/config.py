@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 
+LONGEST = 2**24  # largest context length: up to here, every position is a float32
 Pooling = Literal["first", "last", "mean", "max"]  # see SequenceClassifier
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -172,6 +173,11 @@ class ModelConfig:
         if wrong:
             raise BadInput(
                 f"model: found {', '.join(wrong)}; expected values from 1 to {2**31 - 1}: correct them."
+            )
+        if self.context_length > LONGEST:
+            raise BadInput(
+                f"model: context_length is {self.context_length}; expected at most {LONGEST}, since the numbers of "
+                f"later positions are not exact in float32: correct it."
             )
         if self.n_inner is not None and self.n_inner < 1:
             raise BadInput(

@@ -1,10 +1,15 @@
-"""Make models without weights, compare their tensors with a file's, and remove padding rows from the token table."""
+"""Make models without weights, compare and write their tensors, and remove padding rows from the token table."""
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +25,20 @@ Model = TypeVar("Model")
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     """Return the shape of each weight tensor: name -> shape."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def save_weights(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as a safetensors file.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:  # the library has its own error for those of the system
+        if (found := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        raise OSError(number := int(found[1]), os.strerror(number), str(path)) from error
 
 
 def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:

@@ -25,6 +25,17 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [*iterate_jsonl(path)]
 
 
+def read_jsonl_file(path: Path) -> list[dict[str, Any]]:
+    """Read a file that a user names or keeps, which is never a corpus in shards.
+
+    Raises:
+        BadInput: the path is that of a folder; otherwise as `read_jsonl` does.
+    """
+    if Path(path).is_dir():
+        raise BadInput(f"{path} is a folder; expected a JSON Lines file: give the path of a file.")
+    return read_jsonl(path)
+
+
 def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Read one JSON object per line, a line at a time.
 

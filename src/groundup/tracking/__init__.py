@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.tracking import registry
 from groundup.tracking.config import TrackingConfig
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.recorder import Recorder
 from groundup.tracking.run import Run, silent
-from groundup.tracking.store import Connection, connect, create_run, explained, first_line
+from groundup.tracking.store import Connection, connect, create_run, explained
 
 __all__ = [
     "Heading",

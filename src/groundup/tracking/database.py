@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from groundup.errors import BadInput
 from groundup.tracking.recorder import Ended, Input, Metric, Recorder, Running
 
 if TYPE_CHECKING:
     from groundup.tracking.store import Connection
 
 SCHEMA = "dc11669786a5"  # the last migration of the database (alembic) of MLflow 3.17
-BUSY_SECONDS = 60.0  # to wait for another process that writes
+BUSY_SECONDS = 60.0  # the longest wait for another process that writes
 LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
 _KEY = re.compile(r"\w[\w./ -]{0,249}", re.ASCII)
 _LONGEST = 5000  # characters of a value that MLflow stores as it is; its limits are 6000 (parameters) and 8000 (tags)
@@ -59,7 +60,7 @@ class DatabaseRecorder(Recorder):
             "experiment_id": int(self._connection.experiment_id),
         }
         everything = {**tags, "mlflow.runName": name}
-        with closing(_open(self._database)) as store:
+        with closing(open_database(self._database)) as store:
             store.execute("BEGIN IMMEDIATE")
             _insert(store, "runs", [row])
             _insert(
@@ -243,7 +244,7 @@ class DatabaseRecorder(Recorder):
 
     def _write(self, run_id: str, write: Callable[[sqlite3.Connection], bool]) -> bool:
         """Call `write` in a transaction; undo it and return False if it returns False or the run is unknown."""
-        with closing(_open(self._database)) as store:
+        with closing(open_database(self._database)) as store:
             store.execute("BEGIN IMMEDIATE")
             active = "SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
             if not store.execute(active, [run_id]).fetchone() or not write(store):
@@ -252,7 +253,7 @@ class DatabaseRecorder(Recorder):
         return True
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
-        with closing(_open(self._database)) as store:
+        with closing(open_database(self._database)) as store:
             return store.execute(query, values).fetchall()
 
     def _artifacts(self, run_id: str, name: str | None) -> Path | None:
@@ -269,22 +270,35 @@ def experiment_of(database: Path, name: str) -> tuple[str, bool] | None:
     """Return the id of an experiment and whether it is active.
 
     None: there is no such database or experiment, or the database has another schema than SCHEMA.
+
+    Raises:
+        BadInput: another process has been writing to the database for too long.
     """
     query = "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ? AND workspace = 'default'"
     try:
-        with closing(_open(database)) as store:
+        with closing(open_database(database)) as store:
             if store.execute("SELECT version_num FROM alembic_version").fetchall() != [(SCHEMA,)]:
                 return None
             found = store.execute(query, [name]).fetchone()
-    except sqlite3.Error:  # MLflow reports what is wrong
+    except sqlite3.Error as error:  # MLflow reports what is wrong
+        require_free(database, error)
         return None
     return (str(found[0]), found[1] == "active") if found else None
 
 
-def _open(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{database.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-    )
+def open_database(database: Path) -> sqlite3.Connection:
+    """Open an existing database; transactions are begun by the caller."""
+    uri = f"{database.as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def require_free(database: Path, error: sqlite3.Error) -> None:
+    """Raise BadInput if an error means that another process has written to the database all the time."""
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+        raise BadInput(
+            f"waited {BUSY_SECONDS:g} s for another process that writes to {database}; expected it to end its write in "
+            "seconds: end or resume that process, and try again"
+        ) from error
 
 
 def _insert(store: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from groundup.errors import first_line
 from groundup.tracking import unsent
 from groundup.tracking.recorder import Metric
-from groundup.tracking.store import Connection, errors_of_store, first_line
+from groundup.tracking.store import Connection, errors_of_store
 from groundup.tracking.unsent import BATCH_METRICS
 
 PAUSE_SECONDS = 60.0  # after the first request without an answer; doubled after every further one

@@ -10,18 +10,17 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from groundup.errors import BadInput
-from groundup.files import sync
+from groundup.files import held, sync
 from groundup.settings import STRICT, describe
 
 LEDGER = Path("reports") / "ledger.jsonl"  # in the project's folder
@@ -93,7 +92,6 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,19 +102,12 @@ class Ledger:
         """
         with self._writable():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=LOCK_SECONDS)
-            except Timeout:
-                raise BadInput(
-                    f"{self.path} has been locked by another process for {LOCK_SECONDS:.0f} s; expected a promotion "
-                    "or rollback to end in seconds: end that process, and try again"
-                ) from None
-        try:
+        with ExitStack() as stack:
             with self._writable():
+                lock = self.path.with_name(f"{self.path.name}.lock")
+                stack.enter_context(held(lock, "promote or roll back a model", LOCK_SECONDS))
                 self._remove_incomplete_line()
             yield
-        finally:
-            self._lock.release()
 
     def entries(self) -> list[Entry]:
         """Read all entries and check their chain; a last line without its newline is ignored.

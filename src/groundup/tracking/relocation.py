@@ -16,6 +16,7 @@ import yaml
 
 from groundup.errors import BadInput
 from groundup.files import write_text
+from groundup.tracking.database import open_database, require_free
 
 ARTIFACTS = "mlruns"  # in the folder of the database
 # columns of MLflow's tables with paths in the experiment's folder
@@ -62,15 +63,16 @@ def follow(database: Path) -> None:
     artifacts elsewhere keep their paths, and so do the runs of a database that was copied without mlruns/.
 
     Raises:
-        BadInput: there is something to correct, but the database cannot be written.
+        BadInput: there is something to correct, but the database cannot be written; or another process has been writing
+            to it for too long.
     """
     if not database.exists():
         return
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=60)) as store:
-        store.isolation_level = None  # transactions are begun below
+    with closing(open_database(database)) as store:
         try:
             moves = _moves(store, database)
-        except sqlite3.DatabaseError:  # not a database, or another schema: MLflow reports that
+        except sqlite3.DatabaseError as error:  # not a database, or another schema: MLflow reports that
+            require_free(database, error)
             return
         if not moves:
             return

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from filelock import FileLock
-
-from groundup.errors import BadInput
-from groundup.files import atomic_path
+from groundup.errors import BadInput, first_line
+from groundup.files import atomic_path, held
 from groundup.tracking import processes, unsent
 from groundup.tracking.database import DatabaseRecorder, experiment_of
 from groundup.tracking.processes import ProcessId
@@ -162,6 +160,8 @@ def explained(uri: str) -> Iterator[None]:
         cause, remedy = first_line(error), "start that server or"
         if database := database_of(uri):
             remedy = f"check that {database} and {ARTIFACTS}/ in its folder are complete and writable, or"
+            if "database is locked" in cause:  # by a process that writes; MLflow's own errors say it too
+                remedy = "end the process that writes to it and try again, or"
         raise BadInput(
             f"MLflow at {uri} cannot be used ({cause}); {remedy} point MLFLOW_TRACKING_URI to a store that works "
             "(unset: mlflow.db in the project)"
@@ -262,7 +262,7 @@ def _locked(uri: str) -> Iterator[None]:
         return
     key = hashlib.sha256(uri.encode()).hexdigest()[:16]
     place = Path(tempfile.gettempdir()) / f"groundup-mlflow-{os.getuid()}-{key}.lock"
-    with FileLock(place, timeout=LOCK_SECONDS):  # a process that was stopped may hold it for ever
+    with held(place, f"open the MLflow store {uri}", LOCK_SECONDS):
         yield
 
 
@@ -292,9 +292,3 @@ def _import_mlflow(uri: str) -> None:
             if collects:
                 gc.freeze()
                 gc.enable()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of a message; MLflow's messages can fill pages."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import groundup
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.files import atomic_path
 from groundup.text.source import package_fingerprint
 from groundup.training import shared_state
@@ -201,7 +201,7 @@ class Resume:
         try:
             record = shared_state.read_record(path)
         except Exception as error:  # noqa: BLE001  damaged bytes can fail in any way
-            raise _Unfit(f"it cannot be read ({type(error).__name__}: {error})") from None
+            raise _Unfit(f"it cannot be read ({type(error).__name__}: {first_line(error)})") from None
         if record["fingerprint"] != self.fingerprint:
             raise _Unfit("another training saved it")
         ours = _shapes(trained_weights(model))

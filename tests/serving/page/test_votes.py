@@ -73,7 +73,7 @@ def test_a_vote_has_a_line_of_its_own_and_damage_is_explained(tmp_path: Path) ->
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(BadInput, match="another --votes FILE"):
         keep_vote(tmp_path / "folder.jsonl", body(0, 0))
-    with pytest.raises(BadInput, match=r"folder\.jsonl has no shard"):
+    with pytest.raises(BadInput, match=r"folder\.jsonl is a folder; expected a JSON Lines file"):
         standings(tmp_path / "folder.jsonl")
     (tmp_path / "plain").touch()
     with pytest.raises(BadInput, match="cannot be kept"):

@@ -20,7 +20,7 @@ from groundup.serving.answers import ERRORS
 from groundup.serving.errors import ApiError
 from groundup.serving.models import Model
 from groundup.serving.page.requests import VoteBody
-from groundup.text.jsonl import read_jsonl
+from groundup.text.jsonl import read_jsonl_file
 
 FAMILY = "votes"
 router = APIRouter(prefix="/inspect", responses=ERRORS)
@@ -112,7 +112,7 @@ def standings(file: Path) -> dict[str, dict[str, int]]:
 def _names(file: Path, *, tied: bool) -> list[list[str]]:
     """Read the names of the two models of each vote."""
     try:
-        rows = read_jsonl(file) if file.exists() else []
+        rows = read_jsonl_file(file) if file.exists() else []
     except OSError as error:
         raise BadInput(
             f"the votes in {file} cannot be read ({error.strerror}); expected a file of votes: make it readable, or "
