@@ -46,11 +46,9 @@ def placed_stage(stage: str, parcel: dict[str, Any], force: bool, environment: d
         force: run the stage even if nothing changed.
         environment: variables for the stage: its parent run in MLflow, and the store.
     """
-    # the worker's own address of the store has precedence
-    variables = dict(environment) | {"PYTHONPATH": os.pathsep.join(PYTHONPATH)}
-    variables["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or environment.get(
-        "MLFLOW_TRACKING_URI", ""
-    )
+    variables = environment | {"PYTHONPATH": os.pathsep.join(PYTHONPATH)}
+    if own := os.environ.get("MLFLOW_TRACKING_URI"):  # the worker's address of the store has precedence
+        variables["MLFLOW_TRACKING_URI"] = own
     try:
         _run(stage, Parcel(**parcel), force, variables)
     except Killed as error:
