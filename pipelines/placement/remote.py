@@ -35,38 +35,47 @@ def explained(purpose: str) -> Iterator[None]:
         ) from error
 
 
-def push(root: Path, targets: Sequence[str], *, run_cache: bool = False) -> None:
-    """Push outputs, or all outputs of stages, to the default remote.
+# DVC's functions take names relative to the working folder, so they are given absolute ones
 
-    Args:
-        root: the project's folder.
-        targets: paths of outputs, or DVC's names of stages.
-        run_cache: also push DVC's run cache.
+
+def push(root: Path, outputs: Sequence[str]) -> None:
+    """Push outputs, given by their paths in the project, to the default remote.
 
     Raises:
         BadInput: there is no remote, or it cannot be written.
     """
-    with explained(f"push {', '.join(targets) or 'nothing'}"), Repo(str(root), _wait_for_lock=True) as repo:
-        repo.cloud.get_remote()  # an error if there is none, also without targets
-        if targets:
-            repo.push(targets=list(targets), run_cache=run_cache)
+    with explained(f"push {', '.join(outputs) or 'nothing'}"), Repo(str(root), _wait_for_lock=True) as repo:
+        repo.cloud.get_remote()  # an error if there is none, also without outputs
+        if outputs:
+            repo.push(targets=[str(root / out) for out in outputs])
 
 
-def pull(root: Path, targets: Sequence[str]) -> None:
-    """Pull outputs from the default remote and check them out.
+def pull(root: Path, outputs: Sequence[str]) -> None:
+    """Pull outputs, given by their paths in the project, from the default remote and check them out.
 
     Raises:
         BadInput: there is no remote, or it does not have them.
     """
-    with explained(f"pull {', '.join(targets)}"), Repo(str(root), _wait_for_lock=True) as repo:
-        if targets:
-            repo.pull(targets=list(targets))
+    with explained(f"pull {', '.join(outputs)}"), Repo(str(root), _wait_for_lock=True) as repo:
+        if outputs:
+            repo.pull(targets=[str(root / out) for out in outputs])
+
+
+def push_results(root: Path, stage: str) -> None:
+    """Push the outputs of a stage and DVC's run cache, from which `take_over` takes them.
+
+    Raises:
+        BadInput: there is no remote, or it cannot be written.
+    """
+    dvc_yaml, name = split(stage)
+    with explained(f"push the results of {stage}"), Repo(str(root), _wait_for_lock=True) as repo:
+        repo.push(targets=[f"{root / dvc_yaml}:{name}"], run_cache=True)
 
 
 def take_over(root: Path, stage: str) -> bool:
     """Check out the results of a stage if it has run with these inputs, here or where results are pushed to the remote.
 
-    `dvc repro` then records them without running the stage.
+    `dvc repro` then records them without running the stage. The working folder has to be in the project.
 
     Returns:
         Whether there were any.

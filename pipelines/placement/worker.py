@@ -30,7 +30,7 @@ from groundup.tracking import connect, explained
 from pipelines.flow import FORESEEN, sentence
 from pipelines.placement.home import FLOW, LOST
 from pipelines.placement.parcel import Parcel, check_inputs, unpack
-from pipelines.placement.remote import pull, push
+from pipelines.placement.remote import pull, push_results
 from pipelines.placement.states import States, folder_of, travelling
 from pipelines.run import PARENT_VARIABLE
 from pipelines.stage_tasks import Killed, run_stage, stages_die_with_us
@@ -73,7 +73,7 @@ def _run(stage: str, parcel: Parcel, force: bool, variables: Mapping[str, str]) 
     with travelling(states, log.warning) if states else nullcontext(), stages_die_with_us():
         run_stage.fn(stage, CLONE, force, variables)
     log.info("Pushing the results of %s", stage)
-    push(CLONE, [stage], run_cache=True)
+    push_results(CLONE, stage)
     if states:
         states.clear()
 
