@@ -68,11 +68,13 @@ def place_stage(
         BadInput: the pool or the remote cannot be used, or the stage cannot be sent.
     """
     log = get_run_logger()
-    if not force and (is_up_to_date(stage, root) or take_over(root, stage)):
-        return run_stage.fn(stage, root, False, environment)  # DVC records what was taken over
+    if not force and is_up_to_date(stage, root):
+        return run_stage.fn(stage, root, False, environment)
     with get_client(sync_client=True) as client:
         _check_pool(client, stage, pool)
         parcel = pack(root, stage)
+        if not force and take_over(root, stage):
+            return run_stage.fn(stage, root, False, environment)  # DVC records what was taken over
         push(root, parcel.targets)
         run = _start(client, stage, force, environment, pool, root, parcel)
         log.info("Stage '%s' runs in the work pool %s, as the flow run %s", stage, pool, run.name)

@@ -88,6 +88,9 @@ def take_over(root: Path, stage: str) -> bool:
         with suppress(RunCacheNotSupported):
             repo.stage_cache.pull(None)
         loaded: Any = repo.stage.load_one(str(root / dvc_yaml), name)
+        for out in loaded.outs:  # as `dvc repro` does, which would otherwise ask before it replaces them
+            if out.exists and not (out.use_cache and not out.changed()):
+                out.remove()
         try:
             repo.stage_cache.restore(loaded, pull=True)
         except RunCacheNotFoundError:

@@ -15,7 +15,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def make(place: Path, with_code: bool = False) -> Path:
-    """Make the project in `place/toy`, with its commit pushed; `with_code`: with a copy of pipelines and the library."""
+    """Make the project in `place/toy`, with its commit pushed; `with_code`: with pipelines and the library."""
     placed = toy.DVC_YAML.replace(
         "    outs: [left.txt]\n", '    outs: [left.txt]\n    meta: {prefect: {work_pool: "${pool}"}}\n'
     )

@@ -74,6 +74,8 @@ def test_a_stage_that_ran_in_a_clone_need_not_run_at_home(project: Path, tmp_pat
     parcel.check_inputs(clone, "second", packed.entry)
     assert repro(clone, "second") == ["second"]
     remote.push_results(clone, "second")
+    for name in ("second.txt", "more.json"):  # as a stage that was killed at home would leave them
+        (project / name).write_text("half")
 
     assert take_over(project, "second")
     assert repro(project, "second") == ["second"]
