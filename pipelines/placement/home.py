@@ -69,7 +69,8 @@ def place_stage(
     """
     log = get_run_logger()
     if not force and is_up_to_date(stage, root):
-        return run_stage.fn(stage, root, False, environment)
+        log.info("Stage '%s' didn't change, skipping", stage)
+        return Completed(name="Cached", message="nothing to do")
     with get_client(sync_client=True) as client:
         _check_pool(client, stage, pool)
         parcel = pack(root, stage)
