@@ -39,6 +39,7 @@ from pipelines.lineage import open_repo, recorded_keys, stages_of
 from pipelines.mend import mend
 from pipelines.operate.artifacts import link_report, link_run
 from pipelines.params import PIPELINES
+from pipelines.placement.home import place_stage
 from pipelines.run import PARENT_VARIABLE
 from pipelines.spent import record
 from pipelines.stage_tasks import Step, failures, reason, stage_task, stages_die_with_us
@@ -54,7 +55,8 @@ class _Overdue(TimeoutError):
 def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> list[Step]:
     """Return the stages of a pipeline and the stages of other pipelines that they depend on, dependencies first.
 
-    A stage may set Prefect's retries in dvc.yaml: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}`.
+    A stage may have settings for Prefect in dvc.yaml: `meta: {prefect: {retries: 2, retry_delay_seconds: [2, 10]}}`,
+    and `work_pool`, the name of the pool in which it runs.
 
     Args:
         root: the project's folder.
@@ -83,10 +85,10 @@ def plan(root: Path, only: list[str] | None = None, pipeline: str = "main") -> l
             name = address(stage.path_in_repo, stage.name)
             after = (address(d.path_in_repo, d.name) for d in graph.successors(stage) if d.cmd)
             hints = (stage.meta or {}).get("prefect", {})
-            if wrong := sorted(hints.keys() - {"retries", "retry_delay_seconds"}):
+            if wrong := sorted(hints.keys() - {"retries", "retry_delay_seconds", "work_pool"}):
                 raise BadInput(
                     f"stage {stage.name} of {stage.path_in_repo} has the Prefect setting {', '.join(wrong)}; "
-                    "expected retries or retry_delay_seconds; correct it"
+                    "expected retries, retry_delay_seconds or work_pool; correct it"
                 )
             steps.append(Step(name, tuple(sorted(after)), **hints))
     return steps
@@ -139,9 +141,12 @@ def _bring_up_to_date(
             link_run(run, name)
             for step in plan(root, stages, name):
                 needed = [futures[name] for name in step.after]
-                environment = {PARENT_VARIABLE: run.run_id}
-                submit = stage_task(step).submit
-                futures[step.name] = submit(step.name, root, force, environment, wait_for=needed)
+                given = (step.name, root, force, {PARENT_VARIABLE: run.run_id})
+                if step.work_pool:
+                    submit = stage_task(step, place_stage).submit
+                    futures[step.name] = submit(*given, step.work_pool, wait_for=needed)
+                else:
+                    futures[step.name] = stage_task(step).submit(*given, wait_for=needed)
             wait(list(futures.values()))
             states = {stage: future.state for stage, future in futures.items()}
             _mark_cached_stages(run, states, root)

@@ -6,9 +6,10 @@ sections that the pipeline borrows from the main one, and the number of stages t
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from annotated_types import MinLen
 from pydantic import TypeAdapter, ValidationError
 
 from groundup.datasets.catalogue import DataConfig, StudyDataConfig
@@ -50,6 +51,36 @@ from groundup.training.config import (
     TranslationConfig,
 )
 
+Pool = Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class PlacementConfig:
+    """The Prefect work pools in which the flow runs the trainings; `dvc repro` and `make` run all stages here."""
+
+    __pydantic_config__ = STRICT
+
+    pretrain: Pool | None
+    """Work pool for the stage pretrain, such as gpu; null = it runs here."""
+    finetune_spam: Pool | None
+    """Work pool for the stage finetune_spam; null = it runs here."""
+    finetune_instructions: Pool | None
+    """Work pool for the stage finetune_instructions; null = it runs here."""
+
+
+@dataclass(frozen=True)
+class TransferPlacementConfig:
+    """The Prefect work pools in which the flow runs the trainings; `dvc repro` and `make` run all stages here."""
+
+    __pydantic_config__ = STRICT
+
+    finetune_lora: Pool | None
+    """Work pool for the stage finetune_lora, such as gpu; null = it runs here."""
+    dpo: Pool | None
+    """Work pool for the stage dpo; null = it runs here."""
+    train_classifiers: Pool | None
+    """Work pool for the stages train_classifiers; null = they run here."""
+
 
 @dataclass(frozen=True)
 class MainParams(PlannedParams):
@@ -61,6 +92,8 @@ class MainParams(PlannedParams):
     corpus: CorpusConfig
     cluster: ClusterConfig
     """Where the parts of a corpus are computed. No stage depends on it, since it does not change what they write."""
+    placement: PlacementConfig
+    """Where the trainings run. No stage depends on it; dvc.yaml hands it to the flow, under `meta`."""
     spam: SpamConfig
     instructions: InstructionsConfig
     evaluate_language: EvaluateLanguageConfig
@@ -123,6 +156,8 @@ class TransferParams:
     classify_book: SpamTrainingConfig
     evaluate_starts: EvaluateStartsConfig
     ask_judge: JudgeConfig
+    placement: TransferPlacementConfig
+    """Where the trainings run. No stage depends on it; dvc.yaml hands it to the flow, under `meta`."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ KILLED_DELAYS = [10.0, 60.0]
 EXITED = re.compile(r"failed to run: .*, exited with (-?\d+)$")  # DVC's message about a command that failed
 
 _running: set[subprocess.Popen[str]] = set()
-_ending = threading.Event()  # set while a flow stops its stages, so that none starts or is retried
+ending = threading.Event()  # set while a flow stops its stages, so that none starts or is retried
 _starting = threading.Lock()
 
 
@@ -48,6 +48,7 @@ class Step:
     after: tuple[str, ...]  # names of the stages that it depends on
     retries: int = 0
     retry_delay_seconds: float | list[float] = 1.0  # one delay for all retries, or one per retry
+    work_pool: str | None = None  # the Prefect work pool in which it runs; None: here
 
 
 @task(cache_policy=NO_CACHE)
@@ -98,7 +99,7 @@ def _process(
         RuntimeError: the flow is ending.
     """
     with _starting:
-        if _ending.is_set():
+        if ending.is_set():
             raise RuntimeError(f"stage {stage} did not start, because the flow was ending")
         process = subprocess.Popen(
             command, cwd=root, env=environment, text=True, errors="replace",
@@ -134,13 +135,17 @@ def is_up_to_date(stage: str, root: Path) -> bool:
         return False
 
 
-def stage_task(step: Step) -> Task[..., State[None]]:
+def stage_task(step: Step, task: Task[..., State[None]] = run_stage) -> Task[..., State[None]]:
     """Return the task of one stage, with its name and its retries.
 
     A stage with retries in dvc.yaml is retried after any failure, the others only after a signal ended them.
+
+    Args:
+        step: the stage.
+        task: what runs it.
     """
     _, name = split(step.name)
-    return run_stage.with_options(
+    return task.with_options(
         name=name.partition("@")[0],
         task_run_name=name,
         retries=step.retries or len(KILLED_DELAYS),
@@ -151,11 +156,11 @@ def stage_task(step: Step) -> Task[..., State[None]]:
 
 
 def _unless_ending(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    return not _ending.is_set()
+    return not ending.is_set()
 
 
 def _if_killed(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, Killed) and not _ending.is_set()
+    return isinstance(state.data, Killed) and not ending.is_set()
 
 
 @contextmanager
@@ -164,13 +169,13 @@ def stages_die_with_us() -> Iterator[None]:
 
     If only dvc were killed, the stage's process would go on training as an orphan.
     """
-    _ending.clear()
+    ending.clear()
     try:
         with _closed_terminal_interrupts():
             yield
     except BaseException:
         with _starting:
-            _ending.set()
+            ending.set()
             running = tuple(_running)
         processes.end(running, GRACE_SECONDS)
         raise
@@ -211,4 +216,4 @@ def failures(states: Mapping[str, State[Any]]) -> list[str]:
 def reason(state: State[Any]) -> str:
     """Return the state's message without the prefix that Prefect adds to exceptions."""
     message = state.message or f"it ended as {state.name}"
-    return re.sub(r"^Task run encountered an exception:? (RuntimeError|Killed): ", "", message)
+    return re.sub(r"^Task run encountered an exception:? (RuntimeError|Killed|BadInput): ", "", message)

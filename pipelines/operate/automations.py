@@ -62,13 +62,17 @@ def put(client: SyncPrefectClient, automation: AutomationCore) -> None:
         client.create_automation(automation)
 
 
-def silent_runs(flows: Collection[str]) -> AutomationCore:
+def silent_runs(flows: Collection[str], name: str = SILENT) -> AutomationCore:
     """Return the automation that marks a run of the flows as crashed after SILENCE without a sign of life.
 
     It covers flows inside other flows, and flows that were started by hand.
+
+    Args:
+        flows: names of the flows.
+        name: the automation's name.
     """
     return AutomationCore(
-        name=SILENT,
+        name=name,
         description="The process of a run that shows no sign of life was killed, perhaps with its worker or machine.",
         trigger=EventTrigger(
             after=ALIVE,

@@ -284,6 +284,7 @@ def test_every_section_of_params_has_a_reader() -> None:
     read.add(("params.yaml", "tracking"))  # the runner reads it for every stage; no stage depends on it
     read.add(("params.yaml", "cluster"))  # stages read it, but none depends on it
     read.add(("params.yaml", "plan"))  # `groundup plan` reads it
+    read |= {(pipeline.params_yaml, "placement") for pipeline in PIPELINES.values()}  # the flow reads it
     there = {
         (pipeline.params_yaml, section) for pipeline in PIPELINES.values() for section in values(pipeline)
     }

@@ -100,7 +100,7 @@ def test_unknown_prefect_settings_are_an_error(project: Path) -> None:
     text = (project / "dvc.yaml").read_text()
     (project / "dvc.yaml").write_text(text.replace("retries: 1", "retires: 1"))
     with pytest.raises(
-        BadInput, match=r"stage fetch@one of dvc.yaml has the Prefect setting retires; expected retries or"
+        BadInput, match=r"stage fetch@one of dvc.yaml has the Prefect setting retires; expected retries, "
     ):
         flow.plan(project)
 

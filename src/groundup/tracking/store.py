@@ -245,6 +245,18 @@ def _sweep(connection: Connection) -> None:
                 recorder.end(run.parent, "KILLED")
 
 
+def end_lost(connection: Connection, parent: str, stage: str) -> None:
+    """End the runs of a stage below `parent`, and their child runs, as KILLED: their machine is lost.
+
+    `_sweep` cannot do it, since it knows only the processes of this host.
+    """
+    recorder = connection.recorder
+    while lost := recorder.find({"kind": "stage", "stage": stage, "mlflow.parentRunId": parent}, "RUNNING"):
+        while part := recorder.find({"mlflow.parentRunId": lost}, "RUNNING"):
+            recorder.end(part, "KILLED")
+        recorder.end(lost, "KILLED")
+
+
 def _artifacts(uri: str, experiment: str) -> str | None:
     """Return where an experiment's artifacts go: into mlruns/ next to the database; None for a server.
 
