@@ -220,7 +220,7 @@ def _shared_parent(
 def _create_parent(
     connection: Connection, name: str, tags: Mapping[str, str], owner: ProcessId | None = None
 ) -> str:
-    """Create a parent run and return its id, if the place of its artifacts answers; otherwise all of them would be lost."""
+    """Create a parent run; fail if the place of its artifacts does not answer, because all of them would be lost."""
     run_id = create_run(connection, name, tags, None, owner)
     try:
         connection.recorder.reach_artifacts(run_id)

@@ -60,16 +60,32 @@ def shown(uri: str) -> str:
     return masked(uri).partition("?")[0]
 
 
-@contextmanager
-def locked(uri: str) -> Iterator[None]:
-    """Hold a lock that all clones share for one database; first connect, once, to see whether the server answers.
-
-    Only PostgreSQL has such locks.
+def check(uri: str) -> None:
+    """Connect once, to see whether the server answers and accepts the password.
 
     Raises:
-        BadInput: the address is malformed, or another process has held the lock for too long.
-        SQLAlchemyError or ModuleNotFoundError: the server cannot be reached, or its driver is not installed.
+        BadInput: the address is malformed.
+        SQLAlchemyError or ModuleNotFoundError: the server cannot be used, or its driver is not installed.
     """
+    with _connected(uri):
+        pass
+
+
+@contextmanager
+def locked(uri: str) -> Iterator[None]:
+    """Hold a lock that all clones share for one database. Only PostgreSQL has such locks.
+
+    Raises:
+        BadInput: another process has held the lock for too long.
+    """
+    with _connected(uri) as connection:
+        if connection.dialect.name == "postgresql":
+            _wait_for(connection, uri)
+        yield  # the lock ends with the connection
+
+
+@contextmanager
+def _connected(uri: str) -> Iterator[Any]:
     import sqlalchemy
 
     try:
@@ -77,13 +93,11 @@ def locked(uri: str) -> Iterator[None]:
     except (ValueError, sqlalchemy.exc.ArgumentError) as error:
         raise BadInput(
             f"MLFLOW_TRACKING_URI is {shown(uri)!r} ({first_line(error)}); expected an address such as "
-            "postgresql+psycopg://user:password@host:5432/mlflow"
+            "postgresql+psycopg://user@host:5432/mlflow, with the password after a colon behind the user"
         ) from error
     try:
         with engine.connect() as connection:
-            if engine.dialect.name == "postgresql":
-                _wait_for(connection, uri)
-            yield  # the lock ends with the connection
+            yield connection
     finally:
         engine.dispose()
 

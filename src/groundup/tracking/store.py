@@ -106,7 +106,8 @@ def connect(root: Path, *, create: bool = True) -> Connection:
         )
     with explained(uri):
         if servers.is_database(uri):
-            _import_mlflow(uri)  # others shall not wait for it
+            servers.check(uri)
+            _import_mlflow(uri)  # before the lock, for which others wait
         with _locked(uri):  # two processes that create the database at once break each other's migration
             if database:
                 follow(database)
@@ -263,7 +264,7 @@ def _sweep(connection: Connection) -> None:
 
 
 def _artifacts(uri: str, experiment: str) -> str | None:
-    """Return where an experiment's artifacts go: into mlruns/ next to an SQLite database; None: MLflow's server decides.
+    """Return where an experiment's artifacts go: into mlruns/ next to an SQLite database; None: the server decides.
 
     MLflow's own default is a folder of the working folder.
 
