@@ -4,8 +4,8 @@
 
 It starts PostgreSQL and a server of S3 on this machine: MLflow's runs and Prefect's are in PostgreSQL, MLflow's
 artifacts and DVC's files in S3. Each clone of the last commit runs the main pipeline with the tiny profile, as a flow
-of Prefect, then again with other SEEDS, so that the classifier is trained, registered, evaluated and reported again; each
-time it commits, and pushes to a git repository and to DVC's remote. In the end
+of Prefect, then again with other SEEDS, so that the classifier is trained, registered, evaluated and reported again;
+each time it commits, and pushes to a git repository and to DVC's remote. In the end
 
 - Prefect has all flow runs as completed, and MLflow all runs as finished, with one run or marker for every stage;
 - every artifact of every run, and every registered model, can be fetched, and the weights are those that DVC recorded;
@@ -74,7 +74,7 @@ def work(
         seed, began = first_seed + 3 * number, time.monotonic()
         if began > until:
             return
-        member.change(dict.fromkeys(CHANGED, seed))
+        member.change({SEEDS: [seed, seed + 1, seed + 2]})
         with open(log, "a", encoding="utf-8") as output:
             code = subprocess.run(
                 [sys.executable, "-m", "pipelines.flow"], cwd=member.path, env=member.environment,
@@ -289,6 +289,7 @@ def main() -> None:
     )
     parser.add_argument("--clones", type=int, default=2)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end
     folder = arguments.project.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
