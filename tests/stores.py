@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,12 +14,17 @@ from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from tests.pipelines.test_server import free_port
-
 USER, PASSWORD = "groundup", "pg-Secret/7:of the team"  # the password must be encoded in an address
 KEY, SECRET = "AKIDTEAM7EXAMPLE", "s3-Secret-of-the-team"
 BUCKET = "team"
 PATIENCE = 300.0  # seconds until a server has started on a busy machine
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface at which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def binaries() -> Path | None:

@@ -38,8 +38,7 @@ from urllib.request import urlopen
 import yaml
 
 from tests.clone import ROOT, Clone, profile
-from tests.pipelines.test_server import free_port
-from tests.stores import BUCKET, PASSWORD, SECRET, address, client_of, postgresql, s3
+from tests.stores import BUCKET, PASSWORD, SECRET, address, client_of, free_port, postgresql, s3
 
 SEEDS = "finetune_spam.seeds"  # three of them
 MODELS = {"groundup-pretrained": "pretrained", "groundup-spam": "spam", "groundup-chat": "instructions"}
