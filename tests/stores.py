@@ -29,9 +29,10 @@ def free_port() -> int:
 
 def binaries() -> Path | None:
     """Return the folder of PostgreSQL's programs; None if it is not installed."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders else None
+    folders = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # Debian's are not on PATH
+    needed = ("initdb", "pg_ctl", "createdb")
+    return next((folder for folder in folders if all((folder / name).exists() for name in needed)), None)
 
 
 @contextmanager

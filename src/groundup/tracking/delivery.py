@@ -152,7 +152,9 @@ class Delivery:
 
 
 def _masked(value: Any) -> Any:
-    """Return a text, or a mapping of texts, without passwords; anything else as it is."""
+    """Return a text, or a mapping or list of texts, without passwords; anything else as it is."""
     if isinstance(value, Mapping):
         return {key: _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [masked(text) for text in value]
     return masked(value) if isinstance(value, str) else value
