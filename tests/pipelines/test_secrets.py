@@ -1,7 +1,6 @@
 """Secrets of the environment are in no run, artifact, log or message, whatever a stage and its errors say."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -66,7 +65,6 @@ def test_secrets_reach_nothing_that_is_kept_or_shown(tmp_path: Path, monkeypatch
     shown = [toy.run(folder, sys.executable, "-m", "dvc", "repro")]
 
     stage = (sys.executable, "-m", "pipelines.run", "main.work", "out.txt")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / "src"), str(folder)]))
     monkeypatch.setenv("FAIL", "1")
     shown.append(toy.run(folder, *stage, check=False))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg://anna:{IN_ADDRESS}@127.0.0.1:1/mlflow")
