@@ -317,9 +317,8 @@ def main() -> None:
         for number, member in enumerate(members):
             share = len(range(number, arguments.pipelines, arguments.clones))
             log = folder / f"{member.path.name}.log"
-            threads.append(
-                threading.Thread(target=work, args=(member, share, 1000 * (number + 1), log, until, done))
-            )
+            work_of = (member, share, 1000 * (number + 1), log, until, done)
+            threads.append(threading.Thread(target=work, args=work_of, daemon=True))
         for thread in threads:
             thread.start()
         for thread in threads:
