@@ -101,7 +101,7 @@ docs: $(READY)  ## write what is generated: pages, blocks of pages, schemas, the
 
 ui: $(READY)  ## browse the runs in MLflow (http://127.0.0.1:5000; another port: make ui PORT=5001)
 	@python -m groundup.tracking.ui $(or $(PORT),5000)
-	mlflow ui --workers 1 --port $(or $(PORT),5000)
+	MLFLOW_BACKEND_STORE_URI="$$MLFLOW_TRACKING_URI" mlflow ui --workers 1 --port $(or $(PORT),5000)
 
 schedule: $(READY) .git/HEAD  ## run the flows that have a schedule (retrain, monitor) until Ctrl-C
 	python -m pipelines.operate serve

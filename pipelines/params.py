@@ -37,7 +37,7 @@ from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
-from groundup.tracking.config import TrackingConfig
+from groundup.tracking.models import TrackingConfig
 from groundup.training.config import (
     ComputeConfig,
     EvaluateTranslationConfig,

@@ -19,6 +19,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from groundup.errors import BadInput
+from pipelines import server_database
 
 SERVER_SECONDS = 120.0  # for the first start of a server, which creates its database
 STOP_SECONDS = 30.0
@@ -73,7 +74,7 @@ def check() -> None:
 
     Raises:
         BadInput: the configured server does not answer or has another version, no server is configured and temporary
-            ones are switched off, or Prefect's home cannot be written.
+            ones are switched off, Prefect's home cannot be written, or its database cannot be used.
     """
     settings = get_current_settings()
     if settings.api.url:
@@ -87,6 +88,8 @@ def check() -> None:
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true"
         )
     _check_home(settings.home)
+    if settings.server.database.connection_url:
+        server_database.check(settings.server.database.connection_url.get_secret_value())
 
 
 def _check_url(url: str) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 from groundup.lineage.locks import split
-from groundup.tracking.store import first_line
 from pipelines.lineage import open_repo
 
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from dvc.repo import Repo
 
+from groundup.errors import first_line
 from groundup.files import atomic_path
-from groundup.tracking.store import first_line
 from pipelines.placement.remote import explained
 
 FOLDER = "groundup/states"

@@ -287,15 +287,15 @@ def main(run: Run, out: Path) -> None:
 """
 
 
-def checkout(folder: Path) -> Path:
-    """Another checkout of the code, with a stage that writes the path of its code."""
+def checkout(folder: Path, work: str = COPY) -> Path:
+    """Another checkout of the code, with a stage that by default writes the path of its code."""
     for package in ("pipelines", "src/groundup"):
         ignored = shutil.ignore_patterns("__pycache__", "dvc.*")
         shutil.copytree(toy.ROOT / package, folder / package, ignore=ignored)
     more = {
         ".gitignore": "/mlflow.db*\n/mlruns/\n__pycache__/\n",
         "src/groundup/marker.py": 'TEXT = "its own"\n',
-        "pipelines/main/work.py": COPY,
+        "pipelines/main/work.py": work,
     }
     stage = {"cmd": "python -m pipelines.run main.work out.txt", "deps": ["src/groundup/marker.py"]}
     stage |= {"params": ["left"], "outs": ["out.txt"]}

@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,12 +24,7 @@ from prefect.settings import (
 from groundup.errors import BadInput
 from pipelines import server
 from tests.pipelines import toy
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from tests.stores import free_port
 
 
 @pytest.fixture

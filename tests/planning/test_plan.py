@@ -10,7 +10,7 @@ from groundup.planning.facts import Folders
 from groundup.planning.params import PlannedParams
 from groundup.planning.plan import Bits, Plan, PlannedStage, make_plan, over_budget
 from groundup.tokenizers.bpe import BytePairConfig
-from groundup.tracking.config import TrackingConfig
+from groundup.tracking.models import TrackingConfig
 from groundup.training.config import TrainingConfig
 from tests.pipelines.prepared import MODEL, PRETRAIN
 from tests.planning.tiny_facts import INSTRUCTIONS, SPAM

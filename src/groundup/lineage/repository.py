@@ -12,6 +12,8 @@ from groundup.errors import BadInput
 GIT_SECONDS = 300.0  # the longest wait for git, which takes a second, on a busy machine a minute
 # files that stages write; changes in them are not changes of the code
 NOT_CODE = (":!*dvc.lock", ":!reports")
+# settings that change no result, in which people may have written passwords
+SETTINGS = (":!.dvc/config", ":!prefect.toml")
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -71,10 +73,11 @@ def show(root: Path, revision: str, path: str) -> bytes:
 def uncommitted(root: Path) -> str:
     """Return the changes to tracked files since the last commit, as a patch; empty if there are none.
 
+    The settings of DVC and Prefect are left out, because they may contain passwords.
     It is also empty if a line of the patch is not UTF-8, because it could not be kept as text.
     """
     try:
-        return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE).decode("utf-8")
+        return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE, *SETTINGS).decode("utf-8")
     except UnicodeDecodeError:
         return ""
 

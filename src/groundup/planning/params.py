@@ -14,7 +14,7 @@ from groundup.nn.config import ModelParams
 from groundup.planning.config import PlanConfig
 from groundup.settings import describe
 from groundup.tokenizers.bpe import BytePairConfig, TokenizerConfig
-from groundup.tracking.config import TrackingConfig
+from groundup.tracking.models import TrackingConfig
 from groundup.training.config import (
     ComputeConfig,
     InstructionTrainingConfig,

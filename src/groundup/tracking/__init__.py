@@ -19,7 +19,7 @@ from typing import Any
 
 from groundup.errors import BadInput, first_line
 from groundup.tracking import registry
-from groundup.tracking.config import TrackingConfig
+from groundup.tracking.models import TrackingConfig
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.recorder import Recorder
 from groundup.tracking.run import Run, silent
@@ -84,8 +84,8 @@ def stage_run(
         config: see `Run`.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to, and there is no `parent_run_id`. With one, MLflow
-            has answered before, so the stage goes on and logs nothing.
+        BadInput: MLflow or the place of its artifacts cannot be reached, or MLflow cannot be written to, and there is
+            no `parent_run_id`. With one, MLflow has answered before, so the stage goes on and logs nothing.
     """
     shown = heading or (lambda: Heading(pipeline))
     run, shared = _open(name, tags, root, workspace, parent_run_id, pipeline, process, shown, config)
@@ -148,12 +148,12 @@ def pipeline_run(
         heading: the run's name, further tags, and parameters; None: the run is called `name`.
 
     Raises:
-        BadInput: MLflow cannot be reached or cannot be written to.
+        BadInput: MLflow or the place of its artifacts cannot be reached, or MLflow cannot be written to.
     """
     connection, heading = connect(root), heading or Heading(name)
     with explained(connection.uri):
         everything = {"kind": "pipeline", "pipeline": name, **tags, **heading.tags}
-        run = Run(connection, create_run(connection, heading.name, everything, None), root, name=name)
+        run = Run(connection, _create_parent(connection, heading.name, everything), root, name=name)
     run.params(heading.params)
     status = "FINISHED"
     try:
@@ -211,8 +211,21 @@ def _shared_parent(
     kept = {key: value for key, value in tags.items() if not key.startswith(own)}
     shown = heading()
     everything = {**kept, **shown.tags, "kind": "pipeline", "pipeline": pipeline}
-    run_id = create_run(connection, shown.name, everything, None, owner=process)
+    run_id = _create_parent(connection, shown.name, everything, process)
     Run(connection, run_id, Path()).params(shown.params)
+    return run_id
+
+
+def _create_parent(
+    connection: Connection, name: str, tags: Mapping[str, str], owner: ProcessId | None = None
+) -> str:
+    """Create a parent run; fail if the place of its artifacts does not answer, because all of them would be lost."""
+    run_id = create_run(connection, name, tags, None, owner)
+    try:
+        connection.recorder.reach_artifacts(run_id)
+    except BaseException:
+        connection.recorder.end(run_id, "FAILED")
+        raise
     return run_id
 
 

@@ -69,6 +69,10 @@ class DatabaseRecorder(Recorder):
             store.execute("COMMIT")
         return run_id
 
+    def reach_artifacts(self, run_id: str) -> None:
+        if self._artifacts(run_id, None) is None:
+            super().reach_artifacts(run_id)
+
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
         def write(store: sqlite3.Connection) -> bool:
             known = dict(store.execute("SELECT key, value FROM params WHERE run_uuid = ?", [run_id]))

@@ -7,14 +7,15 @@ later stage (unsent.py).
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import first_line
+from groundup.errors import first_line, masked
 from groundup.tracking import unsent
 from groundup.tracking.recorder import Metric
+from groundup.tracking.servers import is_other_module
 from groundup.tracking.store import Connection, errors_of_store
 from groundup.tracking.unsent import BATCH_METRICS
 
@@ -81,6 +82,8 @@ class Delivery:
     def send(self, method: str, *args: Any) -> bool:
         """Call a method of the store's `Recorder` for this run, if the store may be asked (see `answers`).
 
+        Passwords in texts, tags and parameters are hidden.
+
         Returns:
             Whether the store accepted the request; True without a connection.
         """
@@ -88,7 +91,7 @@ class Delivery:
             return True
         if self.answers:
             with self.forgiving():
-                getattr(self._connection.recorder, method)(self._run_id, *args)
+                getattr(self._connection.recorder, method)(self._run_id, *map(_masked, args))
                 return True
         if method in KINDS:
             self._lost[KINDS[method]] += 1
@@ -141,6 +144,17 @@ class Delivery:
             yield
             self.outage.ended()
         except errors_of_store() as error:
+            if is_other_module(error):
+                raise
             print(f"warning: MLflow could not record this: {first_line(error)}", file=sys.stderr)
             if not unsent.is_lasting(error):
                 self.outage.began()
+
+
+def _masked(value: Any) -> Any:
+    """Return a text, or a mapping or list of texts, without passwords; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [masked(text) for text in value]
+    return masked(value) if isinstance(value, str) else value

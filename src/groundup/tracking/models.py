@@ -1,21 +1,42 @@
 """Logged models: what MLflow's Models page shows, sorts and compares.
 
 A logged model belongs to the run that made it. Later runs, such as an evaluation, find it by the MD5 of a file that
-this run wrote, and add their metrics to it.
+this run wrote, and add their metrics to it. The section `tracking` of params.yaml says what MLflow keeps of models and
+their answers; its values change nothing that a stage writes.
 """
 
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
+
+from groundup.settings import STRICT
 from groundup.tracking.pointers import md5_of
 from groundup.tracking.recorder import Dataset
 from groundup.tracking.store import Connection
 from groundup.tracking.unsent import BATCH_METRICS
 
 Interval = Mapping[str, float]  # mean, low, high
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """How much is copied into MLflow. No stage depends on this section, so a change of it reruns nothing."""
+
+    __pydantic_config__ = STRICT
+
+    copied_megabytes: Annotated[float, Ge(0)]
+    """Weights up to this size, in millions of bytes, are copied into the logged model; larger ones are registered as
+    a pointer to DVC's copy.
+    """
+    evaluated_per_family: Annotated[int, Ge(0)]
+    """Number of test instructions per family that MLflow shows one by one (0: none); each takes about 0.06 s and
+    10 kB.
+    """
 
 
 def content_tags(files: Iterable[Path]) -> dict[str, str]:

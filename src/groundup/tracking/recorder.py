@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from groundup.errors import masked
 from groundup.text.jsonl import iterate_jsonl
 from groundup.tracking.pointers import md5_of
 
@@ -71,7 +72,7 @@ class Ended(NamedTuple):
 
 
 class Recorder:
-    """Records through MLflow's client. The methods raise MlflowException, OSError or sqlite3.Error."""
+    """Records through MLflow's client. The methods raise the errors of `store.errors_of_store`."""
 
     def __init__(self, connection: "Connection") -> None:
         """Record in the experiment of a connection."""
@@ -85,6 +86,10 @@ class Recorder:
         """Create a run with status RUNNING and return its id."""
         run = self._client.create_run(self._connection.experiment_id, tags=dict(tags), run_name=name)
         return str(run.info.run_id)
+
+    def reach_artifacts(self, run_id: str) -> None:
+        """Ask for the list of the run's artifacts, to see whether the place in which they are kept answers."""
+        self._client.list_artifacts(run_id)
 
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Log at most 100 parameters."""
@@ -204,14 +209,14 @@ def input_of(
     Args:
         path: the file, or a folder of shards.
         name: the dataset's name.
-        location: where it is, or where it came from.
+        location: where it is, or where it came from; a password in it is hidden.
         context: what the dataset is for, such as "training" or "test".
         rows: the rows of the file, if the caller has them; None: they are read.
 
     Raises:
         BadInput: the file has the suffix .jsonl but is not valid JSON Lines.
     """
-    digest = md5_of(path)[:DIGEST_CHARACTERS]
+    digest, location = md5_of(path)[:DIGEST_CHARACTERS], masked(location)
     if path.suffix != ".jsonl" or path.is_dir():  # a folder of shards is not read again
         return Input(name, digest, location, context, None, None)
     n_rows, columns = _columns(iterate_jsonl(path) if rows is None else rows)

@@ -13,9 +13,8 @@ from typing import Any
 from groundup.errors import BadInput
 from groundup.tracking import evaluations, models, processes, registry
 from groundup.tracking.champions import Champions, Origin, digest
-from groundup.tracking.config import TrackingConfig
 from groundup.tracking.delivery import Delivery, Outage
-from groundup.tracking.models import Interval
+from groundup.tracking.models import Interval, TrackingConfig
 from groundup.tracking.pointers import md5_of, place_in, stored_form
 from groundup.tracking.recorder import Dataset, Metric, input_of
 from groundup.tracking.store import Connection, create_run

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from groundup.errors import BadInput, first_line
+from groundup.errors import BadInput, first_line, masked
 from groundup.files import atomic_path, held
-from groundup.tracking import processes, unsent
+from groundup.tracking import processes, servers, unsent
 from groundup.tracking.database import DatabaseRecorder, experiment_of
 from groundup.tracking.processes import ProcessId
 from groundup.tracking.recorder import Recorder
 from groundup.tracking.relocation import ARTIFACTS, database_of, follow
+from groundup.tracking.servers import shown
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -30,6 +31,8 @@ _DEFAULTS = {
     # a server that is down or hangs is noticed in about a minute, instead of a quarter of an hour
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds
+    "PGCONNECT_TIMEOUT": "10",
+    "AWS_DEFAULTS_MODE": "standard",  # gives up connecting to S3 after three attempts of 3 seconds
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -42,7 +45,7 @@ class Connection:
     """A store with the experiment to which it writes.
 
     Attributes:
-        uri: its address, as in MLFLOW_TRACKING_URI.
+        uri: its address, as in MLFLOW_TRACKING_URI, for a database server with limits on the time to wait.
         experiment_id: MLflow's id of the experiment.
         root: the project's folder.
         database: the store's SQLite database, if its schema is known, so that stages write to it directly.
@@ -78,19 +81,21 @@ def experiment_name() -> str:
 def connect(root: Path, *, create: bool = True) -> Connection:
     """Open the tracking store MLFLOW_TRACKING_URI, by default `root`/mlflow.db.
 
-    The paths in an SQLite store that was moved are corrected first (relocation.py). Then metrics that earlier stages
-    could not send are sent, and the runs of dead processes are ended.
+    The paths in an SQLite store that was moved are corrected first (relocation.py), and a database server is asked
+    whether it answers (servers.py). Then metrics that earlier stages could not send are sent, and the runs of dead
+    processes are ended.
 
     Args:
         root: the project's folder.
         create: create the store if it does not exist.
 
     Raises:
-        BadInput: the store cannot be reached, has the schema of another MLflow version, or its experiment is deleted;
-            or `create` is False and there is no SQLite store.
+        BadInput: the store cannot be reached, has the schema of another MLflow version, has no place for artifacts,
+            or its experiment is deleted; or `create` is False and there is no SQLite store.
     """
     set_defaults()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    uri = servers.patient(uri)
     name, database = experiment_name(), database_of(uri)
     if database and not create and not database.exists():
         raise BadInput(
@@ -98,6 +103,9 @@ def connect(root: Path, *, create: bool = True) -> Connection:
             "folder, or point MLFLOW_TRACKING_URI to a store"
         )
     with explained(uri):
+        if servers.is_database(uri):
+            servers.check(uri)
+            _import_mlflow(uri)  # before the lock, for which others wait
         with _locked(uri):  # two processes that create the database at once break each other's migration
             if database:
                 follow(database)
@@ -105,7 +113,7 @@ def connect(root: Path, *, create: bool = True) -> Connection:
             experiment_id, active = known or _experiment_of(_client_of(uri), uri, name)
         if not active:
             raise BadInput(
-                f"MLflow's experiment {name!r} at {uri} is deleted; restore it or set another "
+                f"MLflow's experiment {name!r} at {shown(uri)} is deleted; restore it or set another "
                 "MLFLOW_EXPERIMENT_NAME"
             )
         direct = database is not None and experiment_of(database, name) is not None
@@ -119,7 +127,17 @@ def _experiment_of(client: Any, uri: str, name: str) -> tuple[str, bool]:
     """Return the id of an experiment, created if it does not exist, and whether it is active."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        experiment = client.get_experiment(client.create_experiment(name, _artifacts(uri, name)))
+        place = _artifacts(uri, name)
+        try:
+            client.create_experiment(name, place)
+        except errors_of_store() as error:
+            if (
+                getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS"
+            ):  # another client has just created it
+                raise
+        experiment = client.get_experiment_by_name(name)
+    if servers.is_database(uri):
+        servers.check_place(experiment.artifact_location, uri)
     return str(experiment.experiment_id), experiment.lifecycle_stage == "active"
 
 
@@ -157,29 +175,29 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except errors_of_store() as error:
-        cause, remedy = first_line(error), "start that server or"
-        if database := database_of(uri):
-            remedy = f"check that {database} and {ARTIFACTS}/ in its folder are complete and writable, or"
-            if "database is locked" in cause:  # by a process that writes; MLflow's own errors say it too
-                remedy = "end the process that writes to it and try again, or"
+        if servers.is_other_module(error):
+            raise
+        cause = first_line(error)
+        if not (remedy := servers.remedy(error)):
+            remedy = "start that server"
+            if database := database_of(uri):
+                remedy = f"check that {database} and {ARTIFACTS}/ in its folder are complete and writable"
+                if "database is locked" in cause:  # by a process that writes; MLflow's own errors say it too
+                    remedy = "end the process that writes to it and try again"
         raise BadInput(
-            f"MLflow at {uri} cannot be used ({cause}); {remedy} point MLFLOW_TRACKING_URI to a store that works "
-            "(unset: mlflow.db in the project)"
+            f"MLflow at {shown(uri)} cannot be used ({cause}); {remedy}, or point MLFLOW_TRACKING_URI to a "
+            "store that works (unset: mlflow.db in the project)"
         ) from error
 
 
 def errors_of_store() -> tuple[type[Exception], ...]:
     """Return the errors of a store that fails or refuses a request; MLflow is not imported to name its own."""
     # UnicodeError: a text that is not UTF-8, such as a file name
-    errors: list[type[Exception]] = [OSError, sqlite3.Error, UnicodeError]
+    errors: list[type[Exception]] = [OSError, sqlite3.Error, UnicodeError, *servers.errors()]
     if "mlflow" in sys.modules:
         from mlflow.exceptions import MlflowException
 
         errors.append(MlflowException)
-    if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import SQLAlchemyError  # raised for a file that is not a database
-
-        errors.append(SQLAlchemyError)
     return tuple(errors)
 
 
@@ -228,8 +246,9 @@ def create_run(
     owner = owner or processes.current()
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.user": processes.user(), "mlflow.source.type": "LOCAL"}
-    everything = {**source, **tags, **nested, "process": str(owner), "host": owner.host}
-    return connection.recorder.create(name, everything)
+    given = {key: masked(value) for key, value in tags.items()}
+    everything = {**source, **given, **nested, "process": str(owner), "host": owner.host}
+    return connection.recorder.create(masked(name), everything)
 
 
 def _sweep(connection: Connection) -> None:
@@ -258,17 +277,26 @@ def end_lost(connection: Connection, parent: str, stage: str) -> None:
 
 
 def _artifacts(uri: str, experiment: str) -> str | None:
-    """Return where an experiment's artifacts go: into mlruns/ next to the database; None for a server.
+    """Return where an experiment's artifacts go: into mlruns/ next to an SQLite database; None: the server decides.
 
     MLflow's own default is a folder of the working folder.
+
+    Raises:
+        BadInput: the store is a database server, and no place for artifacts is set.
     """
+    if servers.is_database(uri):
+        return servers.artifacts(uri, experiment)
     database = database_of(uri)
     return (database.parent / ARTIFACTS / quote(experiment, safe="")).as_uri() if database else None
 
 
 @contextmanager
 def _locked(uri: str) -> Iterator[None]:
-    """Hold a lock that all processes on this machine share for one SQLite database; a server needs none."""
+    """Hold a lock that all processes share for one database: for SQLite, those on this machine."""
+    if servers.is_database(uri):
+        with servers.locked(uri):
+            yield
+        return
     if not uri.startswith("sqlite"):
         yield
         return
@@ -298,7 +326,7 @@ def _import_mlflow(uri: str) -> None:
         try:
             import mlflow
 
-            if uri.startswith("sqlite"):
+            if uri.startswith("sqlite") or servers.is_database(uri):
                 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
         finally:
             if collects:

@@ -8,9 +8,10 @@ import sqlite3
 import sys
 from contextlib import closing
 
-from groundup.tracking import relocation
+from groundup.errors import BadInput
+from groundup.tracking import relocation, servers
 from groundup.tracking.relocation import database_of
-from groundup.tracking.store import experiment_name, set_defaults
+from groundup.tracking.store import errors_of_store, experiment_name, set_defaults
 
 
 def link(uri: str, experiment: str, port: str) -> str:
@@ -24,11 +25,13 @@ def _experiment_id(uri: str, experiment: str) -> str | None:
     """Return the id of an experiment, or None; an SQLite store is read directly, since MLflow takes long to import."""
     if (database := database_of(uri)) is None:
         set_defaults()  # otherwise a server that is down takes minutes
-        from mlflow import MlflowClient, MlflowException
+        from mlflow import MlflowClient
 
         try:
+            if servers.is_database(uri):
+                servers.check(uri)  # MLflow would try for minutes
             found = MlflowClient(uri).get_experiment_by_name(experiment)
-        except MlflowException:  # the server cannot be reached: MLflow reports that
+        except (BadInput, *errors_of_store()):  # it cannot be reached: MLflow reports that
             return None
         return found and str(found.experiment_id)
     if not database.exists():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.files import write_text
 from groundup.tracking.recorder import Metric
+from groundup.tracking.servers import shown
 
 if TYPE_CHECKING:
     from groundup.tracking.store import Connection
@@ -34,7 +35,7 @@ def send(connection: "Connection", root: Path) -> None:
     """Send the metrics and the status of earlier runs that are kept for this store, and delete their files.
 
     Raises:
-        MlflowException, OSError or sqlite3.Error: the store does not answer. The files that are not sent yet stay.
+        One of `store.errors_of_store`: the store does not answer. The files that are not sent yet stay.
     """
     for path in sorted(_folder(connection, root).glob("*.jsonl")):
         try:
@@ -68,4 +69,4 @@ def is_lasting(error: BaseException) -> bool:
 
 
 def _folder(connection: "Connection", root: Path) -> Path:
-    return root / FOLDER / hashlib.sha256(connection.uri.encode()).hexdigest()[:12]
+    return root / FOLDER / hashlib.sha256(shown(connection.uri).encode()).hexdigest()[:12]
