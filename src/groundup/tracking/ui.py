@@ -31,7 +31,9 @@ def _experiment_id(uri: str, experiment: str) -> str | None:
             if servers.is_database(uri):
                 servers.check(uri)  # MLflow would try for minutes
             found = MlflowClient(uri).get_experiment_by_name(experiment)
-        except (BadInput, *errors_of_store()):  # it cannot be reached: MLflow reports that
+        except BadInput:  # it cannot be reached: MLflow reports that
+            return None
+        except errors_of_store():
             return None
         return found and str(found.experiment_id)
     if not database.exists():
