@@ -28,7 +28,7 @@ export DVC_NO_ANALYTICS := 1
 export TIKTOKEN_CACHE_DIR :=
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study transfer status repro-book back mend test bench bench-peers lint ui schedule serve serve-spam serve-chat serve-instructions docs clean lock plots-template
+.PHONY: help repro study transfer status repro-book repro-gpu repro-node repro-laptop back mend test bench bench-peers lint ui schedule serve serve-spam serve-chat serve-instructions docs clean lock plots-template
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,15 @@ status: $(READY) .git/HEAD  ## show what changed since the last run; study and t
 	@python -m pipelines.status dvc.yaml $(foreach name,study transfer,$(if $(wildcard data/$(name)/*/*),pipelines/$(name)/dvc.yaml))
 
 repro-book: $(READY) .git/HEAD identity  ## run with the book's settings, as the DVC experiment "book" (overwrites params.yaml and the outputs)
+	$(run-profile)
+
+repro-gpu: $(READY) .git/HEAD identity  ## pretrain a model of 135 million parameters on one GPU (needs a corpus: docs/scaling.md)
+	$(run-profile)
+
+repro-node: $(READY) .git/HEAD identity  ## pretrain a model of 477 million parameters on eight GPUs (needs a corpus: docs/scaling.md)
+	$(run-profile)
+
+repro-laptop: $(READY) .git/HEAD identity  ## run with the default values again, after another profile
 	$(run-profile)
 
 back: $(READY) .git/HEAD  ## restore values, metrics, data and models to their state before the last make repro-<profile>

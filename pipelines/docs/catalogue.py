@@ -15,13 +15,13 @@ from pipelines.params import PIPELINES
 def read_datasets(root: Path) -> list[dict[str, Any]]:
     """Return one row of data/catalogue.yaml per dataset, for docs/data.md.
 
-    Its keys are "name", "role", "title", "licence", "citation", "users" (the pipelines, and the profile book, whose
-    values name the dataset), "sources" (as Markdown), "generated" (whether code generates the dataset), and "rows" (the
+    Its keys are "name", "role", "title", "licence", "citation", "users" (the pipelines and profiles whose values
+    name the dataset), "sources" (as Markdown), "generated" (whether code generates the dataset), and "rows" (the
     expected [least, greatest] number of rows, or None).
     """
     catalogue = yaml.safe_load((root / "data/catalogue.yaml").read_text(encoding="utf-8"))
     files = {name: pipeline.params_yaml for name, pipeline in PIPELINES.items()}
-    files["book"] = "pipelines/profiles/book.txt"
+    files |= {profile: f"pipelines/profiles/{profile}.txt" for profile in ("book", "gpu", "node")}
     named = {user: _scalars(root / file) for user, file in files.items() if (root / file).is_file()}
     return [
         {

@@ -1,4 +1,4 @@
-"""Generate the pages and blocks of pages, and the schedules in prefect.yaml."""
+"""Generate the pages and blocks of pages, the profiles of the dial, and the schedules in prefect.yaml."""
 
 import json
 import re
@@ -21,6 +21,8 @@ from pipelines.docs.parameters import read_parameters
 from pipelines.docs.picture import lanes
 from pipelines.docs.results import judged, outdated_inputs, read_metrics
 from pipelines.docs.rooms import read_rooms
+from pipelines.docs.scaling import blocks as scaling_blocks
+from pipelines.docs.scaling import profiles
 from pipelines.operate import deployments
 from pipelines.params import PIPELINES
 from pipelines.schemas import schemas
@@ -34,7 +36,7 @@ BLOCK = re.compile(r"(<!-- ([\w ]+): begin -->\n).*?(<!-- \2: end -->)", re.DOTA
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """Return the contents of prefect.yaml and of every page that is generated or has generated blocks, by path.
+    """Return the contents of prefect.yaml, of the profiles of the dial, and of every page with generated text, by path.
 
     Raises:
         BadInput: a page has a block with an unknown name.
@@ -58,12 +60,14 @@ def generate(root: Path) -> dict[Path, str]:
     facts["lanes"] = lanes(facts)
     due = {root / "docs" / name: environment.get_template(f"{name}.j2").render(facts) for name in WHOLE}
     blocks: dict[str, str] = {"rooms": environment.get_template("rooms.md.j2").render(facts)}
+    blocks |= scaling_blocks()
     blocks["headline"] = environment.get_template("headline.md.j2").render(facts)
     dag = read_dag(root, {name: pipeline.dvc_yaml for name, pipeline in PIPELINES.items()})
     for pipeline in PIPELINES:
         blocks[f"{pipeline} dag"] = mermaid(dag, pipeline)
         blocks[f"{pipeline} stages"] = table(dag, pipeline)
     due[root / deployments.FILE] = deployments.text(root)
+    due |= profiles(root)
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
         if page not in due and BLOCK.search(text):

@@ -14,7 +14,7 @@ from tests.architecture.stanzas import ROOT, values
 CATALOGUE = ROOT / "data/catalogue.yaml"
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "book"])
+@pytest.mark.parametrize("profile", ["default", "tiny", "book", "laptop", "gpu", "node"])
 def test_profile_changes_existing_values_and_names_known_datasets(profile: str) -> None:
     from groundup.datasets.catalogue import load_catalogue
 
@@ -41,7 +41,7 @@ def test_the_transfer_pipeline_s_dataset_is_known_and_its_tiny_profile_changes_e
     assert named in (ROOT / PIPELINES["transfer"].params_yaml).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["tiny", "book", "study_tiny", "transfer_tiny"])
+@pytest.mark.parametrize("name", ["tiny", "book", "laptop", "gpu", "node", "study_tiny", "transfer_tiny"])
 def test_a_profile_gives_valid_values_and_applying_it_twice_changes_nothing(
     name: str, tmp_path: Path
 ) -> None:

@@ -78,5 +78,22 @@ def test_a_folder_of_another_pipeline(
     assert asked[0].model.n_layer == 5
 
 
+def test_a_plan_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs no project; the dry run has its own test."""
+    dry = {"peak": 16_000_000_000, "activations": 14_000_000_000, "recomputed": 4_000_000_000}
+    monkeypatch.setattr("groundup.cli.plan._dry", lambda plan: dry)
+    result = CliRunner().invoke(app, ["plan", "--depth", "12", "--cards", "8", "--price", "2"])
+    assert result.exit_code == 0
+    assert "135,267,072 parameters; 4,200 steps of 524,288 tokens" in result.stdout
+    assert "  compute.processes=8" in result.stdout and "at $2 per card hour" in result.stdout
+    assert "16.00 GB at the peak" in result.stdout
+    found = json.loads(
+        CliRunner().invoke(app, ["plan", "--depth", "30", "--tokens", "1e12", "--json"]).stdout
+    )
+    assert found["disk"]["token shards"] == 2e12 and found["dry_run"] == dry
+    mixed = CliRunner().invoke(app, ["plan", "--depth", "12", "-S", "model.n_layer=4"])
+    assert "-S and --strict mean nothing" in str(mixed.exception)
+
+
 def test_help_shows_examples() -> None:
     assert "groundup plan -S model.n_layer=4" in CliRunner().invoke(app, ["plan", "--help"]).stdout

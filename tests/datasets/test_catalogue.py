@@ -204,6 +204,7 @@ def test_catalogue_of_the_project():
     roles = {name: dataset.role for name, dataset in catalogue.items()}
     assert roles == {
         "chitchat": "pretraining",
+        "web_text": "pretraining",
         "sms_spam": "spam",
         "the_verdict": "pretraining",
         "instruction_data": "instructions",
@@ -220,6 +221,9 @@ def test_catalogue_of_the_project():
         "smollm2_135m": "model",
         **{f"gpt2_{size}_{file}": "model" for size in GPT2_SIZES for file in ("weights", "config")},
     }
+    # not pinned: the user's own text, whose folder DVC hashes
+    (own,) = catalogue.pop("web_text").locations
+    assert own.url.startswith("file:data/own/")
     for dataset in catalogue.values():
         assert dataset.generate or dataset.sha256, f"{dataset.name} is not pinned"
         assert dataset.expect or dataset.role in ("vocabulary", "word_pairs", "analogies", "model"), (

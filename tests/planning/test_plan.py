@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from groundup.errors import BadInput
 from groundup.planning import measuring, plan, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Folders
@@ -39,7 +40,7 @@ PLAN = Plan(1000, 10, 100, 0.5, STAGES, Bits(1.7, 1.6, 1.8, "60 recorded runs"),
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probe in this process, as briefly as possible, and look at no store."""
     monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
-    monkeypatch.setattr(measuring, "in_child", lambda work, name: work())
+    monkeypatch.setattr(measuring, "in_children", lambda work, name, number: [work() for _ in range(number)])
     monkeypatch.setattr(plan, "recorded_seconds", lambda root: {"validate": 100.0})
 
 
@@ -112,6 +113,30 @@ def test_instructions_that_do_not_fit_into_the_context_are_mentioned(quick: None
         for n in (16, 512)
     ]
     assert [any("raise model.context_length" in note for note in some) for some in notes] == [True, False]
+
+
+def test_processes_share_the_rows_and_their_memory_adds_up(quick: None, tmp_path: Path) -> None:
+    def planned(processes: int, **changes: Any) -> Plan:
+        params = replace(PARAMS, compute=replace(CPU, processes=processes), **changes)
+        return make_plan(params, Folders.of(tmp_path), tmp_path)
+
+    one, two = planned(1), planned(2)
+    assert two.tokens == one.tokens and two.bits == one.bits
+    memory = {stage.name: stage.memory for stage in two.stages}
+    assert memory["pretrain"] > 1.5 * memory["evaluate"]  # type: ignore[operator]
+    assert any(note.startswith("2 processes train together: time and memory are") for note in two.assumed)
+    with pytest.raises(
+        BadInput, match=r"pretrain.training.batch_size is 2, and compute.processes 3; expected"
+    ):
+        planned(3)
+
+
+def test_a_text_that_is_read_too_often_is_mentioned(quick: None, tmp_path: Path) -> None:
+    training = training_config(max_steps=10**6)
+    found = make_plan(
+        replace(PARAMS, pretrain=replace(PRETRAIN, training=training)), Folders.of(tmp_path), tmp_path
+    )
+    assert any(f"the text is read {found.epochs:,.0f} times" in note for note in found.assumed)
 
 
 def test_a_limit_becomes_a_warning(quick: None, tmp_path: Path) -> None:

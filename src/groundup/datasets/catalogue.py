@@ -455,4 +455,6 @@ def _remedy(dataset: Dataset) -> str:
     if files:
         variable = locations.MIRROR_VARIABLE
         return f"Check the network, or set {variable} to a folder or URL with the file {files[0]}."
+    if all(url.startswith("file:") for url in urls):
+        return "Put the file or the folder of shards there, or correct the location in the catalogue."
     return "Check the network and the locations in the catalogue."

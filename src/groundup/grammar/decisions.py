@@ -12,6 +12,7 @@ from groundup.evaluation.language_model import log_likelihoods
 from groundup.evaluation.ngram_baselines import NgramScores
 from groundup.grammar.minimal_pairs import MinimalPair
 from groundup.nn.decoder import Decoder
+from groundup.nn.ngrams import COUNTED
 from groundup.tokenizers.loading import Tokenizer
 from groundup.verifiable.exact_match import mean_of, share
 
@@ -55,14 +56,14 @@ def measure(
         pairs: the minimal pairs.
         model: the decoder.
         tokenizer: its tokenizer.
-        ids: (N,) the token ids that n-grams are counted on.
+        ids: (N,) the token ids, on whose first COUNTED n-grams are counted, so that they fit into memory.
         longest: the longest n-gram.
         training: the training texts, which are searched for the pairs.
 
     Returns:
         The result of `table` for the systems "model" and "ngrams".
     """
-    counted = NgramScores.fit(ids, tokenizer.vocab_size, longest)
+    counted = NgramScores.fit(ids[:COUNTED], tokenizer.vocab_size, longest)
     systems = {"model": of_decoder(model, tokenizer), "ngrams": of_ngrams(counted, tokenizer)}
     right = {name: decisions(pairs, system) for name, system in systems.items()}
     return table(pairs, right, occur_in([pair.good for pair in pairs], training))

@@ -13,11 +13,11 @@ import numpy as np
 
 from groundup.files import read_json
 from groundup.generation.prompts import Prompter, Request
-from groundup.planning.difficulty import difficulty
+from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
 from groundup.text.documents import text_of
 from groundup.text.jsonl import read_jsonl, read_splits
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.training.shards import read_documents, read_meta
+from groundup.training.shards import iterate_documents, read_meta
 
 REFERENCE = Path(__file__).with_name("reference.json")
 Lengths = Mapping[str, Sequence[int]]
@@ -183,14 +183,17 @@ def as_reference(facts: Facts, sizes: Mapping[int, float]) -> dict[str, Any]:
 
 
 def _measured(corpus: Path) -> tuple[float, int, int]:
-    """Return the difficulty of a prepared corpus and the bytes of its train and val splits."""
-    documents = {split: read_documents(corpus / f"{split}.jsonl") for split in ("train", "val")}
-    texts = {split: "\n".join(map(text_of, some)).encode() for split, some in documents.items()}
-    sizes = {
-        split: sum(len(message.encode()) for messages in some for message in messages)
-        for split, some in documents.items()
-    }
-    return difficulty(texts["train"], texts["val"]), sizes["train"], sizes["val"]
+    """Return the difficulty of a prepared corpus of any size, and the bytes of its train and val splits."""
+    beginnings, sizes = [], []
+    for split, enough in (("train", TRAIN_BYTES), ("val", TEST_BYTES)):
+        beginning, size = bytearray(), 0
+        for messages in iterate_documents(corpus / f"{split}.jsonl"):
+            size += sum(len(message.encode()) for message in messages)
+            if len(beginning) < enough:
+                beginning += (b"\n" if beginning else b"") + text_of(messages).encode()
+        beginnings.append(bytes(beginning))
+        sizes.append(size)
+    return difficulty(*beginnings), sizes[0], sizes[1]
 
 
 def _spam_lengths(folder: Path, tokenizer: BPETokenizer | None) -> Lengths | None:

@@ -58,6 +58,9 @@ USUAL_DIFFICULTY, USUAL_BYTES, USUAL_COUNTED = 2.16, 11.4e6, 409_600  # of the r
 LASTING = 15.4  # passes after which further ones are worth 1/e of the first (Muennighoff et al. 2023)
 WIDTH = 2.0  # standard deviations on each side of an interval
 CURVE_WIDTH = 4.0  # of the early warning, which must not cry wolf
+USEFUL = (
+    4  # passes up to which reading a text again is worth nearly as much as new text (Muennighoff et al. 2023)
+)
 Vector = NDArray[np.float64]
 Expected = Callable[[int], tuple[float, float]]
 
@@ -234,6 +237,16 @@ class LossLaw:
         """Return the standard deviation of the logarithm of the expected bits."""
         gradient = _gradient(np.array(self.theta), shape)
         return math.sqrt(max(float(gradient @ np.array(self.covariance) @ gradient), 0.0))
+
+
+def repetition(passes: float) -> str | None:
+    """Return a warning if a text is read too often to learn much from it; None otherwise."""
+    if passes <= USEFUL:
+        return None
+    return (
+        f"the text is read {passes:,.0f} times, of which those after the first {USEFUL} teach less and less, and those "
+        f"after {LASTING:.0f} hardly anything (Muennighoff et al. 2023): expected a larger corpus or fewer steps"
+    )
 
 
 def nats_per_token(bits: float, shape: Shape) -> float:

@@ -53,9 +53,18 @@ def in_child(work: Callable[[], T], name: str) -> T:
     Raises:
         BadInput: the process was killed, for lack of memory; or as `work` does.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    return in_children(work, name, 1)[0]
+
+
+def in_children(work: Callable[[], T], name: str, number: int) -> list[T]:
+    """Call `work` in several new processes at the same time, which share the machine as those of a training do.
+
+    Raises:
+        BadInput: as `in_child` does.
+    """
+    with ProcessPoolExecutor(number, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(_silently, work).result()
+            return [child.result() for child in [pool.submit(_silently, work) for _ in range(number)]]
         except BrokenProcessPool:
             raise BadInput(
                 f"the probe of {name} was killed, probably because this machine has too little memory for it; "

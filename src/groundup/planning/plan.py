@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from groundup.errors import BadInput
 from groundup.planning import measuring, probe
 from groundup.planning.config import PlanConfig
 from groundup.planning.facts import Facts, Folders, gather
-from groundup.planning.law import Shape, load_law
+from groundup.planning.law import Shape, load_law, repetition
 from groundup.planning.params import PlannedParams
 from groundup.planning.probe import Cost
 from groundup.planning.recorded import recorded_seconds
+from groundup.training.config import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
+from groundup.training.devices import find_device
 
+Training = TypeVar("Training", PretrainConfig, SpamTrainingConfig, InstructionTrainingConfig)
 START_SECONDS = 2.0  # of every stage: interpreter, imports, opening MLflow, DVC's hashes
 TRACKING_BYTES = 180_000_000  # what MLflow adds to the memory of a stage
 EVALUATE_SECONDS = 12.0  # of the stage evaluate besides its answers: baselines, bootstrap, recording
@@ -137,8 +141,18 @@ def make_plan(
         )
     if params.compute.processes > 1:
         assumed.append(
-            f"times and memory are those of one process; {params.compute.processes} train in less time and take more "
-            f"memory together, how much depends on the machine"
+            f"{params.compute.processes} processes train together: time and memory are those of "
+            + (
+                f"{params.compute.processes} probes at once, added up"
+                if _children(params) > 1
+                else "one process on its GPU"
+            )
+            + ", each with its share of the rows, without the exchange of gradients"
+            + (
+                "; fsdp2 divides the model, which the probes do not: `groundup plan --depth` estimates its memory"
+                if params.compute.distributed == "fsdp2"
+                else ""
+            )
         )
     room = params.model.context_length + 1  # the last token is only a target
     if facts.longest_example > room:
@@ -150,6 +164,8 @@ def make_plan(
         assumed.append(
             f"the loss law was recorded with {law.optimizer}; {training.optimizer.kind} may learn slower"
         )
+    if often := repetition(shape.passes):
+        assumed.append(often)
     tokens = training.max_steps * shape.step_tokens
     without = Plan(
         round(costs["pretrain"].weights / 4),
@@ -196,16 +212,53 @@ def over_budget(plan: Plan, budget: PlanConfig) -> Iterator[str]:
 def _probe(
     params: PlannedParams, facts: Facts, progress: Callable[[Sequence[str]], Iterator[str]]
 ) -> Mapping[str, Cost]:
-    """Run the probe of every training stage, one after another."""
+    """Run the probe of every training stage, one after another; of a training on several processes, for each of them.
+
+    On a CPU, the processes share the machine, so they are probed at the same time, and their memory is added up. On
+    GPUs, each has its own, and one of them is probed.
+    """
     model, compute = params.model, params.compute
-    spam, instructions = params.finetune_spam, params.finetune_instructions
+    pretrain = _share(params.pretrain, compute.processes, "pretrain")
+    spam = _share(params.finetune_spam, compute.processes, "finetune_spam")
+    instructions = _share(params.finetune_instructions, compute.processes, "finetune_instructions")
     work: dict[str, Callable[[], Cost]] = {
-        "pretrain": partial(probe.pretraining, model, params.pretrain, compute, facts),
+        "pretrain": partial(probe.pretraining, model, pretrain, compute, facts),
         "finetune_spam": partial(probe.spam_finetuning, model, spam, compute, facts),
         "finetune_instructions": partial(probe.instruction_finetuning, model, instructions, compute, facts),
         "evaluate": partial(probe.answering, model, params.evaluate, compute, facts),
     }
-    return {name: measuring.in_child(work[name], name) for name in progress(list(work))}
+    children = {name: 1 if name == "evaluate" else _children(params) for name in work}
+    return {
+        name: _together(measuring.in_children(work[name], name, children[name]))
+        for name in progress(list(work))
+    }
+
+
+def _children(params: PlannedParams) -> int:
+    """Return how many probes of a training run at once."""
+    device = find_device(params.compute.device, "compute.device")
+    return params.compute.processes if device.type == "cpu" else 1
+
+
+def _share(config: Training, processes: int, stage: str) -> Training:
+    """Return a training with the largest share of the rows of a micro-batch that one of several processes has.
+
+    Raises:
+        BadInput: there are more processes than rows.
+    """
+    rows = config.training.batch_size
+    if rows < processes:
+        raise BadInput(
+            f"{stage}.training.batch_size is {rows}, and compute.processes {processes}; expected at least one row of a "
+            f"micro-batch per process: raise batch_size and lower grad_accum_steps, or lower processes."
+        )
+    return replace(config, training=replace(config.training, batch_size=-(-rows // processes)))
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    """Return the cost of processes that train together: the time of the slowest, the memory of all."""
+    slowest = max(costs, key=lambda cost: cost.total_seconds)
+    return replace(slowest, memory=sum(cost.memory for cost in costs))
 
 
 def _stages(

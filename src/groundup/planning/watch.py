@@ -13,7 +13,7 @@ from tqdm import tqdm
 from groundup.nn.config import ModelParams
 from groundup.planning.difficulty import TEST_BYTES, TRAIN_BYTES, difficulty
 from groundup.planning.facts import bytes_per_token
-from groundup.planning.law import Expected, Shape, load_law
+from groundup.planning.law import Expected, Shape, load_law, repetition
 from groundup.tracking import Run
 from groundup.training.config import PretrainConfig
 from groundup.training.shards import decoded_texts, read_meta
@@ -65,11 +65,17 @@ def compared(log: Log, expected: Expected, say: Callable[[str], None] | None = N
 def watched(run: Run, tokens: Path, tokenizer: Path, model: ModelParams, pretrain: PretrainConfig) -> Log:
     """Return a `log` for `fit` that logs to a run, compares the loss (see `compared`), and tags the run with a warning.
 
-    If `max_seconds` may end the training, nothing is compared: its learning rates follow the time, and how much is
-    learned in a number of steps depends on the machine. The other arguments and errors are those of `expected_losses`.
+    It first warns of a text that is read too often. If `max_seconds` may end the training, nothing is compared: its
+    learning rates follow the time, and how much is learned in a number of steps depends on the machine. The other
+    arguments and errors are those of `expected_losses`.
     """
-    if pretrain.training.max_seconds is not None:
+    training = pretrain.training
+    if training.max_seconds is not None:
         return run.log
+    step_tokens = model.context_length * training.batch_size * training.grad_accum_steps
+    if often := repetition(training.max_steps * step_tokens / read_meta(tokens)["train"]["tokens"]):
+        tqdm.write(f"warning: {often}", file=sys.stderr)
+        run.tag("plan.repetition", often)
     expected = expected_losses(tokens, tokenizer, model, pretrain)
     return compared(run.log, expected, lambda warning: run.tag("plan.warning", warning))
 
