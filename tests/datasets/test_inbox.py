@@ -112,11 +112,11 @@ BAD_FILES = [
         csv(("x", "Spam"), ("y", "ham"), ("z", "Spam")),
         r"found the labels 'Spam' \(2 rows\); expected ham or",
     ),
-    ("new.csv", csv(("x", ""), ("y", "ham")), r"found the labels none \(1 rows\)"),
+    ("new.csv", csv(("x", ""), ("y", "ham")), r"found the labels none \(1 row\)"),
     (
         "new.jsonl",
         b'{"text": "x", "label": 1}\n{"text": "y", "label": 0}',
-        r"labels 1 \(1 rows\), 0 \(1 rows\)",
+        r"labels 1 \(1 row\), 0 \(1 row\)",
     ),
     (
         "new.csv",

@@ -177,7 +177,7 @@ BAD = {
 REASONS = {
     "encoding.csv": "is not UTF-8",
     "renamed.csv": "but not label",
-    "labels.csv": "found the labels 'ok' (1 rows)",
+    "labels.csv": "found the labels 'ok' (1 row)",
     "empty.jsonl": "found no rows",
     "copies.jsonl": "16 of 16 rows would be quarantined or refused (16 copies",
     "one_class.jsonl": "1.0% to 99.0% of the rows are spam. Found: 0.0.",

@@ -47,7 +47,6 @@ def test_two_processes_create_the_database_at_once(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal
-from contextlib import closing
 from pathlib import Path
 from groundup.tracking import connect
 import sqlalchemy

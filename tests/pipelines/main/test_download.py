@@ -92,7 +92,7 @@ def test_several_datasets_are_mixed(data, monkeypatch, capsys):
     rows = read_jsonl(Path("raw/spam.jsonl"))
     assert [row["id"].split("/")[0] for row in rows] == ["mine", "mine", "other"]
     assert tags == {"location.mine": "file:own/mine.csv", "location.other": "file:own/other.csv"}
-    assert "spam: 1 rows of other" in capsys.readouterr().out
+    assert "spam: 1 row of other" in capsys.readouterr().out
     download.main(run, "spam", Path("own"), Path("raw/1.jsonl"), Path("k"), data=data)
     alone = replace(data, spam=(Source("mine"),))
     download.main(run, "spam", Path("own"), Path("raw/2.jsonl"), Path("k"), data=alone)
