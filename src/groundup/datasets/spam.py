@@ -155,8 +155,8 @@ def find_elsewhere(
     learned = (flags["train"] | flags["gate"]) & whole != 0
     held_out = (flags["val"] | flags["gate"]) & near != 0
     return Elsewhere(
-        learned={texts[i] for i in np.flatnonzero(learned)},
-        held_out={texts[i] for i in np.flatnonzero(held_out)},
+        learned={texts[i] for i in np.flatnonzero(learned).tolist()},
+        held_out={texts[i] for i in np.flatnonzero(held_out).tolist()},
     )
 
 
