@@ -5,10 +5,14 @@ The file `contamination`, on which pretraining depends, is written only if the c
 
 from pathlib import Path
 
+from groundup.corpora.preparing import SPLITS as CORPUS_SPLITS
+from groundup.corpora.suspects import find_suspects
 from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig
+from groundup.datasets.spam import SPLITS as SPAM_SPLITS
 from groundup.datasets.spam import BookSpamConfig, SpamConfig
-from groundup.files import read_json, write_json
+from groundup.files import read_json, scratch_folder, write_json
+from groundup.parallel.cluster import ClusterConfig
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
 from groundup.validation.contamination import check, metrics, suite
@@ -25,21 +29,26 @@ def main(
     *,
     spam: SpamConfig,
     instructions: InstructionsConfig,
+    cluster: ClusterConfig,
 ) -> None:
     """Write the results, then `contamination`, or raise BadInput with the offending rows if the check fails."""
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
     splits = {
-        "corpus": read_splits(corpus, ("train", "val", "gate")),
-        "spam": read_splits(spam_dir, ("train", "val", "test", "gate")),
+        "spam": read_splits(spam_dir, SPAM_SPLITS),
         "instructions": read_splits(instructions_dir, INSTRUCTION_SPLITS),
     }
     facts = read_json(corpus / "report.json")
-    found = check(**splits, corpus_digits_count=facts["digits_count"])
+    digits_count = facts["digits_count"]
+    with scratch_folder(results) as scratch:
+        found = check(corpus, **splits, folder=scratch, cluster=cluster, corpus_digits_count=digits_count)
+    suspects = find_suspects(corpus, CORPUS_SPLITS, cluster, keep_digits=digits_count)
     report = validate_splits(
+        suspects.rows,
         **splits,
-        corpus_digits_count=facts["digits_count"],
+        corpus_rows=suspects.sizes,
+        corpus_digits_count=digits_count,
         spam_protocol=spam.protocol,
         spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,

@@ -3,11 +3,14 @@
 The families of tasks in held_out.jsonl occur in no other split.
 """
 
+from functools import partial
 from pathlib import Path
 
 from groundup.datasets.instructions import InstructionsConfig, prepare
+from groundup.files import scratch_folder
+from groundup.parallel.cluster import ClusterConfig
 from groundup.text.jsonl import read_jsonl, write_splits
-from groundup.text.overlap import Text, TextIndex
+from groundup.text.occurrences import Batch, batches_in, batches_of, kinds_of
 from groundup.tracking import Run
 
 
@@ -20,6 +23,7 @@ def main(
     out: Path,
     *,
     instructions: InstructionsConfig,
+    cluster: ClusterConfig,
 ) -> None:
     """Write the splits of the instructions and the report to the folder `out`.
 
@@ -28,11 +32,13 @@ def main(
 
     `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
-    earlier: list[Text] = []
+    earlier: list[Batch] = []
     for split in ("train", "gate"):
-        earlier += [document["messages"] for document in read_jsonl(corpus / f"{split}.jsonl")]
-        earlier += [message["text"] for message in read_jsonl(spam / f"{split}.jsonl")]
-    splits, report = prepare(read_jsonl(raw), instructions, TextIndex(earlier))
+        earlier += batches_of(corpus / f"{split}.jsonl")
+        earlier += batches_in(message["text"] for message in read_jsonl(spam / f"{split}.jsonl"))
+    with scratch_folder(out) as scratch:
+        search = partial(kinds_of, training=earlier, folder=scratch, cluster=cluster)
+        splits, report = prepare(read_jsonl(raw), instructions, search)
     write_splits(out, splits, report)
     for name, rows in splits.items():
         run.reads(out / f"{name}.jsonl", f"instructions-{name}", name, rows=rows)

@@ -3,11 +3,20 @@
 from pathlib import Path
 
 from groundup.datasets.spam import SpamConfig, prepare_files
+from groundup.parallel.cluster import ClusterConfig
 from groundup.tracking import Run
 
 
 def main(
-    run: Run, raw: Path, labelled: Path, corpus: Path, validation: Path, out: Path, *, spam: SpamConfig
+    run: Run,
+    raw: Path,
+    labelled: Path,
+    corpus: Path,
+    validation: Path,
+    out: Path,
+    *,
+    spam: SpamConfig,
+    cluster: ClusterConfig,
 ) -> None:
     """Write the splits of the messages and the report to the folder `out`.
 
@@ -16,7 +25,7 @@ def main(
 
     `validation` is not read; as a dependency of the stage, it makes DVC run the stage validate first.
     """
-    splits, report = prepare_files(raw, corpus, out, spam, labelled)
+    splits, report = prepare_files(raw, corpus, out, spam, labelled, cluster)
     for name, messages in splits.items():
         run.reads(out / f"{name}.jsonl", f"spam-{name}", name, rows=messages)
         run.log({f"{name}/{key}": value for key, value in report["splits"][name].items()})

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from groundup.parallel.cluster import ClusterConfig
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run
 from groundup.training.shards import SPLITS, write_shards
 
 
-def main(run: Run, corpus: Path, tokenizer: Path, out: Path) -> None:
+def main(run: Run, corpus: Path, tokenizer: Path, out: Path, *, cluster: ClusterConfig) -> None:
     """Encode train and val of `corpus`, and write the shards to the folder `out`."""
-    meta = write_shards(corpus, BPETokenizer.load(tokenizer), out, progress=True)
+    meta = write_shards(corpus, BPETokenizer.load(tokenizer), out, cluster, progress=True)
     for split in SPLITS:
         counts = meta[split]
         bytes_per_token = counts["message_bytes"] / counts["tokens"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from groundup.datasets.verses import SPLITS, VersesConfig
-from groundup.files import write_json
+from groundup.files import scratch_folder, write_json
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
 from groundup.validation.contamination import check_pairs, suite
@@ -21,7 +21,8 @@ def main(run: Run, pairs: Path, results: Path, metrics: Path, *, verses: VersesC
     metrics.unlink(missing_ok=True)
     splits = read_splits(pairs, SPLITS)
     report = validate_verses(splits, verses.length_ratio)
-    found = check_pairs(splits)
+    with scratch_folder(results) as scratch:
+        found = check_pairs(splits, scratch)
     add_suite(report, suite(found))
     write_json(results, report)
     run.artifact(results, "validation")

@@ -54,6 +54,22 @@ def require_no_folder(path: Path) -> None:
         raise BadInput(f"{path} is a folder; expected a file to write: give the path of a file.")
 
 
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` for intermediate files, and remove it at the end.
+
+    If the process was killed, the next process that writes `target` removes it. The block must not write `target`.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    _remove_leftovers(target)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic_path(path) as temporary:

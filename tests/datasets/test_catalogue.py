@@ -1,8 +1,12 @@
 import dataclasses
 import hashlib
+import http.server
 import json
 import os
+import re
+import threading
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +16,8 @@ from groundup.datasets import locations
 from groundup.datasets.catalogue import DataConfig, Dataset, Location, datasets_for, fetch, load_catalogue
 from groundup.datasets.readers import READERS
 from groundup.errors import BadInput
+from groundup.text.jsonl import read_jsonl
+from groundup.text.shards import shards_of
 from groundup.verifiable import tasks
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue.yaml"
@@ -64,9 +70,78 @@ def test_a_folder_of_shards_is_copied_as_it_is(tmp_path):
     with pytest.raises(BadInput, match=r"outside .*/elsewhere, where changes are noticed"):
         fetch(dataset, out, watched=tmp_path / "elsewhere")
     with pytest.raises(
-        BadInput, match="is a folder of shards; expected the role pretraining, the reader jsonl"
+        BadInput, match="found several files; expected the role pretraining, the reader jsonl"
     ):
         fetch(dataclasses.replace(dataset, role="spam"), out, watched=tmp_path / "own")
+
+
+def test_a_folder_of_parquet_files_becomes_shards(tmp_path):
+    from pyarrow import Table, parquet
+
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("b", "a"):
+        parquet.write_table(Table.from_pylist([{"text": f"{name} one", "lang": "en"}, {"text": f"{name} two"}]),
+                            own / f"{name}.parquet")  # fmt: skip
+    (own / "README").write_text("not a shard")
+    dataset = story(sha256=None, locations=(Location(url=f"file:{own}", reader="parquet"),))
+    fetched = fetch(dataset, tmp_path / "raw.jsonl", watched=own)
+    assert [shard.name for shard in shards_of(tmp_path / "raw.jsonl")] == ["a.jsonl.zst", "b.jsonl.zst"]
+    assert read_jsonl(tmp_path / "raw.jsonl") == [
+        {"id": f"{name}/row-00000{number}", "messages": [f"{name} {word}"]}
+        for name in "ab"
+        for number, word in ((1, "one"), (2, "two"))
+    ]
+    pinned = dataclasses.replace(dataset, sha256=fetched.sha256)
+    assert fetch(pinned, tmp_path / "again.jsonl", watched=own) == fetched
+    (own / "b.parquet").write_bytes(b"PAR1")
+    with pytest.raises(BadInput, match=r"b\.parquet is not a Parquet file"):
+        fetch(dataset, tmp_path / "damaged.jsonl", watched=own)
+    assert not (tmp_path / "damaged.jsonl").exists()
+
+
+def test_numbered_files_are_downloaded_once_each(tmp_path, monkeypatch):
+    """The third file is missing at first: the next attempt asks for the first two, and downloads only the third."""
+    answers = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code="-", size="-"):
+            answers.append((self.path, int(code)))
+
+    served = tmp_path / "served"
+    served.mkdir()
+    for number in (8, 9):
+        (served / f"part-{number:03d}.csv").write_text(f"text\nstory {number}\n")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/part-{{:03d}}.csv"
+        dataset = story(sha256=None, locations=(Location(url=url, reader="csv", shards=(8, 10)),))
+        arguments = {"out": tmp_path / "raw.jsonl", "kept": tmp_path / "kept", "progress": False}
+        with pytest.raises(BadInput, match=r"part-\{:03d\}\.csv: HTTP 404"):
+            fetch(dataset, **arguments)
+        assert not arguments["out"].exists()
+        (served / "part-010.csv").write_text("text\nthe end\n")
+        answers.clear()
+        fetch(dataset, **arguments)
+        server.shutdown()
+    assert answers == [("/part-008.csv", 304), ("/part-009.csv", 304), ("/part-010.csv", 200)]
+    texts = [row["messages"][0] for row in read_jsonl(arguments["out"])]
+    assert texts == ["story 8", "story 9", "the end"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ("url: 'https://a/{:03d}.csv', shards: [3, 1]", "expected two numbers, the lower first"),
+        ("url: 'https://a/b.csv', shards: [0, 9]", "a url with a place such as {:05d}"),
+        ("url: 'https://a/{:03d}.csv', shards: [0, 9], sha256: abc", "neither sha256 nor member"),
+    ],
+)
+def test_shards_that_the_url_cannot_name_are_refused(tmp_path, changes, problem):
+    entry = f"a: {{role: pretraining, title: t, licence: l, citation: c, locations: [{{reader: csv, {changes}}}]}}"
+    (tmp_path / "catalogue.yaml").write_text(entry)
+    with pytest.raises(BadInput, match=re.escape(problem)):
+        load_catalogue(tmp_path / "catalogue.yaml")
 
 
 def test_offline_names_every_location_and_the_remedy(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 import random
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +7,6 @@ from hypothesis import strategies as st
 from groundup.text import overlap as contamination
 from groundup.text.overlap import (
     TextIndex,
-    find_contamination,
     joined,
     linked_groups,
     ngrams,
@@ -109,27 +107,6 @@ def test_linked_groups_equal_a_search_for_components(texts):
     assert linked_groups(texts, 3) == group
 
 
-def test_report_counts_each_item_once_and_names_pairs():
-    report = find_contamination(
-        {"test": ["hello you", "HELLO YOU", f"re: {LONG}", "unseen"], "clean": ["nothing of it"]},
-        {"corpus": [["hello you", LONG]], "other": ["hello you"]},
-    )
-    corpus = report["sets"]["test"]["training"]["corpus"]
-    assert [corpus[kind] for kind in ("exact", "normalised", "13-gram")] == [1, 1, 1]
-    assert report["sets"]["test"]["contaminated"] == 3 == report["contaminated"]
-    assert report["sets"]["test"]["items"] == 4
-    assert report["sets"]["clean"]["contaminated"] == 0
-    assert {"kind": "normalised", "evaluation": "HELLO YOU", "training": "hello you"} in corpus["examples"]
-    assert report["canary"] == {"exact": True, "normalised": True, "13-gram": True}
-
-
-def test_the_canary_sees_a_blind_check(monkeypatch):
-    nothing = (np.empty(0, np.uint64), np.empty(0, np.int64))
-    monkeypatch.setattr(contamination, "window_hashes", lambda *_: nothing)
-    with pytest.raises(RuntimeError, match="13-gram canary"):
-        find_contamination({"test": ["short"]}, {"train": ["other"]})
-
-
 def test_planted_leaks_are_found_among_many_texts():
     rng = random.Random(0)
     words = [a + b + "x" for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijklmnopqrs"]
@@ -141,14 +118,3 @@ def test_planted_leaks_are_found_among_many_texts():
         training.append("before " + " ".join(items[number].split()[at : at + 13]) + " after")
     index = TextIndex(training)
     assert [number for number, item in enumerate(items) if index.find(item)] == sorted(leaks)
-
-
-def test_digits_count_only_for_the_pairs_named():
-    items, texts = ["what is 2 + 3"], ["What is 4 + 5?"]
-    loose = find_contamination({"sums": items}, {"train": texts})
-    strict = find_contamination(
-        {"sums": items}, {"train": texts, "other": texts}, digits_count={("sums", "train")}
-    )
-    assert loose["contaminated"] == 1
-    assert strict["sets"]["sums"]["training"]["train"]["normalised"] == 0
-    assert strict["sets"]["sums"]["training"]["other"]["normalised"] == 1

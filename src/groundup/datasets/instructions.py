@@ -7,7 +7,7 @@ whether a new model serves) and "held_out" (families never trained on).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from groundup.text.overlap import TextIndex
 
 Row = dict[str, Any]
 Splits = dict[str, list[Row]]
+Search = Callable[[Sequence[str]], Mapping[str, str]]  # texts -> those that occur somewhere, with the kind
 
 KEYS = ("id", "family", "instruction", "input", "output")
 SPLITS = ("train", "val", "test", "gate", "held_out")
@@ -98,15 +99,15 @@ def _requests(row: Row) -> list[str]:
 
 
 def prepare(
-    rows: Sequence[Row], config: InstructionsConfig, earlier: TextIndex | None = None
+    rows: Sequence[Row], config: InstructionsConfig, earlier: Search | None = None
 ) -> tuple[Splits, dict[str, Any]]:
     """Split instruction rows by the configured protocol.
 
     Args:
         rows: the rows in the order of their source.
         config: the protocol and its settings.
-        earlier: the training texts of earlier stages. An evaluation row found there or in train is dropped by
-            the protocol "deduplicated", and counted as a leak by "book".
+        earlier: searches the training texts of earlier stages for prompts. An evaluation row found there or in train
+            is dropped by the protocol "deduplicated", and counted as a leak by "book".
 
     Returns:
         The splits, and a report: the protocol, the number of rows read, reason -> number dropped, reason ->
@@ -234,7 +235,7 @@ def _group(row: Row) -> tuple[str, str]:
     return row["family"], key_of(opening) or key_of(row["instruction"])
 
 
-def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Counter[str]]:
+def _contaminated(splits: Splits, earlier: Search | None) -> tuple[Splits, Counter[str]]:
     """Remove evaluation rows found in train or `earlier`; also return "<split>: <kind> in <where>" -> count.
 
     The rows of the other splits are searched for in gate too: their number then does not depend on its size.
@@ -245,16 +246,18 @@ def _contaminated(splits: Splits, earlier: TextIndex | None) -> tuple[Splits, Co
     )
     learned = TextIndex(train, keep_digits=True)
     both = TextIndex([*train, *more], keep_digits=True) if more else learned
+    prompts = [prompt_of(row) for name in EVALUATED for row in splits[name]]
+    found_earlier = earlier(prompts) if earlier else {}
     clean: Splits = {"train": splits["train"]}
     for name in EVALUATED:
         clean[name] = []
         known = learned if name == "gate" else both
         for row in splits[name]:
-            for where, index in (("instruction training", known), ("earlier training", earlier)):
-                hit = index.find(prompt_of(row)) if index else None
-                if hit:
-                    reasons[f"{name}: {hit.kind} in {where}"] += 1
-                    break
+            prompt = prompt_of(row)
+            if hit := known.find(prompt):
+                reasons[f"{name}: {hit.kind} in instruction training"] += 1
+            elif kind := found_earlier.get(prompt):
+                reasons[f"{name}: {kind} in earlier training"] += 1
             else:
                 clean[name].append(row)
     return clean, reasons

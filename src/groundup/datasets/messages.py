@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from groundup.datasets.catalogue import Dataset
 from groundup.datasets.readers import READERS, csv_rows, require_distinct
 from groundup.errors import BadInput
 from groundup.text.labels import LABELS
@@ -18,7 +17,7 @@ Rows = list[dict[str, Any]]
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 COLUMNS = ("id", "label", "split", "text")
-MAX_BYTES = Dataset.max_bytes  # of a file; a larger one is not read
+MAX_BYTES = 100_000_000  # of a file; a larger one is not read
 SHOWN = 5  # most values that a message lists
 SHOWN_CHARS = 20  # a longer value may be a message, which belongs in no log
 

@@ -7,24 +7,27 @@ messages are added to train and gate only (see `increments`).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Discriminator
 
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.increments import add, read_increments
 from groundup.errors import BadInput
+from groundup.files import scratch_folder
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig
 from groundup.settings import STRICT
-from groundup.text.documents import text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
-from groundup.text.jsonl import read_jsonl, read_splits, write_splits
+from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
 from groundup.text.near_duplicates import NearIndex, near_groups
-from groundup.text.overlap import TextIndex, normalise
+from groundup.text.occurrences import TEMPLATE, batches_in, batches_of, index_items
+from groundup.text.overlap import KINDS, normalise
 
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]
@@ -84,16 +87,21 @@ SpamConfig = Annotated[DeduplicatedSpamConfig | BookSpamConfig, Discriminator("p
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Texts of the corpus that decide where a message may go."""
+    """Messages that occur in the corpus, which decides where they may go."""
 
-    learned: TextIndex
-    """Text of train and gate: a group with a message found there goes to train."""
-    held_out: NearIndex
-    """Text of val and gate: its near duplicates are left out of train, and new messages of gate too."""
+    learned: Container[str]
+    """Messages found in train or gate: their groups go to train."""
+    held_out: Container[str]
+    """Near duplicates of a document of val or gate: they are left out of train, and of gate if they are new."""
 
 
 def prepare_files(
-    raw: Path, corpus: Path, out: Path, config: SpamConfig, labelled: Path | None = None
+    raw: Path,
+    corpus: Path,
+    out: Path,
+    config: SpamConfig,
+    labelled: Path | None = None,
+    cluster: ProcessesConfig | DaskConfig = HERE,
 ) -> tuple[Splits, dict[str, Any]]:
     """Split the spam messages of a file, and write the splits and the report to a folder.
 
@@ -103,6 +111,7 @@ def prepare_files(
         out: the folder to write.
         config: the protocol and its settings.
         labelled: the folder of the new labelled messages (see `increments`); None: there are none.
+        cluster: where the corpus is searched for the messages; it does not change what is written.
 
     Returns:
         The splits and the report of `prepare`.
@@ -112,16 +121,43 @@ def prepare_files(
     """
     book = isinstance(config, BookSpamConfig)
     new = read_increments(labelled) if labelled and not book else ()
-    splits, report = prepare(read_jsonl(raw), config, None if book else _elsewhere(corpus), new)
+    messages = read_jsonl(raw)
+    elsewhere = None
+    if not book:
+        with scratch_folder(out) as scratch:
+            elsewhere = find_elsewhere(corpus, [m["text"] for m in [*messages, *new]], scratch, cluster)
+    splits, report = prepare(messages, config, elsewhere, new)
     write_splits(out, splits, report)
     return splits, report
 
 
-def _elsewhere(corpus: Path) -> Elsewhere:
-    documents = read_splits(corpus, ("train", "val", "gate"))
-    learned = [d["messages"] for name in ("train", "gate") for d in documents[name]]
-    held_out = [text_of(d["messages"]) for name in ("val", "gate") for d in documents[name]]
-    return Elsewhere(TextIndex(learned), NearIndex(held_out))
+def find_elsewhere(
+    corpus: Path, texts: Sequence[str], scratch: Path, cluster: ProcessesConfig | DaskConfig
+) -> Elsewhere:
+    """Search the splits of the corpus for the texts of messages, a part of the corpus at a time.
+
+    Args:
+        corpus: the folder of the prepared pretraining corpus.
+        texts: the messages.
+        scratch: a folder for the index of the messages.
+        cluster: where the corpus is searched.
+
+    Raises:
+        BadInput: a split is missing, or as `occurrences.index_items` does.
+    """
+    items = index_items(batches_in(texts), scratch, cluster, templates=True)
+    flags = {
+        name: items.search(batches_of(corpus / f"{name}.jsonl"), cluster).flags
+        for name in ("train", "val", "gate")
+    }
+    whole, near = (sum(1 << items.index.kinds.index(kind) for kind in some)
+                   for some in (KINDS, (KINDS[-1], TEMPLATE)))  # fmt: skip
+    learned = (flags["train"] | flags["gate"]) & whole != 0
+    held_out = (flags["val"] | flags["gate"]) & near != 0
+    return Elsewhere(
+        learned={texts[i] for i in np.flatnonzero(learned).tolist()},
+        held_out={texts[i] for i in np.flatnonzero(held_out).tolist()},
+    )
 
 
 def prepare(
@@ -227,7 +263,7 @@ def _deduplicated(
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
     groups = [kept[first]["id"] for first in near_groups([message["text"] for message in kept])]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
-    seen = {m["group"] for m in kept if elsewhere and elsewhere.learned.find(m["text"])}
+    seen = {m["group"] for m in kept if elsewhere and m["text"] in elsewhere.learned}
     place = _assign(kept, seen, config)
     splits: Splits = {name: [m for m in kept if place[m["group"]] == name] for name in SPLITS}
     for name, fraction in _shares(config).items():

@@ -54,6 +54,8 @@ class DaskConfig:
     """Memory for sorting, per worker; what does not fit is sorted on the disk."""
 
 
+HERE = ProcessesConfig("processes", 1, 512)  # this process
+
 ClusterConfig = Annotated[ProcessesConfig | DaskConfig, Discriminator("kind")]
 
 

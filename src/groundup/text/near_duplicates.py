@@ -14,7 +14,12 @@ def template_of(text: str) -> str:
     >>> template_of("Pay £1,000 now!") == template_of("pay 5 now")
     True
     """
-    return _NUMBER.sub("0", normalise(text))
+    return one_number(normalise(text))
+
+
+def one_number(normalised: str) -> str:
+    """Return a normalised text with every number replaced by the same sign."""
+    return _NUMBER.sub("0", normalised)
 
 
 def near_groups(texts: Sequence[str]) -> list[int]:
@@ -36,5 +41,5 @@ class NearIndex:
         self._index = TextIndex(whole)
         self._templates = {template_of(text) for text in whole}
 
-    def __contains__(self, text: str) -> bool:
-        return template_of(text) in self._templates or self._index.find(text) is not None
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and (template_of(text) in self._templates or text in self._index)

@@ -12,11 +12,10 @@ Shapes: W is the number of words of all training texts, G the number of windows 
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +106,10 @@ class TextIndex:
         self.texts.append(text)
         return normalised
 
+    def __contains__(self, item: object) -> bool:
+        """Return whether `find` finds an item."""
+        return isinstance(item, str) and self.find(item) is not None
+
     def find(self, item: str) -> Hit | None:
         """Return the strictest occurrence of `item`, or None. A blank item is never found."""
         if item in self._exact:
@@ -167,6 +170,12 @@ def window_hashes(
     return hashes[inside], owners[:count][inside]
 
 
+def digests(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Return 128 bits of the hash of each text, (texts, 2)."""
+    hashed = (blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
+    return np.frombuffer(b"".join(hashed), "<u8").reshape(-1, 2)
+
+
 def linked_groups(texts: Sequence[str], n: int = N, *, keep_digits: bool = False) -> list[int]:
     """Group texts that share words, and return a group number for each text.
 
@@ -188,95 +197,3 @@ def linked_groups(texts: Sequence[str], n: int = N, *, keep_digits: bool = False
         groups.merge(left, right)
     first: dict[int, int] = {}
     return [first.setdefault(groups[number], number) for number in range(len(texts))]
-
-
-def find_contamination(
-    evaluation: Mapping[str, Sequence[str]],
-    training: Mapping[str, Sequence[Text]],
-    *,
-    digits_count: Container[tuple[str, str]] = (),
-    examples: int = 5,
-) -> dict[str, Any]:
-    """Search every training text for every evaluation item, and for planted canaries.
-
-    The canaries are made-up items that are added to the training texts. Finding them proves that the search
-    works.
-
-    Args:
-        evaluation: name of an evaluation set -> its items.
-        training: name of a training set -> its texts (see `TextIndex`).
-        digits_count: pairs (evaluation set, training set) that are compared with `keep_digits` (see
-            `normalise`).
-        examples: number of examples kept per kind and pair of sets.
-
-    Returns:
-        {"sets": {evaluation set: {"items": int, "contaminated": int, "training": {training set: {"exact":
-        int, "normalised": int, "13-gram": int, "examples": [{"kind", "evaluation", "training"}]}}}},
-        "contaminated": int, "canary": {kind: true}}. An item counts once per training set, under the
-        strictest kind; "contaminated" counts items found in at least one training set.
-
-    Raises:
-        RuntimeError: the search missed a canary, so a count of zero would mean nothing.
-    """
-    birds, canary = canaries(evaluation), {}
-    found: dict[str, set[int]] = {name: set() for name in evaluation}
-    sets: dict[str, Any] = {name: {"items": len(items), "training": {}} for name, items in evaluation.items()}
-    for training_name, texts in training.items():
-        for keep_digits in (False, True):
-            names = [name for name in evaluation if ((name, training_name) in digits_count) == keep_digits]
-            if not names:
-                continue
-            index = TextIndex([*texts, *(planted for _, planted in birds.values())], keep_digits=keep_digits)
-            canary = check_canaries(index, birds)
-            for name in names:
-                pair: dict[str, Any] = dict.fromkeys(KINDS, 0) | {"examples": []}
-                for number, item in enumerate(evaluation[name]):
-                    if hit := index.find(item):
-                        found[name].add(number)
-                        pair[hit.kind] += 1
-                        if pair[hit.kind] <= examples:
-                            example = {"kind": hit.kind, "evaluation": item, "training": hit.training}
-                            pair["examples"].append(example)
-                sets[name]["training"][training_name] = pair
-    for name in sets:
-        sets[name]["contaminated"] = len(found[name])
-    return {"sets": sets, "contaminated": sum(map(len, found.values())), "canary": canary}
-
-
-def canaries(evaluation: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """Make canaries, one per kind of occurrence, to test the search for evaluation items in training text.
-
-    A canary is the longest evaluation item with a made-up word after each of its words, so that no real item
-    and no real text matches it.
-
-    Returns:
-        {kind: (item to find, training text to plant)}.
-    """
-    words = max((text for items in evaluation.values() for text in items), key=len, default="").split()
-    tail = "dug out of the deep dark ground".split()  # gives at least 13 words even if all items are short
-    items = {}
-    for kind, song in zip(KINDS, ("tweet", "chirp", "trill"), strict=True):
-        items[kind] = " ".join(f"{word} canary{song}" for word in [*words, *tail])
-    inside = " ".join(["before", *normalise(items["13-gram"]).split()[-N:], "after"])
-    planted = {"exact": items["exact"], "normalised": f"<< {items['normalised']} >>", "13-gram": inside}
-    return {kind: (items[kind], planted[kind]) for kind in KINDS}
-
-
-def check_canaries(index: TextIndex, birds: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
-    """Check that `index` finds the canaries that were planted in it.
-
-    Args:
-        index: an index of texts that include the planted ones.
-        birds: kind -> (item to find, text that was planted).
-
-    Returns:
-        {kind: true}.
-
-    Raises:
-        RuntimeError: a canary was not found, or found in another text or as another kind.
-    """
-    for kind, (item, planted) in birds.items():
-        hit = index.find(item)
-        if hit != Hit(kind, planted):
-            raise RuntimeError(f"the contamination check missed its {kind} canary {item!r}; it found {hit}")
-    return dict.fromkeys(birds, True)

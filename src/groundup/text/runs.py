@@ -63,6 +63,38 @@ def write_run(path: Path, part: int, hashes: Hashes, documents: npt.NDArray[Any]
     return SortedRun(path, part, len(hashes))
 
 
+class RunWriter:
+    """Pairs (hash, document) of a part, written as runs that fit into memory."""
+
+    def __init__(self, path: Path, part: int, memory: int, written: list[SortedRun]) -> None:
+        """Begin a list of runs.
+
+        Args:
+            path: where; the number of the run is added.
+            part: the number of the part of the corpus.
+            memory: bytes that sorting may take.
+            written: the list to which the runs are added.
+        """
+        self._path, self._part, self._limit, self._runs = path, part, memory // PAIR_BYTES, written
+        self._hashes: list[Hashes] = []
+        self._documents: list[npt.NDArray[Any]] = []
+
+    def add(self, hashes: Hashes, documents: npt.NDArray[Any]) -> None:
+        """Add pairs."""
+        self._hashes.append(hashes)
+        self._documents.append(documents)
+        if sum(map(len, self._hashes)) >= self._limit:
+            self.close()
+
+    def close(self) -> None:
+        """Write the pairs that are in memory."""
+        if any(map(len, self._hashes)):
+            path = Path(f"{self._path}-{len(self._runs):04d}")
+            hashes, documents = np.concatenate(self._hashes), np.concatenate(self._documents)
+            self._runs.append(write_run(path, self._part, hashes, documents))
+        self._hashes, self._documents = [], []
+
+
 def ranges(runs: Sequence[SortedRun], offsets: Mapping[int, int], alive: Path, memory: int) -> list[Joined]:
     """Cut the hashes into ranges, each of which is joined in about `memory` bytes."""
     n = max(1, -(-sum(run.pairs for run in runs) * PAIR_BYTES // memory))

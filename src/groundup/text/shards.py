@@ -121,15 +121,15 @@ def line_of(row: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, *, as_is: bool = False) -> Iterator[IO[bytes]]:
     """Open a file to write; it gets its name when the block has succeeded, even if two workers write the same one.
 
-    It is compressed if the name says so.
+    It is compressed if the name says so, unless it is to be written as it is, since it has been compressed before.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "wb") as file:
-            if path.name.endswith(COMPRESSED):
+            if path.name.endswith(COMPRESSED) and not as_is:
                 packer = _zstandard(path).ZstdCompressor(level=LEVEL, write_checksum=True)
                 with packer.stream_writer(file, closefd=False) as stream:
                     yield stream

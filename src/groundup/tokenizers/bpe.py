@@ -7,27 +7,28 @@ adjacent pair whose token has the lowest rank, as training did. Trained on "low 
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge
 from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.parallel.local import in_parts, map_in_threads
 from groundup.settings import STRICT
+from groundup.text.documents import check_text
 from groundup.tokenizers.counting import count_words
 from groundup.tokenizers.merges import Merge, learn_merges, merge_bytes
 from groundup.tokenizers.pretokenization import (
     MATCHING,
     PATTERNS,
     AddedTokens,
-    check_text,
     compile_pattern,
     split_words,
     tiktoken_cuts_alike,
@@ -64,6 +65,10 @@ class BytePairConfig:
     special_tokens: tuple[str, ...] = (END_OF_TEXT,)
     """Special tokens; they get the last ids, in this order. "<|endoftext|>" must be among them. If left out, it
     is the only one.
+    """
+    max_words: Annotated[int, Ge(1)] | None = None
+    """Learn from this many distinct words, the most frequent ones, which bounds memory; null = all. Merging takes about
+    500 bytes per word.
     """
 
 
@@ -166,6 +171,24 @@ class BPETokenizer:
         *,
         pattern: str = "gpt2",
         special_tokens: Sequence[str] = (END_OF_TEXT,),
+        max_words: int | None = None,
+        progress: bool = False,
+    ) -> "BPETokenizer":
+        """Train a BPE tokenizer on texts, as `learn` does; no word extends over two texts.
+
+        `max_words` is the largest number of distinct words to learn from, the most frequent ones; None: all.
+        """
+        count = partial(count_words, texts, pattern, max_words=max_words, progress=progress)
+        return cls.learn(count, vocab_size, pattern=pattern, special_tokens=special_tokens, progress=progress)
+
+    @classmethod
+    def learn(
+        cls,
+        count_words: Callable[[], Mapping[bytes, int]],
+        vocab_size: int,
+        *,
+        pattern: str,
+        special_tokens: Sequence[str],
         progress: bool = False,
     ) -> "BPETokenizer":
         """Train a BPE tokenizer: learn `vocab_size - 256 - len(special_tokens)` merges.
@@ -173,6 +196,13 @@ class BPETokenizer:
         Equal texts give equal tokenizers. A pair that occurs only once is never merged. A corpus too small
         for all merges gives a smaller vocabulary and logs a warning, so read the size from the tokenizer, not
         from the parameter.
+
+        Args:
+            count_words: counts the words of the corpus; it is called once the other arguments have been checked.
+            vocab_size: number of tokens.
+            pattern: a name in PATTERNS or a regular expression, with which the words were found.
+            special_tokens: the special tokens in the order of their ids.
+            progress: show a progress bar on a terminal.
 
         Raises:
             BadInput: there is no text, `vocab_size` is too small for the bytes and special tokens, a text has
@@ -185,7 +215,7 @@ class BPETokenizer:
                 f"vocab_size is {vocab_size}; expected at least {256 + len(special_tokens)} "
                 f"(256 bytes and {len(special_tokens)} special tokens): raise it."
             )
-        words = count_words(texts, pattern, progress=progress)
+        words = count_words()
         if not words:
             raise BadInput(
                 "the corpus for the tokenizer is empty; expected at least one text: check the prepared data."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from groundup.errors import BadInput
 from groundup.files import write_text
-from groundup.tokenizers.pretokenization import check_text
+from groundup.text.documents import check_text
 from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
 
 FORMAT_VERSION = 1

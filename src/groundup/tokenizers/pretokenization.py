@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import regex
 
 from groundup.errors import BadInput
+from groundup.text.documents import check_text
 
 if TYPE_CHECKING:
     import tiktoken
@@ -190,17 +191,6 @@ def count_part(texts: Iterable[str], pattern: str) -> Counter[str]:
             )
         words.update(found)
     return words
-
-
-def check_text(text: str) -> None:
-    """Raise BadInput if `text` cannot be encoded as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadInput(
-            f"the text has half a surrogate pair (U+{ord(text[error.start]):04X}) at character "
-            f"{error.start}, which UTF-8 cannot encode; decode the source again with its own encoding."
-        ) from error
 
 
 def hide_newer_characters(text: str) -> str:

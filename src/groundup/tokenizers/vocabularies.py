@@ -52,6 +52,7 @@ def learn(config: Learned, texts: Sequence[str], *, progress: bool = False) -> T
             config.vocab_size,
             pattern=config.pattern,
             special_tokens=config.special_tokens,
+            max_words=config.max_words,
             progress=progress,
         )
     if isinstance(config, WordPieceConfig):

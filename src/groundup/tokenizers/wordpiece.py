@@ -20,9 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from groundup.errors import BadInput
 from groundup.files import write_text
 from groundup.settings import STRICT, describe
+from groundup.text.documents import check_text
 from groundup.tokenizers.likelihood import CONTINUES, PieceMerge, learn_pieces
 from groundup.tokenizers.normalization import Normalization, WordSplit, split_words
-from groundup.tokenizers.pretokenization import check_text
 from groundup.tokenizers.storage import are_strings, check_document, fingerprint, read_document, to_json
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -6,8 +6,11 @@ tokens).
 """
 
 import json
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,14 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig, map_parts
 from groundup.parallel.local import in_parts, map_in_threads
-from groundup.text.documents import text_of
-from groundup.text.jsonl import iterate_jsonl
+from groundup.text.documents import messages_of, text_of
+from groundup.text.shards import Part, parts_of, writing
 from groundup.tokenizers.bpe import ENCODED_CHARS, BPETokenizer
-from groundup.tokenizers.loading import Tokenizer
-from groundup.tokenizers.pretokenization import check_text
+from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
+PART_BYTES = 4 * 10**6
 SPLITS = ("train", "val")
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
@@ -44,39 +48,49 @@ def iterate_documents(path: Path) -> Iterator[list[str]]:
     Raises:
         BadInput: as `read_documents` does.
     """
+    messages = None
+    for part in parts_of_split(path):
+        for messages in messages_of(part):
+            yield messages
+    if messages is None:
+        raise _empty(path)
+
+
+def parts_of_split(path: Path) -> list[Part]:
+    """Return the parts of a split of the corpus.
+
+    Raises:
+        BadInput: it is missing.
+    """
     if not path.exists():
         raise BadInput(f"{path} does not exist; expected a prepared corpus: run the stage prepare_corpus.")
-    number = 0
-    for number, row in enumerate(iterate_jsonl(path), start=1):
-        messages: Any = row.get("messages")
-        try:
-            check_text(text_of(messages if isinstance(messages, list) else [messages]))
-        except BadInput as error:
-            raise BadInput(f"{path}, line {number}: {error}") from error
-        except TypeError:  # not only strings
-            messages = None
-        if not isinstance(messages, list):
-            raise BadInput(
-                f"{path}, line {number} has no list of strings called messages; expected one document per line: run "
-                f"the stage prepare_corpus again."
-            )
-        yield messages
-    if not number:
-        raise BadInput(f"{path} is empty; expected at least one document: add text or change the split.")
+    return parts_of(path, PART_BYTES)
+
+
+def _empty(path: Path) -> BadInput:
+    return BadInput(f"{path} is empty; expected at least one document: add text or change the split.")
 
 
 def write_shards(
-    corpus: Path, tokenizer: Tokenizer, out: Path, *, n_threads: int | None = None, progress: bool = False
+    corpus: Path,
+    tokenizer: Tokenizer,
+    out: Path,
+    cluster: ProcessesConfig | DaskConfig = HERE,
+    *,
+    n_threads: int | None = None,
+    progress: bool = False,
 ) -> Meta:
     """Encode a corpus as shards of token ids in the folder `out`, atomically.
 
-    Equal corpora and tokenizers give equal bytes. Only a few parts of the corpus are in memory at the same time.
+    Equal corpora and tokenizers give equal bytes. Only one part of the corpus per process is in memory at the same
+    time.
 
     Args:
         corpus: the folder with train.jsonl and val.jsonl.
         tokenizer: encodes the documents.
         out: the folder to write.
-        n_threads: number of threads that encode; None: one per core.
+        cluster: where the parts are encoded; it does not change what is written.
+        n_threads: number of threads that encode in each process; None: one per core.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -89,23 +103,62 @@ def write_shards(
     """
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     meta: Meta = {"dtype": dtype, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.fingerprint}
-    encode = partial(_encode, tokenizer, DTYPES[dtype])
     with atomic_path(out) as folder:
-        folder.mkdir()
+        scratch = folder / "scratch"
+        scratch.mkdir(parents=True)
+        tokenizer.save(scratch / "tokenizer.json")
+        encoder = Encoder(scratch, tokenizer.fingerprint, dtype, n_threads)
         for split in SPLITS:
-            meta[split] = counts = {"tokens": 0, "documents": 0, "message_bytes": 0}
-            documents = iterate_documents(corpus / f"{split}.jsonl")
-            bar = tqdm(documents, f"encode {split}", unit="document", disable=None if progress else True)
-            texts = _counted(bar, counts)
+            parts = parts_of_split(corpus / f"{split}.jsonl")
+            encoded = map_parts(encoder, parts, cluster)
+            bar = tqdm(
+                encoded, f"encode {split}", len(parts), unit="part", disable=None if progress else True
+            )
+            counts = Counter(tokens=0, documents=0, message_bytes=0)
             with open(folder / f"{split}.bin", "wb") as file:
-                for ids in map_in_threads(encode, in_parts(texts, ENCODED_CHARS), n_threads):
-                    file.write(ids.tobytes())  # tofile hides why a write failed
-                    counts["tokens"] += len(ids)
+                for path, of_part in bar:
+                    counts.update(of_part)
+                    with open(path, "rb") as piece:
+                        shutil.copyfileobj(piece, file)
+                    path.unlink()
+            if not counts["documents"]:
+                raise _empty(corpus / f"{split}.jsonl")
+            meta[split] = dict(counts)
+        shutil.rmtree(scratch)
         write_json(folder / "meta.json", meta)
     return meta
 
 
-def _counted(documents: Iterable[Sequence[str]], counts: dict[str, int]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Encoder:
+    """The function that encodes a part of a corpus: it is sent to workers."""
+
+    scratch: Path  # has the tokenizer
+    fingerprint: str
+    dtype: str
+    n_threads: int | None
+
+    def __call__(self, part: Part) -> tuple[Path, Counter[str]]:
+        """Return the file with the ids of a part, and the part's counts of meta.json."""
+        counts = Counter(tokens=0, documents=0, message_bytes=0)
+        tokenizer = _loaded(self.scratch / "tokenizer.json", self.fingerprint)
+        encode = partial(_encode, tokenizer, DTYPES[self.dtype])
+        texts = _counted(messages_of(part), counts)
+        path = self.scratch / f"{part.name}.bin"
+        with writing(path) as file:
+            for ids in map_in_threads(encode, in_parts(texts, ENCODED_CHARS), self.n_threads):
+                file.write(ids.tobytes())
+                counts["tokens"] += len(ids)
+        return path, counts
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, fingerprint: str) -> Tokenizer:
+    """Return a saved tokenizer, which is read once for all parts. The fingerprint tells files of one name apart."""
+    return load_tokenizer(path)
+
+
+def _counted(documents: Iterable[Sequence[str]], counts: Counter[str]) -> Iterator[str]:
     """Yield the text of each document, and add to the counts of documents and of bytes in their messages."""
     for messages in documents:
         text = text_of(messages)

@@ -1,50 +1,68 @@
 """Search training text for evaluation items; the result becomes a suite of a validation report."""
 
 from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 from groundup.datasets.instructions import EVALUATED, prompt_of, training_texts
 from groundup.datasets.verses import SIDES
-from groundup.text.documents import text_of
-from groundup.text.overlap import KINDS, find_contamination
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig
+from groundup.text.contamination import find_contamination
+from groundup.text.occurrences import batches_in, batches_of
+from groundup.text.overlap import KINDS
 
 Splits = dict[str, list[dict[str, Any]]]
 Found = dict[str, Any]  # see `find_contamination`
 
 
-def check(corpus: Splits, spam: Splits, instructions: Splits, corpus_digits_count: bool = False) -> Found:
+def check(
+    corpus: Path,
+    spam: Splits,
+    instructions: Splits,
+    folder: Path,
+    cluster: ProcessesConfig | DaskConfig,
+    corpus_digits_count: bool = False,
+) -> Found:
     """Search the training sets of the main pipeline for the items of its evaluation sets (see `find_contamination`).
 
     The evaluation sets are val, test, gate and held_out of each dataset that has them; a gate may be empty. Items are
     documents of the corpus, spam messages, and prompts of instructions. Texts that differ only in digits count as
     equal, except between sets of instructions, where sums differ only in digits, and between the splits of the corpus
     if `corpus_digits_count`.
+
+    Args:
+        corpus: the folder of the prepared corpus.
+        spam, instructions: the rows of the splits.
+        folder: an existing folder for the indexes of the items.
+        cluster: where the corpus is read.
+        corpus_digits_count: see above.
     """
-    evaluation = {
-        f"corpus/{name}": [text_of(document["messages"]) for document in corpus[name]]
-        for name in ("val", "gate")
-    }
-    evaluation |= {f"spam/{name}": [row["text"] for row in spam[name]] for name in ("val", "test", "gate")}
+    evaluation = {f"corpus/{name}": batches_of(corpus / f"{name}.jsonl") for name in ("val", "gate")}
     evaluation |= {
-        f"instructions/{name}": [prompt_of(row) for row in instructions[name]] for name in EVALUATED
+        f"spam/{name}": batches_in(row["text"] for row in spam[name]) for name in ("val", "test", "gate")
+    }
+    evaluation |= {
+        f"instructions/{name}": batches_in(prompt_of(row) for row in instructions[name]) for name in EVALUATED
     }
     training = {
-        "corpus": [document["messages"] for document in corpus["train"]],
-        "spam": [row["text"] for row in spam["train"]],
-        "instructions": [text for row in instructions["train"] for text in training_texts(row)],
+        "corpus": batches_of(corpus / "train.jsonl"),
+        "spam": batches_in(row["text"] for row in spam["train"]),
+        "instructions": batches_in(text for row in instructions["train"] for text in training_texts(row)),
     }
     digits_count = {(f"instructions/{name}", "instructions") for name in EVALUATED}
     if corpus_digits_count:
         digits_count |= {("corpus/val", "corpus"), ("corpus/gate", "corpus")}
-    return find_contamination(evaluation, training, digits_count=digits_count)
+    return find_contamination(evaluation, training, folder, cluster, digits_count=digits_count)
 
 
-def check_pairs(splits: Splits) -> Found:
+def check_pairs(splits: Splits, folder: Path) -> Found:
     """Search both sides of the training verses, source and target, for both sides of the verses of val and test."""
-    return find_contamination(
-        {f"{name}/{side}": [row[side] for row in splits[name]] for name in ("val", "test") for side in SIDES},
-        {side: [row[side] for row in splits["train"]] for side in SIDES},
-    )
+    sides = {
+        name: {side: batches_in(row[side] for row in splits[name]) for side in SIDES}
+        for name in ("train", "val", "test")
+    }
+    evaluation = {f"{name}/{side}": sides[name][side] for name in ("val", "test") for side in SIDES}
+    return find_contamination(evaluation, sides["train"], folder, HERE)
 
 
 def suite(found: Found, leaky: Container[str] = (), cut_inside: bool = False) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def validate_splits(
     spam: Splits,
     instructions: Splits,
     *,
+    corpus_rows: Mapping[str, int] | None = None,
     corpus_digits_count: bool = False,
     spam_protocol: Protocol = "deduplicated",
     spam_balance: Literal["none", "undersample"] = "none",
@@ -193,13 +194,21 @@ def validate_splits(
       New labelled messages, whose classes may be balanced otherwise, are counted only in an undersampled train.
     - No family in "held_out" occurs in another split.
 
+    Of the corpus, it is enough to give the first document of each split and those that may break an expectation, by
+    their lines, and the numbers of all documents in `corpus_rows` (see `corpora.suspects`).
+
     The splits of the protocol "book" overlap and are not stratified, so overlaps and balance are then only warnings.
 
     Example: `validate_splits(corpus, spam, instructions, spam_protocol=config.spam.protocol, ...)`.
     """
     suites = [
         _validate_split_set(
-            "corpus", "pretraining", corpus, "deduplicated", digits_count=corpus_digits_count
+            "corpus",
+            "pretraining",
+            corpus,
+            "deduplicated",
+            digits_count=corpus_digits_count,
+            sizes=corpus_rows,
         ),
         _validate_split_set("spam", "spam", spam, spam_protocol, spam_balance == "undersample"),
         _validate_split_set(
@@ -216,6 +225,7 @@ def _validate_split_set(
     protocol: Protocol,
     undersampled: bool = False,
     digits_count: bool = False,
+    sizes: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     overlap = "critical" if protocol == "deduplicated" else "warning"
     needed = [split for split, rows in splits.items() if split != "held_out" and (rows or split != "gate")]
@@ -241,7 +251,8 @@ def _validate_split_set(
     if role == "instructions":
         apart = gxe.ExpectColumnValuesToBeInSet(column="_family_is", value_set=["trained", "held out"])
         checks.append(("No held-out family occurs in another split.", apart))
-    facts = {"protocol": protocol} | {f"rows in {split}": len(rows) for split, rows in splits.items()}
+    sizes = sizes or {split: len(rows) for split, rows in splits.items()}
+    facts = {"protocol": protocol} | {f"rows in {split}": sizes[split] for split in splits}
     return _run(name, facts, frame, checks)
 
 

@@ -4,7 +4,7 @@ The names of derived columns start with "_"; reports do not show them.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,8 @@ from groundup.text.documents import text_of
 from groundup.text.labels import SPAM
 from groundup.text.overlap import normalise
 
-Splits = Mapping[str, Sequence[Mapping[str, Any]]]  # "train", "val", ... -> rows
+# "train", "val", ... -> rows, or some of the rows by their line
+Splits = Mapping[str, Sequence[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]]]
 # derived columns of raw_frame
 DERIVED = {
     "pretraining": ("_text", "_repeats"),
@@ -77,9 +78,7 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
     is whether the row is a new labelled message (see `datasets.increments`). Instructions only: `_family_is`
     "held out", "trained", or "leaked" for rows of a held-out family in another split.
     """
-    rows = [
-        (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
-    ]
+    rows = [(split, number, row) for split, part in splits.items() for number, row in numbered(part)]
     places = [split for split, _, _ in rows]
     columns = [*COLUMNS[role], *(["group"] if role == "spam" else [])]
     frame = pd.DataFrame({column: [_repaired(row.get(column)) for _, _, row in rows] for column in columns})
@@ -101,6 +100,13 @@ def split_frame(role: str, splits: Splits, digits_count: bool = False) -> pd.Dat
     return frame
 
 
+def numbered(
+    part: Sequence[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]],
+) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    """Return the rows of a split with their lines."""
+    return part.items() if isinstance(part, Mapping) else enumerate(part, start=1)
+
+
 def verse_frame(splits: Splits) -> pd.DataFrame:
     """Return a frame of the pairs of verses of all splits, labelled "<split> <line>", with derived columns.
 
@@ -109,9 +115,7 @@ def verse_frame(splits: Splits) -> pd.DataFrame:
     characters per source character. `_side` is "own" if the sources of the chapter share at least as many words with
     their own targets as with those of the next verses, else "another": then the verses are probably shifted.
     """
-    rows = [
-        (split, number, row) for split, part in splits.items() for number, row in enumerate(part, start=1)
-    ]
+    rows = [(split, number, row) for split, part in splits.items() for number, row in numbered(part)]
     places = [split for split, _, _ in rows]
     columns = ("id", "source", "target")
     frame = pd.DataFrame({column: [_repaired(row.get(column)) for _, _, row in rows] for column in columns})

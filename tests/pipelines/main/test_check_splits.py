@@ -5,6 +5,7 @@ import pytest
 from groundup.datasets.instructions import DeduplicatedInstructionsConfig
 from groundup.datasets.spam import DeduplicatedSpamConfig
 from groundup.errors import BadInput
+from groundup.parallel.cluster import HERE
 from groundup.text.jsonl import write_jsonl
 from groundup.tracking import silent
 from pipelines.main.check_splits import main
@@ -37,13 +38,13 @@ def test_digits_count_if_they_count_in_the_corpus(tmp_path):
     folders = write(tmp_path, corpus, spam, instructions)
     facts = tmp_path / "corpus" / "report.json"
     with pytest.raises(BadInput, match="No text occurs in two splits"):
-        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS, cluster=HERE)
     facts.write_text('{"cut_inside": false, "digits_count": true}')
-    main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+    main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS, cluster=HERE)
     corpus["val"][0]["messages"] = ["10 + 11 = 21!"]
     write_jsonl(tmp_path / "corpus" / "val.jsonl", corpus["val"])
     with pytest.raises(BadInput, match="No text occurs in two splits"):
-        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS)
+        main(silent(), *folders, *outs(tmp_path), spam=SPAM, instructions=INSTRUCTIONS, cluster=HERE)
 
 
 def write(root, corpus, spam, instructions):
@@ -61,7 +62,7 @@ def outs(root):
 
 def test_the_stage_writes_its_files_and_fails_on_a_leak(tmp_path, capsys):
     good = tmp_path / "good"
-    main(silent(), *write(good, *splits()), *outs(good), spam=SPAM, instructions=INSTRUCTIONS)
+    main(silent(), *write(good, *splits()), *outs(good), spam=SPAM, instructions=INSTRUCTIONS, cluster=HERE)
     assert json.loads((good / "contamination.json").read_text())["contaminated"] == 0
     assert json.loads((good / "splits.json").read_text())["success"]
 
@@ -75,6 +76,7 @@ def test_the_stage_writes_its_files_and_fails_on_a_leak(tmp_path, capsys):
             *outs(bad),
             spam=SPAM,
             instructions=INSTRUCTIONS,
+            cluster=HERE,
         )
     assert not json.loads((bad / "splits.json").read_text())["success"]
     assert "call to win" in (bad / "splits.json").read_text()

@@ -9,6 +9,7 @@ from groundup.datasets.catalogue import DataConfig
 from groundup.datasets.instructions import DeduplicatedInstructionsConfig
 from groundup.datasets.spam import DeduplicatedSpamConfig
 from groundup.generation.prompts import Request
+from groundup.parallel.cluster import HERE
 from groundup.tasks.instructions import respond
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import Run, silent
@@ -93,10 +94,12 @@ def test_conversations_of_a_users_file_from_download_to_training(
     download.main(silent(), "instructions", Path("own"), raw[2], Path("kept"), data=config)
     validate.main(silent(), *raw, Path("raw.json"), Path("gate.json"), data=config)
     how = DeduplicatedInstructionsConfig("deduplicated", 0.2, 0.2, 0, (), 1, seed=1)
-    prepare_instructions.main(silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how)
+    prepare_instructions.main(
+        silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how, cluster=HERE
+    )
     found = (Path("splits.json"), Path("contamination.json"))
     spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", 1, seed=1)
-    check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how)
+    check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how, cluster=HERE)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))
 

@@ -8,6 +8,7 @@ import pytest
 
 from groundup.datasets.instructions import DeduplicatedInstructionsConfig
 from groundup.errors import BadInput
+from groundup.parallel.cluster import HERE
 from groundup.text.jsonl import read_jsonl, write_jsonl
 from groundup.tracking import silent
 from groundup.verifiable.tasks import generate
@@ -37,7 +38,7 @@ def read_all(out: Path) -> dict[str, bytes]:
 
 
 def test_stage(paths: list[Path]) -> None:
-    main(silent(), *paths, instructions=CONFIG)
+    main(silent(), *paths, instructions=CONFIG, cluster=HERE)
     out = paths[-1]
     assert sorted(read_all(out)) == [
         "gate.jsonl",
@@ -58,14 +59,14 @@ def test_stage(paths: list[Path]) -> None:
         assert all(raw[row["id"]] == row for row in rows)
 
     first = read_all(out)
-    main(silent(), *paths, instructions=CONFIG)
+    main(silent(), *paths, instructions=CONFIG, cluster=HERE)
     assert read_all(out) == first
 
 
 def test_an_error_keeps_the_old_outputs(paths: list[Path]) -> None:
-    main(silent(), *paths, instructions=CONFIG)
+    main(silent(), *paths, instructions=CONFIG, cluster=HERE)
     before = read_all(paths[-1])
     with pytest.raises(BadInput, match="nosuch"):
-        main(silent(), *paths, instructions=replace(CONFIG, held_out_families=("nosuch",)))
+        main(silent(), *paths, instructions=replace(CONFIG, held_out_families=("nosuch",)), cluster=HERE)
     assert read_all(paths[-1]) == before
     assert sorted(path.name for path in paths[-1].parent.iterdir() if path.name.startswith(".")) == []

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from groundup.datasets.spam import BookSpamConfig, DeduplicatedSpamConfig
+from groundup.parallel.cluster import HERE
 from groundup.text.jsonl import read_jsonl, read_splits, write_jsonl
 from groundup.tracking import silent
 from pipelines.main.prepare_spam import main
@@ -37,7 +38,7 @@ def paths(tmp_path):
 
 
 def test_messages_of_the_corpus_are_not_evaluated(paths):
-    main(silent(), *paths, spam=CONFIG)
+    main(silent(), *paths, spam=CONFIG, cluster=HERE)
     splits = read_splits(paths[-1], ("train", "val", "test", "gate"))
     assert {row["text"] for row in splits["train"]} >= KNOWN
     sizes = [len(part) for part in splits.values()]
@@ -48,7 +49,7 @@ def test_messages_of_the_corpus_are_not_evaluated(paths):
 
 
 def test_new_messages_go_where_they_were_assigned(paths):
-    main(silent(), *paths, spam=CONFIG)
+    main(silent(), *paths, spam=CONFIG, cluster=HERE)
     before = read_splits(paths[-1], ("train", "val", "test", "gate"))
     tested = before["test"][0]["text"]
     new = [("ham", "quite new", "train"), ("spam", "cash for you", "gate"), ("ham", tested.upper(), "train"),
@@ -58,7 +59,7 @@ def test_new_messages_go_where_they_were_assigned(paths):
         for i, (label, text, split) in enumerate(new)
     ]
     write_jsonl(paths[1] / "first.jsonl", rows)
-    main(silent(), *paths, spam=CONFIG)
+    main(silent(), *paths, spam=CONFIG, cluster=HERE)
     after = read_splits(paths[-1], before)
     assert (after["val"], after["test"]) == (before["val"], before["test"])
     for split, row in (("train", rows[0]), ("gate", rows[1])):
@@ -84,7 +85,7 @@ def test_the_book_takes_no_new_messages_and_reads_no_corpus(paths):
         paths[1] / "first.jsonl", [{"id": "n", "label": "ham", "text": "quite new", "split": "train"}]
     )
     (paths[2] / "gate.jsonl").unlink()
-    main(silent(), *paths, spam=BookSpamConfig("book"))
+    main(silent(), *paths, spam=BookSpamConfig("book"), cluster=HERE)
     splits = read_splits(paths[-1], ("train", "val", "test", "gate"))
     assert [len(part) for part in splits.values()] == [56, 8, 16, 0]
     assert "quite new" not in {row["text"] for part in splits.values() for row in part}

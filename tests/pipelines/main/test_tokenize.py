@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from groundup.parallel.cluster import HERE
 from groundup.text.jsonl import write_jsonl
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import silent
@@ -16,7 +17,7 @@ def test_writes_shards_with_the_tokenizer_given(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "corpus" / "val.jsonl", [{"id": "b", "messages": ["slow"]}])
     tokenizer = BPETokenizer.train(["low low lower"], 259)
     tokenizer.save(tmp_path / "tokenizer.json")
-    main(silent(), tmp_path / "corpus", tmp_path / "tokenizer.json", tmp_path / "tokens")
+    main(silent(), tmp_path / "corpus", tmp_path / "tokenizer.json", tmp_path / "tokens", cluster=HERE)
     assert open_shard(tmp_path / "tokens", "val", tokenizer=tokenizer).tolist() == [
         ord("s"),
         257,
