@@ -27,6 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "study/tokenizers").mkdir(parents=True)
     CharacterTokenizer.train(["tea and cake"]).save(folder / "study/tokenizers/character.json")
+    (folder / "study/tokenizers/damaged.json").write_text("{")
     matrix = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     vectors = WordVectors(("tea", "coffee", "cake", "milk", "sugar"), matrix)
     vectors.save(folder / "study/embeddings/glove_mix")

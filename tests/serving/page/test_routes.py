@@ -103,7 +103,9 @@ def test_every_tokenizer_cuts_the_text_once(page: Running) -> None:
         "translation",
         "Characters (study)",
         "Bytes of UTF-8",
+        "damaged (study)",
     ]
+    assert "problem" not in found[0] and "damaged.json" in found[-1]["problem"]
     own = page.model("chat").checkpoint.tokenizer
     assert [token["id"] for token in found[0]["tokens"]] == own.encode("tea é")
     assert bytes(token["id"] for token in found[3]["tokens"]).decode() == "tea é"

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
+from groundup.errors import BadInput
 from groundup.generation.logprobs import TokenLogprob
 from groundup.generation.sampling import Sampling
 from groundup.inspection.continuation import continue_text
@@ -120,14 +121,19 @@ def _facts(model: Model) -> Answer:
 
 
 def _cut(text: str, models: Models, study: Study) -> list[Answer]:
-    """Cut a text with the tokenizers of the models, those of the study, and into bytes."""
+    """Cut a text with the tokenizers of the models, those of the study, and into bytes; say which cannot be read."""
     found: dict[str, tuple[str, Tokenizer]] = {}
     for model in models:
         tokenizer = model.checkpoint.tokenizer
         title, _ = found.get(tokenizer.fingerprint, ("", tokenizer))
         found[tokenizer.fingerprint] = (f"{title}, {model.name}".removeprefix(", "), tokenizer)
+    damaged: list[Answer] = []
     for name in sorted(study.tokenizers, key=lambda name: name not in FIRST):
-        tokenizer = study.tokenizer(name)
+        try:
+            tokenizer = study.tokenizer(name)
+        except BadInput as error:
+            damaged.append({"name": _title(name), "vocabulary": 0, "tokens": [], "problem": str(error)})
+            continue
         found.setdefault(tokenizer.fingerprint, (_title(name), tokenizer))
     data = text.encode("utf-8", "replace")
     raw = [{"id": byte, "text": chr(byte) if 32 < byte < 127 else f"{byte:02x}"} for byte in data]
@@ -137,6 +143,7 @@ def _cut(text: str, models: Models, study: Study) -> list[Answer]:
             for name, it in found.values()
         ),
         {"name": "Bytes of UTF-8", "vocabulary": 256, "tokens": raw},
+        *damaged,
     ]
 
 
