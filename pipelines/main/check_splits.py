@@ -35,27 +35,23 @@ def main(
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
-    splits = {
-        "spam": read_splits(spam_dir, SPAM_SPLITS),
-        "instructions": read_splits(instructions_dir, INSTRUCTION_SPLITS),
-    }
-    facts = read_json(corpus / "report.json")
-    digits_count = facts["digits_count"]
+    splits = {"spam": read_splits(spam_dir, SPAM_SPLITS)}
+    splits["instructions"] = read_splits(instructions_dir, INSTRUCTION_SPLITS)
+    digits, cut_inside = (read_json(corpus / "report.json")[key] for key in ("digits_count", "cut_inside"))
     with scratch_folder(results) as scratch:
-        found = check(corpus, **splits, folder=scratch, cluster=cluster, corpus_digits_count=digits_count)
-    suspects = find_suspects(corpus, CORPUS_SPLITS, cluster, keep_digits=digits_count)
+        found = check(corpus, **splits, folder=scratch, cluster=cluster, corpus_digits_count=digits)
+    suspects = find_suspects(corpus, CORPUS_SPLITS, cluster, keep_digits=digits)
     report = validate_splits(
         suspects.rows,
         **splits,
         corpus_rows=suspects.sizes,
-        corpus_digits_count=digits_count,
+        corpus_digits_count=digits,
         spam_protocol=spam.protocol,
         spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,
     )
-    protocols = {"spam": spam.protocol, "instructions": instructions.protocol}
-    leaky = {name for name, protocol in protocols.items() if protocol == "book"}
-    add_suite(report, suite(found, leaky, facts["cut_inside"]))
+    leaky = {name for name, made in zip(splits, (spam, instructions), strict=True) if made.protocol == "book"}
+    add_suite(report, suite(found, leaky, cut_inside))
     write_json(results, report)
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": items["contaminated"] for name, items in found["sets"].items()})

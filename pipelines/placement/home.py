@@ -37,6 +37,7 @@ ENTRYPOINT = "pipelines/placement/worker.py:placed_stage"
 SILENT = "groundup: mark silent placed stages as crashed"
 LOST = "Killed"  # name of the state of a run whose stage a signal ended
 LOOK_SECONDS = 2.0  # between two looks at a run
+LAST_LOOKS = 2  # at the log of a run that has ended, because its last lines may arrive later than its state
 WORKERLESS_SECONDS = 300.0  # how long a run that has not started waits for a pool without live workers
 LOGS = 200  # lines per request, the most that the server sends
 
@@ -163,7 +164,7 @@ def _follow(client: SyncPrefectClient, run: FlowRun, stage: str, pool: str) -> S
         BadInput: the pool has had no live worker for WORKERLESS_SECONDS before the run started.
         RuntimeError: the flow here is ending.
     """
-    log, seen, alive = get_run_logger(), 0, time.monotonic()
+    log, seen, quiet, alive = get_run_logger(), 0, 0, time.monotonic()
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     while True:
         state = client.read_flow_run(run.id).state
@@ -177,8 +178,10 @@ def _follow(client: SyncPrefectClient, run: FlowRun, stage: str, pool: str) -> S
             or client.read_work_pool(pool).status != WorkPoolStatus.NOT_READY
         ):
             alive = time.monotonic()
-        if state and state.is_final() and not lines:
-            return state
+        if state and state.is_final():
+            quiet = 0 if lines else quiet + 1
+            if quiet > LAST_LOOKS:
+                return state
         workerless = time.monotonic() - alive > WORKERLESS_SECONDS
         if workerless or ending.wait(0 if lines else LOOK_SECONDS):
             client.set_flow_run_state(run.id, Cancelling())

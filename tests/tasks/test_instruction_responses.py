@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundup.checkpoint import load_checkpoint
-from groundup.datasets.subsets import sample_families
+from groundup.datasets.mixtures import sample_families
 from groundup.evaluation.config import EvaluateStartsConfig
 from groundup.tasks.instruction_responses import answer_sample, answers_of, before_and_after
 from groundup.tasks.instructions import respond

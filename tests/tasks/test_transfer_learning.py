@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundup.datasets.subsets import nested_subset
+from groundup.datasets.mixtures import nested_subset
 from groundup.errors import BadInput
 from groundup.evaluation import baselines
 from groundup.tasks.transfer_learning import measure_transfer

@@ -15,7 +15,7 @@ from pydantic import Discriminator
 from groundup.datasets.catalogue import Dataset
 from groundup.datasets.corpus import unit_hash
 from groundup.datasets.instructions import prompt_of
-from groundup.datasets.subsets import sample_families
+from groundup.datasets.mixtures import sample_families
 from groundup.errors import BadInput
 from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.checkpoint import Checkpoint, load_checkpoint
-from groundup.datasets.subsets import sample_families
+from groundup.datasets.mixtures import sample_families
 from groundup.datasets.talks import task_turns
 from groundup.evaluation.config import EvaluateConfig, EvaluateStartsConfig
 from groundup.evaluation.instruction_results import Responses, first_of_each_family

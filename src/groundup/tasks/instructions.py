@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from groundup.checkpoint import TITLES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
-from groundup.datasets.subsets import sample_families
+from groundup.datasets.mixtures import sample_families
 from groundup.errors import BadInput
 from groundup.generation.choosing import check_room
 from groundup.generation.decoding import generate

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from groundup.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from groundup.datasets.subsets import sample_families
+from groundup.datasets.mixtures import sample_families
 from groundup.errors import BadInput
 from groundup.generation.prompts import Prompter, Request
 from groundup.nn.decoder import Decoder

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from groundup.checkpoint import Checkpoint, Kind, load_checkpoint
-from groundup.datasets.subsets import nested_subset
+from groundup.datasets.mixtures import nested_subset
 from groundup.evaluation import baselines, transfer_results
 from groundup.evaluation.metrics import f1
 from groundup.tasks import classification

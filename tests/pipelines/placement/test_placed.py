@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -96,7 +96,6 @@ def test_a_failure_on_the_worker_is_said_here(project: Path, tmp_path: Path) -> 
 def test_cancelling_here_ends_the_stage_there(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text())
     with worker(tmp_path / "worker", TOY_SLOW="left") as process:
         running = threading.Thread(
             target=lambda: flow.make_flow("main")(stages=["left"], timeout_hours=None, return_state=True)
@@ -104,11 +103,16 @@ def test_cancelling_here_ends_the_stage_there(
         running.start()
 
         def stages() -> list[psutil.Process]:
-            found = process.children(recursive=True)
-            return [one for one in found if "work.py fetched.txt left.txt" in " ".join(one.cmdline())]
+            found = []
+            for one in process.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):  # it ends while this looks
+                    if "work.py fetched.txt left.txt" in " ".join(one.cmdline()):
+                        found.append(one)
+            return found
 
         while not stages():
             assert running.is_alive()
+            running.join(0.1)
         [*there] = stages()
         stage_tasks.ending.set()
         running.join(60)

@@ -9,8 +9,8 @@ import pytest
 from groundup.checkpoint import load_checkpoint
 from groundup.datasets import locations
 from groundup.datasets.catalogue import load_catalogue
+from groundup.datasets.mixtures import nested_subset
 from groundup.datasets.preferences import KEYS, JudgedPairsConfig, PairsConfig, with_wrong_answers
-from groundup.datasets.subsets import nested_subset
 from groundup.errors import BadInput
 from groundup.generation.prompts import Request
 from groundup.tasks.instructions import respond
