@@ -27,13 +27,14 @@ def _experiment_id(uri: str, experiment: str) -> str | None:
         set_defaults()  # otherwise a server that is down takes minutes
         from mlflow import MlflowClient
 
-        failures: tuple[type[Exception], ...] = (BadInput, *errors_of_store())
         try:
             if servers.is_database(uri):
                 servers.check(uri)  # MLflow would try for minutes
             found = MlflowClient(uri).get_experiment_by_name(experiment)
-        except failures:  # it cannot be reached: MLflow reports that
-            return None
+        except Exception as error:
+            if not isinstance(error, (BadInput, *errors_of_store())):
+                raise
+            return None  # it cannot be reached: MLflow reports that
         return found and str(found.experiment_id)
     if not database.exists():
         return None
