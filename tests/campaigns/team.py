@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=1e6, help="start no further pipeline after this time"
     )
+    parser.add_argument("--stages", nargs="*", help="only these, and those that they depend on")
     parser.add_argument("--clones", type=int, default=2)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end
