@@ -62,6 +62,8 @@ class States:
             found = self._fs.find(self._base) if self._fs.exists(self._base) else []
             for path in sorted(found):
                 name = Path(self._fs.relpath(path, self._base)).as_posix()
+                if any(part.startswith(".") for part in name.split("/")):
+                    continue  # a file that is being written
                 with atomic_path(self.folder / name) as temporary:
                     self._fs.get_file(path, str(temporary))
                 self._sent[name] = _stamp(self.folder / name)

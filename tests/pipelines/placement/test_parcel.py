@@ -47,10 +47,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose first stage has run, with a pushed commit, and a value and a module changed since."""
     folder = tmp_path_factory.mktemp("placed")
     home = toy.make(folder / "home", DVC_YAML, more={"code/module.py": "one = 1\n", ".gitignore": "/ran\n"})
+    toy.run(home, sys.executable, "-m", "dvc", "remote", "add", "-d", "team", str(folder / "remote"))
+    git(home, "commit", "--quiet", "--all", "--message", "a remote")
     git(folder, "clone", "--quiet", "--bare", "home", "origin.git")
     git(home, "remote", "add", "origin", "../origin.git")
     git(home, "fetch", "--quiet", "origin")
-    toy.run(home, sys.executable, "-m", "dvc", "remote", "add", "-d", "team", str(folder / "remote"))
     repro(home, "first")
     params = (home / "params.yaml").read_text()
     (home / "params.yaml").write_text(params.replace("1.0e-05", "1.0e-04"))
